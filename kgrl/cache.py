@@ -1,0 +1,102 @@
+"""Where derived data is kept, how it is keyed, and how files are written so that nobody ever reads half of one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+__all__ = ["cache_dir", "content_key", "file_digest", "replacing", "write_json", "write_npy", "write_text"]
+
+_KEY_LENGTH = 32
+
+
+def cache_dir() -> Path:
+    """Return the folder of kgrl's derived data: `$KGRL_CACHE`, else the platform's user cache folder."""
+    chosen = os.environ.get("KGRL_CACHE")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("kgrl"))
+
+
+def content_key(*parts: str | bytes) -> str:
+    """Return a file name for what is derived from `parts`: 32 hexadecimal digits of a SHA-256.
+
+    Parts are hashed with their lengths, so that moving a character from one part to the next changes the key.
+
+    Example:
+        >>> content_key("ab", "c") == content_key("a", "bc")
+        False
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()[:_KEY_LENGTH]
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to, and put it in the place of `path` once that went well.
+
+    The folder is made if it is missing. Where the body raises, `path` is left as it was.
+
+    Example:
+        >>> target = Path(tempfile.mkdtemp()) / "notes.txt"
+        >>> with replacing(target) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> target.read_text()
+        'whole'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, as UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically, indented, with a final newline.
+
+    Raises:
+        ValueError: If `value` holds a NaN or an infinity, which JSON has no word for.
+    """
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_npy(path: Path, array: NDArray[Any]) -> None:
+    """Write an array atomically in NumPy's format, never pickled."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _umask() -> int:
+    """Return the process's file mode mask; mkstemp ignores it and would leave files that only their owner can read."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

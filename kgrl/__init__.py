@@ -1,0 +1,1 @@
+"""Knowledge-nucleated curriculum learning."""

@@ -1,0 +1,250 @@
+"""Text, cut into passages and split into train, probe and exam.
+
+A `Corpus` is a topic graph with the passages of its topics. Rewards and agents may see train and probe; only reports see
+exam. Near-duplicates are removed across splits. The module knows nothing of tokens, models or where text comes from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kgrl.graph import IntArray, TopicGraph
+
+__all__ = ["Corpus", "Passage", "Passages", "Split", "cut", "near_duplicates", "split_passages"]
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9À-Þ])|\n\s*\n")
+_SHINGLE = 8
+
+
+class Split(IntEnum):
+    """Which use a passage is held for."""
+
+    TRAIN = 0
+    PROBE = 1
+    EXAM = 2
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of text with the topic it comes from."""
+
+    id: int
+    text: str
+    topic: int
+    split: Split
+
+
+@dataclass(frozen=True)
+class Passages:
+    """A selection of a corpus's passages: what learners train on and are measured on.
+
+    Args:
+        corpus: The corpus they belong to.
+        ids: Their ids in order, shape `[n]`.
+    """
+
+    corpus: Corpus
+    ids: IntArray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Passage]:
+        return (self.corpus.passage(int(i)) for i in self.ids)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts in order."""
+        return [self.corpus.texts[i] for i in self.ids]
+
+    @property
+    def topics(self) -> IntArray:
+        """The topic of each passage, int32 of shape `[n]`."""
+        topics: IntArray = self.corpus.topics[self.ids]
+        return topics
+
+
+class Corpus:
+    """A topic graph and its passages.
+
+    Args:
+        name: The name it was loaded under; part of run records.
+        graph: The topic graph.
+        texts: One text for each passage.
+        topics: The topic of each passage, ascending, shape `[passages]`.
+        splits: The split of each passage as `Split` values, shape `[passages]`.
+
+    Raises:
+        ValueError: If the shapes disagree, a topic is out of range or topics are not ascending.
+
+    Example:
+        >>> graph = TopicGraph.from_links(["Logic", "Set"], [0], [1])
+        >>> corpus = Corpus("tiny", graph, ["Logic is …", "It asks …", "A set is …"], [0, 0, 1], [0, 1, 0])
+        >>> corpus.of(0, Split.PROBE).texts
+        ['It asks …']
+    """
+
+    def __init__(self, name: str, graph: TopicGraph, texts: Sequence[str], topics: ArrayLike, splits: ArrayLike) -> None:
+        self.name = name
+        self.graph = graph
+        self.texts = texts
+        self.topics: IntArray = np.asarray(topics, dtype=np.int32)
+        self.splits: NDArray[np.uint8] = np.asarray(splits, dtype=np.uint8)
+        if not len(self.texts) == len(self.topics) == len(self.splits):
+            raise ValueError(f"{len(self.texts)} texts, {len(self.topics)} topics and {len(self.splits)} splits")
+        if len(self.topics) and (self.topics[0] < 0 or self.topics[-1] >= len(graph) or np.any(np.diff(self.topics) < 0)):
+            raise ValueError("passages must be ordered by topic, each topic in the graph")
+        # Passages ordered by (topic, split): one row start for each pair finds any group in constant time.
+        keys = self.topics.astype(np.int64) * len(Split) + self.splits
+        self._order = np.argsort(keys, kind="stable").astype(np.int32)
+        self._starts = np.searchsorted(keys[self._order], np.arange(len(graph) * len(Split) + 1))
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{int(n)} {split.name.lower()}" for split, n in zip(Split, self.split_counts, strict=True))
+        return f"Corpus({self.name!r}, {self.graph!r}, passages: {counts})"
+
+    @property
+    def split_counts(self) -> NDArray[np.int64]:
+        """Number of passages in train, probe and exam, shape `[3]`."""
+        return np.bincount(self.splits, minlength=len(Split))
+
+    def passage(self, id: int) -> Passage:
+        """Return one passage by its id."""
+        return Passage(id, self.texts[id], int(self.topics[id]), Split(int(self.splits[id])))
+
+    def select(self, ids: ArrayLike) -> Passages:
+        """Return the passages with these ids, in this order."""
+        return Passages(self, np.asarray(ids, dtype=np.int32))
+
+    def ids_of(self, topic: int, split: Split) -> IntArray:
+        """Return the ids of a topic's passages in one split, in text order."""
+        key = topic * len(Split) + split
+        return self._order[self._starts[key] : self._starts[key + 1]]
+
+    def of(self, topic: int, split: Split) -> Passages:
+        """Return a topic's passages in one split, in text order."""
+        return Passages(self, self.ids_of(topic, split))
+
+    def has(self, split: Split) -> NDArray[np.bool_]:
+        """Return whether each topic has passages in a split, shape `[topics]`."""
+        return np.diff(self._starts)[int(split) :: len(Split)] > 0
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over graph, texts and splits: what caches and run records are keyed by."""
+        digest = hashlib.sha256(self.graph.fingerprint.encode())
+        for text in self.texts:
+            digest.update(text.encode())
+            digest.update(b"\0")
+        digest.update(self.topics.tobytes())
+        digest.update(self.splits.tobytes())
+        return digest.hexdigest()
+
+
+def cut(text: str, words: int = 50) -> list[str]:
+    """Cut a text into passages at sentence ends.
+
+    Sentences are gathered until a passage has at least `words` words; a text of three sentences or more gives at least
+    three passages, so that train, probe and exam all get one.
+
+    Args:
+        text: The text; white space is normalised.
+        words: The least words of a passage, but for the last and for short texts.
+
+    Example:
+        >>> cut("One two. Three four. Five six.")
+        ['One two.', 'Three four.', 'Five six.']
+    """
+    sentences = [" ".join(s.split()) for s in _SENTENCE_END.split(text) if s and s.strip()]
+    total = sum(len(s.split()) for s in sentences)
+    target = min(words, max(1, total // 3))
+    passages: list[str] = []
+    gathered: list[str] = []
+    for position, sentence in enumerate(sentences):
+        gathered.append(sentence)
+        needed = 3 - len(passages)
+        full = sum(len(s.split()) for s in gathered) >= target
+        # When only as many sentences are left as passages are missing, each becomes its own.
+        if full or len(sentences) - position <= needed:
+            passages.append(" ".join(gathered))
+            gathered = []
+    if gathered:
+        passages.append(" ".join(gathered))
+    return passages
+
+
+def split_passages(title: str, passages: Sequence[str], held_out: float = 0.2) -> NDArray[np.uint8]:
+    """Assign one topic's passages to train, probe and exam.
+
+    The first passage, as a rule the definition, is for training. Of the others a share of `held_out` (of all, at least
+    one) goes to probe and as many to exam, drawn by a hash of title and text, so that the split does not change when
+    other topics come or go. With two passages the second is exam; with one there is nothing held out.
+
+    Args:
+        title: The topic's title.
+        passages: Its passages in text order.
+        held_out: Share of the passages for probe, and again for exam.
+
+    Returns:
+        `Split` values, uint8 of shape `[passages]`.
+
+    Example:
+        >>> sorted(split_passages("Logic", ["a", "b", "c", "d", "e"]).tolist())
+        [0, 0, 0, 1, 2]
+    """
+    splits = np.zeros(len(passages), dtype=np.uint8)
+    share = max(1, round(held_out * len(passages)))
+    drawn = sorted(range(1, len(passages)), key=lambda i: hashlib.sha256(f"{title}\0{passages[i]}".encode()).digest())
+    splits[drawn[:share]] = Split.EXAM
+    splits[drawn[share : 2 * share]] = Split.PROBE
+    return splits
+
+
+def near_duplicates(texts: Sequence[str], splits: NDArray[np.uint8], threshold: float = 0.5) -> NDArray[np.bool_]:
+    """Find passages that share much of their wording with one in another split.
+
+    Wording is compared by shingles of eight words. Of two passages of different splits the one held out stays and the
+    other is marked, exam before probe before train, so that what is measured is never trained on.
+
+    Args:
+        texts: The passages.
+        splits: Their `Split` values.
+        threshold: Share of a passage's shingles found in a more protected split above which it is marked.
+
+    Returns:
+        Whether each passage is to be dropped, bool of shape `[passages]`.
+
+    Example:
+        >>> text = "the quick brown fox jumps over the lazy dog every single day"
+        >>> near_duplicates([text, text], np.array([0, 2], dtype=np.uint8)).tolist()
+        [True, False]
+    """
+    drop = np.zeros(len(texts), dtype=bool)
+    seen: set[int] = set()
+    for split in (Split.EXAM, Split.PROBE, Split.TRAIN):
+        own: set[int] = set()
+        for i in np.flatnonzero(splits == split):
+            shingles = _shingles(texts[i])
+            drop[i] = len(shingles & seen) > threshold * len(shingles)
+            if not drop[i]:
+                own |= shingles
+        seen |= own
+    return drop
+
+
+def _shingles(text: str) -> set[int]:
+    """Hashes of the runs of eight words; a shorter text is one shingle."""
+    words = re.findall(r"\w+", text.lower())
+    # zlib-like stability is not needed: the hashes live only as long as this process compares them.
+    return {hash(tuple(words[i : i + _SHINGLE])) for i in range(max(1, len(words) - _SHINGLE + 1))}

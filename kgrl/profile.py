@@ -1,0 +1,67 @@
+"""The loss profile: per-topic held-out loss with its history, as far as it has been measured."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["LossProfile"]
+
+FloatArray = NDArray[np.float32]
+
+
+class LossProfile:
+    """Probe losses of topics over a curriculum, in nats per token.
+
+    Only what was measured is known; the rest is NaN, never a guess. Nothing of exam enters.
+
+    Args:
+        n_topics: Number of topics of the graph.
+
+    Attributes:
+        first: First measured loss of each topic, NaN where none, shape `[topics]`.
+        level: Latest measured loss of each topic, NaN where none, shape `[topics]`.
+        best: Lowest measured loss of each topic, NaN where none, shape `[topics]`.
+
+    Example:
+        >>> profile = LossProfile(3)
+        >>> profile.update([0, 2], [4.0, 3.0])
+        >>> profile.update([0], [3.5])
+        >>> profile.progress.tolist()
+        [0.5, 0.0, 0.0]
+    """
+
+    def __init__(self, n_topics: int) -> None:
+        self.first: FloatArray = np.full(n_topics, np.nan, dtype=np.float32)
+        self.level = self.first.copy()
+        self.best = self.first.copy()
+        self._previous = self.first.copy()
+
+    def update(self, topics: ArrayLike, losses: ArrayLike) -> None:
+        """Record the latest losses of some topics.
+
+        Args:
+            topics: Topic numbers, without repeats, shape `[n]`.
+            losses: Their mean probe losses in nats per token, shape `[n]`.
+        """
+        at = np.asarray(topics, dtype=np.int64)
+        new = np.asarray(losses, dtype=np.float32)
+        self._previous[at] = self.level[at]
+        self.level[at] = new
+        self.first[at] = np.where(np.isnan(self.first[at]), new, self.first[at])
+        self.best[at] = np.fmin(self.best[at], new)
+
+    @property
+    def progress(self) -> FloatArray:
+        """Drop of each topic's loss between its last two measurements, 0 where there are not two."""
+        return np.nan_to_num(self._previous - self.level)
+
+    @property
+    def forgetting(self) -> FloatArray:
+        """How far each topic's loss is above its best, 0 where it was not measured."""
+        return np.nan_to_num(self.level - self.best)
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Whether each topic has been measured, shape `[topics]`."""
+        return ~np.isnan(self.level)

@@ -1,0 +1,195 @@
+"""Reward functions: objects that score an expansion, and can be added and multiplied.
+
+A reward declares in `needs` which probes the curriculum has to measure for it, so that nothing is measured in vain.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from kgrl.errors import KgrlError
+from kgrl.expansion import Expansion
+from kgrl.registry import Registry
+
+__all__ = ["FunctionReward", "Product", "Reward", "RewardError", "RewardFunction", "WeightedSum", "as_reward", "rewards"]
+
+PROBES = frozenset({"mean", "target", "self"})
+"""Every probe a curriculum can measure: a sample of all topics, of the goal's, of the neighbourhood's."""
+
+
+class RewardError(KgrlError, ValueError):
+    """A reward that did not return a finite number, or reads what was not measured."""
+
+
+@runtime_checkable
+class RewardFunction(Protocol):
+    """The least that a reward is: something that scores an expansion and can start over."""
+
+    def __call__(self, expansion: Expansion) -> float:
+        """Return the reward of one expansion."""
+        ...
+
+    def reset(self) -> None:
+        """Forget what earlier expansions left behind; called at the start of each curriculum."""
+        ...
+
+
+class Reward(ABC):
+    """Base class of kgrl's rewards: subclasses define `score`, and compose with `+`, `-` and `*`.
+
+    Attributes:
+        name: The name it is registered and logged under.
+        needs: The probes it reads, of `"mean"`, `"target"` and `"self"`.
+
+    Example:
+        >>> from kgrl.rewards import SelfPredictionGain, TokenCost
+        >>> reward = SelfPredictionGain() - 1e-4 * TokenCost()
+        >>> sorted(reward.needs)
+        ['self']
+    """
+
+    name: str = "reward"
+    needs: frozenset[str] = frozenset()
+
+    @abstractmethod
+    def score(self, expansion: Expansion) -> float:
+        """Return the reward of one expansion; a subclass may keep state and clears it in `reset`."""
+
+    def reset(self) -> None:  # noqa: B027 - most rewards have nothing to forget
+        """Forget what earlier expansions left behind."""
+
+    def __call__(self, expansion: Expansion) -> float:
+        return self.evaluate(expansion)[0]
+
+    def evaluate(self, expansion: Expansion) -> tuple[float, dict[str, float]]:
+        """Return the reward and its parts by name, each part before weighting.
+
+        Raises:
+            RewardError: If a part is not a finite number; the message names it and the expansion.
+        """
+        parts: dict[str, float] = {}
+        return self._evaluate(expansion, parts), parts
+
+    def _evaluate(self, expansion: Expansion, parts: dict[str, float]) -> float:
+        value = self.score(expansion)
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise RewardError(f"reward {self.name!r} returned {value!r} at expansion {expansion.index}")
+        parts[self.name] = float(value)
+        return float(value)
+
+    def __add__(self, other: Reward) -> Reward:
+        return WeightedSum([(1.0, self), (1.0, other)])
+
+    def __sub__(self, other: Reward) -> Reward:
+        return WeightedSum([(1.0, self), (-1.0, other)])
+
+    def __mul__(self, other: float | Reward) -> Reward:
+        return Product(self, other) if isinstance(other, Reward) else WeightedSum([(float(other), self)])
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Reward:
+        return self * -1.0
+
+
+class WeightedSum(Reward):
+    """A sum of rewards, each with a weight; nested sums are flattened.
+
+    Args:
+        terms: Pairs of weight and reward.
+    """
+
+    name = "weighted-sum"
+
+    def __init__(self, terms: Sequence[tuple[float, Reward]]) -> None:
+        self.terms: list[tuple[float, Reward]] = []
+        for weight, reward in terms:
+            inner = reward.terms if isinstance(reward, WeightedSum) else [(1.0, reward)]
+            self.terms += [(weight * factor, part) for factor, part in inner]
+        self.needs = frozenset[str]().union(*(reward.needs for _, reward in self.terms))
+
+    def score(self, expansion: Expansion) -> float:
+        """Return the weighted sum of the parts."""
+        return self._evaluate(expansion, {})
+
+    def reset(self) -> None:
+        """Reset every part."""
+        for _, reward in self.terms:
+            reward.reset()
+
+    def _evaluate(self, expansion: Expansion, parts: dict[str, float]) -> float:
+        return sum(weight * reward._evaluate(expansion, parts) for weight, reward in self.terms)
+
+
+class Product(Reward):
+    """The product of two rewards.
+
+    Args:
+        left: One factor.
+        right: The other.
+    """
+
+    name = "product"
+
+    def __init__(self, left: Reward, right: Reward) -> None:
+        self.left, self.right = left, right
+        self.needs = left.needs | right.needs
+
+    def score(self, expansion: Expansion) -> float:
+        """Return the product of the factors."""
+        return self._evaluate(expansion, {})
+
+    def reset(self) -> None:
+        """Reset both factors."""
+        self.left.reset()
+        self.right.reset()
+
+    def _evaluate(self, expansion: Expansion, parts: dict[str, float]) -> float:
+        return self.left._evaluate(expansion, parts) * self.right._evaluate(expansion, parts)
+
+
+class FunctionReward(Reward):
+    """A plain function of an expansion, as a reward.
+
+    Args:
+        function: Takes an `Expansion`, returns a number. Its attribute `needs`, where it has one, names the probes to
+            measure; otherwise all are measured.
+        name: The name it is logged under.
+    """
+
+    def __init__(self, function: Callable[[Expansion], float], name: str | None = None) -> None:
+        self.function = function
+        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.needs = frozenset(getattr(function, "needs", PROBES))
+
+    def score(self, expansion: Expansion) -> float:
+        """Return what the function returns."""
+        return self.function(expansion)
+
+    def reset(self) -> None:
+        """Reset the function, where it can be reset."""
+        if isinstance(self.function, RewardFunction):
+            self.function.reset()
+
+
+rewards: Registry[Reward] = Registry("reward")
+
+
+def as_reward(reward: str | Reward | Callable[[Expansion], float]) -> Reward:
+    """Turn what a user passes as a reward into one: a registered name, a reward, or a function of an expansion.
+
+    Raises:
+        UnknownNameError: If no reward has that name.
+
+    Example:
+        >>> as_reward("self-prediction-gain").name
+        'self-prediction-gain'
+        >>> as_reward(lambda expansion: -expansion.train_loss).needs == PROBES
+        True
+    """
+    if isinstance(reward, str):
+        return rewards.make(reward)
+    return reward if isinstance(reward, Reward) else FunctionReward(reward)

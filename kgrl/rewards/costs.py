@@ -1,0 +1,36 @@
+"""What an expansion cost; subtract these from a gain."""
+
+from __future__ import annotations
+
+from kgrl.expansion import Expansion
+from kgrl.rewards.base import Reward, rewards
+
+__all__ = ["TimeCost", "TokenCost"]
+
+
+@rewards.register("token-cost")
+class TokenCost(Reward):
+    """Tokens trained on in the expansion. Unit: tokens. Range: positive.
+
+    Example:
+        >>> step = Expansion(1, 7, "Logic", (7,), (70,), 50, 50, 100, 3.2)
+        >>> TokenCost()(step)
+        50.0
+    """
+
+    name = "token-cost"
+
+    def score(self, expansion: Expansion) -> float:
+        """Return the tokens trained on."""
+        return float(expansion.tokens)
+
+
+@rewards.register("time-cost")
+class TimeCost(Reward):
+    """Wall-clock of the expansion, probing and retrieval included. Unit: seconds. Range: positive."""
+
+    name = "time-cost"
+
+    def score(self, expansion: Expansion) -> float:
+        """Return the seconds of all phases together."""
+        return float(sum(expansion.seconds.values()))

@@ -1,0 +1,86 @@
+"""What an agent may look at, and the agent protocol.
+
+A view is read-only. It holds the learned set, the frontier, the loss profile and the topic embeddings; nothing of exam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.expansion import Expansion
+from kgrl.graph import Frontier, IntArray, TopicGraph
+from kgrl.profile import LossProfile
+
+__all__ = ["Agent", "View"]
+
+
+@dataclass(frozen=True)
+class View:
+    """The state of a curriculum, as agents see it.
+
+    Args:
+        graph: The topic graph.
+        frontier: The learned topics and the frontier; agents read it and never call `learn`.
+        nucleus: The topics the curriculum started from.
+        goal: The goal's topics, or None where all topics count.
+        profile: Per-topic probe losses, as far as measured.
+        embeddings: Unit topic embeddings from train passages, float32, shape `[topics, dimensions]`; zero rows for topics
+            without text.
+        trainable: Whether each topic has train passages, shape `[topics]`.
+        tokens: Tokens trained on so far.
+        budget: The token budget.
+        index: Number of the coming expansion.
+        rng: The random generator agents draw from.
+        measure: Measures the mean probe loss of topics with the learner as it is, in nats per token; its cost is
+            booked on the coming expansion. NaN for topics without probe passages.
+    """
+
+    graph: TopicGraph
+    frontier: Frontier
+    nucleus: IntArray
+    goal: IntArray | None
+    profile: LossProfile
+    embeddings: NDArray[np.float32]
+    trainable: NDArray[np.bool_]
+    tokens: int
+    budget: int
+    index: int
+    rng: np.random.Generator
+    measure: Callable[[IntArray], NDArray[np.float32]]
+
+    @property
+    def candidates(self) -> IntArray:
+        """The frontier topics that have text to learn, in order of discovery."""
+        topics = self.frontier.topics
+        return topics[self.trainable[topics]]
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """Picks the next topic.
+
+    Implementers inherit `kgrl.testing.AgentContract` in their tests.
+
+    Attributes:
+        frontier_only: Whether every choice is on the frontier. Agents that leave it (`random-global`) are curricula to
+            compare with, not environment policies.
+    """
+
+    frontier_only: bool
+
+    def reset(self, view: View) -> None:
+        """Start over on a curriculum that has just learned its nucleus."""
+        ...
+
+    def choose(self, view: View) -> int:
+        """Return the topic to learn next; `view.candidates` is not empty."""
+        ...
+
+    def observe(self, expansion: Expansion) -> None:
+        """Take note of what the choice led to."""
+        ...

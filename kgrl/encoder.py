@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -64,7 +63,7 @@ class Encoder:
         return content_key(identity, str(best_dtype()), str(self.max_tokens))
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
-        """Encode texts, with a progress bar on a terminal.
+        """Encode texts.
 
         Args:
             texts: The texts; each is read up to `max_tokens` tokens.
@@ -80,7 +79,7 @@ class Encoder:
     def encode_cached(self, texts: Sequence[str], cache: Path | None = None) -> FloatArray:
         """Encode texts, or read their vectors where this machine has encoded the same list before.
 
-        An interrupted run goes on where it stopped; of two processes that want the same list one works and one waits.
+        A terminal shows progress. An interrupted run goes on where it stopped; of two processes that want the same list one works and one waits.
 
         Args:
             texts: The texts; the entry is keyed by all of them in order.
@@ -113,7 +112,7 @@ class Encoder:
                 vectors.flush()
                 progress.advance(task, len(rows))
         del vectors
-        os.replace(partial, entry)
+        partial.replace(entry)
 
     @torch.inference_mode()
     def _encode_batch(self, texts: list[str]) -> FloatArray:
@@ -130,7 +129,9 @@ class Encoder:
         """The tokenizer and the model."""
         # Imported here: it takes seconds, and most runs find all their vectors in the cache.
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()  # it is drawn even where nobody watches
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.model)
             model = AutoModel.from_pretrained(self.model, dtype=best_dtype()).eval()

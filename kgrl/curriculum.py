@@ -7,7 +7,7 @@ not know Gymnasium, any data source, or how agents think.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,7 @@ class Curriculum:
         self.used = np.zeros(len(self.corpus), dtype=bool)
         self.tokens, self.index = 0, 0
         self.rng = np.random.default_rng(seed)
-        self.prober.forget()
+        self.prober.remember({})
         if self.reward is not None:
             self.reward.reset()
 
@@ -252,9 +252,26 @@ class Curriculum:
         self.tokens, self.index = expansion.tokens_total, expansion.index + 1
         before = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.before, strict=True)}
         after = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.after, strict=True)}
+        self.prober.remember(after)
         fresh = [t for t in before if not self.profile.measured[t]]
         self.profile.update(fresh, [before[t] for t in fresh])
         self.profile.update(list(after), list(after.values()))
+
+    def resume(self, expansions: Sequence[Expansion], agent: Agent) -> None:
+        """Bring the curriculum and an agent to where recorded expansions left them; the learner is loaded by the caller.
+
+        Args:
+            expansions: The records so far, the nucleus first.
+            agent: Is reset after the nucleus and observes the others.
+        """
+        self._clear(self.config.seed)
+        self.replay(expansions[0])
+        agent.reset(self.view)
+        for expansion in expansions[1:]:
+            self.replay(expansion)
+            if self.reward is not None:
+                self.reward.evaluate(expansion)  # for what a reward remembers of earlier expansions
+            agent.observe(expansion)
 
     @property
     def view(self) -> View:

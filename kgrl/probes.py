@@ -92,8 +92,7 @@ class Prober:
 
     def after(self, own: IntArray) -> dict[int, float]:
         """Return the same losses after learning, all read anew."""
-        self._latest = self._measure(own, known={})
-        return self._latest
+        return self._measure(own, known={})
 
     def _measure(self, own: Iterable[int], known: Mapping[int, float]) -> dict[int, float]:
         wanted = set(int(t) for t in own).union(*(sample.tolist() for sample in self.fixed.values()))
@@ -113,9 +112,9 @@ class Prober:
             if topics
         }
 
-    def forget(self) -> None:
-        """Drop remembered losses; called when the learner goes back to an earlier state."""
-        self._latest = {}
+    def remember(self, losses: Mapping[int, float]) -> None:
+        """Set what is known of the learner as it is now: probe loss by topic; nothing, if it changed unmeasured."""
+        self._latest = dict(losses)
 
     def settle(self) -> tuple[float, int]:
         """Return the seconds and tokens spent since the last call, and start counting anew."""

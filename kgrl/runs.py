@@ -1,0 +1,248 @@
+"""A run on disk: a curriculum carried out, measured and recorded so that it can be resumed and repeated.
+
+    runs/NAME/config.yaml         everything needed to repeat the run
+    runs/NAME/curriculum.jsonl    one expansion a line, flushed as it happens
+    runs/NAME/metrics.jsonl       tokens, losses and seconds after each expansion
+    runs/NAME/events.*            the same for TensorBoard
+    runs/NAME/checkpoint/         learner and random state after the latest expansion
+    runs/NAME/adapters/           what a LoRA learner learned, as a plain PEFT folder
+
+The module does not know where corpora come from or how agents think.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kgrl.cache import write_json, write_text
+from kgrl.curriculum import Curriculum
+from kgrl.errors import DataError, DivergedError, KgrlError
+from kgrl.exam import Exam
+from kgrl.expansion import Expansion
+from kgrl.metrics import aulc
+from kgrl.view import Agent
+
+__all__ = ["Run", "RunResult"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came of a run.
+
+    Args:
+        expansions: The records, the nucleus first.
+        curve: (tokens, exam loss in nats per token), from before any training to the end.
+        seconds: Wall-clock of the whole run, exam included, all sittings of a resumed run together.
+        exam_seconds: The part of it spent on the exam.
+        budget: The token budget.
+    """
+
+    expansions: tuple[Expansion, ...]
+    curve: tuple[tuple[int, float], ...]
+    seconds: float
+    exam_seconds: float
+    budget: int
+
+    def summary(self) -> dict[str, Any]:
+        """Return the figures a report starts with, ready for JSON."""
+        steps = self.expansions
+        phases = {phase: sum(e.seconds.get(phase, 0.0) for e in steps) for phase in ("research", "learn", "probe")}
+        return {
+            "exam_loss_before": self.curve[0][1],
+            "exam_loss_after": self.curve[-1][1],
+            "aulc": aulc(self.curve, self.budget),
+            "tokens": steps[-1].tokens_total,
+            "probe_tokens": sum(e.probe_tokens for e in steps),
+            "expansions": len(steps),
+            "topics": sum(len(e.neighbourhood) for e in steps),
+            "seconds": self.seconds,
+            "seconds_by_phase": {**phases, "exam": self.exam_seconds},
+            "curve": [list(point) for point in self.curve],
+        }
+
+
+class Run:
+    """Carries out a curriculum in a folder.
+
+    Args:
+        folder: The run's folder; made if it is missing.
+        curriculum: The curriculum.
+        agent: Chooses its topics.
+        exam: What reports measure.
+        config: What `config.yaml` is to hold.
+        exam_every: Expansions between exams; the exam is also taken before training, after the nucleus and at the end.
+
+    Raises:
+        KgrlError: If the folder holds a run already.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        curriculum: Curriculum,
+        agent: Agent,
+        exam: Exam,
+        config: Mapping[str, Any],
+        exam_every: int = 2,
+    ) -> None:
+        self.folder, self.curriculum, self.agent, self.exam = folder, curriculum, agent, exam
+        self.exam_every = exam_every
+        self._metrics: list[dict[str, Any]] = []
+        self._expansions: list[Expansion] = []
+        self._seconds_before = 0.0
+        if not (folder / "config.yaml").exists():
+            write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        elif (folder / "curriculum.jsonl").exists() and not self._checkpoint_file.exists():
+            raise KgrlError(f"{folder} holds a run without a checkpoint; choose another folder or delete it")
+
+    @staticmethod
+    def read_config(folder: Path) -> dict[str, Any]:
+        """Return the configuration of a run.
+
+        Raises:
+            DataError: If the folder holds no run.
+        """
+        path = folder / "config.yaml"
+        if not path.exists():
+            raise DataError(path, None, "no such file; a run folder holds config.yaml and curriculum.jsonl")
+        config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return config
+
+    @property
+    def _checkpoint_file(self) -> Path:
+        return self.folder / "checkpoint" / "latest.json"
+
+    def carry_out(self, on_expansion: Callable[[Expansion, float | None], None] | None = None) -> RunResult:
+        """Run the curriculum to its end, from its checkpoint if it has one.
+
+        Args:
+            on_expansion: Called with each new expansion and the exam loss, where it was measured after that.
+
+        Raises:
+            DivergedError: If a loss becomes NaN or infinite; everything written so far stays.
+        """
+        from torch.utils.tensorboard import SummaryWriter
+
+        began = time.perf_counter()
+        resumed = self._checkpoint_file.exists()
+        if resumed:
+            self._resume()
+        else:
+            self._note({"index": -1, "tokens": 0}, self._examine())
+        with SummaryWriter(str(self.folder)) as events:  # type: ignore[no-untyped-call]
+            for expansion in self._expansions_to_come(resumed):
+                loss = self._after(expansion, began)
+                self._log_events(events, expansion, loss)
+                if on_expansion is not None:
+                    on_expansion(expansion, loss)
+        self._finish(began)
+        return self._result(began)
+
+    def _expansions_to_come(self, resumed: bool) -> Iterator[Expansion]:
+        """The curriculum's expansions; a loss that diverges is reported with the folder that keeps the rest."""
+        try:
+            yield from self.curriculum.run(self.agent, resume=resumed)
+        except DivergedError as error:
+            raise DivergedError(f"{error}; what was done until then is in {self.folder}") from error
+
+    def _after(self, expansion: Expansion, began: float) -> float | None:
+        with (self.folder / "curriculum.jsonl").open("a", encoding="utf-8") as file:
+            file.write(expansion.to_json() + "\n")
+        self._expansions.append(expansion)
+        due = expansion.index % self.exam_every == 0 or self.curriculum.out_of_budget
+        loss = self._examine() if due else None
+        self._note({"index": expansion.index, "tokens": expansion.tokens_total, **self._figures(expansion)}, loss)
+        self._save_checkpoint(expansion.index, began)
+        return loss
+
+    def _figures(self, expansion: Expansion) -> dict[str, Any]:
+        return {
+            "train_loss": expansion.train_loss,
+            "reward": expansion.reward,
+            "learned": len(self.curriculum.frontier.learned),
+            "frontier": len(self.curriculum.frontier),
+            "seconds": dict(expansion.seconds),
+        }
+
+    def _examine(self) -> float:
+        began = time.perf_counter()
+        loss = self.exam.loss(self.curriculum.learner)
+        self._exam_seconds = time.perf_counter() - began
+        return loss
+
+    def _note(self, figures: dict[str, Any], exam_loss: float | None) -> None:
+        line = figures if exam_loss is None else {**figures, "exam_loss": exam_loss, "exam_seconds": self._exam_seconds}
+        self._metrics.append(line)
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+
+    def _log_events(self, events: Any, expansion: Expansion, exam_loss: float | None) -> None:
+        scalars = {"loss/train": expansion.train_loss, "loss/exam": exam_loss, "reward/total": expansion.reward}
+        scalars |= {f"reward/{name}": value for name, value in expansion.reward_components.items()}
+        scalars |= {f"seconds/{phase}": value for phase, value in expansion.seconds.items()}
+        for name, value in scalars.items():
+            if value is not None:
+                events.add_scalar(name, value, expansion.tokens_total)
+
+    def _save_checkpoint(self, index: int, began: float) -> None:
+        """Write the new checkpoint beside the old one, then point to it, then drop the old one."""
+        folder = self._checkpoint_file.parent
+        name = f"step-{index:06d}"
+        self.curriculum.learner.save(folder / name)
+        state = {
+            "learner": name,
+            "index": index,
+            "seconds": self._seconds_before + time.perf_counter() - began,
+            "rng": self.curriculum.rng.bit_generator.state,
+        }
+        write_json(self._checkpoint_file, state)
+        for old in folder.glob("step-*"):
+            if old.name != name:
+                shutil.rmtree(old)
+
+    def _resume(self) -> None:
+        """Bring curriculum, agent and learner to where the checkpoint was written; later lines are dropped."""
+        state = json.loads(self._checkpoint_file.read_text(encoding="utf-8"))
+        self._expansions = [Expansion.from_json(line) for line in self._lines("curriculum.jsonl")][: state["index"] + 1]
+        self._metrics = [m for m in map(json.loads, self._lines("metrics.jsonl")) if m["index"] <= state["index"]]
+        write_text(self.folder / "curriculum.jsonl", "".join(e.to_json() + "\n" for e in self._expansions))
+        write_text(self.folder / "metrics.jsonl", "".join(json.dumps(m) + "\n" for m in self._metrics))
+        self.curriculum.resume(self._expansions, self.agent)
+        self.curriculum.learner.load(self._checkpoint_file.parent / state["learner"])
+        self.curriculum.rng.bit_generator.state = state["rng"]
+        self._seconds_before = float(state["seconds"])
+
+    def _lines(self, name: str) -> list[str]:
+        """The whole lines of a file; a last line that was cut off in writing is left out."""
+        text = (self.folder / name).read_text(encoding="utf-8")
+        return text[: text.rfind("\n") + 1].splitlines()
+
+    def _finish(self, began: float) -> None:
+        last = self._metrics[-1]
+        if "exam_loss" not in last:
+            self._note({"index": last["index"], "tokens": last["tokens"]}, self._examine())
+        learned = self._checkpoint_file.parent / f"step-{self._expansions[-1].index:06d}"
+        if (learned / "adapter_config.json").exists():
+            target = self.folder / "adapters" / "curriculum"
+            target.mkdir(parents=True, exist_ok=True)
+            for name in ("adapter_config.json", "adapter_model.safetensors"):
+                shutil.copy2(learned / name, target / name)
+        write_json(self.folder / "result.json", self._result(began).summary())
+
+    def _result(self, began: float) -> RunResult:
+        measured = [m for m in self._metrics if "exam_loss" in m]
+        return RunResult(
+            expansions=tuple(self._expansions),
+            curve=tuple((int(m["tokens"]), float(m["exam_loss"])) for m in measured),
+            seconds=self._seconds_before + time.perf_counter() - began,
+            exam_seconds=sum(m["exam_seconds"] for m in measured),
+            budget=self.curriculum.config.budget_tokens,
+        )

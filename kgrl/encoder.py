@@ -79,7 +79,8 @@ class Encoder:
     def encode_cached(self, texts: Sequence[str], cache: Path | None = None) -> FloatArray:
         """Encode texts, or read their vectors where this machine has encoded the same list before.
 
-        A terminal shows progress. An interrupted run goes on where it stopped; of two processes that want the same list one works and one waits.
+        A terminal shows progress. An interrupted run goes on where it stopped; of two processes that want the same list
+        one works and one waits.
 
         Args:
             texts: The texts; the entry is keyed by all of them in order.
@@ -129,9 +130,9 @@ class Encoder:
         """The tokenizer and the model."""
         # Imported here: it takes seconds, and most runs find all their vectors in the cache.
         from transformers import AutoModel, AutoTokenizer
-        from transformers.utils.logging import disable_progress_bar
+        from transformers.utils import logging as transformers_logging
 
-        disable_progress_bar()  # it is drawn even where nobody watches
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call] # it is drawn even where nobody watches
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.model)
             model = AutoModel.from_pretrained(self.model, dtype=best_dtype()).eval()

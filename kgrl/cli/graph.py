@@ -1,0 +1,174 @@
+"""`kgrl graph`: look at a topic graph and export it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgrl.cli.output import show_facts, show_table
+from kgrl.errors import KgrlError
+
+if TYPE_CHECKING:
+    from kgrl.corpus import Corpus
+    from kgrl.graph import TopicGraph
+
+__all__ = ["EXPORTS", "Graph", "describe", "export_graph"]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Print a corpus's topic graph: counts, degrees, components, categories and the nucleus; export it to a file.
+
+    Args:
+        corpus: The corpus: a name such as vital or wikispeedia, or a folder.
+        export: File to write the graph to; .tsv (source TAB target), .graphml or .json (node-link) by its ending.
+        nucleus: How the nucleus is chosen: pagerank or k-core.
+        nucleus_size: Topics of the nucleus.
+        goal: A category that the nucleus is chosen in; all topics if none.
+        json: File to write the figures to, as one JSON object.
+    """
+
+    corpus: str = "vital"
+    export: Path | None = None
+    nucleus: str = "pagerank"
+    nucleus_size: int = 8
+    goal: str | None = None
+    json: Path | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Print the figures, write the export, return the figures.
+
+        Raises:
+            KgrlError: If the corpus, the goal or the export's ending is not known.
+        """
+        # Before the corpus is read, which can take minutes the first time.
+        write = _writer(self.export) if self.export else None
+        from kgrl.data import load_corpus
+
+        corpus = load_corpus(self.corpus)
+        figures = {**describe(corpus.graph), "nucleus": self._nucleus(corpus)}
+        _show(self.corpus, figures)
+        if write and self.export:
+            write(corpus.graph, self.export)
+            show_facts("", [("written", self.export)])
+        return {"corpus": self.corpus, **figures, "export": str(self.export) if self.export else None}
+
+    def _nucleus(self, corpus: Corpus) -> list[str]:
+        from kgrl.corpus import Split
+        from kgrl.nucleus import choose_nucleus
+
+        graph = corpus.graph
+        goal = None if self.goal is None else graph.in_category(self.goal)
+        topics = choose_nucleus(graph, self.nucleus, self.nucleus_size, goal, corpus.has(Split.TRAIN))
+        return [graph.titles[topic] for topic in topics]
+
+
+def describe(graph: TopicGraph) -> dict[str, Any]:
+    """Return the figures of a graph, ready for JSON.
+
+    Degrees count undirected neighbours; components ignore direction.
+
+    Example:
+        >>> from kgrl.graph import TopicGraph
+        >>> figures = describe(TopicGraph.from_links(["Logic", "Set", "Mars"], [0], [1]))
+        >>> figures["topics"], figures["links"], figures["degree"]["max"], figures["components"]["count"]
+        (3, 1, 1, 2)
+    """
+    import numpy as np
+
+    if not len(graph):
+        raise KgrlError("the graph has no topics")
+    largest = int(np.bincount(graph.components).max())
+    return {
+        "topics": len(graph),
+        "links": graph.n_links,
+        "degree": {
+            "mean": float(graph.degree.mean()),
+            "median": float(np.median(graph.degree)),
+            "max": int(graph.degree.max()),
+            "max_title": graph.titles[int(graph.degree.argmax())],
+        },
+        "components": {"count": int(graph.components.max()) + 1, "largest_share": largest / len(graph)},
+        "categories": dict(Counter(category for category in graph.categories if category).most_common()),
+    }
+
+
+def export_graph(graph: TopicGraph, path: Path) -> None:
+    """Write a graph to a file in the format its ending names, atomically.
+
+    Args:
+        graph: The topic graph.
+        path: The file: `.tsv` (source TAB target, by title), `.graphml` or `.json` (node-link, as networkx reads it).
+
+    Raises:
+        KgrlError: If the ending is none of the three, or a title has a control character, which they cannot hold.
+    """
+    _writer(path)(graph, path)
+
+
+def _writer(path: Path) -> Callable[[TopicGraph, Path], None]:
+    write = EXPORTS.get(path.suffix.lower())
+    if write is None:
+        raise KgrlError(f"cannot export to {str(path)!r}: the ending must be one of {', '.join(EXPORTS)}")
+
+    def checked(graph: TopicGraph, path: Path) -> None:
+        bad = next((title for title in graph.titles if any(ord(c) < 32 or ord(c) == 127 for c in title)), None)
+        if bad is not None:
+            raise KgrlError(f"cannot export the topic {bad!r}: its title has a control character")
+        write(graph, path)
+
+    return checked
+
+
+def _write_tsv(graph: TopicGraph, path: Path) -> None:
+    from kgrl.cache import write_text
+
+    sources, targets = graph.links()
+    lines = (f"{graph.titles[a]}\t{graph.titles[b]}\n" for a, b in zip(sources, targets, strict=True))
+    write_text(path, "".join(lines))
+
+
+def _write_graphml(graph: TopicGraph, path: Path) -> None:
+    import networkx as nx
+
+    from kgrl.cache import replacing
+
+    with replacing(path) as temporary:
+        # The plain writer: the one on lxml differs where lxml happens to be installed.
+        nx.write_graphml_xml(graph.to_networkx(), temporary)
+
+
+def _write_node_link(graph: TopicGraph, path: Path) -> None:
+    import networkx as nx
+
+    from kgrl.cache import write_json
+
+    write_json(path, nx.node_link_data(graph.to_networkx(), edges="edges"))
+
+
+EXPORTS: dict[str, Callable[[TopicGraph, Path], None]] = {
+    ".tsv": _write_tsv,
+    ".graphml": _write_graphml,
+    ".json": _write_node_link,
+}
+"""The writer of each file ending."""
+
+
+def _show(name: str, figures: dict[str, Any]) -> None:
+    degree, components = figures["degree"], figures["components"]
+    facts = [
+        ("topics", figures["topics"]),
+        ("links", figures["links"]),
+        ("mean degree", degree["mean"]),
+        ("median degree", degree["median"]),
+        ("largest degree", f"{degree['max']:,} ({degree['max_title']})"),
+        ("components", components["count"]),
+        ("largest component", f"{components['largest_share']:.1%} of the topics"),
+        ("nucleus", ", ".join(figures["nucleus"])),
+    ]
+    show_facts(f"Topic graph of {name}", facts)
+    if figures["categories"]:
+        show_table("\nCategories", ["category", "topics"], list(figures["categories"].items()))

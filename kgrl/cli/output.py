@@ -1,0 +1,72 @@
+"""What commands print: tables with colour on a terminal, plain aligned text when piped.
+
+Titles come from data that nobody vetted, so everything shown passes through `plain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["plain", "show_facts", "show_table"]
+
+_PIPED_WIDTH = 10_000
+
+
+def plain(value: object) -> str:
+    """Return a value as one line of text without control characters, which could drive a terminal.
+
+    Numbers get thousands separators; a float gets three decimals.
+
+    Example:
+        >>> plain("Escape\\x1b[31m"), plain(12345), plain(0.25)
+        ('Escape[31m', '12,345', '0.250')
+    """
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return "".join(character for character in " ".join(text.split()) if character.isprintable())
+
+
+def _console() -> Console:
+    """A console on standard output as it is now; wide where nobody watches, so that lines stay whole."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; numbers are aligned to the right.
+
+    Args:
+        title: A line above the table.
+        columns: The headings.
+        rows: One cell for each heading; strings, numbers or anything with a `str`.
+    """
+    console, rows = _console(), [list(row) for row in rows]
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD if console.is_terminal else None)
+    for position, heading in enumerate(columns):
+        numeric = all(isinstance(row[position], int | float) for row in rows)
+        table.add_column(heading, justify="right" if numeric and rows else "left")
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    console.print(table)
+
+
+def show_facts(title: str, facts: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, one pair a line.
+
+    Args:
+        title: A line above them.
+        facts: Pairs of name and value.
+    """
+    console = _console()
+    table = Table(title=Text(title), title_justify="left", box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, value in facts:
+        table.add_row(Text(name), Text(plain(value)))
+    console.print(table)

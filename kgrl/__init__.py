@@ -1,1 +1,6 @@
 """Knowledge-nucleated curriculum learning."""
+
+from gymnasium.envs.registration import register
+
+# By name, so that importing kgrl loads no model code: Gymnasium imports the module when an environment is made.
+register(id="kgrl/Curriculum-v0", entry_point="kgrl.envs.curriculum_env:make_curriculum_env")

@@ -55,7 +55,7 @@ class Expansion:
         train_loss: Mean training loss of the step in nats per token, each batch before its update.
         probes: What was measured: `"mean"` (a fixed sample of all topics), `"target"` (a fixed sample of the goal's
             topics), `"self"` (the neighbourhood); a reward declares which it needs.
-        seconds: Wall-clock by phase: `"research"`, `"learn"`, `"probe"`.
+        seconds: Wall-clock by phase: `"research"`, `"learn"`, `"probe"`; not compared by `==`.
         probe_tokens: Tokens read to measure, before and after.
         data_age: Seconds between fetching the oldest passage and training on it; 0 for a corpus that is at hand.
         adapter: Name of the adapter that the step trained, or None.
@@ -73,7 +73,8 @@ class Expansion:
     budget: int
     train_loss: float
     probes: Mapping[str, Measurement] = field(default_factory=dict)
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    # Wall-clock differs between two runs that are otherwise the same, so equality leaves it out.
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
     probe_tokens: int = 0
     data_age: float = 0.0
     adapter: str | None = None

@@ -162,6 +162,10 @@ class Curriculum:
         if self.reward is not None:
             self.reward.reset()
 
+    def rewind(self) -> None:
+        """Put the learner back to its initial state, before the nucleus."""
+        self.learner.restore(self._initial)
+
     def start(self, seed: int | None = None) -> Expansion:
         """Go back to the learner's initial state, learn the nucleus and return that as expansion 0.
 
@@ -172,7 +176,7 @@ class Curriculum:
         """
         self._clear(self.config.seed if seed is None else seed)
         if self._nucleated is None:
-            self.learner.restore(self._initial)
+            self.rewind()
             expansion = self._expand(self.nucleus)
             self._nucleated = self.learner.snapshot(), expansion
         else:

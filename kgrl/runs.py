@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import yaml
 
 from kgrl.cache import write_json, write_text
 from kgrl.curriculum import Curriculum
-from kgrl.errors import DataError, DivergedError, KgrlError
+from kgrl.errors import DataError, DivergedError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.metrics import aulc
@@ -73,15 +73,12 @@ class Run:
     """Carries out a curriculum in a folder.
 
     Args:
-        folder: The run's folder; made if it is missing.
+        folder: The run's folder; made if it is missing, gone on with if it holds a checkpoint.
         curriculum: The curriculum.
         agent: Chooses its topics.
         exam: What reports measure.
         config: What `config.yaml` is to hold.
         exam_every: Expansions between exams; the exam is also taken before training, after the nucleus and at the end.
-
-    Raises:
-        KgrlError: If the folder holds a run already.
     """
 
     def __init__(
@@ -100,8 +97,6 @@ class Run:
         self._seconds_before = 0.0
         if not (folder / "config.yaml").exists():
             write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-        elif (folder / "curriculum.jsonl").exists() and not self._checkpoint_file.exists():
-            raise KgrlError(f"{folder} holds a run without a checkpoint; choose another folder or delete it")
 
     @staticmethod
     def read_config(folder: Path) -> dict[str, Any]:
@@ -136,22 +131,25 @@ class Run:
         if resumed:
             self._resume()
         else:
-            self._note({"index": -1, "tokens": 0}, self._examine())
-        with SummaryWriter(str(self.folder)) as events:  # type: ignore[no-untyped-call]
-            for expansion in self._expansions_to_come(resumed):
-                loss = self._after(expansion, began)
-                self._log_events(events, expansion, loss)
-                if on_expansion is not None:
-                    on_expansion(expansion, loss)
-        self._finish(began)
-        return self._result(began)
-
-    def _expansions_to_come(self, resumed: bool) -> Iterator[Expansion]:
-        """The curriculum's expansions; a loss that diverges is reported with the folder that keeps the rest."""
+            self._begin()
         try:
-            yield from self.curriculum.run(self.agent, resume=resumed)
+            with SummaryWriter(str(self.folder)) as events:  # type: ignore[no-untyped-call]
+                for expansion in self.curriculum.run(self.agent, resume=resumed):
+                    loss = self._after(expansion, began)
+                    self._log_events(events, expansion, loss)
+                    if on_expansion is not None:
+                        on_expansion(expansion, loss)
+            self._finish(began)
         except DivergedError as error:
             raise DivergedError(f"{error}; what was done until then is in {self.folder}") from error
+        return self._result(began)
+
+    def _begin(self) -> None:
+        """Start with empty records and the exam of the untrained learner."""
+        for name in ("curriculum.jsonl", "metrics.jsonl"):
+            write_text(self.folder / name, "")
+        self.curriculum.rewind()
+        self._note({"index": -1, "tokens": 0}, self._examine())
 
     def _after(self, expansion: Expansion, began: float) -> float | None:
         with (self.folder / "curriculum.jsonl").open("a", encoding="utf-8") as file:

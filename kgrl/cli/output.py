@@ -5,14 +5,16 @@ Titles come from data that nobody vetted, so everything shown passes through `pl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from rich import box
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["plain", "show_facts", "show_table"]
+__all__ = ["plain", "progress", "show_facts", "show_table"]
 
 _PIPED_WIDTH = 10_000
 
@@ -70,3 +72,22 @@ def show_facts(title: str, facts: Iterable[tuple[str, object]]) -> None:
     for name, value in facts:
         table.add_row(Text(name), Text(plain(value)))
     console.print(table)
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Show a progress bar on a terminal, and nothing where output is piped.
+
+    Args:
+        title: What is under way.
+        total: How far it goes, for example tokens or steps.
+
+    Yields:
+        A function that takes how far the work is and a word on what it is at.
+    """
+    console = Console(stderr=True)
+    counts = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), *counts, TextColumn("{task.fields[note]}", markup=False))
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(plain(title), total=total, note="")
+        yield lambda done, note: bar.update(task, completed=done, note=plain(note))

@@ -1,0 +1,120 @@
+"""`kgrl quickstart`: the main job in one command, random against curiosity towards a goal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgrl.cli.output import show_facts, show_table
+from kgrl.cli.run import RunCommand, run_recorded
+
+if TYPE_CHECKING:
+    from kgrl.curriculum import Curriculum
+    from kgrl.report import RunData
+    from kgrl.runs import RunResult
+
+__all__ = ["Quickstart"]
+
+BASELINE = "random"
+
+
+@dataclass(frozen=True)
+class Quickstart:
+    """Grow two curricula from the same nucleus towards a goal, random and curious, and compare what they learned.
+
+    Args:
+        goal: The category to learn about; a goal is where the order of topics shows.
+        agent: The curiosity agent to put beside random.
+        corpus: The corpus.
+        learner: The learner: lora (SmolLM2) or scratch.
+        budget_tokens: Tokens each curriculum trains on.
+        seed: Seeds both curricula alike.
+        out: Folder for the two runs and the report; runs/quickstart-TIME if none.
+        json: File to write the figures to, as one JSON object.
+    """
+
+    goal: str = "Mathematics"
+    agent: str = "closure"
+    corpus: str = "vital"
+    learner: str = "lora"
+    budget_tokens: int = 8_000
+    seed: int = 0
+    out: Path | None = None
+    json: Path | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Carry out both runs, print the comparison, write the report and return the figures."""
+        folder = self.out or Path("runs") / datetime.now().strftime("quickstart-%Y%m%d-%H%M%S")
+        commands = {name: self._command(name) for name in (BASELINE, self.agent)}
+        first = commands[BASELINE]
+        curriculum = first.make_curriculum(first.load_corpus())
+        results = {name: run_recorded(c, folder / name, curriculum) for name, c in commands.items()}
+        figures = _compare(results)
+        report = self._write_report(folder, curriculum, results)
+        _show(self.goal, results, figures, report)
+        return {"goal": self.goal, "seed": self.seed, "report": str(report), "agents": figures}
+
+    def _command(self, agent: str) -> RunCommand:
+        return RunCommand(
+            corpus=self.corpus,
+            learner=self.learner,
+            reward="target-prediction-gain",
+            goal=self.goal,
+            budget_tokens=self.budget_tokens,
+            expansion_tokens=max(2, self.budget_tokens // 12),
+            seed=self.seed,
+            agent=agent,
+            exam_topics=48,
+            exam_every=2,
+        )
+
+    def _write_report(self, folder: Path, curriculum: Curriculum, results: dict[str, RunResult]) -> Path:
+        from kgrl.report import write_report
+
+        path = folder / "report.html"
+        runs = [_run_data(name, result, curriculum) for name, result in results.items()]
+        write_report(path, f"{self.goal}: {BASELINE} and {self.agent}", runs, curriculum.corpus.graph)
+        return path
+
+
+def _run_data(name: str, result: RunResult, curriculum: Curriculum) -> RunData:
+    from kgrl.report import RunData
+
+    goal = None if curriculum.goal is None else tuple(curriculum.goal.tolist())
+    return RunData(
+        agent=name,
+        curve=result.curve,
+        expansions=result.expansions,
+        nucleus=tuple(curriculum.nucleus.tolist()),
+        goal=goal,
+        summary=result.summary(),
+    )
+
+
+def _compare(results: dict[str, RunResult]) -> dict[str, dict[str, Any]]:
+    """Each agent's figures, with the tokens it took to the baseline's final loss (None if it never got there)."""
+    from kgrl.metrics import tokens_to_target
+
+    target = results[BASELINE].curve[-1][1]
+    return {
+        name: {**result.summary(), "tokens_to_target": tokens_to_target(result.curve, target)}
+        for name, result in results.items()
+    }
+
+
+def _show(goal: str, results: dict[str, RunResult], figures: dict[str, dict[str, Any]], report: Path) -> None:
+    losses = {name: dict(result.curve) for name, result in results.items()}
+    tokens = sorted(set().union(*losses.values()))
+    rows = [[t, *(f"{losses[name][t]:.3f}" if t in losses[name] else "" for name in losses)] for t in tokens]
+    show_table(f"Exam loss on {goal}, nats per token", ["tokens", *losses], rows)
+    columns = ["agent", "before", "after", "area", "tokens needed", "seconds"]
+    show_table(f"Tokens needed to the final loss of {BASELINE}", columns, [_row(n, f) for n, f in figures.items()])
+    show_facts("", [("report", report)])
+
+
+def _row(name: str, figures: dict[str, Any]) -> list[object]:
+    needed = figures["tokens_to_target"]
+    losses = [float(figures[key]) for key in ("exam_loss_before", "exam_loss_after", "aulc")]
+    return [name, *losses, "not reached" if needed is None else f"{needed:,.0f}", round(figures["seconds"])]

@@ -1,0 +1,112 @@
+"""`kgrl run`: carry out one curriculum and record it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgrl.cli.output import progress, show_facts
+from kgrl.cli.setting import Setting
+from kgrl.errors import KgrlError
+
+if TYPE_CHECKING:
+    from kgrl.curriculum import Curriculum
+    from kgrl.runs import RunResult
+
+__all__ = ["RunCommand", "run_recorded"]
+
+
+@dataclass(frozen=True)
+class RunCommand(Setting):
+    """Run one curriculum: an agent teaches a learner from a nucleus outward until the token budget is used up.
+
+    Args:
+        agent: The agent by name, or the folder of a trained policy.
+        exam_topics: Topics of the exam, one passage each; the same for every agent and seed.
+        exam_every: Expansions between two exams.
+        out: The run's folder; runs/ with a name made from the setting if none.
+        resume: Folder of an interrupted run to go on with; everything else is then read from its config.yaml.
+        json: File to write the figures to, as one JSON object.
+    """
+
+    agent: str = "closure"
+    exam_topics: int = 64
+    exam_every: int = 2
+    out: Path | None = None
+    resume: Path | None = None
+    json: Path | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Carry out the run, print its figures and return them.
+
+        Raises:
+            KgrlError: If a name is not known, the folder holds another run, or a loss diverges.
+        """
+        command = self._resumed() if self.resume else self
+        folder = self.resume or command.out or Path("runs") / command.default_name()
+        if self.resume is None and (folder / "config.yaml").exists():
+            raise KgrlError(f"{folder} holds a run already; go on with --resume {folder}, or choose another --out")
+        result = run_recorded(command, folder)
+        figures = {**command.config(), **result.summary(), "folder": str(folder)}
+        _show(figures)
+        return figures
+
+    def config(self) -> dict[str, Any]:
+        """Return everything that the run can be repeated from, ready for YAML."""
+        own = {"agent": self.agent, "exam_topics": self.exam_topics, "exam_every": self.exam_every}
+        return {**self.setting(), **own}
+
+    def default_name(self) -> str:
+        """Return a folder name that says what runs, and when it began."""
+        safe_agent = Path(self.agent).name
+        parts = [Path(self.corpus).name, self.goal, safe_agent, self.learner, f"seed{self.seed}"]
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        return "-".join(part.replace(" ", "_").replace("/", "_") for part in [*filter(None, parts), stamp])
+
+    def _resumed(self) -> RunCommand:
+        from kgrl.runs import Run
+
+        assert self.resume is not None
+        config = Run.read_config(self.resume)
+        config["nucleus"] = tuple(config["nucleus"])
+        config["root"] = None if config["root"] is None else Path(config["root"])
+        return replace(RunCommand(**config), json=self.json)
+
+
+def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum | None = None) -> RunResult:
+    """Carry out a run in a folder, with a progress bar.
+
+    Args:
+        command: What to run.
+        folder: Where; a checkpoint there is gone on from.
+        curriculum: The command's curriculum where it is made already; one learner can serve runs in turn.
+    """
+    from kgrl.agents import make_agent
+    from kgrl.exam import Exam
+    from kgrl.runs import Run
+
+    agent = make_agent(command.agent)
+    curriculum = curriculum or command.make_curriculum(command.load_corpus())
+    exam = Exam(curriculum.corpus, curriculum.goal, command.exam_topics)
+    run = Run(folder, curriculum, agent, exam, command.config(), command.exam_every)
+    with progress(f"{command.agent}, seed {command.seed}", total=command.budget_tokens) as advance:
+        return run.carry_out(lambda expansion, loss: advance(expansion.tokens_total, _line(expansion.title, loss)))
+
+
+def _line(title: str, loss: float | None) -> str:
+    return title if loss is None else f"{title} (exam {loss:.3f})"
+
+
+def _show(figures: dict[str, Any]) -> None:
+    facts = [
+        ("exam loss before", f"{figures['exam_loss_before']:.4f} nats per token"),
+        ("exam loss after", f"{figures['exam_loss_after']:.4f}"),
+        ("area under the curve", f"{figures['aulc']:.4f}"),
+        ("tokens", f"{figures['tokens']:,} trained, {figures['probe_tokens']:,} read in probing"),
+        ("expansions", f"{figures['expansions']} ({figures['topics']} topics)"),
+        ("seconds", f"{figures['seconds']:.0f}"),
+        ("folder", figures["folder"]),
+    ]
+    show_facts(f"{figures['agent']} on {figures['corpus']}", facts)

@@ -92,7 +92,9 @@ class Corpus:
         ['It asks …']
     """
 
-    def __init__(self, name: str, graph: TopicGraph, texts: Sequence[str], topics: ArrayLike, splits: ArrayLike) -> None:
+    def __init__(
+        self, name: str, graph: TopicGraph, texts: Sequence[str], topics: ArrayLike, splits: ArrayLike
+    ) -> None:
         self.name = name
         self.graph = graph
         self.texts = texts
@@ -100,7 +102,9 @@ class Corpus:
         self.splits: NDArray[np.uint8] = np.asarray(splits, dtype=np.uint8)
         if not len(self.texts) == len(self.topics) == len(self.splits):
             raise ValueError(f"{len(self.texts)} texts, {len(self.topics)} topics and {len(self.splits)} splits")
-        if len(self.topics) and (self.topics[0] < 0 or self.topics[-1] >= len(graph) or np.any(np.diff(self.topics) < 0)):
+        if len(self.topics) and (
+            self.topics[0] < 0 or self.topics[-1] >= len(graph) or np.any(np.diff(self.topics) < 0)
+        ):
             raise ValueError("passages must be ordered by topic, each topic in the graph")
         # Passages ordered by (topic, split): one row start for each pair finds any group in constant time.
         keys = self.topics.astype(np.int64) * len(Split) + self.splits

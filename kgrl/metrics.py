@@ -51,5 +51,5 @@ def tokens_to_target(curve: Curve, target: float) -> float | None:
         return float(curve[0][0])
     for (t0, l0), (t1, l1) in zip(curve, curve[1:], strict=False):
         if l1 <= target:
-            return t0 + (t1 - t0) * (l0 - target) / (l0 - l1)
+            return t0 + (t1 - t0) * ((l0 - target) / (l0 - l1))
     return None

@@ -61,7 +61,9 @@ def choose_nucleus(
     allowed = np.ones(len(graph), dtype=bool) if eligible is None else eligible
     preferred = allowed if goal is None else allowed & np.isin(np.arange(len(graph)), goal)
     if not preferred.any():
-        raise ValueError("no topic to start from: none has train passages" + (" in the goal" if goal is not None else ""))
+        raise ValueError(
+            "no topic to start from: none has train passages" + (" in the goal" if goal is not None else "")
+        )
     return _grow(graph, scores, preferred, allowed, size)
 
 
@@ -107,7 +109,9 @@ def connect(graph: TopicGraph, topics: Sequence[int]) -> IntArray:
     first = next(iter(joined))
     for topic in topics[1:]:
         if graph.components[topic] != graph.components[first]:
-            raise ValueError(f"no path joins {graph.titles[first]!r} and {graph.titles[topic]!r}; choose another nucleus")
+            raise ValueError(
+                f"no path joins {graph.titles[first]!r} and {graph.titles[topic]!r}; choose another nucleus"
+            )
     reached = {first}
     for topic in list(joined)[1:]:
         path = _shortest_path(graph, topic, reached)

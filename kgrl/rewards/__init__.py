@@ -1,6 +1,15 @@
 """Reward functions: what an expansion was worth."""
 
-from kgrl.rewards.base import FunctionReward, Product, Reward, RewardError, RewardFunction, WeightedSum, as_reward, rewards
+from kgrl.rewards.base import (
+    FunctionReward,
+    Product,
+    Reward,
+    RewardError,
+    RewardFunction,
+    WeightedSum,
+    as_reward,
+    rewards,
+)
 from kgrl.rewards.costs import TimeCost, TokenCost
 from kgrl.rewards.gains import MeanPredictionGain, SelfPredictionGain, TargetPredictionGain
 

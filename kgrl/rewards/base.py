@@ -14,7 +14,16 @@ from kgrl.errors import KgrlError
 from kgrl.expansion import Expansion
 from kgrl.registry import Registry
 
-__all__ = ["FunctionReward", "Product", "Reward", "RewardError", "RewardFunction", "WeightedSum", "as_reward", "rewards"]
+__all__ = [
+    "FunctionReward",
+    "Product",
+    "Reward",
+    "RewardError",
+    "RewardFunction",
+    "WeightedSum",
+    "as_reward",
+    "rewards",
+]
 
 PROBES = frozenset({"mean", "target", "self"})
 """Every probe a curriculum can measure: a sample of all topics, of the goal's, of the neighbourhood's."""

@@ -1,0 +1,99 @@
+"""A corpus as token ids, made once and memory-mapped from then on.
+
+Knows texts and a tokenizer; knows no model. Every passage is stored as a document token followed by its text tokens, so
+that its first text token is predicted too: a passage of n text tokens has n predicted tokens.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.cache import cache_dir, content_key, write_npy
+from kgrl.corpus import Corpus, Passages
+from kgrl.errors import KgrlError
+from kgrl.graph import IntArray
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["TokenStore"]
+
+_BATCH = 4096
+"""Passages tokenised between two pieces of the array; bounds the memory that Python's lists of ids take."""
+
+
+class TokenStore:
+    """The token ids of a corpus's passages.
+
+    Args:
+        ids: All passages' ids one after the other, each passage led by the document token, shape `[all tokens]`.
+        offsets: Where each passage starts, int64, shape `[passages + 1]`.
+
+    Example:
+        >>> store = TokenStore(np.array([0, 7, 8, 0, 9], dtype=np.uint16), np.array([0, 3, 5]))
+        >>> store[0].tolist(), store.count(np.array([1, 0])).tolist()
+        ([0, 7, 8], [1, 2])
+    """
+
+    def __init__(self, ids: NDArray[Any], offsets: NDArray[np.int64]) -> None:
+        self.ids, self.offsets = ids, offsets
+
+    @classmethod
+    def of(cls, corpus: Corpus, tokenizer: Tokenizer, document_token: int, cache: Path | None = None) -> TokenStore:
+        """Tokenise a corpus, or map the arrays where this machine has done so before.
+
+        Args:
+            corpus: The corpus.
+            tokenizer: A fast tokenizer; it adds no special tokens of its own.
+            document_token: The id that leads every passage.
+            cache: The folder of the arrays; by default `tokens` in kgrl's cache folder.
+
+        Raises:
+            KgrlError: If a passage has no tokens.
+        """
+        folder = cache if cache is not None else cache_dir() / "tokens"
+        key = content_key(corpus.fingerprint, tokenizer.to_str(), str(document_token))
+        ids, offsets = folder / f"{key}.ids.npy", folder / f"{key}.offsets.npy"
+        if not offsets.exists():
+            made = _tokenise(corpus, tokenizer, document_token)
+            write_npy(ids, made.ids)
+            write_npy(offsets, made.offsets)  # last: where there are offsets, there are ids
+        return cls(np.load(ids, mmap_mode="r", allow_pickle=False), np.load(offsets, allow_pickle=False))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, passage: int) -> NDArray[Any]:
+        """Return a passage's ids, the document token first, as a view."""
+        return self.ids[self.offsets[passage] : self.offsets[passage + 1]]
+
+    def count(self, passages: IntArray) -> NDArray[np.int64]:
+        """Return the number of predicted tokens of each passage, shape `[passages]`."""
+        return self.offsets[passages + 1] - self.offsets[passages] - 1
+
+    def sequences(self, passages: Passages) -> list[NDArray[Any]]:
+        """Return the ids of each of some passages, in order."""
+        return [self[int(i)] for i in passages.ids]
+
+
+def _tokenise(corpus: Corpus, tokenizer: Tokenizer, document_token: int) -> TokenStore:
+    """Tokenise all passages, a batch at a time."""
+    # What a model was set up to pad or cut to has no place here.
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
+    pieces: list[NDArray[Any]] = []
+    lengths: list[int] = []
+    for start in range(0, len(corpus), _BATCH):
+        encoded = tokenizer.encode_batch_fast(list(corpus.texts[start : start + _BATCH]), add_special_tokens=False)
+        pieces += [np.array([document_token, *passage.ids], dtype=dtype) for passage in encoded]
+        lengths += [len(passage.ids) + 1 for passage in encoded]
+    if 1 in lengths:
+        raise KgrlError(f"passage {lengths.index(1)} of corpus {corpus.name!r} has no tokens")
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return TokenStore(np.concatenate(pieces) if pieces else np.empty(0, dtype=dtype), offsets)

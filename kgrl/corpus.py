@@ -1,7 +1,8 @@
 """Text, cut into passages and split into train, probe and exam.
 
-A `Corpus` is a topic graph with the passages of its topics. Rewards and agents may see train and probe; only reports see
-exam. Near-duplicates are removed across splits. The module knows nothing of tokens, models or where text comes from.
+A `Corpus` is a topic graph with the passages of its topics. Rewards and agents may see train and probe; only reports
+see exam. Near-duplicates are removed across splits. The module knows nothing of tokens, models or where text comes
+from.
 """
 
 from __future__ import annotations

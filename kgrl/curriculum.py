@@ -1,7 +1,7 @@
 """The curriculum: the loop in which the four steps meet. It works without reinforcement learning.
 
-Nucleate, then again and again: be curious (an agent picks), research, learn. Each turn is an `Expansion`. The module does
-not know Gymnasium, any data source, or how agents think.
+Nucleate, then again and again: be curious (an agent picks), research, learn. Each turn is an `Expansion`. The module
+does not know Gymnasium, any data source, or how agents think.
 """
 
 from __future__ import annotations
@@ -262,7 +262,7 @@ class Curriculum:
         self.profile.update(list(after), list(after.values()))
 
     def resume(self, expansions: Sequence[Expansion], agent: Agent) -> None:
-        """Bring the curriculum and an agent to where recorded expansions left them; the learner is loaded by the caller.
+        """Bring the curriculum and an agent to where recorded expansions left them; the caller loads the learner.
 
         Args:
             expansions: The records so far, the nucleus first.

@@ -1,7 +1,7 @@
 """The topic graph, in compressed sparse row form, and its frontier.
 
-`TopicGraph` is immutable. `Frontier` is the state of a curriculum on it: which topics are learned and which are one link
-away. Neither knows about text, learners or rewards.
+`TopicGraph` is immutable. `Frontier` is the state of a curriculum on it: which topics are learned and which are one
+link away. Neither knows about text, learners or rewards.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ A learning curve is a sequence of (tokens trained on, exam loss in nats per toke
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,7 +50,7 @@ def tokens_to_target(curve: Curve, target: float) -> float | None:
     """
     if curve and curve[0][1] <= target:
         return float(curve[0][0])
-    for (t0, l0), (t1, l1) in zip(curve, curve[1:], strict=False):
+    for (t0, l0), (t1, l1) in itertools.pairwise(curve):
         if l1 <= target:
             return t0 + (t1 - t0) * ((l0 - target) / (l0 - l1))
     return None

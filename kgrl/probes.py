@@ -95,7 +95,7 @@ class Prober:
         return self._measure(own, known={})
 
     def _measure(self, own: Iterable[int], known: Mapping[int, float]) -> dict[int, float]:
-        wanted = set(int(t) for t in own).union(*(sample.tolist() for sample in self.fixed.values()))
+        wanted = {int(t) for t in own}.union(*(sample.tolist() for sample in self.fixed.values()))
         missing = np.array(sorted(wanted - set(known)), dtype=np.int32)
         new = dict(zip(missing.tolist(), self.losses(missing).tolist(), strict=True)) if len(missing) else {}
         return {t: loss for t, loss in {**known, **new}.items() if t in wanted and np.isfinite(loss)}

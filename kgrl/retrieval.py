@@ -87,7 +87,8 @@ def topic_embeddings(topics: IntArray, vectors: FloatArray, n_topics: int) -> Fl
     sums = np.zeros((n_topics, vectors.shape[1]), dtype=np.float32)
     np.add.at(sums, topics, vectors)
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
-    return np.divide(sums, norms, out=sums, where=norms > 0)
+    unit: FloatArray = np.divide(sums, norms, out=sums, where=norms > 0)
+    return unit
 
 
 def embed_corpus(corpus: Corpus, encoder: Encoder, cache: Path | None = None) -> tuple[FaissRetriever, FloatArray]:

@@ -133,7 +133,7 @@ class Run:
         else:
             self._begin()
         try:
-            with SummaryWriter(str(self.folder)) as events:  # type: ignore[no-untyped-call]
+            with SummaryWriter(str(self.folder)) as events:
                 for expansion in self.curriculum.run(self.agent, resume=resumed):
                     loss = self._after(expansion, began)
                     self._log_events(events, expansion, loss)

@@ -29,8 +29,8 @@ class View:
         nucleus: The topics the curriculum started from.
         goal: The goal's topics, or None where all topics count.
         profile: Per-topic probe losses, as far as measured.
-        embeddings: Unit topic embeddings from train passages, float32, shape `[topics, dimensions]`; zero rows for topics
-            without text.
+        embeddings: Unit topic embeddings from train passages, float32, shape `[topics, dimensions]`; zero rows for
+            topics without text.
         trainable: Whether each topic has train passages, shape `[topics]`.
         tokens: Tokens trained on so far.
         budget: The token budget.

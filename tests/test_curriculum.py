@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -109,7 +110,7 @@ def test_a_target_reward_without_goal_is_refused(make_tiny_curriculum: Make) -> 
 
 def test_before_of_a_step_is_after_of_the_one_before(make_tiny_curriculum: Make) -> None:
     steps = list(make_tiny_curriculum("mean-prediction-gain").run(First()))
-    for earlier, later in zip(steps, steps[1:], strict=False):
+    for earlier, later in itertools.pairwise(steps):
         assert later.probes["mean"].before == earlier.probes["mean"].after
 
 

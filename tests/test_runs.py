@@ -70,16 +70,16 @@ def test_one_learner_can_serve_runs_in_turn(make_tiny_curriculum: Make, tmp_path
     assert first.expansions == second.expansions
 
 
-class Stop(Exception):
+class StopError(Exception):
     """Stands for whatever ends a process."""
 
 
 def interrupted(folder: Path, curriculum: Curriculum, after: int) -> None:
     def stop(expansion: Expansion, loss: float | None) -> None:
         if expansion.index == after:
-            raise Stop
+            raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         run_in(folder, curriculum).carry_out(stop)
 
 
@@ -115,7 +115,7 @@ def test_divergence_keeps_what_was_done_and_says_where(
         return learn(passages, token_budget)  # type: ignore[arg-type]
 
     monkeypatch.setattr(curriculum.learner, "learn", breaking)
-    with pytest.raises(DivergedError, match="expansion 3 .*the training loss is nan; what was done until then is in"):
+    with pytest.raises(DivergedError, match=r"expansion 3 .*the training loss is nan; what was done until then is in"):
         run_in(tmp_path, curriculum).carry_out()
     assert len((tmp_path / "curriculum.jsonl").read_text().splitlines()) == 3
 
@@ -131,7 +131,7 @@ def test_an_exam_that_is_not_finite_stops_the_run(
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="config.yaml: no such file"):
+    with pytest.raises(DataError, match=r"config\.yaml: no such file"):
         Run.read_config(tmp_path)
 
 

@@ -76,5 +76,5 @@ class Setting:
         """
         from kgrl.curriculum import Curriculum
 
-        options = {"model": self.model} if self.learner == "lora" else {}
+        options: dict[str, Any] = {"model": self.model} if self.learner == "lora" else {}
         return Curriculum.make(corpus, self.learner, self.reward, self.curriculum_config(), **options)

@@ -68,9 +68,10 @@ class Reward(ABC):
         """Return the reward of one expansion; a subclass may keep state and clears it in `reset`."""
 
     def reset(self) -> None:  # noqa: B027 - most rewards have nothing to forget
-        """Forget what earlier expansions left behind."""
+        """Forget what earlier expansions left behind; most rewards have nothing to forget."""
 
     def __call__(self, expansion: Expansion) -> float:
+        """Return the reward of one expansion; raises as `evaluate` does."""
         return self.evaluate(expansion)[0]
 
     def evaluate(self, expansion: Expansion) -> tuple[float, dict[str, float]]:

@@ -21,9 +21,8 @@ class _ProbeGain(Reward):
         """
         if self.probe not in expansion.probes:
             measured = ", ".join(sorted(expansion.probes)) or "nothing"
-            raise RewardError(
-                f"reward {self.name!r} reads the probe {self.probe!r}, but expansion {expansion.index} measured {measured}"
-            )
+            reads = f"reward {self.name!r} reads the probe {self.probe!r}"
+            raise RewardError(f"{reads}, but expansion {expansion.index} measured {measured}")
         return expansion.probes[self.probe].gain
 
 

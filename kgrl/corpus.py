@@ -8,6 +8,7 @@ from.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,11 @@ from kgrl.graph import IntArray, TopicGraph
 
 __all__ = ["Corpus", "Passage", "Passages", "Split", "cut", "near_duplicates", "split_passages"]
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9À-Þ])|\n\s*\n")
+_SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[\"'(\[]?[A-Z0-9À-Þ])|\n\s*\n")
+_WORD = re.compile(r"\w+")
 _SHINGLE = 8
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+"""Of the polynomial that hashes a run of words; any large odd number will do."""
 
 
 class Split(IntEnum):
@@ -171,17 +175,15 @@ def cut(text: str, words: int = 50) -> list[str]:
         >>> cut("One two. Three four. Five six.")
         ['One two.', 'Three four.', 'Five six.']
     """
-    sentences = [" ".join(s.split()) for s in _SENTENCE_END.split(text) if s and s.strip()]
-    total = sum(len(s.split()) for s in sentences)
-    target = min(words, max(1, total // 3))
+    sentences = [s.split() for s in _SENTENCE_END.split(text) if s.strip()]
+    target = min(words, max(1, sum(map(len, sentences)) // 3))
     passages: list[str] = []
     gathered: list[str] = []
     for position, sentence in enumerate(sentences):
-        gathered.append(sentence)
+        gathered += sentence
         needed = 3 - len(passages)
-        full = sum(len(s.split()) for s in gathered) >= target
         # When only as many sentences are left as passages are missing, each becomes its own.
-        if full or len(sentences) - position <= needed:
+        if len(gathered) >= target or len(sentences) - position <= needed:
             passages.append(" ".join(gathered))
             gathered = []
     if gathered:
@@ -235,21 +237,48 @@ def near_duplicates(texts: Sequence[str], splits: NDArray[np.uint8], threshold: 
         >>> near_duplicates([text, text], np.array([0, 2], dtype=np.uint8)).tolist()
         [True, False]
     """
+    owners, shingles = _shingles(texts)
+    counts = np.bincount(owners, minlength=len(texts))
     drop = np.zeros(len(texts), dtype=bool)
-    seen: set[int] = set()
+    seen = np.empty(0, dtype=np.uint64)
     for split in (Split.EXAM, Split.PROBE, Split.TRAIN):
-        own: set[int] = set()
-        for i in np.flatnonzero(splits == split):
-            shingles = _shingles(texts[i])
-            drop[i] = len(shingles & seen) > threshold * len(shingles)
-            if not drop[i]:
-                own |= shingles
-        seen |= own
+        own = np.asarray(splits)[owners] == split
+        shared = np.bincount(owners[own][_contains(seen, shingles[own])], minlength=len(texts))
+        drop |= shared > threshold * counts
+        seen = np.sort(np.concatenate([seen, shingles[own & ~drop[owners]]]))
     return drop
 
 
-def _shingles(text: str) -> set[int]:
-    """Hashes of the runs of eight words; a shorter text is one shingle."""
-    words = re.findall(r"\w+", text.lower())
-    # zlib-like stability is not needed: the hashes live only as long as this process compares them.
-    return {hash(tuple(words[i : i + _SHINGLE])) for i in range(max(1, len(words) - _SHINGLE + 1))}
+def _contains(ordered: NDArray[np.uint64], values: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Whether each value is in an ascending array."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=bool)
+    found: NDArray[np.bool_] = ordered[np.searchsorted(ordered, values) % len(ordered)] == values
+    return found
+
+
+def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Hash every run of eight words; a shorter text is one run.
+
+    Returns:
+        The number of a text, ascending, and the hash of one of its runs, each pair once, both of shape `[pairs]`.
+    """
+    words = [_WORD.findall(text.lower()) for text in texts]
+    lengths = np.array([len(w) for w in words], dtype=np.int64)
+    # Each text is followed by zeros, so that no run reaches into the next one.
+    starts = np.cumsum(lengths + _SHINGLE) - lengths - _SHINGLE
+    runs = np.maximum(lengths - _SHINGLE + 1, 1)
+    owners = np.repeat(np.arange(len(texts)), runs)
+    at = np.arange(len(owners)) + np.repeat(starts - np.cumsum(runs) + runs, runs)
+    # Python's salted hash will do: hashes live only as long as this process compares them.
+    flat = np.fromiter(map(hash, itertools.chain.from_iterable(words)), dtype=np.int64, count=int(lengths.sum()))
+    hashes = np.zeros(int((lengths + _SHINGLE).sum()), dtype=np.uint64)
+    hashes[np.arange(len(flat)) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)] = flat.view(np.uint64)
+    shingles = np.zeros(len(at), dtype=np.uint64)
+    for offset in range(_SHINGLE):
+        shingles = shingles * _MULTIPLIER + hashes[at + offset]
+    order = np.lexsort((shingles, owners))
+    owners, shingles = owners[order], shingles[order]
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = (np.diff(owners) != 0) | (shingles[1:] != shingles[:-1])
+    return owners[fresh], shingles[fresh]

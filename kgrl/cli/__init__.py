@@ -1,8 +1,8 @@
 """The command line: one table of commands, and how they end.
 
 A command is a frozen dataclass that tyro turns into arguments, with a method `run()` that returns its result as one
-JSON object, and a field `json`, the file that `main` writes that object to. Command modules import nothing heavy at their
-top, so that `kgrl --help` answers at once; what a command needs it imports in `run`.
+JSON object, and a field `json`, the file that `main` writes that object to. Command modules import nothing heavy at
+their top, so that `kgrl --help` answers at once; what a command needs it imports in `run`.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ def plain(value: object) -> str:
     Numbers get thousands separators; a float gets three decimals.
 
     Example:
-        >>> plain("Escape\\x1b[31m"), plain(12345), plain(0.25)
-        ('Escape[31m', '12,345', '0.250')
+        >>> plain("Two" + chr(27) + "[31m words"), plain(12345), plain(0.25)
+        ('Two[31m words', '12,345', '0.250')
     """
     if isinstance(value, float):
         return f"{value:,.3f}"

@@ -16,6 +16,9 @@ import tyro
 
 from kgrl.cli.graph import Graph
 from kgrl.cli.info import Info
+from kgrl.cli.quickstart import Quickstart
+from kgrl.cli.run import RunCommand
+from kgrl.cli.train import Train
 from kgrl.errors import KgrlError
 
 __all__ = ["COMMANDS", "Command", "main"]
@@ -35,6 +38,9 @@ class Command(Protocol):
 
 
 COMMANDS: dict[str, type[Command]] = {
+    "quickstart": Quickstart,
+    "run": RunCommand,
+    "train": Train,
     "graph": Graph,
     "info": Info,
 }

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kgrl.corpus import Corpus, cut, split_passages
+from kgrl.corpus import Corpus, Passages, cut, split_passages
+from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.errors import KgrlError
 from kgrl.graph import TopicGraph
+from kgrl.learners.base import Learned
+from kgrl.retrieval import FaissRetriever, indexed_passages
 
 _CATEGORIES = {
     "Mathematics": (
@@ -70,6 +77,20 @@ def fake_embeddings(tiny_corpus: Corpus) -> NDArray[np.float32]:
 
 
 @pytest.fixture
+def make_tiny_curriculum(tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32]) -> Callable[..., Curriculum]:
+    """Makes curricula on `tiny_corpus` with a fake learner: `make_tiny_curriculum(reward, **config fields)`."""
+
+    def make(reward: Any = "mean-prediction-gain", **config: Any) -> Curriculum:
+        settings = {"budget_tokens": 4_000, "expansion_tokens": 200, "neighbourhood": 3, "nucleus_size": 2, **config}
+        ids = indexed_passages(tiny_corpus)
+        retriever = FaissRetriever(ids, fake_embeddings[tiny_corpus.topics[ids]])
+        learner = FakeLearner(tiny_corpus)
+        return Curriculum(tiny_corpus, learner, retriever, fake_embeddings, reward, CurriculumConfig(**settings))
+
+    return make
+
+
+@pytest.fixture
 def wikispeedia_root() -> Path:
     """The folder of the Wikispeedia archives; skips where `KGRL_DATA` does not hold them."""
     data = os.environ.get("KGRL_DATA")
@@ -79,6 +100,49 @@ def wikispeedia_root() -> Path:
     if not (root / "wikispeedia_paths-and-graph.tar.gz").is_file():
         pytest.skip(f"{root} does not hold the Wikispeedia archives")
     return root
+
+
+class FakeLearner:
+    """A learner whose loss of a topic falls with the words read about it, and a little with all others.
+
+    The loss is 1 + 3 exp(-(own + others / 10) / 100) nats per token; a token is a word.
+    """
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.read = np.zeros(len(corpus.graph))
+
+    def learn(self, passages: Passages, token_budget: int) -> Learned:
+        if not len(passages) or token_budget < 2:
+            raise ValueError("nothing to learn")
+        losses, used, left = self.losses(passages), 0, token_budget
+        for topic, tokens in zip(passages.topics.tolist(), self.count_tokens(passages).tolist(), strict=True):
+            if left == 0:
+                break
+            self.read[topic] += min(tokens, left)
+            used, left = used + 1, left - min(tokens, left)
+        return Learned(token_budget - left, float(losses[:used].mean()), used)
+
+    def losses(self, passages: Passages) -> NDArray[np.float32]:
+        own = self.read[passages.topics]
+        return (1 + 3 * np.exp(-(own + (self.read.sum() - own) / 10) / 100)).astype(np.float32)
+
+    def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
+        return np.array([len(text.split()) for text in passages.texts], dtype=np.int64)
+
+    def snapshot(self) -> NDArray[np.float64]:
+        return self.read.copy()
+
+    def restore(self, snapshot: NDArray[np.float64]) -> None:
+        self.read = snapshot.copy()
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "fake.json").write_text(json.dumps(self.read.tolist()))
+
+    def load(self, folder: Path) -> None:
+        if not (folder / "fake.json").is_file():
+            raise KgrlError(f"{folder} was not written by a fake learner")
+        self.read = np.array(json.loads((folder / "fake.json").read_text()))
 
 
 def make_tiny_corpus(seed: int = 0) -> Corpus:

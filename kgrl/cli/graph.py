@@ -24,6 +24,7 @@ class Graph:
 
     Args:
         corpus: The corpus: a name such as vital or wikispeedia, or a folder.
+        root: Folder of the corpus's source files, for corpora that are read from some.
         export: File to write the graph to; .tsv (source TAB target), .graphml or .json (node-link) by its ending.
         nucleus: How the nucleus is chosen: pagerank or k-core.
         nucleus_size: Topics of the nucleus.
@@ -32,6 +33,7 @@ class Graph:
     """
 
     corpus: str = "vital"
+    root: Path | None = None
     export: Path | None = None
     nucleus: str = "pagerank"
     nucleus_size: int = 8
@@ -48,7 +50,7 @@ class Graph:
         write = _writer(self.export) if self.export else None
         from kgrl.data import load_corpus
 
-        corpus = load_corpus(self.corpus)
+        corpus = load_corpus(self.corpus, root=self.root)
         figures = {**describe(corpus.graph), "nucleus": self._nucleus(corpus)}
         _show(self.corpus, figures)
         if write and self.export:
@@ -171,4 +173,4 @@ def _show(name: str, figures: dict[str, Any]) -> None:
     ]
     show_facts(f"Topic graph of {name}", facts)
     if figures["categories"]:
-        show_table("\nCategories", ["category", "topics"], list(figures["categories"].items()))
+        show_table("Categories", ["category", "topics"], list(figures["categories"].items()))

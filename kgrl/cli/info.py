@@ -46,9 +46,9 @@ class Info:
         """Print and return what is known."""
         result = {"versions": _versions(), "machine": _machine(), "found": _found(), "known": _known()}
         show_facts("Versions", result["versions"].items())
-        show_facts("\nMachine", result["machine"].items())
-        show_facts("\nData and models", result["found"].items())
-        show_facts("\nKnown names", ((kind, ", ".join(names)) for kind, names in result["known"].items()))
+        show_facts("Machine", result["machine"].items())
+        show_facts("Data and models", result["found"].items())
+        show_facts("Known names", ((kind, ", ".join(names)) for kind, names in result["known"].items()))
         return result
 
 

@@ -41,37 +41,41 @@ def _console() -> Console:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; numbers are aligned to the right.
+    """Print a table and an empty line; columns of numbers are aligned to the right.
 
     Args:
-        title: A line above the table.
+        title: A line above the table; none if empty.
         columns: The headings.
         rows: One cell for each heading; strings, numbers or anything with a `str`.
     """
     console, rows = _console(), [list(row) for row in rows]
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD if console.is_terminal else None)
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
     for position, heading in enumerate(columns):
         numeric = all(isinstance(row[position], int | float) for row in rows)
-        table.add_column(heading, justify="right" if numeric and rows else "left")
-    for row in rows:
-        table.add_row(*(Text(plain(cell)) for cell in row))
-    console.print(table)
+        table.add_column(Text(plain(heading)), justify="right" if numeric and rows else "left")
+    _show(console, title, table, rows)
 
 
 def show_facts(title: str, facts: Iterable[tuple[str, object]]) -> None:
-    """Print names and values, one pair a line.
+    """Print names and values, one pair a line, and an empty line.
 
     Args:
-        title: A line above them.
+        title: A line above them; none if empty.
         facts: Pairs of name and value.
     """
-    console = _console()
-    table = Table(title=Text(title), title_justify="left", box=None, show_header=False, pad_edge=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    for name, value in facts:
-        table.add_row(Text(name), Text(plain(value)))
+    _show(_console(), title, table, facts)
+
+
+def _show(console: Console, title: str, table: Table, rows: Iterable[Sequence[object]]) -> None:
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    if title:
+        console.print(Text(plain(title), style="bold cyan"))
     console.print(table)
+    console.print()
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def _learned(graph: TopicGraph, run: RunData, tree: GrownTree, which: np.ndarray
         "size": [13 if n else 11 if int(t) in picked else 8 for t, n in zip(topics, nucleus, strict=True)],
         "color": steps,
         "colorscale": [[i / (len(ORDER_SCALE) - 1), colour] for i, colour in enumerate(ORDER_SCALE)],
-        "line": {"width": np.where(goal, 2.4, 0.0), "color": GOAL},
+        "line": {"width": np.where(goal, 2.4, 0.0).tolist(), "color": GOAL},
     }
     texts = [_hover(graph, run, int(topic), int(step)) for topic, step in zip(topics, steps, strict=True)]
     colourings = {"order": steps.tolist(), "loss": losses}

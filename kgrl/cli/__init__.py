@@ -8,7 +8,7 @@ their top, so that `kgrl --help` answers at once; what a command needs it import
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,7 +37,7 @@ class Command(Protocol):
         ...
 
 
-COMMANDS: dict[str, type[Command]] = {
+COMMANDS: dict[str, Callable[..., Command]] = {
     "quickstart": Quickstart,
     "run": RunCommand,
     "train": Train,

@@ -44,12 +44,12 @@ class Info:
 
     def run(self) -> dict[str, Any]:
         """Print and return what is known."""
-        result = {"versions": _versions(), "machine": _machine(), "found": _found(), "known": _known()}
-        show_facts("Versions", result["versions"].items())
-        show_facts("Machine", result["machine"].items())
-        show_facts("Data and models", result["found"].items())
-        show_facts("Known names", ((kind, ", ".join(names)) for kind, names in result["known"].items()))
-        return result
+        known = _known()
+        result = {"versions": _versions(), "machine": _machine(), "found": _found()}
+        for title, facts in result.items():
+            show_facts(title.capitalize(), facts.items())
+        show_facts("Known names", ((kind, ", ".join(names)) for kind, names in known.items()))
+        return {**result, "known": known}
 
 
 def _versions() -> dict[str, str]:

@@ -103,14 +103,15 @@ def _radial(parents: IntArray, room: NDArray[np.float64]) -> NDArray[np.float64]
     """Places on rings around the centre, shape `[n, 2]`; parents come before children."""
     n = len(parents)
     depth, inner, angle = np.ones(n), np.zeros(n), np.zeros(n)
-    for child in np.flatnonzero(parents >= 0):
+    hanging = np.flatnonzero(parents >= 0).tolist()
+    for child in hanging:
         depth[child] = depth[parents[child]] + 1
-    for child in reversed(np.flatnonzero(parents >= 0)):
+    for child in reversed(hanging):
         inner[parents[child]] += max(inner[child], room[child])
     width = np.maximum(inner, room)
     # The next free place in each topic's sector, its children in the middle. The centre's is the last, which -1 finds.
     free = np.zeros(n + 1)
-    for child, parent in enumerate(parents):
+    for child, parent in enumerate(parents.tolist()):
         start = free[parent]
         free[parent] += width[child]
         free[child] = start + (width[child] - inner[child]) / 2

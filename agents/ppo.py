@@ -1,0 +1,264 @@
+"""Proximal policy optimisation of the curiosity policy, with masked slots (MaskablePPO of sb3-contrib).
+
+`train_ppo` trains inside the environment; the `PPOAgent` it returns runs in any curriculum, with or without Gymnasium.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from sb3_contrib import MaskablePPO
+from sb3_contrib.common.maskable.distributions import MaskableDistribution
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from kgrl.agents.base import BaseAgent
+from kgrl.agents.policy import CandidateScorer, PolicyConfig, load_policy, save_policy
+from kgrl.envs.features import FeatureState, observe
+from kgrl.expansion import Expansion
+from kgrl.view import View
+
+__all__ = ["CuriosityActorCritic", "PPOAgent", "PPOConfig", "train_ppo"]
+
+Masks = NDArray[np.bool_] | Tensor | None
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Hyperparameters of proximal policy optimisation (Schulman et al. 2017).
+
+    The defaults suit hundreds to thousands of steps, since a step trains a language model.
+
+    Args:
+        learning_rate: Adam's step size.
+        rollout: Environment steps between two updates, for each environment.
+        batch: Steps of a minibatch.
+        epochs: Passes over a rollout.
+        gamma: Discount of later rewards.
+        gae_lambda: Bias against variance in generalised advantage estimation.
+        clip: Largest change of an action's probability ratio that is rewarded.
+        entropy: Weight of the entropy bonus.
+        value: Weight of the value loss.
+        max_grad_norm: Gradients are clipped to this norm.
+        hidden: Width of the policy's hidden layers.
+    """
+
+    learning_rate: float = 1e-3
+    rollout: int = 64
+    batch: int = 32
+    epochs: int = 6
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    clip: float = 0.2
+    entropy: float = 0.01
+    value: float = 0.5
+    max_grad_norm: float = 0.5
+    hidden: int = 64
+
+
+class CuriosityActorCritic(MaskableActorCriticPolicy):
+    """The candidate scorer as a policy of Stable-Baselines3.
+
+    Empty slots are masked by the observation itself, and again by the action masks where they are given.
+
+    Args:
+        observation_space: As `kgrl.envs.features.observation_space` makes it.
+        action_space: One action for each slot.
+        lr_schedule: Learning rate by remaining progress.
+        hidden: Width of the hidden layers.
+        options: Passed on to `MaskableActorCriticPolicy`.
+    """
+
+    def __init__(
+        self, observation_space: spaces.Dict, action_space: spaces.Discrete, lr_schedule: Schedule, hidden: int = 64,
+        **options: Any,
+    ) -> None:  # fmt: skip
+        self.hidden = hidden
+        super().__init__(observation_space, action_space, lr_schedule, **options)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.scorer = CandidateScorer(PolicyConfig(hidden=self.hidden))
+        self.optimizer = self.optimizer_class(self.scorer.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    def forward(
+        self, obs: PyTorchObs, deterministic: bool = False, action_masks: Masks = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return actions `[batch]`, values `[batch, 1]` and log probabilities `[batch]`."""
+        distribution, values = self._judge(obs, action_masks)
+        actions = distribution.get_actions(deterministic=deterministic)
+        return actions, values, distribution.log_prob(actions)
+
+    def evaluate_actions(
+        self, obs: PyTorchObs, actions: Tensor, action_masks: Masks = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return values `[batch, 1]`, log probabilities `[batch]` and entropies `[batch]` of given actions."""
+        distribution, values = self._judge(obs, action_masks)
+        return values, distribution.log_prob(actions), distribution.entropy()
+
+    def get_distribution(self, obs: PyTorchObs, action_masks: Masks = None) -> MaskableDistribution:
+        """Return the distribution over slots."""
+        return self._judge(obs, action_masks)[0]
+
+    def predict_values(self, obs: PyTorchObs) -> Tensor:
+        """Return the values of states, shape `[batch, 1]`."""
+        return self._judge(obs, None)[1]
+
+    def _judge(self, obs: PyTorchObs, action_masks: Masks) -> tuple[MaskableDistribution, Tensor]:
+        assert isinstance(obs, dict)
+        logits, values = self.scorer(obs["candidates"].float(), obs["mask"], obs["global"].float())
+        distribution = self.action_dist.proba_distribution(action_logits=logits)
+        filled = obs["mask"] > 0
+        # A state at the end of an episode has no filled slot; nothing is chosen there, but its value is asked for.
+        distribution.apply_masking(action_masks if action_masks is not None else filled | ~filled.any(1, keepdim=True))
+        return distribution, values.unsqueeze(-1)
+
+
+class PPOAgent(BaseAgent):
+    """A trained curiosity policy as an agent, for any graph and any number of slots.
+
+    Args:
+        scorer: The network.
+        slots: Candidates it looks at in one step; a larger frontier is narrowed by the documented shortlist.
+        sample: Draw the candidate from the policy's distribution in place of taking the most probable one.
+        training: How it was trained, for the record.
+    """
+
+    def __init__(
+        self,
+        scorer: CandidateScorer,
+        slots: int = 64,
+        *,
+        sample: bool = False,
+        training: dict[str, Any] | None = None,
+    ) -> None:
+        self.scorer = scorer.eval()
+        self.slots = slots
+        self.sample = sample
+        self.training = training or {}
+        self._state: FeatureState | None = None
+
+    def reset(self, view: View) -> None:
+        """Start over on a curriculum."""
+        self._state = FeatureState(view)
+
+    def choose(self, view: View) -> int:
+        """Return the candidate with the highest score, or draw one."""
+        slots = observe(view, self.slots, self._state)
+        inputs = (torch.as_tensor(slots.observation[name]).unsqueeze(0) for name in ("candidates", "mask", "global"))
+        with torch.inference_mode():
+            logits = self.scorer(*inputs)[0][0]
+        if not self.sample:
+            return int(slots.topics[int(logits.argmax())])
+        chances = logits.double().softmax(0).numpy()
+        return int(view.rng.choice(slots.topics, p=chances / chances.sum()))
+
+    def observe(self, expansion: Expansion) -> None:
+        """Take note of the losses that were measured."""
+        if self._state is not None:
+            self._state.record(expansion)
+
+    def save(self, folder: Path) -> None:
+        """Write `policy.safetensors` and `policy.json`."""
+        save_policy(self.scorer, folder, {"slots": self.slots, "sample": self.sample, "training": self.training})
+
+    @classmethod
+    def load(cls, folder: Path) -> PPOAgent:
+        """Read what `save` wrote.
+
+        Raises:
+            MissingDataError: If the folder holds no policy.
+            KgrlError: If the policy was made for other features.
+        """
+        scorer, about = load_policy(folder)
+        return cls(scorer, int(about["slots"]), sample=bool(about["sample"]), training=about["training"])
+
+
+def train_ppo(
+    env: gym.Env[Any, Any] | VecEnv,
+    steps: int = 512,
+    *,
+    seed: int = 0,
+    config: PPOConfig | None = None,
+    log_dir: Path | None = None,
+    progress: bool = True,
+) -> PPOAgent:
+    """Train a curiosity agent.
+
+    Args:
+        env: A curriculum environment, or a vector environment of Stable-Baselines3 that holds some.
+        steps: Environment steps to train for, rounded up to whole rollouts.
+        seed: Seeds weights, actions and the environment.
+        config: Hyperparameters.
+        log_dir: Folder for TensorBoard events; none are written if None.
+        progress: Show a progress bar.
+
+    Returns:
+        The agent; its `training` holds steps, seconds, hyperparameters and `mean_return`, that of the last 100 episodes
+        (None where none was finished).
+
+    Example:
+        >>> import gymnasium as gym
+        >>> env = gym.make("kgrl:kgrl/Curriculum-v0", corpus="vital", learner="scratch")    # doctest: +SKIP
+        >>> train_ppo(env, steps=512).save(Path("policies/mine"))                           # doctest: +SKIP
+    """
+    if steps < 2:
+        raise ValueError(f"steps must be at least 2, not {steps}")
+    config = config or PPOConfig()
+    model = _make_model(env, steps, seed, config, log_dir)
+    began = time.perf_counter()
+    model.learn(total_timesteps=steps, progress_bar=progress, tb_log_name="ppo")
+    returns = [episode["r"] for episode in model.ep_info_buffer or ()]
+    training = {
+        "steps": model.num_timesteps,
+        "mean_return": float(np.mean(returns)) if returns else None,
+        "seconds": time.perf_counter() - began,
+        "seed": seed,
+        "config": asdict(config),
+    }
+    policy = model.policy
+    assert isinstance(policy, CuriosityActorCritic) and isinstance(model.action_space, spaces.Discrete)
+    return PPOAgent(policy.scorer, int(model.action_space.n), training=training)
+
+
+def _even_batch(total: int, batch: int) -> int:
+    """The size nearest above `batch` that splits a rollout evenly.
+
+    A last minibatch of a single step would make its normalised advantage, and with it the weights, NaN.
+    """
+    return -(-total // max(1, total // batch))
+
+
+def _make_model(
+    env: gym.Env[Any, Any] | VecEnv, steps: int, seed: int, config: PPOConfig, log_dir: Path | None
+) -> MaskablePPO:
+    n_envs = env.num_envs if isinstance(env, VecEnv) else 1
+    rollout = min(config.rollout, max(2, -(-steps // n_envs)))
+    return MaskablePPO(
+        CuriosityActorCritic,
+        env,
+        learning_rate=config.learning_rate,
+        n_steps=rollout,
+        batch_size=_even_batch(rollout * n_envs, config.batch),
+        n_epochs=config.epochs,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        clip_range=config.clip,
+        ent_coef=config.entropy,
+        vf_coef=config.value,
+        max_grad_norm=config.max_grad_norm,
+        policy_kwargs={"hidden": config.hidden},
+        tensorboard_log=None if log_dir is None else str(log_dir),
+        seed=seed,
+        device="cpu",
+        verbose=0,
+    )

@@ -1,0 +1,204 @@
+"""Features: worked values, bounds, the shortlist, and what they must not depend on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kgrl.curriculum import Curriculum
+from kgrl.envs.features import CLIP, FEATURES, GLOBAL_FEATURES, FeatureState, observation_space, observe, shortlist
+from kgrl.expansion import Expansion, Measurement
+from kgrl.graph import Frontier, TopicGraph
+from kgrl.profile import LossProfile
+from kgrl.view import View
+
+Make = Callable[..., Curriculum]
+
+
+def make_view(
+    graph: TopicGraph, learned: list[int], goal: list[int] | None = None, seed: int = 0, dimensions: int = 4
+) -> View:
+    """A view on a graph whose topics' embeddings are random unit vectors."""
+    vectors = np.random.default_rng(9).normal(size=(len(graph), dimensions)).astype(np.float32)
+    return View(
+        graph=graph,
+        frontier=Frontier(graph, learned),
+        nucleus=np.array(learned[:1], dtype=np.int32),
+        goal=None if goal is None else np.array(goal, dtype=np.int32),
+        profile=LossProfile(len(graph)),
+        embeddings=vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
+        trainable=np.ones(len(graph), dtype=bool),
+        tokens=250,
+        budget=1_000,
+        index=1,
+        rng=np.random.default_rng(seed),
+        measure=lambda topics: np.zeros(len(topics), dtype=np.float32),
+    )
+
+
+@pytest.fixture
+def graph() -> TopicGraph:
+    """0 is linked with 1, 2 and 3; 1 with 2; 3 with 4."""
+    return TopicGraph.from_links(list("abcde"), [0, 0, 0, 1, 3], [1, 2, 3, 2, 4])
+
+
+def named(view: View, topic: int, state: FeatureState | None = None) -> dict[str, float]:
+    slots = observe(view, 8, state)
+    row = slots.observation["candidates"][slots.topics.tolist().index(topic)]
+    return dict(zip(FEATURES, row.tolist(), strict=True))
+
+
+def test_graph_features_by_hand(graph: TopicGraph) -> None:
+    features = named(make_view(graph, [0, 1]), 2)
+    assert features["log_degree"] == pytest.approx(math.log(3) / 5)
+    assert features["log_learned_links"] == pytest.approx(math.log(3) / 5)
+    assert features["closure"] == 1.0
+    assert named(make_view(graph, [0, 1]), 3)["closure"] == 0.5
+    assert named(make_view(graph, [0]), 1)["age"] == 1.0 and named(make_view(graph, [0]), 3)["age"] == pytest.approx(
+        1 / 3
+    )
+
+
+def test_similarities_by_hand(graph: TopicGraph) -> None:
+    view = make_view(graph, [0, 1], goal=[4])
+    v = view.embeddings
+    features = named(view, 2)
+    mean = (v[0] + v[1]) / np.linalg.norm(v[0] + v[1])
+    assert features["goal_similarity"] == pytest.approx(float(v[2] @ v[4]), abs=1e-5)
+    assert features["learned_similarity"] == pytest.approx(float(v[2] @ mean), abs=1e-5)
+    assert features["recent_similarity"] == pytest.approx(float(v[2] @ mean), abs=1e-5)
+    assert features["nearest_similarity"] == pytest.approx(max(float(v[2] @ v[0]), float(v[2] @ v[1])), abs=1e-5)
+    assert features["in_goal"] == 0.0
+    assert named(make_view(graph, [0, 1], goal=[2]), 2)["in_goal"] == 1.0
+    assert named(make_view(graph, [0]), 2)["goal_similarity"] == pytest.approx(float(v[2] @ v[0]), abs=1e-5)
+
+
+def test_loss_features_by_hand(graph: TopicGraph) -> None:
+    view = make_view(graph, [0])
+    state = FeatureState(view)
+    view.profile.update([0, 1], [3.0, 4.0])
+    view.profile.update([1], [3.5])
+    state.record(
+        Expansion(1, 0, "a", (0,), (), 5, 250, 1_000, 9.0, {"mean": Measurement((0, 1), (3.0, 4.0), (3.0, 3.5))})
+    )
+    own = named(view, 1, state)
+    assert (own["loss"], own["progress"], own["measured"]) == pytest.approx((3.5 - 3.25, 0.5, 1.0))
+    beside = named(view, 2, state)
+    assert (beside["loss"], beside["measured"]) == (0.0, 0.0)
+    assert beside["neighbour_loss"] == pytest.approx((3.0 + 3.5) / 2 - 3.25)
+    assert beside["neighbour_progress"] == pytest.approx(0.25)
+    assert beside["neighbours_measured"] == 1.0
+    far = named(view, 3, state)
+    assert (far["neighbour_loss"], far["neighbours_measured"]) == pytest.approx((3.0 - 3.25, 0.5))
+
+
+def test_global_features_by_hand(graph: TopicGraph) -> None:
+    view = make_view(graph, [0], goal=[4])
+    state = FeatureState(view)
+    for before, after in ((4.0, 3.5), (3.5, 3.4)):
+        probe = {"mean": Measurement((0,), (before,), (after,))}
+        state.record(Expansion(1, 0, "a", (0,), (), 5, 250, 1_000, 9.0, probe))
+    values = dict(zip(GLOBAL_FEATURES, observe(view, 8, state).observation["global"].tolist(), strict=True))
+    assert values == pytest.approx(
+        {
+            "loss": 0.34,
+            "loss_drop": 0.6,
+            "loss_trend": 1.0,
+            "budget_left": 0.75,
+            "learned_share": 0.2,
+            "log_learned": math.log(2) / 10,
+            "log_frontier": math.log(4) / 10,
+            "has_goal": 1.0,
+        },
+        abs=1e-5,
+    )
+
+
+def test_training_loss_stands_in_where_nothing_is_probed(graph: TopicGraph) -> None:
+    view = make_view(graph, [0])
+    state = FeatureState(view)
+    for loss in (4.0, 3.0):
+        state.record(Expansion(1, 0, "a", (0,), (), 5, 250, 1_000, loss))
+    assert (state.first_loss, state.previous_loss, state.latest_loss) == (4.0, 4.0, 3.0)
+
+
+def test_empty_slots_are_zero_and_masked(graph: TopicGraph) -> None:
+    observation, topics = observe(make_view(graph, [0]), 8)
+    assert observation["mask"].tolist() == [1] * 3 + [0] * 5
+    assert sorted(topics[:3]) == [1, 2, 3] and (topics[3:] == -1).all()
+    assert not observation["candidates"][3:].any()
+
+
+def test_an_empty_frontier_is_an_empty_observation(graph: TopicGraph) -> None:
+    observation, topics = observe(make_view(graph, [0, 1, 2, 3, 4]), 4)
+    assert not observation["mask"].any() and (topics == -1).all()
+    assert observation in observation_space(4)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 12), st.floats(-1e6, 1e6))
+def test_observations_lie_in_their_space_whatever_the_losses(seed: int, slots: int, loss: float) -> None:
+    rng = np.random.default_rng(seed)
+    graph = TopicGraph.from_links([str(i) for i in range(20)], rng.integers(0, 20, 40), rng.integers(0, 20, 40))
+    view = make_view(graph, rng.choice(20, 3, replace=False).tolist(), seed=seed)
+    view.profile.update([0, 1, 2], [loss, -loss, 0.0])
+    observation, topics = observe(view, slots)
+    assert observation in observation_space(slots)
+    filled = topics[topics >= 0]
+    assert len(set(filled.tolist())) == len(filled) == min(slots, len(view.candidates))
+    assert set(filled.tolist()) <= set(view.candidates.tolist())
+
+
+def test_same_generator_state_same_slots(graph: TopicGraph) -> None:
+    assert (
+        observe(make_view(graph, [0], seed=4), 2).topics.tolist()
+        == observe(make_view(graph, [0], seed=4), 2).topics.tolist()
+    )
+
+
+def test_slot_order_is_shuffled(graph: TopicGraph) -> None:
+    orders = {tuple(observe(make_view(graph, [0], seed=seed), 3).topics.tolist()) for seed in range(60)}
+    assert len(orders) == math.factorial(3)
+
+
+def test_shortlist_holds_the_closest_linked_and_the_nearest_and_reaches_everyone() -> None:
+    # Topics 1 to 40 hang on 0; topics 1 to 4 have no other link, the others one more each to an outside topic.
+    outer = list(range(5, 41))
+    graph = TopicGraph.from_links(
+        [str(i) for i in range(77)], [0] * 40 + outer, list(range(1, 41)) + list(range(41, 77))
+    )
+    seen: set[int] = set()
+    for seed in range(300):
+        view = make_view(graph, [0], goal=[20], seed=seed)
+        state = FeatureState(view)
+        chosen = set(view.candidates[shortlist(view, 8, state, view.candidates)].tolist())
+        assert len(chosen) == 8
+        assert {1, 2, 3, 4} <= chosen  # half: the largest share of links to the learned set
+        assert 20 in chosen  # a quarter: the goal itself is most similar to the goal
+        seen |= chosen
+    assert seen == set(range(1, 41))
+
+
+def test_running_sums_equal_a_fresh_start(make_tiny_curriculum: Make) -> None:
+    curriculum = make_tiny_curriculum()
+    curriculum.start()
+    kept = FeatureState(curriculum.view)
+    for _ in range(4):
+        kept.catch_up(curriculum.view)
+        curriculum.expand(int(curriculum.view.candidates[0]))
+    fresh = FeatureState(curriculum.view)
+    for state in (kept, fresh):
+        state.catch_up(curriculum.view)
+    vectors = curriculum.embeddings[curriculum.view.candidates]
+    for one, other in zip(kept.similarities(vectors), fresh.similarities(vectors), strict=True):
+        assert np.allclose(one, other, atol=1e-5)
+
+
+def test_bounds_are_those_documented() -> None:
+    space = observation_space(3)
+    assert space["candidates"].shape == (3, len(FEATURES)) and space["global"].shape == (len(GLOBAL_FEATURES),)
+    assert float(space["candidates"].high.max()) == CLIP  # type: ignore[attr-defined]

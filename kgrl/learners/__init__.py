@@ -1,0 +1,41 @@
+"""Learners: models that are taught passages and measured on passages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kgrl.corpus import Corpus
+from kgrl.learners.base import Learned, Learner, learners, make_learner
+
+if TYPE_CHECKING:
+    from kgrl.learners.lora import LoraLearner as LoraLearner
+    from kgrl.learners.scratch import ScratchLearner as ScratchLearner
+
+__all__ = ["Learned", "Learner", "LoraLearner", "ScratchLearner", "learners", "make_learner"]
+
+
+# Importing torch and transformers takes seconds, so names are registered here and modules imported when one is made.
+@learners.register("lora")
+def _make_lora(corpus: Corpus, **options: Any) -> Learner:
+    from kgrl.learners.lora import LoraLearner
+
+    return LoraLearner(corpus, **options)
+
+
+@learners.register("scratch")
+def _make_scratch(corpus: Corpus, **options: Any) -> Learner:
+    from kgrl.learners.scratch import ScratchLearner
+
+    return ScratchLearner(corpus, **options)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "LoraLearner":
+        from kgrl.learners.lora import LoraLearner
+
+        return LoraLearner
+    if name == "ScratchLearner":
+        from kgrl.learners.scratch import ScratchLearner
+
+        return ScratchLearner
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

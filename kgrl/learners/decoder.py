@@ -1,0 +1,298 @@
+"""What all learners with a transformer inside share: packing, optimisation, measuring, snapshots and saved states.
+
+Subclasses make a Hugging Face causal model, decide which of its weights are trained and how those are written. Dropout is
+off throughout: texts are read once, and a run repeats exactly.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from kgrl.cache import replacing, write_json
+from kgrl.corpus import Corpus, Passages
+from kgrl.errors import DivergedError, KgrlError
+from kgrl.learners.base import Learned
+from kgrl.learners.loss import mean_loss, token_losses
+from kgrl.learners.packing import Block, pack
+from kgrl.tokens import TokenStore
+
+__all__ = ["DecoderLearner", "DecoderSnapshot"]
+
+_CONTEXT = 512
+"""Most tokens of a passage that are read in one piece; passages have about 70."""
+_EVALUATION_BLOCK = 512
+"""Tokens measured at once. Longer blocks spend more on attention between passages that is then masked out."""
+_STATE, _OPTIMIZER = "learner.json", "optimizer.safetensors"
+
+
+@dataclass(frozen=True)
+class DecoderSnapshot:
+    """A decoder learner's trained weights and its optimizer's state, each float32 of shape `[trained weights]`."""
+
+    weights: Tensor
+    first_moment: Tensor
+    second_moment: Tensor
+    steps: int
+
+
+class DecoderLearner(ABC):
+    """Teaches a causal transformer passages by AdamW on whole blocks of packed tokens.
+
+    The learning rate rises linearly over the first `warmup_steps` updates and is constant from then on, so that it never
+    depends on the budget or on who picks the topics. The gradient is clipped to norm 1. There is no weight decay.
+
+    Args:
+        corpus: The corpus whose passages are taught and measured.
+        model: The causal model; those of its parameters that require a gradient are trained.
+        tokenizer: A Hugging Face fast tokenizer.
+        learning_rate: AdamW's learning rate after the warm-up.
+        block_tokens: Tokens of one update, about.
+        warmup_steps: Updates until the learning rate is reached.
+
+    Raises:
+        KgrlError: If the model's logits are not its output embedding times its decoder's last states, or it cannot keep
+            packed passages apart.
+    """
+
+    kind: str
+    """The name the learner is registered and saved under."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        model: PreTrainedModel,
+        tokenizer: Any,
+        *,
+        learning_rate: float,
+        block_tokens: int,
+        warmup_steps: int,
+    ) -> None:
+        self.corpus, self.tokenizer = corpus, tokenizer
+        self.model = model.eval()
+        self.learning_rate, self.block_tokens, self.warmup_steps = learning_rate, block_tokens, warmup_steps
+        self.tokens = TokenStore.of(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
+        self.steps = 0
+        self._context = min(_CONTEXT, getattr(model.config, "max_position_embeddings", _CONTEXT))
+        self._check_packing()
+        self._trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+        self._weights = _flatten(list(self._trained.values()))
+        self._optimizer = torch.optim.AdamW([self._weights], lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
+        self._moments = torch.zeros_like(self._weights), torch.zeros_like(self._weights)
+        self._set_optimizer_state()
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, str | int]:
+        """What a saved state must share with the learner that loads it."""
+
+    @abstractmethod
+    def _write_weights(self, folder: Path) -> None:
+        """Write the trained weights to a folder that exists."""
+
+    @abstractmethod
+    def _read_weights(self, folder: Path) -> None:
+        """Read the trained weights that `_write_weights` wrote, in place."""
+
+    def learn(self, passages: Passages, token_budget: int) -> Learned:
+        """Train on passages in order, in packed blocks, one update a block; see `Learner`."""
+        if len(passages) == 0 or token_budget < 2:
+            raise ValueError(f"cannot learn {len(passages)} passages with a budget of {token_budget} tokens")
+        sequences = _cut_to(self._sequences(passages), token_budget)
+        blocks = pack(sequences, self.block_tokens, self._context)
+        losses = np.array([self._update(block) for block in blocks])
+        tokens = np.array([len(block) for block in blocks])
+        return Learned(int(tokens.sum()), float(np.average(losses, weights=tokens)), len(sequences))
+
+    @torch.inference_mode()
+    def losses(self, passages: Passages) -> NDArray[np.float32]:
+        """Return the mean loss of each passage in nats per token, shape `[passages]`; changes nothing."""
+        totals, counts = np.zeros(len(passages)), np.zeros(len(passages))
+        for block in pack(self._sequences(passages), _EVALUATION_BLOCK, self._context):
+            losses = token_losses(self._states(block), self._head, self._tensor(block.targets)).cpu().numpy()
+            totals += np.bincount(block.owners, losses, minlength=len(passages))
+            counts += np.bincount(block.owners, minlength=len(passages))
+        return (totals / counts).astype(np.float32)
+
+    def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
+        """Return the number of predicted tokens of each passage, shape `[passages]`."""
+        self._check_corpus(passages)
+        return self.tokens.count(passages.ids)
+
+    def snapshot(self) -> DecoderSnapshot:
+        """Return a copy of the trained weights and the optimizer's state; nothing is drawn while training."""
+        first, second = self._moments
+        return DecoderSnapshot(self._weights.detach().clone(), first.clone(), second.clone(), self.steps)
+
+    def restore(self, snapshot: DecoderSnapshot) -> None:
+        """Go back to a snapshot; losses are then bit for bit what they were."""
+        with torch.no_grad():
+            self._weights.copy_(snapshot.weights)
+        self._moments[0].copy_(snapshot.first_moment)
+        self._moments[1].copy_(snapshot.second_moment)
+        self.steps = snapshot.steps
+        self._set_optimizer_state()
+
+    def save(self, folder: Path) -> None:
+        """Write weights, optimizer state and identity to a folder, as safetensors and JSON."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write_weights(folder)
+        first, second = self._moments
+        save_tensors(folder / _OPTIMIZER, {"first_moment": first, "second_moment": second})
+        write_json(folder / _STATE, {"learner": self.kind, "steps": self.steps, **self.identity})
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote.
+
+        Raises:
+            KgrlError: If the folder holds no saved learner, or one of another kind, base model or shape.
+        """
+        path = folder / _STATE
+        if not path.is_file():
+            raise KgrlError(f"{folder} holds no saved learner: {_STATE} is missing")
+        state = json.loads(path.read_text(encoding="utf-8"))
+        for key, own in {"learner": self.kind, **self.identity}.items():
+            if state.get(key) != own:
+                raise KgrlError(f"{folder} was saved with {key} {state.get(key)!r}; this learner has {own!r}")
+        self._read_weights(folder)
+        moments = read_tensors(folder / _OPTIMIZER)
+        self._moments[0].copy_(moments["first_moment"])
+        self._moments[1].copy_(moments["second_moment"])
+        self.steps = int(state["steps"])
+        self._set_optimizer_state()
+
+    def _update(self, block: Block) -> float:
+        """Take one optimizer step on a block and return its mean loss before the step, in nats per token."""
+        assert self._weights.grad is not None
+        self._weights.grad.zero_()
+        mean = mean_loss(self._states(block), self._head, self._tensor(block.targets))
+        mean.backward()  # type: ignore[no-untyped-call] # torch types it so
+        norm = nn.utils.clip_grad_norm_([self._weights], max_norm=1.0)
+        loss = mean.item()
+        if not np.isfinite(loss) or not torch.isfinite(norm):
+            raise DivergedError(f"the training loss became {loss} with a gradient of norm {norm.item()}")
+        self.steps += 1
+        self._optimizer.param_groups[0]["lr"] = self.learning_rate * min(1.0, self.steps / max(1, self.warmup_steps))
+        self._optimizer.step()
+        return loss
+
+    def _states(self, block: Block) -> Tensor:
+        """The decoder's last states of a block, `[tokens, width]`."""
+        inputs, positions = self._tensor(block.inputs)[None], self._tensor(block.positions)[None]
+        # Given positions that start over, transformers masks attention between passages.
+        output = self.model.get_decoder()(input_ids=inputs, position_ids=positions, use_cache=False)
+        states: Tensor = output.last_hidden_state[0]
+        return states
+
+    @property
+    def _head(self) -> Tensor:
+        """The output embedding, `[vocabulary, width]`."""
+        weight: Tensor = self.model.get_output_embeddings().weight
+        return weight
+
+    def _tensor(self, array: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(array).to(self.model.device)
+
+    def _sequences(self, passages: Passages) -> list[NDArray[Any]]:
+        self._check_corpus(passages)
+        return self.tokens.sequences(passages)
+
+    def _check_corpus(self, passages: Passages) -> None:
+        if passages.corpus.fingerprint != self.corpus.fingerprint:
+            raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
+
+    def _set_optimizer_state(self) -> None:
+        """Hand AdamW its state as it would have it after `steps` updates; the moments are ours, changed in place."""
+        first, second = self._moments
+        step = torch.tensor(float(self.steps))
+        self._optimizer.state[self._weights] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
+
+    @torch.inference_mode()
+    def _check_packing(self) -> None:
+        """Compare two packed sequences with the model's own logits for each: other architectures may differ silently."""
+        sequences = [np.array([1, 2, 3, 4, 5, 6]), np.array([3, 2, 1, 2])]
+        (block,) = pack(sequences, block_tokens=16, context=16)
+        packed = token_losses(self._states(block), self._head, self._tensor(block.targets))
+        apart = [
+            nn.functional.cross_entropy(
+                self.model(self._tensor(ids[None, :-1]), use_cache=False).logits[0].float(),
+                self._tensor(ids[1:]),
+                reduction="none",
+            )
+            for ids in sequences
+        ]
+        tolerance = 1e-3 if self._head.dtype == torch.float32 else 0.1
+        if not torch.allclose(packed, torch.cat(apart), rtol=0, atol=tolerance):
+            name = self.model.config.model_type
+            raise KgrlError(f"models of type {name!r} cannot be taught: packed passages do not give the losses they should")
+
+
+def document_token(tokenizer: Any) -> int:
+    """Return the id that leads every passage: the tokenizer's beginning-of-sequence token, else its end token.
+
+    Raises:
+        KgrlError: If it has neither.
+    """
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    raise KgrlError("the tokenizer has neither a beginning-of-sequence nor an end-of-sequence token")
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write tensors atomically as safetensors."""
+    with replacing(path) as temporary:
+        # Copies, since safetensors refuses tensors that share memory, and the trained weights all do.
+        save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, temporary, {"format": "pt"})
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read tensors that `save_tensors` wrote.
+
+    Raises:
+        KgrlError: If there is no such file.
+    """
+    if not path.is_file():
+        raise KgrlError(f"{path} is missing")
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+
+
+def _cut_to(sequences: Sequence[NDArray[Any]], token_budget: int) -> list[NDArray[Any]]:
+    """The first sequences that have `token_budget` predicted tokens together, the last one cut to fit."""
+    kept: list[NDArray[Any]] = []
+    left = token_budget
+    for sequence in sequences:
+        if left == 0:
+            break
+        kept.append(sequence[: left + 1])
+        left -= len(kept[-1]) - 1
+    return kept
+
+
+def _flatten(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
+    """Move parameters and their gradients into one vector each and make them views of it.
+
+    One vector is updated, clipped, copied and compared in one operation, where an adapter has hundreds of small tensors.
+    """
+    flat = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters]).float())
+    flat.grad = torch.zeros_like(flat)
+    start = 0
+    for p in parameters:
+        end = start + p.numel()
+        p.data = flat.data[start:end].view_as(p)
+        p.grad = flat.grad[start:end].view_as(p)
+        start = end
+    return flat

@@ -1,0 +1,121 @@
+"""The LoRA learner: a pretrained transformer whose weights stay as they are, and an adapter that is taught."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import peft
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from kgrl.cache import write_json
+from kgrl.corpus import Corpus
+from kgrl.device import best_dtype
+from kgrl.errors import KgrlError, UnknownNameError
+from kgrl.learners.decoder import DecoderLearner, read_tensors, save_tensors
+from kgrl.learners.models import fingerprint, load_pretrained
+
+__all__ = ["LoraLearner"]
+
+_ADAPTER = "adapter_model.safetensors"
+
+
+class LoraLearner(DecoderLearner):
+    """Low-rank adapters on all linear layers of a pretrained causal model (Hu et al. 2021), through PEFT.
+
+    A saved learner is a plain PEFT folder with the optimizer's state beside it: `peft.PeftModel.from_pretrained` reads it.
+
+    Args:
+        corpus: The corpus whose passages are taught and measured.
+        seed: Seeds the adapter's initial weights; the model's losses do not depend on it until something is learned.
+        model: `"smollm2"` (SmolLM2-135M-Instruct), a folder, or a name on the Hugging Face hub.
+        rank: Rank of the adapter's matrices.
+        alpha: Scale of the adapter; its output is multiplied by `alpha / rank`.
+        target_modules: `"all-linear"`, or names of the layers that get an adapter, such as `["q_proj", "v_proj"]`.
+        learning_rate: AdamW's learning rate after the warm-up.
+        block_tokens: Tokens of one update, about.
+        warmup_steps: Updates until the learning rate is reached.
+        dtype: Number format of the model's own weights; by default the fastest of this machine. The adapter is float32.
+        device: Where to compute, for example `"cuda"`; by default the CPU.
+
+    Raises:
+        MissingDataError: If the model is not to be had.
+        UnknownNameError: If the model is unknown, or lacks a target module; the message lists those it has.
+    """
+
+    kind = "lora"
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        *,
+        seed: int = 0,
+        model: str = "smollm2",
+        rank: int = 8,
+        alpha: float = 16,
+        target_modules: str | Sequence[str] = "all-linear",
+        learning_rate: float = 1e-3,
+        block_tokens: int = 512,
+        warmup_steps: int = 5,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        base, tokenizer = load_pretrained(model, dtype if dtype is not None else best_dtype())
+        self._base = {"model": model, "fingerprint": fingerprint(base)}
+        self.rank, self.alpha = rank, alpha
+        self.peft_model = _add_adapter(base, seed, rank, alpha, target_modules)
+        super().__init__(
+            corpus,
+            base.to(device),
+            tokenizer,
+            learning_rate=learning_rate,
+            block_tokens=block_tokens,
+            warmup_steps=warmup_steps,
+        )
+
+    @property
+    def identity(self) -> dict[str, str | int | float]:
+        """The base model by name and content, and the adapter's shape."""
+        return {**self._base, "rank": self.rank, "alpha": self.alpha}
+
+    def _write_weights(self, folder: Path) -> None:
+        save_tensors(folder / _ADAPTER, peft.get_peft_model_state_dict(self.peft_model))
+        config = self.peft_model.peft_config["default"].to_dict()
+        config["inference_mode"] = True
+        write_json(folder / "adapter_config.json", _plain(config))
+
+    def _read_weights(self, folder: Path) -> None:
+        tensors = read_tensors(folder / _ADAPTER)
+        own = peft.get_peft_model_state_dict(self.peft_model)
+        if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in tensors.items()}:
+            raise KgrlError(f"{folder / _ADAPTER} has an adapter on other layers than this learner's")
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(tensors[name])
+
+
+def _add_adapter(
+    base: PreTrainedModel, seed: int, rank: int, alpha: float, target_modules: str | Sequence[str]
+) -> peft.PeftModel:
+    """Put an adapter on a model's layers, in place; its weights depend on the seed alone."""
+    if not isinstance(target_modules, str):
+        linear = {name.rpartition(".")[2] for name, layer in base.named_modules() if isinstance(layer, nn.Linear)}
+        for name in target_modules:
+            if name not in linear:
+                raise UnknownNameError("target module", name, sorted(linear))
+    config = peft.LoraConfig(
+        task_type="CAUSAL_LM",
+        r=rank,
+        lora_alpha=alpha,
+        target_modules=target_modules if isinstance(target_modules, str) else list(target_modules),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return peft.get_peft_model(base, config)
+
+
+def _plain(config: dict[str, object]) -> dict[str, object]:
+    """A PEFT configuration as JSON has it: sets become sorted lists."""
+    return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,16 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-__all__ = ["cache_dir", "content_key", "file_digest", "replacing", "write_json", "write_npy", "write_text"]
+__all__ = [
+    "cache_dir",
+    "content_key",
+    "file_digest",
+    "new_folder",
+    "replacing",
+    "write_json",
+    "write_npy",
+    "write_text",
+]
 
 _KEY_LENGTH = 32
 
@@ -72,6 +82,32 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path` to fill, and call it `path` once that went well.
+
+    Raises:
+        FileExistsError: If `path` is there already and is not an empty folder; nothing is overwritten.
+
+    Example:
+        >>> target = Path(tempfile.mkdtemp()) / "run"
+        >>> with new_folder(target) as temporary:
+        ...     write_text(temporary / "a.txt", "whole")
+        >>> [file.name for file in target.iterdir()]
+        ['a.txt']
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    try:
+        yield temporary
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise FileExistsError(f"{path} exists and is not an empty folder")
+        temporary.chmod(0o777 & ~_umask())
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,0 +1,202 @@
+"""Corpora as folders of plain files: bring your own graph and text, or export one.
+
+A corpus folder holds
+
+- `topics.jsonl`: one topic a line, `{"title": …}`; optional `"category": …`; `"textless": true` where a topic is meant
+  to have no text (it stays in the graph and is never trained on);
+- `links.tsv`: one link a line, source and target titles with a tab between them;
+- `passages.jsonl`, or `passages.parquet` with the same columns: one passage a line, `{"topic": title, "text": …}`;
+  optional `"split"`, one of `train`, `probe` and `exam`, on all lines or on none. Without splits kgrl draws them and
+  drops near-duplicates across them; given splits are taken as they are.
+
+kgrl's cache of processed corpora has the same layout.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kgrl.cache import new_folder
+from kgrl.corpus import Corpus, Split, near_duplicates, split_passages
+from kgrl.data.reading import OnError, Problems, json_lines, lines_of, parquet_rows
+from kgrl.errors import DataError
+from kgrl.graph import TopicGraph
+
+__all__ = ["load_folder", "save_folder"]
+
+_SPLITS = {split.name.lower(): int(split) for split in Split}
+
+
+@dataclass
+class _Topic:
+    """A line of `topics.jsonl`."""
+
+    line: int
+    category: str
+    textless: bool
+
+
+@dataclass
+class _Passages:
+    """The lines of a passages file that can be used."""
+
+    titles: list[str]
+    texts: list[str]
+    splits: list[int | None]
+
+
+def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | None = None) -> Corpus:
+    """Load a corpus folder.
+
+    Args:
+        folder: The folder; the module's documentation describes its files.
+        on_error: What to do with a record that cannot be used: `"fail"`, or `"skip"` and log how many were skipped.
+        name: The corpus's name; by default the folder's.
+
+    Raises:
+        DataError: If a record cannot be used and `on_error` is `"fail"`: malformed JSON, invalid UTF-8, a duplicate
+            topic, a dangling link, an empty passage, a topic without text. Names the file and the line.
+        MissingDataError: If a file is missing.
+    """
+    folder = Path(folder)
+    problems = Problems(folder, on_error)
+    topics = _read_topics(folder, problems)
+    passages = _read_passages(folder, topics, problems)
+    skipped = _drop_textless(folder, topics, passages, problems)
+    number = {title: topic for topic, title in enumerate(topics)}
+    sources, targets = _read_links(folder, number, skipped, problems)
+    problems.log()
+    graph = TopicGraph.from_links(list(topics), sources, targets, [topic.category for topic in topics.values()])
+    return _assemble(name or folder.resolve().name, graph, passages)
+
+
+def save_folder(corpus: Corpus, folder: str | Path) -> None:
+    """Write a corpus as a folder that `load_folder` reads back the same, at once or not at all.
+
+    Args:
+        corpus: The corpus.
+        folder: A folder that is missing or empty.
+
+    Raises:
+        FileExistsError: If the folder holds something; nothing is overwritten.
+    """
+    graph = corpus.graph
+    has_text = np.bincount(corpus.topics, minlength=len(graph)) > 0
+    topics = (
+        {"title": title, "category": category, **({} if text else {"textless": True})}
+        for title, category, text in zip(graph.titles, graph.categories, has_text, strict=True)
+    )
+    passages = (
+        {"topic": graph.titles[topic], "text": text, "split": Split(split).name.lower()}
+        for topic, text, split in zip(corpus.topics, corpus.texts, corpus.splits.tolist(), strict=True)
+    )
+    with new_folder(Path(folder)) as temporary:
+        _write_lines(temporary / "topics.jsonl", (json.dumps(topic, ensure_ascii=False) for topic in topics))
+        _write_lines(temporary / "passages.jsonl", (json.dumps(passage, ensure_ascii=False) for passage in passages))
+        links = zip(*graph.links(), strict=True)
+        _write_lines(temporary / "links.tsv", (f"{graph.titles[a]}\t{graph.titles[b]}" for a, b in links))
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def _read_topics(folder: Path, problems: Problems) -> dict[str, _Topic]:
+    """Read `topics.jsonl` into a table by title."""
+    path = folder / "topics.jsonl"
+    topics: dict[str, _Topic] = {}
+    for line, record in json_lines(path, problems):
+        title, category, textless = record.get("title"), record.get("category", ""), record.get("textless", False)
+        if not isinstance(title, str) or not title.strip() or "\t" in title or title.splitlines() != [title]:
+            problems.report(path, line, "malformed line", "'title' must be one line of text without tabs")
+        elif not isinstance(category, str) or not isinstance(textless, bool):
+            problems.report(path, line, "malformed line", "'category' must be text and 'textless' true or false")
+        elif title in topics:
+            reason = f"the topic {title!r} is there already, on line {topics[title].line}"
+            problems.report(path, line, "duplicate topic", reason)
+        else:
+            topics[title] = _Topic(line, category, textless)
+    return topics
+
+
+def _read_passages(folder: Path, topics: dict[str, _Topic], problems: Problems) -> _Passages:
+    """Read `passages.jsonl` or `passages.parquet`."""
+    lines, columns = folder / "passages.jsonl", folder / "passages.parquet"
+    if lines.exists() and columns.exists():
+        raise DataError(folder, None, "holds both passages.jsonl and passages.parquet; keep one of them")
+    path = columns if columns.exists() else lines
+    records = parquet_rows(path, problems) if path is columns else json_lines(path, problems)
+    read = _Passages([], [], [])
+    for line, record in records:
+        title, text, split = record.get("topic"), record.get("text"), record.get("split")
+        if not isinstance(title, str) or not isinstance(text, str) or (split is not None and split not in _SPLITS):
+            problems.report(
+                path, line, "malformed line", "needs 'topic' and 'text', and 'split' only of train, probe, exam"
+            )
+        elif title not in topics:
+            problems.report(path, line, "passage of an unknown topic", f"{title!r} is not a topic")
+        elif not text.strip():
+            problems.report(path, line, "empty passage", f"the passage of {title!r} is empty")
+        elif read.splits and (split is None) != (read.splits[0] is None):
+            problems.report(
+                path, line, "passage without a split among split ones", "give all passages a split, or none"
+            )
+        else:
+            read.titles.append(title)
+            read.texts.append(text)
+            read.splits.append(None if split is None else _SPLITS[split])
+    return read
+
+
+def _drop_textless(folder: Path, topics: dict[str, _Topic], passages: _Passages, problems: Problems) -> set[str]:
+    """Take the topics that lack text without saying so out of the table, and return their titles."""
+    lacking = [title for title in topics.keys() - set(passages.titles) if not topics[title].textless]
+    for title in sorted(lacking, key=lambda title: topics[title].line):
+        reason = f'the topic {title!r} has no text; say "textless": true if that is meant'
+        problems.report(folder / "topics.jsonl", topics[title].line, "topic without text", reason)
+        del topics[title]
+    return set(lacking)
+
+
+def _read_links(
+    folder: Path, number: dict[str, int], skipped: set[str], problems: Problems
+) -> tuple[list[int], list[int]]:
+    """Read `links.tsv` into topic numbers."""
+    path = folder / "links.tsv"
+    sources: list[int] = []
+    targets: list[int] = []
+    for line, text in lines_of(path, problems):
+        ends = text.split("\t")
+        unknown = [end for end in ends if end not in number]
+        if len(ends) != 2:
+            problems.report(path, line, "malformed line", "a link is two titles with one tab between them")
+        elif unknown:
+            kind = "link of a topic without text" if skipped.issuperset(unknown) else "dangling link"
+            problems.report(path, line, kind, f"{unknown[0]!r} is not a topic")
+        else:
+            sources.append(number[ends[0]])
+            targets.append(number[ends[1]])
+    return sources, targets
+
+
+def _assemble(name: str, graph: TopicGraph, passages: _Passages) -> Corpus:
+    """Order passages by topic, and split them where they are not."""
+    topics = np.array([graph.index(title) for title in passages.titles], dtype=np.int32)
+    order = np.argsort(topics, kind="stable")
+    topics, texts = topics[order], [passages.texts[i] for i in order]
+    if None not in passages.splits:
+        return Corpus(name, graph, texts, topics, np.array(passages.splits, dtype=np.uint8)[order])
+    starts = np.searchsorted(topics, np.arange(len(graph) + 1))
+    by_topic = [
+        split_passages(title, texts[start:stop])
+        for title, start, stop in zip(graph.titles, starts[:-1], starts[1:], strict=True)
+    ]
+    splits = np.concatenate(by_topic)
+    keep = np.flatnonzero(~near_duplicates(texts, splits))
+    return Corpus(name, graph, [texts[i] for i in keep], topics[keep], splits[keep])

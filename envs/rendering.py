@@ -163,7 +163,7 @@ class GraphPainter:
         frame = axes.figure.bbox
         for topic in dict.fromkeys(t for t in order if t in self._places):
             place = tuple(self._places[topic].tolist())
-            style = {
+            style: dict[str, Any] = {
                 "color": _INK if view.frontier.is_learned[topic] else _FRONTIER_INK,
                 "fontsize": 8.5,
                 "ha": "center",

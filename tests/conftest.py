@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Passages, cut, split_passages
@@ -59,6 +61,18 @@ def _own_cache(
     """Keep quick tests out of the user's cache; integration tests share it, since filling it takes minutes."""
     if request.node.get_closest_marker("integration") is None:
         monkeypatch.setenv("KGRL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run quick tests' tiny networks on one thread: more only wait for one another, sixfold on a busy machine."""
+    threads = torch.get_num_threads(), faiss.omp_get_max_threads()
+    if request.node.get_closest_marker("integration") is None:
+        torch.set_num_threads(1)
+        faiss.omp_set_num_threads(1)
+    yield
+    torch.set_num_threads(threads[0])
+    faiss.omp_set_num_threads(threads[1])
 
 
 @pytest.fixture(scope="session")

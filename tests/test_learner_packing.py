@@ -1,0 +1,64 @@
+"""Packing: every token of every passage is in exactly one block, next to what it is to predict."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from kgrl.learners.loss import mean_loss, token_losses
+from kgrl.learners.packing import pack
+
+lengths = st.lists(st.integers(2, 40), min_size=1, max_size=30)
+
+
+@given(lengths, st.integers(1, 100), st.integers(1, 50))
+def test_every_token_is_predicted_once_and_in_order(lengths: list[int], block_tokens: int, context: int) -> None:
+    sequences = [np.arange(n) + 1000 * i for i, n in enumerate(lengths)]
+    blocks = pack(sequences, block_tokens, context)
+    assert np.array_equal(np.concatenate([b.targets for b in blocks]), np.concatenate([s[1:] for s in sequences]))
+    assert np.array_equal(np.concatenate([b.inputs for b in blocks]), np.concatenate([s[:-1] for s in sequences]))
+    owners = np.concatenate([b.owners for b in blocks])
+    assert np.array_equal(owners, np.repeat(np.arange(len(lengths)), np.array(lengths) - 1))
+
+
+@given(lengths, st.integers(1, 100), st.integers(1, 50))
+def test_positions_count_from_where_a_piece_starts(lengths: list[int], block_tokens: int, context: int) -> None:
+    sequences = [np.arange(n) for n in lengths]
+    for block in pack(sequences, block_tokens, context):
+        assert np.array_equal(block.positions, block.inputs % context)
+
+
+@given(lengths, st.integers(1, 100), st.integers(1, 50))
+def test_blocks_have_about_the_size_asked_for(lengths: list[int], block_tokens: int, context: int) -> None:
+    sizes = [len(block) for block in pack([np.zeros(n) for n in lengths], block_tokens, context)]
+    longest = min(context, max(lengths) - 1)
+    assert max(sizes) <= block_tokens + longest
+    if sum(sizes) > 2 * block_tokens:
+        assert min(sizes) >= block_tokens / 2 - longest
+
+
+@pytest.fixture
+def problem(monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Seven positions of a vocabulary of 20, in chunks of two: there are several, and the last is smaller."""
+    monkeypatch.setattr("kgrl.learners.loss._CHUNK_LOGITS", 40)
+    torch.manual_seed(0)
+    return torch.randn(7, 3, requires_grad=True), torch.randn(20, 3, requires_grad=True), torch.randint(20, (7,))
+
+
+def test_chunked_losses_are_cross_entropy(problem: tuple[Tensor, Tensor, Tensor]) -> None:
+    hidden, head, targets = problem
+    torch.testing.assert_close(token_losses(*problem), cross_entropy(hidden @ head.T, targets, reduction="none"))
+
+
+def test_the_gradients_are_those_of_the_mean_cross_entropy(problem: tuple[Tensor, Tensor, Tensor]) -> None:
+    hidden, head, targets = problem
+    (cross_entropy(hidden @ head.T, targets) * 3).backward()
+    expected = hidden.grad, head.grad
+    hidden.grad = head.grad = None
+    (mean_loss(hidden, head, targets) * 3).backward()
+    torch.testing.assert_close((hidden.grad, head.grad), expected)

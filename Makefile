@@ -32,7 +32,7 @@ quickstart: setup ## set up, then run the main job and write its report
 	$(BIN)/kgrl quickstart
 
 test: setup ## set up, then run the tests that need no real models
-	$(BIN)/python -m pytest -m "not integration" -n 2
+	$(BIN)/python -m pytest -m "not integration"
 
 integration: setup ## set up, then run the tests on real models and real data
 	$(BIN)/python -m pytest -m integration

@@ -42,7 +42,7 @@ def choose_nucleus(
         ValueError: If no topic is eligible or the titles lie in different components.
 
     Example:
-        >>> graph = TopicGraph.from_links(["a", "b", "c", "d"], [0, 0, 0, 2], [1, 2, 3, 3])
+        >>> graph = TopicGraph.from_links(["a", "b", "c", "d", "e"], [0, 0, 0, 3], [1, 2, 3, 4])
         >>> choose_nucleus(graph, size=2).tolist()
         [0, 3]
         >>> choose_nucleus(graph, ["b", "c"]).tolist()

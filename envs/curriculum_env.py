@@ -201,10 +201,11 @@ def make_curriculum_env(
         >>> import gymnasium as gym
         >>> env = gym.make("kgrl:kgrl/Curriculum-v0", corpus="vital", goal="Mathematics")    # doctest: +SKIP
     """
-    # Data sources bring readers and downloaders; an environment made from a curriculum at hand needs none.
-    from kgrl.data import load_corpus
+    if isinstance(corpus, str):
+        # Data sources bring readers and downloaders; a corpus at hand needs none.
+        from kgrl.data import load_corpus
 
-    corpus = load_corpus(corpus) if isinstance(corpus, str) else corpus
+        corpus = load_corpus(corpus)
     options = dict(learner_options or {})
     curriculum = Curriculum.make(corpus, learner, reward, CurriculumConfig(**config), **options)
     return CurriculumEnv(curriculum, slots=slots, render_mode=render_mode)

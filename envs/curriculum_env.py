@@ -190,7 +190,7 @@ def make_curriculum_env(
 
     Args:
         corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows.
-        learner: A learner or the name of one.
+        learner: A learner or the name of one; a name gives each environment of a vector its own.
         reward: A reward, its name, or a function of an expansion.
         slots: Number of candidate slots.
         render_mode: `"ansi"`, `"rgb_array"` or None.

@@ -126,7 +126,8 @@ class GraphPainter:
         axes.set_axis_off()
         for both, colour, width in ((False, "#dde2e7", 0.7), (True, "#90a4ae", 0.9)):
             lines = [[self._places[a], self._places[b]] for a, b in edges if (a in inside and b in inside) == both]
-            axes.add_collection(LineCollection(lines, colors=colour, linewidths=width, zorder=1))
+            faint = min(1.0, max(0.3, 120 / (1 + len(lines))))
+            axes.add_collection(LineCollection(lines, colors=colour, linewidths=width, alpha=faint, zorder=1))
         self._dots(axes, unknown, s=18, c=_UNKNOWN, zorder=2)
         self._dots(axes, frontier, s=48, facecolors="white", edgecolors=_FRONTIER, linewidths=1.5, zorder=3)
         self._draw_learned(axes, view, learned)
@@ -158,9 +159,10 @@ class GraphPainter:
         return np.array([self._places[int(t)] for t in topics]).reshape(-1, 2).T
 
     def _label(self, axes: Axes, view: View, order: Sequence[int]) -> None:
-        """Write titles in order of importance, leaving out those that would cover another."""
+        """Write titles in order of importance, leaving out those that would cover another or a learned topic."""
         taken: list[Bbox] = []
         frame = axes.figure.bbox
+        dots = axes.transData.transform(self._at(_drawn_learned(view)).T)
         for topic in dict.fromkeys(t for t in order if t in self._places):
             place = tuple(self._places[topic].tolist())
             style: dict[str, Any] = {
@@ -168,10 +170,12 @@ class GraphPainter:
                 "fontsize": 8.5,
                 "ha": "center",
             }
-            title = view.graph.titles[topic]
-            text = axes.annotate(title, place, xytext=(0, 8), textcoords="offset points", zorder=6, **style)
+            text = axes.annotate(
+                view.graph.titles[topic], place, xytext=(0, 8), textcoords="offset points", zorder=6, **style
+            )
             box = text.get_window_extent().padded(2)
-            if any(box.overlaps(other) for other in taken) or not _within(box, frame):
+            covers = any(box.overlaps(other) for other in taken) or box.count_contains(dots) > 0
+            if (covers and taken) or not _within(box, frame):
                 text.remove()
             else:
                 _halo(text)
@@ -182,7 +186,7 @@ class GraphPainter:
 
 def _shown(view: View) -> tuple[IntArray, IntArray, IntArray]:
     """The learned, frontier and unknown topics that are drawn."""
-    learned = view.frontier.learned[-_MOST_LEARNED:]
+    learned = _drawn_learned(view)
     frontier = view.frontier.topics
     links = view.frontier.links_to_learned[frontier]
     frontier = frontier[np.argsort(-links, kind="stable")[:_MOST_FRONTIER]]
@@ -192,6 +196,11 @@ def _shown(view: View) -> tuple[IntArray, IntArray, IntArray]:
         behind.update(dict.fromkeys(near[view.frontier.links_to_learned[near] == 0][:3].tolist()))
     unknown = np.array([t for t in behind if not view.frontier.is_learned[t]][:_MOST_UNKNOWN], dtype=np.int32)
     return learned, frontier, unknown
+
+
+def _drawn_learned(view: View) -> IntArray:
+    """The learned topics that are drawn, oldest first."""
+    return view.frontier.learned[-_MOST_LEARNED:]
 
 
 def _edges(view: View, topics: IntArray) -> list[tuple[int, int]]:

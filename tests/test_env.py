@@ -226,3 +226,14 @@ def test_gym_make_with_the_scratch_learner(tiny_corpus: Corpus) -> None:
     _, info = env.reset(seed=0)
     _, reward, *_ = env.step(env.action_space.sample(mask=info["action_mask"]))
     assert np.isfinite(reward)
+    both = gym.make_vec(
+        "kgrl:kgrl/Curriculum-v0",
+        2,
+        "sync",
+        corpus=tiny_corpus,
+        learner="scratch",
+        learner_options={"width": 32},
+        **settings,
+    )
+    both.reset(seed=0)
+    assert np.isfinite(both.step(np.array([0, 1]))[1]).all()

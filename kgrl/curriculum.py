@@ -257,7 +257,7 @@ class Curriculum:
         before = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.before, strict=True)}
         after = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.after, strict=True)}
         self.prober.remember(after)
-        fresh = [t for t in before if not self.profile.measured[t]]
+        fresh = [t for t in before if np.isnan(self.profile.level[t])]
         self.profile.update(fresh, [before[t] for t in fresh])
         self.profile.update(list(after), list(after.values()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,14 +35,15 @@ class Train(Setting):
 
     def run(self) -> dict[str, Any]:
         """Train, save the policy, print where it is and return the figures."""
-        from kgrl.agents import train_ppo
+        from kgrl.agents.ppo import train_ppo
         from kgrl.envs import CurriculumEnv
 
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = self.out or Path("policies") / f"{self.agent}-{Path(self.corpus).name}-seed{self.seed}-{stamp}"
         env = CurriculumEnv(curriculum=self.make_curriculum(self.load_corpus()), slots=self.slots)
-        agent, figures = train_ppo(env, steps=self.steps, seed=self.seed, log_dir=folder, progress=True)
+        agent = train_ppo(env, self.steps, seed=self.seed, log_dir=folder, progress=sys.stderr.isatty())
         agent.save(folder)
-        facts = [("steps", self.steps), ("mean return, last episodes", figures.get("mean_return")), ("policy", folder)]
+        figures = {name: agent.training[name] for name in ("steps", "seconds", "mean_return")}
+        facts = [*figures.items(), ("policy", folder)]
         show_facts(f"trained {self.agent} on {self.corpus}", facts)
-        return {**self.setting(), "agent": self.agent, "steps": self.steps, **figures, "policy": str(folder)}
+        return {**self.setting(), "agent": self.agent, **figures, "policy": str(folder)}

@@ -1,0 +1,99 @@
+"""The commands `run`, `train` and `quickstart`, on a folder corpus with a scratch learner and the real encoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kgrl.cli import main
+from kgrl.corpus import Corpus
+from kgrl.data.folder import save_folder
+from kgrl.expansion import Expansion
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def corpus_folder(tiny_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("corpus")
+    save_folder(tiny_corpus, folder)
+    return str(folder)
+
+
+def kgrl(*arguments: object) -> int:
+    return main([str(a) for a in arguments])
+
+
+def small_run(corpus_folder: str, out: Path, *more: object) -> int:
+    settings = ("--corpus", corpus_folder, "--learner", "scratch", "--budget-tokens", 3000, "--expansion-tokens", 500)
+    return kgrl("run", *settings, "--out", out, *more)
+
+
+def test_run_writes_the_figures_and_the_folder(corpus_folder: str, tmp_path: Path) -> None:
+    assert small_run(corpus_folder, tmp_path / "run", "--agent", "closure", "--json", tmp_path / "out.json") == 0
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert figures["exam_loss_after"] < figures["exam_loss_before"]
+    assert figures["tokens"] == 3000
+    assert {"seconds", "expansions", "aulc", "seed", "agent", "corpus"} <= figures.keys()
+    lines = (tmp_path / "run" / "curriculum.jsonl").read_text().splitlines()
+    assert len([Expansion.from_json(line) for line in lines]) == figures["expansions"]
+
+
+def test_the_same_seed_gives_the_same_run(corpus_folder: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert small_run(corpus_folder, tmp_path / name, "--agent", "random", "--json", tmp_path / f"{name}.json") == 0
+    a, b = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("a", "b"))
+    assert a["curve"] == b["curve"]
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten_but_resumed(
+    corpus_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert small_run(corpus_folder, tmp_path / "run", "--json", tmp_path / "first.json") == 0
+    assert small_run(corpus_folder, tmp_path / "run") == 2
+    assert f"go on with --resume {tmp_path / 'run'}" in capsys.readouterr().err
+    assert kgrl("run", "--resume", tmp_path / "run", "--json", tmp_path / "again.json") == 0
+    first, again = (json.loads((tmp_path / name).read_text()) for name in ("first.json", "again.json"))
+    assert first["curve"] == again["curve"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--agent", "clozure", "unknown agent 'clozure'; did you mean 'closure'?"),
+        ("--corpus", "wikispedia", "unknown corpus 'wikispedia'; did you mean 'wikispeedia'?"),
+        ("--learner", "lorra", "unknown learner 'lorra'; did you mean 'lora'?"),
+        ("--reward", "mean-gain", "unknown reward 'mean-gain'"),
+        ("--goal", "Mathmatics", "unknown category 'Mathmatics'; did you mean 'Mathematics'?"),
+    ],
+)
+def test_unknown_names_are_explained(
+    corpus_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
+) -> None:
+    assert small_run(corpus_folder, tmp_path / "run", option, value) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_trained_policy_is_an_agent(corpus_folder: str, tmp_path: Path) -> None:
+    settings = ("--corpus", corpus_folder, "--budget-tokens", 3000, "--expansion-tokens", 500, "--steps", 16)
+    assert kgrl("train", *settings, "--out", tmp_path / "policy", "--json", tmp_path / "train.json") == 0
+    assert json.loads((tmp_path / "train.json").read_text())["policy"] == str(tmp_path / "policy")
+    assert sorted(p.suffix for p in (tmp_path / "policy").glob("policy.*")) == [".json", ".safetensors"]
+    assert list((tmp_path / "policy").rglob("events.out.tfevents.*"))
+    assert small_run(corpus_folder, tmp_path / "run", "--agent", tmp_path / "policy") == 0
+
+
+def test_quickstart_compares_and_reports(
+    corpus_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ("--corpus", corpus_folder, "--learner", "scratch", "--goal", "Craft", "--budget-tokens", 3000)
+    assert kgrl("quickstart", *settings, "--out", tmp_path / "quick", "--json", tmp_path / "quick.json") == 0
+    figures = json.loads((tmp_path / "quick.json").read_text())
+    curves = {name: agent["curve"] for name, agent in figures["agents"].items()}
+    assert len(curves) == 2
+    assert len({tuple(curve[0]) for curve in curves.values()}) == 1  # the same untrained learner, the same exam
+    printed = capsys.readouterr().out
+    assert "tokens needed" in printed
+    assert Path(figures["report"]).read_text().startswith("<!doctype html>")

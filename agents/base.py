@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 
+from kgrl.errors import KgrlError
 from kgrl.expansion import Expansion
 from kgrl.registry import Registry
 from kgrl.view import Agent, View
@@ -16,7 +18,7 @@ POLICY_FILE = "policy.json"
 agents: Registry[Agent] = Registry("agent")
 
 
-class BaseAgent:
+class BaseAgent(ABC):
     """An agent that stays on the frontier and has nothing to remember; subclasses define `choose`.
 
     Example:
@@ -29,14 +31,14 @@ class BaseAgent:
 
     frontier_only: bool = True
 
-    def reset(self, view: View) -> None:
+    def reset(self, view: View) -> None:  # noqa: B027 - most agents have nothing to remember
         """Start over on a curriculum that has just learned its nucleus."""
 
+    @abstractmethod
     def choose(self, view: View) -> int:
         """Return the topic to learn next."""
-        raise NotImplementedError
 
-    def observe(self, expansion: Expansion) -> None:
+    def observe(self, expansion: Expansion) -> None:  # noqa: B027
         """Take note of what the choice led to."""
 
 
@@ -48,7 +50,7 @@ def make_agent(agent: str | Path | Agent) -> Agent:
 
     Raises:
         UnknownNameError: If it is neither a registered name nor such a folder.
-        KgrlError: If the folder's policy cannot be read by this version.
+        KgrlError: If the folder's policy cannot be read by this version, or the agent has to be trained first.
 
     Example:
         >>> type(make_agent("closure")).__name__
@@ -61,4 +63,6 @@ def make_agent(agent: str | Path | Agent) -> Agent:
         from kgrl.agents.ppo import PPOAgent
 
         return PPOAgent.load(Path(agent))
+    if agent == "ppo":
+        raise KgrlError("the agent 'ppo' is trained first: kgrl train --agent ppo --out FOLDER; then --agent FOLDER")
     return agents.make(str(agent))

@@ -6,6 +6,8 @@ generator unless said otherwise.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,9 +63,9 @@ class BreadthFirst(BaseAgent):
 class ScoringAgent(BaseAgent):
     """Picks the candidate with the largest score, ties at random; subclasses define `score`."""
 
+    @abstractmethod
     def score(self, view: View, candidates: IntArray) -> Scores:
         """Return one score for each candidate, shape `[candidates]`."""
-        raise NotImplementedError
 
     def choose(self, view: View) -> int:
         """Return a candidate of the largest score."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kgrl.agents import BaseAgent, agents, make_agent
+from kgrl.agents import agents, make_agent
 from kgrl.agents.baselines import Closure, GreedyLoss, ScoringAgent
 from kgrl.curriculum import Curriculum
-from kgrl.errors import UnknownNameError
+from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.graph import Frontier, IntArray, TopicGraph
 from kgrl.profile import LossProfile
 from kgrl.testing import AgentContract
@@ -152,7 +152,13 @@ def test_an_unknown_agent_is_named_with_the_nearest(tmp_path: Path) -> None:
 
 def test_an_agent_object_is_taken_as_it_is() -> None:
     agent = Closure()
-    assert make_agent(agent) is agent and isinstance(BaseAgent(), Agent)
+    assert make_agent(agent) is agent
+    assert isinstance(agent, Agent)
+
+
+def test_ppo_by_name_says_that_it_is_trained_first() -> None:
+    with pytest.raises(KgrlError, match="kgrl train --agent ppo"):
+        make_agent("ppo")
 
 
 @pytest.mark.parametrize("name", list(agents))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Quickstart"]
 
 BASELINE = "random"
+_EXPANSIONS = 12
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Quickstart:
             reward="target-prediction-gain",
             goal=self.goal,
             budget_tokens=self.budget_tokens,
-            expansion_tokens=max(2, self.budget_tokens // 12),
+            expansion_tokens=max(2, -(-self.budget_tokens // _EXPANSIONS)),
             seed=self.seed,
             agent=agent,
             exam_topics=48,

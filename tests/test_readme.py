@@ -1,17 +1,21 @@
-"""Every Python block of the README runs, in the order it stands there."""
+"""Every Python block of the README runs, and every command in it is one that kgrl understands."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tyro
 
-README = Path(__file__).parent.parent / "README.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+from kgrl.cli import COMMANDS
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[f"block{number}" for number in range(1, len(BLOCKS) + 1)])
@@ -30,3 +34,8 @@ def test_block_runs(block: str, tmp_path: Path) -> None:
 
 def test_readme_has_the_three_examples() -> None:
     assert len(BLOCKS) >= 3
+
+
+@pytest.mark.parametrize("line", re.findall(r"^kgrl [^#\n]+", README, re.MULTILINE))
+def test_command_is_understood(line: str) -> None:
+    tyro.extras.subcommand_cli_from_dict(COMMANDS, args=shlex.split(line)[1:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from kgrl.errors import DataError, MissingDataError
 
-__all__ = ["OnError", "Problems", "json_lines", "lines_of", "parquet_rows"]
+__all__ = ["OnError", "Problems", "decoded_lines", "json_lines", "lines_of", "parquet_rows"]
 
 OnError = Literal["fail", "skip"]
 """What to do with a record that cannot be used: raise a `DataError`, or leave it out and count it."""
@@ -70,14 +70,25 @@ def lines_of(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
             f"{path} is missing; a corpus folder holds topics.jsonl, links.tsv and passages.jsonl or passages.parquet"
         )
     with path.open("rb") as file:
-        for line, data in enumerate(file, 1):
-            try:
-                text = data.decode("utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                problems.report(path, line, "invalid UTF-8", f"invalid UTF-8 at byte {error.start} of the line")
-                continue
-            if text.strip():
-                yield line, text
+        yield from decoded_lines(path, file, problems)
+
+
+def decoded_lines(path: Path, lines: Iterable[bytes], problems: Problems) -> Iterator[tuple[int, str]]:
+    """Yield the number, from 1, and the text of each line that is not blank.
+
+    Args:
+        path: What the lines are from, for messages.
+        lines: The lines, line ends included or not.
+        problems: What to do about a line that is not UTF-8.
+    """
+    for line, data in enumerate(lines, 1):
+        try:
+            text = data.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            problems.report(path, line, "invalid UTF-8", f"invalid UTF-8 at byte {error.start} of the line")
+            continue
+        if text.strip():
+            yield line, text
 
 
 def json_lines(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:

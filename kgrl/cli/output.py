@@ -72,10 +72,12 @@ def show_facts(title: str, facts: Iterable[tuple[str, object]]) -> None:
 def _show(console: Console, title: str, table: Table, rows: Iterable[Sequence[object]]) -> None:
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
-    if title:
-        console.print(Text(plain(title), style="bold cyan"))
-    console.print(table)
-    console.print()
+    with console.capture() as captured:
+        if title:
+            console.print(Text(plain(title), style="bold cyan"))
+        console.print(table)
+    # Rich fills every line up to the table's width, which is a nuisance in files.
+    console.file.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n\n")
 
 
 @contextmanager

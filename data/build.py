@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
+import filelock
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -72,17 +72,10 @@ def processed(name: str, content: Sequence[str], build: Callable[[], Corpus]) ->
         build: Builds the corpus.
     """
     entry = cache_dir() / "corpora" / f"{name}-{content_key(_VERSION, *content)}"
-    if entry.exists():
-        return load_folder(entry, name=name)
-    start = time.perf_counter()
-    corpus = build()
-    _log.info("%s: processed in %.0f s, kept in %s", name, time.perf_counter() - start, entry)
-    _keep(corpus, entry)
-    return corpus
-
-
-def _keep(corpus: Corpus, entry: Path) -> None:
-    try:
-        save_folder(corpus, entry)
-    except FileExistsError:
-        _log.info("%s: another process was quicker", corpus.name)
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(entry.with_suffix(".lock")):  # of two processes one builds and one waits
+        if not entry.exists():
+            start = time.perf_counter()
+            save_folder(build(), entry)
+            _log.info("%s: processed in %.0f s, kept in %s", name, time.perf_counter() - start, entry)
+    return load_folder(entry, name=name)

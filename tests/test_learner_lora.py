@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.learners import LoraLearner, ScratchLearner
+from kgrl.learners.low_rank import fuse
 from kgrl.testing import LearnerContract
 
 
@@ -109,3 +110,17 @@ def test_other_architectures_work(corpus: Corpus, base_folder: Path, tmp_path: P
     before = learner.losses(passages).mean()
     learner.learn(passages, 1000)
     assert learner.losses(passages).mean() < before
+
+
+def test_fused_layers_compute_what_peft_computes() -> None:
+    """Outputs, and gradients into inputs and adapter, with a bias and a scale that is not 1."""
+    torch.manual_seed(0)
+    config = peft.LoraConfig(r=2, lora_alpha=6, target_modules=["0"], init_lora_weights=False)
+    model = peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(5, 7)), config)
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    x, direction = torch.randn(2, 3, 5, requires_grad=True), torch.randn(2, 3, 7)
+    plain = model(x)
+    expected = plain, *torch.autograd.grad((plain * direction).sum(), [x, *trained])
+    fuse(model)
+    fused = model(x)
+    torch.testing.assert_close((fused, *torch.autograd.grad((fused * direction).sum(), [x, *trained])), expected)

@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from kgrl.cache import replacing, write_json
 from kgrl.corpus import Corpus, Passages
 from kgrl.errors import DivergedError, KgrlError
+from kgrl.learners.attention import PACKED
 from kgrl.learners.base import Learned
 from kgrl.learners.loss import mean_loss, token_losses
 from kgrl.learners.packing import Block, pack
@@ -34,7 +35,7 @@ __all__ = ["DecoderLearner", "DecoderSnapshot"]
 _CONTEXT = 512
 """Most tokens of a passage that are read in one piece; passages have about 70."""
 _EVALUATION_BLOCK = 512
-"""Tokens measured at once. Longer blocks spend more on attention between passages that is then masked out."""
+"""Tokens measured at once: enough for matrix products to be efficient."""
 _STATE, _OPTIMIZER = "learner.json", "optimizer.safetensors"
 
 
@@ -63,8 +64,8 @@ class DecoderLearner(ABC):
         warmup_steps: Updates until the learning rate is reached.
 
     Raises:
-        KgrlError: If the model's logits are not its output embedding times its decoder's last states, or it cannot keep
-            packed passages apart.
+        KgrlError: If the model's logits are not its output embedding times its decoder's last states, or it cannot
+            keep packed passages apart.
     """
 
     kind: str
@@ -87,8 +88,8 @@ class DecoderLearner(ABC):
         self.steps = 0
         self._decoder: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
         self._head: Tensor = model.get_output_embeddings().weight  # type: ignore[no-untyped-call] # [vocabulary, width]
-        self._context = min(_CONTEXT, getattr(model.config, "max_position_embeddings", _CONTEXT))
-        self._check_packing()
+        self._context = _context(model.config)
+        self._set_attention()
         self._trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         self._weights = _flatten(list(self._trained.values()))
         self._optimizer = torch.optim.AdamW([self._weights], lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
@@ -193,8 +194,9 @@ class DecoderLearner(ABC):
     def _states(self, block: Block) -> Tensor:
         """The decoder's last states of a block, `[tokens, width]`."""
         inputs, positions = self._tensor(block.inputs)[None], self._tensor(block.positions)[None]
-        # Given positions that start over, transformers masks attention between passages.
-        output = self._decoder(input_ids=inputs, position_ids=positions, use_cache=False)
+        # Without our attention, transformers masks between passages where it sees positions that start over.
+        ours = {"lengths": block.lengths} if self.model.config._attn_implementation == PACKED else {}
+        output = self._decoder(input_ids=inputs, position_ids=positions, use_cache=False, **ours)
         states: Tensor = output.last_hidden_state[0]
         return states
 
@@ -216,23 +218,28 @@ class DecoderLearner(ABC):
         self._optimizer.state[self._weights] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
 
     @torch.inference_mode()
-    def _check_packing(self) -> None:
-        """Compare packed losses with the model's own logits: an unusual architecture would differ silently."""
+    def _set_attention(self) -> None:
+        """Let the model attend within passages only, by whichever way gives the losses it has without packing.
+
+        Compared on a few tokens, since an unusual architecture would differ silently.
+        """
+        own = self.model.config._attn_implementation
         sequences = [np.array([1, 2, 3, 4, 5, 6]), np.array([3, 2, 1, 2])]
         (block,) = pack(sequences, block_tokens=16, context=16)
-        packed = token_losses(self._states(block), self._head, self._tensor(block.targets))
-        apart = [
-            nn.functional.cross_entropy(
-                self.model(self._tensor(ids[None, :-1]), use_cache=False).logits[0].float(),
-                self._tensor(ids[1:]),
-                reduction="none",
-            )
-            for ids in sequences
-        ]
+        expected = torch.cat([self._plain_losses(ids) for ids in sequences])
         tolerance = 1e-3 if self._head.dtype == torch.float32 else 0.1
-        if not torch.allclose(packed, torch.cat(apart), rtol=0, atol=tolerance):
-            kind = self.model.config.model_type
-            raise KgrlError(f"models of type {kind!r} cannot be taught: packing passages changes their losses")
+        for attention in (PACKED, own) if own == "sdpa" else (own,):
+            self.model.set_attn_implementation(attention)
+            packed = token_losses(self._states(block), self._head, self._tensor(block.targets))
+            if torch.allclose(packed, expected, rtol=0, atol=tolerance):
+                return
+        kind = self.model.config.model_type
+        raise KgrlError(f"models of type {kind!r} cannot be taught: packing passages changes their losses")
+
+    def _plain_losses(self, ids: NDArray[Any]) -> Tensor:
+        """Losses of one sequence by the model's own forward, `[tokens - 1]`."""
+        logits = self.model(self._tensor(ids[None, :-1]), use_cache=False).logits[0].float()
+        return nn.functional.cross_entropy(logits, self._tensor(ids[1:]), reduction="none")
 
 
 def document_token(tokenizer: Any) -> int:
@@ -265,6 +272,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise KgrlError(f"{path} is missing")
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+
+
+def _context(config: Any) -> int:
+    """The most tokens read in one piece: no more than the model has positions for, or than its sliding window holds."""
+    limits = (getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window"))
+    return min([_CONTEXT, *(int(limit) for limit in limits if limit)])
 
 
 def _cut_to(sequences: Sequence[NDArray[Any]], token_budget: int) -> list[NDArray[Any]]:

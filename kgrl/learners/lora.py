@@ -16,6 +16,7 @@ from kgrl.corpus import Corpus
 from kgrl.device import best_dtype
 from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.learners.decoder import DecoderLearner, read_tensors, save_tensors
+from kgrl.learners.low_rank import fuse
 from kgrl.learners.models import fingerprint, load_pretrained
 
 __all__ = ["LoraLearner"]
@@ -67,6 +68,7 @@ class LoraLearner(DecoderLearner):
         self._base = f"{Path(model).name}@{fingerprint(base)}"
         self.rank, self.alpha = rank, alpha
         self.peft_model = _add_adapter(base, seed, rank, alpha, target_modules)
+        fuse(self.peft_model)
         super().__init__(
             corpus,
             base.to(torch.device(device)),  # type: ignore[arg-type] # transformers' wrapper hides the signature

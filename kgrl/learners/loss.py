@@ -1,12 +1,13 @@
-"""Next-token loss in chunks of positions, so that the logits of a whole block never exist at once.
+"""Next-token loss in tiles of the vocabulary, so that the logits of a whole block never exist at once.
 
-A block of 512 positions of a 49,152-word vocabulary has 100 MB of logits, and as much again for their gradient; a
-chunk's stay in the processor's cache.
+A block of 512 positions of a 49,152-word vocabulary has 100 MB of logits, and as much again for their gradient. A
+tile's stay in the processor's cache, and each part of the output embedding is fetched once for loss and gradient
+together. As in online softmax (Milakov and Gimelshein 2018), sums are kept relative to the largest logit so far and
+rescaled when it grows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,8 +15,8 @@ from torch import Tensor
 
 __all__ = ["mean_loss", "token_losses"]
 
-_CHUNK_LOGITS = 2**22
-"""Logits that are held at once: 16 MiB in float32."""
+_TILE_LOGITS = 2**21
+"""Logits that are held at once: 8 MiB in float32."""
 
 
 def token_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
@@ -30,48 +31,48 @@ def token_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
         Losses in nats, float32, `[positions]`.
     """
     with torch.no_grad():
-        return torch.cat([_loss_and_logits(hidden[at], head, targets[at])[0] for at in _chunks(hidden, head)])
+        return _losses_and_mean_rows(hidden, head, targets, with_rows=False)[0]
 
 
 def mean_loss(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
     """Return the mean loss of the positions in nats, a scalar with a gradient; arguments as for `token_losses`."""
+    if head.requires_grad:
+        # Only small models train their output embedding, and their logits are small too.
+        return torch.nn.functional.cross_entropy((hidden @ head.T).float(), targets)
     loss: Tensor = _MeanLoss.apply(hidden, head, targets)  # type: ignore[no-untyped-call] # torch types it so
     return loss
 
 
 class _MeanLoss(torch.autograd.Function):
-    """Mean cross entropy whose gradient is made along with the loss: each chunk's logits are computed once."""
+    """Mean cross entropy whose gradient is made along with the loss: logits are computed once."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
-        total = torch.zeros((), device=hidden.device)
-        into_hidden = torch.empty_like(hidden)
-        into_head = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
-        for at in _chunks(hidden, head):
-            losses, logits = _loss_and_logits(hidden[at], head, targets[at])
-            total += losses.sum()
-            # d loss / d logits = softmax - one-hot
-            error = torch.softmax(logits, dim=-1)
-            error[torch.arange(len(error)), targets[at]] -= 1
-            error = error.div_(len(hidden)).to(head.dtype)
-            torch.mm(error, head, out=into_hidden[at])
-            if into_head is not None:
-                into_head.addmm_(error.T, hidden[at])
-        ctx.save_for_backward(into_hidden, into_head)
-        return total / len(hidden)
+        losses, rows = _losses_and_mean_rows(hidden, head, targets, with_rows=True)
+        # d loss / d hidden = expected row of the embedding - the target's row
+        ctx.save_for_backward(rows.sub_(head[targets]).div_(len(hidden)).to(hidden.dtype))
+        return losses.mean()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (scale,) = gradients
-        into_hidden, into_head = ctx.saved_tensors
-        return into_hidden * scale, into_head * scale if into_head is not None else None, None
+        return ctx.saved_tensors[0] * gradients[0], None, None
 
 
-def _loss_and_logits(hidden: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    logits = (hidden @ head.T).float()
-    return torch.nn.functional.cross_entropy(logits, targets, reduction="none"), logits
+def _losses_and_mean_rows(hidden: Tensor, head: Tensor, targets: Tensor, with_rows: bool) -> tuple[Tensor, Tensor]:
+    """Losses, `[positions]`, and the mean embedding row under each position's prediction, `[positions, width]`.
 
-
-def _chunks(hidden: Tensor, head: Tensor) -> Iterator[slice]:
-    size = max(1, _CHUNK_LOGITS // len(head))
-    return (slice(start, start + size) for start in range(0, len(hidden), size))
+    Without `with_rows` the rows are zeros.
+    """
+    largest = torch.full((len(hidden),), -torch.inf, device=hidden.device)
+    total = torch.zeros_like(largest)
+    rows = torch.zeros(hidden.shape, device=hidden.device)
+    for tile in torch.split(head, max(1, _TILE_LOGITS // len(hidden))):
+        logits = (hidden @ tile.T).float()
+        before, largest = largest, torch.maximum(largest, logits.amax(1))
+        likelihood = logits.sub_(largest[:, None]).exp_()
+        rescale = (before - largest).exp_()
+        total.mul_(rescale).add_(likelihood.sum(1))
+        if with_rows:
+            rows.mul_(rescale[:, None]).add_(likelihood.to(tile.dtype) @ tile)
+    of_target = (hidden.float() * head[targets].float()).sum(1)
+    return total.log().add_(largest).sub_(of_target), rows.div_(total[:, None])

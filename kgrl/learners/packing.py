@@ -36,6 +36,12 @@ class Block:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    @property
+    def lengths(self) -> list[int]:
+        """Number of tokens of each piece, in order."""
+        starts = np.flatnonzero(self.positions == 0)
+        return [int(length) for length in np.diff(starts, append=len(self))]
+
 
 def pack(sequences: Sequence[NDArray[Any]], block_tokens: int, context: int) -> list[Block]:
     """Pack sequences into blocks of like size, in order.

@@ -1,0 +1,55 @@
+"""A low-rank layer in as few passes over memory as it takes.
+
+PEFT's own forward writes the adapter's output, its scaled copy and the sum, and autograd multiplies by narrow matrices
+in their slow order. Doing it by hand makes SmolLM2 with rank 8 train and measure about a tenth faster on a CPU.
+"""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+import peft
+import torch
+from peft.tuners.lora import Linear
+from torch import Tensor, nn
+
+__all__ = ["fuse"]
+
+
+def fuse(model: peft.PeftModel) -> None:
+    """Give a PEFT model's LoRA layers over plain linear layers a faster forward; what they compute stays the same."""
+    for layer in model.modules():
+        if isinstance(layer, Linear) and type(layer.base_layer) is nn.Linear:
+            layer.forward = MethodType(_forward, layer)  # type: ignore[method-assign]
+
+
+def _forward(layer: Any, x: Tensor) -> Tensor:
+    base, (adapter,) = layer.base_layer, layer.active_adapters
+    down, up = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+    output: Tensor = _LowRank.apply(x, base.weight, base.bias, down, up, layer.scaling[adapter])  # type: ignore[no-untyped-call]
+    return output
+
+
+class _LowRank(torch.autograd.Function):
+    """y = x W^T + bias + s (x A^T) B^T, with W and bias frozen (Hu et al. 2021, equation 3)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        ctx.shape, ctx.scale = x.shape, scale
+        x = x.reshape(-1, x.shape[-1])
+        a, b = a.to(x.dtype), b.to(x.dtype)
+        low = x @ a.T  # [tokens, rank]
+        ctx.save_for_backward(x, low, weight, a, b)
+        y = nn.functional.linear(x, weight, bias).addmm_(low, b.T, alpha=scale)
+        return y.view(*ctx.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, low, weight, a, b = ctx.saved_tensors
+        dy = gradients[0].reshape(-1, gradients[0].shape[-1])
+        # Long and narrow products run three times faster with the narrow side in these places.
+        d_low = (dy @ b.T.contiguous().T).mul_(ctx.scale)
+        d_a, d_b = d_low.T @ x, (low.T @ dy).mul_(ctx.scale).T
+        dx = (dy @ weight).addmm_(d_low, a).view(ctx.shape) if ctx.needs_input_grad[0] else None
+        return dx, None, None, d_a.float(), d_b.float(), None

@@ -58,12 +58,14 @@ class LossProfile:
 
     def progress_of(self, topics: NDArray[np.integer] | slice) -> FloatArray:
         """Return `progress` for some topics, at a cost that does not grow with the graph."""
-        return np.nan_to_num(self._previous[topics] - self.level[topics])
+        drop: FloatArray = np.nan_to_num(self._previous[topics] - self.level[topics])
+        return drop
 
     @property
     def forgetting(self) -> FloatArray:
         """How far each topic's loss is above its best, 0 where it was not measured."""
-        return np.nan_to_num(self.level - self.best)
+        rise: FloatArray = np.nan_to_num(self.level - self.best)
+        return rise
 
     @property
     def measured(self) -> NDArray[np.bool_]:

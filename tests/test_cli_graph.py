@@ -140,7 +140,7 @@ def test_info_lists_every_registered_name(tmp_path: Path, capsys: pytest.Capture
     assert main(["info", "--json", str(tmp_path / "info.json")]) == 0
     info = json.loads((tmp_path / "info.json").read_text())
     assert {"vital", "wikispeedia"} <= set(info["known"]["corpora"])
-    assert {"random", "closure"} <= set(info["known"]["agents"])
+    assert {"random", "closure", "ppo"} <= set(info["known"]["agents"])
     assert {"lora", "scratch"} <= set(info["known"]["learners"])
     assert "mean-prediction-gain" in info["known"]["rewards"]
     assert info["machine"]["number format"] in capsys.readouterr().out

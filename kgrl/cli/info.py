@@ -46,8 +46,8 @@ class Info:
         """Print and return what is known."""
         known = _known()
         result = {"versions": _versions(), "machine": _machine(), "found": _found()}
-        for title, facts in result.items():
-            show_facts(title.capitalize(), facts.items())
+        for title, facts in zip(("Versions", "Machine", "Data and models"), result.values(), strict=True):
+            show_facts(title, facts.items())
         show_facts("Known names", ((kind, ", ".join(names)) for kind, names in known.items()))
         return {**result, "known": known}
 
@@ -77,12 +77,16 @@ def _machine() -> dict[str, str]:
 
 def _found() -> dict[str, str]:
     shipped = {f"{what} ({name})": _version(name) for name, what in _SHIPPED.items()}
-    folder = os.environ.get("KGRL_DATA")
-    wikispeedia = Path(folder or ".") / "wikispeedia"
-    found = (
-        str(wikispeedia) if folder and wikispeedia.is_dir() else "not found; set KGRL_DATA to the folder that holds it"
-    )
-    return {**shipped, "wikispeedia": found}
+    return {**shipped, "the corpus wikispeedia": _wikispeedia()}
+
+
+def _wikispeedia() -> str:
+    from kgrl.cache import cache_dir
+
+    shared = os.environ.get("KGRL_DATA")
+    parents = [*([Path(shared)] if shared else []), cache_dir() / "downloads"]
+    found = next((folder for parent in parents if (folder := parent / "wikispeedia").is_dir()), None)
+    return str(found) if found else "downloaded when first used, unless KGRL_DATA names a folder that holds it"
 
 
 def _known() -> dict[str, list[str]]:
@@ -93,7 +97,7 @@ def _known() -> dict[str, list[str]]:
 
     registries: dict[str, Iterable[str]] = {
         "corpora": corpora,
-        "agents": agents,
+        "agents": sorted([*agents, "ppo"]),  # not in the registry, since it has to be trained first
         "learners": learners,
         "rewards": rewards,
     }

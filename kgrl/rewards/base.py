@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Protocol, runtime_checkable
 
 from kgrl.errors import KgrlError
@@ -84,8 +85,8 @@ class Reward(ABC):
         return self._evaluate(expansion, parts), parts
 
     def _evaluate(self, expansion: Expansion, parts: dict[str, float]) -> float:
-        value = self.score(expansion)
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        value: object = self.score(expansion)  # whatever a user's reward returns
+        if not isinstance(value, Real) or not math.isfinite(value):
             raise RewardError(f"reward {self.name!r} returned {value!r} at expansion {expansion.index}")
         parts[self.name] = float(value)
         return float(value)
@@ -172,7 +173,7 @@ class FunctionReward(Reward):
 
     def __init__(self, function: Callable[[Expansion], float], name: str | None = None) -> None:
         self.function = function
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name = name or str(getattr(function, "__name__", type(function).__name__))
         self.needs = frozenset(getattr(function, "needs", PROBES))
 
     def score(self, expansion: Expansion) -> float:

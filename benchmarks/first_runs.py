@@ -1,0 +1,107 @@
+"""Runs SmolLM2 curricula with three seeds on both corpora, and towards a goal, and tabulates their exam losses.
+
+    python benchmarks/first_runs.py --json docs/results/first_runs.json
+
+Finished runs are kept in the JSON file and not repeated, so the script can be stopped and started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kgrl.cache import write_json
+from kgrl.cli.run import RunCommand
+from kgrl.metrics import tokens_to_target
+
+
+class Task(NamedTuple):
+    """What is learned, on how many tokens, and who is compared with random."""
+
+    corpus: str
+    goal: str | None
+    budget_tokens: int
+    agents: tuple[str, ...]
+
+
+TASKS = (
+    Task("vital", None, 6_000, ("random", "closure")),
+    Task("wikispeedia", None, 6_000, ("random", "closure")),
+    Task("vital", "Mathematics", 8_000, ("random", "closure", "similarity")),
+)
+SEEDS = (0, 1, 2)
+KEPT = (
+    "exam_loss_before",
+    "exam_loss_after",
+    "aulc",
+    "tokens",
+    "probe_tokens",
+    "expansions",
+    "topics",
+    "seconds",
+    "curve",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, required=True, help="results so far are read from it and added to")
+    arguments = parser.parse_args()
+    rows: list[dict[str, Any]] = json.loads(arguments.json.read_text()) if arguments.json.exists() else []
+    done = {(r["corpus"], r["goal"], r["agent"], r["seed"]) for r in rows}
+    for seed in SEEDS:
+        for task in TASKS:
+            for agent in task.agents:
+                if (task.corpus, task.goal, agent, seed) not in done:
+                    rows.append(one_run(task, agent, seed))
+                    write_json(arguments.json, rows)
+    print(table(rows))
+
+
+def one_run(task: Task, agent: str, seed: int) -> dict[str, Any]:
+    setting = {"corpus": task.corpus, "goal": task.goal, "agent": agent, "seed": seed}
+    setting["budget_tokens"] = task.budget_tokens
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        figures = RunCommand(**setting, expansion_tokens=task.budget_tokens // 12 + 1, out=out).run()
+    return {**setting, **{name: figures[name] for name in KEPT}}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """One Markdown row for each task and agent: means over seeds, and paired differences to random."""
+    lines = [
+        "| corpus | goal | agent | seeds | exam loss before | after | AULC | after, less random's: mean (range) | speed-up |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for task in TASKS:
+        of_task = [r for r in rows if (r["corpus"], r["goal"]) == (task.corpus, task.goal)]
+        random = {r["seed"]: r for r in of_task if r["agent"] == "random"}
+        for agent in task.agents:
+            own = [r for r in of_task if r["agent"] == agent and r["seed"] in random]
+            lines.append(f"| {task.corpus} | {task.goal or 'all'} | {agent} | {_cells(own, random)} |")
+    return "\n".join(lines)
+
+
+def _cells(own: list[dict[str, Any]], random: dict[int, dict[str, Any]]) -> str:
+    means = [f"{np.mean([r[name] for r in own]):.3f}" for name in ("exam_loss_before", "exam_loss_after", "aulc")]
+    gaps = np.array([r["exam_loss_after"] - random[r["seed"]]["exam_loss_after"] for r in own])
+    ratios = [_speed_up(r["curve"], random[r["seed"]]["curve"]) for r in own]
+    reached = ", ".join("not reached" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
+    gap = f"{gaps.mean():+.3f} ({gaps.min():+.3f} to {gaps.max():+.3f})"
+    return " | ".join([str(len(own)), *means, gap, reached])
+
+
+def _speed_up(curve: list[list[float]], random: list[list[float]]) -> float | None:
+    """Tokens random took to its final loss over the tokens this curve took there, None if it never got there."""
+    target = random[-1][1]
+    own, baseline = (tokens_to_target([(int(t), loss) for t, loss in c], target) for c in (curve, random))
+    return None if own is None or baseline is None else baseline / own
+
+
+if __name__ == "__main__":
+    main()

@@ -75,7 +75,7 @@ def one_run(task: Task, agent: str, seed: int) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> str:
     """One Markdown row for each task and agent: means over seeds, and paired differences to random."""
     lines = [
-        "| corpus | goal | agent | seeds | exam loss before | after | AULC | after, less random's: mean (range) | speed-up |",
+        "| corpus | goal | agent | seeds | before | after | AULC | after, less random's: mean (range) | speed-up |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for task in TASKS:

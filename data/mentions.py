@@ -19,6 +19,7 @@ _GAP = re.compile(r"\s*[-–'’.,&/ ]?\s*")
 _SENTENCE_END = re.compile(r"[.!?:;\n]")
 _QUALIFIER = re.compile(r"\s*\([^()]*\)$")
 _SHORTEST_STEM = 4
+_LONGEST_ABBREVIATION = 3
 
 
 class Form(IntEnum):
@@ -123,11 +124,16 @@ class MentionFinder:
 def _reach(tokens: Sequence[Token], text: str, at: int, longest: int) -> int:
     """How many words from `at` on can belong to one mention."""
     reach = min(1, longest)
-    while reach < longest and at + reach < len(tokens):
-        if not _GAP.fullmatch(text, tokens[at + reach - 1].end, tokens[at + reach].start):
-            break
+    while reach < longest and at + reach < len(tokens) and _joins(text, tokens[at + reach - 1], tokens[at + reach]):
         reach += 1
     return reach
+
+
+def _joins(text: str, left: Token, right: Token) -> bool:
+    """Whether two neighbouring words can belong to one mention."""
+    gap = _GAP.fullmatch(text, left.end, right.start)
+    # A full stop is part of a name after an initial or an abbreviation.
+    return gap is not None and ("." not in gap[0] or len(left.key) <= _LONGEST_ABBREVIATION)
 
 
 def _forms(name: str) -> Iterator[tuple[Form, tuple[str, ...]]]:

@@ -12,6 +12,7 @@ import faiss
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Passages, cut, split_passages
@@ -20,6 +21,10 @@ from kgrl.errors import KgrlError
 from kgrl.graph import TopicGraph
 from kgrl.learners.base import Learned
 from kgrl.retrieval import FaissRetriever, indexed_passages
+
+# Tests say nothing about time: a busy machine is no failure.
+settings.register_profile("kgrl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kgrl")
 
 _CATEGORIES = {
     "Mathematics": (

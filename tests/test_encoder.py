@@ -1,0 +1,97 @@
+"""The encoder's cache encodes each list once, and goes on where it was interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kgrl import encoder as encoder_module
+from kgrl.encoder import Encoder
+
+TEXTS = ["a", "bb", "a longer one", "dddd", "e", "the last of them"]
+
+
+class CountingEncoder(Encoder):
+    """Encodes a text as a unit vector drawn from its letters; counts texts, and can break off."""
+
+    dimensions = 8
+
+    def __init__(self, fingerprint: str = "counting", breaks_after: int | None = None) -> None:
+        super().__init__("none")
+        self.name, self.breaks_after, self.encoded = fingerprint, breaks_after, 0
+
+    @property
+    def fingerprint(self) -> str:  # type: ignore[override]
+        return self.name
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if self.breaks_after is not None and self.encoded >= self.breaks_after:
+            raise KeyboardInterrupt
+        self.encoded += len(texts)
+        rows = np.stack([np.random.default_rng(list(text.encode())).normal(size=8) for text in texts])
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_the_same_list_is_encoded_once(tmp_path: Path) -> None:
+    encoder = CountingEncoder()
+    first = encoder.encode_cached(TEXTS, tmp_path)
+    assert np.array_equal(first, CountingEncoder().encode(TEXTS))
+    assert np.array_equal(encoder.encode_cached(TEXTS, tmp_path), first)
+    assert encoder.encoded == len(TEXTS)
+
+
+def test_another_order_or_another_encoder_is_another_entry(tmp_path: Path) -> None:
+    CountingEncoder().encode_cached(TEXTS, tmp_path)
+    for encoder, texts in ((CountingEncoder(), TEXTS[::-1]), (CountingEncoder("other"), TEXTS)):
+        assert np.array_equal(encoder.encode_cached(texts, tmp_path), CountingEncoder().encode(texts))
+        assert encoder.encoded == len(TEXTS)
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_module, "_CHUNK", 2)
+    with pytest.raises(KeyboardInterrupt):
+        CountingEncoder(breaks_after=4).encode_cached(TEXTS, tmp_path)
+    assert not list(tmp_path.glob("*.npy"))
+    again = CountingEncoder()
+    assert np.array_equal(again.encode_cached(TEXTS, tmp_path), CountingEncoder().encode(TEXTS))
+    assert again.encoded == 2
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_torn_row_is_encoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_module, "_CHUNK", 2)
+    with pytest.raises(KeyboardInterrupt):
+        CountingEncoder(breaks_after=4).encode_cached(TEXTS, tmp_path)
+    (partial,) = tmp_path.glob("*.partial")
+    rows = np.lib.format.open_memmap(partial, mode="r+")
+    done = int(np.flatnonzero(np.linalg.norm(rows, axis=1) > 0)[0])
+    rows[done, 4:] = 0
+    rows.flush()
+    assert np.array_equal(CountingEncoder().encode_cached(TEXTS, tmp_path), CountingEncoder().encode(TEXTS))
+
+
+def test_vectors_from_the_cache_are_read_only(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        CountingEncoder().encode_cached(TEXTS, tmp_path)[0, 0] = 1
+
+
+def test_an_empty_list_has_no_vectors(tmp_path: Path) -> None:
+    assert CountingEncoder().encode_cached([], tmp_path).shape == (0, 8)
+
+
+@pytest.mark.integration
+def test_minilm_knows_what_is_alike_whatever_the_batch() -> None:
+    texts = [
+        "A cat sleeps on the sofa.",
+        "The kitten is napping on a couch.",
+        "Inflation rose in the third quarter. " * 9,
+    ]
+    vectors = Encoder().encode(texts)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+    assert vectors[0] @ vectors[1] > 0.5 > vectors[0] @ vectors[2]
+    alone = np.concatenate([Encoder().encode([text]) for text in texts])
+    assert np.allclose(alone, vectors, atol=1e-2)

@@ -11,6 +11,7 @@ from kgrl.cli import main
 from kgrl.corpus import Corpus
 from kgrl.data.folder import save_folder
 from kgrl.expansion import Expansion
+from kgrl.runs import Run
 
 pytestmark = pytest.mark.integration
 
@@ -97,3 +98,24 @@ def test_quickstart_compares_and_reports(
     printed = capsys.readouterr().out
     assert "tokens needed" in printed
     assert Path(figures["report"]).read_text().startswith("<!doctype html>")
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    corpus_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appended = Run._after
+
+    def stop_after_two(run: Run, expansion: Expansion, began: float) -> float | None:
+        loss = appended(run, expansion, began)
+        if expansion.index == 2:
+            raise KeyboardInterrupt
+        return loss
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_after", stop_after_two)
+        assert small_run(corpus_folder, tmp_path / "run") == 130
+    assert f"kgrl run --resume {tmp_path / 'run'}" in capsys.readouterr().err
+    assert kgrl("run", "--resume", tmp_path / "run", "--json", tmp_path / "resumed.json") == 0
+    assert small_run(corpus_folder, tmp_path / "whole", "--json", tmp_path / "whole.json") == 0
+    resumed, whole = (json.loads((tmp_path / name).read_text()) for name in ("resumed.json", "whole.json"))
+    assert resumed["curve"] == whole["curve"]

@@ -66,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KgrlError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one message a failing command prints
         return _USER_ERROR
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)  # noqa: T201
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "interrupted", file=sys.stderr)  # noqa: T201 - a command may say how to go on
         return _INTERRUPTED
     return 0
 

@@ -48,7 +48,10 @@ class RunCommand(Setting):
         folder = self.resume or command.out or Path("runs") / command.default_name()
         if self.resume is None and (folder / "config.yaml").exists():
             raise KgrlError(f"{folder} holds a run already; go on with --resume {folder}, or choose another --out")
-        result = run_recorded(command, folder)
+        try:
+            result = run_recorded(command, folder)
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(f"interrupted; go on with: kgrl run --resume {folder}") from stop
         figures = {**command.config(), **result.summary(), "folder": str(folder)}
         _show(figures)
         return figures

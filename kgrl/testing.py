@@ -1,4 +1,4 @@
-"""Contract tests: inherit one for each learner or agent you write, and give it the fixtures it names.
+"""Contract tests: inherit one for each learner, agent, reward or retriever you write, and give it its fixtures.
 
 The classes hold plain test methods for pytest, and pytest does not collect them here, only where they are inherited.
 """
@@ -13,10 +13,13 @@ import pytest
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum
 from kgrl.errors import KgrlError
+from kgrl.expansion import Expansion
 from kgrl.learners.base import Learner
+from kgrl.retrieval import Retriever
+from kgrl.rewards import Reward, RewardFunction
 from kgrl.view import Agent
 
-__all__ = ["AgentContract", "LearnerContract"]
+__all__ = ["AgentContract", "LearnerContract", "RetrieverContract", "RewardContract"]
 
 
 class AgentContract:
@@ -152,3 +155,75 @@ class LearnerContract:
         """A folder without a saved learner is an error that names it."""
         with pytest.raises(KgrlError, match=tmp_path.name):
             learner.load(tmp_path)
+
+
+class RewardContract:
+    """What every reward keeps. A subclass defines the fixtures `reward` and `expansions`, of one curriculum in order.
+
+    Example:
+        >>> import pytest
+        >>> class TestMine(RewardContract):
+        ...     @pytest.fixture
+        ...     def reward(self) -> Reward: ...
+        ...     @pytest.fixture
+        ...     def expansions(self) -> list[Expansion]: ...
+    """
+
+    def test_it_has_the_methods_of_a_reward(self, reward: Reward) -> None:
+        """It satisfies the protocol, and names probes that curricula can measure."""
+        assert isinstance(reward, RewardFunction)
+        assert reward.needs <= {"mean", "target", "self"}
+
+    def test_it_returns_finite_numbers(self, reward: Reward, expansions: list[Expansion]) -> None:
+        """One float for each expansion."""
+        values = [reward(expansion) for expansion in expansions]
+        assert all(isinstance(value, float) for value in values)
+        assert np.isfinite(values).all()
+
+    def test_a_reset_forgets(self, reward: Reward, expansions: list[Expansion]) -> None:
+        """After a reset the same expansions have the same rewards."""
+        reward.reset()
+        first = [reward(expansion) for expansion in expansions]
+        reward.reset()
+        assert first == [reward(expansion) for expansion in expansions]
+
+    def test_parts_have_names_and_the_value_agrees(self, reward: Reward, expansions: list[Expansion]) -> None:
+        """`evaluate` returns what calling returns, and every part is a finite number."""
+        reward.reset()
+        called = [reward(expansion) for expansion in expansions]
+        reward.reset()
+        evaluated = [reward.evaluate(expansion) for expansion in expansions]
+        assert called == [value for value, _ in evaluated]
+        assert all(parts and np.isfinite(list(parts.values())).all() for _, parts in evaluated)
+
+
+class RetrieverContract:
+    """What every retriever keeps. A subclass defines `retriever`, and `queries`: unit vectors, `[queries, dimensions]`.
+
+    Example:
+        >>> import pytest
+        >>> class TestMine(RetrieverContract):
+        ...     @pytest.fixture
+        ...     def retriever(self) -> Retriever: ...
+        ...     @pytest.fixture
+        ...     def queries(self) -> np.ndarray: ...
+    """
+
+    def test_it_returns_ids_and_scores_best_first(self, retriever: Retriever, queries: np.ndarray) -> None:
+        """Shapes and types are as the protocol says; scores descend; no passage is found twice for a query."""
+        assert isinstance(retriever, Retriever)
+        ids, scores = retriever.search(queries, 5)
+        assert ids.shape == scores.shape == (len(queries), 5)
+        assert ids.dtype == np.int32 and scores.dtype == np.float32
+        found = ids >= 0
+        assert all(len(set(row[hit].tolist())) == hit.sum() for row, hit in zip(ids, found, strict=True))
+        assert all((np.diff(row[hit]) <= 1e-6).all() for row, hit in zip(scores, found, strict=True))
+
+    def test_fewer_are_the_first_of_more(self, retriever: Retriever, queries: np.ndarray) -> None:
+        """Asking for more passages does not change which are best."""
+        assert np.array_equal(retriever.search(queries, 6)[0][:, :3], retriever.search(queries, 3)[0])
+
+    def test_what_is_missing_has_no_id(self, retriever: Retriever, queries: np.ndarray) -> None:
+        """Asking for more than there are fills the rest with -1."""
+        ids, _ = retriever.search(queries, 100_000)
+        assert (ids[:, -1] == -1).all()

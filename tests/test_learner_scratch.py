@@ -84,6 +84,8 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(learner: ScratchLearn
         learner.learn(corpus.of(0, Split.TRAIN), 100)
     assert torch.equal(weights.nan_to_num(), learner.snapshot().weights.nan_to_num())
     assert learner.steps == 0
+    with pytest.raises(DivergedError, match=f"passage {corpus.of(1, Split.PROBE).ids[0]}"):
+        learner.losses(corpus.of(1, Split.PROBE))
 
 
 def test_passages_of_another_corpus_are_refused(learner: ScratchLearner, corpus: Corpus) -> None:

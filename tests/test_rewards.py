@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from kgrl.errors import UnknownNameError
 from kgrl.expansion import Expansion, Measurement
 from kgrl.rewards import (
     MeanPredictionGain,
+    Reward,
     RewardError,
     SelfPredictionGain,
     TargetPredictionGain,
@@ -18,6 +20,7 @@ from kgrl.rewards import (
     as_reward,
     rewards,
 )
+from kgrl.testing import RewardContract
 
 STEP = Expansion(
     index=3,
@@ -99,3 +102,28 @@ def test_every_registered_name_makes_a_reward_of_that_name() -> None:
         assert rewards.make(name).name == name
     with pytest.raises(UnknownNameError, match="did you mean 'mean-prediction-gain'"):
         as_reward("mean-prediction-gian")
+
+
+@pytest.mark.parametrize("name", list(rewards))
+class TestContract(RewardContract):
+    """Every registered reward keeps the contract."""
+
+    @pytest.fixture
+    def reward(self, name: str) -> Reward:
+        return rewards.make(name)
+
+    @pytest.fixture
+    def expansions(self) -> list[Expansion]:
+        return [replace(STEP, index=index, tokens=50 + index) for index in range(3)]
+
+
+class TestContractOfASum(RewardContract):
+    """So does a composition."""
+
+    @pytest.fixture
+    def reward(self) -> Reward:
+        return 0.5 * MeanPredictionGain() - 1e-3 * TokenCost() * TimeCost()
+
+    @pytest.fixture
+    def expansions(self) -> list[Expansion]:
+        return [STEP]

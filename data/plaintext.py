@@ -15,6 +15,7 @@ _MARGIN = 73
 over all lines of the dump, breaks jump two hundredfold from 74 to 75 columns (to 73 inside block quotes)."""
 
 _LEAST_WORDS = 8
+_ENLARGE = "Enlarge"
 _HEADER = re.compile(r"\A\s*#copyright.*?^2007 Schools Wikipedia Selection\..*?\n\s*\n", re.DOTALL | re.MULTILINE)
 _FOOTER = re.compile(r'^\s*Retrieved from "[^\n]*\n.*\Z', re.DOTALL | re.MULTILINE)
 _BULLET = re.compile(r"\s{3,}(?:[*o+#]|\d{1,3}\.)\s+(?=\S)")
@@ -73,7 +74,7 @@ def clean_article(text: str) -> str:
     for section in _sections(body.split("\n")):
         found = list(_paragraphs(section))
         # A caption is given before and after the word that enlarges its picture.
-        captions = {at + side for at, paragraph in enumerate(found) if paragraph == "Enlarge" for side in (-1, 1)}
+        captions = {at + side for at, paragraph in enumerate(found) if paragraph == _ENLARGE for side in (-1, 1)}
         for at, paragraph in enumerate(found):
             if at not in captions and _is_prose(paragraph):
                 paragraphs[_repair(paragraph)] = None
@@ -101,8 +102,8 @@ def _paragraphs(lines: list[str]) -> Iterator[str]:
     last = ""
     for line in [*lines, ""]:
         words = line.split()
-        wrapped = gathered and words and not _BULLET.match(line) and len(last) + 1 + len(words[0]) >= _MARGIN
-        if gathered and not wrapped:
+        starts = not words or words == [_ENLARGE] or _BULLET.match(line) is not None
+        if gathered and (starts or len(last) + 1 + len(words[0]) < _MARGIN):
             yield " ".join(gathered)
             gathered = []
         gathered += _BULLET.sub("", line).split()

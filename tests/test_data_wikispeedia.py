@@ -135,6 +135,7 @@ LONG = "The city was founded by settlers from the north, who built the first wal
             f"   A wall of the old city seen from afar.\n   Enlarge\n   A wall of the old city.\n\n   {LONG}.",
             f"{LONG}.",
         ),
+        (f"   {LONG[:70]}.\n   Enlarge\n   {LONG[:70]}.", ""),
         ("History\n\n   Short.", ""),
         (f"References\n\n   {LONG}.\n\nHistory\n\n   {LONG} again.", f"{LONG} again."),
         (f"     * {LONG}\n       itself.\n     * Name\n    1. Number", f"{LONG} itself."),

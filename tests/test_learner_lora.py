@@ -10,11 +10,13 @@ import numpy as np
 import peft
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from tokenizers import Tokenizer, models
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.learners import LoraLearner, ScratchLearner
+from kgrl.learners.decoder import document_token
 from kgrl.learners.low_rank import fuse
 from kgrl.testing import LearnerContract
 
@@ -124,3 +126,18 @@ def test_fused_layers_compute_what_peft_computes() -> None:
     fuse(model)
     fused = model(x)
     torch.testing.assert_close((fused, *torch.autograd.grad((fused * direction).sum(), [x, *trained])), expected)
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "expected"),
+    [({"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2}, 0), ({"<|im_start|>": 1, "<|im_end|>": 2}, 1)],
+)
+def test_a_passage_is_led_by_what_led_documents_in_pretraining(vocabulary: dict[str, int], expected: int) -> None:
+    tokens = Tokenizer(models.WordLevel(vocabulary, unk_token="<|im_end|>"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokens, bos_token="<|im_start|>", eos_token="<|im_end|>")
+    assert document_token(tokenizer) == expected
+
+
+def test_a_tokenizer_without_any_such_token_is_refused() -> None:
+    with pytest.raises(KgrlError, match="endoftext"):
+        document_token(PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))))

@@ -30,8 +30,8 @@ class Task(NamedTuple):
 
 
 TASKS = (
-    Task("vital", None, 5_000, ("random", "closure")),
-    Task("wikispeedia", None, 5_000, ("random", "closure")),
+    Task("vital", None, 4_000, ("random", "closure")),
+    Task("wikispeedia", None, 4_000, ("random", "closure")),
     Task("vital", "Mathematics", 8_000, ("random", "closure", "similarity")),
 )
 SEEDS = (0, 1, 2)

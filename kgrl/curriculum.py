@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.encoder import Encoder
-from kgrl.errors import DivergedError, KgrlError
+from kgrl.errors import DivergedError, SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph import Frontier, IntArray
 from kgrl.learners.base import Learned, Learner, Snapshot, make_learner
@@ -61,10 +61,10 @@ class CurriculumConfig:
     def __post_init__(self) -> None:
         for name in ("budget_tokens", "expansion_tokens"):
             if getattr(self, name) < _LEAST_TOKENS:
-                raise ValueError(f"{name} must be at least {_LEAST_TOKENS}, not {getattr(self, name)}")
+                raise SettingError(f"{name} must be at least {_LEAST_TOKENS}, not {getattr(self, name)}")
         for name in ("neighbourhood", "nucleus_size", "probe_topics"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
 class Curriculum:
@@ -80,7 +80,7 @@ class Curriculum:
 
     Raises:
         UnknownNameError: If the goal, the nucleus or the reward is a name that is not known.
-        KgrlError: If the reward needs a goal and there is none.
+        SettingError: If the reward needs a goal and there is none.
 
     Example:
         >>> from kgrl.agents import make_agent                                   # doctest: +SKIP
@@ -149,7 +149,9 @@ class Curriculum:
         if "target" in needs and self.goal is not None:
             fixed["target"] = sample_topics(self.corpus, Split.PROBE, size, seed, self.goal)
         elif self.reward is not None and self.reward.needs == {"target"}:
-            raise KgrlError(f"the reward {self.reward.name!r} measures a goal, but none was given; set goal=CATEGORY")
+            raise SettingError(
+                f"the reward {self.reward.name!r} measures a goal, but none was given; set goal=CATEGORY"
+            )
         return fixed
 
     def _clear(self, seed: int) -> None:

@@ -10,7 +10,15 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["DataError", "DivergedError", "KgrlError", "MissingDataError", "UnknownNameError", "nearest"]
+__all__ = [
+    "DataError",
+    "DivergedError",
+    "KgrlError",
+    "MissingDataError",
+    "SettingError",
+    "UnknownNameError",
+    "nearest",
+]
 
 _MOST_LISTED = 20
 
@@ -67,6 +75,10 @@ class MissingDataError(KgrlError, FileNotFoundError):
     def __str__(self) -> str:
         # FileNotFoundError formats its arguments as errno and file name; the message alone is wanted here.
         return str(self.args[0]) if self.args else ""
+
+
+class SettingError(KgrlError, ValueError):
+    """A setting that is out of range or does not fit the data."""
 
 
 class DivergedError(KgrlError, ArithmeticError):

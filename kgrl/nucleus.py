@@ -8,7 +8,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.errors import UnknownNameError
+from kgrl.errors import SettingError, UnknownNameError
 from kgrl.graph import IntArray, TopicGraph
 
 __all__ = ["NUCLEUS_METHODS", "choose_nucleus", "connect", "pagerank"]
@@ -39,7 +39,7 @@ def choose_nucleus(
 
     Raises:
         UnknownNameError: If the method or a title is not known.
-        ValueError: If no topic is eligible or the titles lie in different components.
+        SettingError: If no topic is eligible or the titles lie in different components.
 
     Example:
         >>> graph = TopicGraph.from_links(["a", "b", "c", "d", "e"], [0, 0, 0, 3], [1, 2, 3, 4])
@@ -61,7 +61,7 @@ def choose_nucleus(
     allowed = np.ones(len(graph), dtype=bool) if eligible is None else eligible
     preferred = allowed if goal is None else allowed & np.isin(np.arange(len(graph)), goal)
     if not preferred.any():
-        raise ValueError(
+        raise SettingError(
             "no topic to start from: none has train passages" + (" in the goal" if goal is not None else "")
         )
     return _grow(graph, scores, preferred, allowed, size)
@@ -103,13 +103,13 @@ def connect(graph: TopicGraph, topics: Sequence[int]) -> IntArray:
     """Return the topics and whatever lies on shortest paths that join them into one piece.
 
     Raises:
-        ValueError: If two of them lie in different components; the message names them.
+        SettingError: If two of them lie in different components; the message names them.
     """
     joined = dict.fromkeys(int(t) for t in topics)
     first = next(iter(joined))
     for topic in topics[1:]:
         if graph.components[topic] != graph.components[first]:
-            raise ValueError(
+            raise SettingError(
                 f"no path joins {graph.titles[first]!r} and {graph.titles[topic]!r}; choose another nucleus"
             )
     reached = {first}

@@ -152,3 +152,9 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "", f"imported {done.stderr}"
+
+
+def test_a_file_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "blocked").write_text("a file, not a folder")
+    assert main(["info", "--json", str(tmp_path / "blocked" / "info.json")]) == 2
+    assert "blocked" in capsys.readouterr().err

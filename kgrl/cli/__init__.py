@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         _finish(command)
-    except KgrlError as error:
+    except (KgrlError, OSError) as error:  # OSError: a file that cannot be read or written, named in the message
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one message a failing command prints
         return _USER_ERROR
     except KeyboardInterrupt as stop:

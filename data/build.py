@@ -17,7 +17,7 @@ from kgrl.graph import TopicGraph
 
 __all__ = ["build_corpus", "processed", "with_links"]
 
-_VERSION = "3"
+_VERSION = "4"
 """Part of every key of the processed forms; raise it when cutting, cleaning or linking changes."""
 
 _log = logging.getLogger(__name__)

@@ -102,7 +102,7 @@ def _paragraphs(lines: list[str]) -> Iterator[str]:
     last = ""
     for line in [*lines, ""]:
         words = line.split()
-        starts = not words or words == [_ENLARGE] or _BULLET.match(line) is not None
+        starts = not words or _ENLARGE in (line.strip(), last.strip()) or _BULLET.match(line) is not None
         if gathered and (starts or len(last) + 1 + len(words[0]) < _MARGIN):
             yield " ".join(gathered)
             gathered = []

@@ -136,6 +136,7 @@ LONG = "The city was founded by settlers from the north, who built the first wal
             f"{LONG}.",
         ),
         (f"   {LONG[:70]}.\n   Enlarge\n   {LONG[:70]}.", ""),
+        (f"   {LONG[:70]}.\n{'Enlarge':>73}\n   {LONG[:70]}.", ""),
         ("History\n\n   Short.", ""),
         (f"References\n\n   {LONG}.\n\nHistory\n\n   {LONG} again.", f"{LONG} again."),
         (f"     * {LONG}\n       itself.\n     * Name\n    1. Number", f"{LONG} itself."),

@@ -59,7 +59,11 @@ class Learner(Protocol):
         ...
 
     def losses(self, passages: Passages) -> NDArray[np.float32]:
-        """Return the mean loss of each passage in nats per token, shape `[passages]`; changes nothing."""
+        """Return the mean loss of each passage in nats per token, shape `[passages]`; changes nothing.
+
+        Raises:
+            DivergedError: If a loss is NaN or infinite; the message names the passage.
+        """
         ...
 
     def count_tokens(self, passages: Passages) -> NDArray[np.int64]:

@@ -127,6 +127,8 @@ class DecoderLearner(ABC):
             losses = token_losses(self._states(block), self._head, self._tensor(block.targets)).cpu().numpy()
             totals += np.bincount(block.owners, losses, minlength=len(passages))
             counts += np.bincount(block.owners, minlength=len(passages))
+        for bad in np.flatnonzero(~np.isfinite(totals)):
+            raise DivergedError(f"the loss of passage {passages.ids[bad]} became {totals[bad]}")
         return (totals / counts).astype(np.float32)
 
     def count_tokens(self, passages: Passages) -> NDArray[np.int64]:

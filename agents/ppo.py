@@ -167,9 +167,9 @@ class PPOAgent(BaseAgent):
         if self._state is not None:
             self._state.record(expansion)
 
-    def save(self, folder: Path) -> None:
-        """Write `policy.safetensors` and `policy.json`."""
-        save_policy(self.scorer, folder, {"slots": self.slots, "sample": self.sample, "training": self.training})
+    def save(self, folder: str | Path) -> None:
+        """Write `policy.safetensors` and `policy.json` to a folder, made if needed."""
+        save_policy(self.scorer, Path(folder), {"slots": self.slots, "sample": self.sample, "training": self.training})
 
     @classmethod
     def load(cls, folder: Path) -> PPOAgent:

@@ -84,14 +84,14 @@ class LoraLearner(DecoderLearner):
         return {"base_model": self._base, "rank": self.rank, "alpha": self.alpha}
 
     def _write_weights(self, folder: Path) -> None:
-        save_tensors(folder / _ADAPTER, peft.get_peft_model_state_dict(self.peft_model))
+        save_tensors(folder / _ADAPTER, _adapter_state(self.peft_model))
         config = self.peft_model.peft_config["default"].to_dict()
         config["inference_mode"] = True
         write_json(folder / "adapter_config.json", _plain(config))
 
     def _read_weights(self, folder: Path) -> None:
         tensors = read_tensors(folder / _ADAPTER)
-        own = peft.get_peft_model_state_dict(self.peft_model)
+        own = _adapter_state(self.peft_model)
         if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in tensors.items()}:
             raise KgrlError(f"{folder / _ADAPTER} has an adapter on other layers than this learner's")
         with torch.no_grad():
@@ -118,6 +118,12 @@ def _add_adapter(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return peft.get_peft_model(base, config)
+
+
+def _adapter_state(model: peft.PeftModel) -> dict[str, torch.Tensor]:
+    """The adapter's weights by name. Embeddings are never trained, so PEFT need not look at the base model's files."""
+    state: dict[str, torch.Tensor] = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+    return state
 
 
 def _plain(config: dict[str, object]) -> dict[str, object]:

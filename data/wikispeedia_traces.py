@@ -1,7 +1,7 @@
 """Human traces: the Wikispeedia game, in the layout of SNAP's archive.
 
-Players were given a start and a target and clicked from one to the other. Names are compared as `links.tsv` writes them,
-URL-encoded; topics are numbered in the order of `articles.tsv`.
+Players were given a start and a target and clicked from one to the other. Names are compared as `links.tsv` writes
+them, URL-encoded; topics are numbered in the order of `articles.tsv`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ from pathlib import Path
 
 from kgrl.errors import DataError, MissingDataError
 from kgrl.graph import TopicGraph
+from kgrl.trace_source import Tally, sift
 from kgrl.traces import BACK, Outcome, Trace, TraceError
 
-__all__ = ["MOST_BAD", "TraceFile", "WikispeediaTraces", "read_table"]
-
-MOST_BAD = 0.05
-"""Share of a file's rows that may be unusable before reading it is an error."""
+__all__ = ["TraceFile", "WikispeediaTraces", "read_table"]
 
 _FOLDER = "wikispeedia_paths-and-graph"
 _ARCHIVE = f"{_FOLDER}.tar.gz"
@@ -49,7 +47,7 @@ class TraceFile:
 
 
 class WikispeediaTraces:
-    """The Wikispeedia game: its graph and its finished and unfinished traces.
+    """The Wikispeedia game: its graph and its finished and unfinished traces; a source, see `TraceSource`.
 
     Args:
         root: The folder that holds `wikispeedia_paths-and-graph`, as a folder or as the archive SNAP ships, or the
@@ -58,6 +56,7 @@ class WikispeediaTraces:
     Attributes:
         names: The articles' names as the files write them, URL-encoded.
         graph: Articles and links; titles are decoded.
+        tally: What the latest iteration kept and skipped, both files together.
 
     Raises:
         MissingDataError: If a table is not there.
@@ -69,6 +68,7 @@ class WikispeediaTraces:
         self.names = tuple(row[0] for _, row in read_table(root, "articles.tsv"))
         self._number = {name: topic for topic, name in enumerate(self.names)}
         self.graph = self._read_graph()
+        self.tally = Tally(root)
 
     def read(self, outcome: Outcome) -> TraceFile:
         """Read the finished or the unfinished traces.
@@ -78,19 +78,21 @@ class WikispeediaTraces:
         Raises:
             DataError: If more than 5% of the rows cannot be used; the message gives the counts.
         """
-        traces: list[Trace] = []
-        skipped: Counter[str] = Counter()
-        for _, row in read_table(self.root, _FILES[outcome]):
-            try:
-                traces.append(self._trace(row, outcome))
-            except TraceError as error:
-                skipped[error.kind] += 1
-        self._judge(_FILES[outcome], len(traces), skipped)
-        return TraceFile(tuple(traces), skipped)
+        tally = Tally(self.root / _FILES[outcome])
+        rows = (row for _, row in read_table(self.root, _FILES[outcome]))
+        traces = tuple(sift(rows, lambda row: self._trace(row, outcome), tally))
+        if tally.skipped:
+            _log.warning("%s", tally)
+        return TraceFile(traces, tally.skipped)
 
     def __iter__(self) -> Iterator[Trace]:
+        """Yield the finished and then the unfinished traces; see `TraceSource`."""
+        self.tally = Tally(self.root)
         for outcome in _FILES:
-            yield from self.read(outcome).traces
+            file = self.read(outcome)
+            self.tally.keep(len(file.traces))
+            self.tally.skipped.update(file.skipped)
+            yield from file.traces
 
     def _read_graph(self) -> TopicGraph:
         categories: dict[str, str] = {}
@@ -120,14 +122,6 @@ class WikispeediaTraces:
         if name not in self._number:
             raise TraceError("unknown topic", f"{name!r} is not an article")
         return self._number[name]
-
-    def _judge(self, file: str, n_good: int, skipped: Counter[str]) -> None:
-        counts = ", ".join(f"{kind}: {n}" for kind, n in sorted(skipped.items()))
-        if skipped.total() > MOST_BAD * (n_good + skipped.total()):
-            share = skipped.total() / (n_good + skipped.total())
-            raise DataError(self.root / file, None, f"{share:.0%} of the rows cannot be used ({counts})")
-        if skipped:
-            _log.warning("%s: skipped %d rows (%s)", file, skipped.total(), counts)
 
 
 def read_table(root: Path, file: str) -> Iterator[tuple[int, list[str]]]:

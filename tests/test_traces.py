@@ -105,7 +105,8 @@ def test_wikispeedia_is_read_from_the_archive(tmp_path: Path) -> None:
 
 def test_bad_rows_are_counted_by_reason(tmp_path: Path) -> None:
     bad = "x\t0\t0\tA;Nowhere\tNULL\nx\t0\t0\tA;D\tNULL\nx\t0\n"
-    read = WikispeediaTraces(write(tmp_path, paths_finished=TABLES["paths_finished.tsv"] * 2 + bad)).read(Outcome.FINISHED)
+    source = WikispeediaTraces(write(tmp_path, paths_finished=TABLES["paths_finished.tsv"] * 2 + bad))
+    read = source.read(Outcome.FINISHED)
     assert len(read.traces) == 80
     assert read.skipped == {"unknown topic": 1, "no link": 1, "malformed row": 1}
 

@@ -1,4 +1,4 @@
-"""Contract tests: inherit one for each learner or agent you write, and give it the fixtures it names.
+"""Contract tests: inherit one for each learner, agent or trace source you write, and give it the fixtures it names.
 
 The classes hold plain test methods for pytest, and pytest does not collect them here, only where they are inherited.
 """
@@ -14,9 +14,10 @@ from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum
 from kgrl.errors import KgrlError
 from kgrl.learners.base import Learner
+from kgrl.trace_source import TraceSource
 from kgrl.view import Agent
 
-__all__ = ["AgentContract", "LearnerContract"]
+__all__ = ["AgentContract", "LearnerContract", "TraceSourceContract"]
 
 
 class AgentContract:
@@ -152,3 +153,31 @@ class LearnerContract:
         """A folder without a saved learner is an error that names it."""
         with pytest.raises(KgrlError, match=tmp_path.name):
             learner.load(tmp_path)
+
+
+class TraceSourceContract:
+    """What every source of traces keeps. A subclass defines the fixture `source`, of some traces, not too many.
+
+    Example:
+        >>> import pytest
+        >>> class TestMine(TraceSourceContract):
+        ...     @pytest.fixture
+        ...     def source(self) -> TraceSource: ...
+    """
+
+    def test_it_has_the_attributes_of_a_source(self, source: TraceSource) -> None:
+        """It satisfies the protocol."""
+        assert isinstance(source, TraceSource)
+
+    def test_iterating_again_gives_the_same_traces(self, source: TraceSource) -> None:
+        """Nothing is used up, no draw depends on what was drawn before, and the tally starts over."""
+        first = list(source)
+        counted = str(source.tally)
+        assert first and first == list(source)
+        assert counted == str(source.tally)
+
+    def test_every_trace_is_a_walk_on_the_graph(self, source: TraceSource) -> None:
+        """Clicks are links, back clicks have a page to go back to, and the source is named."""
+        for trace in source:
+            trace.check(source.graph)
+            assert trace.source

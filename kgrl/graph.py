@@ -132,6 +132,34 @@ class TopicGraph:
         """Return the topics that `topic` links to, ascending, as a view."""
         return self.indices[self.indptr[topic] : self.indptr[topic + 1]]
 
+    def positions(self, sources: ArrayLike, targets: ArrayLike) -> NDArray[np.int64]:
+        """Return where links are in `indices`, -1 for pairs that are no link.
+
+        Args:
+            sources: Topics the links start from, shape `[n]`.
+            targets: Topics they lead to, shape `[n]`.
+
+        Returns:
+            Positions, int64 of shape `[n]`.
+
+        Example:
+            >>> graph = TopicGraph.from_links(["a", "b", "c"], [0, 0, 2], [1, 2, 0])
+            >>> graph.positions([0, 2, 1], [2, 0, 0]).tolist()
+            [1, 2, -1]
+        """
+        from_, to = np.asarray(sources, dtype=np.int64), np.asarray(targets, dtype=np.int64)
+        low, end = self.indptr[from_], self.indptr[from_ + 1]
+        high = end.copy()
+        # A binary search in all rows at once: rows are ascending, and no key of a whole graph's links is ever made.
+        while (unfinished := low < high).any():
+            middle = (low + high) // 2
+            below = np.zeros(len(low), dtype=bool)
+            below[unfinished] = self.indices[middle[unfinished]] < to[unfinished]
+            low, high = np.where(below, middle + 1, low), np.where(below | ~unfinished, high, middle)
+        found = low < end
+        found[found] = self.indices[low[found]] == to[found]
+        return np.where(found, low, -1)
+
     def neighbours(self, topic: int) -> IntArray:
         """Return the topics linked with `topic` in either direction, ascending, as a view."""
         indptr, indices = self._undirected

@@ -1,4 +1,4 @@
-"""Contract tests: inherit one for each learner, agent, reward or retriever you write, and give it its fixtures.
+"""Contract tests: inherit one for each learner, agent, reward, retriever or trace source you write.
 
 The classes hold plain test methods for pytest, and pytest does not collect them here, only where they are inherited.
 """
@@ -17,9 +17,10 @@ from kgrl.expansion import Expansion
 from kgrl.learners.base import Learner
 from kgrl.retrieval import Retriever
 from kgrl.rewards import Reward, RewardFunction
+from kgrl.trace_source import TraceSource
 from kgrl.view import Agent
 
-__all__ = ["AgentContract", "LearnerContract", "RetrieverContract", "RewardContract"]
+__all__ = ["AgentContract", "LearnerContract", "RetrieverContract", "RewardContract", "TraceSourceContract"]
 
 
 class AgentContract:
@@ -227,3 +228,31 @@ class RetrieverContract:
         """Asking for more than there are fills the rest with -1."""
         ids, _ = retriever.search(queries, 100_000)
         assert (ids[:, -1] == -1).all()
+
+
+class TraceSourceContract:
+    """What every source of traces keeps. A subclass defines the fixture `source`, of some traces, not too many.
+
+    Example:
+        >>> import pytest
+        >>> class TestMine(TraceSourceContract):
+        ...     @pytest.fixture
+        ...     def source(self) -> TraceSource: ...
+    """
+
+    def test_it_has_the_attributes_of_a_source(self, source: TraceSource) -> None:
+        """It satisfies the protocol."""
+        assert isinstance(source, TraceSource)
+
+    def test_iterating_again_gives_the_same_traces(self, source: TraceSource) -> None:
+        """Nothing is used up, no draw depends on what was drawn before, and the tally starts over."""
+        first = list(source)
+        counted = str(source.tally)
+        assert first and first == list(source)
+        assert counted == str(source.tally)
+
+    def test_every_trace_is_a_walk_on_the_graph(self, source: TraceSource) -> None:
+        """Clicks are links, back clicks have a page to go back to, and the source is named."""
+        for trace in source:
+            trace.check(source.graph)
+            assert trace.source

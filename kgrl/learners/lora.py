@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -115,7 +116,9 @@ def _add_adapter(
         target_modules=target_modules if isinstance(target_modules, str) else list(target_modules),
         fan_in_fan_out=Conv1D in layers.values(),  # GPT-2 keeps its weights transposed
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        # PEFT asks transformers by a name that the latter is about to change; nobody who runs kgrl can do anything.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         torch.manual_seed(seed)
         return peft.get_peft_model(base, config)
 

@@ -40,7 +40,7 @@ class Quickstart:
     agent: str = "closure"
     corpus: str = "vital"
     learner: str = "lora"
-    budget_tokens: int = 8_000
+    budget_tokens: int = 6_000
     seed: int = 0
     out: Path | None = None
     json: Path | None = None

@@ -21,7 +21,7 @@ from kgrl.traces import BACK, Outcome, Trace
 __all__ = ["export_minari"]
 
 _DESCRIPTION = (
-    "Rabbit holes: walks along the links of a topic graph, exported by kgrl. The metadata's `topics` names the topics by "
+    "Rabbit holes: walks along the links of a topic graph, exported by kgrl. The metadata's `topics` names topics by "
     "number. Action and observation spaces are described in kgrl.data.minari_export.export_minari."
 )
 _DEEPEST = np.iinfo(np.int32).max

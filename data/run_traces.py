@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,8 +86,9 @@ class RunTraces:
             expansion = Expansion.from_json(line)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise TraceError("malformed row", f"no expansion: {line[:40]!r}") from error
-        topic, n = expansion.topic, len(self.graph)
-        if not all(isinstance(t, int) and 0 <= t < n for t in (topic, *expansion.neighbourhood)):
+        topic = expansion.topic
+        topics: list[Any] = [topic, *expansion.neighbourhood]  # whatever JSON held
+        if not all(isinstance(t, int) and 0 <= t < len(self.graph) for t in topics):
             raise TraceError("unknown topic", f"a topic of {expansion.title!r} is not in the graph")
         if self.graph.titles[topic] != expansion.title:
             raise TraceError("unknown topic", f"topic {topic} is {self.graph.titles[topic]!r}, not {expansion.title!r}")

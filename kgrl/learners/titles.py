@@ -80,7 +80,8 @@ class ModelTitleScorer:
         )
         targets = torch.tensor([t for tokens in continuations for t in tokens])
         losses = token_losses(output.last_hidden_state[0, shared:], self._head, targets).double().numpy()
-        return -np.bincount(owners, losses) / lengths
+        scores: NDArray[np.float64] = -np.bincount(owners, losses) / lengths
+        return scores
 
 
 def _mask(shared: int, owners: NDArray[np.int64]) -> torch.Tensor:

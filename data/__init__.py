@@ -1,20 +1,34 @@
-"""Where topic graphs and text come from.
+"""Where topic graphs, text and traces come from.
 
 `load_corpus` takes the name of a registered corpus or a folder of files; `save_folder` writes such a folder.
+`load_traces` takes the name of a source of traces, a trace file or the folder of a run.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from kgrl.cache import cache_dir
 from kgrl.corpus import Corpus
+from kgrl.data.clickstream import ClickstreamWalks, read_clickstream
+from kgrl.data.download import download
 from kgrl.data.folder import load_folder, save_folder
 from kgrl.data.reading import OnError
+from kgrl.data.run_traces import RunTraces
+from kgrl.data.trace_store import StoredTraces, recorded_corpus
 from kgrl.data.vital import LANGUAGES, load_vital, vital_name
-from kgrl.data.wikispeedia import load_wikispeedia
+from kgrl.data.wikispeedia import load_wikispeedia, read_graph
+from kgrl.data.wikispeedia_traces import WikispeediaTraces
+from kgrl.errors import SettingError, UnknownNameError
+from kgrl.graph import TopicGraph
 from kgrl.registry import Registry
+from kgrl.runs import Run
+from kgrl.trace_source import TraceSource
 
-__all__ = ["corpora", "load_corpus", "load_folder", "save_folder"]
+__all__ = ["corpora", "load_corpus", "load_folder", "load_traces", "recorded_corpus", "save_folder"]
+
+_SNAP = "https://snap.stanford.edu/data/wikispeedia/wikispeedia_paths-and-graph.tar.gz"
 
 corpora: Registry[Corpus] = Registry("corpus")
 """Corpora by name. Their factories take `root` (a `Path` or None) and `on_error` (`"fail"` or `"skip"`)."""
@@ -58,3 +72,64 @@ for _language in LANGUAGES:
 @corpora.register("wikispeedia")
 def _load_wikispeedia(*, root: Path | None, on_error: OnError) -> Corpus:
     return load_wikispeedia(root, on_error=on_error)
+
+
+def load_traces(
+    source: str | Path,
+    *,
+    root: str | Path | None = None,
+    corpus: str | Path | None = None,
+    walks: int = 10_000,
+    seed: int = 0,
+) -> TraceSource:
+    """Open a source of traces.
+
+    Args:
+        source: `"wikispeedia"`; `"clickstream"`; a trace file, ending in `.parquet`; or the folder of a run.
+        root: For the clickstream its file, `clickstream-enwiki-2026-10.tsv.gz` for example; otherwise the folder of the
+            source files, as for `load_corpus`.
+        corpus: The corpus whose topic graph the traces are on. If None, the one that the file or the run names, and
+            `"vital"` for the clickstream. Wikispeedia brings its own graph.
+        walks: Number of walks sampled from the clickstream.
+        seed: Seeds that sampling.
+
+    Raises:
+        UnknownNameError: If it is none of these.
+        SettingError: If there is no telling which graph the traces are on, or the clickstream has no file.
+        MissingDataError: If the source files are not on this machine and cannot be downloaded.
+        DataError: If a file is damaged, of another version or of another graph.
+
+    Example:
+        >>> load_traces("wikispedia")
+        Traceback (most recent call last):
+        kgrl.errors.UnknownNameError: unknown trace source 'wikispedia'; did you mean 'wikispeedia'? ...
+    """
+    path, folder = Path(source), None if root is None else Path(root)
+    if source == "wikispeedia":
+        return WikispeediaTraces(folder or _wikispeedia_folder())
+    if source == "clickstream":
+        if folder is None:
+            raise SettingError("the clickstream is read from a file; root names it")
+        counts = read_clickstream(folder, _graph(corpus or "vital", None))
+        return ClickstreamWalks(counts, walks, seed=seed)
+    if path.suffix == ".parquet":
+        return StoredTraces(path, _graph(corpus or recorded_corpus(path), folder))
+    if path.is_dir():
+        config = {} if corpus else Run.read_config(path)
+        return RunTraces(path, _graph(corpus or config["corpus"], folder or config.get("root")))
+    raise UnknownNameError("trace source", str(source), ["wikispeedia", "clickstream", "FILE.parquet", "RUN_FOLDER"])
+
+
+def _graph(corpus: str | Path, root: str | Path | None) -> TopicGraph:
+    if not corpus:
+        raise SettingError("the traces do not say which corpus their topics are from; name it")
+    # Its links are in a file, while other corpora's are found in their text.
+    return read_graph(root) if corpus == "wikispeedia" else load_corpus(corpus, root=root).graph
+
+
+def _wikispeedia_folder() -> Path:
+    """The folder of the paths: `$KGRL_DATA/wikispeedia`, else where they are downloaded to."""
+    shared = Path(os.environ["KGRL_DATA"]) / "wikispeedia" if os.environ.get("KGRL_DATA") else None
+    if shared is not None and shared.is_dir():
+        return shared
+    return download(_SNAP, cache_dir() / "downloads" / "wikispeedia").parent

@@ -186,6 +186,10 @@ class ClickstreamWalks:
         length: Most clicks of a walk.
         seed: Seeds the draws.
 
+    Attributes:
+        clickstream: The counts.
+        tally: The file's rows: sampling skips nothing.
+
     Raises:
         KgrlError: If the file has no click on any link of the graph.
     """
@@ -193,7 +197,7 @@ class ClickstreamWalks:
     def __init__(self, clickstream: Clickstream, walks: int, *, length: int = 100, seed: int = 0) -> None:
         if not clickstream.counts.any():
             raise KgrlError(f"{clickstream.tally.source} has no click on a link of this graph; do the titles match?")
-        self.graph, self.tally = clickstream.graph, clickstream.tally
+        self.clickstream, self.graph, self.tally = clickstream, clickstream.graph, clickstream.tally
         self.walks, self.length, self.seed = walks, length, seed
         # Clicks on all links before each: a draw from a page's links is one number and a binary search.
         self._before = np.concatenate([[0], np.cumsum(clickstream.counts)])

@@ -24,12 +24,12 @@ from kgrl.graph import TopicGraph
 from kgrl.trace_source import Tally, sift
 from kgrl.traces import BACK, Outcome, Trace, TraceError
 
-__all__ = ["SCHEMA_VERSION", "StoredTraces", "write_traces"]
+__all__ = ["SCHEMA_VERSION", "StoredTraces", "recorded_corpus", "write_traces"]
 
 SCHEMA_VERSION = 1
 """Raised whenever a column is added, removed or changes its meaning."""
 
-_VERSION_KEY, _GRAPH_KEY = b"kgrl.trace_schema", b"kgrl.graph"
+_VERSION_KEY, _GRAPH_KEY, _CORPUS_KEY = b"kgrl.trace_schema", b"kgrl.graph", b"kgrl.corpus"
 _SCHEMA = pa.schema(
     [
         ("steps", pa.list_(pa.string())),
@@ -45,15 +45,17 @@ _MOST_UNKNOWN = 0.05
 _FINGERPRINT_SHOWN = 12
 
 
-def write_traces(path: Path, traces: Iterable[Trace], graph: TopicGraph) -> int:
+def write_traces(path: Path, traces: Iterable[Trace], graph: TopicGraph, *, corpus: str = "") -> int:
     """Write a trace file, atomically, and return the number of traces.
 
     Args:
         path: The Parquet file.
         traces: The traces; read once, a few thousand at a time.
         graph: The topic graph whose topics they number.
+        corpus: The corpus that the graph is of, as `kgrl.data.load_corpus` takes it, for those who read the file.
     """
-    schema = _SCHEMA.with_metadata({_VERSION_KEY: str(SCHEMA_VERSION), _GRAPH_KEY: _describe(graph)})
+    metadata = {_VERSION_KEY: str(SCHEMA_VERSION), _GRAPH_KEY: _describe(graph), _CORPUS_KEY: corpus}
+    schema = _SCHEMA.with_metadata(metadata)
     written, waiting = 0, iter(traces)
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         while group := [_row(trace, graph) for trace in itertools.islice(waiting, _GROUP)]:
@@ -85,7 +87,7 @@ class StoredTraces:
     """
 
     def __init__(self, path: Path, graph: TopicGraph) -> None:
-        recorded = _recorded_on(path)
+        recorded = _metadata(path)[_GRAPH_KEY]
         self.path, self.graph = path, graph
         self.tally = Tally(path)
         self._topics = {title: topic for topic, title in enumerate(graph.titles)}
@@ -138,6 +140,11 @@ class StoredTraces:
             raise DataError(self.path, None, reason)
 
 
+def recorded_corpus(path: Path) -> str:
+    """Return the corpus that a trace file says its graph is of, `""` if it does not; errors as for `StoredTraces`."""
+    return _metadata(path)[_CORPUS_KEY]
+
+
 def _describe(graph: TopicGraph) -> str:
     return f"{len(graph):,} topics, {graph.n_links:,} links, fingerprint {graph.fingerprint[:_FINGERPRINT_SHOWN]}"
 
@@ -151,23 +158,23 @@ def _row(trace: Trace, graph: TopicGraph) -> dict[str, Any]:
     }
 
 
-def _recorded_on(path: Path) -> str:
-    """Check that a file is one of traces, and return the description of the graph they were recorded on."""
+def _metadata(path: Path) -> dict[bytes, str]:
+    """Check that a file is one of traces, and return what it says of itself."""
     if not path.is_file():
         raise MissingDataError(f"there is no trace file {path}; `kgrl traces import` and `generate` write them")
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(path, None, f"not a Parquet file, or cut off: {error}") from error
-    metadata = schema.metadata or {}
-    if not {_VERSION_KEY, _GRAPH_KEY} <= metadata.keys():
+    metadata = {key: value.decode(errors="replace") for key, value in (schema.metadata or {}).items()}
+    if not {_VERSION_KEY, _GRAPH_KEY, _CORPUS_KEY} <= metadata.keys():
         raise DataError(path, None, "a Parquet file, but not of traces")
-    version = metadata[_VERSION_KEY].decode(errors="replace")
-    if version != str(SCHEMA_VERSION):
+    if metadata[_VERSION_KEY] != str(SCHEMA_VERSION):
+        version = metadata[_VERSION_KEY]
         raise DataError(path, None, f"traces of schema version {version}; this kgrl reads {SCHEMA_VERSION}")
     if not schema.equals(_SCHEMA):
         raise DataError(path, None, f"the columns are not those of schema version {SCHEMA_VERSION}")
-    return str(metadata[_GRAPH_KEY].decode(errors="replace"))
+    return metadata
 
 
 def _titles(path: Path) -> set[str]:

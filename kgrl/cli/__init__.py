@@ -1,8 +1,9 @@
 """The command line: one table of commands, and how they end.
 
 A command is a frozen dataclass that tyro turns into arguments, with a method `run()` that returns its result as one
-JSON object, and a field `json`, the file that `main` writes that object to. Command modules import nothing heavy at
-their top, so that `kgrl --help` answers at once; what a command needs it imports in `run`.
+JSON object, and a field `json`, the file that `main` writes that object to. `traces` is a group of commands. Command
+modules import nothing heavy at their top, so that `kgrl --help` answers at once; what a command needs it imports in
+`run`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from kgrl.cli.graph import Graph
 from kgrl.cli.info import Info
 from kgrl.cli.quickstart import Quickstart
 from kgrl.cli.run import RunCommand
+from kgrl.cli.traces import traces
 from kgrl.cli.train import Train
 from kgrl.errors import KgrlError
 
@@ -42,6 +44,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "run": RunCommand,
     "train": Train,
     "graph": Graph,
+    "traces": traces,
     "info": Info,
 }
 """Every command by name, in the order `kgrl --help` lists them."""

@@ -132,6 +132,23 @@ def test_tree_marks_nucleus_and_tells_losses(
     assert "probe" not in learned["hovertext"][2], "a topic that was not probed has no probe loss"
 
 
+def test_picked_topics_bear_the_number_of_their_expansion(
+    tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]
+) -> None:
+    learned = next(t for t in write(tmp_path, graph, make_run()).figures[1]["data"] if t.get("name") == "learned")
+    assert learned["text"] == ["", "1", ""], "the nucleus was not picked, and the third came along"
+
+
+def test_every_row_of_the_table_has_a_cell_for_each_column(
+    tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]
+) -> None:
+    headings = [a for tag, a in write(tmp_path, graph, make_run()).elements if tag == "th" and a["scope"] != "row"]
+    cells = [tag for tag, _ in write(tmp_path, graph, make_run()).elements if tag == "td"]
+    below = sum(int(a["colspan"] or 0) for a in headings if "colspan" in a)
+    assert sum("rowspan" in a for a in headings) + below == 1 + len(cells), "the agent has a heading too"
+    assert below == sum(not a.keys() & {"rowspan", "colspan"} for a in headings)
+
+
 def test_no_goal_no_outline(tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]) -> None:
     page = write(tmp_path, graph, make_run(goal=None))
     learned = next(t for t in page.figures[1]["data"] if t.get("name") == "learned")

@@ -24,6 +24,9 @@ RUN_COLOURS = ("#8b93a7", "#6366f1", "#f59e0b", "#10b981", "#ec4899", "#06b6d4",
 ORDER_SCALE = ("#3b82f6", "#8b5cf6", "#ec4899", "#f59e0b")
 """From the first expansion to the last, and from the lowest loss to the highest."""
 
+_MOST_NUMBERS = 60
+"""Expansions up to which picked topics bear their numbers; more would lie over one another."""
+
 GOAL, FRONTIER = "#10b981", "#94a3b8"
 _FAINT = "rgba(128,136,152,0.28)"
 
@@ -49,7 +52,7 @@ def curves_figure(runs: Sequence[RunData], target: float) -> go.Figure:
     figure.add_hline(y=target, line={"dash": "dot", "color": "#94a3b8", "width": 1.2})
     figure.update_layout(hovermode="x unified", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
     figure.update_xaxes(title="tokens trained on", tickformat=",", rangemode="tozero")
-    figure.update_yaxes(title="exam loss, nats per token")
+    figure.update_yaxes(title="exam loss, nats per token", tickformat=".2f")
     return figure
 
 
@@ -101,10 +104,11 @@ def _frontier(graph: TopicGraph, tree: GrownTree, which: np.ndarray) -> go.Scatt
 
 
 def _learned(graph: TopicGraph, run: RunData, tree: GrownTree, which: np.ndarray) -> go.Scatter:
-    """The learned topics; `meta` holds the two colourings that the page switches between."""
+    """The learned topics, picked ones with the expansion's number; `meta` holds the page's two colourings."""
     topics, steps = tree.topics[which], tree.steps[which]
     losses = [run.expansions[step].train_loss for step in steps]
-    nucleus, picked = np.isin(topics, list(run.nucleus)), {expansion.topic for expansion in run.expansions}
+    nucleus, picked = np.isin(topics, list(run.nucleus)), {e.topic: e.index for e in run.expansions}
+    numbered = picked if len(run.expansions) <= _MOST_NUMBERS else {}
     goal = np.isin(topics, [] if run.goal is None else list(run.goal))
     x, y = tree.places[which].T
     marker = {
@@ -118,7 +122,17 @@ def _learned(graph: TopicGraph, run: RunData, tree: GrownTree, which: np.ndarray
     texts = [_hover(graph, run, int(topic), int(step)) for topic, step in zip(topics, steps, strict=True)]
     colourings = {"order": steps.tolist(), "loss": losses}
     return go.Scatter(
-        x=x, y=y, mode="markers", marker=marker, hovertext=texts, hoverinfo="text", name="learned", meta=colourings
+        x=x,
+        y=y,
+        mode="markers+text",
+        marker=marker,
+        text=[str(numbered.get(int(topic)) or "") for topic in topics],
+        textposition="top center",
+        textfont={"size": 11},
+        hovertext=texts,
+        hoverinfo="text",
+        name="learned",
+        meta=colourings,
     )
 
 

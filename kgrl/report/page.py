@@ -27,14 +27,14 @@ __all__ = ["write_report"]
 
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 _PHASES = ("research", "learn", "probe", "exam")
-_COLUMNS = (
-    ("exam loss before", "nats per token"),
-    ("after", "nats per token"),
-    ("tokens to target", "tokens"),
-    ("AULC", "nats per token"),
-    *((phase, "seconds") for phase in _PHASES),
-    ("probe share", "of the loop's seconds"),
+_COLUMNS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("exam loss", "nats per token", ("before", "after")),
+    ("tokens to target", "", ()),
+    ("AULC", "nats per token", ()),
+    ("seconds", "", _PHASES),
+    ("probe share", "of the loop's seconds", ()),
 )
+"""Headings of the results: name, unit, and the columns under it where there are several."""
 
 
 def write_report(
@@ -115,15 +115,26 @@ def _lead(runs: Sequence[RunData], graph: TopicGraph) -> str:
 
 
 def _results(runs: Sequence[RunData], target: float) -> str:
-    heads = "".join(f'<th scope="col">{name}<small>{unit}</small></th>' for name, unit in _COLUMNS)
     rows = "".join(_row(run, target) for run in runs)
-    table = f'<table><thead><tr><th scope="col">agent</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    table = f"<table><thead>{_head()}</thead><tbody>{rows}</tbody></table>"
     note = (
         f"The target is an exam loss of {target:.3f}, where {html.escape(runs[0].agent)} ended unless another "
         "was asked for. AULC, the area under the learning curve over the budget, is better when lower. "
         "One run of each agent shows what happened, not which agent is better: that takes several seeds."
     )
     return _card(f'<div class="scroll">{table}</div>') + f'<p class="note">{note}</p>'
+
+
+def _head() -> str:
+    """Two rows: names, and below them the columns of those that have several."""
+    names = "".join(_heading(*heading) for heading in _COLUMNS)
+    columns = "".join(f'<th scope="col">{column}</th>' for _, _, columns in _COLUMNS for column in columns)
+    return f'<tr><th scope="col" rowspan="2">agent</th>{names}</tr><tr>{columns}</tr>'
+
+
+def _heading(name: str, unit: str, columns: Sequence[str]) -> str:
+    span = f'scope="colgroup" colspan="{len(columns)}"' if columns else 'scope="col" rowspan="2"'
+    return f"<th {span}>{name}{f'<small>{unit}</small>' if unit else ''}</th>"
 
 
 def _row(run: RunData, target: float) -> str:
@@ -144,6 +155,7 @@ def _legend(runs: Sequence[RunData]) -> str:
     return f"""<div class="legend">
 <span><i class="diamond"></i>nucleus</span><span><i class="dot"></i>learned</span>
 <span><i class="dot frontier"></i>frontier</span>{goal}
+<span><b>1, 2, …</b>picks</span>
 <span class="scale"><b data-low>first</b><i class="ramp"></i><b data-high>last</b></span>
 <fieldset><legend>coloured by</legend>
 <label><input type="radio" name="colour" value="order" checked>order</label>

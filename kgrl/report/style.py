@@ -35,9 +35,12 @@ h3 + p { color: var(--quiet); margin: 2px 0 8px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: 10px 12px; text-align: right; white-space: nowrap; }
-thead th { font-weight: 600; vertical-align: bottom; border-bottom: 1px solid var(--line); }
+thead th { font-weight: 600; vertical-align: bottom; white-space: normal; }
+thead [rowspan], thead tr + tr > * { border-bottom: 1px solid var(--line); }
+thead tr + tr > * { padding-top: 0; font-weight: 400; color: var(--quiet); }
+thead [colspan] { padding: 0 12px 4px; }
 tbody tr + tr > * { border-top: 1px solid var(--line); }
-th:first-child { text-align: left; padding-left: 0; }
+thead [rowspan]:first-child, tbody th { text-align: left; padding-left: 0; }
 small { color: var(--quiet); font-weight: 400; font-size: 12.5px; }
 thead small { display: block; }
 .note { color: var(--quiet); font-size: 13.5px; max-width: 90ch; margin: 12px 2px 0; }
@@ -61,7 +64,10 @@ li { margin: 0 0 12px; padding-left: 4px; }
 li::marker { color: var(--quiet); font-variant-numeric: tabular-nums; }
 li small { margin-left: 10px; }
 li p { margin: 1px 0 0; color: var(--quiet); font-size: 14px; overflow-wrap: anywhere; }
-mark { background: var(--goal-wash); color: inherit; border-radius: 4px; padding: 0 4px; }
+mark {
+  background: var(--goal-wash); color: inherit; border-radius: 4px; padding: 0 3px; margin: 0 -1px;
+  -webkit-box-decoration-break: clone; box-decoration-break: clone;
+}
 @media print { .card { break-inside: avoid; box-shadow: none; } }
 """
 

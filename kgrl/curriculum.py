@@ -83,10 +83,17 @@ class Curriculum:
         SettingError: If the reward needs a goal and there is none.
 
     Example:
-        >>> from kgrl.agents import make_agent                                   # doctest: +SKIP
-        >>> curriculum = Curriculum.make(load_corpus("vital"), "scratch")        # doctest: +SKIP
-        >>> for expansion in curriculum.run(make_agent("closure")):              # doctest: +SKIP
-        ...     print(expansion.title, expansion.train_loss)
+        >>> from kgrl.agents import make_agent
+        >>> from kgrl.graph import TopicGraph
+        >>> from kgrl.retrieval import FaissRetriever
+        >>> graph = TopicGraph.from_links(["Logic", "Set", "Number"], [0, 1], [1, 2])
+        >>> texts = ["Logic asks what follows.", "A set has members.", "A number counts members."]
+        >>> corpus, vectors = Corpus("three", graph, texts, [0, 1, 2], [0, 0, 0]), np.eye(3, dtype=np.float32)
+        >>> config = CurriculumConfig(nucleus=("Logic",), neighbourhood=1)
+        >>> learner, retriever = make_learner("scratch", corpus), FaissRetriever(np.arange(3), vectors)
+        >>> curriculum = Curriculum(corpus, learner, retriever, vectors, config=config)
+        >>> [expansion.title for expansion in curriculum.run(make_agent("bfs"))]
+        ['Logic', 'Set', 'Number']
     """
 
     def __init__(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgrl.cli.output import show_facts, show_table
 from kgrl.cli.run import RunCommand, run_recorded
+from kgrl.errors import KgrlError
 
 if TYPE_CHECKING:
     from kgrl.curriculum import Curriculum
@@ -26,7 +27,7 @@ class Quickstart:
     """Grow two curricula from the same nucleus towards a goal, random and curious, and compare what they learned.
 
     Args:
-        goal: The category to learn about; a goal is where the order of topics shows.
+        goal: The category to learn about, as `kgrl graph` lists them; a goal is where the order of topics shows.
         agent: The curiosity agent to put beside random.
         corpus: The corpus.
         learner: The learner: lora (SmolLM2) or scratch.
@@ -46,7 +47,13 @@ class Quickstart:
     json: Path | None = None
 
     def run(self) -> dict[str, Any]:
-        """Carry out both runs, print the comparison, write the report and return the figures."""
+        """Carry out both runs, print the comparison, write the report and return the figures.
+
+        Raises:
+            KgrlError: If the agent is the baseline itself, a name is not known, or a loss diverges.
+        """
+        if self.agent == BASELINE:
+            raise KgrlError(f"{BASELINE} is what the other agent is compared with; choose another --agent")
         folder = self.out or Path("runs") / datetime.now().strftime("quickstart-%Y%m%d-%H%M%S")
         commands = {name: self._command(name) for name in (BASELINE, self.agent)}
         first = commands[BASELINE]

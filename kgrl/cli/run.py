@@ -23,7 +23,7 @@ class RunCommand(Setting):
     """Run one curriculum: an agent teaches a learner from a nucleus outward until the token budget is used up.
 
     Args:
-        agent: The agent by name, or the folder of a trained policy.
+        agent: The agent by name, as `kgrl info` lists them, or the folder of a trained policy.
         exam_topics: Topics of the exam, one passage each; the same for every agent and seed.
         exam_every: Expansions between two exams.
         out: The run's folder; runs/ with a name made from the setting if none.

@@ -22,8 +22,8 @@ class Setting:
         root: Folder of the corpus's source files, for corpora that are read from some.
         learner: The learner: lora or scratch.
         model: For lora: smollm2, a Hugging Face causal model by name, or a folder.
-        reward: The reward by name.
-        goal: A category to learn about; all topics if none.
+        reward: The reward by name; `kgrl info` lists them.
+        goal: A category to learn about, as `kgrl graph` lists them; all topics if none.
         nucleus: pagerank, k-core, or titles.
         nucleus_size: Topics of a nucleus chosen by score.
         budget_tokens: Tokens to train on altogether, the nucleus included.

@@ -1,0 +1,15 @@
+"""What `kgrl quickstart` refuses before it loads anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kgrl.cli import main
+
+
+def test_the_baseline_is_not_compared_with_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quickstart", "--agent", "random", "--out", str(tmp_path / "out")]) == 2
+    assert "choose another --agent" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -42,9 +42,11 @@ class RunCommand(Setting):
         """Carry out the run, print its figures and return them.
 
         Raises:
-            KgrlError: If a name is not known, the folder holds another run, or a loss diverges.
+            KgrlError: If a name is not known, a number makes no sense, the folder holds another run, or a loss diverges.
         """
         command = self._resumed() if self.resume else self
+        if command.exam_every < 1:
+            raise KgrlError(f"--exam-every must be at least 1, not {command.exam_every}")
         folder = self.resume or command.out or Path("runs") / command.default_name()
         if self.resume is None and (folder / "config.yaml").exists():
             raise KgrlError(f"{folder} holds a run already; go on with --resume {folder}, or choose another --out")

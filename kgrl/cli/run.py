@@ -42,7 +42,7 @@ class RunCommand(Setting):
         """Carry out the run, print its figures and return them.
 
         Raises:
-            KgrlError: If a name is not known, a number makes no sense, the folder holds another run, or a loss diverges.
+            KgrlError: If a name is unknown or a number senseless, the folder holds another run, or a loss diverges.
         """
         command = self._resumed() if self.resume else self
         if command.exam_every < 1:

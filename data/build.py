@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike
 from kgrl.cache import cache_dir, content_key
 from kgrl.corpus import Corpus, cut, near_duplicates, split_passages
 from kgrl.data.folder import load_folder, save_folder
+from kgrl.data.link_places import find_places
 from kgrl.graph import TopicGraph
 
 __all__ = ["build_corpus", "processed", "with_links"]
 
-_VERSION = "4"
+_VERSION = "5"
 """Part of every key of the processed forms; raise it when cutting, cleaning or linking changes."""
 
 _log = logging.getLogger(__name__)
@@ -63,6 +64,13 @@ def with_links(corpus: Corpus, sources: ArrayLike, targets: ArrayLike) -> Corpus
     return Corpus(corpus.name, graph, corpus.texts, corpus.topics, corpus.splits)
 
 
+def with_places(corpus: Corpus) -> Corpus:
+    """Return the corpus with the places of its links."""
+    return Corpus(
+        corpus.name, corpus.graph.with_places(find_places(corpus)), corpus.texts, corpus.topics, corpus.splits
+    )
+
+
 def processed(name: str, content: Sequence[str], build: Callable[[], Corpus]) -> Corpus:
     """Read a corpus's processed form from the cache, or build it and put it there.
 
@@ -76,6 +84,6 @@ def processed(name: str, content: Sequence[str], build: Callable[[], Corpus]) ->
     with filelock.FileLock(entry.with_suffix(".lock")):  # of two processes one builds and one waits
         if not entry.exists():
             start = time.perf_counter()
-            save_folder(build(), entry)
+            save_folder(with_places(build()), entry)
             _log.info("%s: processed in %.0f s, kept in %s", name, time.perf_counter() - start, entry)
     return load_folder(entry, name=name)

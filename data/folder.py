@@ -4,7 +4,8 @@ A corpus folder holds
 
 - `topics.jsonl`: one topic a line, `{"title": …}`; optional `"category": …`; `"textless": true` where a topic is meant
   to have no text (it stays in the graph and is never trained on);
-- `links.tsv`: one link a line, source and target titles with a tab between them;
+- `links.tsv`: one link a line, source and target titles with a tab between them; optional a third column, on all lines
+  or on none: the words of the source's text before it first mentions the target, -1 where it does not;
 - `passages.jsonl`, or `passages.parquet` with the same columns: one passage a line, `{"topic": title, "text": …}`;
   optional `"split"`, one of `train`, `probe` and `exam`, on all lines or on none. Without splits kgrl draws them and
   drops near-duplicates across them; given splits are taken as they are.
@@ -15,7 +16,7 @@ kgrl's cache of processed corpora has the same layout.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,24 @@ class _Passages:
     splits: list[int | None]
 
 
+@dataclass
+class _Links:
+    """The lines of `links.tsv` that can be used; `places` is empty where the file has none."""
+
+    sources: list[int]
+    targets: list[int]
+    places: list[int]
+
+    def place_on(self, graph: TopicGraph) -> TopicGraph:
+        """The graph of these links, with their places."""
+        if not self.places:
+            return graph
+        at = graph.positions(self.sources, self.targets)
+        places = np.full(graph.n_links, -1, dtype=np.int32)
+        places[at[at >= 0]] = np.array(self.places)[at >= 0]
+        return graph.with_places(places)
+
+
 def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | None = None) -> Corpus:
     """Load a corpus folder.
 
@@ -69,9 +88,10 @@ def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | N
     passages = _read_passages(folder, topics, problems)
     skipped = _drop_textless(folder, topics, passages, problems)
     number = {title: topic for topic, title in enumerate(topics)}
-    sources, targets = _read_links(folder, number, skipped, problems)
+    links = _read_links(folder, number, skipped, problems)
     problems.log()
-    graph = TopicGraph.from_links(list(topics), sources, targets, [topic.category for topic in topics.values()])
+    categories = [topic.category for topic in topics.values()]
+    graph = links.place_on(TopicGraph.from_links(list(topics), links.sources, links.targets, categories))
     return _assemble(name or folder.resolve().name, graph, passages)
 
 
@@ -98,8 +118,13 @@ def save_folder(corpus: Corpus, folder: str | Path) -> None:
     with new_folder(Path(folder)) as temporary:
         _write_lines(temporary / "topics.jsonl", (json.dumps(topic, ensure_ascii=False) for topic in topics))
         _write_lines(temporary / "passages.jsonl", (json.dumps(passage, ensure_ascii=False) for passage in passages))
-        links = zip(*graph.links(), strict=True)
-        _write_lines(temporary / "links.tsv", (f"{graph.titles[a]}\t{graph.titles[b]}" for a, b in links))
+        _write_lines(temporary / "links.tsv", _link_lines(graph))
+
+
+def _link_lines(graph: TopicGraph) -> Iterator[str]:
+    for at, (source, target) in enumerate(zip(*graph.links(), strict=True)):
+        place = "" if graph.places is None else f"\t{graph.places[at]}"
+        yield f"{graph.titles[source]}\t{graph.titles[target]}{place}"
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
@@ -164,25 +189,30 @@ def _drop_textless(folder: Path, topics: dict[str, _Topic], passages: _Passages,
     return set(lacking)
 
 
-def _read_links(
-    folder: Path, number: dict[str, int], skipped: set[str], problems: Problems
-) -> tuple[list[int], list[int]]:
+def _read_links(folder: Path, number: dict[str, int], skipped: set[str], problems: Problems) -> _Links:
     """Read `links.tsv` into topic numbers."""
     path = folder / "links.tsv"
-    sources: list[int] = []
-    targets: list[int] = []
+    links = _Links([], [], [])
     for line, text in lines_of(path, problems):
-        ends = text.split("\t")
+        ends, place = text.split("\t")[:2], text.split("\t")[2:]
         unknown = [end for end in ends if end not in number]
-        if len(ends) != 2:
-            problems.report(path, line, "malformed line", "a link is two titles with one tab between them")
+        if len(ends) != 2 or len(place) > 1 or not all(map(_is_place, place)):
+            reason = "a link is two titles with one tab between them, and optionally a number of words"
+            problems.report(path, line, "malformed line", reason)
         elif unknown:
             kind = "link of a topic without text" if skipped.issuperset(unknown) else "dangling link"
             problems.report(path, line, kind, f"{unknown[0]!r} is not a topic")
+        elif links.sources and bool(place) != bool(links.places):
+            problems.report(path, line, "link without a place among placed ones", "give all links a place, or none")
         else:
-            sources.append(number[ends[0]])
-            targets.append(number[ends[1]])
-    return sources, targets
+            links.sources.append(number[ends[0]])
+            links.targets.append(number[ends[1]])
+            links.places += map(int, place)
+    return links
+
+
+def _is_place(text: str) -> bool:
+    return text == "-1" or (text.isascii() and text.isdigit())
 
 
 def _assemble(name: str, graph: TopicGraph, passages: _Passages) -> Corpus:

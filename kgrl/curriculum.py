@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Passages, Split
+from kgrl.curriculum_config import LEAST_TOKENS, CurriculumConfig
 from kgrl.encoder import Encoder
 from kgrl.errors import DivergedError, SettingError
 from kgrl.expansion import Expansion
+from kgrl.forks import losses_after
 from kgrl.graph import Frontier, IntArray
 from kgrl.learners.base import Learned, Learner, Snapshot, make_learner
 from kgrl.nucleus import choose_nucleus
@@ -30,41 +34,6 @@ from kgrl.rewards.base import Reward, as_reward
 from kgrl.view import Agent, View
 
 __all__ = ["Curriculum", "CurriculumConfig"]
-
-_LEAST_TOKENS = 2  # a language model needs two tokens to have one prediction
-
-
-@dataclass(frozen=True)
-class CurriculumConfig:
-    """What a curriculum is run with; together with corpus and learner it makes a run repeatable.
-
-    Args:
-        budget_tokens: Tokens to train on altogether, the nucleus included.
-        expansion_tokens: Most tokens of one expansion.
-        neighbourhood: Most topics of one expansion.
-        nucleus: `"pagerank"`, `"k-core"` or a tuple of titles.
-        nucleus_size: Topics of a nucleus chosen by score.
-        goal: A category to learn about, or None for all topics.
-        probe_topics: Topics of each fixed probe sample, one passage each.
-        seed: Seeds the probe samples and the agents' draws.
-    """
-
-    budget_tokens: int = 20_000
-    expansion_tokens: int = 1_000
-    neighbourhood: int = 8
-    nucleus: str | tuple[str, ...] = "pagerank"
-    nucleus_size: int = 8
-    goal: str | None = None
-    probe_topics: int = 24
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("budget_tokens", "expansion_tokens"):
-            if getattr(self, name) < _LEAST_TOKENS:
-                raise SettingError(f"{name} must be at least {_LEAST_TOKENS}, not {getattr(self, name)}")
-        for name in ("neighbourhood", "nucleus_size", "probe_topics"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
 class Curriculum:
@@ -201,11 +170,8 @@ class Curriculum:
             ValueError: If the topic is learned already or has no train passages.
             DivergedError: If a loss becomes NaN or infinite; the message says at which expansion.
         """
-        if self.frontier.is_learned[topic] or not self.trainable[topic]:
-            why = "is learned already" if self.frontier.is_learned[topic] else "has no train passages"
-            raise ValueError(f"cannot expand into {self.corpus.graph.titles[topic]!r}: it {why}")
         began = time.perf_counter()
-        neighbourhood = self.research.neighbourhood(topic, self.frontier)
+        neighbourhood = self._neighbourhood(topic)
         expansion = self._expand(neighbourhood, time.perf_counter() - began)
         if self.reward is None:
             return expansion
@@ -213,18 +179,33 @@ class Curriculum:
         return replace(expansion, reward=value, reward_components=parts)
 
     def _expand(self, neighbourhood: IntArray, seconds: float = 0.0) -> Expansion:
-        try:
+        with self._named(neighbourhood[0]):
             expansion = self._learn(neighbourhood, seconds)
-        except DivergedError as error:
-            title = self.corpus.graph.titles[neighbourhood[0]]
-            raise DivergedError(f"expansion {self.index} ({title}): {error}") from error
         self.replay(expansion)
         return expansion
 
-    def _learn(self, neighbourhood: IntArray, seconds: float) -> Expansion:
+    @contextmanager
+    def _named(self, topic: int) -> Iterator[None]:
+        """Let a diverged loss say at which expansion, and into which topic."""
+        try:
+            yield
+        except DivergedError as error:
+            raise DivergedError(f"expansion {self.index} ({self.corpus.graph.titles[topic]}): {error}") from error
+
+    def _neighbourhood(self, topic: int) -> IntArray:
+        if self.frontier.is_learned[topic] or not self.trainable[topic]:
+            why = "is learned already" if self.frontier.is_learned[topic] else "has no train passages"
+            raise ValueError(f"cannot expand into {self.corpus.graph.titles[topic]!r}: it {why}")
+        return self.research.neighbourhood(topic, self.frontier)
+
+    def _lesson(self, neighbourhood: IntArray) -> tuple[Passages, int]:
+        """The passages of a neighbourhood, and the tokens there are to learn them with."""
         allowance = min(self.config.expansion_tokens, self.config.budget_tokens - self.tokens)
+        return self.research.gather(neighbourhood, self.used, wanted=self.config.neighbourhood), allowance
+
+    def _learn(self, neighbourhood: IntArray, seconds: float) -> Expansion:
         began = time.perf_counter()
-        passages = self.research.gather(neighbourhood, self.used, wanted=self.config.neighbourhood)
+        passages, allowance = self._lesson(neighbourhood)
         researched = time.perf_counter()
         own = neighbourhood if self.reward is not None and "self" in self.reward.needs else neighbourhood[:0]
         before = self.prober.before(own)
@@ -302,6 +283,7 @@ class Curriculum:
             index=self.index,
             rng=self.rng,
             measure=self._measure_for_agent,
+            try_topics=self._try_for_agent,
         )
 
     def _measure_for_agent(self, topics: IntArray) -> NDArray[np.float32]:
@@ -310,10 +292,29 @@ class Curriculum:
         self.profile.update(np.asarray(topics)[known], losses[known])
         return losses
 
+    def _try_for_agent(self, topics: IntArray) -> NDArray[np.float32]:
+        before = self.prober.losses(self._tried_on)
+        drops = np.empty(len(topics), dtype=np.float32)
+        for row, topic in enumerate(topics.tolist()):
+            began = time.perf_counter()
+            passages, allowance = self._lesson(self._neighbourhood(topic))
+            self.prober.seconds += time.perf_counter() - began
+            with self._named(topic):
+                drops[row] = np.mean(before - losses_after(self.prober, passages, allowance, self._tried_on))
+        return drops
+
+    @cached_property
+    def _tried_on(self) -> IntArray:
+        """The topics whose mean loss tells what a try was worth: the goal's or all, the same that rewards measure."""
+        sample = sample_topics(self.corpus, Split.PROBE, self.config.probe_topics, self.config.seed, self.goal)
+        if not len(sample):
+            raise SettingError(f"no topic of {self.corpus.name!r} that counts has a probe passage to measure tries on")
+        return sample
+
     @property
     def out_of_budget(self) -> bool:
         """Whether too few tokens are left for another expansion."""
-        return self.config.budget_tokens - self.tokens < _LEAST_TOKENS
+        return self.config.budget_tokens - self.tokens < LEAST_TOKENS
 
     @property
     def exhausted(self) -> bool:

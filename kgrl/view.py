@@ -19,6 +19,10 @@ from kgrl.profile import LossProfile
 __all__ = ["Agent", "View"]
 
 
+def _no_learner_to_try(topics: IntArray) -> NDArray[np.float32]:
+    return np.full(len(topics), np.nan, dtype=np.float32)
+
+
 @dataclass(frozen=True)
 class View:
     """The state of a curriculum, as agents see it.
@@ -38,6 +42,11 @@ class View:
         rng: The random generator agents draw from.
         measure: Measures the mean probe loss of topics with the learner as it is, in nats per token; its cost is
             booked on the coming expansion. NaN for topics without probe passages.
+        try_topics: Says by how many nats per token the mean probe loss of the goal's topics, or of all without a goal,
+            would fall if each of some candidates were expanded now, shape `[candidates]`. The learner is forked for
+            each, taught as an expansion would teach it, measured on a fixed sample of probe passages and put back.
+            All tokens of that, trained on or measured, are booked on the coming expansion as tokens of probing; they
+            are not taken from the token budget. NaN in a view made by hand, which has no learner.
     """
 
     graph: TopicGraph
@@ -52,6 +61,7 @@ class View:
     index: int
     rng: np.random.Generator
     measure: Callable[[IntArray], NDArray[np.float32]]
+    try_topics: Callable[[IntArray], NDArray[np.float32]] = _no_learner_to_try
 
     @property
     def candidates(self) -> IntArray:

@@ -1,0 +1,44 @@
+"""The oracle: an agent that looks what each choice leads to before it chooses, at many times a choice's cost."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kgrl.agents.base import agents
+from kgrl.agents.baselines import Scores, ScoringAgent
+from kgrl.graph import IntArray
+from kgrl.view import View
+
+__all__ = ["Oracle"]
+
+
+@agents.register("oracle")
+class Oracle(ScoringAgent):
+    """The candidate after whose neighbourhood the mean probe loss would be lowest, found by trying it on a fork.
+
+    A near-ceiling for other agents, not an optimum: it looks one expansion ahead, where a worse topic now may open
+    better ones; it tries a sample of the candidates; and it measures on probe passages, never on the exam, so that some
+    of the drop it picks by is luck with the few passages of the probe. Reports score it by the exam, as they do
+    everybody. Without a goal all topics count, with one the goal's.
+
+    Each candidate tried costs as much learning as an expansion. That is booked as probing and is not taken from the
+    token budget, which makes the oracle something to compare with, not an agent to deploy.
+
+    Args:
+        sample: Most candidates tried at a step, drawn uniformly.
+
+    Raises:
+        ValueError: If `sample` is below 1.
+    """
+
+    def __init__(self, sample: int = 8) -> None:
+        if sample < 1:
+            raise ValueError(f"sample must be at least 1, not {sample}")
+        self.sample = sample
+
+    def score(self, view: View, candidates: IntArray) -> Scores:
+        """Return the drop of the mean probe loss in nats per token; minus infinity outside the sample."""
+        drawn = view.rng.permutation(len(candidates))[: self.sample]
+        scores = np.full(len(candidates), -np.inf)
+        scores[drawn] = np.nan_to_num(view.try_topics(candidates[drawn]), nan=-np.inf)
+        return scores

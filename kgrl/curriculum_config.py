@@ -1,0 +1,45 @@
+"""What a curriculum is run with, as plain checked values; imported from `kgrl.curriculum`, beside `Curriculum`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kgrl.errors import SettingError
+
+__all__ = ["LEAST_TOKENS", "CurriculumConfig"]
+
+LEAST_TOKENS = 2
+"""A language model needs two tokens to have one prediction."""
+
+
+@dataclass(frozen=True)
+class CurriculumConfig:
+    """What a curriculum is run with; together with corpus and learner it makes a run repeatable.
+
+    Args:
+        budget_tokens: Tokens to train on altogether, the nucleus included.
+        expansion_tokens: Most tokens of one expansion.
+        neighbourhood: Most topics of one expansion.
+        nucleus: `"pagerank"`, `"k-core"` or a tuple of titles.
+        nucleus_size: Topics of a nucleus chosen by score.
+        goal: A category to learn about, or None for all topics.
+        probe_topics: Topics of each fixed probe sample, one passage each.
+        seed: Seeds the probe samples and the agents' draws.
+    """
+
+    budget_tokens: int = 20_000
+    expansion_tokens: int = 1_000
+    neighbourhood: int = 8
+    nucleus: str | tuple[str, ...] = "pagerank"
+    nucleus_size: int = 8
+    goal: str | None = None
+    probe_topics: int = 24
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("budget_tokens", "expansion_tokens"):
+            if getattr(self, name) < LEAST_TOKENS:
+                raise SettingError(f"{name} must be at least {LEAST_TOKENS}, not {getattr(self, name)}")
+        for name in ("neighbourhood", "nucleus_size", "probe_topics"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -6,6 +6,7 @@
 from typing import TYPE_CHECKING, Any
 
 import kgrl.agents.baselines  # noqa: F401 - registers the baselines
+import kgrl.agents.oracle  # noqa: F401 - registers the oracle
 from kgrl.agents.base import BaseAgent, agents, make_agent
 
 if TYPE_CHECKING:

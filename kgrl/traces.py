@@ -18,16 +18,28 @@ from numpy.typing import NDArray
 from kgrl.errors import KgrlError
 from kgrl.graph import IntArray, TopicGraph
 
-__all__ = ["BACK", "Click", "ClickTable", "Outcome", "Trace", "TraceError", "buckets", "name_bucket", "positions"]
+__all__ = [
+    "BACK",
+    "SEEN",
+    "STACK",
+    "Click",
+    "ClickTable",
+    "Outcome",
+    "Trace",
+    "TraceError",
+    "buckets",
+    "name_bucket",
+    "positions",
+]
 
 BACK = -1
 """The step that stands for a back click."""
 
 _N_BUCKETS = 10
 _HASH_DIGITS = 8
-_DEPTH = 10
+STACK = 10
 """Pages of the stack that a `ClickTable` keeps."""
-_SEEN = 12
+SEEN = 12
 """Opened pages that a `ClickTable` keeps, those that were left by a back click among them."""
 
 
@@ -197,8 +209,8 @@ class ClickTable:
             done = trace.outcome is Outcome.FINISHED
             rows += [(click, target, done, *hashed[start, target]) for click in trace.clicks()]
         return cls(
-            stack=_aligned([click.stack for click, *_ in rows], _DEPTH),
-            seen=_aligned([click.seen for click, *_ in rows], _SEEN),
+            stack=_aligned([click.stack for click, *_ in rows], STACK),
+            seen=_aligned([click.seen for click, *_ in rows], SEEN),
             start=_ints(click.stack[0] for click, *_ in rows),
             depth=_ints(len(click.stack) for click, *_ in rows),
             chosen=_ints(click.chosen for click, *_ in rows),

@@ -1,0 +1,72 @@
+"""What ships inside the package: the curiosity policy's weights, the clicks it was trained on, and a projection.
+
+The model card is README.md in this folder. All arrays are safetensors.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from kgrl.click_counts import ClickCounts
+from kgrl.graph import TopicGraph
+
+__all__ = ["CLICKS_FILE", "FOLDER", "PROJECTED", "PROJECTION_FILE", "click_counts", "project"]
+
+FloatArray = NDArray[np.float32]
+
+FOLDER = Path(__file__).parent
+CLICKS_FILE = "clicks.safetensors"
+PROJECTION_FILE = "projection.safetensors"
+
+PROJECTED = 64
+"""Dimensions of projected embeddings."""
+
+
+def click_counts(graph: TopicGraph, folder: Path = FOLDER) -> ClickCounts:
+    """Return the clicks of Wikispeedia's readers on a graph, matched by title; zeros where titles are unknown.
+
+    Args:
+        graph: The graph.
+        folder: Another policy's folder, to read the clicks it was trained on.
+    """
+    return ClickCounts.from_tensors(dict(_tensors(folder / CLICKS_FILE)), graph)
+
+
+def project(vectors: FloatArray) -> FloatArray:
+    """Project sentence embeddings to `PROJECTED` dimensions, scaled to entries of about one.
+
+    MiniLM's go to the principal components of Wikispeedia's topic embeddings. Vectors of another encoder, which has
+    another number of dimensions, are multiplied with a fixed random matrix with orthogonal rows or columns.
+
+    Args:
+        vectors: Unit vectors or means of some, float32 `[n, dimensions]`; zero vectors stay zero.
+
+    Example:
+        >>> project(np.eye(3, 10, dtype=np.float32)).shape
+        (3, 64)
+    """
+    centre, components = _projection(vectors.shape[-1])
+    projected: FloatArray = ((vectors - centre) @ components).astype(np.float32)
+    projected[~vectors.any(axis=-1)] = 0.0
+    return projected
+
+
+@cache
+def _projection(dimensions: int) -> tuple[FloatArray, FloatArray]:
+    shipped = _tensors(FOLDER / PROJECTION_FILE)
+    if len(shipped["components"]) == dimensions:
+        return shipped["centre"].astype(np.float32), shipped["components"].astype(np.float32)
+    size = max(dimensions, PROJECTED)
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(size, size)))[0]
+    scale = np.sqrt(min(dimensions, PROJECTED))
+    return np.zeros(dimensions, dtype=np.float32), (scale * basis[:dimensions, :PROJECTED]).astype(np.float32)
+
+
+@cache
+def _tensors(path: Path) -> dict[str, NDArray[np.generic]]:
+    return load_file(path)

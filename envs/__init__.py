@@ -1,7 +1,9 @@
 """Gymnasium environments, their observations and their pictures."""
 
 from kgrl.envs.curriculum_env import CurriculumEnv, make_curriculum_env
-from kgrl.envs.features import FEATURE_VERSION, FEATURES, GLOBAL_FEATURES, FeatureState, Slots, observe
+from kgrl.envs.curriculum_features import FeatureState, observe
+from kgrl.envs.features import FEATURE_VERSION, FEATURES, GLOBAL_FEATURES, Slots
+from kgrl.envs.rabbit_hole_env import RabbitHoleEnv, make_rabbit_hole_env
 
 __all__ = [
     "FEATURES",
@@ -9,7 +11,9 @@ __all__ = [
     "GLOBAL_FEATURES",
     "CurriculumEnv",
     "FeatureState",
+    "RabbitHoleEnv",
     "Slots",
     "make_curriculum_env",
+    "make_rabbit_hole_env",
     "observe",
 ]

@@ -1,6 +1,6 @@
 """A curriculum as a Gymnasium environment: an action picks a candidate slot, the reward is what it was worth.
 
-The environment is a thin shell around `Curriculum`; what is observed is made in `kgrl.envs.features`.
+The environment is a thin shell around `Curriculum`; what is observed is made in `kgrl.envs.curriculum_features`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
-from gymnasium.error import InvalidAction, ResetNeeded
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum, CurriculumConfig
-from kgrl.envs.features import FeatureState, Observation, Slots, observation_space, observe
-from kgrl.errors import KgrlError
+from kgrl.envs.curriculum_features import FeatureState, observe
+from kgrl.envs.features import Observation
+from kgrl.envs.slot_env import SlotEnv, Step
+from kgrl.errors import KgrlError, SettingError
 from kgrl.expansion import Expansion
 from kgrl.learners.base import Learner
 
@@ -26,20 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CurriculumEnv", "make_curriculum_env"]
 
-_MOST_INVALID = 1_000
 
-
-class CurriculumEnv(gym.Env[Observation, np.int64]):
+class CurriculumEnv(SlotEnv):
     """Grow a learner's knowledge by choosing frontier topics.
 
-    **Observation**: `candidates`, `mask` and `global`; see `kgrl.envs.features`.
-
-    **Action**: a candidate slot. Slots have no lasting meaning: they are drawn and shuffled anew at every step. Which
-    slots are filled is told by `action_masks()` (bool), by `info["action_mask"]` (int8) and by the observation.
-
-    **An empty slot** teaches nothing, costs nothing and gives reward 0; the observation stays as it is and
-    `info["invalid_action"]` is True. Environment checkers and agents without masks need that. After 1,000 empty slots
-    without a valid one between them `InvalidAction` is raised, since such an agent would never end its episode.
+    Observations, actions, masks and empty slots are those of every `SlotEnv`; an empty slot teaches nothing.
 
     **Reward**: the curriculum's reward of the expansion.
 
@@ -55,26 +46,18 @@ class CurriculumEnv(gym.Env[Observation, np.int64]):
         render_mode: `"ansi"` (text), `"rgb_array"` (a drawing of the graph) or None.
 
     Raises:
-        ValueError: If the curriculum has no reward, there is no slot, or the render mode is not known.
+        SettingError: If the curriculum has no reward, there is no slot, or the render mode is not known.
     """
 
     # Gymnasium reads the metadata from the class.
     metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012
 
     def __init__(self, curriculum: Curriculum, *, slots: int = 64, render_mode: str | None = None) -> None:
+        super().__init__(slots, render_mode)
         if curriculum.reward is None:
-            raise ValueError("an environment needs a curriculum with a reward")
-        if slots < 1:
-            raise ValueError(f"slots must be at least 1, not {slots}")
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode must be 'ansi', 'rgb_array' or None, not {render_mode!r}")
+            raise SettingError("an environment needs a curriculum with a reward")
         self.curriculum = curriculum
-        self.slots = slots
-        self.render_mode = render_mode
-        self.observation_space = observation_space(slots)  # type: ignore[assignment]
-        self.action_space = spaces.Discrete(slots)
         self.expansions: list[Expansion] = []
-        self._now: Slots | None = None
         self._painter: GraphPainter | None = None
 
     def reset(
@@ -98,30 +81,7 @@ class CurriculumEnv(gym.Env[Observation, np.int64]):
         self._features = FeatureState(self.curriculum.view)
         self._invalid = 0
         self._painter = None
-        return self._look(), self._info(nucleus)
-
-    def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Learn the neighbourhood of the topic in a slot.
-
-        Raises:
-            InvalidAction: If there is no such slot, or after 1,000 empty slots in a row.
-            ResetNeeded: If the episode has not begun or has ended.
-        """
-        topic = self._topic(action)
-        if topic < 0:
-            return self._skip(int(action))
-        expansion = self.curriculum.expand(topic)
-        self.expansions.append(expansion)
-        self._features.record(expansion)
-        self._invalid = 0
-        observation = self._look()
-        terminated = not observation["mask"].any()
-        reward = float(expansion.reward or 0.0)
-        return observation, reward, bool(terminated), self.curriculum.out_of_budget, self._info(expansion)
-
-    def action_masks(self) -> NDArray[np.bool_]:
-        """Return which slots are filled, shape `[slots]`; sb3-contrib asks for this."""
-        return self._current.topics >= 0
+        return self._look(), self._info()
 
     def render(self) -> str | NDArray[np.uint8] | None:
         """Return the state as text or as an image, uint8 `[height, width, 3]`."""
@@ -138,41 +98,27 @@ class CurriculumEnv(gym.Env[Observation, np.int64]):
         return self._painter.paint(self.curriculum.view, self.expansions)
 
     @property
-    def _current(self) -> Slots:
-        if self._now is None:
-            raise ResetNeeded("call reset() first")
-        return self._now
+    def _ended(self) -> bool:
+        return self.curriculum.out_of_budget
+
+    def _take(self, topic: int) -> Step:
+        """Learn the neighbourhood of a topic."""
+        expansion = self.curriculum.expand(topic)
+        self.expansions.append(expansion)
+        self._features.record(expansion)
+        observation = self._look()
+        terminated = not observation["mask"].any()
+        return observation, float(expansion.reward or 0.0), terminated, self._ended, self._info()
 
     def _look(self) -> Observation:
-        self._now = observe(self.curriculum.view, self.slots, self._features)
-        return self._copy()
+        return self._show(observe(self.curriculum.view, self.slots, self._features))
 
-    def _copy(self) -> Observation:
-        return {name: values.copy() for name, values in self._current.observation.items()}
-
-    def _topic(self, action: np.int64 | int) -> int:
-        topics = self._current.topics
-        if not 0 <= action < self.slots:
-            raise InvalidAction(f"slot {action} does not exist: there are {self.slots}, counted from 0")
-        if self.curriculum.out_of_budget or topics.max() < 0:
-            raise ResetNeeded("the episode has ended; call reset()")
-        return int(topics[action])
-
-    def _skip(self, slot: int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        self._invalid += 1
-        if self._invalid >= _MOST_INVALID:
-            raise InvalidAction(f"slot {slot} is empty, like the {self._invalid - 1} before it; mind the action mask")
-        return self._copy(), 0.0, False, False, self._info(None)
-
-    def _info(self, expansion: Expansion | None) -> dict[str, Any]:
-        topics = self._current.topics
+    def _facts(self, valid: bool) -> dict[str, Any]:
+        expansion = self.expansions[-1] if valid else None
         return {
             "expansion": expansion,
             "topic": -1 if expansion is None else expansion.topic,
             "title": "" if expansion is None else expansion.title,
-            "slot_topics": topics.copy(),
-            "action_mask": (topics >= 0).astype(np.int8),
-            "invalid_action": expansion is None,
         }
 
 

@@ -1,4 +1,4 @@
-"""Features: worked values, bounds, the shortlist, and what they must not depend on."""
+"""Features of a curriculum: worked values, bounds, the shortlist, and what they must not depend on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrl.curriculum import Curriculum
-from kgrl.envs.features import CLIP, FEATURES, GLOBAL_FEATURES, FeatureState, observation_space, observe, shortlist
+from kgrl.envs.curriculum_features import FeatureState, observe, shortlist
+from kgrl.envs.features import CLIP, FEATURES, GLOBAL_FEATURES, LEARNING_FEATURES, observation_space
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import Frontier, TopicGraph
 from kgrl.profile import LossProfile
@@ -69,13 +70,18 @@ def test_similarities_by_hand(graph: TopicGraph) -> None:
     v = view.embeddings
     features = named(view, 2)
     mean = (v[0] + v[1]) / np.linalg.norm(v[0] + v[1])
+    assert features["aim_similarity"] == pytest.approx(float(v[2] @ v[4]), abs=1e-5)
     assert features["goal_similarity"] == pytest.approx(float(v[2] @ v[4]), abs=1e-5)
     assert features["learned_similarity"] == pytest.approx(float(v[2] @ mean), abs=1e-5)
     assert features["recent_similarity"] == pytest.approx(float(v[2] @ mean), abs=1e-5)
-    assert features["nearest_similarity"] == pytest.approx(max(float(v[2] @ v[0]), float(v[2] @ v[1])), abs=1e-5)
-    assert features["in_goal"] == 0.0
-    assert named(make_view(graph, [0, 1], goal=[2]), 2)["in_goal"] == 1.0
-    assert named(make_view(graph, [0]), 2)["goal_similarity"] == pytest.approx(float(v[2] @ v[0]), abs=1e-5)
+    assert features["nearest_learned_similarity"] == pytest.approx(
+        max(float(v[2] @ v[0]), float(v[2] @ v[1])), abs=1e-5
+    )
+    assert features["is_goal"] == 0.0
+    assert named(make_view(graph, [0, 1], goal=[2]), 2)["is_goal"] == 1.0
+    without = named(make_view(graph, [0]), 2)
+    assert without["aim_similarity"] == pytest.approx(float(v[2] @ v[0]), abs=1e-5)
+    assert without["goal_similarity"] == 0.0
 
 
 def test_loss_features_by_hand(graph: TopicGraph) -> None:
@@ -196,6 +202,31 @@ def test_running_sums_equal_a_fresh_start(make_tiny_curriculum: Make) -> None:
     vectors = curriculum.embeddings[curriculum.view.candidates]
     for one, other in zip(kept.similarities(vectors), fresh.similarities(vectors), strict=True):
         assert np.allclose(one, other, atol=1e-5)
+
+
+def test_a_curriculum_is_seen_as_the_walk_of_a_reader_who_never_went_back() -> None:
+    graph = TopicGraph.from_links([str(i) for i in range(20)], range(19), range(1, 20))
+    view = make_view(graph, list(range(18)))
+    features = named(view, 18)
+    assert features["linked"] == 1.0 and features["joined_previous"] == 0.0
+    assert features["log_pages_left"] == features["left"] == 0.0
+    v = view.embeddings
+    assert features["similarity"] == pytest.approx(float(v[18] @ v[17]), abs=1e-5)
+    assert features["previous_similarity"] == pytest.approx(float(v[18] @ v[16]), abs=1e-5)
+    assert features["start_similarity"] == pytest.approx(float(v[18] @ v[0]), abs=1e-5)
+    path = observe(view, 8).observation["path"]
+    assert path.any(axis=1).all() and np.array_equal(path[-1, :64], path[-2, :64])
+
+
+def test_a_candidate_that_the_latest_topic_does_not_link_to_has_no_link_features(graph: TopicGraph) -> None:
+    features = named(make_view(graph, [0, 1]), 3)
+    assert features["linked"] == features["similarity"] == features["log_page_links"] == 0.0
+    assert features["previous_similarity"] != 0.0
+
+
+def test_names_of_features_are_unique() -> None:
+    assert len(set(FEATURES)) == len(FEATURES) and len(set(GLOBAL_FEATURES)) == len(GLOBAL_FEATURES)
+    assert FEATURES[-len(LEARNING_FEATURES) :] == LEARNING_FEATURES
 
 
 def test_bounds_are_those_documented() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -20,7 +21,8 @@ from kgrl.agents.policy import CandidateScorer, PolicyConfig
 from kgrl.agents.ppo import CuriosityActorCritic, PPOConfig, _even_batch
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
-from kgrl.envs import FEATURES, GLOBAL_FEATURES, CurriculumEnv
+from kgrl.envs import CurriculumEnv
+from kgrl.envs.features import FEATURE_VERSION, observation_space
 from kgrl.errors import KgrlError, MissingDataError
 from kgrl.testing import AgentContract
 from kgrl.view import Agent
@@ -29,69 +31,116 @@ Make = Callable[..., Curriculum]
 SMALL = PPOConfig(rollout=16, batch=8, epochs=2, hidden=8)
 
 
-def scorer(seed: int = 0) -> CandidateScorer:
-    """A policy with scores far from uniform, as after training."""
+Batch = dict[str, torch.Tensor]
+
+
+def scorer(seed: int = 0, members: int = 1) -> CandidateScorer:
+    """A policy with scores far from uniform, as after training: all weights and biases are random."""
     torch.manual_seed(seed)
-    made = CandidateScorer(PolicyConfig(hidden=8))
-    torch.nn.init.normal_(made.score.weight)
+    made = CandidateScorer(PolicyConfig(hidden=8, recurrent=8, heads=2, members=members))
+    for weights in made.parameters():
+        torch.nn.init.normal_(weights, std=0.3)
     return made.eval()
 
 
-def inputs(seed: int, slots: int, filled: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def inputs(seed: int, slots: int, filled: int, pages: int = 13) -> Batch:
+    """A random observation as a batch of one, with the first slots filled and the last pages known."""
     made = torch.Generator().manual_seed(seed)
-    mask = (torch.arange(slots) < filled).float().unsqueeze(0)
-    candidates = torch.randn(1, slots, len(FEATURES), generator=made)
-    return candidates, mask, torch.randn(1, len(GLOBAL_FEATURES), generator=made)
+    batch = {
+        name: torch.randn(1, *space.shape, generator=made)
+        for name, space in observation_space(slots).items()
+        if name != "mask" and space.shape is not None
+    }
+    batch["mask"] = (torch.arange(slots) < filled).to(torch.int8).unsqueeze(0)
+    batch["path"][:, : 13 - pages] = 0.0
+    return batch
 
 
-@given(st.integers(0, 1_000), st.integers(1, 12), st.data())
-def test_permuting_slots_permutes_scores(seed: int, slots: int, data: st.DataObject) -> None:
-    candidates, mask, overall = inputs(seed, slots, data.draw(st.integers(1, slots)))
+def at_slots(batch: Batch, order: torch.Tensor | slice) -> Batch:
+    """The same state with its slots in another order, or with some of them."""
+    return {**batch, **{name: batch[name][:, order] for name in ("candidates", "topics", "mask")}}
+
+
+@given(st.integers(0, 1_000), st.integers(1, 12), st.sampled_from([1, 2]), st.data())
+def test_permuting_slots_permutes_scores(seed: int, slots: int, members: int, data: st.DataObject) -> None:
+    batch = inputs(seed, slots, data.draw(st.integers(1, slots)), data.draw(st.integers(1, 13)))
     order = torch.tensor(data.draw(st.permutations(range(slots))))
-    network = scorer()
+    network = scorer(members=members)
     with torch.no_grad():
-        logits, value = network(candidates, mask, overall)
-        moved, same = network(candidates[:, order], mask[:, order], overall)
+        logits, value = network(batch)
+        moved, same = network(at_slots(batch, order))
     assert torch.allclose(moved, logits[:, order], rtol=1e-4, atol=1e-5)
     assert torch.allclose(same, value, rtol=1e-4, atol=1e-5)
 
 
-def test_empty_slots_change_nothing_and_are_never_taken() -> None:
-    candidates, mask, overall = inputs(3, 9, 5)
-    network = scorer()
+@pytest.mark.parametrize("members", [1, 3])
+def test_empty_slots_change_nothing_and_are_never_taken(members: int) -> None:
+    batch = inputs(3, 9, 5)
+    network = scorer(members=members)
     with torch.no_grad():
-        logits, value = network(candidates, mask, overall)
-        alone, same = network(candidates[:, :5], mask[:, :5], overall)
+        logits, value = network(batch)
+        alone, same = network(at_slots(batch, slice(5)))
     assert torch.allclose(logits[:, :5], alone, atol=1e-5) and torch.allclose(value, same, atol=1e-5)
     assert logits.softmax(1)[0, 5:].sum() == 0
 
 
-def test_a_state_without_candidates_has_a_finite_value() -> None:
-    assert torch.isfinite(scorer()(*inputs(0, 4, 0))[1]).all()
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_state_without_candidates_has_a_finite_value(members: int) -> None:
+    assert torch.isfinite(scorer(members=members)(inputs(0, 4, 0))[1]).all()
 
 
-def test_scores_depend_on_the_candidate_the_others_and_the_whole() -> None:
-    candidates, mask, overall = inputs(1, 3, 3)
+@pytest.mark.parametrize("pages", [2, 6, 13])
+def test_scores_depend_on_the_candidate_the_path_the_goal_and_the_whole(pages: int) -> None:
+    batch = inputs(1, 3, 3, pages)
     network = scorer()
     with torch.no_grad():
-        logits = network(candidates, mask, overall)[0]
-        other = candidates.clone()
-        other[0, 2] += 1
-        assert not torch.allclose(network(other, mask, overall)[0][0, :2], logits[0, :2])
-        assert not torch.allclose(network(candidates, mask, overall + 1)[0], logits)
-    assert len(set(logits[0].tolist())) == 3
+        logits = network(batch)[0]
+        assert len(set(logits[0].tolist())) == 3
+        for name in ("candidates", "topics", "goal", "global"):
+            assert not torch.allclose(network({**batch, name: batch[name] + 1})[0], logits)
+        for row in range(13 - pages, 13):
+            other = batch["path"].clone()
+            other[0, row] += 1
+            assert not torch.allclose(network({**batch, "path": other})[0], logits, rtol=0, atol=1e-7)
+
+
+def test_batches_of_paths_of_different_lengths_score_as_each_alone() -> None:
+    network = scorer()
+    alone = [inputs(seed, 4, 4, pages) for seed, pages in enumerate((1, 2, 7, 13))]
+    together = {name: torch.cat([batch[name] for batch in alone]) for name in alone[0]}
+    with torch.no_grad():
+        logits, values = network(together)
+        for row, batch in enumerate(alone):
+            assert torch.allclose(network(batch)[0][0], logits[row], atol=1e-5)
+            assert torch.allclose(network(batch)[1][0], values[row], atol=1e-5)
+
+
+def test_a_committee_averages_log_probabilities_and_values() -> None:
+    batch = inputs(5, 6, 4)
+    alone = [scorer(seed) for seed in (1, 2)]
+    with torch.no_grad():
+        logits, value = CandidateScorer.of(alone).eval()(batch)
+        expected = torch.stack([one(batch)[0][:, :4].log_softmax(1) for one in alone]).mean(0)
+        assert torch.allclose(logits[:, :4].log_softmax(1), expected.log_softmax(1), atol=1e-5)
+        assert torch.allclose(value, torch.stack([one(batch)[1] for one in alone]).mean(0), atol=1e-5)
+
+
+def test_the_policy_is_small() -> None:
+    assert sum(weights.numel() for weights in CandidateScorer().parameters()) < 1_000_000
 
 
 def test_training_updates_the_policy_logs_and_repeats(make_tiny_curriculum: Make, tmp_path: Path) -> None:
-    def train(log_dir: Path | None = None) -> PPOAgent:
+    def train(log_dir: Path | None = None, **changed: float) -> PPOAgent:
         env = CurriculumEnv(make_tiny_curriculum(budget_tokens=1_500), slots=6)
-        return train_ppo(env, steps=32, seed=3, config=SMALL, log_dir=log_dir, progress=False)
+        config = replace(SMALL, **changed)  # type: ignore[arg-type]
+        return train_ppo(env, steps=32, seed=3, config=config, log_dir=log_dir, progress=False)
 
     first, second = train(tmp_path), train()
     assert first.training["steps"] == 32 and first.training["mean_return"] is not None
     for name, weights in first.scorer.state_dict().items():
         assert torch.equal(weights, second.scorer.state_dict()[name])
-    assert any(not torch.equal(p, torch.zeros_like(p)) for n, p in first.scorer.named_parameters() if "bias" in n)
+    untrained = train(learning_rate=0.0).scorer.state_dict()
+    assert any(not torch.equal(weights, untrained[name]) for name, weights in first.scorer.state_dict().items())
     assert list(tmp_path.rglob("events.out.tfevents*"))
 
 
@@ -149,7 +198,7 @@ def test_a_policy_for_other_features_is_refused_by_name(tmp_path: Path) -> None:
     PPOAgent(scorer()).save(tmp_path)
     about = json.loads((tmp_path / "policy.json").read_text())
     (tmp_path / "policy.json").write_text(json.dumps({**about, "feature_version": 99}))
-    with pytest.raises(KgrlError, match="feature version 99, this version of kgrl 1"):
+    with pytest.raises(KgrlError, match=f"feature version 99, this version of kgrl {FEATURE_VERSION}"):
         make_agent(tmp_path)
     (tmp_path / "policy.json").write_text(json.dumps({**about, "hidden": 9}))
     with pytest.raises(KgrlError, match="does not fit"):
@@ -170,8 +219,8 @@ def test_the_agent_sees_what_the_environment_shows(make_tiny_curriculum: Make) -
     other.start(int(seeding.np_random(11)[0].integers(2**31)))
     agent.reset(other.view)
     for _ in range(5):
-        batch = (torch.as_tensor(observation[n]).unsqueeze(0) for n in ("candidates", "mask", "global"))
-        slot = int(agent.scorer(*batch)[0].argmax())
+        batch = {name: torch.as_tensor(values).unsqueeze(0) for name, values in observation.items()}
+        slot = int(agent.scorer(batch)[0].argmax())
         topic = agent.choose(other.view)
         observation, *_, info = env.step(slot)
         assert info["topic"] == topic

@@ -8,7 +8,7 @@ any graph. Slot order has no meaning.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float32]
-Observation = dict[str, NDArray[np.generic]]
+Observation = dict[str, NDArray[Any]]
 
 FEATURE_VERSION = 2
 """Raised whenever a feature is added, removed, moved or changes its meaning; saved policies name what they read."""

@@ -5,14 +5,24 @@
 
 from typing import TYPE_CHECKING, Any
 
-import kgrl.agents.baselines  # noqa: F401 - registers the baselines
+import kgrl.agents.baselines
 import kgrl.agents.oracle  # noqa: F401 - registers the oracle
 from kgrl.agents.base import BaseAgent, agents, make_agent
+from kgrl.view import Agent
 
 if TYPE_CHECKING:
     from kgrl.agents.ppo import PPOAgent, train_ppo
 
 __all__ = ["BaseAgent", "PPOAgent", "agents", "make_agent", "train_ppo"]
+
+
+@agents.register("curiosity")
+def _curiosity() -> Agent:
+    """The policy that ships with kgrl, pretrained on what readers of Wikispeedia clicked."""
+    from kgrl.agents.ppo import PPOAgent
+    from kgrl.builtin import FOLDER
+
+    return PPOAgent.load(FOLDER)
 
 
 def __getattr__(name: str) -> Any:

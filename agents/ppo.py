@@ -24,7 +24,9 @@ from torch import Tensor
 
 from kgrl.agents.base import BaseAgent
 from kgrl.agents.policy import CandidateScorer, PolicyConfig, load_policy, save_policy
-from kgrl.envs.features import FeatureState, observe
+from kgrl.builtin import CLICKS_FILE, FOLDER
+from kgrl.envs.curriculum_features import FeatureState, observe
+from kgrl.envs.features import Observation
 from kgrl.expansion import Expansion
 from kgrl.view import View
 
@@ -115,7 +117,7 @@ class CuriosityActorCritic(MaskableActorCriticPolicy):
 
     def _judge(self, obs: PyTorchObs, action_masks: Masks) -> tuple[MaskableDistribution, Tensor]:
         assert isinstance(obs, dict)
-        logits, values = self.scorer(obs["candidates"].float(), obs["mask"], obs["global"].float())
+        logits, values = self.scorer(obs)
         distribution = self.action_dist.proba_distribution(action_logits=logits)
         filled = obs["mask"] > 0
         # A state at the end of an episode has no filled slot; nothing is chosen there, but its value is asked for.
@@ -131,6 +133,7 @@ class PPOAgent(BaseAgent):
         slots: Candidates it looks at in one step; a larger frontier is narrowed by the documented shortlist.
         sample: Draw the candidate from the policy's distribution in place of taking the most probable one.
         training: How it was trained, for the record.
+        clicks: Folder of the clicks that features are made from; by default those that ship with kgrl.
     """
 
     def __init__(
@@ -140,8 +143,10 @@ class PPOAgent(BaseAgent):
         *,
         sample: bool = False,
         training: dict[str, Any] | None = None,
+        clicks: Path = FOLDER,
     ) -> None:
         self.scorer = scorer.eval()
+        self.clicks = clicks
         self.slots = slots
         self.sample = sample
         self.training = training or {}
@@ -149,18 +154,27 @@ class PPOAgent(BaseAgent):
 
     def reset(self, view: View) -> None:
         """Start over on a curriculum."""
-        self._state = FeatureState(view)
+        self._state = FeatureState(view, self.clicks)
 
     def choose(self, view: View) -> int:
         """Return the candidate with the highest score, or draw one."""
         slots = observe(view, self.slots, self._state)
-        inputs = (torch.as_tensor(slots.observation[name]).unsqueeze(0) for name in ("candidates", "mask", "global"))
+        return int(slots.topics[self.pick(slots.observation, view.rng)])
+
+    def pick(self, observation: Observation, rng: np.random.Generator | None = None) -> int:
+        """Return the slot of an environment's observation with the highest score, or draw one.
+
+        Args:
+            observation: As `kgrl.envs.features.observation_space` says.
+            rng: What to draw from; needed where the agent samples.
+        """
+        inputs = {name: torch.as_tensor(values).unsqueeze(0) for name, values in observation.items()}
         with torch.inference_mode():
-            logits = self.scorer(*inputs)[0][0]
-        if not self.sample:
-            return int(slots.topics[int(logits.argmax())])
+            logits = self.scorer(inputs)[0][0]
+        if not self.sample or rng is None:
+            return int(logits.argmax())
         chances = logits.double().softmax(0).numpy()
-        return int(view.rng.choice(slots.topics, p=chances / chances.sum()))
+        return int(rng.choice(len(chances), p=chances / chances.sum()))
 
     def observe(self, expansion: Expansion) -> None:
         """Take note of the losses that were measured."""
@@ -180,7 +194,9 @@ class PPOAgent(BaseAgent):
             KgrlError: If the policy was made for other features.
         """
         scorer, about = load_policy(folder)
-        return cls(scorer, int(about["slots"]), sample=bool(about["sample"]), training=about["training"])
+        clicks = folder if (folder / CLICKS_FILE).is_file() else FOLDER
+        sample, training = bool(about["sample"]), about["training"]
+        return cls(scorer, int(about["slots"]), sample=sample, training=training, clicks=clicks)
 
 
 def train_ppo(

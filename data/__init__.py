@@ -17,6 +17,7 @@ from kgrl.data.folder import load_folder, save_folder
 from kgrl.data.reading import OnError
 from kgrl.data.run_traces import RunTraces
 from kgrl.data.trace_store import StoredTraces, recorded_corpus
+from kgrl.data.traced_clicks import TracedClicks, load_clicks
 from kgrl.data.vital import LANGUAGES, load_vital, vital_name
 from kgrl.data.wikispeedia import load_wikispeedia, read_graph
 from kgrl.data.wikispeedia_traces import WikispeediaTraces
@@ -26,7 +27,16 @@ from kgrl.registry import Registry
 from kgrl.runs import Run
 from kgrl.trace_source import TraceSource
 
-__all__ = ["corpora", "load_corpus", "load_folder", "load_traces", "save_folder", "traced_corpus"]
+__all__ = [
+    "TracedClicks",
+    "corpora",
+    "load_clicks",
+    "load_corpus",
+    "load_folder",
+    "load_traces",
+    "save_folder",
+    "traced_corpus",
+]
 
 _SNAP = "https://snap.stanford.edu/data/wikispeedia/wikispeedia_paths-and-graph.tar.gz"
 _TRACE_FILE = ".parquet"
@@ -64,7 +74,7 @@ def _register_vital(name: str, language: str) -> None:
     @corpora.register(name)
     def load(*, root: Path | None, on_error: OnError) -> Corpus:
         if root is not None:
-            raise ValueError(f"{name} is read from an installed package; it has no root")
+            raise SettingError(f"{name} is read from an installed package; it has no root")
         return load_vital(language)
 
 
@@ -110,7 +120,8 @@ def load_traces(
     path, folder = Path(source), None if root is None else Path(root)
     if source == "wikispeedia":
         return WikispeediaTraces(folder or _wikispeedia_folder())
-    corpus = corpus or traced_corpus(source)
+    named = traced_corpus(source)  # which raises for a source that is none
+    corpus = corpus or named
     if source == "clickstream":
         if folder is None:
             raise SettingError("the clickstream is read from a file; root names it")

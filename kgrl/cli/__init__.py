@@ -17,6 +17,7 @@ import tyro
 
 from kgrl.cli.graph import Graph
 from kgrl.cli.info import Info
+from kgrl.cli.pretrain import Pretrain
 from kgrl.cli.quickstart import Quickstart
 from kgrl.cli.run import RunCommand
 from kgrl.cli.traces import traces
@@ -42,6 +43,7 @@ class Command(Protocol):
 COMMANDS: dict[str, Callable[..., Command]] = {
     "quickstart": Quickstart,
     "run": RunCommand,
+    "pretrain": Pretrain,
     "train": Train,
     "graph": Graph,
     "traces": traces,

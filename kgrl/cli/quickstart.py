@@ -38,7 +38,7 @@ class Quickstart:
     """
 
     goal: str = "Mathematics"
-    agent: str = "closure"
+    agent: str = "curiosity"
     corpus: str = "vital"
     learner: str = "lora"
     budget_tokens: int = 6_000

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg, subcommand
 
 from kgrl.cli.output import progress, show_facts, show_table
+from kgrl.cli.trace_score import Score
 from kgrl.errors import KgrlError, SettingError
 
 if TYPE_CHECKING:
@@ -206,11 +207,12 @@ def traces(
         Annotated[Stats, subcommand("stats")]
         | Annotated[Import, subcommand("import")]
         | Annotated[Generate, subcommand("generate")]
-        | Annotated[Export, subcommand("export")],
+        | Annotated[Export, subcommand("export")]
+        | Annotated[Score, subcommand("score")],
         arg(name=""),
     ],
-) -> Stats | Import | Generate | Export:
-    """Look at traces, which are recorded rabbit holes; store, generate and export them."""
+) -> Stats | Import | Generate | Export | Score:
+    """Look at traces, which are recorded rabbit holes; store, generate and export them, score policies on them."""
     return command
 
 

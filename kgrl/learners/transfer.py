@@ -97,7 +97,7 @@ def estimate_transfer(
     """
     if size < 1 or tokens < _LEAST_TOKENS:
         raise SettingError(f"size must be at least 1 and tokens {_LEAST_TOKENS}, not {size} and {tokens}")
-    topics = sample_topics(corpus, Split.PROBE, size, seed, np.flatnonzero(corpus.has(Split.TRAIN)))
+    topics = sample_topics(corpus, Split.PROBE, size, seed, np.flatnonzero(corpus.has(Split.TRAIN)).astype(np.int32))
     if not len(topics):
         raise SettingError(f"no topic of {corpus.name!r} has both train and probe passages")
     prober = Prober(corpus, learner, {})

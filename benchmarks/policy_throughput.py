@@ -1,0 +1,87 @@
+"""Measures how many candidate sets a second the curiosity policy scores, and how many its features are made for.
+
+    python benchmarks/policy_throughput.py --json docs/results/policy_throughput.json
+
+A set is 64 candidates. The graph is random, of 5,000 topics with 30 links each; weights do not matter for speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kgrl.agents.click_batches import tensors
+from kgrl.agents.policy import load_policy
+from kgrl.builtin import FOLDER
+from kgrl.cache import write_json
+from kgrl.envs.features import describe
+from kgrl.envs.walk_features import Walks
+from kgrl.envs.walk_tables import walk_tables
+from kgrl.graph import TopicGraph
+from kgrl.traces import SEEN, STACK
+
+TOPICS, LINKS, SLOTS, SETS, REPEATS = 5_000, 30, 64, 512, 12
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(0)
+    ends = rng.integers(TOPICS, size=(2, TOPICS * LINKS))
+    graph = TopicGraph.from_links([str(topic) for topic in range(TOPICS)], *ends)
+    vectors = rng.normal(size=(TOPICS, 384)).astype(np.float32)
+    tables = walk_tables(graph, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    walks, candidates, links = _situations(graph, rng)
+    observation = describe(tables, walks, candidates, links)
+    scorer, _ = load_policy(FOLDER)
+    shown = tensors(observation)
+    with torch.inference_mode():
+        network = _sets_per_second(lambda: scorer(shown))
+    features = _sets_per_second(lambda: describe(tables, walks, candidates, links))
+    figures = {
+        "network_sets_per_second": round(network),
+        "features_sets_per_second": round(features),
+        "both_sets_per_second": round(1 / (1 / network + 1 / features)),
+        "candidates": SLOTS,
+        "parameters": sum(weights.numel() for weights in scorer.parameters()),
+        "members": len(scorer.members),
+        "threads": torch.get_num_threads(),
+    }
+    for name, value in figures.items():
+        print(f"{name}: {value:,}")
+    if arguments.json:
+        write_json(arguments.json, figures)
+
+
+def _situations(graph: TopicGraph, rng: np.random.Generator) -> tuple[Walks, np.ndarray, np.ndarray]:
+    """Readers on random pages, and random candidates, half of them links of the page where it has that many."""
+    stack = rng.integers(TOPICS, size=(SETS, STACK), dtype=np.int32)
+    seen = np.concatenate([rng.integers(TOPICS, size=(SETS, SEEN - STACK), dtype=np.int32), stack], axis=1)
+    fixed = np.full(SETS, STACK, dtype=np.int32)
+    walks = Walks(stack, seen, seen[:, 0], fixed, np.full(SETS, -1, dtype=np.int32), np.zeros(SETS, dtype=np.int32))
+    candidates = rng.integers(TOPICS, size=(SETS, SLOTS), dtype=np.int32)
+    for row, page in enumerate(stack[:, -1].tolist()):
+        out = graph.out(page)[: SLOTS // 2]
+        candidates[row, : len(out)] = out
+    pages = np.repeat(stack[:, -1], SLOTS)
+    return walks, candidates, graph.positions(pages, candidates.ravel()).reshape(SETS, SLOTS)
+
+
+def _sets_per_second(work: Callable[[], object]) -> float:
+    work()
+    seconds = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return SETS / float(np.median(seconds))
+
+
+if __name__ == "__main__":
+    main()

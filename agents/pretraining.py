@@ -128,7 +128,7 @@ class ClickData:
         return [self._count(graph, self.training[folds != fold]) for fold in range(FOLDS)]
 
     def _count(self, graph: TopicGraph, rows: NDArray[np.int64]) -> ClickCounts:
-        """The counts of some clicks as they ship with a policy, those on to hidden topics left out."""
+        """The counts of some clicks as they ship with a policy; pages that link to hidden topics are left without."""
         usable = self.clicks.take(rows[~self.clicks.final[rows]])
         return ClickCounts.of(graph, usable, LEAST_AFTER).without(self.hidden)
 

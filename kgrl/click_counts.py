@@ -75,13 +75,17 @@ class ClickCounts:
         return cls(graph, zeros, nothing, zeros[:0], nothing, zeros[:0])
 
     def without(self, hidden: NDArray[np.bool_]) -> ClickCounts:
-        """Return the counts without clicks made on or to hidden topics, nor what was clicked after hidden pages.
+        """Return the counts of pages that have nothing to do with hidden topics.
+
+        The shares of a page that links to a hidden topic would say that nobody clicks there, so that all counts of such
+        a page are left out, and those after a hidden previous page.
 
         Args:
             hidden: Whether each topic is hidden, shape `[topics]`.
         """
         sources, targets = self.graph.links()
-        shown = ~(hidden[sources] | hidden[targets])
+        incomplete = hidden | (np.bincount(sources, hidden[targets], minlength=len(self.graph)) > 0)
+        shown = ~incomplete[sources]
         previous, link = np.divmod(self.keys, max(self.graph.n_links, 1))
         kept = shown[link] & ~hidden[previous]
         keys, after = self.keys[kept], self.after[kept]
@@ -122,6 +126,8 @@ class ClickCounts:
     def from_tensors(cls, tensors: Tensors, graph: TopicGraph) -> ClickCounts:
         """Read what `to_tensors` made, on a graph with some of the same titles.
 
+        Pages that link to topics without counts are left without any, see `without`.
+
         Args:
             tensors: The arrays.
             graph: The graph to look counts up on.
@@ -139,7 +145,9 @@ class ClickCounts:
         order = np.argsort((previous * graph.n_links + at)[known])
         keys = (previous * graph.n_links + at)[known][order]
         after = tensors["after_clicks"].astype(np.float32)[known][order]
-        return cls(graph, links, keys, after, *_contexts(graph, keys, after))
+        unknown = np.ones(len(graph), dtype=bool)
+        unknown[topics[topics >= 0]] = False
+        return cls(graph, links, keys, after, *_contexts(graph, keys, after)).without(unknown)
 
 
 def _contexts(graph: TopicGraph, keys: NDArray[np.int64], after: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:

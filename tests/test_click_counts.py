@@ -77,12 +77,20 @@ def test_a_click_that_is_no_link_is_an_error() -> None:
         count((0, 3))
 
 
-def test_hidden_topics_leave_no_trace() -> None:
-    counts = count((0, 1, 2), (2, 1, 0), (2, 1, 2), (1, 0, 1)).without(np.array([False, False, True, False]))
-    assert on_links(counts) == {("a", "b"): 2, ("b", "a"): 2}
-    assert looked_up(counts) == {("b", "a", "b"): (1, 1)}
+def test_hidden_topics_and_pages_that_link_to_them_leave_no_trace() -> None:
+    """a is hidden and b links to it; c and d have nothing to do with a."""
+    counts = count((3, 2, 1), (0, 2, 1), (1, 2, 1), (0, 1, 2)).without(np.array([True, False, False, False]))
+    assert on_links(counts) == {("d", "c"): 1, ("c", "b"): 3}
+    assert looked_up(counts) == {("d", "c", "b"): (1, 1), ("b", "c", "b"): (1, 1)}
     nothing_hidden = count((0, 1, 2)).without(np.zeros(4, dtype=bool))
     assert looked_up(nothing_hidden) == looked_up(count((0, 1, 2)))
+
+
+def test_pages_that_link_to_topics_without_counts_have_none() -> None:
+    """On this graph c also links to x, of which nobody knows how often it was clicked."""
+    other = TopicGraph.from_links("abcdx", *zip(*LINKS, (2, 4), strict=True))
+    moved = ClickCounts.from_tensors(count((3, 2, 1), (0, 1, 2)).to_tensors(), other)
+    assert on_links(moved) == {("d", "c"): 1, ("a", "b"): 1, ("b", "c"): 1}
 
 
 def test_counts_go_by_title_to_another_graph() -> None:

@@ -56,7 +56,7 @@ class Expansion:
         probes: What was measured: `"mean"` (a fixed sample of all topics), `"target"` (a fixed sample of the goal's
             topics), `"self"` (the neighbourhood); a reward declares which it needs.
         seconds: Wall-clock by phase: `"research"`, `"learn"`, `"probe"`; not compared by `==`.
-        probe_tokens: Tokens read to measure, before and after.
+        probe_tokens: Tokens read to measure, before and after; those that tries on forks trained on are among them.
         data_age: Seconds between fetching the oldest passage and training on it; 0 for a corpus that is at hand.
         adapter: Name of the adapter that the step trained, or None.
         reward: The reward of the step, or None where no reward function is used.

@@ -79,6 +79,8 @@ class Curriculum:
         self.reward: Reward | None = None if reward is None else as_reward(reward)
         self.goal = None if self.config.goal is None else corpus.graph.in_category(self.config.goal)
         self.trainable = corpus.has(Split.TRAIN)
+        if self.reward is not None and "self" in self.reward.needs:  # which is measured on what is picked
+            self.trainable = self.trainable & corpus.has(Split.PROBE)
         self.nucleus = choose_nucleus(
             corpus.graph, self.config.nucleus, self.config.nucleus_size, self.goal, self.trainable
         )
@@ -194,7 +196,11 @@ class Curriculum:
 
     def _neighbourhood(self, topic: int) -> IntArray:
         if self.frontier.is_learned[topic] or not self.trainable[topic]:
-            why = "is learned already" if self.frontier.is_learned[topic] else "has no train passages"
+            why = (
+                "is learned already"
+                if self.frontier.is_learned[topic]
+                else "lacks train passages, or probe passages that the reward reads"
+            )
             raise ValueError(f"cannot expand into {self.corpus.graph.titles[topic]!r}: it {why}")
         return self.research.neighbourhood(topic, self.frontier)
 

@@ -35,7 +35,8 @@ class View:
         profile: Per-topic probe losses, as far as measured.
         embeddings: Unit topic embeddings from train passages, float32, shape `[topics, dimensions]`; zero rows for
             topics without text.
-        trainable: Whether each topic has train passages, shape `[topics]`.
+        trainable: Whether each topic can be picked, shape `[topics]`: it has train passages, and probe passages too
+            where the reward reads those of picked topics.
         tokens: Tokens trained on so far.
         budget: The token budget.
         index: Number of the coming expansion.

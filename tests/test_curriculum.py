@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from kgrl.corpus import Split
+from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.errors import DivergedError, KgrlError, UnknownNameError
 from kgrl.expansion import Expansion
@@ -180,3 +181,20 @@ def test_profile_tracks_first_best_and_progress() -> None:
     assert profile.progress.tolist() == [0.0, -1.0]
     assert profile.forgetting.tolist() == [0.0, 1.0]
     assert profile.measured.tolist() == [False, True]
+
+
+def test_what_a_reward_cannot_measure_is_no_candidate(
+    tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32], make_tiny_curriculum: Make
+) -> None:
+    """Short articles have no probe passage; a reward that reads those of picked topics cannot judge them."""
+    made = make_tiny_curriculum("self-prediction-gain")
+    topic = int(made.corpus.graph.neighbours(int(made.nucleus[0]))[0])
+    splits = tiny_corpus.splits.copy()
+    splits[(tiny_corpus.topics == topic) & (splits == Split.PROBE)] = Split.TRAIN
+    corpus = Corpus("short", tiny_corpus.graph, tiny_corpus.texts, tiny_corpus.topics, splits)
+    judged, unjudged = (
+        Curriculum(corpus, type(made.learner)(corpus), made.research.retriever, fake_embeddings, reward, made.config)
+        for reward in ("self-prediction-gain", "mean-prediction-gain")
+    )
+    assert not judged.trainable[topic] and unjudged.trainable[topic]
+    assert all("self" in expansion.probes for expansion in judged.run(First()))

@@ -25,7 +25,7 @@ from kgrl.envs.walk_tables import walk_tables
 from kgrl.graph import TopicGraph
 from kgrl.traces import SEEN, STACK
 
-TOPICS, LINKS, SLOTS, SETS, REPEATS = 5_000, 30, 64, 512, 12
+TOPICS, LINKS, SLOTS, SETS, REPEATS = 5_000, 30, 64, 256, 24
 
 
 def main() -> None:

@@ -22,8 +22,8 @@ class Score:
         source: The traces: wikispeedia, clickstream, a .parquet file, or the folder of a run.
         root: Folder of the source files, for sources that are read from some.
         corpus: The corpus the traces are on; if none, what the source names.
-        split: Which (start, target) pairs to score: test, validation, or all there are, which says nothing where the policy
-            was trained on them.
+        split: Which (start, target) pairs to score: test, validation, or all there are, which says nothing where the
+            policy was trained on them.
         json: File to write the scores to, as one JSON object.
     """
 

@@ -24,6 +24,7 @@ __all__ = [
     "PageRank",
     "RandomFrontier",
     "RandomGlobal",
+    "SampledAgent",
     "ScoringAgent",
     "Similarity",
 ]
@@ -129,8 +130,35 @@ class Similarity(ScoringAgent):
         return products
 
 
+class SampledAgent(ScoringAgent):
+    """An agent whose scores are costly, so that it judges a sample of the candidates; subclasses define `judge`.
+
+    Args:
+        sample: Most candidates judged at a step.
+
+    Raises:
+        ValueError: If `sample` is below 1.
+    """
+
+    def __init__(self, sample: int) -> None:
+        if sample < 1:
+            raise ValueError(f"sample must be at least 1, not {sample}")
+        self.sample = sample
+
+    def score(self, view: View, candidates: IntArray) -> Scores:
+        """Return what `judge` says; minus infinity outside the sample and where it says NaN."""
+        drawn = view.rng.permutation(len(candidates))[: self.sample]
+        scores = np.full(len(candidates), -np.inf)
+        scores[drawn] = np.nan_to_num(self.judge(view, candidates[drawn]), nan=-np.inf)
+        return scores
+
+    @abstractmethod
+    def judge(self, view: View, topics: IntArray) -> NDArray[np.floating]:
+        """Return the score of each topic, NaN where there is none."""
+
+
 @agents.register("greedy-loss")
-class GreedyLoss(ScoringAgent):
+class GreedyLoss(SampledAgent):
     """The candidate on which the learner's probe loss is largest now.
 
     Measuring reads probe passages, and that is booked on the coming expansion. Topics without probe passages are picked
@@ -141,13 +169,8 @@ class GreedyLoss(ScoringAgent):
     """
 
     def __init__(self, sample: int = 16) -> None:
-        if sample < 1:
-            raise ValueError(f"sample must be at least 1, not {sample}")
-        self.sample = sample
+        super().__init__(sample)
 
-    def score(self, view: View, candidates: IntArray) -> Scores:
-        """Return the probe loss in nats per token; minus infinity outside the sample."""
-        drawn = view.rng.permutation(len(candidates))[: self.sample]
-        scores = np.full(len(candidates), -np.inf)
-        scores[drawn] = np.nan_to_num(view.measure(candidates[drawn]), nan=-np.inf)
-        return scores
+    def judge(self, view: View, topics: IntArray) -> NDArray[np.floating]:
+        """Return the probe losses in nats per token."""
+        return view.measure(topics)

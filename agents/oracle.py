@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kgrl.agents.base import agents
-from kgrl.agents.baselines import Scores, ScoringAgent
+from kgrl.agents.baselines import SampledAgent
 from kgrl.graph import IntArray
 from kgrl.view import View
 
@@ -13,7 +14,7 @@ __all__ = ["Oracle"]
 
 
 @agents.register("oracle")
-class Oracle(ScoringAgent):
+class Oracle(SampledAgent):
     """The candidate after whose neighbourhood the mean probe loss would be lowest, found by trying it on a fork.
 
     A near-ceiling for other agents, not an optimum: it looks one expansion ahead, where a worse topic now may open
@@ -32,13 +33,8 @@ class Oracle(ScoringAgent):
     """
 
     def __init__(self, sample: int = 8) -> None:
-        if sample < 1:
-            raise ValueError(f"sample must be at least 1, not {sample}")
-        self.sample = sample
+        super().__init__(sample)
 
-    def score(self, view: View, candidates: IntArray) -> Scores:
-        """Return the drop of the mean probe loss in nats per token; minus infinity outside the sample."""
-        drawn = view.rng.permutation(len(candidates))[: self.sample]
-        scores = np.full(len(candidates), -np.inf)
-        scores[drawn] = np.nan_to_num(view.try_topics(candidates[drawn]), nan=-np.inf)
-        return scores
+    def judge(self, view: View, topics: IntArray) -> NDArray[np.floating]:
+        """Return the drops of the mean probe loss in nats per token."""
+        return view.try_topics(topics)

@@ -59,6 +59,7 @@ def main() -> None:
 
 
 def one_run(task: Task, agent: str, seed: int) -> dict[str, Any]:
+    """Carry out one curriculum and return its setting and figures."""
     setting = {"corpus": task.corpus, "goal": task.goal, "agent": agent, "seed": seed}
     setting["budget_tokens"] = task.budget_tokens
     with tempfile.TemporaryDirectory() as folder:

@@ -31,11 +31,15 @@ class Learned:
         tokens: Tokens trained on.
         loss: Mean loss of those tokens in nats per token, each batch before its update.
         passages: Number of passages of which at least one token was trained on, from the first.
+        chunked: Number of passages that were longer than the learner's context and read in pieces.
+        changed: Share of the trained weights that changed, between 0 and 1; None where a learner does not say.
     """
 
     tokens: int
     loss: float
     passages: int
+    chunked: int = 0
+    changed: float | None = None
 
 
 @runtime_checkable

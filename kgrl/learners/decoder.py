@@ -7,9 +7,11 @@ is off throughout: texts are read once, and a run repeats exactly.
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,13 @@ from transformers import PreTrainedModel
 from kgrl.cache import replacing, write_json
 from kgrl.corpus import Corpus, Passages
 from kgrl.errors import DivergedError, KgrlError
+from kgrl.graph import IntArray
 from kgrl.learners.attention import PACKED
 from kgrl.learners.base import Learned
+from kgrl.learners.lesson import Lesson, Reading, arrange
 from kgrl.learners.loss import mean_loss, token_losses
 from kgrl.learners.packing import Block, pack
+from kgrl.learners.plugins.base import Measure, Plugin
 from kgrl.tokens import TokenStore
 
 __all__ = ["DecoderLearner", "DecoderSnapshot"]
@@ -36,17 +41,26 @@ _CONTEXT = 512
 """Most tokens of a passage that are read in one piece; passages have about 70."""
 _EVALUATION_BLOCK = 512
 """Tokens measured at once: enough for matrix products to be efficient."""
-_STATE, _OPTIMIZER = "learner.json", "optimizer.safetensors"
+_STATE, _OPTIMIZER, _PLUGINS = "learner.json", "optimizer.safetensors", "plugins.safetensors"
 
 
 @dataclass(frozen=True)
 class DecoderSnapshot:
-    """A decoder learner's trained weights and its optimizer's state, each float32 of shape `[trained weights]`."""
+    """A decoder learner's trained weights and its optimizer's state, each float32 of shape `[trained weights]`.
+
+    Args:
+        weights: The trained weights.
+        first_moment: AdamW's average of gradients.
+        second_moment: AdamW's average of squared gradients.
+        steps: Updates so far.
+        plugins: The state of each plug-in, in the learner's order.
+    """
 
     weights: Tensor
     first_moment: Tensor
     second_moment: Tensor
     steps: int
+    plugins: tuple[Mapping[str, Tensor], ...] = ()
 
 
 class DecoderLearner(ABC):
@@ -62,8 +76,16 @@ class DecoderLearner(ABC):
         learning_rate: AdamW's learning rate after the warm-up.
         block_tokens: Tokens of one update, about.
         warmup_steps: Updates until the learning rate is reached.
+        plugins: What changes its lessons, updates or measurements, in the order in which they are called.
+
+    Attributes:
+        weights: All trained weights as one vector, with its gradient, float32 of shape `[trained weights]`.
+        moments: AdamW's two averages, of the same shape.
+        slices: Where each trained parameter lies in these vectors, by name.
+        shapes: The shape of each trained parameter, by name.
 
     Raises:
+        SettingError: If a plug-in does not work with this learner.
         KgrlError: If the model's logits are not its output embedding times its decoder's last states, or it cannot
             keep packed passages apart.
     """
@@ -80,6 +102,7 @@ class DecoderLearner(ABC):
         learning_rate: float,
         block_tokens: int,
         warmup_steps: int,
+        plugins: Sequence[Plugin] = (),
     ) -> None:
         self.corpus, self.tokenizer = corpus, tokenizer
         self.model: PreTrainedModel = model.eval()  # type: ignore[no-untyped-call]
@@ -91,10 +114,29 @@ class DecoderLearner(ABC):
         self._context = _context(model.config)
         self._set_attention()
         self._trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-        self._weights = _flatten(list(self._trained.values()))
-        self._optimizer = torch.optim.AdamW([self._weights], lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
-        self._moments = torch.zeros_like(self._weights), torch.zeros_like(self._weights)
+        self.shapes = {name: weight.shape for name, weight in self._trained.items()}
+        self.weights, self.slices = _flatten(self._trained)
+        self._optimizer = torch.optim.AdamW([self.weights], lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
+        self.moments = torch.zeros_like(self.weights), torch.zeros_like(self.weights)
         self._set_optimizer_state()
+        self.plugins = tuple(plugins)
+        for plugin in self.plugins:
+            plugin.attach(self)
+
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient of the trained weights, `[trained weights]`, changed in place by updates."""
+        assert self.weights.grad is not None
+        return self.weights.grad
+
+    @property
+    def current_rate(self) -> float:
+        """The learning rate of the latest update."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    def view(self, vector: Tensor, name: str) -> Tensor:
+        """Return a parameter's part of a vector of the weights' length, in the parameter's shape, as a view."""
+        return vector.detach()[self.slices[name]].view(self.shapes[name])
 
     @property
     @abstractmethod
@@ -113,15 +155,31 @@ class DecoderLearner(ABC):
         """Train on passages in order, in packed blocks, one update a block; see `Learner`."""
         if len(passages) == 0 or token_budget < 2:
             raise ValueError(f"cannot learn {len(passages)} passages with a budget of {token_budget} tokens")
-        sequences = _cut_to(self._sequences(passages), token_budget)
-        blocks = pack(sequences, self.block_tokens, self._context)
-        losses = np.array([self._update(block) for block in blocks])
-        tokens = np.array([len(block) for block in blocks])
-        return Learned(int(tokens.sum()), float(np.average(losses, weights=tokens)), len(sequences))
+        for plugin in self.plugins:
+            plugin.begin(passages)
+        before = self.weights.detach().clone()
+        lesson = self._lesson(passages, token_budget)
+        blocks = pack(lesson.sequences, self.block_tokens, self._context)
+        losses = [self._update(block, lesson.ids) for block in blocks]
+        for plugin in self.plugins:
+            plugin.end(Passages(self.corpus, passages.ids[: lesson.own]))
+        return Learned(
+            tokens=lesson.tokens,
+            loss=float(np.average(losses, weights=[len(block) for block in blocks])),
+            passages=lesson.own,
+            chunked=sum(len(sequence) - 1 > self._context for sequence in lesson.sequences),
+            changed=float((self.weights.detach() != before).float().mean()),
+        )
 
-    @torch.inference_mode()
     def losses(self, passages: Passages) -> NDArray[np.float32]:
         """Return the mean loss of each passage in nats per token, shape `[passages]`; changes nothing."""
+        measure: Measure = self._losses
+        for plugin in self.plugins:
+            measure = partial(plugin.losses, measure=measure)
+        return measure(passages)
+
+    @torch.inference_mode()
+    def _losses(self, passages: Passages) -> NDArray[np.float32]:
         totals, counts = np.zeros(len(passages)), np.zeros(len(passages))
         for block in pack(self._sequences(passages), _EVALUATION_BLOCK, self._context):
             losses = token_losses(self._states(block), self._head, self._tensor(block.targets)).cpu().numpy()
@@ -137,61 +195,101 @@ class DecoderLearner(ABC):
         return self.tokens.count(passages.ids)
 
     def snapshot(self) -> DecoderSnapshot:
-        """Return a copy of the trained weights and the optimizer's state; nothing is drawn while training."""
-        first, second = self._moments
-        return DecoderSnapshot(self._weights.detach().clone(), first.clone(), second.clone(), self.steps)
+        """Return a copy of the trained weights and the optimizer's state, and the state of the plug-ins."""
+        first, second = self.moments
+        states = tuple(plugin.state() for plugin in self.plugins)
+        return DecoderSnapshot(self.weights.detach().clone(), first.clone(), second.clone(), self.steps, states)
 
     def restore(self, snapshot: DecoderSnapshot) -> None:
         """Go back to a snapshot; losses are then bit for bit what they were."""
         with torch.no_grad():
-            self._weights.copy_(snapshot.weights)
-        self._moments[0].copy_(snapshot.first_moment)
-        self._moments[1].copy_(snapshot.second_moment)
+            self.weights.copy_(snapshot.weights)
+        self.moments[0].copy_(snapshot.first_moment)
+        self.moments[1].copy_(snapshot.second_moment)
         self.steps = snapshot.steps
         self._set_optimizer_state()
+        for plugin, state in zip(self.plugins, snapshot.plugins, strict=True):
+            plugin.set_state(state)
 
     def save(self, folder: Path) -> None:
-        """Write weights, optimizer state and identity to a folder, as safetensors and JSON."""
+        """Write weights, optimizer state, plug-ins' state and identity to a folder, as safetensors and JSON."""
         folder.mkdir(parents=True, exist_ok=True)
         self._write_weights(folder)
-        first, second = self._moments
+        first, second = self.moments
         save_tensors(folder / _OPTIMIZER, {"first_moment": first, "second_moment": second})
-        write_json(folder / _STATE, {"learner": self.kind, "steps": self.steps, **self.identity})
+        states = [plugin.state() for plugin in self.plugins]
+        save_tensors(
+            folder / _PLUGINS, {f"{i}.{name}": t for i, state in enumerate(states) for name, t in state.items()}
+        )
+        write_json(folder / _STATE, {"steps": self.steps, **self._kind})
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote.
 
         Raises:
-            KgrlError: If the folder holds no saved learner, or one of another kind, base model or shape.
+            KgrlError: If the folder holds no saved learner, or one of another kind, base model, shape or with other plug-ins.
         """
         path = folder / _STATE
         if not path.is_file():
             raise KgrlError(f"{folder} holds no saved learner: {_STATE} is missing")
         state = json.loads(path.read_text(encoding="utf-8"))
-        for key, own in {"learner": self.kind, **self.identity}.items():
+        for key, own in self._kind.items():
             if state.get(key) != own:
                 raise KgrlError(f"{folder} holds {state}, which does not fit this learner: its {key} is {own!r}")
         self._read_weights(folder)
         moments = read_tensors(folder / _OPTIMIZER)
-        self._moments[0].copy_(moments["first_moment"])
-        self._moments[1].copy_(moments["second_moment"])
+        self.moments[0].copy_(moments["first_moment"])
+        self.moments[1].copy_(moments["second_moment"])
         self.steps = int(state["steps"])
         self._set_optimizer_state()
+        tensors = read_tensors(folder / _PLUGINS)
+        for i, plugin in enumerate(self.plugins):
+            plugin.set_state({n.removeprefix(f"{i}."): t for n, t in tensors.items() if n.startswith(f"{i}.")})
 
-    def _update(self, block: Block) -> float:
-        """Take one optimizer step on a block and return its mean loss before the step, in nats per token."""
-        assert self._weights.grad is not None
-        self._weights.grad.zero_()
+    @property
+    def _kind(self) -> dict[str, Any]:
+        """What a saved state is checked against."""
+        return {"learner": self.kind, **self.identity, "plugins": [plugin.name for plugin in self.plugins]}
+
+    def _lesson(self, passages: Passages, token_budget: int) -> Lesson:
+        """What a lesson on these passages reads, rehearsals included."""
+        own = Reading(passages.ids, self._sequences(passages))
+        rehearsed = [plugin.rehearse(own.tokens, token_budget) for plugin in self.plugins]
+        readings = [(Reading(ids, [self.tokens[int(i)] for i in ids]), tokens) for ids, tokens in rehearsed]
+        return arrange(own, readings, token_budget)
+
+    def _update(self, block: Block, ids: IntArray) -> float:
+        """Take one optimizer step on a block and return its mean loss before the step, in nats per token.
+
+        Args:
+            block: The packed tokens.
+            ids: Which passage each of the packed sequences is.
+        """
+        self.gradient.zero_()
         mean = mean_loss(self._states(block), self._head, self._tensor(block.targets))
         mean.backward()  # type: ignore[no-untyped-call] # torch types it so
-        norm = nn.utils.clip_grad_norm_([self._weights], max_norm=1.0)
+        for plugin in self.plugins:
+            plugin.regularise()
+        norm = nn.utils.clip_grad_norm_([self.weights], max_norm=1.0)
         loss = mean.item()
         if not np.isfinite(loss) or not torch.isfinite(norm):
-            raise DivergedError(f"the training loss became {loss} with a gradient of norm {norm.item()}")
+            read = ", ".join(str(i) for i in ids[np.unique(block.owners)])
+            raise DivergedError(
+                f"the training loss became {loss} with a gradient of norm {norm.item()} on passages {read}"
+            )
+        for plugin in self.plugins:
+            plugin.restrict()
         self.steps += 1
-        self._optimizer.param_groups[0]["lr"] = self.learning_rate * min(1.0, self.steps / max(1, self.warmup_steps))
+        self._optimizer.param_groups[0]["lr"] = self._rate()
         self._optimizer.step()
+        for plugin in self.plugins:
+            plugin.updated()
         return loss
+
+    def _rate(self) -> float:
+        """The learning rate of this update."""
+        factor = math.prod(plugin.rate() for plugin in self.plugins)
+        return self.learning_rate * factor * min(1.0, self.steps / max(1, self.warmup_steps))
 
     def _states(self, block: Block) -> Tensor:
         """The decoder's last states of a block, `[tokens, width]`."""
@@ -215,9 +313,9 @@ class DecoderLearner(ABC):
 
     def _set_optimizer_state(self) -> None:
         """Hand AdamW its state as it would have it after `steps` updates; the moments are ours, changed in place."""
-        first, second = self._moments
+        first, second = self.moments
         step = torch.tensor(float(self.steps))
-        self._optimizer.state[self._weights] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
+        self._optimizer.state[self.weights] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
 
     @torch.inference_mode()
     def _set_attention(self) -> None:
@@ -287,29 +385,20 @@ def _context(config: Any) -> int:
     return min([_CONTEXT, *(int(limit) for limit in limits if limit)])
 
 
-def _cut_to(sequences: Sequence[NDArray[Any]], token_budget: int) -> list[NDArray[Any]]:
-    """The first sequences that have `token_budget` predicted tokens together, the last one cut to fit."""
-    kept: list[NDArray[Any]] = []
-    left = token_budget
-    for sequence in sequences:
-        if left == 0:
-            break
-        kept.append(sequence[: left + 1])
-        left -= len(kept[-1]) - 1
-    return kept
-
-
-def _flatten(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
+def _flatten(parameters: Mapping[str, nn.Parameter]) -> tuple[nn.Parameter, dict[str, slice]]:
     """Move parameters and their gradients into one vector each and make them views of it.
 
     One vector is updated, clipped and copied in one operation, where an adapter has hundreds of small tensors.
+
+    Returns:
+        The vector, and where each parameter lies in it.
     """
-    flat = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters]).float())
+    flat = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters.values()]).float())
     flat.grad = torch.zeros_like(flat)
-    start = 0
-    for p in parameters:
-        end = start + p.numel()
-        p.data = flat.data[start:end].view_as(p)
-        p.grad = flat.grad[start:end].view_as(p)
-        start = end
-    return flat
+    slices, start = {}, 0
+    for name, p in parameters.items():
+        slices[name] = own = slice(start, start + p.numel())
+        p.data = flat.data[own].view_as(p)
+        p.grad = flat.grad[own].view_as(p)
+        start = own.stop
+    return flat, slices

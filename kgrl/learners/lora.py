@@ -19,6 +19,7 @@ from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.learners.decoder import DecoderLearner, read_tensors, save_tensors
 from kgrl.learners.low_rank import fuse
 from kgrl.learners.models import fingerprint, load_pretrained
+from kgrl.learners.plugins.base import Plugin
 
 __all__ = ["LoraLearner"]
 
@@ -41,6 +42,7 @@ class LoraLearner(DecoderLearner):
         block_tokens: Tokens of one update, about.
         warmup_steps: Updates until the learning rate is reached.
         dtype: Number format of the model's own weights; by default the fastest of this machine. The adapter is float32.
+        plugins: What changes lessons, updates or measurements; see `kgrl.learners.plugins`.
         device: Where to compute, for example `"cuda"`; by default the CPU.
 
     Raises:
@@ -62,6 +64,7 @@ class LoraLearner(DecoderLearner):
         learning_rate: float = 5e-4,
         block_tokens: int = 128,
         warmup_steps: int = 5,
+        plugins: Sequence[Plugin] = (),
         dtype: torch.dtype | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
@@ -77,6 +80,7 @@ class LoraLearner(DecoderLearner):
             learning_rate=learning_rate,
             block_tokens=block_tokens,
             warmup_steps=warmup_steps,
+            plugins=plugins,
         )
 
     @property

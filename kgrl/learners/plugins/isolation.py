@@ -1,0 +1,112 @@
+"""Isolation: every neighbourhood has an adapter of its own, and measuring a passage picks one of them by retrieval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kgrl.corpus import Passages
+from kgrl.graph import IntArray
+from kgrl.learners.plugins.base import Measure, Plugin
+
+if TYPE_CHECKING:
+    from kgrl.learners.decoder import DecoderLearner
+
+__all__ = ["Isolation"]
+
+_WEIGHTS, _CENTRE = "weights", "centre"
+
+
+class Isolation(Plugin):
+    """A fresh set of trained weights for each neighbourhood, so that no lesson can undo another's.
+
+    A module is begun from the learner's initial weights; a later lesson of the same community goes on with it. A
+    passage is measured with the module whose lessons' mean topic embedding is nearest, by cosine, to the embedding of
+    the passage's topic. Topic embeddings come from train passages alone, so nothing held out has a say in the routing;
+    that the topic of a passage is known is something a single adapter does not profit from, at most ln(modules) nats a passage.
+
+    Args:
+        embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`.
+        communities: Community number of each topic, shape `[topics]`: a lesson belongs to its first passage's. If None, every
+            lesson is a community of its own.
+    """
+
+    name = "isolation"
+
+    def __init__(self, embeddings: NDArray[np.float32], communities: IntArray | None = None) -> None:
+        self.embeddings, self.communities = embeddings, communities
+        self._modules: dict[int, tuple[Tensor, Tensor]] = {}  # community -> weights, sum of its topics' embeddings
+        self._updates = 0
+
+    def attach(self, learner: DecoderLearner) -> None:
+        """Keep the initial weights, from which every module is begun."""
+        super().attach(learner)
+        self._initial = learner.weights.detach().clone()
+
+    def begin(self, passages: Passages) -> None:
+        """Put the lesson's module in place, with a fresh optimizer."""
+        self._current = self._community(passages)
+        weights, _ = self._modules.get(self._current, (self._initial, None))
+        self._put(weights)
+        for moment in self.learner.moments:
+            moment.zero_()
+        self._updates = 0
+
+    def rate(self) -> float:
+        """Warm up again for each module."""
+        self._updates += 1
+        return min(1.0, self._updates / max(1, self.learner.warmup_steps))
+
+    def end(self, passages: Passages) -> None:
+        """Keep the module, and note what it is about."""
+        centre = torch.from_numpy(self.embeddings[passages.topics].sum(axis=0))
+        if self._current in self._modules:
+            centre = centre + self._modules[self._current][1]
+        self._modules[self._current] = self.learner.weights.detach().clone(), centre
+
+    def losses(self, passages: Passages, measure: Measure) -> NDArray[np.float32]:
+        """Measure every passage with the module that it is routed to."""
+        if not self._modules:
+            return measure(passages)
+        here = self.learner.weights.detach().clone()
+        routes, losses = self.route(passages), np.empty(len(passages), dtype=np.float32)
+        try:
+            for module in np.unique(routes).tolist():
+                own = np.flatnonzero(routes == module)
+                self._put(self._modules[module][0])
+                losses[own] = measure(Passages(passages.corpus, passages.ids[own]))
+        finally:
+            self._put(here)
+        return losses
+
+    def route(self, passages: Passages) -> IntArray:
+        """Return the community whose module reads each passage, shape `[passages]`."""
+        centres = np.stack([centre.numpy() for _, centre in self._modules.values()])
+        centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        nearest = (self.embeddings[passages.topics] @ centres.T).argmax(axis=1)
+        return np.array(list(self._modules), dtype=np.int32)[nearest]
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Weights and embedding sum of each module."""
+        return {
+            f"{community}.{part}": tensor
+            for community, module in self._modules.items()
+            for part, tensor in zip((_WEIGHTS, _CENTRE), module, strict=True)
+        }
+
+    def set_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to a state."""
+        communities = sorted({int(name.partition(".")[0]) for name in state})
+        self._modules = {c: (state[f"{c}.{_WEIGHTS}"], state[f"{c}.{_CENTRE}"]) for c in communities}
+
+    def _community(self, passages: Passages) -> int:
+        return len(self._modules) if self.communities is None else int(self.communities[passages.topics[0]])
+
+    def _put(self, weights: Tensor) -> None:
+        with torch.no_grad():
+            self.learner.weights.copy_(weights)

@@ -1,0 +1,188 @@
+"""Restricted updates: each lesson changes a part of the trained weights only.
+
+Two of them choose a part at a lesson's first update, by its gradient, and hold the rest still until the lesson ends.
+How much a lesson changed is in `Learned.changed`, whatever restricts it.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from kgrl.corpus import Passages
+from kgrl.errors import SettingError, UnknownNameError
+from kgrl.learners.plugins.base import Plugin
+
+if TYPE_CHECKING:
+    from kgrl.learners.decoder import DecoderLearner
+
+__all__ = ["FreezeLayers", "GradientProjection", "TopK"]
+
+Over = Literal["all", "tensor"]
+_LAYER = re.compile(r"^.*?\.\d+\.")
+
+
+class _Part(Plugin, ABC):
+    """Holds all weights still but a part, chosen anew in each lesson."""
+
+    _mask: Tensor | None = None
+
+    @abstractmethod
+    def _chosen(self, gradient: Tensor) -> Tensor:
+        """Return which weights may change, bool of shape `[weights]`."""
+
+    def begin(self, passages: Passages) -> None:
+        """Forget the last lesson's choice."""
+        self._mask = None
+
+    def restrict(self) -> None:
+        """Clear the gradient of what is held still."""
+        if self._mask is None:
+            self._mask = self._chosen(self.learner.gradient)
+            for moment in self.learner.moments:
+                moment.mul_(self._mask)  # or momentum would go on moving what is held still
+        self.learner.gradient.mul_(self._mask)
+
+
+class TopK(_Part):
+    """Keeps the weights with the largest gradients, by magnitude.
+
+    Args:
+        share: Share of the weights that may change, above 0 and at most 1.
+        over: `"all"`: the largest of the whole vector; `"tensor"`: the same share of every tensor.
+
+    Raises:
+        SettingError: If the share is not above 0 and at most 1.
+        UnknownNameError: If `over` is something else.
+    """
+
+    name = "top-k"
+
+    def __init__(self, share: float = 0.05, over: Over = "all") -> None:
+        if not 0 < share <= 1:
+            raise SettingError(f"the share of weights that may change must be above 0 and at most 1, not {share}")
+        if over not in get_args(Over):
+            raise UnknownNameError("range of top-k", over, get_args(Over))
+        self.share, self.over = share, over
+
+    def _chosen(self, gradient: Tensor) -> Tensor:
+        chosen = torch.zeros_like(gradient, dtype=torch.bool)
+        for part in [slice(None)] if self.over == "all" else self.learner.slices.values():
+            size = gradient[part].abs()
+            chosen[part][size.topk(max(1, round(self.share * len(size)))).indices] = True
+        return chosen
+
+
+class FreezeLayers(_Part):
+    """Keeps the layers whose gradient has the largest norm; tensors outside the layers count as one more.
+
+    Args:
+        keep: Number of layers that may change.
+
+    Raises:
+        SettingError: If none may change.
+    """
+
+    name = "freeze-layers"
+
+    def __init__(self, keep: int = 6) -> None:
+        if keep < 1:
+            raise SettingError(f"at least one layer must be left to train, not {keep}")
+        self.keep = keep
+
+    def _chosen(self, gradient: Tensor) -> Tensor:
+        layers: dict[str, list[slice]] = {}
+        for name, part in self.learner.slices.items():
+            found = _LAYER.match(name)
+            layers.setdefault(found[0] if found else "", []).append(part)
+        squares = {layer: sum(float(gradient[p].square().sum()) for p in parts) for layer, parts in layers.items()}
+        chosen = torch.zeros_like(gradient, dtype=torch.bool)
+        for layer in sorted(squares, key=lambda layer: -squares[layer])[: self.keep]:
+            for part in layers[layer]:
+                chosen[part] = True
+        return chosen
+
+
+class GradientProjection(Plugin):
+    """GaLore (Zhao et al. 2024): matrices are updated in a subspace of rank r that follows their gradients.
+
+    Every `refresh` updates the r leading singular vectors of a matrix's gradient, on its shorter side, become its
+    basis P. Adam's moments are kept for the projected gradient P^T G, smaller than G by the ratio of r to that side,
+    and the update is P times Adam's direction. All entries of a matrix change, in r directions of it; other tensors are updated as ever.
+
+    Args:
+        rank: Rank r of the projection; matrices with a side of that or less are updated as ever.
+        refresh: Updates between two bases.
+
+    Raises:
+        SettingError: If one of them is below 1.
+    """
+
+    name = "gradient-projection"
+    _BETAS, _EPSILON = (0.9, 0.99), 1e-8
+
+    def __init__(self, rank: int = 4, refresh: int = 50) -> None:
+        if rank < 1 or refresh < 1:
+            raise SettingError(f"rank and refresh must be at least 1, not {rank} and {refresh}")
+        self.rank, self.refresh = rank, refresh
+        self._updates = 0
+
+    def attach(self, learner: DecoderLearner) -> None:
+        """Find the matrices that the projection makes smaller."""
+        super().attach(learner)
+        self._names = [n for n, shape in learner.shapes.items() if len(shape) == 2 and min(shape) > self.rank]
+        self._bases: dict[str, Tensor] = {}
+        self._moments: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def restrict(self) -> None:
+        """Take the matrices' gradients from the optimizer, and project them."""
+        if self._updates % self.refresh == 0:
+            self._bases = {name: self._basis(self._tall(self.learner.gradient, name)) for name in self._names}
+        self._updates += 1
+        for name in self._names:
+            gradient = self._tall(self.learner.gradient, name)
+            small = self._bases[name].T @ gradient
+            first, second = self._moments.get(name, (torch.zeros_like(small), torch.zeros_like(small)))
+            # New tensors: snapshots hold the old ones.
+            first, second = torch.lerp(small, first, self._BETAS[0]), torch.lerp(small**2, second, self._BETAS[1])
+            self._moments[name] = first, second
+            gradient.zero_()
+
+    @torch.no_grad()
+    def updated(self) -> None:
+        """Update the matrices."""
+        corrections = [1 - beta**self._updates for beta in self._BETAS]
+        for name in self._names:
+            first, second = (m / c for m, c in zip(self._moments[name], corrections, strict=True))
+            direction = self._bases[name] @ (first / (second.sqrt() + self._EPSILON))
+            self._tall(self.learner.weights, name).sub_(direction, alpha=self.learner.current_rate)
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Bases, moments and the number of updates."""
+        state = {"updates": torch.tensor(self._updates)}
+        for name, basis in self._bases.items():
+            first, second = self._moments[name]
+            state |= {f"basis.{name}": basis, f"first.{name}": first, f"second.{name}": second}
+        return state
+
+    def set_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to a state."""
+        self._updates = int(state["updates"])
+        known = [name for name in self._names if f"basis.{name}" in state]
+        self._bases = {name: state[f"basis.{name}"] for name in known}
+        self._moments = {name: (state[f"first.{name}"], state[f"second.{name}"]) for name in known}
+
+    def _tall(self, vector: Tensor, name: str) -> Tensor:
+        """A matrix's part of a vector, with its shorter side first, as a view."""
+        matrix = self.learner.view(vector, name)
+        return matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+
+    def _basis(self, gradient: Tensor) -> Tensor:
+        left, _, _ = torch.linalg.svd(gradient, full_matrices=False)
+        basis: Tensor = left[:, : self.rank].contiguous()
+        return basis

@@ -227,7 +227,8 @@ class DecoderLearner(ABC):
         """Read what `save` wrote.
 
         Raises:
-            KgrlError: If the folder holds no saved learner, or one of another kind, base model, shape or with other plug-ins.
+            KgrlError: If the folder holds no saved learner, or one of another kind, base model or shape, or with other
+                plug-ins.
         """
         path = folder / _STATE
         if not path.is_file():

@@ -55,7 +55,8 @@ def arrange(own: Reading, rehearsed: Sequence[tuple[Reading, int]], token_budget
 
     Args:
         own: The lesson's own passages.
-        rehearsed: Readings beside them, each with the most tokens to take of it; they are spread evenly over the lesson.
+        rehearsed: Readings beside them, each with the most tokens to take of it; they are spread evenly over
+            the lesson.
         token_budget: Most tokens altogether; own passages are cut to what the others leave.
 
     Example:

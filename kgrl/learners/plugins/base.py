@@ -1,4 +1,4 @@
-"""What plugs into a learner: objects that change what an update does, what is read beside a lesson, or how passages are measured.
+"""What plugs into a learner: objects that change its lessons, updates or measurements.
 
 A lesson is one call of `learn`: an expansion of a curriculum, or a whole task of a sequence. Every plug-in overrides
 the hooks it needs; several work side by side and are called in the order in which the learner was given them.

@@ -28,12 +28,13 @@ class Isolation(Plugin):
     A module is begun from the learner's initial weights; a later lesson of the same community goes on with it. A
     passage is measured with the module whose lessons' mean topic embedding is nearest, by cosine, to the embedding of
     the passage's topic. Topic embeddings come from train passages alone, so nothing held out has a say in the routing;
-    that the topic of a passage is known is something a single adapter does not profit from, at most ln(modules) nats a passage.
+    that the topic of a passage is known is something a single adapter does not profit from, by at most ln(modules) nats
+    a passage.
 
     Args:
         embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`.
-        communities: Community number of each topic, shape `[topics]`: a lesson belongs to its first passage's. If None, every
-            lesson is a community of its own.
+        communities: Community number of each topic, shape `[topics]`: a lesson belongs to its first passage's. If
+            None, every lesson is a community of its own.
     """
 
     name = "isolation"

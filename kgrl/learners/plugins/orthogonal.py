@@ -22,9 +22,10 @@ class OrthogonalSlots(Plugin):
     """O-LoRA (Wang et al. 2023, "Orthogonal Subspace Learning for Language Model Continual Learning").
 
     The learner's adapter of rank R is divided into slots of R / `slots` rows. Each lesson trains the next slot and
-    leaves the others as they are; a penalty, `strength` times the squared entries of A_i A_t^T for every earlier slot i and the
-    present slot t, keeps the lesson's input directions orthogonal to theirs. As the slots of one adapter, all lessons'
-    updates are in force at once, and the whole is one plain PEFT adapter. Slots not reached yet add nothing: their B is 0.
+    leaves the others as they are; a penalty, `strength` times the squared entries of A_i A_t^T for every earlier slot i
+    and the present slot t, keeps the lesson's input directions orthogonal to theirs. As the slots of one adapter, all
+    lessons' updates are in force at once, and the whole is one plain PEFT adapter. Slots not reached yet add nothing:
+    their B is 0.
 
     For a comparison with a plain adapter of rank r, give the learner `rank=slots * r` and `alpha=slots * alpha`, which
     leaves the scale alpha / r as it was.

@@ -26,8 +26,9 @@ class Replay(Plugin):
 
     Args:
         share: Share of a lesson's tokens that is replayed, above 0 and below 1.
-        sampling: `"uniform"` draws from all passages learned so far alike; `"by-lesson"` draws an earlier lesson first and then
-            one of its passages, so that long lessons are not replayed more often. Both without repeats in a lesson.
+        sampling: `"uniform"` draws from all passages learned so far alike; `"by-lesson"` draws an earlier
+            lesson first and then one of its passages, so that long lessons are not replayed more often. Both without
+            repeats in a lesson.
         seed: Seeds the draws.
 
     Raises:

@@ -113,7 +113,8 @@ class GradientProjection(Plugin):
 
     Every `refresh` updates the r leading singular vectors of a matrix's gradient, on its shorter side, become its
     basis P. Adam's moments are kept for the projected gradient P^T G, smaller than G by the ratio of r to that side,
-    and the update is P times Adam's direction. All entries of a matrix change, in r directions of it; other tensors are updated as ever.
+    and the update is P times Adam's direction. All entries of a matrix change, in r directions of it; other tensors
+    are updated as ever.
 
     Args:
         rank: Rank r of the projection; matrices with a side of that or less are updated as ever.

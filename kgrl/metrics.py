@@ -1,4 +1,4 @@
-"""Figures of merit of a finished curriculum: area under the learning curve, tokens to a target, speed-up.
+"""Figures of merit: area under the learning curve, tokens to a target, and what was kept of what was learned.
 
 A learning curve is a sequence of (tokens trained on, exam loss in nats per token), starting before any training.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Curve", "aulc", "tokens_to_target"]
+__all__ = ["Continual", "Curve", "aulc", "continual_metrics", "tokens_to_target"]
 
 Curve = Sequence[tuple[int, float]]
 
@@ -54,3 +56,58 @@ def tokens_to_target(curve: Curve, target: float) -> float | None:
         if l1 <= target:
             return t0 + (t1 - t0) * ((l0 - target) / (l0 - l1))
     return None
+
+
+@dataclass(frozen=True)
+class Continual:
+    """What a learner kept of tasks that it learned one after the other (Lopez-Paz and Ranzato 2017), in nats per token.
+
+    Scores are negative losses, so larger is better.
+
+    Args:
+        acc: Mean score of the learned tasks at the end.
+        bwt: Backward transfer: mean change of a task's score since it was learned; negative where later lessons hurt.
+        fwt: Forward transfer: mean change of a task's score from before any training to right before it was learned.
+        forgetting: How far each learned task's score is below the best it had after any lesson, at least 0, shape
+            `[learned tasks]`.
+
+    `bwt` and `fwt` are None where no task tells them: none learned before the last row, or none after the first.
+    """
+
+    acc: float
+    bwt: float | None
+    fwt: float | None
+    forgetting: NDArray[np.float64]
+
+
+def continual_metrics(losses: ArrayLike, learned_at: ArrayLike) -> Continual:
+    """Return ACC, BWT, FWT and forgetting of a sequence of lessons.
+
+    Args:
+        losses: Loss of every task before any training and after each lesson, in nats per token, shape
+            `[lessons + 1, tasks]`.
+        learned_at: The row of `losses` right after each task was learned, from 1, or 0 for tasks that were not, shape
+            `[tasks]`.
+
+    Raises:
+        ValueError: If no task was learned, or a task is said to be learned in a row that is not there.
+
+    Example:
+        >>> result = continual_metrics([[4.0, 4.0], [3.0, 3.8], [3.5, 2.0]], learned_at=[1, 2])
+        >>> result.acc, result.bwt, round(result.fwt, 3), result.forgetting.tolist()
+        (-2.75, -0.5, 0.2, [0.5, 0.0])
+    """
+    scores, rows = -np.asarray(losses, dtype=np.float64), np.asarray(learned_at)
+    last, tasks = len(scores) - 1, np.flatnonzero(rows)
+    rows = rows[tasks]
+    if not len(tasks) or rows.min() < 0 or rows.max() > last:
+        raise ValueError(f"tasks are learned in rows 1 to {last}, and at least one is; not in {np.unique(learned_at)}")
+    now, learned = scores[last, tasks], scores[rows, tasks]
+    earlier, later = rows < last, rows > 1
+    ahead = scores[rows - 1, tasks] - scores[0, tasks]
+    return Continual(
+        acc=float(now.mean()),
+        bwt=float((now - learned)[earlier].mean()) if earlier.any() else None,
+        fwt=float(ahead[later].mean()) if later.any() else None,
+        forgetting=scores[1:, tasks].max(axis=0) - now,
+    )

@@ -14,6 +14,7 @@ product is n w s (sum_i B_i) A: with the mean's w = 1/n that is the whole sum of
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,8 +83,9 @@ def compose(
         _check_alike(adapters[0], adapter)
     scales = torch.tensor([adapter.scale for adapter in adapters])
     tensors: dict[str, Tensor] = {}
-    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(), warnings.catch_warnings():
         torch.manual_seed(seed)
+        warnings.filterwarnings("ignore", message="The density 1")  # PEFT says that this prunes nothing; it is wanted
         for layer in sorted(adapters[0].layers):
             downs, ups = zip(*(adapter.layers[layer] for adapter in adapters), strict=True)
             down, up = merge([a.float() for a in downs], [b.float() for b in ups], scales, **options)

@@ -19,6 +19,7 @@ from kgrl.corpus import Corpus, Passages, cut, split_passages
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.errors import KgrlError
 from kgrl.graph import TopicGraph
+from kgrl.learners import ScratchLearner
 from kgrl.learners.base import Learned
 from kgrl.retrieval import FaissRetriever, indexed_passages
 
@@ -84,6 +85,14 @@ def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
 def tiny_corpus() -> Corpus:
     """Forty topics in three categories; connected; every topic has train, probe and exam passages."""
     return make_tiny_corpus()
+
+
+@pytest.fixture(scope="session")
+def base_folder(tiny_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder as any other: what a scratch learner saves is one."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
+    ScratchLearner(tiny_corpus, seed=9, width=32, heads=2, vocabulary=400).save(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

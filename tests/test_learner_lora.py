@@ -21,14 +21,6 @@ from kgrl.learners.low_rank import fuse
 from kgrl.testing import LearnerContract
 
 
-@pytest.fixture(scope="session")
-def base_folder(tiny_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder as any other: what a scratch learner saves is one."""
-    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
-    ScratchLearner(tiny_corpus, seed=9, width=32, heads=2, vocabulary=400).save(folder)
-    return folder
-
-
 @pytest.fixture
 def corpus(tiny_corpus: Corpus) -> Corpus:
     return tiny_corpus

@@ -151,6 +151,14 @@ def test_a_file_that_was_cut_off_is_named(folder: Path, name: str) -> None:
         read_adapter(folder)
 
 
+@pytest.mark.parametrize("rank", [0, "eight", None])
+def test_a_senseless_rank_is_refused(folder: Path, rank: object) -> None:
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "r": rank}))
+    with pytest.raises(DataError, match=r"adapter_config.json: r must be"):
+        read_adapter(folder)
+
+
 def test_facts_of_a_later_version_are_passed_over(folder: Path) -> None:
     record = json.loads((folder / "kgrl.json").read_text())
     (folder / "kgrl.json").write_text(json.dumps({**record, "colour": "blue"}))

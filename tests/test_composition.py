@@ -223,5 +223,7 @@ def test_bad_settings_are_refused() -> None:
     for density in (0.0, 1.5, math.nan):
         with pytest.raises(SettingError, match="density"):
             compose(ADAPTERS, "ties", density=density)
+    with pytest.raises(SettingError, match="weight"):
+        compose(ADAPTERS, weight=math.inf)
     with pytest.raises(SettingError, match="no adapters"):
         compose([])

@@ -17,6 +17,7 @@ import tyro
 
 from kgrl.cli.graph import Graph
 from kgrl.cli.info import Info
+from kgrl.cli.merge import Merge
 from kgrl.cli.pretrain import Pretrain
 from kgrl.cli.quickstart import Quickstart
 from kgrl.cli.run import RunCommand
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "run": RunCommand,
     "pretrain": Pretrain,
     "train": Train,
+    "merge": Merge,
     "graph": Graph,
     "traces": traces,
     "info": Info,

@@ -214,7 +214,11 @@ def _short(name: str) -> str:
 def _read_config(folder: Path) -> dict[str, Any]:
     if not is_adapter(folder):
         raise KgrlError(f"{folder} holds no adapter: {_CONFIG} is missing")
-    return _read_object(folder / _CONFIG)
+    config = _read_object(folder / _CONFIG)
+    for name in ("r", "lora_alpha") if config.get("peft_type") == "LORA" else ():
+        if not isinstance(config.get(name), int | float) or config[name] <= 0:
+            raise DataError(folder / _CONFIG, None, f"{name} must be a positive number, not {config.get(name)!r}")
+    return config
 
 
 def _read_facts(folder: Path) -> tuple[str, AdapterFacts]:

@@ -14,6 +14,7 @@ product is n w s (sum_i B_i) A: with the mean's w = 1/n that is the whole sum of
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -63,7 +64,7 @@ def compose(
 
     Raises:
         UnknownNameError: If there is no such method.
-        SettingError: If the method has no such option, or the density is not above 0 and at most 1.
+        SettingError: If the method has no such option, the weight is not finite, or the density not in (0, 1].
         KgrlError: If the adapters do not fit together; the message names two that differ, and in what.
 
     Example:
@@ -150,6 +151,8 @@ def _check_options(method: str, options: dict[str, float]) -> None:
     for name in options:
         if name not in known:
             raise SettingError(f"the composition method {method!r} has no {name}; it has {', '.join(known)}")
+    if not math.isfinite(options.get("weight", 1.0)):
+        raise SettingError(f"the weight must be a finite number, not {options['weight']}")
     if not 0 < options.get("density", 1.0) <= 1:
         raise SettingError(f"the density must be above 0 and at most 1, not {options['density']}")
 

@@ -1,0 +1,95 @@
+"""`kgrl merge`: compose the adapters of runs into one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional
+
+from kgrl.cli.output import show_facts, show_table
+from kgrl.errors import KgrlError
+
+if TYPE_CHECKING:
+    from kgrl.learners.adapters import Adapter
+
+__all__ = ["Merge"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merge:
+    """Compose adapters into one, a plain PEFT folder with a model card.
+
+    Args:
+        runs: Run folders, of which all adapters are taken, or adapter folders.
+        method: How they are composed: task-arithmetic, cat, linear, ties or dare.
+        weight: The factor of each adapter; by default 0.4 for task-arithmetic, 1 for ties, 1/n for the others.
+        density: The share of values that ties (0.2) and dare (0.5) keep.
+        seed: Seeds what dare drops.
+        out: Folder for the composed adapter.
+        json: File to write the result to, as one JSON object.
+    """
+
+    runs: Annotated[tuple[Path, ...], Positional]
+    out: Path
+    method: str = "task-arithmetic"
+    weight: float | None = None
+    density: float | None = None
+    seed: int = 0
+    json: Path | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Compose, write the folder, print and return what is in it.
+
+        Raises:
+            KgrlError: If a folder holds no adapter, adapters do not fit together, or a setting is senseless.
+            FileExistsError: If there is something at `out` already.
+        """
+        from kgrl.cache import new_folder
+        from kgrl.learners.adapters import save_adapter
+        from kgrl.learners.composition import compose
+
+        options = {"weight": self.weight, "density": self.density}
+        given = {name: value for name, value in options.items() if value is not None}
+        adapters = [adapter for run in self.runs for adapter in _read(run)]
+        composed = compose(adapters, self.method, seed=self.seed, **given)
+        with new_folder(self.out) as folder:
+            save_adapter(composed, folder)
+        _show(adapters, composed, self.out)
+        return {
+            "method": self.method,
+            **options,
+            "base_model": composed.base,
+            "rank": composed.rank,
+            "tokens": composed.facts.tokens,
+            "sources": [_figures(adapter) for adapter in adapters],
+            "out": str(self.out),
+        }
+
+
+def _read(folder: Path) -> list[Adapter]:
+    """The adapters of a run, or the one that the folder itself is."""
+    from kgrl.learners.adapters import is_adapter, read_adapter
+
+    if is_adapter(folder):
+        return [read_adapter(folder)]
+    found = sorted(path for path in (folder / "adapters").glob("*") if is_adapter(path))
+    if not found:
+        what = "is neither an adapter folder nor a run folder with adapters" if folder.is_dir() else "is not there"
+        raise KgrlError(f"{folder} {what}; `kgrl run --learner lora` writes runs with adapters")
+    # Every run calls its adapter `curriculum`: the run tells them apart.
+    return [replace(adapter, name=f"{folder.name}/{adapter.name}") for adapter in map(read_adapter, found)]
+
+
+def _figures(adapter: Adapter) -> dict[str, Any]:
+    facts = adapter.facts
+    return {"adapter": adapter.name, "corpus": facts.corpus, "topics": len(facts.titles), "tokens": facts.tokens}
+
+
+def _show(adapters: Sequence[Adapter], composed: Adapter, out: Path) -> None:
+    rows = [list(_figures(adapter).values()) for adapter in adapters]
+    show_table("Adapters", ["adapter", "corpus", "topics", "tokens"], rows)
+    facts = [("composed by", composed.facts.method), ("base model", composed.base), ("rank", composed.rank)]
+    show_facts("", [*facts, ("written", out)])

@@ -239,6 +239,8 @@ class Curriculum:
             tokens_total=self.tokens + learned.tokens,
             budget=self.config.budget_tokens,
             train_loss=learned.loss,
+            chunked=learned.chunked,
+            changed=learned.changed,
         )
 
     def replay(self, expansion: Expansion) -> None:

@@ -6,6 +6,7 @@ Nothing in the loop, no reward and no agent imports this module.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import DivergedError, KgrlError
@@ -37,13 +38,14 @@ class Exam:
             raise KgrlError(f"no topic of {corpus.name!r} to be examined has an exam passage")
         self._passages = corpus.select(np.concatenate([corpus.ids_of(int(t), Split.EXAM)[:1] for t in self.topics]))
 
-    def loss(self, learner: Learner) -> float:
-        """Return the learner's mean exam loss over topics, in nats per token.
+    def losses(self, learner: Learner) -> NDArray[np.float64]:
+        """Return the learner's exam loss of each of the topics in nats per token, shape `[topics]`.
 
         Raises:
-            DivergedError: If it is NaN or infinite.
+            DivergedError: If one is NaN or infinite; the message names its topic.
         """
-        loss = float(np.mean(learner.losses(self._passages), dtype=np.float64))
-        if not np.isfinite(loss):
-            raise DivergedError("the exam loss is not finite")
-        return loss
+        losses = learner.losses(self._passages).astype(np.float64)
+        for bad in np.flatnonzero(~np.isfinite(losses)):
+            title = self._passages.corpus.graph.titles[self.topics[bad]]
+            raise DivergedError(f"the exam loss of {title!r} is not finite")
+        return losses

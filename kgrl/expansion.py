@@ -61,6 +61,8 @@ class Expansion:
         adapter: Name of the adapter that the step trained, or None.
         reward: The reward of the step, or None where no reward function is used.
         reward_components: The reward's parts by name, before weighting.
+        chunked: Number of passages that were longer than the learner's context and read in pieces.
+        changed: Share of the learner's trained weights that the step changed; None where the learner does not say.
     """
 
     index: int
@@ -80,6 +82,8 @@ class Expansion:
     adapter: str | None = None
     reward: float | None = None
     reward_components: Mapping[str, float] = field(default_factory=dict)
+    chunked: int = 0
+    changed: float | None = None
 
     def to_json(self) -> str:
         """Return the record as one line of JSON."""

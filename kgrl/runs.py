@@ -2,7 +2,7 @@
 
     runs/NAME/config.yaml         everything needed to repeat the run
     runs/NAME/curriculum.jsonl    one expansion a line, flushed as it happens
-    runs/NAME/metrics.jsonl       tokens, losses and seconds after each expansion
+    runs/NAME/metrics.jsonl       tokens, losses and seconds after each expansion; what is kept of topics learned before
     runs/NAME/events.*            the same for TensorBoard
     runs/NAME/checkpoint/         learner and random state after the latest expansion
     runs/NAME/adapters/           what a LoRA learner learned, as a plain PEFT folder
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from kgrl.cache import write_json, write_text
@@ -27,7 +28,7 @@ from kgrl.curriculum import Curriculum
 from kgrl.errors import DataError, DivergedError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
-from kgrl.metrics import aulc
+from kgrl.metrics import aulc, continual_metrics
 from kgrl.view import Agent
 
 __all__ = ["Run", "RunResult"]
@@ -156,13 +157,15 @@ class Run:
             file.write(expansion.to_json() + "\n")
         self._expansions.append(expansion)
         due = expansion.index % self.exam_every == 0 or self.curriculum.out_of_budget
-        loss = self._examine() if due else None
-        self._note({"index": expansion.index, "tokens": expansion.tokens_total, **self._figures(expansion)}, loss)
+        exam = self._examine() if due else None
+        self._note({"index": expansion.index, "tokens": expansion.tokens_total, **self._figures(expansion)}, exam)
         self._save_checkpoint(expansion.index, began)
-        return loss
+        return None if exam is None else float(exam["exam_loss"])
 
     def _figures(self, expansion: Expansion) -> dict[str, Any]:
         return {
+            "changed": expansion.changed,
+            "chunked": expansion.chunked,
             "train_loss": expansion.train_loss,
             "reward": expansion.reward,
             "learned": len(self.curriculum.frontier.learned),
@@ -170,15 +173,36 @@ class Run:
             "seconds": dict(expansion.seconds),
         }
 
-    def _examine(self) -> float:
+    def _examine(self) -> dict[str, Any]:
+        """The exam's part of a line of metrics."""
         began = time.perf_counter()
-        loss = self.exam.loss(self.curriculum.learner)
-        self._exam_seconds = time.perf_counter() - began
-        return loss
+        losses = self.exam.losses(self.curriculum.learner)
+        return {
+            "exam_loss": float(losses.mean()),
+            "exam_seconds": time.perf_counter() - began,
+            "exam_losses": losses.tolist(),
+        }
 
-    def _note(self, figures: dict[str, Any], exam_loss: float | None) -> None:
-        line = figures if exam_loss is None else {**figures, "exam_loss": exam_loss, "exam_seconds": self._exam_seconds}
+    def _kept(self) -> dict[str, Any]:
+        """What the learner keeps of the examined topics that it has learned; nothing before there is one."""
+        exams = [m for m in self._metrics if "exam_losses" in m]
+        step = {topic: e.index for e in self._expansions for topic in e.neighbourhood}
+        learned = [t for t in self.exam.topics.tolist() if t in step]
+        if not learned:
+            return {}
+        # A topic counts as learned in the first exam after it was.
+        rows = np.searchsorted([m["index"] for m in exams], [step[t] for t in learned])
+        columns = np.flatnonzero(np.isin(self.exam.topics, learned))
+        kept = continual_metrics(np.array([m["exam_losses"] for m in exams])[:, columns], rows)
+        titles = [self.curriculum.corpus.graph.titles[t] for t in learned]
+        forgetting = dict(zip(titles, kept.forgetting.tolist(), strict=True))
+        return {"acc": kept.acc, "bwt": kept.bwt, "fwt": kept.fwt, "forgetting": forgetting}
+
+    def _note(self, figures: dict[str, Any], exam: dict[str, Any] | None) -> None:
+        line = {**figures, **(exam or {})}
         self._metrics.append(line)
+        if exam is not None:
+            line |= self._kept()
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
@@ -186,6 +210,7 @@ class Run:
         scalars = {"loss/train": expansion.train_loss, "loss/exam": exam_loss, "reward/total": expansion.reward}
         scalars |= {f"reward/{name}": value for name, value in expansion.reward_components.items()}
         scalars |= {f"seconds/{phase}": value for phase, value in expansion.seconds.items()}
+        scalars |= {f"kept/{name}": self._metrics[-1].get(name) for name in ("acc", "bwt", "fwt")}
         for name, value in scalars.items():
             if value is not None:
                 events.add_scalar(name, value, expansion.tokens_total)
@@ -194,7 +219,11 @@ class Run:
         """Write the new checkpoint beside the old one, then point to it, then drop the old one."""
         folder = self._checkpoint_file.parent
         name = f"step-{index:06d}"
-        self.curriculum.learner.save(folder / name)
+        try:
+            self.curriculum.learner.save(folder / name)
+        except OSError:
+            shutil.rmtree(folder / name, ignore_errors=True)  # a full disk needs the room; the old one stays
+            raise
         state = {
             "learner": name,
             "index": index,
@@ -233,7 +262,23 @@ class Run:
             target.mkdir(parents=True, exist_ok=True)
             for name in ("adapter_config.json", "adapter_model.safetensors"):
                 shutil.copy2(learned / name, target / name)
+            self._describe_adapter(target, json.loads((learned / "learner.json").read_text(encoding="utf-8")))
         write_json(self.folder / "result.json", self._result(began).summary())
+
+    def _describe_adapter(self, folder: Path, learner: dict[str, Any]) -> None:
+        """Write the model card of what the whole curriculum taught."""
+        from kgrl.learners.adapters import AdapterFacts, describe_adapter
+
+        corpus, last = self.curriculum.corpus, self._expansions[-1]
+        topics = dict.fromkeys(topic for expansion in self._expansions for topic in expansion.neighbourhood)
+        facts = AdapterFacts(
+            corpus=corpus.name,
+            titles=tuple(corpus.graph.titles[topic] for topic in topics),
+            tokens=last.tokens_total,
+            seed=self.curriculum.config.seed,
+            losses={"exam": next(m["exam_loss"] for m in reversed(self._metrics) if "exam_loss" in m)},
+        )
+        describe_adapter(folder, learner["base_model"], facts)
 
     def _result(self, began: float) -> RunResult:
         measured = [m for m in self._metrics if "exam_loss" in m]

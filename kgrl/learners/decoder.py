@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -312,6 +312,13 @@ class DecoderLearner(ABC):
         if passages.corpus.fingerprint != self.corpus.fingerprint:
             raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
 
+    def _forget_updates(self) -> None:
+        """Let the optimizer start afresh."""
+        for moment in self.moments:
+            moment.zero_()
+        self.steps = 0
+        self._set_optimizer_state()
+
     def _set_optimizer_state(self) -> None:
         """Hand AdamW its state as it would have it after `steps` updates; the moments are ours, changed in place."""
         first, second = self.moments
@@ -361,11 +368,18 @@ def document_token(tokenizer: Any) -> int:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors atomically as safetensors."""
+    """Write tensors atomically as safetensors.
+
+    Raises:
+        OSError: If there is no room; a file that was there before stays.
+    """
     # Copies, since safetensors refuses tensors that share memory, and the trained weights all do.
     copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file(copies, temporary, {"format": "pt"})
+        try:
+            save_file(copies, temporary, {"format": "pt"})
+        except SafetensorError as error:  # a full disk, which is no fault of the tensors
+            raise OSError(f"cannot write {path}: {error}") from error
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from kgrl.cache import write_json
 from kgrl.corpus import Corpus
 from kgrl.device import best_dtype
 from kgrl.errors import KgrlError, UnknownNameError
+from kgrl.learners.adapters import check_base
 from kgrl.learners.decoder import DecoderLearner, read_tensors, save_tensors
 from kgrl.learners.low_rank import fuse
 from kgrl.learners.models import fingerprint, load_pretrained
@@ -87,6 +88,16 @@ class LoraLearner(DecoderLearner):
     def identity(self) -> dict[str, str | int]:
         """The base model by name and content, and the adapter's shape."""
         return {"base_model": self._base, "rank": self.rank, "alpha": self.alpha}
+
+    def load_adapter(self, folder: Path) -> None:
+        """Read an adapter folder's weights in place of the present ones; the optimizer starts afresh.
+
+        Raises:
+            KgrlError: If the folder holds no adapter, or one for another base model or other layers or of another rank.
+        """
+        check_base(folder, self)
+        self._read_weights(folder)
+        self._forget_updates()
 
     def _write_weights(self, folder: Path) -> None:
         save_tensors(folder / _ADAPTER, _adapter_state(self.peft_model))

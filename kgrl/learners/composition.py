@@ -84,7 +84,7 @@ def compose(
         _check_alike(adapters[0], adapter)
     scales = torch.tensor([adapter.scale for adapter in adapters])
     tensors: dict[str, Tensor] = {}
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(), warnings.catch_warnings():
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), warnings.catch_warnings():
         torch.manual_seed(seed)
         warnings.filterwarnings("ignore", message="The density 1")  # PEFT says that this prunes nothing; it is wanted
         for layer in sorted(adapters[0].layers):

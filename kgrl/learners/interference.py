@@ -1,0 +1,201 @@
+"""What adapters do to one another's neighbourhoods, and routing passages to adapters.
+
+Adapters are measured in a LoRA learner, put in the place of its own weights for as long as that takes. The learner's
+rank is at least theirs: a smaller adapter is padded with zeros and rescaled, which leaves its change of the model as it
+is, so that one learner measures single adapters and composed ones of a higher rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kgrl.corpus import Passages
+from kgrl.errors import KgrlError, SettingError
+from kgrl.graph import IntArray
+from kgrl.learners.adapters import Adapter, same_base
+
+if TYPE_CHECKING:
+    from kgrl.learners.lora import LoraLearner
+
+__all__ = ["Interference", "centroids", "interference", "nearest", "routed_losses", "wearing"]
+
+_PREFIX = "base_model.model."
+"""What PEFT's files put before the base model's own names."""
+
+
+@dataclass(frozen=True)
+class Interference:
+    """Losses of neighbourhoods under adapters.
+
+    Args:
+        adapters: Names of the adapters.
+        losses: Mean loss under each adapter on each neighbourhood in nats per token, the last row that of the untouched
+            base model; float64 of shape `[adapters + 1, neighbourhoods]`.
+    """
+
+    adapters: tuple[str, ...]
+    losses: NDArray[np.float64]
+
+    @property
+    def drops(self) -> NDArray[np.float64]:
+        """What each adapter takes off the base model's losses, `[adapters, neighbourhoods]`; positive where it helps.
+
+        Example:
+            >>> Interference(("arts",), np.array([[2.0, 3.5], [3.0, 3.0]])).drops.tolist()
+            [[1.0, -0.5]]
+        """
+        drops: NDArray[np.float64] = self.losses[-1] - self.losses[:-1]
+        return drops
+
+
+def interference(learner: LoraLearner, adapters: Sequence[Adapter], groups: Sequence[Passages]) -> Interference:
+    """Measure every adapter on every neighbourhood, and the untouched base model.
+
+    Args:
+        learner: A learner without plug-ins, of at least the adapters' rank; left as it was.
+        adapters: The adapters.
+        groups: Held-out passages of each neighbourhood, at least one each; they weigh the same within it.
+
+    Raises:
+        KgrlError: If an adapter does not fit the learner, or a neighbourhood has no passages.
+    """
+    sizes = [len(group) for group in groups]
+    if not all(sizes):
+        raise KgrlError(f"neighbourhood {sizes.index(0)} has no passages to be measured on")
+    passages = learner.corpus.select(np.concatenate([group.ids for group in groups]))
+    starts = np.cumsum([0, *sizes[:-1]])
+    rows = []
+    for adapter in (*adapters, None):
+        with wearing(learner, adapter):
+            losses = learner.losses(passages).astype(np.float64)
+        rows.append(np.add.reduceat(losses, starts) / sizes)
+    return Interference(tuple(adapter.name for adapter in adapters), np.stack(rows))
+
+
+def routed_losses(
+    learner: LoraLearner, adapters: Sequence[Adapter], passages: Passages, route: IntArray
+) -> NDArray[np.float32]:
+    """Measure each passage under the adapter it is routed to.
+
+    Args:
+        learner: A learner without plug-ins, of at least the adapters' rank; left as it was.
+        adapters: The adapters.
+        passages: The passages.
+        route: The number of the adapter for each passage, shape `[passages]`; see `nearest`.
+
+    Returns:
+        Losses in nats per token, shape `[passages]`.
+
+    Raises:
+        ValueError: If the routes are not one for each passage, each the number of an adapter.
+        KgrlError: If an adapter does not fit the learner.
+    """
+    if len(route) != len(passages) or not np.isin(route, np.arange(len(adapters))).all():
+        raise ValueError(f"{len(passages)} passages need as many routes, each from 0 to {len(adapters) - 1}")
+    losses = np.empty(len(passages), dtype=np.float32)
+    for number in np.unique(route).tolist():
+        own = np.flatnonzero(route == number)
+        with wearing(learner, adapters[number]):
+            losses[own] = learner.losses(Passages(passages.corpus, passages.ids[own]))
+    return losses
+
+
+def centroids(embeddings: NDArray[np.float32], partition: IntArray) -> NDArray[np.float32]:
+    """Return the mean embedding of each neighbourhood's topics.
+
+    Args:
+        embeddings: Topic embeddings, `[topics, dimensions]`.
+        partition: The neighbourhood of each topic from 0, `[topics]`; -1 for topics of none.
+
+    Returns:
+        Means, float32 of shape `[neighbourhoods, dimensions]`.
+
+    Raises:
+        ValueError: If a neighbourhood has no topics.
+
+    Example:
+        >>> centroids(np.eye(3, dtype=np.float32), np.array([0, 0, 1])).tolist()
+        [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
+    """
+    counts = np.bincount(partition[partition >= 0])
+    if not counts.all():
+        raise ValueError(f"neighbourhood {int(counts.argmin())} has no topics")
+    sums = np.zeros((len(counts), embeddings.shape[1]), dtype=np.float64)
+    np.add.at(sums, partition[partition >= 0], embeddings[partition >= 0])
+    return (sums / counts[:, None]).astype(np.float32)
+
+
+def nearest(embeddings: NDArray[np.float32], centroids: NDArray[np.float32]) -> IntArray:
+    """Route by the nearest neighbourhood: the centroid of the largest cosine.
+
+    A passage is routed by the embedding of its topic, `nearest(embeddings[passages.topics], centroids)`. Topics are
+    embedded by their train passages alone, so that no held-out text has a say in which adapter measures it.
+
+    Args:
+        embeddings: The embeddings of the passages' topics, `[n, dimensions]`.
+        centroids: Those of the neighbourhoods, `[neighbourhoods, dimensions]`.
+
+    Returns:
+        The number of a neighbourhood for each row, int32 of shape `[n]`; the first of equally near ones.
+
+    Example:
+        >>> nearest(np.array([[3.0, 1.0], [0.0, 2.0]]), np.array([[1.0, 0.0], [0.1, 0.1]])).tolist()
+        [0, 1]
+    """
+    lengths = np.linalg.norm(centroids, axis=1, keepdims=True)
+    # The length of an embedding does not change which centroid is nearest to it.
+    cosines = embeddings @ (centroids / np.maximum(lengths, np.finfo(np.float32).tiny)).T
+    routes: IntArray = cosines.argmax(axis=1).astype(np.int32)
+    return routes
+
+
+@contextmanager
+def wearing(learner: LoraLearner, adapter: Adapter | None) -> Iterator[None]:
+    """Have a learner measure as if an adapter were all it had learned; then put its own weights back, bit for bit.
+
+    Args:
+        learner: A learner of at least the adapter's rank.
+        adapter: The adapter; None for the untouched base model.
+
+    Raises:
+        KgrlError: If the adapter is for another base model, of a higher rank, or on layers that the learner has no
+            adapter on.
+    """
+    weights = torch.zeros_like(learner.weights) if adapter is None else _weights(learner, adapter)
+    own = learner.weights.detach().clone()
+    try:
+        with torch.no_grad():
+            learner.weights.copy_(weights)
+        yield
+    finally:
+        with torch.no_grad():
+            learner.weights.copy_(own)
+
+
+def _weights(learner: LoraLearner, adapter: Adapter) -> Tensor:
+    """The learner's vector of weights that changes the model as the adapter does; layers it lacks stay zero."""
+    base = str(learner.identity["base_model"])
+    if not same_base(adapter.base, base):
+        raise KgrlError(f"the adapter {adapter.name!r} is for the base model {adapter.base}, not for {base}")
+    if adapter.rank > learner.rank:
+        raise SettingError(
+            f"the adapter {adapter.name!r} has rank {adapter.rank}: measure it with a learner of at least that rank, "
+            f"not {learner.rank}"
+        )
+    weights = torch.zeros_like(learner.weights.detach())
+    factor = adapter.scale / (learner.alpha / learner.rank)
+    for layer, (down, up) in adapter.layers.items():
+        name = layer.removeprefix(_PREFIX)
+        if f"{name}.lora_A.default.weight" not in learner.slices:
+            raise KgrlError(f"the adapter {adapter.name!r} is on the layer {name}, which this learner does not adapt")
+        learner.view(weights, f"{name}.lora_A.default.weight")[: len(down)] = down
+        learner.view(weights, f"{name}.lora_B.default.weight")[:, : len(down)] = factor * up
+    return weights

@@ -10,9 +10,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kgrl.corpus import Corpus, Split
-from kgrl.errors import DivergedError, KgrlError
+from kgrl.errors import DivergedError, KgrlError, UnknownNameError
 from kgrl.learners import ScratchLearner, make_learner
-from kgrl.learners.scratch import train_tokenizer
+from kgrl.learners.scratch import PRESETS, train_tokenizer
 from kgrl.testing import LearnerContract
 
 SMALL = {"width": 32, "heads": 2, "vocabulary": 400}
@@ -36,6 +36,53 @@ def test_it_is_made_by_name_and_small_by_default(corpus: Corpus) -> None:
     learner = make_learner("scratch", corpus, seed=3)
     assert isinstance(learner, ScratchLearner)
     assert 400_000 < learner.model.num_parameters() < 1_000_000
+
+
+@pytest.fixture(scope="module")
+def wordy_corpus(tiny_corpus: Corpus) -> Corpus:
+    """Enough different words to fill any preset's vocabulary."""
+    letters = np.random.default_rng(3).integers(97, 123, size=(9_000, 6)).astype(np.uint8)
+    text = " ".join(bytes(word).decode() for word in np.repeat(letters, 2, axis=0))
+    return Corpus("wordy", tiny_corpus.graph, [text], [0], [0])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_presets_name_tells_its_parameters(preset: str, wordy_corpus: Corpus) -> None:
+    learner = ScratchLearner(wordy_corpus, preset=preset)
+    assert len(learner.tokenizer) == PRESETS[preset].vocabulary
+    assert learner.weights.numel() == learner.model.num_parameters()
+    assert learner.model.num_parameters() == pytest.approx(1e6 * float(preset.removesuffix("m")), rel=0.1)
+
+
+def test_a_number_of_ones_own_takes_the_place_of_the_presets(corpus: Corpus) -> None:
+    config = ScratchLearner(corpus, preset="0.4m", layers=1, vocabulary=300).model.config
+    assert (config.num_hidden_layers, config.vocab_size) == (1, 300)
+    assert (config.hidden_size, config.num_attention_heads) == (PRESETS["0.4m"].width, PRESETS["0.4m"].heads)
+
+
+def test_an_unknown_preset_lists_those_there_are(corpus: Corpus) -> None:
+    with pytest.raises(UnknownNameError, match=r"preset '0\.7M'; did you mean '0\.7m'"):
+        ScratchLearner(corpus, preset="0.7M")
+
+
+def test_with_a_rank_linear_layers_keep_what_they_were_drawn(corpus: Corpus) -> None:
+    """And before anything is learned, the losses are those of the full-rank learner with the same seed."""
+    full, low = ScratchLearner(corpus, seed=4, **SMALL), ScratchLearner(corpus, seed=4, rank=2, **SMALL)
+    passages = corpus.of(0, Split.TRAIN)
+    np.testing.assert_allclose(low.losses(passages), full.losses(passages), rtol=1e-5)
+    before = {name: weight.detach().clone() for name, weight in low.model.named_parameters()}
+    low.learn(passages, 10_000)
+    low.learn(passages, 10_000)
+    changed = {name for name, weight in low.model.named_parameters() if not torch.equal(weight, before[name])}
+    assert changed == {name for name in before if ".base_layer." not in name} == set(low.shapes)
+    assert {"model.embed_tokens.weight", "model.norm.weight"} <= changed
+    assert low.weights.numel() < full.weights.numel()
+
+
+class TestLowRank(LearnerContract):
+    @pytest.fixture
+    def learner(self, corpus: Corpus) -> ScratchLearner:
+        return ScratchLearner(corpus, rank=4, **SMALL)
 
 
 def test_the_seed_gives_the_initial_weights(corpus: Corpus) -> None:
@@ -103,7 +150,9 @@ def test_the_tokenizer_never_reads_held_out_text(corpus: Corpus) -> None:
     assert train_tokenizer(corpus, 400).get_vocab() == train_tokenizer(other, 400).get_vocab()
 
 
-def test_a_saved_learner_is_a_plain_model_folder(learner: ScratchLearner, corpus: Corpus, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rank", [None, 4])
+def test_a_saved_learner_is_a_plain_model_folder(rank: int | None, corpus: Corpus, tmp_path: Path) -> None:
+    learner = ScratchLearner(corpus, rank=rank, **SMALL)
     learner.learn(corpus.of(0, Split.TRAIN), 300)
     learner.save(tmp_path)
     model, tokenizer = AutoModelForCausalLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
@@ -118,3 +167,9 @@ def test_a_state_of_another_shape_is_refused(learner: ScratchLearner, corpus: Co
     ScratchLearner(corpus, width=16, heads=2, vocabulary=400).save(tmp_path)
     with pytest.raises(KgrlError, match="width is 32"):
         learner.load(tmp_path)
+
+
+def test_a_state_of_another_rank_is_refused(corpus: Corpus, tmp_path: Path) -> None:
+    ScratchLearner(corpus, rank=2, **SMALL).save(tmp_path)
+    with pytest.raises(KgrlError, match="rank is 4"):
+        ScratchLearner(corpus, rank=4, **SMALL).load(tmp_path)

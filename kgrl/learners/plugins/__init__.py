@@ -9,6 +9,7 @@ from kgrl.learners.plugins.base import Plugin
 from kgrl.learners.plugins.elastic import ElasticWeights
 from kgrl.learners.plugins.isolation import Isolation
 from kgrl.learners.plugins.orthogonal import OrthogonalSlots
+from kgrl.learners.plugins.relora import ReLoRA
 from kgrl.learners.plugins.replay import Replay
 from kgrl.learners.plugins.restrictions import FreezeLayers, GradientProjection, TopK
 
@@ -19,6 +20,7 @@ __all__ = [
     "Isolation",
     "OrthogonalSlots",
     "Plugin",
+    "ReLoRA",
     "Replay",
     "TopK",
 ]

@@ -241,6 +241,7 @@ class Curriculum:
             train_loss=learned.loss,
             chunked=learned.chunked,
             changed=learned.changed,
+            adapter=learned.module,
         )
 
     def replay(self, expansion: Expansion) -> None:

@@ -58,7 +58,7 @@ class Expansion:
         seconds: Wall-clock by phase: `"research"`, `"learn"`, `"probe"`; not compared by `==`.
         probe_tokens: Tokens read to measure, before and after; those that tries on forks trained on are among them.
         data_age: Seconds between fetching the oldest passage and training on it; 0 for a corpus that is at hand.
-        adapter: Name of the adapter that the step trained, or None.
+        adapter: Name of the adapter that the step trained, None where there is one for the whole curriculum.
         reward: The reward of the step, or None where no reward function is used.
         reward_components: The reward's parts by name, before weighting.
         chunked: Number of passages that were longer than the learner's context and read in pieces.

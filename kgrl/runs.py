@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -30,6 +30,9 @@ from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.metrics import aulc, continual_metrics
 from kgrl.view import Agent
+
+if TYPE_CHECKING:
+    from kgrl.learners.adapters import AdapterFacts
 
 __all__ = ["Run", "RunResult"]
 
@@ -256,29 +259,35 @@ class Run:
         last = self._metrics[-1]
         if "exam_loss" not in last:
             self._note({"index": last["index"], "tokens": last["tokens"]}, self._examine())
-        learned = self._checkpoint_file.parent / f"step-{self._expansions[-1].index:06d}"
-        if (learned / "adapter_config.json").exists():
-            target = self.folder / "adapters" / "curriculum"
-            target.mkdir(parents=True, exist_ok=True)
-            for name in ("adapter_config.json", "adapter_model.safetensors"):
-                shutil.copy2(learned / name, target / name)
-            self._describe_adapter(target, json.loads((learned / "learner.json").read_text(encoding="utf-8")))
+        self._write_adapters()
         write_json(self.folder / "result.json", self._result(began).summary())
 
-    def _describe_adapter(self, folder: Path, learner: dict[str, Any]) -> None:
-        """Write the model card of what the whole curriculum taught."""
-        from kgrl.learners.adapters import AdapterFacts, describe_adapter
+    def _write_adapters(self) -> None:
+        """Write what a LoRA learner learned as adapter folders: one for the curriculum, or one for each module."""
+        from kgrl.learners.adapters import write_adapter
+        from kgrl.learners.lora import LoraLearner
 
-        corpus, last = self.curriculum.corpus, self._expansions[-1]
-        topics = dict.fromkeys(topic for expansion in self._expansions for topic in expansion.neighbourhood)
-        facts = AdapterFacts(
-            corpus=corpus.name,
-            titles=tuple(corpus.graph.titles[topic] for topic in topics),
-            tokens=last.tokens_total,
+        learner = self.curriculum.learner
+        if isinstance(learner, LoraLearner):
+            for name, weights in learner.modules.items():
+                with learner.holding(weights):
+                    write_adapter(learner, self.folder / "adapters" / name, self._facts(name))
+
+    def _facts(self, adapter: str) -> AdapterFacts:
+        """What an adapter's card says."""
+        from kgrl.learners.adapters import AdapterFacts
+
+        own = [e for e in self._expansions if e.adapter in (None, adapter)]
+        graph = self.curriculum.corpus.graph
+        topics = dict.fromkeys(topic for expansion in own for topic in expansion.neighbourhood)
+        exam = next(m["exam_loss"] for m in reversed(self._metrics) if "exam_loss" in m)
+        return AdapterFacts(
+            corpus=self.curriculum.corpus.name,
+            titles=tuple(graph.titles[topic] for topic in topics),
+            tokens=sum(expansion.tokens for expansion in own),
             seed=self.curriculum.config.seed,
-            losses={"exam": next(m["exam_loss"] for m in reversed(self._metrics) if "exam_loss" in m)},
+            losses={"exam": exam},
         )
-        describe_adapter(folder, learner["base_model"], facts)
 
     def _result(self, began: float) -> RunResult:
         measured = [m for m in self._metrics if "exam_loss" in m]

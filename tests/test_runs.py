@@ -18,6 +18,7 @@ from kgrl.errors import DataError, DivergedError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.learners import LoraLearner
+from kgrl.learners.plugins import Isolation
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.runs import Run, RunResult
 from kgrl.view import View
@@ -131,7 +132,7 @@ def test_an_exam_that_is_not_finite_stops_the_run(
     curriculum = make_tiny_curriculum("token-cost")
     broken = lambda passages: np.full(len(passages), np.inf, dtype=np.float32)  # noqa: E731
     monkeypatch.setattr(curriculum.learner, "losses", broken)
-    with pytest.raises(DivergedError, match="exam loss of .* is not finite"):
+    with pytest.raises(DivergedError, match=r"exam loss of .* is not finite"):
         run_in(tmp_path, curriculum).carry_out()
 
 
@@ -193,6 +194,28 @@ def test_the_adapter_of_a_run_comes_with_a_card(lora_curriculum: Curriculum, tmp
     assert facts["losses"]["exam"] == result.curve[-1][1]
     changed = [json.loads(line).get("changed") for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert changed[1] is not None and 0 < changed[1] <= 1
+
+
+def test_isolated_neighbourhoods_are_adapters_of_their_own(
+    lora_curriculum: Curriculum, base_folder: Path, tmp_path: Path
+) -> None:
+    isolated = LoraLearner(
+        lora_curriculum.corpus, model=str(base_folder), plugins=[Isolation(lora_curriculum.embeddings)]
+    )
+    curriculum = Curriculum(
+        lora_curriculum.corpus,
+        isolated,
+        lora_curriculum.research.retriever,
+        lora_curriculum.embeddings,
+        config=lora_curriculum.config,
+    )
+    result = run_in(tmp_path, curriculum).carry_out()
+    names = [f"neighbourhood-{e.index}" for e in result.expansions]
+    assert [e.adapter for e in result.expansions] == names
+    assert sorted(path.name for path in (tmp_path / "adapters").iterdir()) == sorted(names)
+    facts = json.loads((tmp_path / "adapters" / names[1] / "kgrl.json").read_text())
+    assert facts["tokens"] == result.expansions[1].tokens
+    assert result.expansions[1].title in facts["titles"]
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(lora_curriculum: Curriculum, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ class Learned:
         passages: Number of passages of which at least one token was trained on, from the first.
         chunked: Number of passages that were longer than the learner's context and read in pieces.
         changed: Share of the trained weights that changed, between 0 and 1; None where a learner does not say.
+        module: Name of the module that was trained, where a learner keeps several.
     """
 
     tokens: int
@@ -40,6 +41,7 @@ class Learned:
     passages: int
     chunked: int = 0
     changed: float | None = None
+    module: str | None = None
 
 
 @runtime_checkable

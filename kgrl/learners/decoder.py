@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -151,6 +152,24 @@ class DecoderLearner(ABC):
     def _read_weights(self, folder: Path) -> None:
         """Read the trained weights that `_write_weights` wrote, in place."""
 
+    @contextmanager
+    def holding(self, weights: Tensor) -> Iterator[None]:
+        """Have other trained weights for a while, shape `[trained weights]`; then its own again, bit for bit."""
+        own = self.weights.detach().clone()
+        try:
+            with torch.no_grad():
+                self.weights.copy_(weights)
+            yield
+        finally:
+            with torch.no_grad():
+                self.weights.copy_(own)
+
+    @property
+    def modules(self) -> Mapping[str, Tensor]:
+        """Weights by the name of what they were learned for: the whole curriculum, unless a plug-in keeps modules."""
+        kept = [plugin.modules() for plugin in self.plugins]
+        return next((modules for modules in kept if modules), {"curriculum": self.weights.detach()})
+
     def learn(self, passages: Passages, token_budget: int) -> Learned:
         """Train on passages in order, in packed blocks, one update a block; see `Learner`."""
         if len(passages) == 0 or token_budget < 2:
@@ -169,6 +188,7 @@ class DecoderLearner(ABC):
             passages=lesson.own,
             chunked=sum(len(sequence) - 1 > self._context for sequence in lesson.sequences),
             changed=float((self.weights.detach() != before).float().mean()),
+            module=next((plugin.module for plugin in self.plugins if plugin.module), None),
         )
 
     def losses(self, passages: Passages) -> NDArray[np.float32]:

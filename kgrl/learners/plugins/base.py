@@ -33,6 +33,7 @@ class Plugin:
 
     Attributes:
         name: What saved states and records call it.
+        module: Name of the module that the latest lesson trained, for plug-ins that keep several; None for others.
 
     Example:
         >>> class Halved(Plugin):
@@ -45,6 +46,7 @@ class Plugin:
 
     name = "plugin"
     learner: DecoderLearner
+    module: str | None = None
 
     def attach(self, learner: DecoderLearner) -> None:
         """Take hold of the learner, once, when it is made.
@@ -92,6 +94,10 @@ class Plugin:
     def losses(self, passages: Passages, measure: Measure) -> NDArray[np.float32]:
         """Measure passages by calling `measure`, once or for parts of them; weights are then as before."""
         return measure(passages)
+
+    def modules(self) -> Mapping[str, Tensor]:
+        """Return the weights of each module by name, shape `[trained weights]`; none where all train the same."""
+        return {}
 
     def state(self) -> Mapping[str, Tensor]:
         """Return what lessons change, by name. Nothing changes these tensors later: copy what changes in place."""

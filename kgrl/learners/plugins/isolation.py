@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kgrl.corpus import Passages
+from kgrl.encoder import Encoder
 from kgrl.graph import IntArray
 from kgrl.learners.plugins.base import Measure, Plugin
+from kgrl.retrieval import embed_corpus
 
 if TYPE_CHECKING:
     from kgrl.learners.decoder import DecoderLearner
@@ -32,15 +34,16 @@ class Isolation(Plugin):
     a passage.
 
     Args:
-        embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`.
+        embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`; those of the corpus by the default
+            encoder if None.
         communities: Community number of each topic, shape `[topics]`: a lesson belongs to its first passage's. If
             None, every lesson is a community of its own.
     """
 
     name = "isolation"
 
-    def __init__(self, embeddings: NDArray[np.float32], communities: IntArray | None = None) -> None:
-        self.embeddings, self.communities = embeddings, communities
+    def __init__(self, embeddings: NDArray[np.float32] | None = None, communities: IntArray | None = None) -> None:
+        self._given, self.communities = embeddings, communities
         self._modules: dict[int, tuple[Tensor, Tensor]] = {}  # community -> weights, sum of its topics' embeddings
         self._updates = 0
 
@@ -48,12 +51,15 @@ class Isolation(Plugin):
         """Keep the initial weights, from which every module is begun."""
         super().attach(learner)
         self._initial = learner.weights.detach().clone()
+        self.embeddings = embed_corpus(learner.corpus, Encoder())[1] if self._given is None else self._given
 
     def begin(self, passages: Passages) -> None:
         """Put the lesson's module in place, with a fresh optimizer."""
         self._current = self._community(passages)
+        self.module = _named(self._current)
         weights, _ = self._modules.get(self._current, (self._initial, None))
-        self._put(weights)
+        with torch.no_grad():
+            self.learner.weights.copy_(weights)
         for moment in self.learner.moments:
             moment.zero_()
         self._updates = 0
@@ -74,15 +80,11 @@ class Isolation(Plugin):
         """Measure every passage with the module that it is routed to."""
         if not self._modules:
             return measure(passages)
-        here = self.learner.weights.detach().clone()
         routes, losses = self.route(passages), np.empty(len(passages), dtype=np.float32)
-        try:
-            for module in np.unique(routes).tolist():
-                own = np.flatnonzero(routes == module)
-                self._put(self._modules[module][0])
+        for module in np.unique(routes).tolist():
+            own = np.flatnonzero(routes == module)
+            with self.learner.holding(self._modules[module][0]):
                 losses[own] = measure(Passages(passages.corpus, passages.ids[own]))
-        finally:
-            self._put(here)
         return losses
 
     def route(self, passages: Passages) -> IntArray:
@@ -91,6 +93,10 @@ class Isolation(Plugin):
         centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         nearest = (self.embeddings[passages.topics] @ centres.T).argmax(axis=1)
         return np.array(list(self._modules), dtype=np.int32)[nearest]
+
+    def modules(self) -> Mapping[str, Tensor]:
+        """The weights of each neighbourhood's module."""
+        return {_named(community): weights for community, (weights, _) in self._modules.items()}
 
     def state(self) -> Mapping[str, Tensor]:
         """Weights and embedding sum of each module."""
@@ -108,6 +114,6 @@ class Isolation(Plugin):
     def _community(self, passages: Passages) -> int:
         return len(self._modules) if self.communities is None else int(self.communities[passages.topics[0]])
 
-    def _put(self, weights: Tensor) -> None:
-        with torch.no_grad():
-            self.learner.weights.copy_(weights)
+
+def _named(community: int) -> str:
+    return f"neighbourhood-{community}"

@@ -25,9 +25,9 @@ from neighbourhood_tasks import (
     Task,
     corpus,
     embeddings,
-    exam_losses,
     graph_tasks,
     make_learner,
+    mean_losses,
     random_tasks,
 )
 
@@ -101,7 +101,7 @@ def train(tasks: list[Task], seed: int, tokens: int, folder: Path, workers: int)
 def exam(measurer: LoraLearner, tasks: list[Task], adapter: Adapter | None) -> float:
     """Mean exam loss over neighbourhoods with an adapter."""
     with wearing(measurer, adapter):
-        return float(np.mean(exam_losses(measurer, tasks)))
+        return float(np.mean(mean_losses(measurer, [task.exam for task in tasks])))
 
 
 def routes(tasks: list[Task]) -> dict[str, IntArray]:
@@ -121,7 +121,8 @@ def titled(task: Task) -> str:
 def table(rows: list[dict[str, Any]], sequential: list[dict[str, Any]]) -> str:
     """One Markdown row for each way of measuring: mean exam loss and range over seeds, by partition."""
     tokens = rows[-1]["tokens_each"]
-    joint = [np.mean(r["losses"][-1]) for r in sequential if r["method"] == "joint" and r["tokens_each"] == tokens]
+    wanted = {"method": "joint", "tokens_each": tokens, "model": "smollm2", "split": "exam"}
+    joint = [np.mean(r["losses"][-1]) for r in sequential if wanted.items() <= r["setting"].items()]
     lines = ["| exam loss | " + " | ".join(PARTITIONS) + " |", "|---" * (1 + len(PARTITIONS)) + "|"]
     for name in rows[0]["exam_loss"]:
         cells = [_cell([r["exam_loss"][name] for r in rows if r["partition"] == p]) for p in PARTITIONS]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,22 +20,26 @@ from kgrl.corpus import Corpus, Passages, Split
 from kgrl.data import load_corpus
 from kgrl.encoder import Encoder
 from kgrl.graph import IntArray
-from kgrl.learners import LoraLearner
+from kgrl.learners import LoraLearner, ScratchLearner
 from kgrl.learners.neighbourhoods import communities
 from kgrl.retrieval import embed_corpus
 
-COMMUNITIES, TOPICS, EXAM_PASSAGES = 8, 4, 8
-LEAST_LINKS, LEAST_PASSAGES = 100, 20
+COMMUNITIES, HELD_OUT = 8, 2
+"""Number of neighbourhoods, and passages of each topic that they are tested on."""
+TOKENS_PER_TOPIC, LEAST_LINKS, LEAST_PASSAGES = 750, 100, 20
 RANK, ALPHA = 8, 16
+SMALL, SMALL_TOKENS = "5m", 3_000_000
+"""The preset of the small base model, and the tokens it is pretrained on."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One neighbourhood: its topics, what is learned of it and what it is tested on."""
+    """One neighbourhood: its topics, what is learned of it, and what settings are chosen and methods compared on."""
 
     number: int
     topics: IntArray
     train: Passages
+    probe: Passages
     exam: Passages
 
 
@@ -53,20 +58,51 @@ def partition() -> IntArray:
     return communities(corpus().graph, COMMUNITIES)
 
 
-def make_learner(seed: int, *, slots: int = 1, **options: Any) -> LoraLearner:
-    """SmolLM2 with an adapter of rank 8, or of that rank for each of some slots, at the same scale."""
-    return LoraLearner(corpus(), seed=seed, rank=slots * RANK, alpha=slots * ALPHA, **options)
+def make_learner(seed: int, *, model: str = "smollm2", slots: int = 1, **options: Any) -> LoraLearner:
+    """A base model with an adapter of rank 8, or of that rank for each of some slots, at the same scale.
+
+    Args:
+        seed: Seeds the adapter.
+        model: `"smollm2"`, or the folder of another.
+        slots: Slots of O-LoRA.
+        options: Further options of `LoraLearner`.
+    """
+    return LoraLearner(corpus(), seed=seed, model=model, rank=slots * RANK, alpha=slots * ALPHA, **options)
+
+
+def small_base(folder: Path, tokens: int) -> str:
+    """A decoder of 5 million parameters, pretrained on all topics but those of the tasks; made if it is missing.
+
+    Args:
+        folder: Where it is kept.
+        tokens: Tokens of each neighbourhood in the tasks that it will learn.
+    """
+    if not (folder / "config.json").exists():
+        learner = ScratchLearner(corpus(), preset=SMALL)
+        groups = typical_topics(tokens)
+        others = ~np.isin(corpus().topics, np.concatenate(groups)) & (corpus().splits == Split.TRAIN)
+        drawn = np.random.default_rng(0).permutation(np.flatnonzero(others))
+        learned = learner.learn(corpus().select(drawn), SMALL_TOKENS)
+        learner.save(folder)
+        print(f"pretrained {folder}: training loss {learned.loss:.3f}", flush=True)
+    return str(folder)
 
 
 def graph_tasks(learner: LoraLearner, tokens: int) -> list[Task]:
     """The communities in order of size, each with text for so many tokens."""
+    return _tasks(typical_topics(tokens), learner, tokens)
+
+
+def typical_topics(tokens: int) -> list[NDArray[Any]]:
+    """The topics that represent each community: more of them for more tokens."""
     ends = np.concatenate(corpus().graph.links()), np.concatenate(corpus().graph.links()[::-1])
     links = np.bincount(ends[0], minlength=len(partition()))
     inside = np.bincount(ends[0], partition()[ends[0]] == partition()[ends[1]], minlength=len(partition()))
     passages = np.bincount(corpus().topics[corpus().splits == Split.TRAIN], minlength=len(partition()))
     typical = np.where((links >= LEAST_LINKS) & (passages >= LEAST_PASSAGES), inside / np.maximum(links, 1), -1.0)
     groups = [np.flatnonzero(partition() == c) for c in range(COMMUNITIES)]
-    return _tasks([g[np.argsort(-typical[g], kind="stable")[:TOPICS]] for g in groups], learner, tokens)
+    size = max(1, tokens // TOKENS_PER_TOPIC)
+    return [group[np.argsort(-typical[group], kind="stable")[:size]] for group in groups]
 
 
 def random_tasks(learner: LoraLearner, tokens: int, seed: int) -> list[Task]:
@@ -81,20 +117,25 @@ def joint_lesson(tasks: Sequence[Task], seed: int) -> Passages:
     return corpus().select(np.random.default_rng(seed).permutation(ids))
 
 
-def exam_losses(learner: LoraLearner, tasks: Sequence[Task]) -> list[float]:
-    """Mean exam loss of every task, in nats per token."""
-    losses = learner.losses(corpus().select(np.concatenate([task.exam.ids for task in tasks])))
-    ends = np.cumsum([len(task.exam) for task in tasks])[:-1]
+def mean_losses(learner: LoraLearner, groups: Sequence[Passages]) -> list[float]:
+    """Mean loss of each group of passages, in nats per token."""
+    losses = learner.losses(corpus().select(np.concatenate([group.ids for group in groups])))
+    ends = np.cumsum([len(group) for group in groups])[:-1]
     return [float(part.mean()) for part in np.split(losses.astype(np.float64), ends)]
 
 
 def _tasks(groups: Sequence[NDArray[Any]], learner: LoraLearner, tokens: int) -> list[Task]:
     tasks = []
     for number, topics in enumerate(group.astype(np.int32) for group in groups):
-        train, exam = (_in_turns(topics, split) for split in (Split.TRAIN, Split.EXAM))
-        enough = int(np.searchsorted(np.cumsum(learner.count_tokens(corpus().select(train))), tokens)) + 1
-        tasks.append(Task(number, topics, corpus().select(train[:enough]), corpus().select(exam[:EXAM_PASSAGES])))
+        train, probe, exam = (corpus().select(_in_turns(topics, split)) for split in Split)
+        enough = int(np.searchsorted(np.cumsum(learner.count_tokens(train)), tokens)) + 1
+        held_out = HELD_OUT * len(topics)
+        tasks.append(Task(number, topics, _first(train, enough), _first(probe, held_out), _first(exam, held_out)))
     return tasks
+
+
+def _first(passages: Passages, n: int) -> Passages:
+    return corpus().select(passages.ids[:n])
 
 
 def _in_turns(topics: IntArray, split: Split) -> IntArray:

@@ -1,9 +1,13 @@
 """Learns neighbourhoods of `wikispeedia` one after the other with SmolLM2, and measures what each method keeps of them.
 
 Eight communities are learned in an order drawn by the seed; after each, all are tested on exam passages. Every method
-has the same passages, tokens, initial weights and learning rate.
+has the same passages, tokens, initial weights and learning rate. With `--small` the base model is a decoder of 5
+million parameters, pretrained on the other topics, that learns as many tokens as one likes in the time.
 
     python benchmarks/sequential.py --json docs/results/sequential.json
+    python benchmarks/sequential.py --small runs/small-base --tokens 30000 --json docs/results/sequential_small.json
+
+`--tune` tries settings with seed 0 on probe passages; LEARNING_RATES and STRENGTHS were chosen so.
 
 Finished runs are kept in the JSON file and not repeated, so the script can be stopped and started again.
 """
@@ -15,6 +19,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,11 +30,12 @@ from neighbourhood_tasks import (
     COMMUNITIES,
     Task,
     embeddings,
-    exam_losses,
     graph_tasks,
     joint_lesson,
     make_learner,
+    mean_losses,
     partition,
+    small_base,
 )
 
 from kgrl.cache import write_json
@@ -46,19 +52,36 @@ from kgrl.learners.plugins import (
 )
 from kgrl.metrics import continual_metrics
 
-METHODS: dict[str, Callable[[], list[Plugin]]] = {
-    "plain": list,
-    "replay 10%": lambda: [Replay(share=0.1)],
-    "O-LoRA": lambda: [OrthogonalSlots(slots=COMMUNITIES)],
-    "EWC": lambda: [ElasticWeights(strength=100.0)],
-    "isolation": lambda: [Isolation(embeddings(), partition())],
-    "joint": list,
-    "top 1%": lambda: [TopK(share=0.01)],
-    "top 5%": lambda: [TopK(share=0.05)],
-    "top 20%": lambda: [TopK(share=0.2)],
-    "6 layers": lambda: [FreezeLayers(keep=6)],
-    "projection to rank 2": lambda: [GradientProjection(rank=2)],
+METHODS: dict[str, Callable[[float], list[Plugin]]] = {
+    "plain": lambda _: [],
+    "replay 10%": lambda _: [Replay(share=0.1)],
+    "O-LoRA": lambda strength: [OrthogonalSlots(COMMUNITIES, strength)],
+    "EWC": lambda strength: [ElasticWeights(strength)],
+    "isolation": lambda _: [Isolation(embeddings(), partition())],
+    "joint": lambda _: [],
+    "top 1%": lambda _: [TopK(share=0.01)],
+    "top 5%": lambda _: [TopK(share=0.05)],
+    "top 20%": lambda _: [TopK(share=0.2)],
+    "6 layers": lambda _: [FreezeLayers(keep=6)],
+    "projection to rank 2": lambda _: [GradientProjection(rank=2)],
 }
+LEARNING_RATES = {"smollm2": 5e-4, "small": 2e-3}
+STRENGTHS = {"EWC": 1e4, "O-LoRA": 0.5}
+TRIED_RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+TRIED_STRENGTHS = {"EWC": (1e2, 1e3, 1e4, 1e5), "O-LoRA": (0.05, 0.5, 5.0)}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One run. What is measured is the exam, or the probe passages where settings are chosen."""
+
+    method: str
+    seed: int
+    tokens_each: int
+    model: str
+    learning_rate: float
+    strength: float
+    split: str = "exam"
 
 
 def main() -> None:
@@ -67,61 +90,84 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--tokens", type=int, default=3_000, help="tokens of each neighbourhood")
+    parser.add_argument("--small", type=Path, help="folder of a small base model; it is pretrained if it is missing")
+    parser.add_argument("--tune", action="store_true", help="try settings on probe passages")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
+    model = small_base(arguments.small, arguments.tokens) if arguments.small else "smollm2"
     rows: list[dict[str, Any]] = json.loads(arguments.json.read_text()) if arguments.json.exists() else []
-    done = {(row["method"], row["seed"], row["tokens_each"]) for row in rows}
-    todo = [(m, s, arguments.tokens) for s in arguments.seeds for m in arguments.methods]
+    done = [row["setting"] for row in rows]
+    todo = [setting for setting in settings(arguments, model) if asdict(setting) not in done]
     with ProcessPoolExecutor(arguments.workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        for future in as_completed([pool.submit(one_run, *run) for run in todo if run not in done]):
+        for future in as_completed([pool.submit(one_run, setting) for setting in todo]):
             rows.append(future.result())
             write_json(arguments.json, rows)
             print(table(rows), flush=True)
 
 
-def one_run(method: str, seed: int, tokens: int) -> dict[str, Any]:
+def settings(arguments: argparse.Namespace, model: str) -> list[Setting]:
+    """The runs that were asked for."""
+    rate = LEARNING_RATES["small" if arguments.small else "smollm2"]
+    if arguments.tune:
+        tried = [("joint", r, 0.0) for r in TRIED_RATES]
+        tried += [(method, rate, s) for method, strengths in TRIED_STRENGTHS.items() for s in strengths]
+        return [Setting(m, 0, arguments.tokens, model, r, s, "probe") for m, r, s in tried]
+    return [
+        Setting(method, seed, arguments.tokens, model, rate, STRENGTHS.get(method, 0.0))
+        for seed in arguments.seeds
+        for method in arguments.methods
+    ]
+
+
+def one_run(setting: Setting) -> dict[str, Any]:
     """Learn all neighbourhoods; losses are `[lessons + 1, neighbourhoods]`, neighbourhoods in the order of learning."""
-    learner = make_learner(seed, slots=COMMUNITIES if method == "O-LoRA" else 1, plugins=METHODS[method]())
-    ordered = graph_tasks(learner, tokens)
-    tasks = [ordered[i] for i in np.random.default_rng(seed).permutation(len(ordered))]
-    losses, changed, trained, seconds = [exam_losses(learner, tasks)], [], 0, 0.0
-    for lesson, budget in _lessons(method, tasks, tokens, seed):
+    learner = make_learner(
+        setting.seed,
+        model=setting.model,
+        slots=COMMUNITIES if setting.method == "O-LoRA" else 1,
+        learning_rate=setting.learning_rate,
+        plugins=METHODS[setting.method](setting.strength),
+    )
+    ordered = graph_tasks(learner, setting.tokens_each)
+    tasks = [ordered[i] for i in np.random.default_rng(setting.seed).permutation(len(ordered))]
+    groups = [getattr(task, setting.split) for task in tasks]
+    losses, changed, tokens, seconds = [mean_losses(learner, groups)], [], 0, 0.0
+    for lesson, budget in _lessons(setting, tasks):
         began = time.perf_counter()
         learned = learner.learn(lesson, budget)
         seconds += time.perf_counter() - began
-        trained += learned.tokens
+        tokens += learned.tokens
         changed.append(learned.changed)
-        losses.append(exam_losses(learner, tasks))
+        losses.append(mean_losses(learner, groups))
     return {
-        "method": method,
-        "seed": seed,
-        "tokens_each": tokens,
+        "setting": asdict(setting),
         "order": [task.number for task in tasks],
         "losses": losses,
         "changed": changed,
-        "tokens": trained,
+        "tokens": tokens,
         "learn_seconds": seconds,
         "dtype": str(learner.model.dtype).removeprefix("torch."),
     }
 
 
-def _lessons(method: str, tasks: list[Task], tokens: int, seed: int) -> list[tuple[Passages, int]]:
-    if method == "joint":
-        return [(joint_lesson(tasks, seed), tokens * len(tasks))]
-    return [(task.train, tokens) for task in tasks]
+def _lessons(setting: Setting, tasks: list[Task]) -> list[tuple[Passages, int]]:
+    if setting.method == "joint":
+        return [(joint_lesson(tasks, setting.seed), setting.tokens_each * len(tasks))]
+    return [(task.train, setting.tokens_each) for task in tasks]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """One Markdown row for each method: means over seeds and, for losses, the range."""
+    """One Markdown row for each method and setting: means over seeds and, for the last losses, the range."""
     lines = [
-        "| method | seeds | exam loss before | after (range) | ACC | BWT | FWT | forgetting | changed by a lesson |",
+        "| method | seeds | loss before | after (range) | ACC | BWT | FWT | forgetting | changed by a lesson |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for method in METHODS:
-        own = [row for row in rows if row["method"] == method]
-        if own:
-            lines.append(f"| {method} | {len(own)} | {_cells(own)} |")
-    return "\n".join(lines)
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: list(METHODS).index(row["setting"]["method"])):
+        own = row["setting"]
+        tried = f" ({own['learning_rate']:g}, strength {own['strength']:g})" if own["split"] == "probe" else ""
+        kinds.setdefault(own["method"] + tried, []).append(row)
+    return "\n".join([*lines, *(f"| {kind} | {len(own)} | {_cells(own)} |" for kind, own in kinds.items())])
 
 
 def _cells(rows: list[dict[str, Any]]) -> str:

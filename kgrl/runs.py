@@ -263,12 +263,15 @@ class Run:
         write_json(self.folder / "result.json", self._result(began).summary())
 
     def _write_adapters(self) -> None:
-        """Write what a LoRA learner learned as adapter folders: one for the curriculum, or one for each module."""
+        """Write what a LoRA learner learned as adapter folders: one for the curriculum, or one for each module.
+
+        Where a plug-in changed the base model, no adapter fits that; the checkpoint has everything.
+        """
         from kgrl.learners.adapters import write_adapter
         from kgrl.learners.lora import LoraLearner
 
         learner = self.curriculum.learner
-        if isinstance(learner, LoraLearner):
+        if isinstance(learner, LoraLearner) and not any(plugin.rebased for plugin in learner.plugins):
             for name, weights in learner.modules.items():
                 with learner.holding(weights):
                     write_adapter(learner, self.folder / "adapters" / name, self._facts(name))

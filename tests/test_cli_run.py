@@ -42,6 +42,15 @@ def test_run_writes_the_figures_and_the_folder(corpus_folder: str, tmp_path: Pat
     assert len([Expansion.from_json(line) for line in lines]) == figures["expansions"]
 
 
+def test_plugins_are_part_of_a_run_and_of_its_record(corpus_folder: str, tmp_path: Path) -> None:
+    assert small_run(corpus_folder, tmp_path / "run", "--plugins", "replay:share=0.2", "top-k:share=0.05") == 0
+    assert Run.read_config(tmp_path / "run")["plugins"] == ["replay:share=0.2", "top-k:share=0.05"]
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    shares = [json.loads(line)["changed"] for line in lines if "changed" in json.loads(line)]
+    assert shares and max(shares) < 0.06
+    assert kgrl("run", "--resume", tmp_path / "run") == 0
+
+
 def test_the_same_seed_gives_the_same_run(corpus_folder: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         assert small_run(corpus_folder, tmp_path / name, "--agent", "random", "--json", tmp_path / f"{name}.json") == 0
@@ -67,6 +76,12 @@ def test_a_folder_that_holds_a_run_is_not_overwritten_but_resumed(
         ("--corpus", "wikispedia", "unknown corpus 'wikispedia'; did you mean 'wikispeedia'?"),
         ("--learner", "lorra", "unknown learner 'lorra'; did you mean 'lora'?"),
         ("--reward", "mean-gain", "unknown reward 'mean-gain'"),
+        ("--plugins", "reply", "unknown plug-in 'reply'; did you mean 'replay'?"),
+        (
+            "--plugins",
+            "replay:sharing=2",
+            "'sharing=2' is no option of the plug-in 'replay'; write one of share, sampling, seed",
+        ),
         ("--goal", "Mathmatics", "unknown category 'Mathmatics'; did you mean 'Mathematics'?"),
     ],
 )

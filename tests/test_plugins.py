@@ -25,6 +25,8 @@ from kgrl.learners.plugins import (
     Plugin,
     Replay,
     TopK,
+    make_plugin,
+    plugins,
 )
 from kgrl.testing import LearnerContract
 
@@ -95,6 +97,14 @@ def test_several_plugins_work_side_by_side(make: Make, corpus: Corpus) -> None:
     learned = learner.learn(lesson(corpus, 1), 300)
     assert learned.changed is not None and learned.changed <= 0.1 + 1e-3
     assert learned.passages < make().learn(lesson(corpus, 1), 300).passages
+
+
+def test_plugins_are_made_by_name() -> None:
+    made = make_plugin("replay:share=0.2,sampling=by-lesson")
+    assert isinstance(made, Replay) and (made.share, made.sampling) == (0.2, "by-lesson")
+    assert {plugins[name]().name for name in plugins} == set(plugins)  # type: ignore[attr-defined]
+    with pytest.raises(SettingError, match=r"does not make a plug-in"):
+        make_plugin("top-k:share=much")
 
 
 def test_a_state_with_other_plugins_is_refused(make: Make, tmp_path: Path) -> None:

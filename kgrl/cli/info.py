@@ -93,12 +93,16 @@ def _known() -> dict[str, list[str]]:
     from kgrl.agents import agents
     from kgrl.data import corpora
     from kgrl.learners import learners
+    from kgrl.learners.composition import methods
+    from kgrl.learners.plugins import plugins
     from kgrl.rewards import rewards
 
     registries: dict[str, Iterable[str]] = {
         "corpora": corpora,
         "agents": sorted([*agents, "ppo"]),  # not in the registry, since it has to be trained first
         "learners": learners,
+        "plug-ins of learners": plugins,
+        "composition methods": methods,
         "rewards": rewards,
     }
     return {kind: list(names) for kind, names in registries.items()}

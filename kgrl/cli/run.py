@@ -75,7 +75,7 @@ class RunCommand(Setting):
 
         assert self.resume is not None
         config = Run.read_config(self.resume)
-        config["nucleus"] = tuple(config["nucleus"])
+        config |= {name: tuple(config.get(name, ())) for name in ("nucleus", "plugins")}
         config["root"] = None if config["root"] is None else Path(config["root"])
         return replace(RunCommand(**config), json=self.json)
 

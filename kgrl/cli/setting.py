@@ -31,6 +31,7 @@ class Setting:
         neighbourhood: Most topics of one expansion.
         probe_topics: Topics of each probe sample, one passage each.
         seed: Seeds the learner, the probe samples and the agent's draws.
+        plugins: What plugs into the learner, by name, with options where wanted: replay top-k:share=0.05.
     """
 
     corpus: str = "vital"
@@ -46,6 +47,7 @@ class Setting:
     neighbourhood: int = 8
     probe_topics: int = 24
     seed: int = 0
+    plugins: tuple[str, ...] = ()
 
     def setting(self) -> dict[str, Any]:
         """Return the values of this class's fields, ready for YAML; a subclass's own fields are left out."""
@@ -75,6 +77,8 @@ class Setting:
             KgrlError: If a name is not known, or the values do not fit together.
         """
         from kgrl.curriculum import Curriculum
+        from kgrl.learners.plugins import make_plugin
 
         options: dict[str, Any] = {"model": self.model} if self.learner == "lora" else {}
+        options["plugins"] = [make_plugin(spec) for spec in self.plugins]
         return Curriculum.make(corpus, self.learner, self.reward, self.curriculum_config(), **options)

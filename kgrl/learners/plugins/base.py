@@ -33,6 +33,7 @@ class Plugin:
 
     Attributes:
         name: What saved states and records call it.
+        rebased: Whether the weights under the trained ones were changed, so that an adapter does not fit its base.
         module: Name of the module that the latest lesson trained, for plug-ins that keep several; None for others.
 
     Example:
@@ -47,6 +48,7 @@ class Plugin:
     name = "plugin"
     learner: DecoderLearner
     module: str | None = None
+    rebased = False
 
     def attach(self, learner: DecoderLearner) -> None:
         """Take hold of the learner, once, when it is made.

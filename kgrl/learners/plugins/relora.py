@@ -60,6 +60,11 @@ class ReLoRA(Plugin):
         """Merges so far."""
         return self._updates // self.every
 
+    @property
+    def rebased(self) -> bool:  # type: ignore[override] # a constant where it never changes
+        """Whether anything was merged."""
+        return self.merges > 0
+
     def attach(self, learner: DecoderLearner) -> None:
         """Find the adapters, and remember the layers under them."""
         super().attach(learner)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrl.metrics import aulc, tokens_to_target
+from kgrl.metrics import aulc, continual_metrics, tokens_to_target
 
 losses = st.lists(st.floats(0.1, 10), min_size=2, max_size=10)
 
@@ -38,3 +39,35 @@ def test_tokens_to_target_is_where_the_curve_first_gets_there(values: list[float
     if tokens is not None and tokens > 0:
         before = int(tokens // 100)
         assert all(loss > target for _, loss in curve[: before if tokens % 100 == 0 else before + 1])
+
+
+def test_gem_figures_by_the_reference_formulas() -> None:
+    """With task i learned in lesson i: BWT = mean_{i<T} (R[T,i] - R[i,i]), FWT = mean_{i>1} (R[i-1,i] - b_i)."""
+    rng = np.random.default_rng(0)
+    losses = rng.uniform(1, 4, (6, 5))
+    r, b = -losses[1:], -losses[0]
+    result = continual_metrics(losses, np.arange(1, 6))
+    assert result.acc == pytest.approx(r[-1].mean())
+    assert result.bwt == pytest.approx(np.mean([r[-1, i] - r[i, i] for i in range(4)]))
+    assert result.fwt == pytest.approx(np.mean([r[i - 1, i] - b[i] for i in range(1, 5)]))
+    np.testing.assert_allclose(result.forgetting, r.max(axis=0) - r[-1])
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_forgetting_is_never_negative_and_tasks_not_learned_do_not_count(lessons: int, tasks: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    losses = rng.uniform(0.5, 5, (lessons + 1, tasks + 1))
+    learned_at = np.append(rng.integers(1, lessons + 1, tasks), 0)
+    result = continual_metrics(losses, learned_at)
+    assert (result.forgetting >= 0).all() and len(result.forgetting) == tasks
+    losses[:, -1] = 99
+    again = continual_metrics(losses, learned_at)
+    assert (result.acc, result.bwt, result.fwt) == (again.acc, again.bwt, again.fwt)
+    assert (result.bwt is None) == (learned_at[:-1] == lessons).all()
+
+
+def test_gem_figures_need_a_task_that_was_learned() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        continual_metrics([[3.0], [2.0]], [0])
+    with pytest.raises(ValueError, match="rows 1 to 1"):
+        continual_metrics([[3.0], [2.0]], [2])

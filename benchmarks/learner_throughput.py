@@ -1,10 +1,16 @@
-"""How fast a learner trains and measures, and what share of this machine's matrix-product speed that is.
+"""How fast the LoRA learner trains and measures: against a plain loop, and as a share of the machine's speed.
+
+On the same texts, with the same model, number format and tokens of an update, repetitions of these take turns:
+the learner; `plain_loop.py`, which is transformers' Trainer with a PEFT adapter and padded batches of eight passages;
+and a large matrix product. Padding does not count as tokens. Of each the fastest repetition counts, since other
+programs only ever slow one down. On a machine that is never quiet the figures that end in `cpu` say more: they are made
+from processor time instead of the clock's.
 
 The share counts the arithmetic that the matrix products of the model's weights need: 2 operations a weight and token to
 measure; 4 to train where the weights are frozen (forward, and gradients through the layer), 6 where they are trained.
 Attention, which is a few per cent at this length of passages, is not counted.
 
-    python benchmarks/learner_throughput.py --learner lora --json docs/results/throughput_lora.json
+    OMP_NUM_THREADS=1 python benchmarks/learner_throughput.py --json docs/results/learner_throughput.json
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,45 +27,51 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
+from plain_loop import BATCH, PlainLoop
 from rich.console import Console
 from rich.table import Table
 
 from kgrl.cache import write_json
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.data import load_corpus
-from kgrl.learners import make_learner
-from kgrl.learners.decoder import DecoderLearner
+from kgrl.learners import LoraLearner
+
+MODEL = "smollm2"
+PEAK_SIZE = 2048
 
 
 @dataclass(frozen=True)
 class LearnerThroughput:
-    """Time a learner on train passages of a corpus.
+    """Time the LoRA learner and a plain loop on train passages of a corpus.
 
     Args:
-        learner: A learner with a transformer inside: lora or scratch.
         corpus: The corpus.
-        tokens: Tokens trained on, and again measured, in each repetition.
-        repeats: Repetitions; the fastest counts, since other programs only ever slow one down.
+        passages: Passages trained on, and again measured, in each repetition; a multiple of eight.
+        repeats: Repetitions.
         json: Write the figures to this file.
     """
 
-    learner: str = "lora"
     corpus: str = "vital"
-    tokens: int = 2048
-    repeats: int = 3
+    passages: int = 24
+    repeats: int = 4
     json: Path | None = None
 
 
 def main(command: LearnerThroughput) -> None:
     corpus = load_corpus(command.corpus)
     began = time.perf_counter()
-    learner = make_learner(command.learner, corpus)
+    learner = LoraLearner(corpus, model=MODEL)
     load_seconds = time.perf_counter() - began
-    assert isinstance(learner, DecoderLearner)
-    passages = first_passages(corpus, learner, command.tokens)
-    result = measure(learner, passages, command.repeats) | {
-        "learner": command.learner,
+    passages = some_passages(corpus, command.passages)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = PlainLoop(MODEL, learner.model.dtype, learner.tokens.sequences(passages), Path(folder))
+        result = measure(learner, plain, passages, command.repeats)
+    result |= {
+        "model": MODEL,
+        "rank": learner.rank,
         "corpus": command.corpus,
+        "passages": len(passages),
+        "repeats": command.repeats,
         "dtype": str(learner.model.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "load_seconds": load_seconds,
@@ -70,58 +82,89 @@ def main(command: LearnerThroughput) -> None:
         write_json(command.json, result)
 
 
-def first_passages(corpus: Corpus, learner: DecoderLearner, tokens: int) -> Passages:
-    """The first train passages that have `tokens` tokens together."""
-    train = corpus.select(np.flatnonzero(corpus.splits == Split.TRAIN))
-    ends = np.cumsum(learner.count_tokens(train))
-    return corpus.select(train.ids[: int(np.searchsorted(ends, tokens)) + 1])
+def some_passages(corpus: Corpus, n: int) -> Passages:
+    """Train passages drawn at random, the same every time."""
+    train = np.flatnonzero(corpus.splits == Split.TRAIN)
+    return corpus.select(np.random.default_rng(0).choice(train, n, replace=False))
 
 
-def measure(learner: DecoderLearner, passages: Passages, repeats: int) -> dict[str, Any]:
-    """Tokens a second, shares of the peak, and milliseconds of the bookkeeping."""
-    tokens = int(learner.count_tokens(passages).sum())
-    peak = matmul_flops(learner.model.dtype)
-    weights, trained = matmul_weights(learner)
-    untaught = learner.snapshot()
-    train = tokens / fastest(lambda: learner.learn(passages, tokens), repeats)
-    evaluate = tokens / fastest(lambda: learner.losses(passages), repeats)
-    with tempfile.TemporaryDirectory() as folder:
-        save = fastest(lambda: learner.save(Path(folder)), repeats)
+def measure(learner: LoraLearner, plain: PlainLoop, passages: Passages, repeats: int) -> dict[str, Any]:
+    """Ratios, shares of the peak, real tokens a second and seconds."""
+    tokens, default = int(learner.count_tokens(passages).sum()), learner.block_tokens
+    block = -(-tokens * BATCH // len(passages))  # as many updates as the plain loop makes
+    factors = torch.randn(2, PEAK_SIZE, PEAK_SIZE, dtype=learner.model.dtype)
+    wall, cpu = fastest_in_turns(
+        {
+            "train": lambda: learn(learner, passages, block),
+            "plain_train": plain.train,
+            "eval": lambda: learner.losses(passages),
+            "plain_eval": plain.evaluate,
+            "train_default_blocks": lambda: learn(learner, passages, default),
+            "peak": lambda: factors[0] @ factors[1],
+        },
+        repeats,
+    )
     return {
-        "train_tokens_per_second": train,
-        "eval_tokens_per_second": evaluate,
-        "train_share_of_peak": train * (4 * weights + 2 * trained) / peak,
-        "eval_share_of_peak": evaluate * 2 * weights / peak,
-        "peak_gflops": peak / 1e9,
-        "snapshot_ms": 1e3 * fastest(learner.snapshot, repeats),
-        "restore_ms": 1e3 * fastest(lambda: learner.restore(untaught), repeats),
-        "save_ms": 1e3 * save,
+        **ratios(wall),
+        **peak_shares(learner, tokens, wall),
+        **{f"{name}_cpu": value for name, value in (ratios(cpu) | peak_shares(learner, tokens, cpu)).items()},
+        **{f"{name}_tokens_per_second": tokens / s for name, s in wall.items() if name != "peak"},
+        **{f"{name}_seconds": s for name, s in wall.items()},
+        **{f"{name}_cpu_seconds": s for name, s in cpu.items()},
+        "tokens": tokens,
+        "tokens_per_step": block,
+        "default_tokens_per_step": default,
+        "padding_share": plain.padding_share(),
     }
 
 
-def matmul_weights(learner: DecoderLearner) -> tuple[int, int]:
+def ratios(seconds: Mapping[str, float]) -> dict[str, float]:
+    """How many times the plain loop's tokens a second the learner has."""
+    return {f"{name}_ratio": seconds[f"plain_{name}"] / seconds[name] for name in ("train", "eval")}
+
+
+def peak_shares(learner: LoraLearner, tokens: int, seconds: Mapping[str, float]) -> dict[str, float]:
+    """The share of the matrix-product peak that the learner's own products have, and that peak."""
+    weights, trained = matmul_weights(learner)
+    peak = 2 * PEAK_SIZE**3 / seconds["peak"]
+    return {
+        "matmul_share": tokens * (4 * weights + 2 * trained) / seconds["train"] / peak,
+        "eval_matmul_share": tokens * 2 * weights / seconds["eval"] / peak,
+        "peak_gflops": peak / 1e9,
+    }
+
+
+def learn(learner: LoraLearner, passages: Passages, block_tokens: int) -> None:
+    """Train on all passages once, in blocks of a given size."""
+    learner.block_tokens = block_tokens
+    learner.learn(passages, int(learner.count_tokens(passages).sum()))
+
+
+def fastest_in_turns(
+    actions: Mapping[str, Callable[[], object]], repeats: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds of each action's fastest repetition by the clock, and those of processor time a thread.
+
+    Repetitions take turns, after one more of all that does not count.
+    """
+    wall, cpu = dict.fromkeys(actions, float("inf")), dict.fromkeys(actions, float("inf"))
+    for repetition in range(1 + repeats):
+        for name, action in actions.items():
+            began, cpu_began = time.perf_counter(), time.process_time()
+            action()
+            if repetition > 0:
+                wall[name] = min(wall[name], time.perf_counter() - began)
+                cpu[name] = min(cpu[name], (time.process_time() - cpu_began) / torch.get_num_threads())
+    return wall, cpu
+
+
+def matmul_weights(learner: LoraLearner) -> tuple[int, int]:
     """Number of weights that each token is multiplied by, and how many of them are trained."""
     # An embedding is looked up, not multiplied by, unless the output shares it.
     matrices = [w for w in learner.model.parameters() if w.ndim == 2]
     head, embedding = learner.model.get_output_embeddings().weight, learner.model.get_input_embeddings().weight
     looked_up = 0 if head is embedding else embedding.numel()
     return sum(w.numel() for w in matrices) - looked_up, sum(w.numel() for w in matrices if w.requires_grad)
-
-
-def matmul_flops(dtype: torch.dtype) -> float:
-    """Operations a second of a large matrix product, the fastest of several."""
-    a, b = torch.randn(2048, 2048, dtype=dtype), torch.randn(2048, 2048, dtype=dtype)
-    return 2 * 2048**3 / fastest(lambda: a @ b, 20)
-
-
-def fastest(action: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest of some repetitions."""
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
 
 
 def peak_gib() -> float:

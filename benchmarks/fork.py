@@ -64,7 +64,7 @@ def measure(learner: LoraLearner, train: Passages, probes: Passages) -> dict[str
         "slowest_round_trip_ms": 1e3 * float(np.max(np.add(snapshots, restores))),
         "repeats": REPEATS,
         "rank": learner.rank,
-        "trained_weights": learner.snapshot().weights.numel(),
+        "trained_weights": learner.weights.numel(),
         "dtype": str(learner.model.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
     }

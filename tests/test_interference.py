@@ -87,9 +87,9 @@ def test_an_adapter_helps_its_own_neighbourhood_most(
 def test_measuring_leaves_the_learner_as_it_was(
     learner: LoraLearner, adapters: list[Adapter], groups: list[Passages]
 ) -> None:
-    before, own = learner.snapshot(), learner.losses(groups[0])
+    before, own = learner.copy(), learner.losses(groups[0])
     interference(learner, adapters, groups)
-    after = learner.snapshot()
+    after = learner.copy()
     assert torch.equal(before.weights, after.weights) and torch.equal(before.first_moment, after.first_moment)
     with pytest.raises(RuntimeError), wearing(learner, adapters[0]):
         assert not np.array_equal(own, learner.losses(groups[0]))

@@ -128,11 +128,11 @@ def test_long_passages_are_read_in_pieces(corpus: Corpus) -> None:
 def test_a_loss_that_is_not_finite_stops_before_the_update(learner: ScratchLearner, corpus: Corpus) -> None:
     with torch.no_grad():
         learner.model.model.norm.weight[0] = torch.nan
-    weights = learner.snapshot().weights
+    weights = learner.copy().weights
     read = corpus.of(0, Split.TRAIN)
     with pytest.raises(DivergedError, match=rf"nan.* on passages {read.ids[0]}, {read.ids[1]}$"):
         learner.learn(read, int(learner.count_tokens(read)[0]) + 2)
-    assert torch.equal(weights.nan_to_num(), learner.snapshot().weights.nan_to_num())
+    assert torch.equal(weights.nan_to_num(), learner.copy().weights.nan_to_num())
     assert learner.steps == 0
     with pytest.raises(DivergedError, match=f"passage {corpus.of(1, Split.PROBE).ids[0]}"):
         learner.losses(corpus.of(1, Split.PROBE))

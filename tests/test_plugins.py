@@ -217,7 +217,7 @@ def test_slots_that_do_not_fit_are_refused(make: Make, corpus: Corpus) -> None:
 
 def drift(learner: LoraLearner, corpus: Corpus) -> float:
     learner.learn(lesson(corpus, 0), 1_000)
-    anchor = learner.snapshot().weights
+    anchor = learner.copy().weights
     learner.learn(lesson(corpus, 1), 1_000)
     return float((learner.weights.detach() - anchor).norm())
 
@@ -285,7 +285,7 @@ def test_measuring_leaves_the_weights_in_place(
     learner = make(Isolation(fake_embeddings))
     for topic in (0, 20):
         learner.learn(lesson(corpus, topic), 300)
-    before = learner.snapshot().weights
+    before = learner.copy().weights
     learner.losses(corpus.select([0, 50, 100, 200]))
     assert torch.equal(before, learner.weights.detach())
 
@@ -313,7 +313,7 @@ def test_top_k_takes_the_largest(make: Make) -> None:
 
 def test_frozen_layers_stay_as_they_are(make: Make, corpus: Corpus) -> None:
     learner = make(FreezeLayers(keep=1))
-    before = learner.snapshot().weights
+    before = learner.copy().weights
     learner.learn(lesson(corpus, 0), 500)
     moved = {
         name.split("layers.")[1].split(".")[0]
@@ -327,7 +327,7 @@ def test_projected_updates_have_the_rank_of_the_projection(corpus: Corpus) -> No
     learner = ScratchLearner(
         corpus, width=32, heads=2, vocabulary=400, plugins=[GradientProjection(rank=3, refresh=1000)]
     )
-    before, passages = learner.snapshot().weights, lesson(corpus, 0)
+    before, passages = learner.copy().weights, lesson(corpus, 0)
     losses = learner.losses(passages)
     for _ in range(3):
         learner.learn(passages, 1_000)

@@ -27,8 +27,8 @@ from torch import Tensor
 
 from kgrl.cache import write_json, write_text
 from kgrl.errors import DataError, KgrlError
-from kgrl.learners.decoder import read_tensors, save_tensors
 from kgrl.learners.models import HUB_NAMES
+from kgrl.learners.tensors import read_tensors, save_tensors
 
 if TYPE_CHECKING:
     from kgrl.learners.lora import LoraLearner
@@ -37,7 +37,6 @@ __all__ = [
     "Adapter",
     "AdapterFacts",
     "check_base",
-    "describe_adapter",
     "is_adapter",
     "read_adapter",
     "same_base",
@@ -129,7 +128,7 @@ def write_adapter(learner: LoraLearner, folder: Path, about: AdapterFacts) -> No
     """
     folder.mkdir(parents=True, exist_ok=True)
     learner._write_weights(folder)
-    describe_adapter(folder, str(learner.identity["base_model"]), about)
+    _describe(folder, str(learner.identity["base_model"]), about)
 
 
 def save_adapter(adapter: Adapter, folder: Path) -> None:
@@ -137,20 +136,11 @@ def save_adapter(adapter: Adapter, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / _WEIGHTS, dict(adapter.tensors))
     write_json(folder / _CONFIG, dict(adapter.config))
-    describe_adapter(folder, adapter.base, adapter.facts)
+    _describe(folder, adapter.base, adapter.facts)
 
 
-def describe_adapter(folder: Path, base: str, about: AdapterFacts) -> None:
-    """Write `kgrl.json` and the model card beside the two files that PEFT writes.
-
-    Args:
-        folder: A folder with PEFT's two files.
-        base: The base model as `name@hash`, as `LoraLearner.identity` has it.
-        about: What was learned.
-
-    Raises:
-        KgrlError: If the folder holds no adapter.
-    """
+def _describe(folder: Path, base: str, about: AdapterFacts) -> None:
+    """Write `kgrl.json` and the model card beside the two files that PEFT writes."""
     config = _read_config(folder)
     write_json(folder / _FACTS, {"base_model": base, "kgrl": version("kgrl"), **asdict(about)})
     write_text(folder / _CARD, _card(base, config, about))
@@ -227,9 +217,9 @@ def _read_facts(folder: Path) -> tuple[str, AdapterFacts]:
     if not path.is_file():
         return "", AdapterFacts()
     record = _read_object(path)
-    known = {f.name: record[f.name] for f in fields(AdapterFacts) if f.name in record}
-    sequences = {name: tuple(known[name]) for name in ("titles", "sources") if name in known}
-    return str(record.get("base_model", "")), AdapterFacts(**{**known, **sequences})
+    known: dict[str, Any] = {f.name: record[f.name] for f in fields(AdapterFacts) if f.name in record}
+    known |= {name: tuple(known[name]) for name in ("titles", "sources") if name in known}
+    return str(record.get("base_model", "")), AdapterFacts(**known)
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,21 +18,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from kgrl.cache import replacing, write_json
+from kgrl.cache import write_json
 from kgrl.corpus import Corpus, Passages
 from kgrl.errors import DivergedError, KgrlError
 from kgrl.graph import IntArray
 from kgrl.learners.attention import PACKED
 from kgrl.learners.base import Learned
+from kgrl.learners.flat_weights import FlatWeights, Trained
 from kgrl.learners.lesson import Lesson, Reading, arrange
 from kgrl.learners.loss import mean_loss, token_losses
 from kgrl.learners.packing import Block, pack
 from kgrl.learners.plugins.base import Measure, Plugin
+from kgrl.learners.tensors import read_tensors, save_tensors
 from kgrl.tokens import TokenStore
 
 __all__ = ["DecoderLearner", "DecoderSnapshot"]
@@ -47,24 +46,18 @@ _STATE, _OPTIMIZER, _PLUGINS = "learner.json", "optimizer.safetensors", "plugins
 
 @dataclass(frozen=True)
 class DecoderSnapshot:
-    """A decoder learner's trained weights and its optimizer's state, each float32 of shape `[trained weights]`.
+    """What training changes in a decoder learner.
 
     Args:
-        weights: The trained weights.
-        first_moment: AdamW's average of gradients.
-        second_moment: AdamW's average of squared gradients.
-        steps: Updates so far.
+        trained: The trained weights and the optimizer's state.
         plugins: The state of each plug-in, in the learner's order.
     """
 
-    weights: Tensor
-    first_moment: Tensor
-    second_moment: Tensor
-    steps: int
-    plugins: tuple[Mapping[str, Tensor], ...] = ()
+    trained: Trained
+    plugins: tuple[Mapping[str, Tensor], ...]
 
 
-class DecoderLearner(ABC):
+class DecoderLearner(FlatWeights, ABC):
     """Teaches a causal transformer passages by AdamW on whole blocks of packed tokens.
 
     The learning rate rises linearly over the first `warmup_steps` updates and is constant from then on, so that it
@@ -78,12 +71,6 @@ class DecoderLearner(ABC):
         block_tokens: Tokens of one update, about.
         warmup_steps: Updates until the learning rate is reached.
         plugins: What changes its lessons, updates or measurements, in the order in which they are called.
-
-    Attributes:
-        weights: All trained weights as one vector, with its gradient, float32 of shape `[trained weights]`.
-        moments: AdamW's two averages, of the same shape.
-        slices: Where each trained parameter lies in these vectors, by name.
-        shapes: The shape of each trained parameter, by name.
 
     Raises:
         SettingError: If a plug-in does not work with this learner.
@@ -109,35 +96,14 @@ class DecoderLearner(ABC):
         self.model: PreTrainedModel = model.eval()  # type: ignore[no-untyped-call]
         self.learning_rate, self.block_tokens, self.warmup_steps = learning_rate, block_tokens, warmup_steps
         self.tokens = TokenStore.of(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
-        self.steps = 0
         self._decoder: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
         self._head: Tensor = model.get_output_embeddings().weight  # type: ignore[no-untyped-call] # [vocabulary, width]
         self._context = _context(model.config)
         self._set_attention()
-        self._trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-        self.shapes = {name: weight.shape for name, weight in self._trained.items()}
-        self.weights, self.slices = _flatten(self._trained)
-        self._optimizer = torch.optim.AdamW([self.weights], lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
-        self.moments = torch.zeros_like(self.weights), torch.zeros_like(self.weights)
-        self._set_optimizer_state()
+        super().__init__({name: weight for name, weight in model.named_parameters() if weight.requires_grad})
         self.plugins = tuple(plugins)
         for plugin in self.plugins:
             plugin.attach(self)
-
-    @property
-    def gradient(self) -> Tensor:
-        """The gradient of the trained weights, `[trained weights]`, changed in place by updates."""
-        assert self.weights.grad is not None
-        return self.weights.grad
-
-    @property
-    def current_rate(self) -> float:
-        """The learning rate of the latest update."""
-        return float(self._optimizer.param_groups[0]["lr"])
-
-    def view(self, vector: Tensor, name: str) -> Tensor:
-        """Return a parameter's part of a vector of the weights' length, in the parameter's shape, as a view."""
-        return vector.detach()[self.slices[name]].view(self.shapes[name])
 
     @property
     @abstractmethod
@@ -151,18 +117,6 @@ class DecoderLearner(ABC):
     @abstractmethod
     def _read_weights(self, folder: Path) -> None:
         """Read the trained weights that `_write_weights` wrote, in place."""
-
-    @contextmanager
-    def holding(self, weights: Tensor) -> Iterator[None]:
-        """Have other trained weights for a while, shape `[trained weights]`; then its own again, bit for bit."""
-        own = self.weights.detach().clone()
-        try:
-            with torch.no_grad():
-                self.weights.copy_(weights)
-            yield
-        finally:
-            with torch.no_grad():
-                self.weights.copy_(own)
 
     @property
     def modules(self) -> Mapping[str, Tensor]:
@@ -216,18 +170,11 @@ class DecoderLearner(ABC):
 
     def snapshot(self) -> DecoderSnapshot:
         """Return a copy of the trained weights and the optimizer's state, and the state of the plug-ins."""
-        first, second = self.moments
-        states = tuple(plugin.state() for plugin in self.plugins)
-        return DecoderSnapshot(self.weights.detach().clone(), first.clone(), second.clone(), self.steps, states)
+        return DecoderSnapshot(self.copy(), tuple(plugin.state() for plugin in self.plugins))
 
     def restore(self, snapshot: DecoderSnapshot) -> None:
         """Go back to a snapshot; losses are then bit for bit what they were."""
-        with torch.no_grad():
-            self.weights.copy_(snapshot.weights)
-        self.moments[0].copy_(snapshot.first_moment)
-        self.moments[1].copy_(snapshot.second_moment)
-        self.steps = snapshot.steps
-        self._set_optimizer_state()
+        self.become(snapshot.trained)
         for plugin, state in zip(self.plugins, snapshot.plugins, strict=True):
             plugin.set_state(state)
 
@@ -259,10 +206,8 @@ class DecoderLearner(ABC):
                 raise KgrlError(f"{folder} holds {state}, which does not fit this learner: its {key} is {own!r}")
         self._read_weights(folder)
         moments = read_tensors(folder / _OPTIMIZER)
-        self.moments[0].copy_(moments["first_moment"])
-        self.moments[1].copy_(moments["second_moment"])
-        self.steps = int(state["steps"])
-        self._set_optimizer_state()
+        first, second = moments["first_moment"], moments["second_moment"]
+        self.become(Trained(self.weights.detach(), first, second, int(state["steps"])))
         tensors = read_tensors(folder / _PLUGINS)
         for i, plugin in enumerate(self.plugins):
             plugin.set_state({n.removeprefix(f"{i}."): t for n, t in tensors.items() if n.startswith(f"{i}.")})
@@ -300,17 +245,15 @@ class DecoderLearner(ABC):
             )
         for plugin in self.plugins:
             plugin.restrict()
-        self.steps += 1
-        self._optimizer.param_groups[0]["lr"] = self._rate()
-        self._optimizer.step()
+        self.step(self._rate())
         for plugin in self.plugins:
             plugin.updated()
         return loss
 
     def _rate(self) -> float:
-        """The learning rate of this update."""
+        """The learning rate of the next update."""
         factor = math.prod(plugin.rate() for plugin in self.plugins)
-        return self.learning_rate * factor * min(1.0, self.steps / max(1, self.warmup_steps))
+        return self.learning_rate * factor * min(1.0, (self.steps + 1) / max(1, self.warmup_steps))
 
     def _states(self, block: Block) -> Tensor:
         """The decoder's last states of a block, `[tokens, width]`."""
@@ -331,19 +274,6 @@ class DecoderLearner(ABC):
     def _check_corpus(self, passages: Passages) -> None:
         if passages.corpus.fingerprint != self.corpus.fingerprint:
             raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
-
-    def _forget_updates(self) -> None:
-        """Let the optimizer start afresh."""
-        for moment in self.moments:
-            moment.zero_()
-        self.steps = 0
-        self._set_optimizer_state()
-
-    def _set_optimizer_state(self) -> None:
-        """Hand AdamW its state as it would have it after `steps` updates; the moments are ours, changed in place."""
-        first, second = self.moments
-        step = torch.tensor(float(self.steps))
-        self._optimizer.state[self.weights] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
 
     @torch.inference_mode()
     def _set_attention(self) -> None:
@@ -387,53 +317,7 @@ def document_token(tokenizer: Any) -> int:
     raise KgrlError("the tokenizer has no token that could lead a passage: neither <|endoftext|> nor bos nor eos")
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors atomically as safetensors.
-
-    Raises:
-        OSError: If there is no room; a file that was there before stays.
-    """
-    # Copies, since safetensors refuses tensors that share memory, and the trained weights all do.
-    copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-    with replacing(path) as temporary:
-        try:
-            save_file(copies, temporary, {"format": "pt"})
-        except SafetensorError as error:  # a full disk, which is no fault of the tensors
-            raise OSError(f"cannot write {path}: {error}") from error
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read tensors that `save_tensors` wrote.
-
-    Raises:
-        KgrlError: If there is no such file.
-    """
-    if not path.is_file():
-        raise KgrlError(f"{path} is missing")
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-
-
 def _context(config: Any) -> int:
     """The most tokens read in one piece: no more than the model has positions for, or than its sliding window holds."""
     limits = (getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window"))
     return min([_CONTEXT, *(int(limit) for limit in limits if limit)])
-
-
-def _flatten(parameters: Mapping[str, nn.Parameter]) -> tuple[nn.Parameter, dict[str, slice]]:
-    """Move parameters and their gradients into one vector each and make them views of it.
-
-    One vector is updated, clipped and copied in one operation, where an adapter has hundreds of small tensors.
-
-    Returns:
-        The vector, and where each parameter lies in it.
-    """
-    flat = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters.values()]).float())
-    flat.grad = torch.zeros_like(flat)
-    slices, start = {}, 0
-    for name, p in parameters.items():
-        slices[name] = own = slice(start, start + p.numel())
-        p.data = flat.data[own].view_as(p)
-        p.grad = flat.grad[own].view_as(p)
-        start = own.stop
-    return flat, slices

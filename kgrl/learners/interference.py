@@ -170,14 +170,8 @@ def wearing(learner: LoraLearner, adapter: Adapter | None) -> Iterator[None]:
             adapter on.
     """
     weights = torch.zeros_like(learner.weights) if adapter is None else _weights(learner, adapter)
-    own = learner.weights.detach().clone()
-    try:
-        with torch.no_grad():
-            learner.weights.copy_(weights)
+    with learner.holding(weights):
         yield
-    finally:
-        with torch.no_grad():
-            learner.weights.copy_(own)
 
 
 def _weights(learner: LoraLearner, adapter: Adapter) -> Tensor:

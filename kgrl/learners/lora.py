@@ -17,10 +17,11 @@ from kgrl.corpus import Corpus
 from kgrl.device import best_dtype
 from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.learners.adapters import check_base
-from kgrl.learners.decoder import DecoderLearner, read_tensors, save_tensors
+from kgrl.learners.decoder import DecoderLearner
 from kgrl.learners.low_rank import fuse
 from kgrl.learners.models import fingerprint, load_pretrained
 from kgrl.learners.plugins.base import Plugin
+from kgrl.learners.tensors import read_tensors, save_tensors
 
 __all__ = ["LoraLearner"]
 
@@ -97,7 +98,7 @@ class LoraLearner(DecoderLearner):
         """
         check_base(folder, self)
         self._read_weights(folder)
-        self._forget_updates()
+        self.begin_anew()
 
     def _write_weights(self, folder: Path) -> None:
         save_tensors(folder / _ADAPTER, _adapter_state(self.peft_model))

@@ -13,11 +13,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from kgrl.cache import cache_dir, content_key, write_text
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import UnknownNameError
-from kgrl.learners.decoder import DecoderLearner, read_tensors, save_tensors
+from kgrl.learners.decoder import DecoderLearner
 from kgrl.learners.lora import _add_adapter as add_adapter
 from kgrl.learners.low_rank import fuse, merged_state
 from kgrl.learners.models import fingerprint
 from kgrl.learners.plugins.base import Plugin
+from kgrl.learners.tensors import read_tensors, save_tensors
 
 __all__ = ["PRESETS", "ScratchLearner", "Shape", "train_tokenizer"]
 
@@ -134,14 +135,14 @@ class ScratchLearner(DecoderLearner):
     def _write_weights(self, folder: Path) -> None:
         save_tensors(folder / _WEIGHTS, merged_state(self.model))
         if self._frozen:
-            save_tensors(folder / _TRAINED, dict(self._trained))
+            save_tensors(folder / _TRAINED, self.views())
         self.model.config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
     def _read_weights(self, folder: Path) -> None:
         tensors = read_tensors(folder / (_TRAINED if self._frozen else _WEIGHTS))
         with torch.no_grad():
-            for name, weight in self._trained.items():
+            for name, weight in self.views().items():
                 weight.copy_(tensors[name])
 
 

@@ -1,0 +1,140 @@
+"""Trained parameters as one vector, with AdamW's state beside it.
+
+One vector is updated, clipped, copied and compared in one operation, where an adapter has hundreds of small tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["FlatWeights", "Trained"]
+
+_BETAS = (0.9, 0.99)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Trained weights and their optimizer's state; the tensors are float32 of shape `[trained weights]`.
+
+    Args:
+        weights: The weights.
+        first_moment: AdamW's average of gradients.
+        second_moment: AdamW's average of squared gradients.
+        steps: Updates so far.
+    """
+
+    weights: Tensor
+    first_moment: Tensor
+    second_moment: Tensor
+    steps: int
+
+
+class FlatWeights:
+    """Parameters moved into one vector each for values and gradients, and trained there by AdamW without weight decay.
+
+    Args:
+        parameters: The parameters by name; they become views of the vectors.
+
+    Attributes:
+        weights: All parameters as one vector, with its gradient, float32 of shape `[trained weights]`.
+        moments: AdamW's two averages, of the same shape.
+        steps: Updates since the optimizer was last begun.
+        current_rate: The learning rate of the latest update.
+        slices: Where each parameter lies in the vectors, by name.
+        shapes: The shape of each parameter, by name.
+
+    Example:
+        >>> layer = nn.Linear(2, 3)
+        >>> flat = FlatWeights(dict(layer.named_parameters()))
+        >>> flat.weights.shape, flat.view(flat.weights, "bias").shape
+        (torch.Size([9]), torch.Size([3]))
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        self.shapes = {name: parameter.shape for name, parameter in parameters.items()}
+        self.weights, self.slices = _flatten(parameters)
+        self.moments = torch.zeros_like(self.weights), torch.zeros_like(self.weights)
+        self.steps, self.current_rate = 0, 0.0
+        self._optimizer = torch.optim.AdamW([self.weights], betas=_BETAS, weight_decay=0.0)
+        self._set_optimizer_state()
+
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient of the trained weights, `[trained weights]`, changed in place by updates."""
+        assert self.weights.grad is not None
+        return self.weights.grad
+
+    def view(self, vector: Tensor, name: str) -> Tensor:
+        """Return a parameter's part of a vector of the weights' length, in the parameter's shape, as a view."""
+        return vector.detach()[self.slices[name]].view(self.shapes[name])
+
+    def views(self) -> dict[str, Tensor]:
+        """Return the parameters by name, each a view of its part of `weights`."""
+        return {name: self.view(self.weights, name) for name in self.slices}
+
+    def step(self, rate: float) -> None:
+        """Take one step of AdamW along the gradient with this learning rate."""
+        self.steps, self.current_rate = self.steps + 1, rate
+        self._optimizer.param_groups[0]["lr"] = rate
+        self._optimizer.step()
+
+    def copy(self) -> Trained:
+        """Return a copy of the weights and the optimizer's state."""
+        first, second = self.moments
+        return Trained(self.weights.detach().clone(), first.clone(), second.clone(), self.steps)
+
+    @torch.no_grad()
+    def become(self, trained: Trained) -> None:
+        """Take over weights and an optimizer's state."""
+        self.weights.copy_(trained.weights)
+        for moment, other in zip(self.moments, (trained.first_moment, trained.second_moment), strict=True):
+            moment.copy_(other)
+        self.steps = trained.steps
+        self._set_optimizer_state()
+
+    def begin_anew(self) -> None:
+        """Keep the weights and let the optimizer forget its updates."""
+        for moment in self.moments:
+            moment.zero_()
+        self.steps = 0
+        self._set_optimizer_state()
+
+    @contextmanager
+    def holding(self, weights: Tensor) -> Iterator[None]:
+        """Have other trained weights for a while, shape `[trained weights]`; then its own again, bit for bit."""
+        own = self.weights.detach().clone()
+        try:
+            with torch.no_grad():
+                self.weights.copy_(weights)
+            yield
+        finally:
+            with torch.no_grad():
+                self.weights.copy_(own)
+
+    def _set_optimizer_state(self) -> None:
+        """Hand AdamW its state as it would have it after `steps` updates; the moments are ours, changed in place."""
+        first, second = self.moments
+        step = torch.tensor(float(self.steps))
+        self._optimizer.state[self.weights] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
+
+
+def _flatten(parameters: Mapping[str, nn.Parameter]) -> tuple[nn.Parameter, dict[str, slice]]:
+    """Move parameters and their gradients into one vector each and make them views of it.
+
+    Returns:
+        The vector, and where each parameter lies in it.
+    """
+    flat = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters.values()]).float())
+    flat.grad = torch.zeros_like(flat)
+    slices, start = {}, 0
+    for name, p in parameters.items():
+        slices[name] = own = slice(start, start + p.numel())
+        p.data = flat.data[own].view_as(p)
+        p.grad = flat.grad[own].view_as(p)
+        start = own.stop
+    return flat, slices

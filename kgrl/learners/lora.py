@@ -70,7 +70,7 @@ class LoraLearner(DecoderLearner):
         dtype: torch.dtype | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        base, tokenizer = load_pretrained(model, dtype if dtype is not None else best_dtype())
+        base, tokenizer = load_pretrained(model, dtype if dtype is not None else best_dtype(device))
         self._base = f"{Path(model).name}@{fingerprint(base)}"
         self.rank, self.alpha = rank, alpha
         self.peft_model = _add_adapter(base, seed, rank, alpha, target_modules)

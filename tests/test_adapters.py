@@ -20,7 +20,6 @@ from kgrl.learners import LoraLearner, ScratchLearner
 from kgrl.learners.adapters import (
     AdapterFacts,
     check_base,
-    describe_adapter,
     read_adapter,
     same_base,
     save_adapter,
@@ -85,7 +84,8 @@ def test_the_card_says_what_was_learned_and_how_to_load_it(folder: Path) -> None
 
 
 def test_many_titles_are_counted_and_not_all_listed(folder: Path) -> None:
-    describe_adapter(folder, "tiny-llama@12", replace(FACTS, titles=tuple(f"topic {i}" for i in range(50))))
+    facts = replace(FACTS, titles=tuple(f"topic {i}" for i in range(50)))
+    save_adapter(replace(read_adapter(folder), facts=facts), folder)
     _, text = card(folder)
     assert "topics (50)" in text and "topic 19, and 30 more" in text and "topic 20" not in text
     assert len(read_adapter(folder).facts.titles) == 50
@@ -102,7 +102,7 @@ def test_no_title_is_markup_in_a_card(title: str) -> None:
 
 
 def test_a_base_model_named_like_code_stays_a_string(folder: Path) -> None:
-    describe_adapter(folder, 'x"); evil("\n```\n---\n', FACTS)
+    save_adapter(replace(read_adapter(folder), base='x"); evil("\n```\n---\n'), folder)
     _, text = card(folder)
     (line,) = [line for line in text.splitlines() if "evil" in line and "from_pretrained" in line]
     assert r'from_pretrained("x\"); evil(\"\n```\n---\n")' in line

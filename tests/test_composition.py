@@ -153,9 +153,9 @@ def test_dare_repeats_with_its_seed_and_differs_with_another() -> None:
 
 def test_dare_keeps_one_adapters_change_in_expectation() -> None:
     adapter = make(rank=1)
-    mean = torch.stack([deltas(compose([adapter], "dare", seed=seed)) for seed in range(2000)]).mean(0)
-    # A kept product is 4 times too large and one in four is kept: its standard error is sqrt(3 / 2000) of its value.
-    assert torch.all((mean - deltas(adapter)).abs() <= 5 * math.sqrt(3 / 2000) * deltas(adapter).abs())
+    mean = torch.stack([deltas(compose([adapter], "dare", seed=seed)) for seed in range(200)]).mean(0)
+    # A kept product is 4 times too large and one in four is kept: its standard error is sqrt(3 / 200) of its value.
+    assert torch.all((mean - deltas(adapter)).abs() <= 5 * math.sqrt(3 / 200) * deltas(adapter).abs())
 
 
 def test_rslora_scales_by_the_root_of_the_rank() -> None:

@@ -77,7 +77,7 @@ def _figure(measured: Interference, names: Sequence[str]) -> Figure:
 def _write_values(axes: Axes, drops: NDArray[np.float64], limit: float) -> None:
     for (row, column), drop in np.ndenumerate(drops):
         colour = _PAPER if abs(drop) > _DARK * limit else _INK
-        axes.text(column, row, f"{drop:+.2f}", ha="center", va="center", fontsize=10, color=colour)
+        axes.text(column, row, f"{drop:+z.2f}", ha="center", va="center", fontsize=10, color=colour)
 
 
 def _label(axes: Axes, columns: list[str], rows: list[str]) -> None:
@@ -97,7 +97,7 @@ def _label(axes: Axes, columns: list[str], rows: list[str]) -> None:
 def _scale(figure: Figure, axes: Axes, image: AxesImage) -> None:
     bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, aspect=30)
     bar.set_label("harms < 0 < helps, nats per token", color=_QUIET)
-    bar.outline.set_visible(False)  # type: ignore[operator] # matplotlib types it as a spine or a function
+    bar.outline.set_visible(False)
 
 
 def _shortened(name: str) -> str:

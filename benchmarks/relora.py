@@ -122,7 +122,7 @@ def take_over(full: ScratchLearner, low: ScratchLearner) -> None:
 def table(rows: list[dict[str, Any]]) -> str:
     """One Markdown row for each preset and method whose seeds are all done."""
     lines = [
-        "| model | method | weights trained | learning rate | exam loss: mean (range) | minus full rank | tokens/CPU s |",
+        "| model | method | trained | learning rate | exam loss: mean (range) | over full rank | tokens/CPU s |",
         "|---|---|---|---|---|---|---|",
     ]
     full: dict[tuple[str, int, int], float] = {}

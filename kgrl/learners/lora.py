@@ -23,7 +23,7 @@ from kgrl.learners.models import fingerprint, load_pretrained
 from kgrl.learners.plugins.base import Plugin
 from kgrl.learners.tensors import read_tensors, save_tensors
 
-__all__ = ["LoraLearner"]
+__all__ = ["LoraLearner", "add_adapter"]
 
 _ADAPTER = "adapter_model.safetensors"
 
@@ -73,7 +73,7 @@ class LoraLearner(DecoderLearner):
         base, tokenizer = load_pretrained(model, dtype if dtype is not None else best_dtype(device))
         self._base = f"{Path(model).name}@{fingerprint(base)}"
         self.rank, self.alpha = rank, alpha
-        self.peft_model = _add_adapter(base, seed, rank, alpha, target_modules)
+        self.peft_model = add_adapter(base, seed, rank, alpha, target_modules)
         fuse(self.peft_model)
         super().__init__(
             corpus,
@@ -116,10 +116,21 @@ class LoraLearner(DecoderLearner):
                 tensor.copy_(tensors[name])
 
 
-def _add_adapter(
+def add_adapter(
     base: PreTrainedModel, seed: int, rank: int, alpha: int, target_modules: str | Sequence[str]
 ) -> peft.PeftModel:
-    """Put an adapter on a model's layers, in place; its weights depend on the seed alone."""
+    """Put an adapter on a model's layers, in place; its weights depend on the seed alone.
+
+    Args:
+        base: The model; all its own weights are frozen.
+        seed: Seeds the matrices A; the matrices B are zero.
+        rank: Rank of the matrices.
+        alpha: Scale of the adapter; its output is multiplied by `alpha / rank`.
+        target_modules: `"all-linear"`, or names of the layers that get an adapter.
+
+    Raises:
+        UnknownNameError: If the model lacks a target module; the message lists those it has.
+    """
     layers = {name.rpartition(".")[2]: type(layer) for name, layer in base.named_modules()}
     linear = {name for name, layer in layers.items() if issubclass(layer, nn.Linear | Conv1D)}
     for name in [] if isinstance(target_modules, str) else target_modules:

@@ -14,7 +14,7 @@ from kgrl.cache import cache_dir, content_key, write_text
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import UnknownNameError
 from kgrl.learners.decoder import DecoderLearner
-from kgrl.learners.lora import _add_adapter as add_adapter
+from kgrl.learners.lora import add_adapter
 from kgrl.learners.low_rank import fuse, merged_state
 from kgrl.learners.models import fingerprint
 from kgrl.learners.plugins.base import Plugin

@@ -233,7 +233,9 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def _base_name(config: Mapping[str, Any]) -> str:
-    return str(config.get("base_model_name_or_path") or "unknown")
+    """The base model's name as PEFT wrote it; of a folder on somebody's machine the last part."""
+    name = str(config.get("base_model_name_or_path") or "unknown")
+    return PurePath(name).name if PurePath(name).is_absolute() else name
 
 
 def _card(base: str, config: Mapping[str, Any], about: AdapterFacts) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -107,7 +108,8 @@ class ProcessExecutor:
 
     def map(self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T]) -> Iterator[R]:
         """Carry out the tasks; see `Executor`."""
-        waiting, running = deque(tasks), {}
+        waiting = deque(tasks)
+        running: dict[Future[R], tuple[ProcessPoolExecutor, T]] = {}
         with ExitStack() as stack:
             # One pool a worker: a pool of several cannot tell whose worker died.
             idle = [stack.enter_context(_worker(shared)) for _ in range(min(self.workers, len(tasks)))]
@@ -127,7 +129,7 @@ class RayExecutor:
 
     Tasks go to the cluster that this process is connected to by `ray.init(address=...)`; every machine of it needs kgrl
     and the folders that tasks name. Where there is no connection, a cluster of this machine alone is started for the
-    time being; nobody reaches it from other machines, and it reports nothing to anyone.
+    time being. It reports nothing to anyone, and listens to this machine alone unless the program imported Ray before.
 
     Args:
         workers: Number of processes, where a cluster is started.
@@ -142,7 +144,7 @@ class RayExecutor:
 
     def map(self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T]) -> Iterator[R]:
         """Carry out the tasks; see `Executor`."""
-        remote = self._ray.remote(_attempt_on_ray).options(num_cpus=1, max_retries=_RETRIES)
+        remote = self._ray.remote(num_cpus=1, max_retries=_RETRIES)(_attempt_on_ray)
         with self._cluster():
             stored = self._ray.put(shared)
             task_of = {remote.options(name=task.name).remote(function, stored, task): task for task in tasks}
@@ -157,9 +159,9 @@ class RayExecutor:
         if self._ray.is_initialized():
             yield
             return
-        self._ray.init(
-            "local", num_cpus=self.workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
-        )
+        quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+        # Ray's workers give way to every other program unless told not to; on a busy machine they come to a stand.
+        self._ray.init("local", num_cpus=self.workers, _system_config={"worker_niceness": 0}, **quiet)
         try:
             yield
         finally:
@@ -229,10 +231,11 @@ def _result(done: Future[R], task: Task) -> R:
 
 
 def _import_ray() -> Any:
-    """Import Ray, told to stay on this machine: it reads these variables as it is imported and as it starts."""
+    """Import Ray, told to keep to this machine."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # despite its name: listen on 127.0.0.1 alone
-    os.environ.setdefault("RAY_AUTH_MODE", "token")  # its default, said aloud so that it does not warn of it
+    if "ray" not in sys.modules:  # parts of it read these as they are imported, others later: all must see the same
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # despite its name: listen on 127.0.0.1 alone
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # its default, said aloud so that it does not warn of it
     try:
         import ray
     except ImportError as error:

@@ -37,8 +37,9 @@ from kgrl.learners import LoraLearner
 from kgrl.learners.adapters import Adapter, read_adapter
 from kgrl.learners.composition import compose, methods
 from kgrl.learners.executors import executors
-from kgrl.learners.interference import centroids, interference, nearest, routed_losses, wearing
+from kgrl.learners.interference import interference, routed_losses, wearing
 from kgrl.learners.neighbourhoods import NeighbourhoodTask, train_neighbourhood
+from kgrl.learners.routing import centroids, nearest
 from kgrl.report.interference import draw_interference
 
 PARTITIONS = ("graph", "random")

@@ -19,7 +19,8 @@ from kgrl.graph import TopicGraph
 from kgrl.learners import LoraLearner, ScratchLearner
 from kgrl.learners.adapters import Adapter, AdapterFacts, read_adapter, save_adapter, write_adapter
 from kgrl.learners.composition import compose, methods
-from kgrl.learners.interference import Interference, centroids, interference, nearest, routed_losses, wearing
+from kgrl.learners.interference import Interference, interference, routed_losses, wearing
+from kgrl.learners.routing import centroids, nearest
 from kgrl.report.interference import draw_interference
 
 

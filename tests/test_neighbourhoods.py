@@ -19,7 +19,7 @@ from kgrl.data.wikispeedia import read_graph
 from kgrl.errors import KgrlError, SettingError
 from kgrl.graph import IntArray, TopicGraph
 from kgrl.learners import LoraLearner, ScratchLearner
-from kgrl.learners.adapters import check_base, read_adapter
+from kgrl.learners.adapters import read_adapter
 from kgrl.learners.neighbourhoods import (
     NeighbourhoodTask,
     communities,
@@ -165,7 +165,7 @@ def test_each_adapter_is_trained_on_its_communitys_train_passages(
     learner = LoraLearner(tiny_corpus, seed=3, **options)
     for result in results:
         folder = tmp_path / "adapters" / result.name
-        check_base(folder, learner)
+        learner.load_adapter(folder)
         facts = read_adapter(folder).facts
         assert facts.tokens == result.tokens and facts.corpus == "tiny" and facts.titles
         assert {partition[tiny_corpus.graph.index(title)] for title in facts.titles} == {result.community}

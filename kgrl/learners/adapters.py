@@ -162,23 +162,20 @@ def read_adapter(folder: Path) -> Adapter:
     return Adapter(folder.name, base or _base_name(config), config, tensors, facts)
 
 
-def check_base(folder: Path, base: LoraLearner | str) -> None:
-    """Check that an adapter folder is for a base model.
+def check_base(adapter: Adapter, base: str) -> None:
+    """Check that an adapter is for a base model.
 
     Models are told apart by hash; for a folder made by others, which has none, by name.
 
     Args:
-        folder: The adapter folder.
-        base: A learner, or a base model as `name@hash`.
+        adapter: The adapter.
+        base: The base model as `name@hash`.
 
     Raises:
         KgrlError: If the adapter is for another base model; the message names both with their hashes.
     """
-    wanted = base if isinstance(base, str) else str(base.identity["base_model"])
-    config = _read_config(folder)
-    own = _read_facts(folder)[0] or _base_name(config)
-    if not same_base(own, wanted):
-        raise KgrlError(f"{folder} holds an adapter for the base model {own}, not for {wanted}")
+    if not same_base(adapter.base, base):
+        raise KgrlError(f"the adapter {adapter.name!r} is for the base model {adapter.base}, not for {base}")
 
 
 def same_base(one: str, other: str) -> bool:

@@ -15,20 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from kgrl.corpus import Passages
-from kgrl.errors import KgrlError, SettingError
+from kgrl.errors import KgrlError
 from kgrl.graph import IntArray
-from kgrl.learners.adapters import Adapter, same_base
+from kgrl.learners.adapters import Adapter
 
 if TYPE_CHECKING:
     from kgrl.learners.lora import LoraLearner
 
-__all__ = ["Interference", "centroids", "interference", "nearest", "routed_losses", "wearing"]
-
-_PREFIX = "base_model.model."
-"""What PEFT's files put before the base model's own names."""
+__all__ = ["Interference", "interference", "routed_losses", "wearing"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ def routed_losses(
         learner: A learner without plug-ins, of at least the adapters' rank; left as it was.
         adapters: The adapters.
         passages: The passages.
-        route: The number of the adapter for each passage, shape `[passages]`; see `nearest`.
+        route: The number of the adapter for each passage, shape `[passages]`; see `kgrl.learners.routing`.
 
     Returns:
         Losses in nats per token, shape `[passages]`.
@@ -108,55 +104,6 @@ def routed_losses(
     return losses
 
 
-def centroids(embeddings: NDArray[np.float32], partition: IntArray) -> NDArray[np.float32]:
-    """Return the mean embedding of each neighbourhood's topics.
-
-    Args:
-        embeddings: Topic embeddings, `[topics, dimensions]`.
-        partition: The neighbourhood of each topic from 0, `[topics]`; -1 for topics of none.
-
-    Returns:
-        Means, float32 of shape `[neighbourhoods, dimensions]`.
-
-    Raises:
-        ValueError: If a neighbourhood has no topics.
-
-    Example:
-        >>> centroids(np.eye(3, dtype=np.float32), np.array([0, 0, 1])).tolist()
-        [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
-    """
-    counts = np.bincount(partition[partition >= 0])
-    if not counts.all():
-        raise ValueError(f"neighbourhood {int(counts.argmin())} has no topics")
-    sums = np.zeros((len(counts), embeddings.shape[1]), dtype=np.float64)
-    np.add.at(sums, partition[partition >= 0], embeddings[partition >= 0])
-    return (sums / counts[:, None]).astype(np.float32)
-
-
-def nearest(embeddings: NDArray[np.float32], centroids: NDArray[np.float32]) -> IntArray:
-    """Route by the nearest neighbourhood: the centroid of the largest cosine.
-
-    A passage is routed by the embedding of its topic, `nearest(embeddings[passages.topics], centroids)`. Topics are
-    embedded by their train passages alone, so that no held-out text has a say in which adapter measures it.
-
-    Args:
-        embeddings: The embeddings of the passages' topics, `[n, dimensions]`.
-        centroids: Those of the neighbourhoods, `[neighbourhoods, dimensions]`.
-
-    Returns:
-        The number of a neighbourhood for each row, int32 of shape `[n]`; the first of equally near ones.
-
-    Example:
-        >>> nearest(np.array([[3.0, 1.0], [0.0, 2.0]]), np.array([[1.0, 0.0], [0.1, 0.1]])).tolist()
-        [0, 1]
-    """
-    lengths = np.linalg.norm(centroids, axis=1, keepdims=True)
-    # The length of an embedding does not change which centroid is nearest to it.
-    cosines = embeddings @ (centroids / np.maximum(lengths, np.finfo(np.float32).tiny)).T
-    routes: IntArray = cosines.argmax(axis=1).astype(np.int32)
-    return routes
-
-
 @contextmanager
 def wearing(learner: LoraLearner, adapter: Adapter | None) -> Iterator[None]:
     """Have a learner measure as if an adapter were all it had learned; then put its own weights back, bit for bit.
@@ -169,27 +116,6 @@ def wearing(learner: LoraLearner, adapter: Adapter | None) -> Iterator[None]:
         KgrlError: If the adapter is for another base model, of a higher rank, or on layers that the learner has no
             adapter on.
     """
-    weights = torch.zeros_like(learner.weights) if adapter is None else _weights(learner, adapter)
+    weights = torch.zeros_like(learner.weights) if adapter is None else learner.weights_of(adapter)
     with learner.holding(weights):
         yield
-
-
-def _weights(learner: LoraLearner, adapter: Adapter) -> Tensor:
-    """The learner's vector of weights that changes the model as the adapter does; layers it lacks stay zero."""
-    base = str(learner.identity["base_model"])
-    if not same_base(adapter.base, base):
-        raise KgrlError(f"the adapter {adapter.name!r} is for the base model {adapter.base}, not for {base}")
-    if adapter.rank > learner.rank:
-        raise SettingError(
-            f"the adapter {adapter.name!r} has rank {adapter.rank}: measure it with a learner of at least that rank, "
-            f"not {learner.rank}"
-        )
-    weights = torch.zeros_like(learner.weights.detach())
-    factor = adapter.scale / (learner.alpha / learner.rank)
-    for layer, (down, up) in adapter.layers.items():
-        name = layer.removeprefix(_PREFIX)
-        if f"{name}.lora_A.default.weight" not in learner.slices:
-            raise KgrlError(f"the adapter {adapter.name!r} is on the layer {name}, which this learner does not adapt")
-        learner.view(weights, f"{name}.lora_A.default.weight")[: len(down)] = down
-        learner.view(weights, f"{name}.lora_B.default.weight")[:, : len(down)] = factor * up
-    return weights

@@ -15,8 +15,8 @@ from transformers.pytorch_utils import Conv1D
 from kgrl.cache import write_json
 from kgrl.corpus import Corpus
 from kgrl.device import best_dtype
-from kgrl.errors import KgrlError, UnknownNameError
-from kgrl.learners.adapters import check_base
+from kgrl.errors import KgrlError, SettingError, UnknownNameError
+from kgrl.learners.adapters import Adapter, check_base, read_adapter
 from kgrl.learners.decoder import DecoderLearner
 from kgrl.learners.low_rank import fuse
 from kgrl.learners.models import fingerprint, load_pretrained
@@ -26,6 +26,8 @@ from kgrl.learners.tensors import read_tensors, save_tensors
 __all__ = ["LoraLearner", "add_adapter"]
 
 _ADAPTER = "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+"""What PEFT's files put before the base model's own names."""
 
 
 class LoraLearner(DecoderLearner):
@@ -91,14 +93,40 @@ class LoraLearner(DecoderLearner):
         return {"base_model": self._base, "rank": self.rank, "alpha": self.alpha}
 
     def load_adapter(self, folder: Path) -> None:
-        """Read an adapter folder's weights in place of the present ones; the optimizer starts afresh.
+        """Read an adapter folder in place of what was learned; the optimizer starts afresh.
 
         Raises:
-            KgrlError: If the folder holds no adapter, or one for another base model or other layers or of another rank.
+            KgrlError: If the folder holds no adapter, or one that does not fit, see `weights_of`.
         """
-        check_base(folder, self)
-        self._read_weights(folder)
+        weights = self.weights_of(read_adapter(folder))
+        with torch.no_grad():
+            self.weights.copy_(weights)
         self.begin_anew()
+
+    def weights_of(self, adapter: Adapter) -> torch.Tensor:
+        """Return the vector of weights that changes the model as an adapter does, shape `[trained weights]`.
+
+        One of a lower rank is padded with zeros, one of another scale rescaled; layers it lacks stay as they are.
+
+        Raises:
+            SettingError: If the adapter's rank is higher than the learner's.
+            KgrlError: If it is for another base model, or on layers that the learner has no adapter on.
+        """
+        check_base(adapter, str(self.identity["base_model"]))
+        if adapter.rank > self.rank:
+            ranks = f"has rank {adapter.rank}: give the learner at least that rank, not {self.rank}"
+            raise SettingError(f"the adapter {adapter.name!r} {ranks}")
+        weights = torch.zeros_like(self.weights.detach())
+        for layer, (down, up) in adapter.layers.items():
+            name = layer.removeprefix(_PREFIX)
+            if f"{name}.lora_A.default.weight" not in self.slices:
+                raise KgrlError(
+                    f"the adapter {adapter.name!r} is on the layer {name}, which this learner does not adapt"
+                )
+            self.view(weights, f"{name}.lora_A.default.weight")[: len(down)] = down
+            scaled = adapter.scale / (self.alpha / self.rank) * up
+            self.view(weights, f"{name}.lora_B.default.weight")[:, : len(down)] = scaled
+        return weights
 
     def _write_weights(self, folder: Path) -> None:
         save_tensors(folder / _ADAPTER, _adapter_state(self.peft_model))

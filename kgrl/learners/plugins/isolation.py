@@ -14,6 +14,7 @@ from kgrl.corpus import Passages
 from kgrl.encoder import Encoder
 from kgrl.graph import IntArray
 from kgrl.learners.plugins.base import Measure, Plugin
+from kgrl.learners.routing import nearest
 from kgrl.retrieval import embed_corpus
 
 if TYPE_CHECKING:
@@ -90,9 +91,8 @@ class Isolation(Plugin):
     def route(self, passages: Passages) -> IntArray:
         """Return the community whose module reads each passage, shape `[passages]`."""
         centres = np.stack([centre.numpy() for _, centre in self._modules.values()])
-        centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        nearest = (self.embeddings[passages.topics] @ centres.T).argmax(axis=1)
-        return np.array(list(self._modules), dtype=np.int32)[nearest]
+        routes = nearest(self.embeddings[passages.topics], centres)
+        return np.array(list(self._modules), dtype=np.int32)[routes]
 
     def modules(self) -> Mapping[str, Tensor]:
         """The weights of each neighbourhood's module."""

@@ -88,4 +88,5 @@ def cut_to(sequences: Sequences, token_budget: int) -> Sequences:
 
 def _middles(reading: Reading) -> NDArray[np.float64]:
     sizes = np.array([len(sequence) - 1 for sequence in reading.sequences], dtype=np.float64)
-    return (np.cumsum(sizes) - sizes / 2) / max(1.0, sizes.sum())
+    middles: NDArray[np.float64] = (np.cumsum(sizes) - sizes / 2) / max(1.0, sizes.sum())
+    return middles

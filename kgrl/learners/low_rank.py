@@ -14,32 +14,43 @@ import torch
 from peft.tuners.lora import Linear
 from torch import Tensor, nn
 
+from kgrl.learners.llama_layers import fuse_llama
+
 __all__ = ["adapted_layers", "fuse", "merged_state", "merged_weight"]
 
 
 def fuse(model: peft.PeftModel) -> None:
-    """Give a PEFT model's LoRA layers over plain linear layers a faster forward; what they compute stays the same."""
+    """Give a PEFT model's LoRA layers over plain linear layers a faster forward, and Llama's own layers as well.
+
+    What they compute stays the same.
+    """
     for layer in adapted_layers(model).values():
         if type(layer.base_layer) is nn.Linear:
             layer.forward = MethodType(_forward, layer)  # type: ignore[method-assign]
+    fuse_llama(model)
 
 
-def adapted_layers(model: nn.Module) -> dict[str, Linear]:
-    """Return a model's layers that have an adapter, by name."""
+def adapted_layers(model: nn.Module) -> dict[str, Any]:
+    """Return a model's layers that have an adapter, PEFT's `Linear`, by name."""
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear)}
 
 
-def merged_weight(layer: Linear) -> Tensor:
-    """Return what a layer's weight is with its adapter merged in, as a new tensor of the weight's number format."""
+def merged_weight(layer: Any) -> Tensor:
+    """Return what a layer's weight is with its adapter merged in, as a new tensor of the weight's number format.
+
+    Args:
+        layer: One of `adapted_layers`.
+    """
     weight: Tensor = layer.base_layer.weight.detach()
     (adapter,) = layer.active_adapters
-    return weight.float().add(layer.get_delta_weight(adapter).detach()).to(weight.dtype)
+    delta: Tensor = layer.get_delta_weight(adapter)
+    return weight.float().add(delta.detach()).to(weight.dtype)
 
 
 def merged_state(model: nn.Module) -> dict[str, Tensor]:
     """Return a model's weights with its adapters merged in, by the names that the model without adapters has."""
     layers = adapted_layers(model)
-    state = {name: weight for name, weight in model.named_parameters() if ".lora_" not in name}
+    state: dict[str, Tensor] = {name: weight for name, weight in model.named_parameters() if ".lora_" not in name}
     state |= {f"{name}.base_layer.weight": merged_weight(layer) for name, layer in layers.items()}
     return {name.replace(".base_layer.", "."): weight for name, weight in state.items()}
 

@@ -121,7 +121,8 @@ def test_a_cluster_that_is_connected_is_used_and_left_running() -> None:
             raise UnknownNameError("layer", "query", ["q_proj"])
         return factor * task.number, torch.get_num_threads()
 
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    config = {"worker_niceness": 0}
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, _system_config=config)
     try:
         assert ray.util.get_node_ip_address() == "127.0.0.1"
         results = sorted(executor.map(work, 10, [Numbered(n) for n in (0, 1, 3)]))

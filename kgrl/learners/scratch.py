@@ -199,7 +199,8 @@ def _random_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -
 def _make_low_rank(model: LlamaForCausalLM, rank: int, seed: int) -> None:
     """Freeze a model's linear layers and put adapters on them, in place; embeddings and norms stay trained."""
     rest = {name for name, weight in model.named_parameters() if "_proj." not in name}
-    fuse(add_adapter(model, seed, rank, _ALPHA_PER_RANK * rank, "all-linear"))
+    adapted = add_adapter(model, seed, rank, _ALPHA_PER_RANK * rank, "all-linear")
     for name, weight in model.named_parameters():
         if name in rest:
             weight.requires_grad_(True)
+    fuse(adapted)  # last, since norms that are trained keep their own forward

@@ -34,7 +34,7 @@ from kgrl.learners.executors import ProcessExecutor
 from kgrl.learners.packing import Block, pack
 from kgrl.learners.scratch import PRESETS
 
-SEEDS, TOKENS, ROUNDS, WORKERS, CONTEXT = 4, 4096, 3, 2, 512
+SEEDS, TOKENS, WORKERS, CONTEXT = 4, 4096, 2, 512
 VARIANTS = ("one after the other", "2 processes", "one batch, 1 thread", "one batch, 2 threads")
 
 
@@ -42,12 +42,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, required=True, help="results so far are read from it and added to")
     parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=list(PRESETS))
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = json.loads(arguments.json.read_text()) if arguments.json.exists() else []
     done = {(row["preset"], row["variant"], row["round"]) for row in rows}
     corpus = load_corpus("wikispeedia")
     for preset in arguments.presets:
-        for turn, variant in [(turn, variant) for turn in range(ROUNDS) for variant in VARIANTS]:
+        for turn, variant in [(turn, variant) for turn in range(arguments.rounds) for variant in VARIANTS]:
             if (preset, variant, turn) not in done:
                 rows.append({"preset": preset, "variant": variant, "round": turn, **one_round(corpus, preset, variant)})
                 write_json(arguments.json, rows)

@@ -28,7 +28,7 @@ COMMUNITIES, HELD_OUT = 8, 2
 """Number of neighbourhoods, and passages of each topic that they are tested on."""
 TOKENS_PER_TOPIC, LEAST_LINKS, LEAST_PASSAGES = 750, 100, 20
 RANK, ALPHA = 8, 16
-SMALL, SMALL_TOKENS = "5m", 3_000_000
+SMALL, SMALL_TOKENS = "2m", 2_000_000
 """The preset of the small base model, and the tokens it is pretrained on."""
 
 
@@ -71,7 +71,7 @@ def make_learner(seed: int, *, model: str = "smollm2", slots: int = 1, **options
 
 
 def small_base(folder: Path, tokens: int) -> str:
-    """A decoder of 5 million parameters, pretrained on all topics but those of the tasks; made if it is missing.
+    """A decoder of 2 million parameters, pretrained on all topics but those of the tasks; made if it is missing.
 
     Args:
         folder: Where it is kept.

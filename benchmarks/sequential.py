@@ -1,7 +1,7 @@
 """Learns neighbourhoods of `wikispeedia` one after the other with SmolLM2, and measures what each method keeps of them.
 
 Eight communities are learned in an order drawn by the seed; after each, all are tested on exam passages. Every method
-has the same passages, tokens, initial weights and learning rate. With `--small` the base model is a decoder of 5
+has the same passages, tokens, initial weights and learning rate. With `--small` the base model is a decoder of 2
 million parameters, pretrained on the other topics, that learns as many tokens as one likes in the time.
 
     python benchmarks/sequential.py --json docs/results/sequential.json

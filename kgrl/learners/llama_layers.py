@@ -11,12 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.models.llama.modeling_llama import (
-    ALL_ATTENTION_FUNCTIONS,
-    LlamaAttention,
-    LlamaRMSNorm,
-    eager_attention_forward,
-)
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRMSNorm, eager_attention_forward
 
 __all__ = ["fuse_llama"]
 
@@ -64,7 +60,7 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
         exact = x.float()
-        scale = torch.linalg.vector_norm(exact, dim=-1, keepdim=True).square_()
+        scale: Tensor = torch.linalg.vector_norm(exact, dim=-1, keepdim=True).square_()
         scale.div_(x.shape[-1]).add_(epsilon).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
         return (exact * scale).to(x.dtype).mul_(weight)

@@ -26,7 +26,7 @@ def fuse(model: peft.PeftModel) -> None:
     """
     for layer in adapted_layers(model).values():
         if type(layer.base_layer) is nn.Linear:
-            layer.forward = MethodType(_forward, layer)  # type: ignore[method-assign]
+            layer.forward = MethodType(_forward, layer)
     fuse_llama(model)
 
 

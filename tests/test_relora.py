@@ -69,6 +69,7 @@ def test_a_merge_changes_no_losses(kind: str, corpus: Corpus, base_folder: Path)
     for learner in (merged, not_merged):
         teach(learner, EVERY)
     assert (relora(merged).merges, relora(not_merged).merges) == (1, 0)
+    assert relora(merged).rebased and not relora(not_merged).rebased
     assert all(not merged.view(merged.weights, name).any() for name in merged.shapes if ".lora_B." in name)
     passages = corpus.select(np.arange(30))
     np.testing.assert_allclose(merged.losses(passages), not_merged.losses(passages), rtol=1e-5)

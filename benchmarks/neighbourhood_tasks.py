@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.communities import communities
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.data import load_corpus
 from kgrl.encoder import Encoder
 from kgrl.graph import IntArray
 from kgrl.learners import LoraLearner, ScratchLearner
-from kgrl.learners.neighbourhoods import communities
 from kgrl.retrieval import embed_corpus
 
 COMMUNITIES, HELD_OUT = 8, 2

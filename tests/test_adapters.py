@@ -30,13 +30,6 @@ FACTS = AdapterFacts("tiny", ("Prime number", "Sum"), tokens=1234, seed=3, losse
 
 
 @pytest.fixture(scope="module")
-def base_folder(tiny_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
-    ScratchLearner(tiny_corpus, seed=9, width=32, heads=2, vocabulary=400).save(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def learner(tiny_corpus: Corpus, base_folder: Path) -> LoraLearner:
     learner = LoraLearner(tiny_corpus, model=str(base_folder), learning_rate=1e-2, rank=4, alpha=12)
     learner.learn(tiny_corpus.of(0, Split.TRAIN), 1000)

@@ -16,19 +16,12 @@ from transformers import AutoModelForCausalLM
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.errors import KgrlError, SettingError
 from kgrl.graph import TopicGraph
-from kgrl.learners import LoraLearner, ScratchLearner
+from kgrl.learners import LoraLearner
 from kgrl.learners.adapters import Adapter, AdapterFacts, read_adapter, save_adapter, write_adapter
 from kgrl.learners.composition import compose, methods
 from kgrl.learners.interference import Interference, interference, routed_losses, wearing
 from kgrl.learners.routing import centroids, nearest
 from kgrl.report.interference import draw_interference
-
-
-@pytest.fixture(scope="module")
-def base_folder(tiny_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
-    ScratchLearner(tiny_corpus, seed=9, width=32, heads=2, vocabulary=400).save(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import torch
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import KgrlError, SettingError
 from kgrl.learners import LoraLearner, ScratchLearner
+from kgrl.learners.adapters import AdapterFacts, write_adapter
 from kgrl.learners.decoder import DecoderLearner
 from kgrl.learners.low_rank import merged_state
 from kgrl.learners.plugins import ReLoRA
@@ -19,13 +20,6 @@ from kgrl.testing import LearnerContract
 SMALL = {"width": 32, "heads": 2, "vocabulary": 400, "block_tokens": 64}
 EVERY = 3
 LAYER = "model.layers.0.self_attn.q_proj"
-
-
-@pytest.fixture(scope="session")
-def base_folder(tiny_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
-    ScratchLearner(tiny_corpus, seed=9, **SMALL).save(folder)
-    return folder
 
 
 @pytest.fixture
@@ -176,3 +170,12 @@ def test_a_state_over_other_random_weights_is_refused(corpus: Corpus, base_folde
     make("scratch", corpus, base_folder, ReLoRA(), seed=1).save(tmp_path)
     with pytest.raises(KgrlError, match="base_model"):
         make("scratch", corpus, base_folder, ReLoRA(), seed=2).load(tmp_path)
+
+
+def test_no_adapter_is_written_of_what_was_merged(corpus: Corpus, base_folder: Path, tmp_path: Path) -> None:
+    learner = make("lora", corpus, base_folder, ReLoRA(every=EVERY))
+    assert isinstance(learner, LoraLearner)
+    write_adapter(learner, tmp_path / "before", AdapterFacts())
+    teach(learner, EVERY)
+    with pytest.raises(KgrlError, match="'relora' merged"):
+        write_adapter(learner, tmp_path / "after", AdapterFacts())

@@ -125,7 +125,13 @@ def write_adapter(learner: LoraLearner, folder: Path, about: AdapterFacts) -> No
         learner: The learner.
         folder: The folder; made if it is missing.
         about: What was learned.
+
+    Raises:
+        KgrlError: If a plug-in changed the base model's weights, so that an adapter alone would not fit it.
     """
+    for plugin in learner.plugins:
+        if plugin.rebased:
+            raise KgrlError(f"no adapter holds what {plugin.name!r} merged into the base model; use the learner's save")
     folder.mkdir(parents=True, exist_ok=True)
     learner._write_weights(folder)
     _describe(folder, str(learner.identity["base_model"]), about)

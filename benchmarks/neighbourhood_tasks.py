@@ -24,8 +24,8 @@ from kgrl.graph import IntArray
 from kgrl.learners import LoraLearner, ScratchLearner
 from kgrl.retrieval import embed_corpus
 
-COMMUNITIES, HELD_OUT = 8, 2
-"""Number of neighbourhoods, and passages of each topic that they are tested on."""
+COMMUNITIES, HELD_OUT, MOST_HELD_OUT = 8, 2, 16
+"""Number of neighbourhoods, and passages that each is tested on: of a topic, and at most."""
 TOKENS_PER_TOPIC, LEAST_LINKS, LEAST_PASSAGES = 750, 100, 20
 RANK, ALPHA = 8, 16
 SMALL, SMALL_TOKENS = "2m", 2_000_000
@@ -129,7 +129,7 @@ def _tasks(groups: Sequence[NDArray[Any]], learner: LoraLearner, tokens: int) ->
     for number, topics in enumerate(group.astype(np.int32) for group in groups):
         train, probe, exam = (corpus().select(_in_turns(topics, split)) for split in Split)
         enough = int(np.searchsorted(np.cumsum(learner.count_tokens(train)), tokens)) + 1
-        held_out = HELD_OUT * len(topics)
+        held_out = min(MOST_HELD_OUT, HELD_OUT * len(topics))
         tasks.append(Task(number, topics, _first(train, enough), _first(probe, held_out), _first(exam, held_out)))
     return tasks
 

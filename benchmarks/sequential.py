@@ -65,10 +65,10 @@ METHODS: dict[str, Callable[[float], list[Plugin]]] = {
     "6 layers": lambda _: [FreezeLayers(keep=6)],
     "projection to rank 2": lambda _: [GradientProjection(rank=2)],
 }
-LEARNING_RATES = {"smollm2": 5e-4, "small": 2e-3}
-STRENGTHS = {"EWC": 1e4, "O-LoRA": 0.5}
+LEARNING_RATES = {"smollm2": 5e-4, "small": 4e-3}
+STRENGTHS = {"EWC": 10.0, "O-LoRA": 0.5}
 TRIED_RATES = (5e-4, 1e-3, 2e-3, 4e-3)
-TRIED_STRENGTHS = {"EWC": (1e2, 1e3, 1e4, 1e5), "O-LoRA": (0.05, 0.5, 5.0)}
+TRIED_STRENGTHS = {"EWC": (1.0, 1e1, 1e2, 1e3, 1e4, 1e5), "O-LoRA": (0.05, 0.5, 5.0)}
 
 
 @dataclass(frozen=True)

@@ -279,6 +279,17 @@ def test_passages_are_routed_to_the_nearest_neighbourhood(
     assert len({name.partition(".")[0] for name in isolation.state()}) == 3
 
 
+def test_a_module_is_what_a_learner_of_its_own_would_be(
+    make: Make, corpus: Corpus, fake_embeddings: NDArray[np.float32]
+) -> None:
+    """To the bit: initial weights, optimizer and warm-up are those of a fresh learner."""
+    isolated, alone = make(Isolation(fake_embeddings)), make()
+    isolated.learn(lesson(corpus, 0), 1_000)
+    isolated.learn(lesson(corpus, 20), 1_000)
+    alone.learn(lesson(corpus, 20), 1_000)
+    assert torch.equal(isolated.weights, alone.weights)
+
+
 def test_measuring_leaves_the_weights_in_place(
     make: Make, corpus: Corpus, fake_embeddings: NDArray[np.float32]
 ) -> None:
@@ -305,10 +316,13 @@ def test_top_k_takes_the_largest(make: Make) -> None:
     plugin = TopK(0.25)
     learner = make(plugin)
     learner.gradient.copy_(torch.randn(learner.gradient.shape, generator=torch.Generator().manual_seed(0)))
-    sizes = learner.gradient.abs().clone()
+    sizes, before = learner.gradient.abs().clone(), learner.copy().weights
     plugin.restrict()
-    kept = learner.gradient != 0
-    assert sizes[kept].min() >= sizes[~kept].max()
+    learner.step(rate=0.1)
+    plugin.updated()
+    moved = learner.weights.detach() != before
+    assert moved.float().mean() == pytest.approx(0.25, abs=1e-3)
+    assert sizes[moved].min() >= sizes[~moved].max()
 
 
 def test_frozen_layers_stay_as_they_are(make: Make, corpus: Corpus) -> None:

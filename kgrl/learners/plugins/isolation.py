@@ -46,7 +46,6 @@ class Isolation(Plugin):
     def __init__(self, embeddings: NDArray[np.float32] | None = None, communities: IntArray | None = None) -> None:
         self._given, self.communities = embeddings, communities
         self._modules: dict[int, tuple[Tensor, Tensor]] = {}  # community -> weights, sum of its topics' embeddings
-        self._updates = 0
 
     def attach(self, learner: DecoderLearner) -> None:
         """Keep the initial weights, from which every module is begun."""
@@ -61,14 +60,7 @@ class Isolation(Plugin):
         weights, _ = self._modules.get(self._current, (self._initial, None))
         with torch.no_grad():
             self.learner.weights.copy_(weights)
-        for moment in self.learner.moments:
-            moment.zero_()
-        self._updates = 0
-
-    def rate(self) -> float:
-        """Warm up again for each module."""
-        self._updates += 1
-        return min(1.0, self._updates / max(1, self.learner.warmup_steps))
+        self.learner.begin_anew()
 
     def end(self, passages: Passages) -> None:
         """Keep the module, and note what it is about."""

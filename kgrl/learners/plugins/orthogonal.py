@@ -76,8 +76,10 @@ class OrthogonalSlots(Plugin):
             self.learner.view(self._mask, name)[self._own] = 1
         for name in self._up:
             self.learner.view(self._mask, name)[:, self._own] = 1
-        for moment in self.learner.moments:
-            moment.mul_(self._mask)  # or momentum would go on moving earlier slots
+        if self._lessons % self.lessons_per_slot == 0:
+            # Or momentum would go on moving the last slot, and the new one would be taken for one long under way, whose
+            # averages AdamW does not correct for having begun at zero: steps of twice the size.
+            self.learner.begin_anew()
 
     @torch.no_grad()
     def regularise(self) -> None:

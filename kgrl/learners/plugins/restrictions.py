@@ -31,6 +31,7 @@ class _Part(Plugin, ABC):
     """Holds all weights still but a part, chosen anew in each lesson."""
 
     _mask: Tensor | None = None
+    _before: Tensor
 
     @abstractmethod
     def _chosen(self, gradient: Tensor) -> Tensor:
@@ -41,12 +42,19 @@ class _Part(Plugin, ABC):
         self._mask = None
 
     def restrict(self) -> None:
-        """Clear the gradient of what is held still."""
+        """Choose, at a lesson's first update, and remember what is held still.
+
+        The optimizer's averages take in the whole gradient: weights that are let go later have theirs at hand.
+        """
         if self._mask is None:
             self._mask = self._chosen(self.learner.gradient)
-            for moment in self.learner.moments:
-                moment.mul_(self._mask)  # or momentum would go on moving what is held still
-        self.learner.gradient.mul_(self._mask)
+        self._before = self.learner.weights.detach().clone()
+
+    @torch.no_grad()
+    def updated(self) -> None:
+        """Put back what is held still."""
+        assert self._mask is not None
+        self.learner.weights.copy_(torch.where(self._mask, self.learner.weights, self._before))
 
 
 class TopK(_Part):

@@ -30,8 +30,9 @@ class ReLoRA(Plugin):
 
     How it compares with full-rank training and with adapters that are never merged: docs/results/learner.md, table 5.
 
-    AdamW's count of updates goes on, so it takes the new averages for old ones and does not correct them for having begun
-    at zero: some hundred updates after a merge are up to twice as large. The jagged learning rate is against that.
+    AdamW's count of updates goes on, so it takes the new averages for old ones and does not correct them for having
+    begun at zero: some hundred updates after a merge are up to twice as large. The jagged learning rate is against
+    that.
 
     Once it has merged, the adapter that the learner saves fits the merged layers alone, which are then saved with it.
     In a model whose own weights are bfloat16 a merge rounds to 3 digits.

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import tyro
 
+from kgrl.cli.calibrate import Calibrate
 from kgrl.cli.graph import Graph
 from kgrl.cli.info import Info
 from kgrl.cli.merge import Merge
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "run": RunCommand,
     "pretrain": Pretrain,
     "train": Train,
+    "calibrate": Calibrate,
     "merge": Merge,
     "graph": Graph,
     "traces": traces,

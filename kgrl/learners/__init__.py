@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kgrl.corpus import Corpus
+from kgrl.errors import SettingError
 from kgrl.learners.base import Learned, Learner, learners, make_learner
 
 if TYPE_CHECKING:
     from kgrl.learners.lora import LoraLearner as LoraLearner
     from kgrl.learners.scratch import ScratchLearner as ScratchLearner
+    from kgrl.learners.simulated import SimulatedLearner as SimulatedLearner
 
-__all__ = ["Learned", "Learner", "LoraLearner", "ScratchLearner", "learners", "make_learner"]
+__all__ = ["Learned", "Learner", "LoraLearner", "ScratchLearner", "SimulatedLearner", "learners", "make_learner"]
 
 
 # Importing torch and transformers takes seconds, so names are registered here and modules imported when one is made.
@@ -29,6 +32,15 @@ def _make_scratch(corpus: Corpus, **options: Any) -> Learner:
     return ScratchLearner(corpus, **options)
 
 
+@learners.register("simulated")
+def _make_simulated(corpus: Corpus, plugins: Sequence[object] = (), **options: Any) -> Learner:
+    from kgrl.learners.simulated import SimulatedLearner
+
+    if plugins:
+        raise SettingError("a simulated learner has no weights for plug-ins to change; leave them out")
+    return SimulatedLearner(corpus, **options)
+
+
 def __getattr__(name: str) -> Any:
     if name == "LoraLearner":
         from kgrl.learners.lora import LoraLearner
@@ -38,4 +50,8 @@ def __getattr__(name: str) -> Any:
         from kgrl.learners.scratch import ScratchLearner
 
         return ScratchLearner
+    if name == "SimulatedLearner":
+        from kgrl.learners.simulated import SimulatedLearner
+
+        return SimulatedLearner
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

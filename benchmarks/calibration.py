@@ -1,0 +1,104 @@
+"""The calibrations that ship with kgrl: a scratch learner's runs and forks, and learning curves fitted to them.
+
+    python benchmarks/calibration.py --corpus wikispeedia --json docs/results/calibration.json --ship
+
+Records that are there are not made again. The calibration is written into the package if it predicts changes of losses
+that it has not seen better than their mean. Runs measure a fixed sample of all topics and the topics just learned; who
+picks and the seed, which draws the learner's weights, differ from run to run. One thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kgrl.builtin import FOLDER
+from kgrl.cache import write_json
+from kgrl.cli.calibrate import Calibrate
+from kgrl.cli.run import RunCommand, run_recorded
+from kgrl.corpus import Corpus
+from kgrl.curriculum import Curriculum
+from kgrl.learners import make_learner
+from kgrl.learners.calibration import Calibration
+from kgrl.learners.transfer import estimate_transfer
+from kgrl.rewards import MeanPredictionGain, SelfPredictionGain
+
+AGENTS = ("random", "closure", "bfs", "random-global")
+SEEDS = (0, 1, 2, 3)
+BUDGET, LESSON, PROBED = 40_000, 1_000, 64
+FORKS, FORK_TOKENS = 32, 2_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", default="wikispeedia", choices=("vital", "wikispeedia"))
+    parser.add_argument("--records", type=Path, default=Path("runs/calibration"), help="folder of runs and forks")
+    parser.add_argument("--json", type=Path, help="results by corpus; others that are there are kept")
+    parser.add_argument("--ship", action="store_true", help="write the calibration into the package, if it is any good")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    folder, began = arguments.records / arguments.corpus, time.perf_counter()
+    runs, transfer = record(arguments.corpus, folder)
+    recorded = time.perf_counter()
+    out = folder / "calibration.json"
+    figures = Calibrate(runs=runs, transfers=(transfer,), out=out).run()
+    figures = summary(Calibration.read(out)) | {
+        "record_seconds": recorded - began,
+        "fit_seconds": time.perf_counter() - recorded,
+        "out": figures["out"],
+    }
+    print(json.dumps(figures, indent=2))
+    if arguments.json:
+        known = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
+        write_json(arguments.json, {**known, arguments.corpus: figures})
+    if arguments.ship:
+        ship(Calibration.read(out))
+
+
+def record(name: str, folder: Path) -> tuple[tuple[Path, ...], Path]:
+    """Return the folders of the runs and of the forks, made where they are missing."""
+    corpus = RunCommand(corpus=name).load_corpus()
+    runs = []
+    for seed in SEEDS:
+        for agent in AGENTS:
+            runs.append(folder / f"{agent}-{seed}")
+            if not (runs[-1] / "result.json").exists():
+                carry_out(corpus, name, agent, seed, runs[-1])
+                print(runs[-1], flush=True)
+    transfer = folder / "transfer"
+    estimate_transfer(corpus, make_learner("scratch", corpus, seed=0), transfer, size=FORKS, tokens=FORK_TOKENS)
+    return tuple(runs), transfer
+
+
+def carry_out(corpus: Corpus, name: str, agent: str, seed: int, folder: Path) -> None:
+    """Carry out one run with probes of all topics and of those just learned."""
+    sizes = {"budget_tokens": BUDGET, "expansion_tokens": LESSON, "probe_topics": PROBED}
+    command = RunCommand(corpus=name, learner="scratch", agent=agent, seed=seed, exam_every=100, **sizes)
+    reward = MeanPredictionGain() + SelfPredictionGain()
+    curriculum = Curriculum.make(corpus, "scratch", reward, command.curriculum_config())
+    run_recorded(command, folder, curriculum)
+
+
+def summary(calibration: Calibration) -> dict[str, Any]:
+    """The figures of a calibration, without its members and topics."""
+    values = asdict(calibration)
+    return {name: values[name] for name in ("learner", "tokens_per_word", "parameters", "fitted", "errors")}
+
+
+def ship(calibration: Calibration) -> None:
+    """Write a calibration into the package if it beats the mean change."""
+    errors = calibration.errors
+    if errors.fit >= errors.mean_change:
+        print(f"not shipped: its held-out error is {errors.fit:.4f}, the mean change's {errors.mean_change:.4f}")
+        return
+    calibration.write(FOLDER / f"calibration-{calibration.corpus}.json")
+
+
+if __name__ == "__main__":
+    main()

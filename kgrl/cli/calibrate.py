@@ -1,0 +1,135 @@
+"""`kgrl calibrate`: fit the simulated learner to what real learners did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgrl.cli.output import progress, show_facts, show_table
+from kgrl.errors import KgrlError
+
+if TYPE_CHECKING:
+    from kgrl.corpus import Corpus
+    from kgrl.learners.calibration import Calibration, Errors
+    from kgrl.learners.courses import Course
+
+__all__ = ["Calibrate"]
+
+_SHARED = ("corpus", "root", "learner", "plugins")
+"""What the runs of a calibration have in common, and of LoRA learners the model too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrate:
+    """Fit the learning curves of the simulated learner to recorded expansions, and say how well they predict.
+
+    Args:
+        runs: Folders of runs with probes, all of one corpus and one kind of learner; seeds and agents may differ.
+        transfers: Folders of transfer estimates of the same learner, untaught: what forks taught one topic learned.
+        out: File for the calibration, JSON.
+        members: Fits of the ensemble, each to another bootstrap sample of the expansions.
+        held_out: The share of expansions left out of a fit at a time, to find its errors.
+        seed: Seeds what is left out and what the bootstrap draws.
+        json: File to write the figures to, as one JSON object.
+    """
+
+    runs: tuple[Path, ...]
+    out: Path
+    transfers: tuple[Path, ...] = ()
+    members: int = 8
+    held_out: float = 0.2
+    seed: int = 0
+    json: Path | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Read the records, fit, write the calibration, print and return its figures.
+
+        Raises:
+            KgrlError: If folders hold no records, records do not fit together, or there are too few of them.
+        """
+        from kgrl.data import load_corpus
+        from kgrl.learners.calibration_fit import fit_calibration, fits_needed
+
+        setting = _setting(self.runs)
+        root = setting["root"]
+        corpus = load_corpus(setting["corpus"], root=None if root is None else Path(root))
+        courses, rate = self._courses(corpus)
+        with progress("calibrate", total=fits_needed(self.members, self.held_out)) as advance:
+            calibration = fit_calibration(
+                corpus,
+                courses,
+                learner=_learner(setting),
+                tokens_per_word=rate,
+                members=self.members,
+                held_out=self.held_out,
+                seed=self.seed,
+                on_fit=advance,
+            )
+        calibration.write(self.out)
+        _show(calibration, self.out)
+        return {**asdict(calibration), "out": str(self.out)}
+
+    def _courses(self, corpus: Corpus) -> tuple[list[Course], float]:
+        """What was learned and measured, and the learner's tokens for each word."""
+        from kgrl.learners.courses import course_of_run, course_of_transfer, read_run, tokens_per_word
+
+        recorded = {folder: read_run(folder, corpus) for folder in self.runs}
+        rate = tokens_per_word(corpus, list(recorded.values()))
+        courses = [course_of_run(corpus, str(folder), expansions, rate) for folder, expansions in recorded.items()]
+        return courses + [course_of_transfer(corpus, folder, rate) for folder in self.transfers], rate
+
+
+def _setting(runs: Sequence[Path]) -> dict[str, Any]:
+    """The configuration that runs share.
+
+    Raises:
+        KgrlError: If two of them differ in something that learning curves depend on.
+    """
+    from kgrl.runs import Run
+
+    configs = {folder: Run.read_config(folder) for folder in runs}
+    first, shared = next(iter(configs)), next(iter(configs.values()))
+    names = (*_SHARED, "model") if shared.get("learner") == "lora" else _SHARED
+    for folder, config in configs.items():
+        for name in names:
+            if config.get(name) != shared.get(name):
+                has = f"{name} {config.get(name)!r}, {first} has {shared.get(name)!r}"
+                raise KgrlError(f"{folder} has {has}; a calibration is of one corpus and one kind of learner")
+    return {"root": None, **shared}
+
+
+def _learner(setting: Mapping[str, Any]) -> str:
+    named = [setting["learner"], *([setting["model"]] if setting["learner"] == "lora" else [])]
+    return " ".join(map(str, [*named, *setting.get("plugins", ())]))
+
+
+def _show(calibration: Calibration, out: Path) -> None:
+    fitted = calibration.fitted
+    counts = f"{fitted.expansions} expansions of {fitted.runs} runs, {fitted.forks} forks, {fitted.changes} changes"
+    show_facts(f"{calibration.learner} on {calibration.corpus}", [("fitted to", counts), ("written", out)])
+    _show_errors(calibration.errors)
+    _show_parameters(calibration)
+
+
+def _show_errors(errors: Errors) -> None:
+    title, columns = "Held-out error of predicted loss changes", ["predicting", "nats per token"]
+    names = {"calibration": "fit", "style only": "style_only", "mean change": "mean_change", "no change": "no_change"}
+    show_table(title, columns, [(said, f"{getattr(errors, name):.4f}") for said, name in names.items()])
+    ranks = {
+        "mean drop over expansions": errors.rank_expansions,
+        "mean drop over forks": errors.rank_candidates,
+        "drops within a fork": errors.rank_within,
+    }
+    rows = [(said, "-" if rank is None else f"{rank:.2f}") for said, rank in ranks.items()]
+    show_table("Held-out rank correlation of predicted and measured", ["of", "Spearman"], rows)
+
+
+def _show_parameters(calibration: Calibration) -> None:
+    members = [asdict(member) for member in calibration.members]
+    rows = []
+    for name, value in asdict(calibration.parameters).items():
+        values = [member[name] for member in members]
+        rows.append((name, *(f"{number:.4g}" for number in (value, min(values), max(values)))))
+    show_table("Parameters", ["name", "fitted", "least in the ensemble", "most"], rows)

@@ -1,0 +1,189 @@
+"""A calibration: what a simulated learner was fitted to, with which parameters, and how well they predict.
+
+Plain data, kept as JSON. Fitting is in `kgrl.learners.calibration_fit`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from kgrl.builtin import FOLDER
+from kgrl.cache import write_json
+from kgrl.corpus import Corpus
+from kgrl.errors import DataError, MissingDataError, SettingError
+from kgrl.learners.learning_curve import Parameters
+
+__all__ = ["Calibration", "Errors", "Fitted", "Untaught"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Untaught:
+    """Losses before anything is learned, in nats per token.
+
+    Args:
+        mean: Their mean over the topics that were measured.
+        spread: Their standard deviation. A topic that was never measured has the mean and a deviation of this size that
+            its number draws, the same in every simulation: nothing that is known of it beforehand predicts it.
+        topics: The loss of each topic that was measured.
+    """
+
+    mean: float
+    spread: float
+    topics: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a calibration was fitted to.
+
+    Args:
+        runs: Runs of curricula.
+        expansions: Expansions of those runs with probes.
+        forks: Forks taught one topic, the rows of transfer estimates.
+        changes: Changes of a topic's loss that were measured in all of these.
+        seed: Seeded the folds and the bootstrap.
+    """
+
+    runs: int
+    expansions: int
+    forks: int
+    changes: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How well changes of losses are predicted in expansions and forks that a fit has not seen.
+
+    Each is held out once, in a share of all that is left out together. Errors are root mean squares over changes of a
+    topic's loss, in nats per token. Rank correlations are Spearman's; None where there is too little to compare.
+
+    Args:
+        held_out: The share that is left out of each fit.
+        fit: Error of the calibration.
+        no_change: Error of predicting that no loss changes.
+        mean_change: Error of predicting the mean change of what the fit has seen.
+        style_only: Error of the same equations with what is learned from any text, and nothing of topics.
+        rank_expansions: Rank correlation of predicted and measured mean drop over expansions.
+        rank_candidates: The same over forks: which topic's text lowers the mean loss most.
+        rank_within: Mean over forks of the rank correlation over topics: whom a topic's text helps most.
+    """
+
+    held_out: float
+    fit: float
+    no_change: float
+    mean_change: float
+    style_only: float
+    rank_expansions: float | None = None
+    rank_candidates: float | None = None
+    rank_within: float | None = None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The parameters of a simulated learner of one corpus.
+
+    Args:
+        corpus: The name of the corpus.
+        fingerprint: Its fingerprint: topics, links, texts and splits.
+        learner: The learner whose records it was fitted to, for example `"scratch"`.
+        tokens_per_word: Tokens of that learner for each word of text.
+        untaught: Losses before anything is learned.
+        parameters: Fitted to all records.
+        members: Each fitted to another bootstrap sample of expansions; how much they differ says how much is known.
+        fitted: What it was fitted to.
+        errors: Held-out errors.
+    """
+
+    corpus: str
+    fingerprint: str
+    learner: str
+    tokens_per_word: float
+    untaught: Untaught
+    parameters: Parameters
+    members: tuple[Parameters, ...]
+    fitted: Fitted
+    errors: Errors
+
+    def check(self, corpus: Corpus) -> None:
+        """Refuse another corpus.
+
+        Raises:
+            SettingError: If the calibration was fitted on a corpus with another fingerprint; the message names both.
+        """
+        if corpus.fingerprint != self.fingerprint:
+            raise SettingError(
+                f"the calibration was fitted on corpus {self.corpus!r} with fingerprint {self.fingerprint[:12]}, and "
+                f"this is {corpus.name!r} with fingerprint {corpus.fingerprint[:12]}; fit one with `kgrl calibrate`"
+            )
+
+    def choose(self, member: int | None) -> Parameters:
+        """Return a member's parameters, or with None those fitted to all records.
+
+        Raises:
+            SettingError: If there is no such member.
+        """
+        if member is None:
+            return self.parameters
+        if not 0 <= member < len(self.members):
+            raise SettingError(
+                f"the calibration has {len(self.members)} members, numbered from 0; there is no {member}"
+            )
+        return self.members[member]
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        write_json(path, {"format": _FORMAT, **asdict(self)})
+
+    @classmethod
+    def read(cls, path: Path) -> Calibration:
+        """Read what `write` wrote.
+
+        Raises:
+            MissingDataError: If there is no such file.
+            DataError: If it holds no calibration, or one in a format that this version does not know.
+        """
+        if not path.is_file():
+            raise MissingDataError(f"there is no calibration at {path}; `kgrl calibrate` writes one")
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if values["format"] != _FORMAT:
+                raise DataError(path, None, f"a calibration of format {values['format']}; this version reads {_FORMAT}")
+            return _from_json(values)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(path, None, f"no calibration: {error}") from error
+
+    @classmethod
+    def builtin(cls, corpus: Corpus) -> Calibration:
+        """Return the calibration that ships for a corpus, by its name.
+
+        Raises:
+            MissingDataError: If none ships; the message says for which corpora some do.
+        """
+        path = FOLDER / f"calibration-{corpus.name}.json"
+        if not path.is_file():
+            shipped = sorted(p.stem.removeprefix("calibration-") for p in FOLDER.glob("calibration-*.json"))
+            known = ", ".join(shipped) or "no corpus"
+            raise MissingDataError(
+                f"no calibration for corpus {corpus.name!r} ships with kgrl (there is one for {known}); "
+                "`kgrl calibrate` fits one"
+            )
+        return cls.read(path)
+
+
+def _from_json(values: Mapping[str, Any]) -> Calibration:
+    own = {f.name: values[f.name] for f in fields(Calibration)}
+    known = own["untaught"]["topics"]
+    own["untaught"] = Untaught(**{**own["untaught"], "topics": {int(t): float(loss) for t, loss in known.items()}})
+    own["parameters"] = Parameters(**own["parameters"])
+    own["members"] = tuple(Parameters(**member) for member in own["members"])
+    own["fitted"], own["errors"] = Fitted(**own["fitted"]), Errors(**own["errors"])
+    return Calibration(**own)

@@ -1,0 +1,85 @@
+"""The equations of the simulated learner, and nothing else: what calibrations are fitted with and simulations run on.
+
+The loss of a topic v, in nats per token, after a learner has learned G tokens altogether:
+
+    l_v = L_v - A f(G / tau_g, b_g) - a f(E_v / tau_s, b_s),        f(x, b) = 1 - (1 + x)^-b
+
+    L_v    the topic's loss before anything is learned
+    A f    what every text teaches, whatever it is about: style, format, frequent words
+    a f    what text about the topic and its relatives teaches beyond that
+    E_v    the topic's effective tokens
+
+A lesson of T tokens, t_u of them about topic u, first fades every topic's effective tokens and then adds to them:
+
+    E_v <- E_v exp(-phi T) + t_v + g_link sum_u t_u W_uv + g_sim sum_u t_u S_uv
+
+    W_uv   1 / sqrt(degree_u degree_v) where u and v are linked in either direction, else 0
+    S_uv   (cosine_uv - threshold)+ where v is among the topics nearest to u by embedding, else 0
+
+Power laws of the amount learned are what losses of language models follow (Hestness et al. 2017). What fades is what a
+topic's text taught beyond style; what is learned of style stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Parameters", "share_learned"]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of the equations above, for all topics together.
+
+    Args:
+        style: A, what can be learned from any text, in nats per token.
+        style_tokens: tau_g, the tokens after which that comes slower.
+        style_power: b_g, the exponent of its power law.
+        topic: a, what can be learned from text about a topic and its relatives beyond that, in nats per token.
+        topic_tokens: tau_s, the effective tokens after which that comes slower.
+        topic_power: b_s, the exponent of its power law.
+        link: g_link, effective tokens for each token about a linked topic, before division by the root of the degrees.
+        similar: g_sim, effective tokens for each token about a similar topic, for a cosine 1 above the threshold.
+        fading: phi, the share of a topic's effective tokens that is lost with each token learned.
+        noise: Standard deviation of one measured loss of a passage, in nats per token.
+
+    Example:
+        >>> parameters = Parameters(0.5, 1000.0, 1.0, 0.2, 100.0, 1.0, 0.1, 0.1, 1e-4, 0.0)
+        >>> parameters.drop(1000.0, [0.0, 100.0]).tolist()
+        [0.25, 0.35]
+    """
+
+    style: float
+    style_tokens: float
+    style_power: float
+    topic: float
+    topic_tokens: float
+    topic_power: float
+    link: float
+    similar: float
+    fading: float
+    noise: float
+
+    def drop(self, total: ArrayLike, effective: ArrayLike) -> NDArray[np.float64]:
+        """Return how far losses are below the untaught ones, in nats per token.
+
+        Args:
+            total: G, tokens learned altogether.
+            effective: E_v, effective tokens of topics; any shape that `total` broadcasts to.
+        """
+        everywhere = self.style * share_learned(np.divide(total, self.style_tokens), self.style_power)
+        return everywhere + self.topic * share_learned(np.divide(effective, self.topic_tokens), self.topic_power)
+
+
+def share_learned(amount: ArrayLike, power: float) -> NDArray[np.float64]:
+    """Return f(x, b) = 1 - (1 + x)^-b: 0 where nothing is learned, towards 1 with more.
+
+    Args:
+        amount: x, the amount learned in units of the curve's scale; 0 or more.
+        power: b, the exponent.
+    """
+    learned: NDArray[np.float64] = -np.expm1(-power * np.log1p(np.asarray(amount, dtype=np.float64)))
+    return learned

@@ -1,0 +1,262 @@
+"""A learner that is simulated: per-topic learning curves, fitted to what real learners did.
+
+The equations are in `kgrl.learners.learning_curve`; their parameters come from a `Calibration`, which
+`kgrl calibrate` fits. Knows the topic graph, unlike the learners it stands for. It needs no torch, and a lesson costs
+in proportion to the links of the topics it is about.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kgrl.cache import content_key, write_json, write_npy
+from kgrl.corpus import Corpus, Passages
+from kgrl.errors import KgrlError
+from kgrl.learners.base import Learned
+from kgrl.learners.calibration import Calibration, Untaught
+from kgrl.learners.relatives import Relatives
+
+__all__ = ["SimulatedLearner", "SimulatedSnapshot", "drawn"]
+
+LEAST_LOSS = 0.01
+"""In nats per token: however much is learned, text is never certain."""
+_SMALLEST_SCALE = 1e-100
+"""Where the common factor of all effective tokens is multiplied into them, long before either leaves float64."""
+_STATE, _EFFECTIVE = "simulated.json", "effective.npy"
+_UNTAUGHT_KEY, _NOISE_KEY = 1, 2
+"""What tells the draws of untaught losses from those of noise."""
+
+
+@dataclass(frozen=True)
+class SimulatedSnapshot:
+    """The state of a simulated learner.
+
+    Args:
+        total: Tokens learned.
+        scale: The factor of all effective tokens.
+        effective: Effective tokens by topic, before that factor, float64 `[topics]`.
+    """
+
+    total: int
+    scale: float
+    effective: NDArray[np.float64]
+
+
+class SimulatedLearner:
+    """Learning curves with transfer between topics, forgetting and noise.
+
+    The noise of a measurement depends on the seed, the passage and the tokens learned, and on nothing else. So
+    measuring changes nothing, and two runs with the same seed see the same noise where they have learned as much.
+
+    Args:
+        corpus: The corpus whose passages are taught and measured.
+        seed: Seeds the noise.
+        calibration: A calibration, the path of one, or `"builtin"` for the one that ships for the corpus.
+        member: Which of the calibration's ensemble of fits to simulate; None for the fit to all records.
+        embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; those of the default encoder if None.
+
+    Raises:
+        SettingError: If the calibration was fitted on another corpus, or there is no such member.
+        MissingDataError: If there is no such calibration.
+
+    Example:
+        >>> from kgrl.graph import TopicGraph
+        >>> from kgrl.learners.calibration import Errors, Fitted
+        >>> from kgrl.learners.learning_curve import Parameters
+        >>> graph = TopicGraph.from_links(["Logic", "Set"], [0], [1])
+        >>> corpus = Corpus("two", graph, ["Logic asks what follows.", "A set has members."], [0, 1], [0, 0])
+        >>> curves = Parameters(0.5, 100.0, 1.0, 1.0, 10.0, 1.0, 0.5, 0.0, 0.0, 0.0)
+        >>> made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
+        >>> calibration = Calibration("two", corpus.fingerprint, "none", 1.0, Untaught(4, 0), curves, (), *made_up)
+        >>> learner = SimulatedLearner(corpus, calibration=calibration, embeddings=np.eye(2, dtype=np.float32))
+        >>> learner.learn(corpus.select([0]), 100).tokens
+        4
+        >>> [f"{loss:.2f}" for loss in learner.losses(corpus.select([0, 1]))]
+        ['3.70', '3.81']
+    """
+
+    kind = "simulated"
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        seed: int = 0,
+        calibration: Calibration | Path | str = "builtin",
+        member: int | None = None,
+        embeddings: NDArray[np.float32] | None = None,
+    ) -> None:
+        self.corpus, self.seed = corpus, seed
+        self.calibration = _calibration(corpus, calibration)
+        self.calibration.check(corpus)
+        self.parameters = self.calibration.choose(member)
+        self.relatives = Relatives.of(corpus, embeddings)
+        self.untaught = untaught_losses(self.calibration.untaught, len(corpus.graph))
+        self.total, self._scale = 0, 1.0
+        self._effective = np.zeros(len(corpus.graph))
+        self._words = np.zeros(len(corpus), dtype=np.int32)  # 0 where not counted yet
+
+    @property
+    def identity(self) -> dict[str, str | int]:
+        """What a saved state must share with the learner that loads it."""
+        curves = content_key(repr(self.parameters), repr(self.calibration.untaught))
+        return {"learner": self.kind, "corpus": self.corpus.fingerprint, "curves": curves, "seed": self.seed}
+
+    def learn(self, passages: Passages, token_budget: int) -> Learned:
+        """Move the learning curves of the passages' topics and their relatives; see `Learner`."""
+        if len(passages) == 0 or token_budget < 2:
+            raise ValueError(f"cannot learn {len(passages)} passages with a budget of {token_budget} tokens")
+        counts = self.count_tokens(passages)
+        ends = np.cumsum(counts)
+        used = min(int(np.searchsorted(ends, token_budget)) + 1, len(passages))
+        counts = counts[:used]
+        counts[-1] -= max(0, int(ends[used - 1]) - token_budget)
+        read = Passages(self.corpus, passages.ids[:used])
+        loss = float(np.average(self.losses(read), weights=counts))
+        self._teach(read.topics, counts)
+        return Learned(int(counts.sum()), loss, used)
+
+    def _teach(self, topics: NDArray[np.int32], counts: NDArray[np.int64]) -> None:
+        """Let all topics fade and add a lesson's tokens; only topics taught are touched."""
+        tokens = int(counts.sum())
+        self._fade(tokens)
+        curves, effective = self.parameters, self._effective
+        read: dict[int, int] = {}
+        for topic, count in zip(topics.tolist(), counts.tolist(), strict=True):
+            read[topic] = read.get(topic, 0) + count
+        for topic, count in read.items():
+            amount = count / self._scale
+            effective[topic] += amount
+            linked, weights = self.relatives.linked(topic)
+            effective[linked] += (curves.link * amount) * weights
+            similar, cosines = self.relatives.similar(topic)
+            effective[similar] += (curves.similar * amount) * cosines
+        self.total += tokens
+
+    def _fade(self, tokens: int) -> None:
+        self._scale *= math.exp(-self.parameters.fading * tokens)
+        if self._scale < _SMALLEST_SCALE:
+            self._effective *= self._scale
+            self._scale = 1.0
+
+    def losses(self, passages: Passages) -> NDArray[np.float32]:
+        """Return the loss of each passage in nats per token, shape `[passages]`; changes nothing."""
+        self._check_corpus(passages)
+        topics = passages.topics
+        drop = self.parameters.drop(self.total, self._effective[topics] * self._scale)
+        noise = self.parameters.noise * drawn(_NOISE_KEY, self.seed, passages.ids, self.total)
+        return np.maximum(self.untaught[topics] - drop + noise, LEAST_LOSS).astype(np.float32)
+
+    def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
+        """Return about how many tokens each passage has, from its words, shape `[passages]`."""
+        self._check_corpus(passages)
+        words = self._words[passages.ids]
+        for row in np.flatnonzero(words == 0):
+            words[row] = max(1, len(self.corpus.texts[passages.ids[row]].split()))
+        self._words[passages.ids] = words
+        return tokens_of(words, self.calibration.tokens_per_word)
+
+    def snapshot(self) -> SimulatedSnapshot:
+        """Return a copy of what was learned."""
+        return SimulatedSnapshot(self.total, self._scale, self._effective.copy())
+
+    def restore(self, snapshot: SimulatedSnapshot) -> None:
+        """Go back to a snapshot; losses are then bit for bit what they were."""
+        self.total, self._scale = snapshot.total, snapshot.scale
+        np.copyto(self._effective, snapshot.effective)
+
+    def save(self, folder: Path) -> None:
+        """Write what was learned to a folder, as JSON and a NumPy array."""
+        write_npy(folder / _EFFECTIVE, self._effective)
+        write_json(folder / _STATE, {**self.identity, "total": self.total, "scale": self._scale})
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote.
+
+        Raises:
+            KgrlError: If the folder holds no simulated learner, or one of another corpus, calibration or seed.
+        """
+        path = folder / _STATE
+        if not path.is_file():
+            raise KgrlError(f"{folder} holds no simulated learner: {_STATE} is missing")
+        state = json.loads(path.read_text(encoding="utf-8"))
+        for key, own in self.identity.items():
+            if state.get(key) != own:
+                raise KgrlError(
+                    f"{folder} holds another simulated learner: its {key} is {state.get(key)!r}, not {own!r}"
+                )
+        effective = np.load(folder / _EFFECTIVE, allow_pickle=False)
+        self.restore(SimulatedSnapshot(int(state["total"]), float(state["scale"]), effective))
+
+    def _check_corpus(self, passages: Passages) -> None:
+        # The same object as a rule: a fingerprint is compared only where it is not.
+        if passages.corpus is not self.corpus and passages.corpus.fingerprint != self.corpus.fingerprint:
+            raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
+
+
+def untaught_losses(untaught: Untaught, n_topics: int) -> NDArray[np.float64]:
+    """Return the loss of every topic before anything is learned, in nats per token, shape `[n_topics]`.
+
+    Topics that were never measured get the mean and a deviation that their number draws.
+    """
+    losses = untaught.mean + untaught.spread * drawn(_UNTAUGHT_KEY, 0, np.arange(n_topics), 0)
+    measured: Mapping[int, float] = untaught.topics
+    losses[list(measured)] = list(measured.values())
+    return losses
+
+
+def tokens_of(words: ArrayLike, tokens_per_word: float) -> NDArray[np.int64]:
+    """Return the tokens of passages with so many words, at least 1 each."""
+    return np.maximum(np.rint(np.multiply(words, tokens_per_word)), 1).astype(np.int64)
+
+
+def drawn(key: int, seed: ArrayLike, ids: ArrayLike, total: ArrayLike) -> NDArray[np.float64]:
+    """Return standard normal draws that depend on nothing but the arguments, in the shape that those broadcast to.
+
+    The arguments are mixed into 64 random bits by SplitMix64's finaliser (Steele et al. 2014), and those turned into a
+    normal draw by the transform of Box and Muller (1958).
+
+    Args:
+        key: What the draws are for.
+        seed: Seeds, below 2**56.
+        ids: Numbers of passages or topics.
+        total: Counters.
+
+    Example:
+        >>> bool(drawn(2, 0, [3, 4], 10)[1] == drawn(2, 0, 4, 10))
+        True
+    """
+    # At least one dimension: arrays wrap around in silence, single numbers warn.
+    bits = _mixed(np.atleast_1d(seed).astype(np.uint64) << _KEY_BITS | np.uint64(key))
+    bits = _mixed(bits ^ np.asarray(ids).astype(np.uint64))
+    bits = _mixed(bits ^ np.asarray(total).astype(np.uint64))
+    radius, angle = ((half.astype(np.float64) + 0.5) * 2.0**-32 for half in (bits >> _HALF, bits & _LOW))
+    draws: NDArray[np.float64] = np.sqrt(-2.0 * np.log(radius)) * np.cos(2.0 * np.pi * angle)
+    return draws.reshape(np.broadcast_shapes(np.shape(seed), np.shape(ids), np.shape(total)))
+
+
+_KEY_BITS = np.uint64(8)
+_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_MIXERS = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
+_LAST_SHIFT = np.uint64(31)
+
+
+def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's step and finaliser."""
+    bits = bits + _STEP
+    for shift, factor in _MIXERS:
+        bits = (bits ^ (bits >> shift)) * factor
+    return bits ^ (bits >> _LAST_SHIFT)
+
+
+def _calibration(corpus: Corpus, calibration: Calibration | Path | str) -> Calibration:
+    if isinstance(calibration, Calibration):
+        return calibration
+    return Calibration.builtin(corpus) if calibration == "builtin" else Calibration.read(Path(calibration))

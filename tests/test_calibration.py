@@ -14,10 +14,11 @@ from kgrl.corpus import Corpus, Split
 from kgrl.errors import DataError, KgrlError, MissingDataError, SettingError
 from kgrl.expansion import Expansion, Measurement
 from kgrl.learners import SimulatedLearner
-from kgrl.learners.calibration import Calibration, Errors, Fitted, Untaught
-from kgrl.learners.calibration_fit import LEAST_LESSONS, Records, fit, fit_calibration
+from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
+from kgrl.learners.calibration_fit import LEAST_LESSONS, fit, fit_calibration
 from kgrl.learners.courses import Course, course_of_run, course_of_transfer, read_run, tokens_per_word
 from kgrl.learners.learning_curve import Parameters
+from kgrl.learners.records import Records
 from kgrl.learners.relatives import Relatives
 from kgrl.learners.transfer import estimate_transfer
 
@@ -34,12 +35,16 @@ TRUE = Parameters(
     noise=0.01,
 )
 RATE = 1.3
+ALIKE = ByTopic(1.0, 0.0)
 Embeddings = NDArray[np.float32]
 
 
-def learner_of(corpus: Corpus, embeddings: Embeddings, curves: Parameters = TRUE, seed: int = 0) -> SimulatedLearner:
+def learner_of(
+    corpus: Corpus, embeddings: Embeddings, curves: Parameters = TRUE, seed: int = 0, response: ByTopic = ALIKE
+) -> SimulatedLearner:
     made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
-    known = Calibration(corpus.name, corpus.fingerprint, "none", RATE, Untaught(4.0, 0.3), curves, (), *made_up)
+    levels = ByTopic(4.0, 0.3), response
+    known = Calibration(corpus.name, corpus.fingerprint, "none", RATE, *levels, curves, (), *made_up)
     return SimulatedLearner(corpus, seed, known, embeddings=embeddings)
 
 
@@ -124,6 +129,22 @@ def test_losses_before_anything_was_learned_come_back(
     assert found.mean == pytest.approx(np.mean(list(found.topics.values())))
 
 
+def test_topics_that_respond_differently_are_told_apart(tiny_corpus: Corpus, fake_embeddings: Embeddings) -> None:
+    true = ByTopic(1.0, 0.0, dict(enumerate(np.linspace(0.4, 1.6, len(tiny_corpus.graph)).tolist())))
+    learners = [learner_of(tiny_corpus, fake_embeddings, TRUE, seed, true) for seed in range(3)]
+    courses = [course_of_run(tiny_corpus, "r", run_of(learner), RATE) for learner in learners]
+    found = fit_calibration(
+        tiny_corpus, courses, learner="x", tokens_per_word=RATE, members=1, embeddings=fake_embeddings
+    ).response
+    measured = np.array([true.topics[topic] for topic in found.topics])
+    assert np.corrcoef(list(found.topics.values()), measured)[0, 1] > 0.95
+    assert found.spread == pytest.approx(measured.std(), rel=0.3)
+
+
+def test_topics_that_respond_alike_are_not_told_apart(calibration: Calibration) -> None:
+    assert calibration.response.spread < 0.1
+
+
 def test_topics_first_measured_late_are_put_back_by_what_was_learned(
     tiny_corpus: Corpus, fake_embeddings: Embeddings
 ) -> None:
@@ -132,7 +153,7 @@ def test_topics_first_measured_late_are_put_back_by_what_was_learned(
     late = [replace(e, probes={}) if e.index < 20 else e for e in run_of(learner)]
     records = Records([course_of_run(tiny_corpus, "late", late, RATE)], Relatives.of(tiny_corpus, fake_embeddings))
     assert len(records) == 10
-    for topic, loss in records.untaught(quiet).topics.items():
+    for topic, loss in records.untaught(quiet, records.response(quiet, np.ones(10))).topics.items():
         assert loss == pytest.approx(learner.untaught[topic], abs=0.01)
 
 

@@ -17,10 +17,10 @@ from kgrl.corpus import Corpus, Split
 from kgrl.errors import KgrlError, MissingDataError, SettingError
 from kgrl.graph import TopicGraph
 from kgrl.learners import SimulatedLearner, make_learner
-from kgrl.learners.calibration import Calibration, Errors, Fitted, Untaught
+from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
+from kgrl.learners.draws import drawn
 from kgrl.learners.learning_curve import Parameters
 from kgrl.learners.relatives import THRESHOLD, nearest_topics
-from kgrl.learners.simulated import drawn
 from kgrl.testing import LearnerContract
 
 CURVES = Parameters(
@@ -39,9 +39,9 @@ QUIET = replace(CURVES, noise=0.0)
 
 
 def calibration_of(corpus: Corpus, curves: Parameters = CURVES) -> Calibration:
-    untaught = Untaught(4.0, 0.3, {3: 5.5})
+    levels = ByTopic(4.0, 0.3, {3: 5.5}), ByTopic(1.0, 0.0, {1: 0.5})
     made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
-    return Calibration(corpus.name, corpus.fingerprint, "none", 1.3, untaught, curves, (QUIET,), *made_up)
+    return Calibration(corpus.name, corpus.fingerprint, "none", 1.3, *levels, curves, (QUIET,), *made_up)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_losses_follow_the_documented_equations(chain: Corpus) -> None:
     }
     style = 0.8 * (1 - 1 / (1 + 150 / 1500))
     for topic, tokens in effective.items():
-        drop = style + 0.6 * (1 - (1 + tokens / 300) ** -0.7)
+        drop = (0.5 if topic == 1 else 1.0) * (style + 0.6 * (1 - (1 + tokens / 300) ** -0.7))
         assert untaught[topic] - probe_losses(learner)[topic] == pytest.approx(drop, abs=1e-5)
 
 
@@ -103,7 +103,7 @@ def test_a_topic_teaches_itself_most_its_relatives_less_and_strangers_style_alon
     learner = chain_learner(chain, replace(QUIET, similar=0.0))
     before = probe_losses(learner)
     learner.learn(chain.select([0]), 100)
-    drops = before - probe_losses(learner)
+    drops = (before - probe_losses(learner)) / learner.response
     assert drops[0] > drops[1] > drops[2] > 0
     assert drops[2] == pytest.approx(drops[3], abs=1e-6)
 
@@ -175,6 +175,13 @@ def test_untaught_losses_are_the_measured_ones_and_drawn_for_the_rest(learner: S
     others = np.delete(learner.untaught, 3)
     assert others.mean() == pytest.approx(4.0, abs=0.2) and 0.15 < others.std() < 0.45
     assert learner.losses(learner.corpus.of(3, Split.PROBE)).max() > 4.0
+
+
+def test_topics_respond_as_measured_or_as_drawn(chain: Corpus) -> None:
+    calibration = replace(calibration_of(chain, QUIET), response=ByTopic(1.0, 9.0, {1: 0.5}))
+    learner = SimulatedLearner(chain, calibration=calibration, embeddings=np.zeros((4, 2), dtype=np.float32))
+    assert learner.response[1] == 0.5
+    assert (learner.response >= 0).all() and np.ptp(learner.response) > 1
 
 
 def test_a_member_has_its_own_curves(tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32]) -> None:

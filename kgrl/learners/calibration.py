@@ -11,31 +11,50 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kgrl.builtin import FOLDER
 from kgrl.cache import write_json
 from kgrl.corpus import Corpus
 from kgrl.errors import DataError, MissingDataError, SettingError
+from kgrl.learners.draws import drawn
 from kgrl.learners.learning_curve import Parameters
 
-__all__ = ["Calibration", "Errors", "Fitted", "Untaught"]
+__all__ = ["ByTopic", "Calibration", "Errors", "Fitted"]
 
 _FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Untaught:
-    """Losses before anything is learned, in nats per token.
+class ByTopic:
+    """A number that differs from topic to topic.
 
     Args:
-        mean: Their mean over the topics that were measured.
-        spread: Their standard deviation. A topic that was never measured has the mean and a deviation of this size that
+        mean: Its mean over topics.
+        spread: Its standard deviation. A topic that was never measured has the mean and a deviation of this size that
             its number draws, the same in every simulation: nothing that is known of it beforehand predicts it.
-        topics: The loss of each topic that was measured.
+        topics: The number of each topic that was measured.
     """
 
     mean: float
     spread: float
     topics: Mapping[int, float] = field(default_factory=dict)
+
+    def values(self, n_topics: int, key: int) -> NDArray[np.float64]:
+        """Return the number of every topic, `[n_topics]`.
+
+        Args:
+            n_topics: How many topics there are.
+            key: Tells the draws for one kind of number from those for another.
+
+        Example:
+            >>> ByTopic(4.0, 0.0, {1: 5.0}).values(3, key=1).tolist()
+            [4.0, 5.0, 4.0]
+        """
+        values = self.mean + self.spread * drawn(key, 0, np.arange(n_topics), 0)
+        values[list(self.topics)] = list(self.topics.values())
+        return values
 
 
 @dataclass(frozen=True)
@@ -94,7 +113,8 @@ class Calibration:
         fingerprint: Its fingerprint: topics, links, texts and splits.
         learner: The learner whose records it was fitted to, for example `"scratch"`.
         tokens_per_word: Tokens of that learner for each word of text.
-        untaught: Losses before anything is learned.
+        untaught: L, losses before anything is learned, in nats per token.
+        response: r, how much of what is learned shows in a topic's text.
         parameters: Fitted to all records.
         members: Each fitted to another bootstrap sample of expansions; how much they differ says how much is known.
         fitted: What it was fitted to.
@@ -105,7 +125,8 @@ class Calibration:
     fingerprint: str
     learner: str
     tokens_per_word: float
-    untaught: Untaught
+    untaught: ByTopic
+    response: ByTopic
     parameters: Parameters
     members: tuple[Parameters, ...]
     fitted: Fitted
@@ -181,8 +202,9 @@ class Calibration:
 
 def _from_json(values: Mapping[str, Any]) -> Calibration:
     own = {f.name: values[f.name] for f in fields(Calibration)}
-    known = own["untaught"]["topics"]
-    own["untaught"] = Untaught(**{**own["untaught"], "topics": {int(t): float(loss) for t, loss in known.items()}})
+    for name in ("untaught", "response"):
+        measured = {int(topic): float(value) for topic, value in own[name]["topics"].items()}
+        own[name] = ByTopic(own[name]["mean"], own[name]["spread"], measured)
     own["parameters"] = Parameters(**own["parameters"])
     own["members"] = tuple(Parameters(**member) for member in own["members"])
     own["fitted"], own["errors"] = Fitted(**own["fitted"]), Errors(**own["errors"])

@@ -1,14 +1,13 @@
 """Fitting a calibration: learning curves by least squares, errors held out, an ensemble by bootstrap.
 
 What is fitted are changes of losses, not losses: agents are rewarded and compared by changes, and how hard a topic's
-text is then drops out. A recorded run's lessons are known, so what its topics have had of own, linked and similar text
-at each moment is a matrix product for any parameters.
+text is then drops out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,13 @@ from scipy.stats import spearmanr
 
 from kgrl.corpus import Corpus
 from kgrl.errors import SettingError
-from kgrl.learners.calibration import Calibration, Errors, Fitted, Untaught
+from kgrl.learners.calibration import Calibration, Errors, Fitted
 from kgrl.learners.courses import Course
 from kgrl.learners.learning_curve import Parameters
+from kgrl.learners.records import Records
 from kgrl.learners.relatives import Relatives
 
-__all__ = ["LEAST_LESSONS", "Records", "fit", "fit_calibration", "fits_needed"]
+__all__ = ["LEAST_LESSONS", "fit", "fit_calibration", "fits_needed"]
 
 FloatArray = NDArray[np.float64]
 
@@ -50,91 +50,8 @@ _LEAST_SPREAD = 1e-6
 """In nats per token: less than this no two measured changes differ by."""
 
 
-@dataclass(frozen=True)
-class _Exposed:
-    """A course with the tokens each lesson adds to what its measured topics have had, each `[lessons, m]`."""
-
-    course: Course
-    own: FloatArray
-    linked: FloatArray
-    similar: FloatArray
-
-    @classmethod
-    def of(cls, course: Course, relatives: Relatives) -> _Exposed:
-        taught, measured = course.taught, course.measured
-        linked, similar = taught @ relatives.link_matrix, taught @ relatives.similarity_matrix
-        return cls(course, *(tokens.tocsc()[:, measured].toarray() for tokens in (taught, linked, similar)))
-
-    def levels(self, curves: Parameters) -> tuple[FloatArray, FloatArray]:
-        """How far losses are below the untaught ones before and after each lesson, nats per token, `[lessons, m]`."""
-        added = self.own + curves.link * self.linked + curves.similar * self.similar
-        tokens = self.course.tokens[:, None]
-        if self.course.forks:
-            return np.zeros_like(added), curves.drop(tokens, added)
-        ends = np.cumsum(tokens, axis=0)
-        kept = np.tril(np.exp(-curves.fading * np.maximum(ends - ends.T, 0.0)))
-        after = curves.drop(ends, kept @ added)
-        return np.vstack([np.zeros_like(after[:1]), after[:-1]]), after
-
-
-class Records:
-    """All measured changes of losses, with the lessons they belong to.
-
-    Args:
-        courses: Lessons of learners and the losses measured around each; all of one corpus.
-        relatives: Whom the corpus's topics teach.
-
-    Attributes:
-        drops: The measured drops of losses in nats per token, one for each topic measured around a lesson, `[n]`.
-        lesson: The number of the lesson of each, counted through all courses, `[n]`.
-        forked: Whether each lesson is a fork's, `[lessons]`.
-        n_runs: Number of courses that are no forks.
-    """
-
-    def __init__(self, courses: Sequence[Course], relatives: Relatives) -> None:
-        self._exposed = [_Exposed.of(course, relatives) for course in courses if course.drops.size]
-        measured = [np.isfinite(e.course.drops) for e in self._exposed]
-        counts = [len(m) for m in measured]
-        firsts = np.cumsum([0, *counts])
-        rows = [first + np.nonzero(m)[0] for first, m in zip(firsts, measured, strict=False)]
-        self.drops: FloatArray = _joined([e.course.drops[m] for e, m in zip(self._exposed, measured, strict=True)])
-        # Lessons around which nothing was measured move the curves too, but are not among those counted.
-        lessons, self.lesson = np.unique(_joined(rows), return_inverse=True)
-        forked = _joined([np.full(n, e.course.forks) for n, e in zip(counts, self._exposed, strict=True)])
-        self.forked: NDArray[np.bool_] = forked.astype(bool)[lessons.astype(np.intp)]
-        self.n_runs = sum(not e.course.forks for e in self._exposed)
-        self._measured = measured
-
-    def __len__(self) -> int:
-        return len(self.forked)
-
-    def predict(self, curves: Parameters) -> FloatArray:
-        """Return the predicted drops, in nats per token, `[n]`."""
-        levels = (exposed.levels(curves) for exposed in self._exposed)
-        return _joined([(after - before)[m] for (before, after), m in zip(levels, self._measured, strict=True)])
-
-    def guess(self, mean_drop: float) -> Parameters:
-        """Return where a fit starts: lessons lower losses by the mean drop, and come to half of all early on."""
-        longest = max((exposed.course for exposed in self._exposed), key=lambda course: course.length)
-        lessons = 1 if longest.forks else len(longest.tokens)
-        style = float(np.clip(mean_drop * lessons, 0.05, 10.0))
-        return Parameters(style, longest.length / 10, 1.0, style / 2, 300.0, 1.0, 0.1, 0.1, 1e-5, 0.0)
-
-    def untaught(self, curves: Parameters) -> Untaught:
-        """Return the losses before anything was learned: each topic's first measurement, put back by the curves."""
-        found: dict[int, list[float]] = {}
-        for exposed, measured in zip(self._exposed, self._measured, strict=True):
-            raised = exposed.course.before + exposed.levels(curves)[0]
-            first = measured.argmax(axis=0)
-            for column, topic in enumerate(exposed.course.measured.tolist()):
-                found.setdefault(topic, []).append(float(raised[first[column], column]))
-        losses = {topic: float(np.mean(values)) for topic, values in sorted(found.items())}
-        values = np.array(list(losses.values()))
-        return Untaught(float(values.mean()), float(values.std()), losses)
-
-
 def fit(records: Records, weights: FloatArray, names: Sequence[str] = tuple(_LIMITS)) -> Parameters:
-    """Fit parameters to measured drops by least squares.
+    """Fit parameters to measured drops by least squares, as if all topics had response 1.
 
     Args:
         records: The records.
@@ -200,12 +117,14 @@ def fit_calibration(
         weights = drawn.astype(np.float64) if member else np.ones(len(records))
         fitted.append(replace(fit(records, weights), noise=float(noise)))
     on_fit(fits_needed(members, held_out), "done")
+    response = records.response(fitted[0], np.ones(len(records)))
     return Calibration(
         corpus=corpus.name,
         fingerprint=corpus.fingerprint,
         learner=learner,
         tokens_per_word=tokens_per_word,
-        untaught=records.untaught(fitted[0]),
+        untaught=records.untaught(fitted[0], response),
+        response=response,
         parameters=fitted[0],
         members=tuple(fitted[1:]),
         fitted=_fitted(records, seed),
@@ -249,7 +168,9 @@ def _held_out_errors(
         weights = (fold != left_out).astype(np.float64)
         for at, (name, free) in enumerate({"fit": tuple(_LIMITS), "style_only": _STYLE}.items()):
             on_fit(2 * left_out + at, f"fold {left_out + 1} of {folds}")
-            predicted[name][hidden] = records.predict(fit(records, weights, free))[hidden]
+            curves = fit(records, weights, free)
+            response = records.response(curves, weights).values(int(records.topic.max()) + 1, 0)[records.topic]
+            predicted[name][hidden] = (response * records.predict(curves))[hidden]
         predicted["mean_change"][hidden] = records.drops[~hidden].mean()
     wrong = {name: float(np.sqrt(np.mean((p - records.drops) ** 2))) for name, p in predicted.items()}
     no_change = float(np.sqrt(np.mean(records.drops**2)))
@@ -276,7 +197,3 @@ def _rank(left: FloatArray, right: FloatArray) -> float | None:
     if len(left) < 3 or np.ptp(left) == 0 or np.ptp(right) == 0:
         return None
     return float(spearmanr(left, right).statistic)
-
-
-def _joined(parts: Sequence[FloatArray]) -> FloatArray:
-    return np.concatenate(parts) if parts else np.empty(0)

@@ -2,9 +2,10 @@
 
 The loss of a topic v, in nats per token, after a learner has learned G tokens altogether:
 
-    l_v = L_v - A f(G / tau_g, b_g) - a f(E_v / tau_s, b_s),        f(x, b) = 1 - (1 + x)^-b
+    l_v = L_v - r_v [A f(G / tau_g, b_g) + a f(E_v / tau_s, b_s)],        f(x, b) = 1 - (1 + x)^-b
 
     L_v    the topic's loss before anything is learned
+    r_v    the topic's response: how much of what is learned shows in its text, 1 on average
     A f    what every text teaches, whatever it is about: style, format, frequent words
     a f    what text about the topic and its relatives teaches beyond that
     E_v    the topic's effective tokens
@@ -64,7 +65,7 @@ class Parameters:
     noise: float
 
     def drop(self, total: ArrayLike, effective: ArrayLike) -> NDArray[np.float64]:
-        """Return how far losses are below the untaught ones, in nats per token.
+        """Return how far losses with response 1 are below the untaught ones, in nats per token.
 
         Args:
             total: G, tokens learned altogether.

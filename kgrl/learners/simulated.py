@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,18 +19,19 @@ from kgrl.cache import content_key, write_json, write_npy
 from kgrl.corpus import Corpus, Passages
 from kgrl.errors import KgrlError
 from kgrl.learners.base import Learned
-from kgrl.learners.calibration import Calibration, Untaught
+from kgrl.learners.calibration import Calibration
+from kgrl.learners.draws import drawn
 from kgrl.learners.relatives import Relatives
 
-__all__ = ["SimulatedLearner", "SimulatedSnapshot", "drawn"]
+__all__ = ["SimulatedLearner", "SimulatedSnapshot"]
 
 LEAST_LOSS = 0.01
 """In nats per token: however much is learned, text is never certain."""
 _SMALLEST_SCALE = 1e-100
 """Where the common factor of all effective tokens is multiplied into them, long before either leaves float64."""
 _STATE, _EFFECTIVE = "simulated.json", "effective.npy"
-_UNTAUGHT_KEY, _NOISE_KEY = 1, 2
-"""What tells the draws of untaught losses from those of noise."""
+_UNTAUGHT_KEY, _NOISE_KEY, _RESPONSE_KEY = 1, 2, 3
+"""What tells draws for one use from those for another."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,14 @@ class SimulatedLearner:
 
     Example:
         >>> from kgrl.graph import TopicGraph
-        >>> from kgrl.learners.calibration import Errors, Fitted
+        >>> from kgrl.learners.calibration import ByTopic, Errors, Fitted
         >>> from kgrl.learners.learning_curve import Parameters
         >>> graph = TopicGraph.from_links(["Logic", "Set"], [0], [1])
         >>> corpus = Corpus("two", graph, ["Logic asks what follows.", "A set has members."], [0, 1], [0, 0])
         >>> curves = Parameters(0.5, 100.0, 1.0, 1.0, 10.0, 1.0, 0.5, 0.0, 0.0, 0.0)
         >>> made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
-        >>> calibration = Calibration("two", corpus.fingerprint, "none", 1.0, Untaught(4, 0), curves, (), *made_up)
+        >>> same = ByTopic(4.0, 0.0), ByTopic(1.0, 0.0)
+        >>> calibration = Calibration("two", corpus.fingerprint, "none", 1.0, *same, curves, (), *made_up)
         >>> learner = SimulatedLearner(corpus, calibration=calibration, embeddings=np.eye(2, dtype=np.float32))
         >>> learner.learn(corpus.select([0]), 100).tokens
         4
@@ -97,7 +98,8 @@ class SimulatedLearner:
         self.calibration.check(corpus)
         self.parameters = self.calibration.choose(member)
         self.relatives = Relatives.of(corpus, embeddings)
-        self.untaught = untaught_losses(self.calibration.untaught, len(corpus.graph))
+        self.untaught = self.calibration.untaught.values(len(corpus.graph), _UNTAUGHT_KEY)
+        self.response = np.maximum(self.calibration.response.values(len(corpus.graph), _RESPONSE_KEY), 0.0)
         self.total, self._scale = 0, 1.0
         self._effective = np.zeros(len(corpus.graph))
         self._words = np.zeros(len(corpus), dtype=np.int32)  # 0 where not counted yet
@@ -105,7 +107,7 @@ class SimulatedLearner:
     @property
     def identity(self) -> dict[str, str | int]:
         """What a saved state must share with the learner that loads it."""
-        curves = content_key(repr(self.parameters), repr(self.calibration.untaught))
+        curves = content_key(*map(repr, (self.parameters, self.calibration.untaught, self.calibration.response)))
         return {"learner": self.kind, "corpus": self.corpus.fingerprint, "curves": curves, "seed": self.seed}
 
     def learn(self, passages: Passages, token_budget: int) -> Learned:
@@ -149,7 +151,7 @@ class SimulatedLearner:
         """Return the loss of each passage in nats per token, shape `[passages]`; changes nothing."""
         self._check_corpus(passages)
         topics = passages.topics
-        drop = self.parameters.drop(self.total, self._effective[topics] * self._scale)
+        drop = self.response[topics] * self.parameters.drop(self.total, self._effective[topics] * self._scale)
         noise = self.parameters.noise * drawn(_NOISE_KEY, self.seed, passages.ids, self.total)
         return np.maximum(self.untaught[topics] - drop + noise, LEAST_LOSS).astype(np.float32)
 
@@ -200,60 +202,9 @@ class SimulatedLearner:
             raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
 
 
-def untaught_losses(untaught: Untaught, n_topics: int) -> NDArray[np.float64]:
-    """Return the loss of every topic before anything is learned, in nats per token, shape `[n_topics]`.
-
-    Topics that were never measured get the mean and a deviation that their number draws.
-    """
-    losses = untaught.mean + untaught.spread * drawn(_UNTAUGHT_KEY, 0, np.arange(n_topics), 0)
-    measured: Mapping[int, float] = untaught.topics
-    losses[list(measured)] = list(measured.values())
-    return losses
-
-
 def tokens_of(words: ArrayLike, tokens_per_word: float) -> NDArray[np.int64]:
     """Return the tokens of passages with so many words, at least 1 each."""
     return np.maximum(np.rint(np.multiply(words, tokens_per_word)), 1).astype(np.int64)
-
-
-def drawn(key: int, seed: ArrayLike, ids: ArrayLike, total: ArrayLike) -> NDArray[np.float64]:
-    """Return standard normal draws that depend on nothing but the arguments, in the shape that those broadcast to.
-
-    The arguments are mixed into 64 random bits by SplitMix64's finaliser (Steele et al. 2014), and those turned into a
-    normal draw by the transform of Box and Muller (1958).
-
-    Args:
-        key: What the draws are for.
-        seed: Seeds, below 2**56.
-        ids: Numbers of passages or topics.
-        total: Counters.
-
-    Example:
-        >>> bool(drawn(2, 0, [3, 4], 10)[1] == drawn(2, 0, 4, 10))
-        True
-    """
-    # At least one dimension: arrays wrap around in silence, single numbers warn.
-    bits = _mixed(np.atleast_1d(seed).astype(np.uint64) << _KEY_BITS | np.uint64(key))
-    bits = _mixed(bits ^ np.asarray(ids).astype(np.uint64))
-    bits = _mixed(bits ^ np.asarray(total).astype(np.uint64))
-    radius, angle = ((half.astype(np.float64) + 0.5) * 2.0**-32 for half in (bits >> _HALF, bits & _LOW))
-    draws: NDArray[np.float64] = np.sqrt(-2.0 * np.log(radius)) * np.cos(2.0 * np.pi * angle)
-    return draws.reshape(np.broadcast_shapes(np.shape(seed), np.shape(ids), np.shape(total)))
-
-
-_KEY_BITS = np.uint64(8)
-_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_MIXERS = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
-_LAST_SHIFT = np.uint64(31)
-
-
-def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64's step and finaliser."""
-    bits = bits + _STEP
-    for shift, factor in _MIXERS:
-        bits = (bits ^ (bits >> shift)) * factor
-    return bits ^ (bits >> _LAST_SHIFT)
 
 
 def _calibration(corpus: Corpus, calibration: Calibration | Path | str) -> Calibration:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,5 +130,5 @@ class Records:
         return ByTopic(1.0, float(np.sqrt(spread)), {int(t): float(slopes[t]) for t in np.unique(self.topic)})
 
 
-def _joined(parts: Sequence[FloatArray]) -> FloatArray:
+def _joined(parts: Sequence[NDArray[Any]]) -> FloatArray:
     return np.concatenate(parts) if parts else np.empty(0)

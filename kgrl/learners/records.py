@@ -22,6 +22,9 @@ __all__ = ["Records"]
 
 FloatArray = NDArray[np.float64]
 
+_DIGITS = 4
+"""To which the numbers of topics are rounded: finer than any loss is known, and a calibration stays a small file."""
+
 
 @dataclass(frozen=True)
 class _Exposed:
@@ -104,7 +107,7 @@ class Records:
             for column, topic in enumerate(exposed.course.measured.tolist()):
                 learned = response.topics[topic] * levels[first[column], column]
                 found.setdefault(topic, []).append(float(exposed.course.before[first[column], column] + learned))
-        losses = {topic: float(np.mean(values)) for topic, values in sorted(found.items())}
+        losses = {topic: round(float(np.mean(values)), _DIGITS) for topic, values in sorted(found.items())}
         values = np.array(list(losses.values()))
         return ByTopic(float(values.mean()), float(values.std()), losses)
 
@@ -127,7 +130,8 @@ class Records:
         spread = max(0.0, float(np.average(off**2 - error, weights=1 / error)))
         slopes = np.ones(size)
         slopes[known] += off * spread / (spread + error)
-        return ByTopic(1.0, float(np.sqrt(spread)), {int(t): float(slopes[t]) for t in np.unique(self.topic)})
+        found = {int(topic): round(float(slopes[topic]), _DIGITS) for topic in np.unique(self.topic)}
+        return ByTopic(1.0, float(np.sqrt(spread)), found)
 
 
 def _joined(parts: Sequence[NDArray[Any]]) -> FloatArray:

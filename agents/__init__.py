@@ -11,7 +11,8 @@ from kgrl.agents.base import BaseAgent, agents, make_agent
 from kgrl.view import Agent
 
 if TYPE_CHECKING:
-    from kgrl.agents.ppo import PPOAgent, train_ppo
+    from kgrl.agents.ppo import PPOAgent
+    from kgrl.agents.training import train_ppo
 
 __all__ = ["BaseAgent", "PPOAgent", "agents", "make_agent", "train_ppo"]
 
@@ -26,8 +27,12 @@ def _curiosity() -> Agent:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("PPOAgent", "train_ppo"):
-        from kgrl.agents import ppo
+    if name == "PPOAgent":
+        from kgrl.agents.ppo import PPOAgent
 
-        return getattr(ppo, name)
+        return PPOAgent
+    if name == "train_ppo":
+        from kgrl.agents.training import train_ppo
+
+        return train_ppo
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,25 +1,22 @@
-"""Proximal policy optimisation of the curiosity policy, with masked slots (MaskablePPO of sb3-contrib).
+"""The curiosity policy as a policy of Stable-Baselines3, which `kgrl.agents.training` trains, and as an agent.
 
-`train_ppo` trains inside the environment; the `PPOAgent` it returns runs in any curriculum, with or without Gymnasium.
+A `PPOAgent` runs in any curriculum, with or without Gymnasium.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, dataclass
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.distributions import MaskableDistribution
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
-from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from kgrl.agents.base import BaseAgent
@@ -30,7 +27,7 @@ from kgrl.envs.features import Observation
 from kgrl.expansion import Expansion
 from kgrl.view import View
 
-__all__ = ["CuriosityActorCritic", "PPOAgent", "PPOConfig", "train_ppo"]
+__all__ = ["CuriosityActorCritic", "PPOAgent", "PPOConfig"]
 
 Masks = NDArray[np.bool_] | Tensor | None
 
@@ -52,7 +49,11 @@ class PPOConfig:
         entropy: Weight of the entropy bonus.
         value: Weight of the value loss.
         max_grad_norm: Gradients are clipped to this norm.
-        hidden: Width of the policy's hidden layers.
+        target_kl: Passes over a rollout end once the policy has moved half as much again from the one that acted, in
+            nats; None for no such limit.
+        warm_up: Steps in which the value head alone learns, since that of a policy pretrained on traces has learned
+            nothing, and would spoil what the other layers know.
+        hidden: Width of a new policy's hidden layers.
     """
 
     learning_rate: float = 1e-3
@@ -65,6 +66,8 @@ class PPOConfig:
     entropy: float = 0.01
     value: float = 0.5
     max_grad_norm: float = 0.5
+    target_kl: float | None = None
+    warm_up: int = 0
     hidden: int = 64
 
 
@@ -78,18 +81,24 @@ class CuriosityActorCritic(MaskableActorCriticPolicy):
         action_space: One action for each slot.
         lr_schedule: Learning rate by remaining progress.
         hidden: Width of the hidden layers.
+        init: A policy to begin as a copy of, of whatever width; a new one if None.
         options: Passed on to `MaskableActorCriticPolicy`.
     """
 
     def __init__(
-        self, observation_space: spaces.Dict, action_space: spaces.Discrete, lr_schedule: Schedule, hidden: int = 64,
+        self,
+        observation_space: spaces.Dict,
+        action_space: spaces.Discrete,
+        lr_schedule: Schedule,
+        hidden: int = 64,
+        init: CandidateScorer | None = None,
         **options: Any,
-    ) -> None:  # fmt: skip
-        self.hidden = hidden
+    ) -> None:
+        self.hidden, self.init = hidden, init
         super().__init__(observation_space, action_space, lr_schedule, **options)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        self.scorer = CandidateScorer(PolicyConfig(hidden=self.hidden))
+        self.scorer = deepcopy(self.init) if self.init else CandidateScorer(PolicyConfig(hidden=self.hidden))
         self.optimizer = self.optimizer_class(self.scorer.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def forward(
@@ -197,84 +206,3 @@ class PPOAgent(BaseAgent):
         clicks = folder if (folder / CLICKS_FILE).is_file() else FOLDER
         sample, training = bool(about["sample"]), about["training"]
         return cls(scorer, int(about["slots"]), sample=sample, training=training, clicks=clicks)
-
-
-def train_ppo(
-    env: gym.Env[Any, Any] | VecEnv,
-    steps: int = 512,
-    *,
-    seed: int = 0,
-    config: PPOConfig | None = None,
-    log_dir: Path | None = None,
-    progress: bool = True,
-) -> PPOAgent:
-    """Train a curiosity agent.
-
-    Args:
-        env: A curriculum environment, or a vector environment of Stable-Baselines3 that holds some.
-        steps: Environment steps to train for, rounded up to whole rollouts.
-        seed: Seeds weights, actions and the environment.
-        config: Hyperparameters.
-        log_dir: Folder for TensorBoard events; none are written if None.
-        progress: Show a progress bar.
-
-    Returns:
-        The agent; its `training` holds steps, seconds, hyperparameters and `mean_return`, that of the last 100 episodes
-        (None where none was finished).
-
-    Example:
-        >>> import gymnasium as gym
-        >>> env = gym.make("kgrl:kgrl/Curriculum-v0", corpus="vital", learner="scratch")    # doctest: +SKIP
-        >>> train_ppo(env, steps=512).save(Path("policies/mine"))                           # doctest: +SKIP
-    """
-    if steps < 2:
-        raise ValueError(f"steps must be at least 2, not {steps}")
-    config = config or PPOConfig()
-    model = _make_model(env, steps, seed, config, log_dir)
-    began = time.perf_counter()
-    model.learn(total_timesteps=steps, progress_bar=progress, tb_log_name="ppo")
-    returns = [episode["r"] for episode in model.ep_info_buffer or ()]
-    training = {
-        "steps": model.num_timesteps,
-        "mean_return": float(np.mean(returns)) if returns else None,
-        "seconds": time.perf_counter() - began,
-        "seed": seed,
-        "config": asdict(config),
-    }
-    policy = model.policy
-    assert isinstance(policy, CuriosityActorCritic) and isinstance(model.action_space, spaces.Discrete)
-    return PPOAgent(policy.scorer, int(model.action_space.n), training=training)
-
-
-def _even_batch(total: int, batch: int) -> int:
-    """The size nearest above `batch` that splits a rollout evenly.
-
-    A last minibatch of a single step would make its normalised advantage, and with it the weights, NaN.
-    """
-    return -(-total // max(1, total // batch))
-
-
-def _make_model(
-    env: gym.Env[Any, Any] | VecEnv, steps: int, seed: int, config: PPOConfig, log_dir: Path | None
-) -> MaskablePPO:
-    n_envs = env.num_envs if isinstance(env, VecEnv) else 1
-    rollout = min(config.rollout, max(2, -(-steps // n_envs)))
-    return MaskablePPO(
-        CuriosityActorCritic,
-        env,
-        learning_rate=config.learning_rate,
-        n_steps=rollout,
-        batch_size=_even_batch(rollout * n_envs, config.batch),
-        n_epochs=config.epochs,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-        clip_range=config.clip,
-        ent_coef=config.entropy,
-        vf_coef=config.value,
-        max_grad_norm=config.max_grad_norm,
-        policy_kwargs={"hidden": config.hidden},
-        tensorboard_log=None if log_dir is None else str(log_dir),
-        seed=seed,
-        device="cpu",
-        verbose=0,
-    )

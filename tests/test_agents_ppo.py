@@ -18,7 +18,8 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from kgrl.agents import PPOAgent, make_agent, train_ppo
 from kgrl.agents.policy import CandidateScorer, PolicyConfig
-from kgrl.agents.ppo import CuriosityActorCritic, PPOConfig, _even_batch
+from kgrl.agents.ppo import CuriosityActorCritic, PPOConfig
+from kgrl.agents.training import _even_batch
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
 from kgrl.envs import CurriculumEnv

@@ -1,0 +1,178 @@
+"""Gymnasium's vector environments as a vector environment of Stable-Baselines3.
+
+The two differ in what they call a reset: Gymnasium's may put it off to the next step, Stable-Baselines3's must not. So
+the adapter takes vector environments that reset in the same step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+
+from kgrl.errors import SettingError
+
+__all__ = ["VectorEnvAdapter"]
+
+Batch = dict[str, NDArray[Any]]
+
+_MASKS = "action_masks"
+"""The method that sb3-contrib asks an environment for."""
+
+
+class VectorEnvAdapter(VecEnv):
+    """One or several vector environments of Gymnasium, side by side, for the algorithms of Stable-Baselines3.
+
+    What `info["action_mask"]` says is offered as `env_method("action_masks")`. Where an episode has ended, and only
+    there, an info holds `terminal_observation`, `TimeLimit.truncated` and `episode` (return `r`, length `l`, seconds
+    `t` since the adapter was made).
+
+    Args:
+        parts: Vector environments of dictionary observations with the same spaces. They reset in the same step, and
+            leave alone the arrays that they have returned.
+
+    Raises:
+        SettingError: If there is none, their spaces differ, or one resets at another time.
+
+    Example:
+        >>> from gymnasium.vector import AutoresetMode, SyncVectorEnv
+        >>> from stable_baselines3.common.envs import SimpleMultiObsEnv
+        >>> parts = [SyncVectorEnv([SimpleMultiObsEnv] * n, autoreset_mode=AutoresetMode.SAME_STEP) for n in (2, 1)]
+        >>> VectorEnvAdapter(parts).num_envs
+        3
+    """
+
+    def __init__(self, parts: Sequence[VectorEnv[Any, Any, Any]]) -> None:
+        _check(parts)
+        self.parts = list(parts)
+        ends = np.cumsum([part.num_envs for part in parts]).tolist()
+        self._rows = [slice(end - part.num_envs, end) for part, end in zip(parts, ends, strict=True)]
+        super().__init__(ends[-1], parts[0].single_observation_space, parts[0].single_action_space)
+        self._returns = np.zeros(self.num_envs)
+        self._lengths = np.zeros(self.num_envs, dtype=np.int64)
+        self._began = time.perf_counter()
+        self._masks: NDArray[np.bool_] | None = None
+        self._actions: NDArray[np.int64] = np.zeros(self.num_envs, dtype=np.int64)
+
+    def reset(self) -> Batch:
+        """Begin new episodes, with the seeds given by `seed()` since the last reset, and return the observations."""
+        seeds = [None if self._seeds[rows][0] is None else self._seeds[rows] for rows in self._rows]
+        began = [part.reset(seed=seed) for part, seed in zip(self.parts, seeds, strict=True)]
+        self._reset_seeds()
+        self._returns[:], self._lengths[:] = 0.0, 0
+        self._note_masks([info for _, info in began])
+        return _joined([observation for observation, _ in began])
+
+    def step_async(self, actions: NDArray[np.int64]) -> None:
+        """Take note of the actions, shape `[num_envs]`."""
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Take the step and return observations, rewards, whether episodes have ended, and infos."""
+        steps = [part.step(self._actions[rows]) for part, rows in zip(self.parts, self._rows, strict=True)]
+        observations, rewards, terminated, truncated, infos = zip(*steps, strict=True)
+        self._note_masks(infos)
+        gained, ended = np.concatenate(rewards), np.concatenate(terminated)
+        cut_off = np.concatenate(truncated) & ~ended
+        done = ended | cut_off
+        self._returns += gained
+        self._lengths += 1
+        told = self._tell(done, cut_off, infos)
+        self._returns[done], self._lengths[done] = 0.0, 0
+        return _joined(observations), gained.astype(np.float32), done, told
+
+    def _tell(
+        self, done: NDArray[np.bool_], cut_off: NDArray[np.bool_], infos: Sequence[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """The infos: one empty dictionary for all episodes that go on."""
+        told: list[dict[str, Any]] = [{}] * self.num_envs
+        seconds = round(time.perf_counter() - self._began, 6)
+        for rows, info in zip(self._rows, infos, strict=True):
+            for row in np.flatnonzero(done[rows]).tolist():
+                at = rows.start + row
+                told[at] = {
+                    "terminal_observation": info["final_obs"][row],
+                    "TimeLimit.truncated": bool(cut_off[at]),
+                    "episode": {"r": float(self._returns[at]), "l": int(self._lengths[at]), "t": seconds},
+                }
+        return told
+
+    def _note_masks(self, infos: Sequence[dict[str, Any]]) -> None:
+        masked = all("action_mask" in info for info in infos)
+        self._masks = np.concatenate([info["action_mask"] for info in infos]) > 0 if masked else None
+
+    def close(self) -> None:
+        """Close the vector environments."""
+        for part in self.parts:
+            part.close()
+
+    def has_attr(self, attr_name: str) -> bool:
+        """Return whether the environments have an attribute; `"action_masks"` if they were reset and have masks."""
+        return self._masks is not None if attr_name == _MASKS else super().has_attr(attr_name)
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """Return, for each copy asked for, the attribute of the vector environment it belongs to."""
+        values = [getattr(part, attr_name) for part in self.parts for _ in range(part.num_envs)]
+        return [values[index] for index in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Copies have no attributes of their own.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("set attributes on the vector environments themselves: their copies share them")
+
+    def set_options(self, options: list[dict[str, Any]] | dict[str, Any] | None = None) -> None:
+        """Copies have no options of their own.
+
+        Raises:
+            NotImplementedError: If there are any.
+        """
+        if options:
+            raise NotImplementedError("vector environments take no options for single copies")
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Return `action_masks()` of each copy asked for, bool `[slots]`; there is no other method of single copies.
+
+        Raises:
+            AttributeError: If another method is called, or there are no masks.
+        """
+        if method_name != _MASKS or self._masks is None:
+            raise AttributeError(f"copies in a vector environment have no method {method_name!r}")
+        return list(self._masks if indices is None else self._masks[list(self._get_indices(indices))])
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
+        """Return that no copy is wrapped."""
+        return [False for _ in self._get_indices(indices)]
+
+
+def _check(parts: Sequence[VectorEnv[Any, Any, Any]]) -> None:
+    if not parts:
+        raise SettingError("an adapter needs at least one vector environment")
+    for part in parts:
+        mode = part.metadata.get("autoreset_mode")
+        if mode != AutoresetMode.SAME_STEP:
+            raise SettingError(f"{part} resets by {mode}; make it with autoreset_mode=AutoresetMode.SAME_STEP")
+        for name in ("single_observation_space", "single_action_space"):
+            if getattr(part, name) != getattr(parts[0], name):
+                raise SettingError(f"{part} and {parts[0]} cannot be trained in side by side: their {name} differ")
+
+
+def _joined(observations: Iterable[Batch]) -> Batch:
+    """Batches as one; a single one as it is, not copied."""
+    batches = list(observations)
+    if len(batches) == 1:
+        return dict(batches[0])
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

@@ -7,7 +7,6 @@ any graph. Slot order has no meaning.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +35,7 @@ __all__ = [
 FloatArray = NDArray[np.float32]
 Observation = dict[str, NDArray[Any]]
 
-FEATURE_VERSION = 2
+FEATURE_VERSION = 3
 """Raised whenever a feature is added, removed, moved or changes its meaning; saved policies name what they read."""
 
 LEARNING_FEATURES = (
@@ -45,7 +44,7 @@ LEARNING_FEATURES = (
     "aim_similarity",  # cosine to the mean embedding of the goal, or of the nucleus where there is no goal
     "learned_similarity",  # cosine to the mean embedding of the learned set
     "recent_similarity",  # cosine to the mean embedding of the last 8 topics learned
-    "nearest_learned_similarity",  # largest cosine to one of the last 64 topics learned
+    "nearest_learned_similarity",  # largest cosine to a topic learned
     "loss",  # its probe loss minus the curriculum's latest, nats per token; 0 where not measured
     "progress",  # drop of its probe loss between the last two measurements, nats per token
     "measured",  # 1 where its probe loss is known
@@ -120,10 +119,8 @@ def describe(
     candidates: IntArray,
     links: NDArray[np.int64],
     goals: GoalTables | None = None,
-    learning: FloatArray | None = None,
-    overall: Sequence[float] = (),
 ) -> Observation:
-    """Observe many walks at once.
+    """Observe many walks at once, in which nothing is learned.
 
     Args:
         tables: The graph's tables.
@@ -131,21 +128,17 @@ def describe(
         candidates: The candidates of each, -1 where a slot is empty, `[walks, slots]`.
         links: Position of the link from the page to each candidate, -1 where there is none, `[walks, slots]`.
         goals: The goals; needed where a reader has one.
-        learning: What a curriculum adds, in the order of `LEARNING_FEATURES`, `[walks, slots, features]`.
-        overall: The global features of a curriculum from the second on.
 
     Returns:
         Observations with a first axis of walks.
     """
     filled = candidates >= 0
-    if learning is None:
-        learning = np.zeros((*candidates.shape, len(LEARNING_FEATURES)), dtype=np.float32)
+    learning = np.zeros((*candidates.shape, len(LEARNING_FEATURES)), dtype=np.float32)
     features = walk_features(tables, walks, candidates, links, goals)
     topics = tables.projected[candidates]
     topics[~filled] = 0.0
     state = np.zeros((len(candidates), len(GLOBAL_FEATURES)), dtype=np.float32)
     state[:, 0] = walks.goal >= 0
-    state[:, 1 : 1 + len(overall)] = overall
     goal = np.zeros((len(candidates), PROJECTED), dtype=np.float32)
     if goals is not None:
         goal[walks.goal >= 0] = goals.vectors[walks.goal[walks.goal >= 0]]

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from kgrl.click_counts import ClickCounts
 from kgrl.graph import TopicGraph
 from kgrl.nucleus import pagerank
 from kgrl.relations import TopicRelations
+
+if TYPE_CHECKING:
+    from kgrl.envs.curriculum_kernels import Tables
 
 __all__ = ["LINK_FEATURES", "TOPIC_FEATURES", "TRANSITION_FEATURES", "WalkTables", "walk_tables"]
 
@@ -64,6 +68,7 @@ TRANSITION_FEATURES = (
 _LAST = ("similarity_rank", "in_degree_rank", "log_place", "place_rank")
 """Columns in which 0 would mean the first of all."""
 _SMOOTHING = 10.0
+_KEPT_PAIRS, _ROWS_AT_ONCE = 2**27, 512  # of cosines: 2 bytes a pair, twice
 _FAR = 20_000  # words; beyond it, or unmentioned, every link is as far
 
 
@@ -147,6 +152,36 @@ class WalkTables:
         """The means of the embeddings of each topic's targets, in few dimensions, float32 `[topics, PROJECTED]`."""
         return project(self.relations.mean_target)
 
+    @cached_property
+    def compiled(self) -> Tables:
+        """The tables as compiled features of curricula read them; those of some thousand topics keep all cosines."""
+        from kgrl.envs.curriculum_kernels import Tables
+
+        graph, relations, counts = self.graph, self.relations, self.counts[0]
+        joined = graph.adjacency
+        few = len(graph) ** 2 <= _KEPT_PAIRS
+        return Tables(
+            out_starts=graph.indptr,
+            out=graph.indices,
+            near_starts=joined.indptr.astype(np.int64),
+            near=joined.indices.astype(np.int32),
+            share=(1.0 / np.maximum(graph.degree, 1)).astype(np.float32),
+            topics=self.topics,
+            links=self.links,
+            transitions=self.transitions[0],
+            categories=self.categories,
+            cosines=_all_cosines(relations.embeddings, relations.embeddings, few),
+            outlooks=_all_cosines(relations.mean_target, relations.embeddings, few),
+            embeddings=np.asarray(relations.embeddings),
+            mean_targets=relations.mean_target,
+            projected=self.projected,
+            outlook=self.outlook,
+            keys=counts.keys,
+            after=counts.after,
+            contexts=counts.contexts,
+            totals=counts.totals,
+        )
+
     def _place_columns(self) -> tuple[NDArray[np.floating], ...]:
         """From `mentioned` to `place_rank`."""
         places = self.graph.places if self.graph.places is not None else np.full(self.graph.n_links, -1)
@@ -215,6 +250,15 @@ def walk_tables(graph: TopicGraph, embeddings: FloatArray, clicks: Path = FOLDER
 
 
 _recent: deque[tuple[Path, WalkTables]] = deque(maxlen=4)
+
+
+def _all_cosines(left: FloatArray, right: FloatArray, kept: bool) -> NDArray[np.int16]:
+    """All products of unit vectors, or shorter ones, as 16-bit numbers from -1 to 1; none where they are not kept."""
+    cosines = np.empty((len(left), len(right)) if kept else (0, 0), dtype=np.int16)
+    for first in range(0, len(cosines), _ROWS_AT_ONCE):
+        products = left[first : first + _ROWS_AT_ONCE] @ right.T
+        cosines[first : first + _ROWS_AT_ONCE] = np.rint(products.clip(-1.0, 1.0) * 32767)
+    return cosines
 
 
 def _with_none(rows: NDArray[np.floating]) -> FloatArray:

@@ -207,7 +207,7 @@ class Curriculum:
     def _lesson(self, neighbourhood: IntArray) -> tuple[Passages, int]:
         """The passages of a neighbourhood, and the tokens there are to learn them with."""
         allowance = min(self.config.expansion_tokens, self.config.budget_tokens - self.tokens)
-        return self.research.gather(neighbourhood, self.used, wanted=self.config.neighbourhood), allowance
+        return self.research.gather(neighbourhood, self.used), allowance
 
     def _learn(self, neighbourhood: IntArray, seconds: float) -> Expansion:
         began = time.perf_counter()

@@ -22,6 +22,7 @@ class LossProfile:
         first: First measured loss of each topic, NaN where none, shape `[topics]`.
         level: Latest measured loss of each topic, NaN where none, shape `[topics]`.
         best: Lowest measured loss of each topic, NaN where none, shape `[topics]`.
+        previous: The measured loss before the latest of each topic, NaN where none, shape `[topics]`.
 
     Example:
         >>> profile = LossProfile(3)
@@ -35,7 +36,7 @@ class LossProfile:
         self.first: FloatArray = np.full(n_topics, np.nan, dtype=np.float32)
         self.level = self.first.copy()
         self.best = self.first.copy()
-        self._previous = self.first.copy()
+        self.previous = self.first.copy()
 
     def update(self, topics: ArrayLike, losses: ArrayLike) -> None:
         """Record the latest losses of some topics.
@@ -46,7 +47,7 @@ class LossProfile:
         """
         at = np.asarray(topics, dtype=np.int64)
         new = np.asarray(losses, dtype=np.float32)
-        self._previous[at] = self.level[at]
+        self.previous[at] = self.level[at]
         self.level[at] = new
         self.first[at] = np.where(np.isnan(self.first[at]), new, self.first[at])
         self.best[at] = np.fmin(self.best[at], new)
@@ -58,7 +59,7 @@ class LossProfile:
 
     def progress_of(self, topics: NDArray[np.integer] | slice) -> FloatArray:
         """Return `progress` for some topics, at a cost that does not grow with the graph."""
-        drop: FloatArray = np.nan_to_num(self._previous[topics] - self.level[topics])
+        drop: FloatArray = np.nan_to_num(self.previous[topics] - self.level[topics])
         return drop
 
     @property

@@ -10,12 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kgrl.click_counts import ClickCounts
 from kgrl.curriculum import Curriculum
 from kgrl.envs.curriculum_features import FeatureState, observe, shortlist
-from kgrl.envs.features import CLIP, FEATURES, GLOBAL_FEATURES, LEARNING_FEATURES, observation_space
+from kgrl.envs.features import CLIP, FEATURES, GLOBAL_FEATURES, LEARNING_FEATURES, describe, observation_space
+from kgrl.envs.walk_features import GoalTables, Walks
+from kgrl.envs.walk_tables import WalkTables
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import Frontier, TopicGraph
 from kgrl.profile import LossProfile
+from kgrl.relations import TopicRelations
+from kgrl.traces import SEEN, ClickTable, Trace
 from kgrl.view import View
 
 Make = Callable[..., Curriculum]
@@ -194,14 +199,55 @@ def test_running_sums_equal_a_fresh_start(make_tiny_curriculum: Make) -> None:
     curriculum.start()
     kept = FeatureState(curriculum.view)
     for _ in range(4):
-        kept.catch_up(curriculum.view)
+        observe(curriculum.view, 64, kept)
         curriculum.expand(int(curriculum.view.candidates[0]))
-    fresh = FeatureState(curriculum.view)
-    for state in (kept, fresh):
-        state.catch_up(curriculum.view)
-    vectors = curriculum.embeddings[curriculum.view.candidates]
-    for one, other in zip(kept.similarities(vectors), fresh.similarities(vectors), strict=True):
-        assert np.allclose(one, other, atol=1e-5)
+    columns = [FEATURES.index(f"{name}_similarity") for name in ("learned", "recent", "nearest_learned")]
+    similarities = []
+    for state in (kept, FeatureState(curriculum.view)):
+        shown = observe(curriculum.view, 64, state)
+        order = np.argsort(shown.topics[shown.topics >= 0])
+        similarities.append(shown.observation["candidates"][order][:, columns])
+    assert np.allclose(*similarities, atol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [True, False])  # cosines of all pairs, or products as they are needed
+def test_a_curriculum_is_described_as_readers_walks_are(
+    make_tiny_curriculum: Make, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    if not kept:
+        monkeypatch.setattr("kgrl.envs.walk_tables._KEPT_PAIRS", 0)
+    curriculum = make_tiny_curriculum(goal="Nature")
+    graph, vectors, rng = curriculum.corpus.graph, curriculum.embeddings, np.random.default_rng(3)
+    walked = [walk_of(graph, rng) for _ in range(200)]
+    counts = ClickCounts.of(graph, ClickTable.from_traces([Trace(walk) for walk in walked], graph.titles))
+    tables = WalkTables(TopicRelations(graph, vectors), (counts,))
+    assert (len(tables.compiled.cosines) > 0) == kept and len(counts.contexts)
+    curriculum.start()
+    state, joined = FeatureState(curriculum.view), 0
+    state.tables = tables.compiled
+    for _ in range(12):
+        shown = observe(curriculum.view, 6, state)
+        walk = Walks.forward(curriculum.frontier.learned[-SEEN:], aimed=True)
+        walk = walk._replace(start=curriculum.frontier.learned[:1])
+        pages = np.full(shown.topics.shape, walk.stack[0, -1])
+        links = np.where(shown.topics >= 0, graph.positions(pages, shown.topics), -1)
+        goals = GoalTables.of(tables, [curriculum.goal])
+        expected = describe(tables, walk, shown.topics[None], links[None], goals)
+        width = len(FEATURES) - len(LEARNING_FEATURES)
+        for name, columns in (("candidates", width), ("topics", None), ("path", None), ("goal", None)):
+            found = shown.observation[name][..., :columns]
+            np.testing.assert_allclose(found, expected[name][0][..., :columns], atol=2e-4, err_msg=name)
+        joined += int((links >= 0).sum())
+        curriculum.expand(int(shown.topics[0]))
+    assert joined
+
+
+def walk_of(graph: TopicGraph, rng: np.random.Generator) -> tuple[int, ...]:
+    """A random walk along links."""
+    pages = [int(rng.integers(len(graph)))]
+    while len(pages) < 8 and len(graph.out(pages[-1])):
+        pages.append(int(rng.choice(graph.out(pages[-1]))))
+    return tuple(pages)
 
 
 def test_a_curriculum_is_seen_as_the_walk_of_a_reader_who_never_went_back() -> None:

@@ -71,7 +71,7 @@ def test_a_neighbourhood_is_the_topic_and_its_closest_unlearned_neighbours(
 
 def test_every_topic_is_read_before_any_is_read_twice(researcher: Researcher, tiny_corpus: Corpus) -> None:
     topics = researcher.neighbourhood(5, Frontier(tiny_corpus.graph, [4]))
-    passages = researcher.gather(topics, np.zeros(len(tiny_corpus), dtype=bool), wanted=4)
+    passages = researcher.gather(topics, np.zeros(len(tiny_corpus), dtype=bool))
     assert passages.topics[: len(topics)].tolist() == topics.tolist()
     assert len(set(passages.ids.tolist())) == len(passages)
     assert set(tiny_corpus.splits[passages.ids]) == {Split.TRAIN}
@@ -80,13 +80,13 @@ def test_every_topic_is_read_before_any_is_read_twice(researcher: Researcher, ti
 def test_what_was_read_is_not_gathered_again_while_there_is_more(researcher: Researcher, tiny_corpus: Corpus) -> None:
     topics = np.array([5], dtype=np.int32)
     used = np.zeros(len(tiny_corpus), dtype=bool)
-    first = researcher.gather(topics, used, wanted=4)
+    first = researcher.gather(topics, used)
     used[first.ids[:3]] = True
-    again = researcher.gather(topics, used, wanted=4)
+    again = researcher.gather(topics, used)
     assert not set(first.ids[:3].tolist()) & set(again.ids.tolist())
 
 
 def test_a_topic_whose_passages_are_used_up_is_read_again(researcher: Researcher, tiny_corpus: Corpus) -> None:
     used = np.ones(len(tiny_corpus), dtype=bool)
-    passages = researcher.gather(np.array([5], dtype=np.int32), used, wanted=4)
+    passages = researcher.gather(np.array([5], dtype=np.int32), used)
     assert set(passages.topics.tolist()) == {5}

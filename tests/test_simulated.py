@@ -103,7 +103,7 @@ def test_a_topic_teaches_itself_most_its_relatives_less_and_strangers_style_alon
     learner = chain_learner(chain, replace(QUIET, similar=0.0))
     before = probe_losses(learner)
     learner.learn(chain.select([0]), 100)
-    drops = (before - probe_losses(learner)) / learner.response
+    drops = (before - probe_losses(learner)) / learner.curves.response[0]
     assert drops[0] > drops[1] > drops[2] > 0
     assert drops[2] == pytest.approx(drops[3], abs=1e-6)
 
@@ -171,8 +171,8 @@ def test_draws_are_standard_normal_and_unrelated() -> None:
 
 
 def test_untaught_losses_are_the_measured_ones_and_drawn_for_the_rest(learner: SimulatedLearner) -> None:
-    assert learner.untaught[3] == 5.5
-    others = np.delete(learner.untaught, 3)
+    assert learner.curves.untaught[0][3] == 5.5
+    others = np.delete(learner.curves.untaught[0], 3)
     assert others.mean() == pytest.approx(4.0, abs=0.2) and 0.15 < others.std() < 0.45
     assert learner.losses(learner.corpus.of(3, Split.PROBE)).max() > 4.0
 
@@ -180,8 +180,8 @@ def test_untaught_losses_are_the_measured_ones_and_drawn_for_the_rest(learner: S
 def test_topics_respond_as_measured_or_as_drawn(chain: Corpus) -> None:
     calibration = replace(calibration_of(chain, QUIET), response=ByTopic(1.0, 9.0, {1: 0.5}))
     learner = SimulatedLearner(chain, calibration=calibration, embeddings=np.zeros((4, 2), dtype=np.float32))
-    assert learner.response[1] == 0.5
-    assert (learner.response >= 0).all() and np.ptp(learner.response) > 1
+    assert learner.curves.response[0][1] == 0.5
+    assert (learner.curves.response[0] >= 0).all() and np.ptp(learner.curves.response[0]) > 1
 
 
 def test_a_member_has_its_own_curves(tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32]) -> None:

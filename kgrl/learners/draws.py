@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numba import njit, vectorize
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["drawn"]
+__all__ = ["drawn", "mixed", "normal"]
 
-_KEY_BITS = np.uint64(8)
-_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
-_MIXERS = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
-_LAST_SHIFT = np.uint64(31)
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_BY_30, _BY_27, _BY_31, _BY_32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
+_KEY_BITS, _LOW = np.uint64(8), np.uint64(0xFFFFFFFF)
+
+
+@njit("uint64(uint64)", cache=True, nogil=True)
+def mixed(bits):  # type: ignore[no-untyped-def]
+    """Return 64 other bits: SplitMix64's step and finaliser (Steele et al. 2014)."""
+    bits = bits + _STEP
+    bits = (bits ^ (bits >> _BY_30)) * _FIRST
+    bits = (bits ^ (bits >> _BY_27)) * _SECOND
+    return bits ^ (bits >> _BY_31)
+
+
+@njit("float64(uint64, uint64, uint64, uint64)", cache=True, nogil=True)
+def normal(key, seed, number, total):  # type: ignore[no-untyped-def]
+    """Return one draw of `drawn`."""
+    bits = mixed(mixed(mixed((seed << _KEY_BITS) | key) ^ number) ^ total)
+    radius = (np.float64(bits >> _BY_32) + 0.5) * 2.0**-32
+    angle = (np.float64(bits & _LOW) + 0.5) * 2.0**-32
+    return math.sqrt(-2.0 * math.log(radius)) * math.cos(2.0 * math.pi * angle)
+
+
+@vectorize(["float64(uint64, uint64, uint64, uint64)"], cache=True)
+def _normals(key, seed, number, total):  # type: ignore[no-untyped-def]
+    return normal(key, seed, number, total)
 
 
 def drawn(key: int, seed: ArrayLike, ids: ArrayLike, total: ArrayLike) -> NDArray[np.float64]:
     """Return standard normal draws that depend on nothing but the arguments, in the shape that those broadcast to.
 
-    The arguments are mixed into 64 random bits by SplitMix64's finaliser (Steele et al. 2014), and those turned into a
-    normal draw by the transform of Box and Muller (1958).
+    The arguments are mixed into 64 random bits by SplitMix64's finaliser, and those turned into a normal draw by the
+    transform of Box and Muller (1958).
 
     Args:
         key: What the draws are for.
@@ -30,18 +55,6 @@ def drawn(key: int, seed: ArrayLike, ids: ArrayLike, total: ArrayLike) -> NDArra
         >>> bool(drawn(2, 0, [3, 4], 10)[1] == drawn(2, 0, 4, 10))
         True
     """
-    # At least one dimension: arrays wrap around in silence, single numbers warn.
-    bits = _mixed(np.atleast_1d(seed).astype(np.uint64) << _KEY_BITS | np.uint64(key))
-    bits = _mixed(bits ^ np.asarray(ids).astype(np.uint64))
-    bits = _mixed(bits ^ np.asarray(total).astype(np.uint64))
-    radius, angle = ((half.astype(np.float64) + 0.5) * 2.0**-32 for half in (bits >> _HALF, bits & _LOW))
-    draws: NDArray[np.float64] = np.sqrt(-2.0 * np.log(radius)) * np.cos(2.0 * np.pi * angle)
-    return draws.reshape(np.broadcast_shapes(np.shape(seed), np.shape(ids), np.shape(total)))
-
-
-def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64's step and finaliser."""
-    bits = bits + _STEP
-    for shift, factor in _MIXERS:
-        bits = (bits ^ (bits >> shift)) * factor
-    return bits ^ (bits >> _LAST_SHIFT)
+    counters = (np.asarray(values).astype(np.uint64) for values in (key, seed, ids, total))
+    draws: NDArray[np.float64] = _normals(*counters)
+    return draws

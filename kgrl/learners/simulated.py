@@ -8,8 +8,8 @@ in proportion to the links of the topics it is about.
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +20,13 @@ from kgrl.corpus import Corpus, Passages
 from kgrl.errors import KgrlError
 from kgrl.learners.base import Learned
 from kgrl.learners.calibration import Calibration
-from kgrl.learners.draws import drawn
 from kgrl.learners.relatives import Relatives
+from kgrl.learners.simulated_kernels import Curves, Kin, fade, losses, teach
 
-__all__ = ["SimulatedLearner", "SimulatedSnapshot"]
+__all__ = ["SimulatedLearner", "SimulatedSnapshot", "curves_of", "kin_of", "tokens_of"]
 
-LEAST_LOSS = 0.01
-"""In nats per token: however much is learned, text is never certain."""
-_SMALLEST_SCALE = 1e-100
-"""Where the common factor of all effective tokens is multiplied into them, long before either leaves float64."""
 _STATE, _EFFECTIVE = "simulated.json", "effective.npy"
-_UNTAUGHT_KEY, _NOISE_KEY, _RESPONSE_KEY = 1, 2, 3
+_UNTAUGHT_KEY, _RESPONSE_KEY = 1, 3
 """What tells draws for one use from those for another."""
 
 
@@ -97,9 +93,8 @@ class SimulatedLearner:
         self.calibration = _calibration(corpus, calibration)
         self.calibration.check(corpus)
         self.parameters = self.calibration.choose(member)
-        self.relatives = Relatives.of(corpus, embeddings)
-        self.untaught = self.calibration.untaught.values(len(corpus.graph), _UNTAUGHT_KEY)
-        self.response = np.maximum(self.calibration.response.values(len(corpus.graph), _RESPONSE_KEY), 0.0)
+        self.kin = kin_of(Relatives.of(corpus, embeddings))
+        self.curves = curves_of(self.calibration, len(corpus.graph), [member])
         self.total, self._scale = 0, 1.0
         self._effective = np.zeros(len(corpus.graph))
         self._words = np.zeros(len(corpus), dtype=np.int32)  # 0 where not counted yet
@@ -126,34 +121,20 @@ class SimulatedLearner:
 
     def _teach(self, topics: NDArray[np.int32], counts: NDArray[np.int64]) -> None:
         """Let all topics fade and add a lesson's tokens; only topics taught are touched."""
-        tokens = int(counts.sum())
-        self._fade(tokens)
-        curves, effective = self.parameters, self._effective
-        read: dict[int, int] = {}
-        for topic, count in zip(topics.tolist(), counts.tolist(), strict=True):
-            read[topic] = read.get(topic, 0) + count
-        for topic, count in read.items():
-            amount = count / self._scale
-            effective[topic] += amount
-            linked, weights = self.relatives.linked(topic)
-            effective[linked] += (curves.link * amount) * weights
-            similar, cosines = self.relatives.similar(topic)
-            effective[similar] += (curves.similar * amount) * cosines
+        tokens, values = int(counts.sum()), self.curves.values[0]
+        self._scale = fade(self.parameters.fading, tokens, self._scale, self._effective)
+        read, first, which = np.unique(topics, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # as they are read: sums of floats depend on the order
+        amounts = np.bincount(which, counts)
+        teach(values, self.kin, self._scale, self._effective, read[order], amounts[order], len(read))
         self.total += tokens
-
-    def _fade(self, tokens: int) -> None:
-        self._scale *= math.exp(-self.parameters.fading * tokens)
-        if self._scale < _SMALLEST_SCALE:
-            self._effective *= self._scale
-            self._scale = 1.0
 
     def losses(self, passages: Passages) -> NDArray[np.float32]:
         """Return the loss of each passage in nats per token, shape `[passages]`; changes nothing."""
         self._check_corpus(passages)
-        topics = passages.topics
-        drop = self.response[topics] * self.parameters.drop(self.total, self._effective[topics] * self._scale)
-        noise = self.parameters.noise * drawn(_NOISE_KEY, self.seed, passages.ids, self.total)
-        return np.maximum(self.untaught[topics] - drop + noise, LEAST_LOSS).astype(np.float32)
+        state = self.seed, self.total, self._scale, self._effective
+        found: NDArray[np.float32] = losses(self.curves, 0, *state, passages.topics, passages.ids)
+        return found
 
     def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
         """Return about how many tokens each passage has, from its words, shape `[passages]`."""
@@ -205,6 +186,31 @@ class SimulatedLearner:
 def tokens_of(words: ArrayLike, tokens_per_word: float) -> NDArray[np.int64]:
     """Return the tokens of passages with so many words, at least 1 each."""
     return np.maximum(np.rint(np.multiply(words, tokens_per_word)), 1).astype(np.int64)
+
+
+def kin_of(relatives: Relatives) -> Kin:
+    """Return relatives as the kernels read them."""
+    graph, similar = relatives.graph, relatives.similarity_matrix
+    topics = len(graph)
+    nearest, weights = similar.indices.reshape(topics, -1), similar.data.reshape(topics, -1)
+    root = 1.0 / np.sqrt(np.maximum(graph.degree, 1))
+    joined = graph.adjacency
+    starts, linked = joined.indptr.astype(np.int64), joined.indices.astype(np.int32)
+    return Kin(starts, linked, root, nearest.astype(np.int32), weights.astype(np.float64))
+
+
+def curves_of(calibration: Calibration, n_topics: int, members: Sequence[int | None]) -> Curves:
+    """Return the curves of a calibration, for some members of its ensemble.
+
+    Args:
+        calibration: The calibration.
+        n_topics: Topics of its corpus.
+        members: The fits; None for the one to all records.
+    """
+    values = np.array([astuple(calibration.choose(member)) for member in members])
+    untaught = calibration.untaught.values(n_topics, _UNTAUGHT_KEY)
+    response = np.maximum(calibration.response.values(n_topics, _RESPONSE_KEY), 0.0)
+    return Curves(values, *(np.tile(rows, (len(values), 1)) for rows in (untaught, response)))
 
 
 def _calibration(corpus: Corpus, calibration: Calibration | Path | str) -> Calibration:

@@ -1,14 +1,16 @@
-"""The topic graph, in compressed sparse row form, and its frontier.
+"""The topic graph, in compressed sparse row form.
 
-`TopicGraph` is immutable. `Frontier` is the state of a curriculum on it: which topics are learned and which are one
-link away. Neither knows about text, learners or rewards.
+`TopicGraph` is immutable; `Frontier`, beside it, is the state of a curriculum on it. Neither knows about text, learners
+or rewards.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -16,11 +18,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from kgrl.errors import UnknownNameError
+from kgrl.errors import DataError, UnknownNameError
+from kgrl.frontier import Frontier
+from kgrl.graph_rows import Rows, both_ways, compressed
+from kgrl.graph_store import (
+    StoredCategories,
+    StoredStrings,
+    StoredTitles,
+    pack,
+    pack_titles,
+    read_arrays,
+    write_arrays,
+)
 
 __all__ = ["Frontier", "TopicGraph"]
 
 IntArray = NDArray[np.int32]
+
+_TITLE_ARRAYS = ("titles", "title_starts", "title_hashes", "title_order")
 
 
 class TopicGraph:
@@ -43,6 +58,9 @@ class TopicGraph:
         ([1, 2], [0], 2)
     """
 
+    titles: Sequence[str]
+    categories: Sequence[str]
+
     def __init__(
         self,
         titles: Sequence[str],
@@ -51,11 +69,15 @@ class TopicGraph:
         categories: Sequence[str] | None = None,
         places: IntArray | None = None,
     ) -> None:
-        self.titles = tuple(titles)
+        stored = isinstance(titles, StoredTitles)
+        self.titles = titles if stored else tuple(titles)
         self.indptr = indptr
         self.indices = indices
         self.places = places
-        self.categories = tuple(categories) if categories is not None else ("",) * len(self.titles)
+        if isinstance(categories, StoredCategories):
+            self.categories = categories
+        else:
+            self.categories = tuple(categories) if categories is not None else ("",) * len(self.titles)
         if len(self.indptr) != len(self.titles) + 1 or len(self.categories) != len(self.titles):
             raise ValueError(
                 f"{len(self.titles)} titles need {len(self.titles) + 1} row starts and as many categories as titles, "
@@ -63,8 +85,8 @@ class TopicGraph:
             )
         if places is not None and len(places) != len(indices):
             raise ValueError(f"{len(indices)} links need as many places, not {len(places)}")
-        self._index = {title: topic for topic, title in enumerate(self.titles)}
-        if len(self._index) != len(self.titles):
+        self._index = {} if stored else {title: topic for topic, title in enumerate(self.titles)}
+        if not stored and len(self._index) != len(self.titles):
             repeated = next(t for i, t in enumerate(self.titles) if self._index[t] != i)
             raise ValueError(f"the title {repeated!r} stands for two topics")
 
@@ -83,15 +105,58 @@ class TopicGraph:
         Raises:
             ValueError: If an end point is not a topic.
         """
-        from_, to = np.asarray(sources, dtype=np.int64), np.asarray(targets, dtype=np.int64)
-        n = len(titles)
-        if len(from_) and (min(from_.min(), to.min()) < 0 or max(from_.max(), to.max()) >= n):
-            raise ValueError(f"a link end point is outside the {n} topics")
-        keep = from_ != to
-        keys = np.unique(from_[keep] * n + to[keep])
-        indptr = np.zeros(n + 1, dtype=np.int64)
-        np.cumsum(np.bincount(keys // max(n, 1), minlength=n), out=indptr[1:])
-        return cls(titles, indptr, (keys % max(n, 1)).astype(np.int32), categories)
+        return cls(titles, *compressed(len(titles), sources, targets), categories)
+
+    def save(self, folder: Path) -> None:
+        """Write the graph to a folder that `open` maps into memory.
+
+        Args:
+            folder: Where; must not exist or be empty.
+
+        Raises:
+            FileExistsError: If there is something in the folder; nothing is overwritten.
+        """
+        (indptr, indices), (names, codes) = self.undirected, self._coded
+        packed, starts = pack(names)
+        arrays = {"indptr": self.indptr, "indices": self.indices, "both_indptr": indptr, "both_indices": indices}
+        arrays |= {"categories": codes, "category_names": packed, "category_starts": starts, **pack_titles(self.titles)}
+        if self.places is not None:
+            arrays["places"] = self.places
+        write_arrays(folder, arrays, {"topics": len(self), "links": self.n_links, "fingerprint": self.fingerprint})
+
+    @classmethod
+    def open(cls, folder: Path, *, verify: bool = True) -> TopicGraph:
+        """Open a saved graph without reading it: memory is taken up only by what is looked at.
+
+        Titles and categories are decoded when they are looked at, and the undirected rows are not made again.
+
+        Args:
+            folder: What `save` wrote.
+            verify: Whether to read the files once to compare their hashes, which takes seconds for millions of topics.
+
+        Raises:
+            MissingDataError: If the folder holds no topic graph.
+            DataError: If its format is not known, or a file is missing or not as it was written.
+
+        Example:
+            >>> import tempfile
+            >>> folder = Path(tempfile.mkdtemp()) / "three"
+            >>> TopicGraph.from_links(["Logic", "Set", "Number"], [0, 0], [1, 2]).save(folder)
+            >>> graph = TopicGraph.open(folder)
+            >>> graph.index("Number"), graph.neighbours(2).tolist()
+            (2, [0])
+        """
+        arrays, about = read_arrays(folder, verify=verify)
+        try:
+            titles = StoredTitles(**{name: arrays[name] for name in _TITLE_ARRAYS})
+            names = StoredStrings(arrays["category_names"], arrays["category_starts"])
+            categories = StoredCategories(tuple(names), arrays["categories"])
+            graph = cls(titles, arrays["indptr"], arrays["indices"], categories, arrays.get("places"))
+            graph.undirected = arrays["both_indptr"], arrays["both_indices"]
+            graph.fingerprint = about["fingerprint"]
+        except KeyError as error:
+            raise DataError(folder, None, f"lacks {error} of a stored topic graph; save the graph anew") from error
+        return graph
 
     @classmethod
     def from_networkx(cls, graph: nx.Graph[Any]) -> TopicGraph:
@@ -172,30 +237,25 @@ class TopicGraph:
 
     def neighbours(self, topic: int) -> IntArray:
         """Return the topics linked with `topic` in either direction, ascending, as a view."""
-        indptr, indices = self._undirected
+        indptr, indices = self.undirected
         return indices[indptr[topic] : indptr[topic + 1]]
 
     @cached_property
     def adjacency(self) -> sparse.csr_array:
         """The undirected adjacency matrix, float32 of ones, shape `[topics, topics]`."""
-        indptr, indices = self._undirected
+        indptr, indices = self.undirected
         ones = np.ones(len(indices), dtype=np.float32)
         return sparse.csr_array((ones, indices, indptr), shape=(len(self), len(self)))
 
     @cached_property
     def degree(self) -> IntArray:
         """Number of undirected neighbours of each topic, int32 of shape `[topics]`."""
-        return np.diff(self._undirected[0]).astype(np.int32)
+        return np.diff(self.undirected[0]).astype(np.int32)
 
     @cached_property
-    def _undirected(self) -> tuple[NDArray[np.int64], IntArray]:
-        sources, targets = self.links()
-        both = sparse.coo_array(
-            (np.ones(2 * len(sources), dtype=bool), (np.r_[sources, targets], np.r_[targets, sources])),
-            shape=(len(self), len(self)),
-        ).tocsr()
-        both.sum_duplicates()
-        return both.indptr.astype(np.int64), both.indices.astype(np.int32)
+    def undirected(self) -> Rows:
+        """Row starts, int64 `[topics + 1]`, and the neighbours of each topic, ascending, int32."""
+        return both_ways((self.indptr, self.indices))
 
     @cached_property
     def components(self) -> IntArray:
@@ -206,9 +266,11 @@ class TopicGraph:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over titles, categories and links; the same graph has the same fingerprint on every machine."""
-        digest = hashlib.sha256("\0".join([*self.titles, *self.categories]).encode())
-        digest.update(self.indptr.tobytes())
-        digest.update(self.indices.tobytes())
+        digest = hashlib.sha256()
+        for at, name in enumerate(itertools.chain(self.titles, self.categories)):
+            digest.update(f"\0{name}".encode() if at else name.encode())
+        digest.update(np.ascontiguousarray(self.indptr))
+        digest.update(np.ascontiguousarray(self.indices))
         return digest.hexdigest()
 
     def index(self, title: str) -> int:
@@ -217,6 +279,10 @@ class TopicGraph:
         Raises:
             UnknownNameError: If there is none; the message suggests the nearest title.
         """
+        if isinstance(self.titles, StoredTitles):
+            if (stored := self.titles.find(title)) is None:
+                raise UnknownNameError("topic", title, self.titles.beginning_like(title))
+            return stored
         topic = self._index.get(title)
         if topic is None:
             raise UnknownNameError("topic", title, self.titles)
@@ -225,7 +291,16 @@ class TopicGraph:
     @cached_property
     def category_names(self) -> tuple[str, ...]:
         """The categories that topics have, sorted, `""` left out."""
-        return tuple(sorted(set(self.categories) - {""}))
+        return tuple(name for name in self._coded[0] if name)
+
+    @cached_property
+    def _coded(self) -> tuple[tuple[str, ...], IntArray]:
+        """The names of categories, sorted, and the number of each topic's name."""
+        if isinstance(self.categories, StoredCategories):
+            return self.categories.names, self.categories.codes
+        names = tuple(sorted(set(self.categories)))
+        number = {name: code for code, name in enumerate(names)}
+        return names, np.fromiter((number[name] for name in self.categories), dtype=np.int32, count=len(self))
 
     def in_category(self, name: str) -> IntArray:
         """Return the topics of a category, ascending.
@@ -235,77 +310,5 @@ class TopicGraph:
         """
         if name not in self.category_names:
             raise UnknownNameError("category", name, self.category_names)
-        return np.array([t for t, category in enumerate(self.categories) if category == name], dtype=np.int32)
-
-
-class Frontier:
-    """The learned topics and the topics one link away from them, kept up to date as topics are learned.
-
-    Learning a topic costs time proportional to its links, whatever the size of the graph.
-
-    Args:
-        graph: The topic graph.
-        learned: Topics learned from the start, in order.
-
-    Example:
-        >>> graph = TopicGraph.from_links(["a", "b", "c", "d"], [0, 1, 2], [1, 2, 3])
-        >>> frontier = Frontier(graph, [0])
-        >>> frontier.topics.tolist()
-        [1]
-        >>> frontier.learn(1)
-        >>> frontier.topics.tolist(), frontier.learned.tolist()
-        ([2], [0, 1])
-    """
-
-    def __init__(self, graph: TopicGraph, learned: Iterable[int] = ()) -> None:
-        self.graph = graph
-        self._links = np.zeros(len(graph), dtype=np.int32)
-        self._is_learned = np.zeros(len(graph), dtype=bool)
-        # A dict keeps the order of discovery and removes in constant time; bfs and dfs need that order.
-        self._discovered: dict[int, None] = {}
-        self._learned: list[int] = []
-        for topic in learned:
-            self.learn(topic)
-
-    def learn(self, topic: int) -> None:
-        """Move a topic to the learned set and discover its neighbours. Learning a topic twice changes nothing."""
-        if self._is_learned[topic]:
-            return
-        self._is_learned[topic] = True
-        self._learned.append(int(topic))
-        self._discovered.pop(int(topic), None)
-        near = self.graph.neighbours(topic)
-        self._links[near] += 1
-        # A topic seen for the first time has exactly one link with the learned set.
-        fresh = near[(self._links[near] == 1) & ~self._is_learned[near]]
-        self._discovered.update(dict.fromkeys(fresh.tolist()))
-
-    @property
-    def topics(self) -> IntArray:
-        """The frontier in order of discovery, int32."""
-        return np.fromiter(self._discovered, dtype=np.int32, count=len(self._discovered))
-
-    @property
-    def learned(self) -> IntArray:
-        """The learned topics in the order they were learned, int32."""
-        return np.array(self._learned, dtype=np.int32)
-
-    @property
-    def is_learned(self) -> NDArray[np.bool_]:
-        """Whether each topic is learned, shape `[topics]`, as a read-only view."""
-        view = self._is_learned.view()
-        view.flags.writeable = False
-        return view
-
-    @property
-    def links_to_learned(self) -> IntArray:
-        """Number of learned neighbours of each topic, int32 of shape `[topics]`, as a read-only view."""
-        view = self._links.view()
-        view.flags.writeable = False
-        return view
-
-    def __contains__(self, topic: object) -> bool:
-        return topic in self._discovered
-
-    def __len__(self) -> int:
-        return len(self._discovered)
+        names, codes = self._coded
+        return np.flatnonzero(codes == names.index(name)).astype(np.int32)

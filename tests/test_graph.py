@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -107,3 +109,61 @@ def test_learning_costs_the_topic_s_links_not_the_graph() -> None:
     graph = TopicGraph.from_links([str(i) for i in range(n)], np.arange(n - 1), np.arange(1, n))
     frontier = Frontier(graph, [n // 2])
     assert sorted(frontier.topics.tolist()) == [n // 2 - 1, n // 2 + 1]
+
+
+@given(ends, st.permutations(range(N)), st.integers(1, N), st.integers(0, 2**32))
+def test_a_sample_of_the_frontier_is_some_of_it_in_order(
+    links: list[tuple[int, int]], order: list[int], most: int, seed: int
+) -> None:
+    frontier, allowed = Frontier(graph_of(links)), np.arange(N) % 3 > 0
+    for topic in order:
+        frontier.learn(topic)
+        # Drawn first: it must not need what was learned to be tidied away by a look at the whole.
+        sample = frontier.sample(most, np.random.default_rng(seed), allowed).tolist()
+        whole = [v for v in frontier.topics.tolist() if allowed[v]]
+        assert sample == [v for v in whole if v in set(sample)]
+        assert len(sample) == min(most, len(whole))
+
+
+def test_a_sample_of_the_frontier_is_uniform() -> None:
+    frontier = Frontier(TopicGraph.from_links([str(i) for i in range(41)], [0] * 40, range(1, 41)), [0])
+    for topic in range(1, 41, 2):
+        frontier.learn(topic)
+    rng = np.random.default_rng(0)
+    counts = np.bincount(np.concatenate([frontier.sample(5, rng) for _ in range(4_000)]), minlength=41)
+    assert not counts[1::2].any() and not counts[0]
+    np.testing.assert_allclose(counts[2::2], 1_000, rtol=0.12)  # four standard deviations
+
+
+def test_what_was_looked_at_does_not_change_when_more_is_learned() -> None:
+    graph = TopicGraph.from_links(
+        [str(i) for i in range(300)], [0] * 150 + [1] * 149, [*range(1, 151), *range(151, 300)]
+    )
+    frontier = Frontier(graph, [0])
+    topics, learned = frontier.topics, frontier.learned
+    before = topics.tolist(), learned.tolist()
+    for topic in range(1, 100):
+        frontier.learn(topic)
+    assert (topics.tolist(), learned.tolist()) == before
+    assert frontier.topics.tolist() == list(range(100, 300)) and frontier.learned.tolist() == list(range(100))
+
+
+def test_membership_is_that_of_the_frontier() -> None:
+    frontier = Frontier(graph_of([(0, 1), (1, 2)]), [0])
+    assert 1 in frontier and np.int32(1) in frontier
+    assert 0 not in frontier and 2 not in frontier and -1 not in frontier and N not in frontier
+
+
+def test_self_links_and_repeats_in_any_integer_type_are_dropped() -> None:
+    for kind in (np.int8, np.uint16, np.int64):
+        graph = TopicGraph.from_links(list("abc"), np.array([2, 0, 0, 1], kind), np.array([0, 2, 2, 1], kind))
+        assert graph.indptr.tolist() == [0, 1, 1, 2] and graph.indices.tolist() == [2, 0]
+        assert (graph.indptr.dtype, graph.indices.dtype) == (np.int64, np.int32)
+
+
+def test_the_fingerprint_stays_what_it_was() -> None:
+    """Caches and records are keyed by it."""
+    graph = TopicGraph.from_links(["a", "b"], [0], [1], ["x", ""])
+    digest = hashlib.sha256(b"a\0b\0x\0")
+    digest.update(np.array([0, 1, 1], dtype=np.int64).tobytes() + np.array([1], dtype=np.int32).tobytes())
+    assert graph.fingerprint == digest.hexdigest()

@@ -122,7 +122,7 @@ def test_a_simulation_with_the_true_parameters_is_predicted_exactly(
 def test_losses_before_anything_was_learned_come_back(
     calibration: Calibration, fake_embeddings: Embeddings, tiny_corpus: Corpus
 ) -> None:
-    true = learner_of(tiny_corpus, fake_embeddings).untaught
+    true = learner_of(tiny_corpus, fake_embeddings).curves.untaught[0]
     found = calibration.untaught
     assert len(found.topics) > 20
     assert all(loss == pytest.approx(true[topic], abs=5 * TRUE.noise) for topic, loss in found.topics.items())
@@ -154,7 +154,7 @@ def test_topics_first_measured_late_are_put_back_by_what_was_learned(
     records = Records([course_of_run(tiny_corpus, "late", late, RATE)], Relatives.of(tiny_corpus, fake_embeddings))
     assert len(records) == 10
     for topic, loss in records.untaught(quiet, records.response(quiet, np.ones(10))).topics.items():
-        assert loss == pytest.approx(learner.untaught[topic], abs=0.01)
+        assert loss == pytest.approx(learner.curves.untaught[0, topic], abs=0.01)
 
 
 def test_held_out_errors_beat_the_mean_and_approach_the_noise(calibration: Calibration) -> None:

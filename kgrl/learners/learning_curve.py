@@ -2,11 +2,12 @@
 
 The loss of a topic v, in nats per token, after a learner has learned G tokens altogether:
 
-    l_v = L_v - r_v [A f(G / tau_g, b_g) + a f(E_v / tau_s, b_s)],        f(x, b) = 1 - (1 + x)^-b
+    l_v = L_v - r_v [A f((G / tau_g)^o, b_g) + a f(E_v / tau_s, b_s)],        f(x, b) = 1 - (1 + x)^-b
 
     L_v    the topic's loss before anything is learned
     r_v    the topic's response: how much of what is learned shows in its text, 1 on average
     A f    what every text teaches, whatever it is about: style, format, frequent words
+    o      the onset: above 1 where the first tokens teach less than the next ones, as while an optimizer warms up
     a f    what text about the topic and its relatives teaches beyond that
     E_v    the topic's effective tokens
 
@@ -46,6 +47,7 @@ class Parameters:
         similar: g_sim, effective tokens for each token about a similar topic, for a cosine 1 above the threshold.
         fading: phi, the share of a topic's effective tokens that is lost with each token learned.
         noise: Standard deviation of one measured loss of a passage, in nats per token.
+        style_onset: o, the exponent with which what every text teaches sets in.
 
     Example:
         >>> parameters = Parameters(0.5, 1000.0, 1.0, 0.2, 100.0, 1.0, 0.1, 0.1, 1e-4, 0.0)
@@ -63,6 +65,7 @@ class Parameters:
     similar: float
     fading: float
     noise: float
+    style_onset: float = 1.0
 
     def drop(self, total: ArrayLike, effective: ArrayLike) -> NDArray[np.float64]:
         """Return how far losses with response 1 are below the untaught ones, in nats per token.
@@ -71,7 +74,8 @@ class Parameters:
             total: G, tokens learned altogether.
             effective: E_v, effective tokens of topics; any shape that `total` broadcasts to.
         """
-        everywhere = self.style * share_learned(np.divide(total, self.style_tokens), self.style_power)
+        amount = np.divide(total, self.style_tokens) ** self.style_onset
+        everywhere = self.style * share_learned(amount, self.style_power)
         return everywhere + self.topic * share_learned(np.divide(effective, self.topic_tokens), self.topic_power)
 
 

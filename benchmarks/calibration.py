@@ -1,10 +1,12 @@
-"""The calibrations that ship with kgrl: a scratch learner's runs and forks, and learning curves fitted to them.
+"""The calibrations that ship with kgrl: runs and forks of real learners, and learning curves fitted to them.
 
     python benchmarks/calibration.py --corpus wikispeedia --json docs/results/calibration.json --ship
+    python benchmarks/calibration.py --runs runs/goals/lora/vital-* --json docs/results/calibration.json --ship
 
-Records that are there are not made again. The calibration is written into the package if it predicts changes of losses
-that it has not seen better than their mean. Runs measure a fixed sample of all topics and the topics just learned; who
-picks and the seed, which draws the learner's weights, differ from run to run. One thread.
+The first records a scratch learner, but for records that are there already: runs measure a fixed sample of all topics and
+the topics just learned; who picks and the seed, which draws the learner's weights, differ from run to run. The second
+takes runs as they are, here those of `benchmarks/goals.py`. A calibration is written into the package if it predicts
+changes of losses that it has not seen better than their mean. One thread.
 """
 
 from __future__ import annotations
@@ -39,30 +41,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", default="wikispeedia", choices=("vital", "wikispeedia"))
     parser.add_argument("--records", type=Path, default=Path("runs/calibration"), help="folder of runs and forks")
-    parser.add_argument("--json", type=Path, help="results by corpus; others that are there are kept")
+    parser.add_argument("--runs", type=Path, nargs="+", help="fit to these runs, and record nothing")
+    parser.add_argument("--out", type=Path, help="the calibration; calibration.json beside the records if none")
+    parser.add_argument("--json", type=Path, help="results by corpus and learner; others that are there are kept")
     parser.add_argument("--ship", action="store_true", help="write the calibration into the package, if it is any good")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    folder, began = arguments.records / arguments.corpus, time.perf_counter()
-    runs, transfer = record(arguments.corpus, folder)
+    began = time.perf_counter()
+    folder = arguments.records / arguments.corpus
+    runs, transfers = (arguments.runs, ()) if arguments.runs else record(arguments.corpus, folder)
     recorded = time.perf_counter()
-    out = folder / "calibration.json"
-    figures = Calibrate(runs=runs, transfers=(transfer,), out=out).run()
-    figures = summary(Calibration.read(out)) | {
-        "record_seconds": recorded - began,
-        "fit_seconds": time.perf_counter() - recorded,
-        "out": figures["out"],
-    }
+    out = arguments.out or runs[0].parent / "calibration.json"
+    Calibrate(runs=tuple(runs), transfers=transfers, out=out).run()
+    calibration = Calibration.read(out)
+    seconds = {"record_seconds": recorded - began, "fit_seconds": time.perf_counter() - recorded}
+    figures = {**summary(calibration), **seconds}
     print(json.dumps(figures, indent=2))
     if arguments.json:
         known = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-        write_json(arguments.json, {**known, arguments.corpus: figures})
+        write_json(arguments.json, {**known, name_of(calibration): figures})
     if arguments.ship:
-        ship(Calibration.read(out))
+        ship(calibration)
 
 
-def record(name: str, folder: Path) -> tuple[tuple[Path, ...], Path]:
-    """Return the folders of the runs and of the forks, made where they are missing."""
+def record(name: str, folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Return the folders of the runs, and that of the forks, made where they are missing."""
     corpus = RunCommand(corpus=name).load_corpus()
     runs = []
     for seed in SEEDS:
@@ -73,7 +76,7 @@ def record(name: str, folder: Path) -> tuple[tuple[Path, ...], Path]:
                 print(runs[-1], flush=True)
     transfer = folder / "transfer"
     estimate_transfer(corpus, make_learner("scratch", corpus, seed=0), transfer, size=FORKS, tokens=FORK_TOKENS)
-    return tuple(runs), transfer
+    return tuple(runs), (transfer,)
 
 
 def carry_out(corpus: Corpus, name: str, agent: str, seed: int, folder: Path) -> None:
@@ -91,13 +94,18 @@ def summary(calibration: Calibration) -> dict[str, Any]:
     return {name: values[name] for name in ("learner", "tokens_per_word", "parameters", "fitted", "errors")}
 
 
+def name_of(calibration: Calibration) -> str:
+    """Its corpus and the kind of learner, as in the name of the file that ships."""
+    return f"{calibration.corpus}-{calibration.learner.split()[0]}"
+
+
 def ship(calibration: Calibration) -> None:
     """Write a calibration into the package if it beats the mean change."""
     errors = calibration.errors
     if errors.fit >= errors.mean_change:
         print(f"not shipped: its held-out error is {errors.fit:.4f}, the mean change's {errors.mean_change:.4f}")
         return
-    calibration.write(FOLDER / f"calibration-{calibration.corpus}.json")
+    calibration.write(FOLDER / f"calibration-{name_of(calibration)}.json")
 
 
 if __name__ == "__main__":

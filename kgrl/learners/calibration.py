@@ -183,19 +183,22 @@ class Calibration:
             raise DataError(path, None, f"no calibration: {error}") from error
 
     @classmethod
-    def builtin(cls, corpus: Corpus) -> Calibration:
+    def builtin(cls, corpus: Corpus, learner: str = "scratch") -> Calibration:
         """Return the calibration that ships for a corpus, by its name.
 
+        Args:
+            corpus: The corpus.
+            learner: The kind of learner that it was fitted to, `"scratch"` or `"lora"`.
+
         Raises:
-            MissingDataError: If none ships; the message says for which corpora some do.
+            MissingDataError: If none ships; the message says for which corpora and learners some do.
         """
-        path = FOLDER / f"calibration-{corpus.name}.json"
+        path = FOLDER / f"calibration-{corpus.name}-{learner}.json"
         if not path.is_file():
             shipped = sorted(p.stem.removeprefix("calibration-") for p in FOLDER.glob("calibration-*.json"))
-            known = ", ".join(shipped) or "no corpus"
             raise MissingDataError(
-                f"no calibration for corpus {corpus.name!r} ships with kgrl (there is one for {known}); "
-                "`kgrl calibrate` fits one"
+                f"no calibration of learner {learner!r} for corpus {corpus.name!r} ships with kgrl (there are "
+                f"{', '.join(shipped) or 'none'}); `kgrl calibrate` fits one"
             )
         return cls.read(path)
 

@@ -41,9 +41,11 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "similar": (1e-4, 100.0),
     "fading": (1e-8, 1e-2),
 }
-"""Within which the parameters are looked for; all are positive, and their logarithms are fitted. At 30 a power law cannot
-be told from an exponential, at 0.01 not from a logarithm. A later onset than 2 would fit runs of `vital` a little better
-and rank its forks much worse."""
+"""Within which the parameters are looked for; all are positive, and their logarithms are fitted.
+
+At 30 a power law cannot be told from an exponential, at 0.01 not from a logarithm. A later onset than 2 would fit runs
+of `vital` a little better and rank its forks much worse.
+"""
 _STYLE = ("style", "style_tokens", "style_power", "style_onset")
 _PULL = 0.3
 """How strongly a parameter that the records say nothing about is held at its first guess: leaving it by a factor of e

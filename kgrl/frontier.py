@@ -24,8 +24,6 @@ AnyScalar = TypeVar("AnyScalar", bound=np.generic)
 
 _LEAST_ROOM = 64
 """Topics that a growing array has room for at first."""
-_TRIES = 32
-"""Rounds of drawing a sample before the frontier is looked through instead."""
 
 
 class Frontier:
@@ -79,46 +77,50 @@ class Frontier:
         After a change, the first look costs time proportional to the frontier; see `sample`.
         """
         if self._stale:
-            found = self._found[: self._n_found]
-            self._found = found[~self._is_learned[found]]
-            self._n_found, self._stale = len(self._found), 0
+            self._tidy()
         return _read_only(self._found[: self._n_found])
 
     def sample(self, most: int, rng: np.random.Generator, allowed: NDArray[np.bool_] | None = None) -> IntArray:
-        """Return the frontier's topics, or so many of them drawn uniformly, which costs no more for a larger frontier.
+        """Return the frontier, or of a larger one about so many topics, which costs no more however large it is.
+
+        A larger frontier is sampled systematically: topics at equal distances in order of discovery from a random
+        start, so that each has the same chance. Those that are not allowed are then left out.
 
         Args:
             most: Most topics to return, at least 1. A frontier of no more is returned whole, and nothing is drawn.
-            rng: Draws the topics.
+            rng: Draws the start.
             allowed: Which topics may be returned, shape `[topics]`; all if None.
 
         Returns:
-            Topics in order of discovery, int32.
+            Topics in order of discovery, int32; none only where none is allowed.
 
         Example:
             >>> from kgrl.graph import TopicGraph
             >>> star = TopicGraph.from_links([str(i) for i in range(100)], [0] * 99, range(1, 100))
             >>> Frontier(star, [0]).sample(3, np.random.default_rng(0)).tolist()
-            [51, 64, 85]
+            [22, 55, 88]
         """
-        if len(self) > most and (drawn := self._draw(most, rng, allowed)) is not None:
-            return drawn
+        if len(self) > most:
+            if 2 * self._stale > self._n_found:
+                self._tidy()
+            distance = self._n_found / most
+            at = ((rng.random() + np.arange(most)) * distance).astype(np.int64)
+            drawn = self._found[at]
+            drawn = drawn[self._fit(drawn, allowed)]
+            if len(drawn):
+                return drawn
         topics = self.topics if allowed is None else self.topics[allowed[self.topics]]
-        return topics if len(topics) <= most else topics[np.sort(rng.choice(len(topics), most, replace=False))]
+        return topics[:: -(-len(topics) // most)] if len(topics) > most else topics
 
-    def _draw(self, count: int, rng: np.random.Generator, allowed: NDArray[np.bool_] | None) -> IntArray | None:
-        """A sample by rejection, or None where too few are allowed, or left since it was last looked at."""
-        kept = np.empty(0, dtype=np.int64)
-        for _ in range(_TRIES):
-            places = rng.integers(self._n_found, size=count)
-            topics = self._found[places]
-            fit = ~self._is_learned[topics] if allowed is None else ~self._is_learned[topics] & allowed[topics]
-            joined = np.concatenate([kept, places[fit]])
-            # The first of each, in the order drawn: the set so far is uniform among sets of its size.
-            kept = joined[np.sort(np.unique(joined, return_index=True)[1])]
-            if len(kept) >= count:
-                return self._found[np.sort(kept[:count])]
-        return None
+    def _fit(self, topics: IntArray, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        waiting: NDArray[np.bool_] = ~self._is_learned[topics]
+        return waiting if allowed is None else waiting & allowed[topics]
+
+    def _tidy(self) -> None:
+        """Leave out the topics that were learned since they were found."""
+        found = self._found[: self._n_found]
+        self._found = found[~self._is_learned[found]]
+        self._n_found, self._stale = len(self._found), 0
 
     @property
     def learned(self) -> IntArray:

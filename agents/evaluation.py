@@ -91,7 +91,7 @@ class Comparison:
 
     @property
     def speed_ups(self) -> FloatArray:
-        """How many times fewer tokens the policy needs for random's final gain, `[episodes]`; 0 where it never gets it."""
+        """How many times fewer tokens it takes to random's final gain, `[episodes]`; 0 where it is never reached."""
         target = self.random.final
         ours, theirs = self.policy.spent_until(target), self.random.spent_until(target)
         return theirs / np.maximum(ours, 1e-9)

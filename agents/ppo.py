@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +95,12 @@ class CuriosityActorCritic(MaskableActorCriticPolicy):
         init: CandidateScorer | None = None,
         **options: Any,
     ) -> None:
-        self.hidden, self.init = hidden, init
+        begin = init or CandidateScorer(PolicyConfig(hidden=hidden))
+        self._begin = partial(deepcopy, begin)  # a module cannot hold another before its own __init__
         super().__init__(observation_space, action_space, lr_schedule, **options)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        self.scorer = deepcopy(self.init) if self.init else CandidateScorer(PolicyConfig(hidden=self.hidden))
+        self.scorer = self._begin()
         self.optimizer = self.optimizer_class(self.scorer.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def forward(

@@ -3,47 +3,126 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kgrl.cli.output import show_facts
-from kgrl.cli.setting import Setting
+
+if TYPE_CHECKING:
+    from kgrl.agents.recipe import Recipe
 
 __all__ = ["Train"]
 
+_SIMULATED, _REAL = "ppo", "ppo-small"
+"""The recipes where none is named: for the simulated learner, and for learners that are language models."""
+
 
 @dataclass(frozen=True)
-class Train(Setting):
-    """Train a curiosity agent in the curriculum environment; the policy is saved without pickle.
+class Train:
+    """Train a curiosity agent as a recipe says, the other arguments aside; the policy is saved without pickle.
+
+    With the simulated learner, policies are compared with random picks on held-out graphs, and the best one is kept.
 
     Args:
         agent: The agent to train.
+        recipe: The recipe, by name or as a YAML file; `kgrl info` lists those that ship with kgrl. If none: ppo for the
+            simulated learner, ppo-small for the others.
+        corpus: The corpora to train on, side by side: names such as vital or wikispeedia, or folders.
+        learner: The learner: simulated, scratch or lora.
+        model: For lora: smollm2, a Hugging Face causal model by name, or a folder.
+        plugins: What plugs into a scratch or lora learner, by name, with options where wanted.
+        reward: The reward by name, in place of the aims' own.
+        goal: A category to learn about, in place of the aims' own goals.
+        init: What training begins with: builtin, random, or the folder of a policy.
         steps: Environment steps (expansions) to train for.
+        envs: Number of environments.
         slots: Candidates the policy sees at a time.
+        nucleus: pagerank, k-core, or titles.
+        nucleus_size: Topics of a nucleus chosen by score.
+        budget_tokens: Tokens of an episode, the nucleus included.
+        expansion_tokens: Most tokens of one expansion.
+        neighbourhood: Most topics of one expansion.
+        probe_topics: Topics of each probe sample, one passage each.
+        seed: Seeds weights, actions, learners and probe samples.
         out: Folder for the policy and the TensorBoard log; policies/ with a name made from the setting if none.
+        track: Send figures to Weights & Biases or Trackio, if that is installed.
         json: File to write the figures to, as one JSON object.
     """
 
-    learner: str = "scratch"
     agent: Literal["ppo"] = "ppo"
-    steps: int = 512
-    slots: int = 64
+    recipe: str | None = None
+    corpus: tuple[str, ...] = ()
+    learner: str | None = None
+    model: str | None = None
+    plugins: tuple[str, ...] = ()
+    reward: str | None = None
+    goal: str | None = None
+    init: str | None = None
+    steps: int | None = None
+    envs: int | None = None
+    slots: int | None = None
+    nucleus: tuple[str, ...] = ()
+    nucleus_size: int | None = None
+    budget_tokens: int | None = None
+    expansion_tokens: int | None = None
+    neighbourhood: int | None = None
+    probe_topics: int | None = None
+    seed: int = 0
     out: Path | None = None
+    track: Literal["wandb", "trackio"] | None = None
     json: Path | None = None
 
     def run(self) -> dict[str, Any]:
-        """Train, save the policy, print where it is and return the figures."""
-        from kgrl.agents.ppo import train_ppo
-        from kgrl.envs import CurriculumEnv
+        """Train, save the policy, print where it is and return the figures.
 
+        Raises:
+            KgrlError: If a name is unknown, values do not fit together, or the environments would not fit in memory.
+        """
+        from kgrl.agents.recipe_run import train_recipe
+
+        name, recipe = self._recipe()
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        folder = self.out or Path("policies") / f"{self.agent}-{Path(self.corpus).name}-seed{self.seed}-{stamp}"
-        env = CurriculumEnv(curriculum=self.make_curriculum(self.load_corpus()), slots=self.slots)
-        agent = train_ppo(env, self.steps, seed=self.seed, log_dir=folder, progress=sys.stderr.isatty())
-        agent.save(folder)
+        folder = self.out or Path("policies") / f"{Path(name).stem}-seed{self.seed}-{stamp}"
+        options = self._learner_options(recipe.environment.learner)
+        watched = sys.stderr.isatty()
+        agent = train_recipe(
+            recipe, folder, seed=self.seed, learner_options=options, track=self.track, progress=watched
+        )
         figures = {name: agent.training[name] for name in ("steps", "seconds", "mean_return")}
-        facts = [*figures.items(), ("policy", folder)]
-        show_facts(f"trained {self.agent} on {self.corpus}", facts)
-        return {**self.setting(), "agent": self.agent, **figures, "policy": str(folder)}
+        compared = max(agent.training.get("evaluation", []), key=lambda row: row["gain"], default=None)
+        best = {f"best_{name}": value for name, value in (compared or {}).items()}
+        corpora = list(dict.fromkeys(aim.corpus for aim in recipe.aims))
+        facts = [*figures.items(), *best.items(), ("policy", folder)]
+        show_facts(f"trained {self.agent} on {' and '.join(corpora)}", facts)
+        known = {"agent": self.agent, "recipe": name, "corpus": corpora, "learner": recipe.environment.learner}
+        return {**known, "init": recipe.init, "seed": self.seed, **figures, **best, "policy": str(folder)}
+
+    def _recipe(self) -> tuple[str, Recipe]:
+        """The name of the recipe, and the recipe with what the command line says in its place."""
+        from kgrl.agents.recipe import Environments, read_recipe
+
+        name = self.recipe or (_SIMULATED if self.learner in (None, "simulated") else _REAL)
+        recipe = read_recipe(name).on(self.corpus, self.reward, self.goal)
+        shared = {
+            f.name: getattr(self, f.name) for f in fields(Environments) if getattr(self, f.name) not in (None, ())
+        }
+        if "nucleus" in shared:
+            shared["nucleus"] = _nucleus(shared["nucleus"])
+        own = {name: getattr(self, name) for name in ("steps", "init") if getattr(self, name) is not None}
+        return name, replace(recipe, environment=replace(recipe.environment, **shared), **own)
+
+    def _learner_options(self, learner: str) -> dict[str, Any]:
+        from kgrl.learners.plugins import make_plugin
+
+        options: dict[str, Any] = {"model": self.model or "smollm2"} if learner == "lora" else {}
+        if self.plugins:
+            options["plugins"] = [make_plugin(spec) for spec in self.plugins]
+        return options
+
+
+def _nucleus(named: tuple[str, ...]) -> str | tuple[str, ...]:
+    from kgrl.nucleus import NUCLEUS_METHODS
+
+    return named[0] if len(named) == 1 and named[0] in NUCLEUS_METHODS else named

@@ -1,0 +1,154 @@
+"""Carrying a recipe out: its environments, the training in them, and what is left in the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from kgrl.agents.callbacks import KeepBest, Tracker, Tracking
+from kgrl.agents.ppo import PPOAgent
+from kgrl.agents.recipe import Recipe
+from kgrl.agents.training import initial_policy, rollout_bytes, train_ppo
+from kgrl.agents.vec_env import VectorEnvAdapter
+from kgrl.corpus import Corpus
+from kgrl.envs import CurriculumEnv, make_curriculum_env
+from kgrl.envs.features import observation_space
+from kgrl.errors import SettingError
+from kgrl.memory import check_fits
+
+__all__ = ["RECIPE_FILE", "make_envs", "train_recipe"]
+
+RECIPE_FILE = "recipe.yaml"
+
+
+def train_recipe(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    seed: int = 0,
+    learner_options: Mapping[str, Any] | None = None,
+    track: Tracking | None = None,
+    progress: bool = True,
+) -> PPOAgent:
+    """Train an agent as a recipe says, and write it to a folder.
+
+    The folder then holds `policy.safetensors` and `policy.json`, `recipe.yaml` and TensorBoard events. With the
+    simulated learner the policy is the best of those compared with random picks on held-out graphs; until the end, the
+    folder holds the best so far.
+
+    Args:
+        recipe: The recipe.
+        folder: Where; made if needed.
+        seed: Seeds weights, actions and environments.
+        learner_options: Options of the learner.
+        track: A service to send figures to besides.
+        progress: Show a progress bar.
+
+    Returns:
+        The agent. Where it was compared, its `training` holds `evaluation`: steps and figures of every comparison.
+
+    Raises:
+        KgrlError: If a name is unknown, values do not fit together, or the environments would not fit in memory.
+    """
+    shared = recipe.environment
+    rollout = rollout_bytes(observation_space(shared.slots), recipe.ppo.rollout)
+    check_fits(shared.envs, rollout, f"environments' rollouts of {recipe.ppo.rollout} steps")
+    callbacks: list[BaseCallback] = []
+    if track is not None:
+        callbacks.append(Tracker(track, folder.name, {**asdict(recipe), "seed": seed}))
+    init = initial_policy(recipe.init)
+    env = make_envs(recipe, seed, learner_options)
+    best: KeepBest | None = None
+    if shared.learner == "simulated":
+        best = KeepBest(make_envs(recipe, seed, learner_options, held_out=True), recipe.evaluation.every, folder)
+        callbacks.append(best)
+    recipe.write(folder / RECIPE_FILE)
+    agent = train_ppo(
+        env,
+        recipe.steps,
+        seed=seed,
+        config=recipe.ppo,
+        init=init,
+        callbacks=callbacks,
+        log_dir=folder,
+        progress=progress,
+    )
+    agent.training["init"] = recipe.init
+    if best is not None:
+        agent.training["evaluation"] = best.history
+    agent.save(folder)
+    return agent
+
+
+def make_envs(
+    recipe: Recipe, seed: int = 0, learner_options: Mapping[str, Any] | None = None, *, held_out: bool = False
+) -> VecEnv:
+    """Make the environments of a recipe, shared out evenly among its aims.
+
+    Args:
+        recipe: The recipe.
+        seed: Seeds probes and learners; environments are seeded by their `seed()`.
+        learner_options: Options of the learner.
+        held_out: Make those in which policies are compared, on the communities of the graph that are kept for that.
+
+    Raises:
+        SettingError: If there are fewer environments than aims.
+    """
+    from kgrl.data import load_corpus
+
+    count = recipe.evaluation.envs if held_out else recipe.environment.envs
+    corpora = {name: load_corpus(name) for name in dict.fromkeys(aim.corpus for aim in recipe.aims)}
+    options = dict(learner_options or {})
+    if recipe.environment.learner == "simulated":
+        return _simulated(recipe, corpora, count, seed, options, held_out=held_out)
+    return _real(recipe, corpora, count, seed, options)
+
+
+def _simulated(
+    recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, options: dict[str, Any], *, held_out: bool
+) -> VecEnv:
+    from gymnasium.vector import AutoresetMode
+
+    from kgrl.envs.variety import Variety
+    from kgrl.envs.vector_env import make_curriculum_vector_env
+
+    if count < len(recipe.aims):
+        raise SettingError(f"{count} environments cannot be shared out among {len(recipe.aims)} aims; raise envs")
+    parts = []
+    for number, aim in enumerate(recipe.aims):
+        size = count // len(recipe.aims) + (number < count % len(recipe.aims))
+        parts.append(
+            make_curriculum_vector_env(
+                size,
+                corpora[aim.corpus],
+                "simulated",
+                aim.reward,
+                slots=recipe.environment.slots,
+                autoreset_mode=AutoresetMode.SAME_STEP,
+                variety=Variety(goals=aim.goals, **asdict(recipe.variety), held_out=held_out),
+                learner_options=options,
+                **recipe.environment.config(),
+                seed=seed,
+            )
+        )
+    return VectorEnvAdapter(parts)
+
+
+def _real(recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, options: dict[str, Any]) -> VecEnv:
+    """Single environments, each with a learner of its own; aims and goals are dealt out in turn."""
+    learner = recipe.environment.learner
+    dealt = [(aim, goal) for aim in recipe.aims for goal in aim.goals]
+    makers: list[Callable[[], CurriculumEnv]] = []
+    for number in range(count):
+        aim, goal = dealt[number % len(dealt)]
+        settings = {**recipe.environment.config(), "goal": goal, "seed": seed, "slots": recipe.environment.slots}
+        makers.append(
+            partial(make_curriculum_env, corpora[aim.corpus], learner, aim.reward, learner_options=options, **settings)
+        )
+    return DummyVecEnv(makers)

@@ -77,11 +77,13 @@ class Episodes:
         tasks: Number of tasks that each aim's episodes are drawn from: a goal, a start, and what is hidden.
         members: Whether each episode's learner is another member of the calibration's ensemble.
         hidden: Share of the graph's regions that each task hides.
+        calibrations: Names or files of the calibrations that learners are simulated by.
     """
 
     tasks: int = 64
     members: bool = True
     hidden: float = 0.25
+    calibrations: tuple[str, ...] = ("builtin",)
 
 
 @dataclass(frozen=True)

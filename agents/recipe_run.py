@@ -131,9 +131,10 @@ def _simulated(
                 aim.reward,
                 slots=recipe.environment.slots,
                 autoreset_mode=AutoresetMode.SAME_STEP,
-                variety=Variety(goals=aim.goals, **asdict(recipe.variety), held_out=held_out),
+                variety=Variety(aim.goals, **asdict(recipe.variety), held_out=held_out),
                 learner_options=options,
                 **recipe.environment.config(),
+                goal=aim.goals[0],  # for rewards that refuse to do without; each episode's own takes its place
                 seed=seed,
             )
         )

@@ -1,0 +1,94 @@
+"""`kgrl train`: recipes, what the command line puts in their place, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kgrl.agents import make_agent
+from kgrl.agents.recipe import Environments, Recipe, read_recipe
+from kgrl.cli import main
+from kgrl.cli.train import Train
+from kgrl.corpus import Corpus
+from kgrl.data.folder import save_folder
+
+
+def kgrl(*arguments: object) -> int:
+    return main([str(a) for a in arguments])
+
+
+def test_the_recipe_of_the_simulated_learner_is_the_default() -> None:
+    assert Train()._recipe() == ("ppo", read_recipe("ppo"))
+    assert Train(learner="simulated")._recipe() == ("ppo", read_recipe("ppo"))
+    assert Train(learner="lora")._recipe()[0] == "ppo-small"
+
+
+def test_the_command_line_takes_the_place_of_the_recipe() -> None:
+    command = Train(
+        recipe="ppo-goals", corpus=("vital",), envs=8, steps=100, init="random", nucleus=("k-core",), slots=9
+    )
+    _, recipe = command._recipe()
+    theirs = read_recipe("ppo-goals")
+    assert {aim.corpus for aim in recipe.aims} == {"vital"}
+    assert (recipe.steps, recipe.init) == (100, "random")
+    assert recipe.environment == replace(theirs.environment, envs=8, nucleus="k-core", slots=9)
+    assert (recipe.ppo, recipe.variety) == (theirs.ppo, theirs.variety)
+    assert Train(nucleus=("Logic", "Set"))._recipe()[1].environment.nucleus == ("Logic", "Set")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--recipe", "ppo-goal"), "unknown recipe 'ppo-goal'; did you mean 'ppo-goals'?"),
+        (("--envs", 10**9), "would fit"),
+        (("--init", "nowhere"), "no trained policy in nowhere"),
+        (("--corpus", "wikispedia"), "unknown corpus 'wikispedia'; did you mean 'wikispeedia'?"),
+    ],
+)
+def test_refusals(
+    arguments: tuple[object, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kgrl("train", *arguments, "--out", tmp_path / "policy") == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "policy").exists()
+
+
+def test_a_service_that_is_not_installed_is_named_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "trackio", None)
+    assert kgrl("train", "--track", "trackio", "--out", tmp_path / "policy") == 2
+    assert "pip install trackio" in capsys.readouterr().err
+    assert not (tmp_path / "policy").exists()
+
+
+@pytest.mark.integration
+def test_training_on_a_real_learner_side_by_side(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_folder(tiny_corpus, tmp_path / name)
+    settings = ("--learner", "scratch", "--budget-tokens", 1_500, "--expansion-tokens", 300, "--slots", 8)
+    corpora = ("--corpus", tmp_path / "a", tmp_path / "b", "--envs", 2, "--steps", 16, "--nucleus-size", 3)
+    out = ("--out", tmp_path / "policy", "--json", tmp_path / "train.json")
+    assert kgrl("train", *settings, *corpora, *out) == 0
+    figures = json.loads((tmp_path / "train.json").read_text())
+    assert figures["steps"] == 16 and figures["corpus"] == [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert make_agent(tmp_path / "policy").frontier_only
+    recipe = read_recipe(str(tmp_path / "policy" / "recipe.yaml"))
+    assert recipe.environment.envs == 2 and len(recipe.aims) == 2
+    assert list((tmp_path / "policy").rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.integration
+def test_training_on_the_simulated_learner_keeps_the_best_policy(tmp_path: Path) -> None:
+    recipe = replace(Recipe(), environment=Environments(envs=4, slots=16, budget_tokens=3_000), init="random")
+    recipe = replace(recipe, evaluation=replace(recipe.evaluation, every=32, envs=4))
+    replace(recipe, variety=replace(recipe.variety, tasks=4)).write(tmp_path / "mine.yaml")
+    out = ("--out", tmp_path / "policy", "--json", tmp_path / "train.json")
+    assert kgrl("train", "--recipe", tmp_path / "mine.yaml", "--steps", 128, *out) == 0
+    figures = json.loads((tmp_path / "train.json").read_text())
+    assert {"best_gain", "best_speed_up", "best_steps"} <= figures.keys() and figures["init"] == "random"
+    rows = make_agent(tmp_path / "policy").training["evaluation"]  # type: ignore[attr-defined]
+    assert figures["best_gain"] == max(row["gain"] for row in rows) and len(rows) >= 2

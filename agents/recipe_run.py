@@ -15,7 +15,7 @@ from kgrl.agents.callbacks import KeepBest, Tracker, Tracking
 from kgrl.agents.ppo import PPOAgent
 from kgrl.agents.recipe import Recipe
 from kgrl.agents.training import initial_policy, rollout_bytes, train_ppo
-from kgrl.agents.vec_env import VectorEnvAdapter
+from kgrl.agents.vec_env import FiniteHorizon, VectorEnvAdapter
 from kgrl.corpus import Corpus
 from kgrl.envs import CurriculumEnv, make_curriculum_env
 from kgrl.envs.features import observation_space
@@ -138,7 +138,7 @@ def _simulated(
                 seed=seed,
             )
         )
-    return VectorEnvAdapter(parts)
+    return FiniteHorizon(VectorEnvAdapter(parts))
 
 
 def _real(recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, options: dict[str, Any]) -> VecEnv:
@@ -152,4 +152,4 @@ def _real(recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, 
         makers.append(
             partial(make_curriculum_env, corpora[aim.corpus], learner, aim.reward, learner_options=options, **settings)
         )
-    return DummyVecEnv(makers)
+    return FiniteHorizon(DummyVecEnv(makers))

@@ -14,12 +14,12 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from kgrl.errors import SettingError
 
-__all__ = ["VectorEnvAdapter"]
+__all__ = ["FiniteHorizon", "VectorEnvAdapter"]
 
 Batch = dict[str, NDArray[Any]]
 
@@ -156,6 +156,29 @@ class VectorEnvAdapter(VecEnv):
     ) -> list[bool]:
         """Return that no copy is wrapped."""
         return [False for _ in self._get_indices(indices)]
+
+
+class FiniteHorizon(VecEnvWrapper):
+    """Takes the end of a budget for the end of what can be gained.
+
+    Gymnasium counts it as a truncation, after which algorithms add the value of the last state. Here observations tell
+    how much of the budget is left, so that the horizon is part of the state: nothing follows, and a value that is never
+    fitted, since nothing is chosen in those states, need not be guessed.
+
+    Args:
+        venv: The environments.
+    """
+
+    def reset(self) -> Batch:
+        """Begin new episodes."""
+        return self.venv.reset()  # type: ignore[return-value]
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Take the step; no info says that an episode was cut off."""
+        observations, rewards, done, infos = self.venv.step_wait()
+        for row in np.flatnonzero(done).tolist():
+            infos[row] = {**infos[row], "TimeLimit.truncated": False}
+        return observations, rewards, done, infos
 
 
 def _check(parts: Sequence[VectorEnv[Any, Any, Any]]) -> None:

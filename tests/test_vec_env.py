@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 from kgrl.agents import train_ppo
 from kgrl.agents.ppo import PPOConfig
-from kgrl.agents.vec_env import VectorEnvAdapter
+from kgrl.agents.vec_env import FiniteHorizon, VectorEnvAdapter
 from kgrl.curriculum import Curriculum
 from kgrl.envs import CurriculumEnv
 from kgrl.errors import SettingError
@@ -115,6 +115,19 @@ def test_what_copies_are_asked_for(make_env: MakeEnv) -> None:
     with pytest.raises(NotImplementedError):
         env.set_options({"a": 1})
     env.set_options()
+
+
+def test_with_a_finite_horizon_a_spent_budget_is_an_end_and_nothing_else_changes(make_env: MakeEnv) -> None:
+    plain = trajectory(VectorEnvAdapter([vector(make_env, 2)]), 25)[1:]
+    finite = trajectory(FiniteHorizon(VectorEnvAdapter([vector(make_env, 2)])), 25)[1:]
+    cut_off = 0
+    for (_, observation, rewards, done, infos), (_, same, *others, told) in zip(plain, finite, strict=True):
+        assert_same(observation, same)
+        np.testing.assert_array_equal([rewards, done], others)
+        for row in np.flatnonzero(done):
+            cut_off += infos[row]["TimeLimit.truncated"]
+            assert not told[row]["TimeLimit.truncated"] and told[row]["episode"]["r"] == infos[row]["episode"]["r"]
+    assert cut_off > 0
 
 
 def test_what_does_not_fit_is_refused(make_env: MakeEnv, make_tiny_curriculum: Make) -> None:

@@ -3,10 +3,10 @@
     python benchmarks/calibration.py --corpus wikispeedia --json docs/results/calibration.json --ship
     python benchmarks/calibration.py --runs runs/goals/lora/vital-* --json docs/results/calibration.json --ship
 
-The first records a scratch learner, but for records that are there already: runs measure a fixed sample of all topics and
-the topics just learned; who picks and the seed, which draws the learner's weights, differ from run to run. The second
-takes runs as they are, here those of `benchmarks/goals.py`. A calibration is written into the package if it predicts
-changes of losses that it has not seen better than their mean. One thread.
+The first records a scratch learner, but for records that are there already: runs measure a fixed sample of all topics
+and the topics just learned; who picks and the seed, which draws the learner's weights, differ from run to run. The
+second takes runs as they are, here those of `benchmarks/goals.py`. A calibration is written into the package if it
+predicts changes of losses that it has not seen better than their mean. One thread.
 """
 
 from __future__ import annotations

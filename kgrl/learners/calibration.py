@@ -177,7 +177,7 @@ class Calibration:
             if values["format"] != _FORMAT:
                 raise DataError(path, None, f"a calibration of format {values['format']}; this version reads {_FORMAT}")
             return _from_json(values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, DataError):
                 raise
             raise DataError(path, None, f"no calibration: {error}") from error

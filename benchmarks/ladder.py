@@ -1,0 +1,153 @@
+"""Agreement of the fidelity ladder: do simulated, scratch and LoRA learners rank agents alike?
+
+    python benchmarks/ladder.py --rungs simulated simulated-lora scratch --json docs/results/ladder.json
+    python benchmarks/ladder.py --rungs lora --seeds 2 --json docs/results/ladder.json
+
+On each task every agent teaches every learner with the same budget and seeds; Spearman's rank correlation of the
+agents' mean AULC of the exam is taken between each two learners. Its 95% interval is a bootstrap over agents and over
+seeds. Runs are kept in a folder and not repeated, so the script can be stopped and started again, and rungs can be run
+one after the other; figures are of all runs in the folder. One thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from kgrl.cache import write_json
+from kgrl.cli.run import RunCommand, run_recorded
+from kgrl.corpus import Corpus
+from kgrl.curriculum import Curriculum
+from kgrl.encoder import Encoder
+from kgrl.learners import Learner, make_learner
+from kgrl.learners.calibration import Calibration
+from kgrl.retrieval import embed_corpus
+
+AGENTS = ("random", "closure", "bfs", "dfs", "degree", "pagerank", "similarity", "greedy-loss")
+RUNGS = ("simulated", "simulated-lora", "scratch", "lora")
+"""`simulated` is calibrated on the scratch learner, `simulated-lora` on the LoRA learner."""
+PROBED, EXAMINED, EXAM_EVERY = 24, 48, 2
+DRAWS = 2_000
+
+
+class Task(NamedTuple):
+    """A corpus, and a goal or all its topics."""
+
+    corpus: str
+    goal: str | None
+
+    @property
+    def name(self) -> str:
+        """As it is called in folders and results."""
+        return f"{self.corpus}-{(self.goal or 'all').replace(' ', '_')}"
+
+
+TASKS = (
+    Task("vital", None),
+    Task("vital", "Mathematics"),
+    Task("wikispeedia", None),
+    Task("wikispeedia", "Religion"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rungs", nargs="+", choices=RUNGS, default=["simulated", "scratch"])
+    parser.add_argument("--agents", nargs="+", default=AGENTS, help="names, or folders of trained policies")
+    parser.add_argument("--corpus", help="only the tasks of this corpus")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--budget", type=int, default=3_000, help="tokens of a run")
+    parser.add_argument("--expansion", type=int, default=250, help="tokens of an expansion")
+    parser.add_argument("--runs", type=Path, default=Path("runs/ladder"), help="folder of the runs")
+    parser.add_argument("--json", type=Path, help="file for the figures; those of other budgets are kept")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    sizes = {"budget_tokens": arguments.budget, "expansion_tokens": arguments.expansion}
+    folder = arguments.runs / str(arguments.budget)
+    for task in TASKS:
+        if arguments.corpus in (None, task.corpus):
+            carry_out(task, arguments.rungs, arguments.agents, range(arguments.seeds), sizes, folder)
+    figures = figures_of(folder)
+    print(json.dumps({name: task["agreement"] for name, task in figures.items()}, indent=2))
+    if arguments.json:
+        known = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
+        write_json(arguments.json, {**known, str(arguments.budget): figures})
+
+
+def carry_out(
+    task: Task, rungs: list[str], agents: list[str], seeds: range, sizes: dict[str, int], folder: Path
+) -> None:
+    """Carry out the runs of a task that are not there."""
+    corpus = RunCommand(corpus=task.corpus).load_corpus()
+    found = embed_corpus(corpus, Encoder())
+    reward = "target-prediction-gain" if task.goal else "mean-prediction-gain"
+    measured = {"probe_topics": PROBED, "exam_topics": EXAMINED, "exam_every": EXAM_EVERY, "reward": reward}
+    for rung, seed, agent in itertools.product(rungs, seeds, agents):
+        out = folder / task.name / rung / f"{Path(agent).name}-{seed}"
+        if not (out / "result.json").exists():
+            setting = {"learner": rung.split("-")[0], "agent": agent, "seed": seed, **task._asdict(), **sizes}
+            command = RunCommand(**setting, **measured)
+            learner = learner_of(rung, corpus, seed)
+            run_recorded(command, out, Curriculum(corpus, learner, *found, reward, command.curriculum_config()))
+            print(out, flush=True)
+
+
+def learner_of(rung: str, corpus: Corpus, seed: int) -> Learner:
+    """A fresh learner of a rung."""
+    if rung == "simulated-lora":
+        return make_learner("simulated", corpus, seed=seed, calibration=Calibration.builtin(corpus, "lora"))
+    return make_learner(rung, corpus, seed=seed)
+
+
+def figures_of(folder: Path) -> dict[str, Any]:
+    """By task: the agents' mean AULC at each rung, and how well each two rungs agree."""
+    figures = {}
+    for task in sorted(path for path in folder.iterdir() if path.is_dir()):
+        results = {rung: results_of(task / rung) for rung in RUNGS if (task / rung).is_dir()}
+        pairs = itertools.combinations(results, 2)
+        figures[task.name] = {
+            "aulc": {rung: {a: float(np.mean(values)) for a, values in own.items()} for rung, own in results.items()},
+            "seeds": {rung: len(next(iter(own.values()), ())) for rung, own in results.items()},
+            "agreement": {f"{left} and {right}": agreement(results[left], results[right]) for left, right in pairs},
+        }
+    return figures
+
+
+def results_of(folder: Path) -> dict[str, NDArray[np.float64]]:
+    """The AULC of each agent by seed, `[seeds]`; only seeds that every agent has finished, for paired comparison."""
+    found: dict[str, dict[str, float]] = {}
+    for path in folder.glob("*/result.json"):
+        agent, seed = path.parent.name.rsplit("-", 1)
+        found.setdefault(agent, {})[seed] = json.loads(path.read_text())["aulc"]
+    seeds = sorted(set.intersection(*map(set, found.values()))) if found else []
+    return {agent: np.array([own[seed] for seed in seeds]) for agent, own in sorted(found.items())}
+
+
+def agreement(left: dict[str, NDArray[np.float64]], right: dict[str, NDArray[np.float64]]) -> dict[str, Any] | None:
+    """Spearman's rank correlation over the agents that both rungs have, with its interval; None for too few runs."""
+    agents = sorted(set(left) & set(right))
+    if len(agents) < 3 or not len(left[agents[0]]) or not len(right[agents[0]]):
+        return None
+    sides = [np.stack([side[agent] for agent in agents]) for side in (left, right)]
+    rng = np.random.default_rng(0)
+    draws = []
+    for _ in range(DRAWS):
+        rows = rng.integers(len(agents), size=len(agents))
+        means = [side[rows][:, rng.integers(side.shape[1], size=side.shape[1])].mean(axis=1) for side in sides]
+        if all(np.ptp(mean) > 0 for mean in means):
+            draws.append(spearmanr(*means).statistic)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    rho = spearmanr(*(side.mean(axis=1) for side in sides)).statistic
+    return {"spearman": float(rho), "low": float(low), "high": float(high), "agents": len(agents)}
+
+
+if __name__ == "__main__":
+    main()

@@ -53,6 +53,8 @@ SIZES = (10_000, 1_000_000, 7_000_000)
 DRAWN, EXPONENT, MOST_LINKED = 28.9, 2.3, 0.05
 SLOTS, NEIGHBOURHOOD, PROBES, NEAREST, STEPS = 64, 8, 24, 16, 100
 CANDIDATES, ROUNDS = 4096, 3
+USUAL = 250, 1000
+"""Links of a step that every size has: to compare sizes where hubs make no difference."""
 _CHUNK = 1 << 22
 _PHASES = ("shortlist", "neighbourhood", "learn", "probe", "frontier")
 _EVERY = 20
@@ -103,6 +105,7 @@ def compare(sizes: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "step_ratio": large["step_us"]["median"] / small["step_us"]["median"],
         "step_ratio_mean": large["step_us"]["mean"] / small["step_us"]["mean"],
+        "step_ratio_usual_links": large["step_us_usual_links"]["median"] / small["step_us_usual_links"]["median"],
         "resident_gib": large["resident_gib"],
         "sizes": sizes,
     }
@@ -301,6 +304,8 @@ class Walker:
             "phases_us": {name: summary(times[:, at]) for at, name in enumerate(_PHASES)},
             "links_learned": summary(links),
             "nanoseconds_a_link": 1e3 * float(cost[0]),
+            "step_us_usual_links": summary(times[(links >= USUAL[0]) & (links < USUAL[1])].sum(axis=1)),
+            "usual_links_share": float(np.mean((links >= USUAL[0]) & (links < USUAL[1]))),
             "start_ms": 1e3 * float(np.median(self.starts)),
             "frontier": summary(np.array(self.frontiers)),
             "whole_frontier_shortlist_us": summary(1e6 * np.array(self.whole)),

@@ -45,7 +45,7 @@ class Curves:
     @property
     def final(self) -> FloatArray:
         """The return of each episode, `[episodes]`."""
-        return self.gained[-1]
+        return self.gained[-1]  # type: ignore[no-any-return]
 
     @property
     def area(self) -> FloatArray:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
@@ -17,7 +18,7 @@ from kgrl.agents.recipe import Recipe
 from kgrl.agents.training import initial_policy, rollout_bytes, train_ppo
 from kgrl.agents.vec_env import FiniteHorizon, VectorEnvAdapter
 from kgrl.corpus import Corpus
-from kgrl.envs import CurriculumEnv, make_curriculum_env
+from kgrl.envs import make_curriculum_env
 from kgrl.envs.features import observation_space
 from kgrl.errors import SettingError
 from kgrl.memory import check_fits
@@ -145,7 +146,7 @@ def _real(recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, 
     """Single environments, each with a learner of its own; aims and goals are dealt out in turn."""
     learner = recipe.environment.learner
     dealt = [(aim, goal) for aim in recipe.aims for goal in aim.goals]
-    makers: list[Callable[[], CurriculumEnv]] = []
+    makers: list[Callable[[], gym.Env[Any, Any]]] = []
     for number in range(count):
         aim, goal = dealt[number % len(dealt)]
         settings = {**recipe.environment.config(), "goal": goal, "seed": seed, "slots": recipe.environment.slots}

@@ -64,7 +64,8 @@ class VectorEnvAdapter(VecEnv):
     def reset(self) -> Batch:
         """Begin new episodes, with the seeds given by `seed()` since the last reset, and return the observations."""
         seeds = [None if self._seeds[rows][0] is None else self._seeds[rows] for rows in self._rows]
-        began = [part.reset(seed=seed) for part, seed in zip(self.parts, seeds, strict=True)]
+        # Gymnasium's base class types one seed for all; its vector environments take one for each copy too.
+        began = [part.reset(seed=seed) for part, seed in zip(self.parts, seeds, strict=True)]  # type: ignore[arg-type]
         self._reset_seeds()
         self._returns[:], self._lengths[:] = 0.0, 0
         self._note_masks([info for _, info in began])

@@ -35,12 +35,12 @@ class Args:
     """The corpus; `vital` comes with kgrl's extra `offline`."""
     goal: str | None = "Mathematics"
     """The category to learn about; None for all topics."""
-    budget_tokens: int = 20_000
+    budget_tokens: int = 8_000
     """Tokens of an episode."""
     slots: int = 32
     """Candidates on show."""
     seed: int = 0
-    total_steps: int = 100_000
+    total_steps: int = 60_000
     """Steps altogether, over all copies of the environment."""
     num_envs: int = 64
     """Copies of the environment."""

@@ -118,7 +118,8 @@ class TopicGraph:
         """
         (indptr, indices), (names, codes) = self.undirected, self._coded
         packed, starts = pack(names)
-        arrays = {"indptr": self.indptr, "indices": self.indices, "both_indptr": indptr, "both_indices": indices}
+        arrays: dict[str, NDArray[Any]] = {"indptr": self.indptr, "indices": self.indices}
+        arrays |= {"both_indptr": indptr, "both_indices": indices}
         arrays |= {"categories": codes, "category_names": packed, "category_starts": starts, **pack_titles(self.titles)}
         if self.places is not None:
             arrays["places"] = self.places
@@ -269,8 +270,8 @@ class TopicGraph:
         digest = hashlib.sha256()
         for at, name in enumerate(itertools.chain(self.titles, self.categories)):
             digest.update(f"\0{name}".encode() if at else name.encode())
-        digest.update(np.ascontiguousarray(self.indptr))
-        digest.update(np.ascontiguousarray(self.indices))
+        digest.update(np.ascontiguousarray(self.indptr).data)
+        digest.update(np.ascontiguousarray(self.indices).data)
         return digest.hexdigest()
 
     def index(self, title: str) -> int:

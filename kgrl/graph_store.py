@@ -243,4 +243,4 @@ class StoredCategories(Sequence[str]):
     def __getitem__(self, at: int | slice) -> str | tuple[str, ...]:
         if isinstance(at, slice):
             return tuple(self.names[code] for code in self.codes[at])
-        return self.names[self.codes[at]]
+        return self.names[int(self.codes[at])]

@@ -83,7 +83,7 @@ class GraphObservation(gym.Wrapper[GraphInstance, np.int64, Observation, np.int6
 
     def __init__(self, env: gym.Env[Observation, np.int64], *, learned: int = 128, frontier: int = 64) -> None:
         gym.utils.RecordConstructorArgs.__init__(self, learned=learned, frontier=frontier)
-        super().__init__(env)
+        super().__init__(env)  # type: ignore[arg-type]  # Gymnasium annotates it as what is shown
         if not isinstance(env.unwrapped, CurriculumEnv):
             raise SettingError(f"only a curriculum can be shown as a graph, not {type(env.unwrapped).__name__}")
         if learned < 1 or frontier < 0:

@@ -4,16 +4,21 @@ from kgrl.envs.curriculum_env import CurriculumEnv, make_curriculum_env
 from kgrl.envs.curriculum_features import FeatureState, observe
 from kgrl.envs.features import FEATURE_VERSION, FEATURES, GLOBAL_FEATURES, Slots
 from kgrl.envs.rabbit_hole_env import RabbitHoleEnv, make_rabbit_hole_env
+from kgrl.envs.variety import Variety
+from kgrl.envs.vector_env import CurriculumVectorEnv, make_curriculum_vector_env
 
 __all__ = [
     "FEATURES",
     "FEATURE_VERSION",
     "GLOBAL_FEATURES",
     "CurriculumEnv",
+    "CurriculumVectorEnv",
     "FeatureState",
     "RabbitHoleEnv",
     "Slots",
+    "Variety",
     "make_curriculum_env",
+    "make_curriculum_vector_env",
     "make_rabbit_hole_env",
     "observe",
 ]

@@ -5,7 +5,6 @@ What the columns mean is said in `kgrl.envs.features`, `walk_features` and `walk
 reader who never goes back. Arrays with a first axis `[curricula]` may hold many; the work is for one row of them.
 """
 
-# ruff: noqa: D103
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
@@ -170,7 +169,7 @@ class Scratch(NamedTuple):
 
     Args:
         slot_of: The slot of each topic, -1 where it has none, int16 `[threads, topics]`.
-        pool: Frontier topics that compete, by position, `[threads, topics]`.
+        pool: Room for lists of topics, `[threads, 2, topics]`.
     """
 
     slot_of: NDArray[np.int16]
@@ -190,13 +189,13 @@ def _clipped(value):
     return np.float32(min(max(value, -_CLIP), _CLIP))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _look_up(keys, values, wanted):
     at = np.searchsorted(keys, wanted)
     return values[at] if at < len(keys) and keys[at] == wanted else np.float32(0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _position(starts, targets, source, target):
     """Where a link is, -1 where there is none."""
     row = targets[starts[source] : starts[source + 1]]
@@ -204,7 +203,7 @@ def _position(starts, targets, source, target):
     return starts[source] + at if at < len(row) and row[at] == target else -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _cosines_to(tables, page, slots, n, out):
     """Write the cosines of a page to the topics of the filled slots."""
     if len(tables.cosines):
@@ -215,7 +214,7 @@ def _cosines_to(tables, page, slots, n, out):
             out[slot] = _dot(tables.embeddings[page], tables.embeddings[slots[slot]])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _outlooks_from(tables, page, slots, n, out):
     """Write the mean cosines of a page's targets to the topics of the filled slots."""
     if len(tables.outlooks):
@@ -226,13 +225,13 @@ def _outlooks_from(tables, page, slots, n, out):
             out[slot] = _dot(tables.mean_targets[page], tables.embeddings[slots[slot]])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _below(random, n):
     """A number below n from 64 random bits; the bias of some 2^-32 is nobody's concern."""
     return np.int64((random >> np.uint64(32)) * np.uint64(n) >> np.uint64(32))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _sift_down(scores, ties, members, count, at):
     """Let a heap with its least member on top be one again after that at `at` was replaced."""
     while True:
@@ -250,7 +249,7 @@ def _sift_down(scores, ties, members, count, at):
         at = least
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _take_best(values, factors, candidates, pool, n, count, draw, out, filled):
     """Move the `count` positions with the largest value times factor from the pool to `out`; ties at random.
 
@@ -285,7 +284,7 @@ def _take_best(values, factors, candidates, pool, n, count, draw, out, filled):
     return n - count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def shortlist_into(tables, aims, known, row, candidates, n, slots, pool, out):
     """Choose which candidates get a slot, in random order; see `kgrl.envs.curriculum_features.shortlist`.
 
@@ -345,7 +344,7 @@ def shortlist_into(tables, aims, known, row, candidates, n, slots, pool, out):
     return filled
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _catch_up(tables, known, row):
     """Add the topics learned since the last time to the sum of what is learned."""
     total = known.learned_sum[row]
@@ -356,13 +355,13 @@ def _catch_up(tables, known, row):
     known.summed[row] = known.n_learned[row]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _norm(vector):
     norm = math.sqrt(_dot(vector, vector))
     return np.float32(norm if norm > 0 else 1.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _recent_norm(tables, learned, n):
     """The norm of the sum of the embeddings learned last."""
     total = np.zeros(tables.embeddings.shape[1], dtype=np.float32)
@@ -371,7 +370,7 @@ def _recent_norm(tables, learned, n):
     return _norm(total)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _compare(tables, known, row, topic):
     """Compare a topic with what was learned since it was last compared."""
     learned, n = known.learned[row], known.n_learned[row]
@@ -387,7 +386,7 @@ def _compare(tables, known, row, topic):
     known.compared[row, topic] = n
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _static_features(tables, slots, n, links, out):
     """What does not depend on the walk but for its last page: from `linked` to the transitions."""
     for slot in range(n):
@@ -398,7 +397,7 @@ def _static_features(tables, slots, n, links, out):
         features[_TRANSITION:_PATH] = tables.transitions[link]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _count_joined(tables, learned, n, slot_of, out):
     """How often candidates are linked with the pages below the current one, and linked from pages before it."""
     for at in range(max(0, n - STACK), n - 1):
@@ -417,7 +416,7 @@ def _count_joined(tables, learned, n, slot_of, out):
                 out[slot, _PATH + 14] += np.float32(1 / 3)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _click_features(tables, learned, n, slots, filled, links, out):
     """Clicks after the previous page."""
     if n < 2 or not len(tables.contexts):
@@ -434,7 +433,7 @@ def _click_features(tables, learned, n, slots, filled, links, out):
             out[slot, _PATH + 1] = clicks / (3 + all_clicks)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _similarity_features(tables, learned, n, slots, filled, out):
     """Cosines to the pages of the walk and to their links' targets; returns the sums of those to the recent ones."""
     recent = np.zeros(filled, dtype=np.float32)
@@ -475,7 +474,7 @@ def _similarity_features(tables, learned, n, slots, filled, out):
     return recent
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _goal_features(aims, aim, page, slots, filled, out):
     """What candidates have to do with the goal."""
     goals = aims.goals[aim]
@@ -491,7 +490,7 @@ def _goal_features(aims, aim, page, slots, filled, out):
             features[_GOAL + 2 + at] = towards[at]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _neighbour_losses(tables, level, previous, latest, topic, features):
     """Mean loss and progress over a candidate's measured neighbours, and the share of them that are measured."""
     start, end = tables.near_starts[topic], tables.near_starts[topic + 1]
@@ -511,7 +510,7 @@ def _neighbour_losses(tables, level, previous, latest, topic, features):
         features[_LEARNING + 11] = measured / looked
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _learning_features(tables, aims, known, row, slots, filled, recent, ages, out):
     """What a curriculum knows of its candidates."""
     level, previous, latest = known.level[row], known.previous[row], known.state[row, 2]
@@ -537,7 +536,7 @@ def _learning_features(tables, aims, known, row, slots, filled, recent, ages, ou
         features[_LEARNING + 12] = ages[slot]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _show_path(tables, learned, n, out):
     """The topics learned last as pages of a walk, and once more the current one with its own links' targets."""
     out[:] = 0.0
@@ -560,7 +559,7 @@ def _show_path(tables, learned, n, out):
             out[row, column] = _clipped(out[row, column])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _show_state(aims, known, row, n_topics, n_candidates, shown):
     """The state as a whole, and the goal."""
     first, before, latest, left = known.state[row]
@@ -577,7 +576,7 @@ def _show_state(aims, known, row, n_topics, n_candidates, shown):
         shown.goal[row, column] = _clipped(aims.vectors[aim, column])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _walk_to_slots(tables, learned, n, slots, filled, slot_of, out):
     """All features of the walk; returns the sums of cosines to what was learned last."""
     page, links = learned[n - 1], np.full(filled, -1, dtype=np.int64)
@@ -599,7 +598,7 @@ def _walk_to_slots(tables, learned, n, slots, filled, slot_of, out):
     return _similarity_features(tables, learned, n, slots, filled, out)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def observe_into(tables, aims, known, row, candidates, n, slot_of, pool, shown):
     """Observe one curriculum.
 

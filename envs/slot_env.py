@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from kgrl.envs.features import Observation, Slots, observation_space
 from kgrl.errors import SettingError
 
-__all__ = ["SlotEnv", "Step"]
+__all__ = ["MOST_INVALID", "SlotEnv", "Step"]
 
 Step = tuple[Observation, float, bool, bool, dict[str, Any]]
 """What `step` returns: observation, reward, terminated, truncated, info."""
 
-_MOST_INVALID = 1_000
+MOST_INVALID = 1_000
+"""Empty slots in a row after which an agent is told that its episode would never end."""
 
 
 class SlotEnv(gym.Env[Observation, np.int64], ABC):
@@ -67,7 +68,7 @@ class SlotEnv(gym.Env[Observation, np.int64], ABC):
             self._invalid = 0
             return self._take(topic)
         self._invalid += 1
-        if self._invalid >= _MOST_INVALID:
+        if self._invalid >= MOST_INVALID:
             raise InvalidAction(f"slot {action} is empty, like the {self._invalid - 1} before it; mind the action mask")
         return self._copy(), 0.0, False, False, self._info(valid=False)
 

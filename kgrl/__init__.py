@@ -3,5 +3,9 @@
 from gymnasium.envs.registration import register
 
 # By name, so that importing kgrl loads no model code: Gymnasium imports the module when an environment is made.
-register(id="kgrl/Curriculum-v0", entry_point="kgrl.envs.curriculum_env:make_curriculum_env")
+register(
+    id="kgrl/Curriculum-v0",
+    entry_point="kgrl.envs.curriculum_env:make_curriculum_env",
+    vector_entry_point="kgrl.envs.vector_env:make_curriculum_vector_env",
+)
 register(id="kgrl/RabbitHole-v0", entry_point="kgrl.envs.rabbit_hole_env:make_rabbit_hole_env")

@@ -6,13 +6,14 @@ Plain data, written as one line of `curriculum.jsonl`. It knows nothing of learn
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["Expansion", "Measurement"]
+__all__ = ["Expansion", "Expansions", "Measurement"]
 
 
 @dataclass(frozen=True)
@@ -106,3 +107,21 @@ class Expansion:
             for name, probe in fields["probes"].items()
         }
         return cls(**fields)
+
+
+@dataclass(frozen=True)
+class Expansions:
+    """One expansion each of many curricula that go on side by side, as arrays.
+
+    Args:
+        tokens: Tokens trained on, `[n]`.
+        gains: The mean drop of the loss by probe, in nats per token, NaN where nothing was measured, each `[n]`.
+        record: Makes the record of one of them, by number.
+    """
+
+    tokens: NDArray[np.int64]
+    gains: Mapping[str, NDArray[np.float64]]
+    record: Callable[[int], Expansion]
+
+    def __len__(self) -> int:
+        return len(self.tokens)

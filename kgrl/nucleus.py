@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kgrl.errors import SettingError, UnknownNameError
 from kgrl.graph import IntArray, TopicGraph
 
-__all__ = ["NUCLEUS_METHODS", "choose_nucleus", "connect", "pagerank"]
+__all__ = ["NUCLEUS_METHODS", "choose_nucleus", "connect", "grow_nucleus", "pagerank"]
 
 NUCLEUS_METHODS = ("pagerank", "k-core")
 _DAMPING = 0.85
@@ -58,6 +58,49 @@ def choose_nucleus(
         scores = np.array([cores[t] for t in graph.titles]) + graph.degree / (1.0 + graph.degree.max(initial=0))
     else:
         raise UnknownNameError("nucleus method", method, NUCLEUS_METHODS)
+    return _grow_from(graph, scores, size, goal, eligible)
+
+
+def grow_nucleus(
+    graph: TopicGraph,
+    start: int,
+    size: int = 8,
+    goal: IntArray | None = None,
+    eligible: NDArray[np.bool_] | None = None,
+) -> IntArray:
+    """Grow a connected nucleus from a topic, always adding the linked topic with the most links.
+
+    Args:
+        graph: The topic graph.
+        start: The topic; one of the goal's that is eligible.
+        size: Number of topics.
+        goal: Topics of the goal; the nucleus stays inside it as far as it is connected.
+        eligible: Whether each topic may be chosen, shape `[topics]`.
+
+    Returns:
+        Topics, int32, the start first.
+
+    Raises:
+        SettingError: If no topic is eligible.
+
+    Example:
+        >>> graph = TopicGraph.from_links(["a", "b", "c", "d", "e"], [0, 0, 0, 3], [1, 2, 3, 4])
+        >>> grow_nucleus(graph, 4, size=3).tolist()
+        [4, 3, 0]
+    """
+    scores = graph.degree.astype(np.float64)
+    scores[start] = np.inf
+    return _grow_from(graph, scores, size, goal, eligible)
+
+
+def _grow_from(
+    graph: TopicGraph,
+    scores: NDArray[np.float64],
+    size: int,
+    goal: IntArray | None,
+    eligible: NDArray[np.bool_] | None,
+) -> IntArray:
+    """Grow a nucleus from the eligible topic with the highest score, inside the goal as far as it is connected."""
     allowed = np.ones(len(graph), dtype=bool) if eligible is None else eligible
     preferred = allowed if goal is None else allowed & np.isin(np.arange(len(graph)), goal)
     if not preferred.any():

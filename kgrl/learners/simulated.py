@@ -23,7 +23,7 @@ from kgrl.learners.calibration import Calibration
 from kgrl.learners.relatives import Relatives
 from kgrl.learners.simulated_kernels import Curves, Kin, fade, losses, teach
 
-__all__ = ["SimulatedLearner", "SimulatedSnapshot", "curves_of", "kin_of", "tokens_of"]
+__all__ = ["SimulatedLearner", "SimulatedSnapshot", "calibration_of", "curves_of", "kin_of", "tokens_of"]
 
 _STATE, _EFFECTIVE = "simulated.json", "effective.npy"
 _UNTAUGHT_KEY, _RESPONSE_KEY = 1, 3
@@ -90,8 +90,7 @@ class SimulatedLearner:
         embeddings: NDArray[np.float32] | None = None,
     ) -> None:
         self.corpus, self.seed = corpus, seed
-        self.calibration = _calibration(corpus, calibration)
-        self.calibration.check(corpus)
+        self.calibration, self.member = calibration_of(corpus, calibration), member
         self.parameters = self.calibration.choose(member)
         self.kin = kin_of(Relatives.of(corpus, embeddings))
         self.curves = curves_of(self.calibration, len(corpus.graph), [member])
@@ -213,7 +212,19 @@ def curves_of(calibration: Calibration, n_topics: int, members: Sequence[int | N
     return Curves(values, *(np.tile(rows, (len(values), 1)) for rows in (untaught, response)))
 
 
-def _calibration(corpus: Corpus, calibration: Calibration | Path | str) -> Calibration:
-    if isinstance(calibration, Calibration):
-        return calibration
-    return Calibration.builtin(corpus) if calibration == "builtin" else Calibration.read(Path(calibration))
+def calibration_of(corpus: Corpus, calibration: Calibration | Path | str) -> Calibration:
+    """Return a calibration, checked to be of a corpus.
+
+    Args:
+        corpus: The corpus.
+        calibration: One, the path of one, or `"builtin"` for the one that ships for the corpus.
+
+    Raises:
+        SettingError: If it was fitted on another corpus.
+        MissingDataError: If there is none.
+    """
+    if not isinstance(calibration, Calibration):
+        shipped = calibration == "builtin"
+        calibration = Calibration.builtin(corpus) if shipped else Calibration.read(Path(calibration))
+    calibration.check(corpus)
+    return calibration

@@ -4,7 +4,6 @@
 `kgrl.learners.learning_curve`.
 """
 
-# ruff: noqa: D103
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Curves(NamedTuple):
 
     Args:
         values: The parameters of each fit in the order of `kgrl.learners.learning_curve.Parameters`, float64
-            `[fits, 10]`.
+            `[fits, 11]`.
         untaught: The loss of each topic before anything is learned, float64 `[fits, topics]`.
         response: How much of what is learned shows in each topic's text, float64 `[fits, topics]`.
     """
@@ -77,7 +76,7 @@ def teach(values, kin, scale, effective, topics, counts, n):
     """Add the tokens of a lesson to the effective tokens of its topics and of those that they teach.
 
     Args:
-        values: The parameters of the fit, `[10]`.
+        values: The parameters of the fit, `[11]`.
         kin: Whom topics teach.
         scale: The common factor of all effective tokens.
         effective: Effective tokens by topic before that factor; changed.
@@ -101,7 +100,7 @@ def teach(values, kin, scale, effective, topics, counts, n):
 @njit(cache=True, nogil=True)
 def style_drop(values, total):
     """Return the part of the drop that is the same for all topics, before response."""
-    return values[0] * -math.expm1(-values[2] * math.log1p(total / values[1]))
+    return values[0] * -math.expm1(-values[2] * math.log1p((total / values[1]) ** values[10]))
 
 
 @njit(cache=True, nogil=True)

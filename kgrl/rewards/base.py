@@ -11,8 +11,11 @@ from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kgrl.errors import KgrlError
-from kgrl.expansion import Expansion
+from kgrl.expansion import Expansion, Expansions
 from kgrl.registry import Registry
 
 __all__ = [
@@ -67,6 +70,14 @@ class Reward(ABC):
     @abstractmethod
     def score(self, expansion: Expansion) -> float:
         """Return the reward of one expansion; a subclass may keep state and clears it in `reset`."""
+
+    def scores(self, expansions: Expansions) -> NDArray[np.float64] | None:
+        """Return the rewards of the expansions of many curricula, `[n]`; None where they must be had one by one.
+
+        What rewards return here is the same as `score` returns for each; they need not define it, and are fast in
+        vector environments where they do. Rewards that remember something cannot.
+        """
+        return None
 
     def reset(self) -> None:  # noqa: B027 - most rewards have nothing to forget
         """Forget what earlier expansions left behind; most rewards have nothing to forget."""
@@ -126,6 +137,12 @@ class WeightedSum(Reward):
         """Return the weighted sum of the parts."""
         return self._evaluate(expansion, {})
 
+    def scores(self, expansions: Expansions) -> NDArray[np.float64] | None:
+        """Return the weighted sums, if every part can be had at once."""
+        parts = [reward.scores(expansions) for _, reward in self.terms]
+        weighted = (weight * part for (weight, _), part in zip(self.terms, parts, strict=True) if part is not None)
+        return None if any(part is None for part in parts) else np.sum(list(weighted), axis=0)
+
     def reset(self) -> None:
         """Reset every part."""
         for _, reward in self.terms:
@@ -152,6 +169,11 @@ class Product(Reward):
     def score(self, expansion: Expansion) -> float:
         """Return the product of the factors."""
         return self._evaluate(expansion, {})
+
+    def scores(self, expansions: Expansions) -> NDArray[np.float64] | None:
+        """Return the products, if both factors can be had at once."""
+        left, right = self.left.scores(expansions), self.right.scores(expansions)
+        return None if left is None or right is None else left * right
 
     def reset(self) -> None:
         """Reset both factors."""

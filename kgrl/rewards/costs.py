@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from kgrl.expansion import Expansion
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.expansion import Expansion, Expansions
 from kgrl.rewards.base import Reward, rewards
 
 __all__ = ["TimeCost", "TokenCost"]
@@ -23,6 +26,10 @@ class TokenCost(Reward):
     def score(self, expansion: Expansion) -> float:
         """Return the tokens trained on."""
         return float(expansion.tokens)
+
+    def scores(self, expansions: Expansions) -> NDArray[np.float64]:
+        """Return the same for many curricula."""
+        return expansions.tokens.astype(np.float64)
 
 
 @rewards.register("time-cost")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from kgrl.expansion import Expansion
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.expansion import Expansion, Expansions
 from kgrl.rewards.base import Reward, RewardError, rewards
 
 __all__ = ["MeanPredictionGain", "SelfPredictionGain", "TargetPredictionGain"]
@@ -24,6 +27,10 @@ class _ProbeGain(Reward):
             reads = f"reward {self.name!r} reads the probe {self.probe!r}"
             raise RewardError(f"{reads}, but expansion {expansion.index} measured {measured}")
         return expansion.probes[self.probe].gain
+
+    def scores(self, expansions: Expansions) -> NDArray[np.float64]:
+        """Return the same for many curricula."""
+        return expansions.gains[self.probe]
 
 
 @rewards.register("mean-prediction-gain")

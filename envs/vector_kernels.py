@@ -1,0 +1,420 @@
+"""Many simulated curricula at once, compiled: what `Curriculum` and `SimulatedLearner` do, on arrays.
+
+Every function does for one row what those do for one curriculum; the tests compare the two step by step. A step costs in
+proportion to the links of the topics learned, the frontier and the slots.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import get_thread_id, njit, prange
+from numpy.typing import NDArray
+
+from kgrl.envs.curriculum_kernels import observe_into
+from kgrl.graph import IntArray
+from kgrl.learners.simulated_kernels import fade, loss, style_drop, teach
+from kgrl.research_kernels import gather_into, neighbourhood_into
+
+__all__ = ["Courses", "Lessons", "Material", "begin_rows", "expand_rows"]
+
+FloatArray = NDArray[np.float32]
+
+
+class Material(NamedTuple):
+    """What is taught and measured; the same for all curricula.
+
+    Args:
+        tokens: Tokens of each passage for the learners of each calibration, `[calibrations, passages]`.
+        calibration: Which calibration each fit belongs to, `[fits]`.
+        topics: The topic of each passage, `[passages]`.
+        own_probe: Each topic's first probe passage, -1 where it has none, `[topics]`.
+        measure_own: Whether neighbourhoods are measured.
+        measure_training: Whether training losses are.
+        trainable: Whether each topic can be learned, by task, `[tasks, topics]`.
+        nuclei: The nucleus of each task, -1 beyond its end, `[tasks, most]`.
+        probes: The topics of each task's fixed probes, -1 beyond their end, `[tasks, probes, most]`.
+        budget: The token budget.
+        lesson: Most tokens of one expansion.
+        neighbourhood: Most topics of one expansion.
+    """
+
+    tokens: NDArray[np.int64]
+    calibration: NDArray[np.int64]
+    topics: IntArray
+    own_probe: IntArray
+    measure_own: bool
+    measure_training: bool
+    trainable: NDArray[np.bool_]
+    nuclei: IntArray
+    probes: IntArray
+    budget: int
+    lesson: int
+    neighbourhood: int
+
+
+class Courses(NamedTuple):
+    """The state of curricula beside what observations are made from, each with a first axis `[curricula]`.
+
+    Args:
+        task: The row of each curriculum's task.
+        fit: The row of its learner's curves.
+        noise: Seeds the noise of its learner's measurements.
+        learned: Whether each topic is learned, `[curricula, topics]`.
+        discovered: Frontier topics in order of discovery, among them some that were learned since.
+        n_discovered: How many.
+        n_candidates: How many candidates there were when it was last observed.
+        used: Whether each passage was trained on, `[curricula, passages]`.
+        effective: Effective tokens by topic before the common factor, `[curricula, topics]`.
+        scale: That factor.
+        tokens: Tokens trained on.
+        stamp: The number of the expansion after which each topic was last measured, `[curricula, topics]`.
+    """
+
+    task: NDArray[np.int64]
+    fit: NDArray[np.int64]
+    noise: NDArray[np.int64]
+    learned: NDArray[np.bool_]
+    discovered: IntArray
+    n_discovered: NDArray[np.int64]
+    n_candidates: NDArray[np.int64]
+    used: NDArray[np.bool_]
+    effective: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+    stamp: IntArray
+
+
+class Lessons(NamedTuple):
+    """The latest expansion of each curriculum, each with a first axis `[curricula]`.
+
+    Args:
+        topics: The topics learned, the picked one first; before that the neighbourhood.
+        n_topics: How many.
+        passages: The passages trained on.
+        n_passages: How many.
+        tokens: Tokens trained on.
+        train_loss: Mean loss of those tokens before they were; 0 where it is not measured.
+        before: Losses of the fixed probes before, NaN beyond their end, `[curricula, probes, most]`.
+        after: The same after.
+        own: The neighbourhood, as far as it was measured, -1 elsewhere.
+        own_before: Its losses before.
+        own_after: The same after.
+    """
+
+    topics: IntArray
+    n_topics: NDArray[np.int64]
+    passages: IntArray
+    n_passages: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    train_loss: NDArray[np.float64]
+    before: FloatArray
+    after: FloatArray
+    own: IntArray
+    own_before: FloatArray
+    own_after: FloatArray
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _learn_topic(tables, known, courses, row, topic):
+    """Move a topic to the learned set and discover its neighbours."""
+    learned, links = courses.learned[row], known.links_to_learned[row]
+    if learned[topic]:
+        return
+    learned[topic] = True
+    known.learned[row, known.n_learned[row]] = topic
+    known.n_learned[row] += 1
+    for at in range(tables.near_starts[topic], tables.near_starts[topic + 1]):
+        other = tables.near[at]
+        links[other] += 1
+        if links[other] == 1 and not learned[other]:
+            courses.discovered[row, courses.n_discovered[row]] = other
+            courses.n_discovered[row] += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _measure(material, curves, courses, row, topics, out):
+    """Write the probe losses of topics, NaN where there is none or it has no probe passage."""
+    fit, total = courses.fit[row], courses.tokens[row]
+    style = style_drop(curves.values[fit], total)
+    for at in range(len(topics)):
+        topic = topics[at]
+        passage = -1 if topic < 0 else material.own_probe[topic]
+        out[at] = np.nan
+        if passage >= 0:
+            reached = courses.effective[row, topic] * courses.scale[row]
+            out[at] = loss(curves, fit, courses.noise[row], style, total, reached, topic, passage)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _measure_fixed(material, curves, courses, row, out):
+    """Write the losses of the fixed probes."""
+    probes = material.probes[courses.task[row]]
+    for probe in range(probes.shape[0]):
+        _measure(material, curves, courses, row, probes[probe], out[probe])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _note(known, courses, row, topics, before, after):
+    """Take the losses of topics into the profile, each topic's once for each expansion."""
+    stamp = known.index[row] + 1
+    for at in range(len(topics)):
+        topic = topics[at]
+        if topic >= 0 and courses.stamp[row, topic] != stamp:
+            courses.stamp[row, topic] = stamp
+            level = known.level[row, topic]
+            known.previous[row, topic] = before[at] if np.isnan(level) else level
+            known.level[row, topic] = after[at]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _note_all(material, known, courses, lessons, row):
+    """Take all losses into the profile."""
+    probes = material.probes[courses.task[row]]
+    for probe in range(probes.shape[0]):
+        _note(known, courses, row, probes[probe], lessons.before[row, probe], lessons.after[row, probe])
+    _note(known, courses, row, lessons.own[row], lessons.own_before[row], lessons.own_after[row])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gather(material, research, courses, lessons, row):
+    """Write the passages of a lesson and how many of their tokens there is room for."""
+    tokens = material.tokens[material.calibration[courses.fit[row]]]
+    room = min(material.lesson, material.budget - courses.tokens[row])
+    out, topics = lessons.passages[row], lessons.topics[row]
+    n = gather_into(research, courses.used[row], topics, lessons.n_topics[row], tokens, room, out)
+    lessons.n_passages[row] = n
+    total = 0
+    for at in range(n):
+        total += tokens[out[at]]
+    lessons.tokens[row] = min(total, room)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _teach(material, curves, kin, courses, lessons, row):
+    """Teach the lesson that was gathered."""
+    fit, total = courses.fit[row], courses.tokens[row]
+    tokens, values = material.tokens[material.calibration[fit]], curves.values[fit]
+    n, left = lessons.n_passages[row], lessons.tokens[row]
+    topics, counts, read = np.empty(n, dtype=np.int32), np.zeros(n), 0
+    style, lost = style_drop(values, total), 0.0
+    for at in range(n):
+        passage = lessons.passages[row, at]
+        courses.used[row, passage] = True
+        topic, count = material.topics[passage], min(tokens[passage], left)
+        left -= count
+        if material.measure_training:
+            reached = courses.effective[row, topic] * courses.scale[row]
+            lost += count * loss(curves, fit, courses.noise[row], style, total, reached, topic, passage)
+        place = 0
+        while place < read and topics[place] != topic:
+            place += 1
+        if place == read:
+            topics[read] = topic
+            read += 1
+        counts[place] += count
+    lessons.train_loss[row] = lost / lessons.tokens[row]
+    courses.scale[row] = fade(values[8], lessons.tokens[row], courses.scale[row], courses.effective[row])
+    teach(values, kin, courses.scale[row], courses.effective[row], topics, counts, read)
+    courses.tokens[row] += lessons.tokens[row]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _keep_reached(material, lessons, row):
+    """A topic counts as learned only if a passage of its own was reached before the budget ended."""
+    topics, kept = lessons.topics[row], 1
+    for at in range(1, lessons.n_topics[row]):
+        for passage in lessons.passages[row, : lessons.n_passages[row]]:
+            if material.topics[passage] == topics[at]:
+                topics[kept] = topics[at]
+                kept += 1
+                break
+    lessons.n_topics[row] = kept
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _expand(tables, material, research, kin, curves, known, courses, lessons, row):
+    """Learn the neighbourhood that is in `lessons.topics`."""
+    own = lessons.own[row]
+    own[:] = -1
+    if material.measure_own:
+        for at in range(lessons.n_topics[row]):
+            topic = lessons.topics[row, at]
+            own[at] = topic if material.own_probe[topic] >= 0 else -1
+    if known.index[row] == 0:
+        _measure_fixed(material, curves, courses, row, lessons.after[row])
+    lessons.before[row] = lessons.after[row]
+    _measure(material, curves, courses, row, own, lessons.own_before[row])
+    _gather(material, research, courses, lessons, row)
+    _teach(material, curves, kin, courses, lessons, row)
+    _measure_fixed(material, curves, courses, row, lessons.after[row])
+    _measure(material, curves, courses, row, own, lessons.own_after[row])
+    _keep_reached(material, lessons, row)
+    for at in range(lessons.n_topics[row]):
+        _learn_topic(tables, known, courses, row, lessons.topics[row, at])
+    _note_all(material, known, courses, lessons, row)
+    known.index[row] += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _observe(tables, aims, material, known, courses, row, slot_of, pool, room, shown):
+    """Drop what was learned from the frontier and observe the candidates."""
+    discovered, kept, n = courses.discovered[row], 0, 0
+    trainable, learned = material.trainable[courses.task[row]], courses.learned[row]
+    for at in range(courses.n_discovered[row]):
+        topic = discovered[at]
+        if not learned[topic]:
+            discovered[kept] = topic
+            kept += 1
+            if trainable[topic]:
+                room[n] = topic
+                n += 1
+    courses.n_discovered[row], courses.n_candidates[row] = kept, n
+    known.state[row, 3] = 1.0 - courses.tokens[row] / material.budget
+    observe_into(tables, aims, known, row, room, n, slot_of, pool, shown)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _clear(known, courses, row):
+    """Forget everything."""
+    courses.learned[row] = False
+    courses.used[row] = False
+    courses.effective[row] = 0.0
+    courses.stamp[row] = 0
+    courses.n_discovered[row], courses.tokens[row], courses.scale[row] = 0, 0, 1.0
+    known.n_learned[row], known.summed[row], known.index[row] = 0, 0, 0
+    known.links_to_learned[row] = 0
+    known.level[row] = np.nan
+    known.previous[row] = np.nan
+    known.total_similarity[row] = 0.0
+    known.nearest_similarity[row] = -1.0
+    known.compared[row] = 0
+    known.learned_sum[row] = 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _set_nucleus(nucleus, lessons, row):
+    """Put the nucleus where a neighbourhood is learned from."""
+    n = 0
+    while n < len(nucleus) and nucleus[n] >= 0:
+        lessons.topics[row, n] = nucleus[n]
+        n += 1
+    lessons.n_topics[row] = n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mean_level(known, courses, row, topics):
+    """Sum and number of the losses measured around the nucleus; topics that were counted are marked."""
+    total, count = 0.0, 0
+    for topic in topics:
+        if topic >= 0 and courses.stamp[row, topic] == 1 and not np.isnan(known.level[row, topic]):
+            total, count = total + known.level[row, topic], count + 1
+            courses.stamp[row, topic] = -1
+    return total, count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _note_first_loss(material, known, courses, lessons, row):
+    """The mean of all topics measured around the nucleus is the first loss."""
+    total, count = _mean_level(known, courses, row, lessons.own[row])
+    probes = material.probes[courses.task[row]]
+    for probe in range(probes.shape[0]):
+        more, counted = _mean_level(known, courses, row, probes[probe])
+        total, count = total + more, count + counted
+    known.state[row, :3] = total / count if count else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mean(values):
+    """The mean of what is not NaN; NaN where nothing is."""
+    total, count = 0.0, 0
+    for value in values:
+        if not np.isnan(value):
+            total += value
+            count += 1
+    return total / count if count else np.nan
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _note_losses(known, lessons, row):
+    """Keep the first, previous and latest loss, of the first fixed probe that was measured or else the neighbourhood."""
+    before, after = np.nan, np.nan
+    for probe in range(lessons.before.shape[1]):
+        if np.isnan(before):
+            before, after = _mean(lessons.before[row, probe]), _mean(lessons.after[row, probe])
+    if np.isnan(before):
+        before, after = _mean(lessons.own_before[row]), _mean(lessons.own_after[row])
+    if np.isnan(before):
+        after = lessons.train_loss[row]
+        before = known.state[row, 2] if known.index[row] > 2 else after
+    if known.index[row] == 2:
+        known.state[row, 0] = before
+    known.state[row, 1], known.state[row, 2] = before, after
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _begin(row, thread, tables, aims, material, research, kin, curves, known, courses, lessons, scratch, shown):
+    """Start one curriculum anew."""
+    _clear(known, courses, row)
+    known.aim[row] = courses.task[row]
+    _set_nucleus(material.nuclei[courses.task[row]], lessons, row)
+    _expand(tables, material, research, kin, curves, known, courses, lessons, row)
+    _note_first_loss(material, known, courses, lessons, row)
+    slot_of, pool, room = scratch.slot_of[thread], scratch.pool[thread, 0], scratch.pool[thread, 1]
+    _observe(tables, aims, material, known, courses, row, slot_of, pool, room, shown)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _go_on(row, thread, pick, tables, aims, material, research, kin, curves, known, courses, lessons, scratch, shown):
+    """Let one curriculum learn the neighbourhood of a topic."""
+    trainable, out = material.trainable[courses.task[row]], lessons.topics[row, : material.neighbourhood]
+    lessons.n_topics[row] = neighbourhood_into(research, courses.learned[row], trainable, pick, out)
+    _expand(tables, material, research, kin, curves, known, courses, lessons, row)
+    _note_losses(known, lessons, row)
+    slot_of, pool, room = scratch.slot_of[thread], scratch.pool[thread, 0], scratch.pool[thread, 1]
+    _observe(tables, aims, material, known, courses, row, slot_of, pool, room, shown)
+
+
+# The loops' bodies are single calls: what numba sees of a parallel loop's body it may move about.
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def begin_rows(rows, tables, aims, material, research, kin, curves, known, courses, lessons, scratch, shown):
+    """Start some curricula anew: nothing is known, and the nucleus is learned; tasks, fits and seeds are set before.
+
+    Args:
+        rows: Which curricula, `[n]`.
+        tables: The graph.
+        aims: What the tasks work towards.
+        material: What is taught and measured.
+        research: What research looks up.
+        kin: Whom topics teach.
+        curves: The learners' curves.
+        known: What observations are made from.
+        courses: The rest of the curricula's state.
+        lessons: Their latest expansions.
+        scratch: Rows to work in, one for each thread.
+        shown: Where observations go to.
+    """
+    for at in prange(len(rows)):
+        _begin(
+            rows[at], get_thread_id(), tables, aims, material, research, kin, curves, known, courses, lessons, scratch,
+            shown,
+        )  # fmt: skip
+
+
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def expand_rows(rows, picks, tables, aims, material, research, kin, curves, known, courses, lessons, scratch, shown):
+    """Let some curricula learn the neighbourhood of a topic each, and observe them.
+
+    Args:
+        rows: Which curricula, `[n]`.
+        picks: The topics, `[n]`.
+        tables: As in `begin_rows`, like all others.
+    """
+    for at in prange(len(rows)):
+        _go_on(
+            rows[at], get_thread_id(), picks[at], tables, aims, material, research, kin, curves, known, courses,
+            lessons, scratch, shown,
+        )  # fmt: skip

@@ -77,12 +77,16 @@ class Episodes:
         tasks: Number of tasks that each aim's episodes are drawn from: a goal, a start, and what is hidden.
         members: Whether each episode's learner is another member of the calibration's ensemble.
         hidden: Share of the graph's regions that each task hides.
+        noise: Whether simulated measurements are noisy.
+        style: Whether rewards count what any text teaches, which is the same whatever is picked.
         calibrations: Names or files of the calibrations that learners are simulated by.
     """
 
     tasks: int = 64
     members: bool = True
     hidden: float = 0.25
+    noise: bool = False
+    style: bool = False
     calibrations: tuple[str, ...] = ("builtin",)
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/goals.py --learner lora --agents random policies/ppo --json docs/results/goals-lora.json
 
-Runs are kept in a folder and not repeated, so the script can be stopped and started again, and agents can be run one after
-the other. The tasks of a learner are in `TASKS`; none of their goals is among those that agents are trained on. One thread.
+Runs are kept in a folder and not repeated, so the script can be stopped and started again, and agents can be run one
+after the other. None of the goals of `TASKS` is among those that agents are trained on. One thread.
 """
 
 from __future__ import annotations

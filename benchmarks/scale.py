@@ -41,7 +41,8 @@ from numpy.typing import NDArray
 from kgrl.cache import write_json
 from kgrl.corpus import Corpus, Split
 from kgrl.envs.curriculum_features import known_of_nothing
-from kgrl.envs.curriculum_kernels import Aims, Known, Tables, shortlist_into
+from kgrl.envs.curriculum_types import Aims, Known, Tables
+from kgrl.envs.shortlist_kernels import shortlist_into
 from kgrl.graph import Frontier, IntArray, TopicGraph
 from kgrl.learners import SimulatedLearner
 from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
@@ -286,7 +287,7 @@ class Walker:
         pool = np.empty(len(candidates), dtype=np.int32)
         state = self.tables, self.aims, known, 0
         shortlist_into(*state, candidates, len(candidates), SLOTS, pool, self.chosen)
-        known.index[0] += 1
+        known.step[0] += 1
         return int(candidates[self.chosen[0]])
 
     def neighbourhood(self, topic: int, frontier: Frontier) -> IntArray:

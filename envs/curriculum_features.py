@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.builtin import FOLDER, PROJECTED
-from kgrl.envs.curriculum_kernels import Aims, Known, Shown, Tables, observe_into, shortlist_into
+from kgrl.envs.curriculum_kernels import observe_into
+from kgrl.envs.curriculum_types import Aims, Known, Shown, Tables
 from kgrl.envs.features import FEATURES, GLOBAL_FEATURES, PATH_ROWS, PATH_WIDTH, Observation, Slots
+from kgrl.envs.shortlist_kernels import shortlist_into
 from kgrl.envs.walk_features import GoalTables
 from kgrl.envs.walk_tables import WalkTables, walk_tables
 from kgrl.expansion import Expansion
@@ -63,7 +65,7 @@ class FeatureState:
     def known(self, view: View) -> Known:
         """Return what is known of the curriculum now, as the kernels read it."""
         learned, known = view.frontier.learned, self._known
-        known.n_learned[0], known.index[0] = len(learned), view.index
+        known.n_learned[0], known.step[0] = len(learned), view.index
         known.state[0] = self.first_loss, self.previous_loss, self.latest_loss, 1.0 - view.tokens / view.budget
         return known._replace(
             learned=learned[None],
@@ -144,7 +146,7 @@ def known_of_nothing(curricula: int, topics: int, dimensions: int) -> Known:
         learned_sum=np.zeros((curricula, dimensions), dtype=np.float32),
         summed=np.zeros(curricula, dtype=np.int64),
         seed=np.zeros(curricula, dtype=np.uint64),
-        index=np.zeros(curricula, dtype=np.int64),
+        step=np.zeros(curricula, dtype=np.int64),
         state=np.zeros((curricula, 4)),
         aim=np.zeros(curricula, dtype=np.int64),
     )

@@ -10,23 +10,20 @@ reader who never goes back. Arrays with a first axis `[curricula]` may hold many
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from kgrl.builtin import PROJECTED
+from kgrl.envs.curriculum_types import QUANTUM
 from kgrl.envs.features import CLIP, FEATURES, GLOBAL_FEATURES, LEARNING_FEATURES, PATH_ROWS
+from kgrl.envs.lookup_kernels import cosines_to, dot, link_position, look_up, outlooks_from
+from kgrl.envs.shortlist_kernels import shortlist_into
 from kgrl.envs.walk_features import GOAL_FEATURES, PATH_FEATURES
 from kgrl.envs.walk_tables import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES
-from kgrl.graph import IntArray
-from kgrl.learners.draws import mixed
 from kgrl.traces import SEEN, STACK
 
-__all__ = ["Aims", "Known", "Scratch", "Shown", "Tables", "observe_into"]
-
-FloatArray = NDArray[np.float32]
+__all__ = ["observe_into"]
 
 _TOPIC = 1
 _LINK = _TOPIC + len(TOPIC_FEATURES)
@@ -43,305 +40,14 @@ _ROW_STACK = _ROW_TRANSITION + len(TRANSITION_FEATURES)
 _PAGES = PATH_ROWS - 1
 assert _PAGES == SEEN
 
-RECENT, NEIGHBOURS, MOST_CANDIDATES = 8, 128, 4096
-"""The topics whose mean is called recent; neighbours looked at for a candidate's; frontier topics that compete for
-slots, drawn uniformly from a larger frontier."""
-QUANTUM = np.float32(1 / 32767)
-"""The unit of kept cosines."""
+RECENT, NEIGHBOURS = 8, 128
+"""The topics whose mean is called recent; neighbours that are looked at for a candidate's."""
 _CLIP = np.float32(CLIP)
-
-
-class Tables(NamedTuple):
-    """What never changes about a graph; see `kgrl.envs.walk_tables.WalkTables`.
-
-    Args:
-        out_starts: Row starts of the links, `[topics + 1]`.
-        out: Their targets.
-        near_starts: Row starts of the undirected neighbours, `[topics + 1]`.
-        near: The neighbours.
-        share: One over each topic's degree, `[topics]`.
-        topics: Topic features, `[topics, 4]`.
-        links: Link features, the last row for pairs that are no link, `[links + 1, 13]`.
-        transitions: Transition features in the same rows, `[links + 1, 7]`.
-        categories: A number for each topic's category, `[topics]`.
-        cosines: Cosines of all pairs in units of `QUANTUM`, int16 `[topics, topics]`; of shape `[0, 0]` where there
-            are too many, and products of `embeddings` are made as they are needed.
-        outlooks: Mean cosines of topics (columns) to the targets of pages (rows), likewise.
-        embeddings: Unit embeddings, `[topics, dimensions]`.
-        mean_targets: Mean embedding of each topic's targets, `[topics, dimensions]`.
-        projected: Embeddings in few dimensions, `[topics, PROJECTED]`.
-        outlook: `mean_targets` in few dimensions.
-        keys: Previous page times links plus link, ascending, of the clicks counted after a previous page.
-        after: Their counts.
-        contexts: Previous page times topics plus page, ascending.
-        totals: Their counts.
-    """
-
-    out_starts: NDArray[np.int64]
-    out: IntArray
-    near_starts: NDArray[np.int64]
-    near: IntArray
-    share: FloatArray
-    topics: FloatArray
-    links: FloatArray
-    transitions: FloatArray
-    categories: NDArray[np.int64]
-    cosines: NDArray[np.int16]
-    outlooks: NDArray[np.int16]
-    embeddings: FloatArray
-    mean_targets: FloatArray
-    projected: FloatArray
-    outlook: FloatArray
-    keys: NDArray[np.int64]
-    after: FloatArray
-    contexts: NDArray[np.int64]
-    totals: FloatArray
-
-
-class Aims(NamedTuple):
-    """What some curricula work towards.
-
-    Args:
-        similarity: Cosine of each topic to the mean of the goal, or of the nucleus where there is no goal, `[aims,
-            topics]`.
-        goals: Features of topics towards the goal: cosine, links to it, is linked from it, ln(1 + common) / 4, ln(1 +
-            paths) / 3, share of its category, is in it; `[aims, topics, 7]`, or `[aims, 0, 7]` where no aim has one.
-        vectors: The goals' mean embeddings in few dimensions, `[aims, PROJECTED]`; zeros without one.
-        has_goal: Whether there is a goal, `[aims]`.
-    """
-
-    similarity: FloatArray
-    goals: FloatArray
-    vectors: FloatArray
-    has_goal: NDArray[np.bool_]
-
-
-class Known(NamedTuple):
-    """What is known of curricula as they are now, with a first axis `[curricula]`.
-
-    Args:
-        learned: Learned topics in order, `[curricula, most]`.
-        n_learned: How many, `[curricula]`.
-        links_to_learned: Learned neighbours of each topic.
-        level: Latest probe loss of each topic, NaN where not measured.
-        previous: The one before.
-        total_similarity: Sum of each topic's cosines to the learned topics it was compared with.
-        nearest_similarity: The largest of them.
-        compared: How many learned topics each was compared with.
-        learned_sum: Sum of the learned topics' embeddings, `[curricula, dimensions]`.
-        summed: How many learned topics are in that sum, `[curricula]`.
-        seed: Seeds shortlists and orders, uint64 `[curricula]`.
-        index: Number of the coming expansion, `[curricula]`.
-        state: First, previous and latest loss, and the share of the budget that is left, `[curricula, 4]`.
-        aim: The row of each in `Aims`.
-    """
-
-    learned: IntArray
-    n_learned: NDArray[np.int64]
-    links_to_learned: IntArray
-    level: FloatArray
-    previous: FloatArray
-    total_similarity: FloatArray
-    nearest_similarity: FloatArray
-    compared: IntArray
-    learned_sum: FloatArray
-    summed: NDArray[np.int64]
-    seed: NDArray[np.uint64]
-    index: NDArray[np.int64]
-    state: NDArray[np.float64]
-    aim: NDArray[np.int64]
-
-
-class Shown(NamedTuple):
-    """Observations, with a first axis `[curricula]`, as `kgrl.envs.features.observation_space` says, and slots' topics."""
-
-    candidates: FloatArray
-    topics: FloatArray
-    path: FloatArray
-    goal: FloatArray
-    overall: FloatArray
-    mask: NDArray[np.int8]
-    slots: IntArray
-
-
-class Scratch(NamedTuple):
-    """Room to work in, one row for each thread.
-
-    Args:
-        slot_of: The slot of each topic, -1 where it has none, int16 `[threads, topics]`.
-        pool: Room for lists of topics, `[threads, 2, topics]`.
-    """
-
-    slot_of: NDArray[np.int16]
-    pool: IntArray
-
-
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _dot(left, right):
-    total = np.float32(0)
-    for at in range(len(left)):
-        total += left[at] * right[at]
-    return total
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _clipped(value):
     return np.float32(min(max(value, -_CLIP), _CLIP))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _look_up(keys, values, wanted):
-    at = np.searchsorted(keys, wanted)
-    return values[at] if at < len(keys) and keys[at] == wanted else np.float32(0)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _position(starts, targets, source, target):
-    """Where a link is, -1 where there is none."""
-    row = targets[starts[source] : starts[source + 1]]
-    at = np.searchsorted(row, target)
-    return starts[source] + at if at < len(row) and row[at] == target else -1
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _cosines_to(tables, page, slots, n, out):
-    """Write the cosines of a page to the topics of the filled slots."""
-    if len(tables.cosines):
-        for slot in range(n):
-            out[slot] = tables.cosines[page, slots[slot]] * QUANTUM
-    else:
-        for slot in range(n):
-            out[slot] = _dot(tables.embeddings[page], tables.embeddings[slots[slot]])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _outlooks_from(tables, page, slots, n, out):
-    """Write the mean cosines of a page's targets to the topics of the filled slots."""
-    if len(tables.outlooks):
-        for slot in range(n):
-            out[slot] = tables.outlooks[page, slots[slot]] * QUANTUM
-    else:
-        for slot in range(n):
-            out[slot] = _dot(tables.mean_targets[page], tables.embeddings[slots[slot]])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _below(random, n):
-    """A number below n from 64 random bits; the bias of some 2^-32 is nobody's concern."""
-    return np.int64((random >> np.uint64(32)) * np.uint64(n) >> np.uint64(32))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _sift_down(scores, ties, members, count, at):
-    """Let a heap with its least member on top be one again after that at `at` was replaced."""
-    while True:
-        least = at
-        for child in (2 * at + 1, 2 * at + 2):
-            if child < count and (
-                scores[child] < scores[least] or (scores[child] == scores[least] and ties[child] < ties[least])
-            ):
-                least = child
-        if least == at:
-            return
-        scores[at], scores[least] = scores[least], scores[at]
-        ties[at], ties[least] = ties[least], ties[at]
-        members[at], members[least] = members[least], members[at]
-        at = least
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _take_best(values, factors, candidates, pool, n, count, draw, out, filled):
-    """Move the `count` positions with the largest value times factor from the pool to `out`; ties at random.
-
-    Returns:
-        How many positions the pool has left.
-    """
-    scores, ties = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.uint64)
-    members = np.empty(count, dtype=np.int64)
-    for row in range(n):
-        topic = candidates[pool[row]]
-        score = values[topic] * factors[topic]
-        if row >= count and score < scores[0]:
-            continue
-        tie = mixed(draw ^ np.uint64(topic))
-        if row < count:
-            scores[row], ties[row], members[row] = score, tie, row
-            if row == count - 1:
-                for at in range(count // 2 - 1, -1, -1):
-                    _sift_down(scores, ties, members, count, at)
-        elif score > scores[0] or tie > ties[0]:
-            scores[0], ties[0], members[0] = score, tie, row
-            _sift_down(scores, ties, members, count, 0)
-    members.sort()
-    for taken in range(count):
-        out[filled + taken] = pool[members[taken]]
-    kept = members[0]
-    for taken in range(count):
-        end = members[taken + 1] if taken + 1 < count else n
-        for row in range(members[taken] + 1, end):
-            pool[kept] = pool[row]
-            kept += 1
-    return n - count
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def shortlist_into(tables, aims, known, row, candidates, n, slots, pool, out):
-    """Choose which candidates get a slot, in random order; see `kgrl.envs.curriculum_features.shortlist`.
-
-    Args:
-        tables: The graph.
-        aims: The aims.
-        known: The curricula.
-        row: Which of them.
-        candidates: Its candidates in order of discovery, `[at least n]`.
-        n: How many.
-        slots: Number of slots.
-        pool: Room for as many numbers.
-        out: The positions chosen, `[slots]`.
-
-    Returns:
-        How many were chosen.
-    """
-    draw = mixed(known.seed[row] ^ mixed(np.uint64(known.index[row])))
-    if n <= slots:
-        for at in range(n):
-            out[at] = at
-        filled = n
-    else:
-        for at in range(n):
-            pool[at] = at
-        left = n
-        if n > MOST_CANDIDATES:
-            for at in range(MOST_CANDIDATES):
-                draw = mixed(draw)
-                other = at + _below(draw, n - at)
-                pool[at], pool[other] = pool[other], pool[at]
-            left = MOST_CANDIDATES
-        filled = slots // 2
-        if filled:
-            closure = known.links_to_learned[row]
-            left = _take_best(closure, tables.share, candidates, pool, left, filled, mixed(draw), out, 0)
-        near = slots // 4
-        if near:
-            ones = np.ones(1, dtype=np.float32)
-            similarity = aims.similarity[known.aim[row]]
-            left = _take_best(
-                similarity, np.broadcast_to(ones, similarity.shape), candidates, pool, left, near,
-                mixed(draw + np.uint64(1)), out, filled,
-            )  # fmt: skip
-            filled += near
-        while filled < slots:
-            draw = mixed(draw)
-            at = _below(draw, left)
-            out[filled] = pool[at]
-            left -= 1
-            pool[at] = pool[left]
-            filled += 1
-    for at in range(filled - 1, 0, -1):
-        draw = mixed(draw)
-        other = _below(draw, at + 1)
-        out[at], out[other] = out[other], out[at]
-    return filled
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -357,7 +63,7 @@ def _catch_up(tables, known, row):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _norm(vector):
-    norm = math.sqrt(_dot(vector, vector))
+    norm = math.sqrt(dot(vector, vector))
     return np.float32(norm if norm > 0 else 1.0)
 
 
@@ -379,7 +85,7 @@ def _compare(tables, known, row, topic):
         if len(tables.cosines):
             cosine = tables.cosines[learned[at], topic] * QUANTUM
         else:
-            cosine = _dot(tables.embeddings[learned[at]], tables.embeddings[topic])
+            cosine = dot(tables.embeddings[learned[at]], tables.embeddings[topic])
         total += cosine
         nearest = max(nearest, cosine)
     known.total_similarity[row, topic], known.nearest_similarity[row, topic] = total, nearest
@@ -422,13 +128,13 @@ def _click_features(tables, learned, n, slots, filled, links, out):
     if n < 2 or not len(tables.contexts):
         return
     page, previous = np.int64(learned[n - 1]), np.int64(learned[n - 2])
-    all_clicks = _look_up(tables.contexts, tables.totals, previous * (len(tables.out_starts) - 1) + page)
+    all_clicks = look_up(tables.contexts, tables.totals, previous * (len(tables.out_starts) - 1) + page)
     if all_clicks == 0:
         return
     for slot in range(filled):
         out[slot, _PATH + 2] = np.float32(math.log1p(all_clicks)) / 3
         if links[slot] >= 0:
-            clicks = _look_up(tables.keys, tables.after, previous * len(tables.out) + links[slot])
+            clicks = look_up(tables.keys, tables.after, previous * len(tables.out) + links[slot])
             out[slot, _PATH] = np.float32(math.log1p(clicks)) / 2
             out[slot, _PATH + 1] = clicks / (3 + all_clicks)
 
@@ -442,7 +148,7 @@ def _similarity_features(tables, learned, n, slots, filled, out):
     last = np.zeros(filled, dtype=np.float32)
     first = max(0, n - STACK)
     for at in range(first, n):
-        _cosines_to(tables, learned[at], slots, filled, cosines)
+        cosines_to(tables, learned[at], slots, filled, cosines)
         if at > first:
             for slot in range(filled):
                 last[slot] = cosines[slot] - outlooks[slot]  # to what was clicked, less that to what was on offer
@@ -456,12 +162,12 @@ def _similarity_features(tables, learned, n, slots, filled, out):
         if at < n - 1:
             for slot in range(filled):
                 nearest[slot] = max(nearest[slot], cosines[slot])
-        _outlooks_from(tables, learned[at], slots, filled, outlooks)
+        outlooks_from(tables, learned[at], slots, filled, outlooks)
         if at == n - 2:
             for slot in range(filled):
                 out[slot, _PATH + 19] = outlooks[slot]
     to_start = np.empty(filled, dtype=np.float32)
-    _cosines_to(tables, learned[0], slots, filled, to_start)
+    cosines_to(tables, learned[0], slots, filled, to_start)
     for slot in range(filled):
         features = out[slot]
         features[_PATH + 4] = nearest[slot]
@@ -548,7 +254,7 @@ def _show_path(tables, learned, n, out):
         before = at - 1 if row < _PAGES else at
         link = np.int64(-1)
         if row > 0 and before >= 0:
-            link = _position(tables.out_starts, tables.out, learned[before], page) if before < at else link
+            link = link_position(tables.out_starts, tables.out, learned[before], page) if before < at else link
             out[row, PROJECTED:_ROW_TOPIC] = tables.outlook[learned[before]]
         out[row, :PROJECTED] = tables.projected[page]
         out[row, _ROW_TOPIC:_ROW_LINK] = tables.topics[page]

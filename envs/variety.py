@@ -53,6 +53,10 @@ class Variety:
         held_out: Whether tasks lie in the regions that are held out; None ignores that split.
         members: Whether each episode's learner is another member of the calibrations' ensembles.
         calibrations: Names or files of the calibrations that learners are drawn from; the learner's own if empty.
+        noise: Whether measurements are noisy. Noise in rewards only takes longer to average out, so that training does
+            without it.
+        style: Whether rewards count what any text teaches. That is the same whatever is picked, and most of what there
+            is, so that training does without it too; fixed probes only.
         seed: Seeds the tasks.
     """
 
@@ -61,6 +65,8 @@ class Variety:
     hidden: float = 0.25
     held_out: bool | None = False
     members: bool = True
+    noise: bool = True
+    style: bool = True
     calibrations: tuple[str, ...] = ()
     seed: int = 0
 
@@ -120,7 +126,8 @@ def _task(
 ) -> Task:
     """A task that starts from a random topic of the goal and the topics with most links around it."""
     goal = None if category is None else graph.in_category(category)
-    pool = shown.nonzero()[0] if goal is None else goal[shown[goal]]
+    among = np.arange(len(graph), dtype=np.int32) if goal is None else goal
+    pool: IntArray = among[shown[among]]
     if not len(pool):
         raise SettingError(
             f"nothing that can be learned is left of {category or 'the graph'!r}; hide less of the graph"

@@ -19,7 +19,7 @@ from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.curriculum_config import LEAST_TOKENS
 from kgrl.envs.curriculum_features import aims_of, room, seen_as
-from kgrl.envs.curriculum_kernels import Scratch
+from kgrl.envs.curriculum_types import Scratch
 from kgrl.envs.features import Observation, observation_space
 from kgrl.envs.slot_env import MOST_INVALID
 from kgrl.envs.variety import Task, Variety, draw_tasks, stack_nuclei
@@ -37,6 +37,7 @@ from kgrl.envs.walk_tables import walk_tables
 from kgrl.errors import KgrlError, SettingError
 from kgrl.expansion import Expansion, Expansions, Measurement
 from kgrl.learners.simulated import SimulatedLearner, calibration_of
+from kgrl.learners.simulated_kernels import NOISE, style_drop
 from kgrl.memory import check_fits
 from kgrl.rewards.base import RewardError
 
@@ -54,9 +55,9 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
     and their learner, see `Variety`.
 
     **Info**: `topic` (int64, -1 after an empty slot or a reset), `tokens` (int64, trained on in the episode),
-    `slot_topics`, `action_mask` and `invalid_action`, each with a first axis of copies; with same-step resets `final_obs`
-    and `final_info` where an episode has ended, as Gymnasium's own vector environments give them. `expansion(i)` makes
-    the record of a copy's latest expansion.
+    `slot_topics`, `action_mask` and `invalid_action`, each with a first axis of copies; with same-step resets
+    `final_obs` and `final_info` where an episode has ended, as Gymnasium's own vector environments give them.
+    `expansion(i)` makes the record of a copy's latest expansion.
 
     Args:
         curriculum: What is grown; its learner is simulated, and it has a reward.
@@ -100,8 +101,8 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         self._generators: list[np.random.Generator] = []
 
     def _check_memory(self) -> None:
-        corpus, space = self.curriculum.corpus, self.single_observation_space
-        seen = sum(int(np.prod(box.shape)) * box.dtype.itemsize for box in space.values())  # type: ignore[arg-type, union-attr]
+        corpus, space = self.curriculum.corpus, observation_space(self.slots)
+        seen = sum(int(np.prod(box.shape or ())) * np.dtype(box.dtype).itemsize for box in space.values())
         lesson = self.curriculum.config.expansion_tokens
         check_fits(self.num_envs, bytes_each(len(corpus.graph), len(corpus), seen, lesson), "copies of the environment")
 
@@ -113,6 +114,9 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         if variety is not None and variety.calibrations:
             calibrations = [calibration_of(curriculum.corpus, name) for name in variety.calibrations]
         fits = fits_of(calibrations, len(graph), None if variety is not None and variety.members else members)
+        if variety is not None and not variety.noise:
+            fits.curves.values[:, NOISE] = 0.0
+        self._counts_style = variety is None or variety.style
         self._rewards = None if self._scores(0) is not None else [self._own_reward() for _ in range(self.num_envs)]
         walks, nuclei = walk_tables(graph, curriculum.embeddings), stack_nuclei(self.tasks)
         self._material = material_of(curriculum, self.tasks, nuclei, fits, records=self._rewards is not None)
@@ -123,6 +127,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         threads = numba.get_num_threads()
         slot_of = np.full((threads, len(graph)), -1, dtype=np.int16)
         scratch = Scratch(slot_of, np.empty((threads, 2, len(graph)), dtype=np.int32))
+        self._curves = fits.curves
         self._shown = room(self.num_envs, self.slots)
         self._varied = variety is not None
         fixed = (walks.compiled, aims_of(walks, [(task.goal, task.nucleus) for task in self.tasks]), self._material)
@@ -185,7 +190,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         lessons, graph = self._lessons, self.curriculum.corpus.graph
         topics = lessons.topics[row, : lessons.n_topics[row]]
         return Expansion(
-            index=int(self._known.index[row]) - 1,
+            index=int(self._known.step[row]) - 1,
             topic=int(topics[0]),
             title=graph.titles[topics[0]],
             neighbourhood=tuple(topics.tolist()),
@@ -294,7 +299,19 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         if self._material.measure_own:
             pairs["self"] = lessons.own_before[rows], lessons.own_after[rows]
         gains = {name: _mean(before) - _mean(after) for name, (before, after) in pairs.items()}
+        if not self._counts_style:
+            gains = {name: gains[name] - self._taught_by_any_text(rows, at) for at, name in self._named()}
         return reward.scores(Expansions(lessons.tokens[rows], gains, lambda at: self.expansion(int(rows[at]))))
+
+    def _taught_by_any_text(self, rows: Rows, probe: int) -> NDArray[np.float64]:
+        """How much the latest expansions lowered the mean loss of a fixed probe, whatever they were about."""
+        curves, fit, tokens = self._curves, self._courses.fit[rows], self._courses.tokens[rows]
+        before = tokens - self._lessons.tokens[rows]
+        dropped = [style_drop(curves.values[f], t) - style_drop(curves.values[f], b)
+                   for f, t, b in zip(fit.tolist(), tokens.tolist(), before.tolist(), strict=True)]  # fmt: skip
+        topics = self._material.probes[self._courses.task[rows], probe]
+        response = np.where(topics >= 0, curves.response[fit[:, None], topics], np.nan)
+        return np.array(dropped) * _mean(response)
 
     def _own_reward(self) -> Any:
         return copying.deepcopy(self.curriculum.reward)

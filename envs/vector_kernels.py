@@ -1,121 +1,21 @@
 """Many simulated curricula at once, compiled: what `Curriculum` and `SimulatedLearner` do, on arrays.
 
-Every function does for one row what those do for one curriculum; the tests compare the two step by step. A step costs in
-proportion to the links of the topics learned, the frontier and the slots.
+Every function does for one row what those do for one curriculum; the tests compare the two step by step. A step costs
+in proportion to the links of the topics learned, the frontier and the slots.
 """
 
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numba import get_thread_id, njit, prange
-from numpy.typing import NDArray
+from numba import get_thread_id, njit, prange  # type: ignore[attr-defined]
 
 from kgrl.envs.curriculum_kernels import observe_into
-from kgrl.graph import IntArray
 from kgrl.learners.simulated_kernels import fade, loss, style_drop, teach
 from kgrl.research_kernels import gather_into, neighbourhood_into
 
-__all__ = ["Courses", "Lessons", "Material", "begin_rows", "expand_rows"]
-
-FloatArray = NDArray[np.float32]
-
-
-class Material(NamedTuple):
-    """What is taught and measured; the same for all curricula.
-
-    Args:
-        tokens: Tokens of each passage for the learners of each calibration, `[calibrations, passages]`.
-        calibration: Which calibration each fit belongs to, `[fits]`.
-        topics: The topic of each passage, `[passages]`.
-        own_probe: Each topic's first probe passage, -1 where it has none, `[topics]`.
-        measure_own: Whether neighbourhoods are measured.
-        measure_training: Whether training losses are.
-        trainable: Whether each topic can be learned, by task, `[tasks, topics]`.
-        nuclei: The nucleus of each task, -1 beyond its end, `[tasks, most]`.
-        probes: The topics of each task's fixed probes, -1 beyond their end, `[tasks, probes, most]`.
-        budget: The token budget.
-        lesson: Most tokens of one expansion.
-        neighbourhood: Most topics of one expansion.
-    """
-
-    tokens: NDArray[np.int64]
-    calibration: NDArray[np.int64]
-    topics: IntArray
-    own_probe: IntArray
-    measure_own: bool
-    measure_training: bool
-    trainable: NDArray[np.bool_]
-    nuclei: IntArray
-    probes: IntArray
-    budget: int
-    lesson: int
-    neighbourhood: int
-
-
-class Courses(NamedTuple):
-    """The state of curricula beside what observations are made from, each with a first axis `[curricula]`.
-
-    Args:
-        task: The row of each curriculum's task.
-        fit: The row of its learner's curves.
-        noise: Seeds the noise of its learner's measurements.
-        learned: Whether each topic is learned, `[curricula, topics]`.
-        discovered: Frontier topics in order of discovery, among them some that were learned since.
-        n_discovered: How many.
-        n_candidates: How many candidates there were when it was last observed.
-        used: Whether each passage was trained on, `[curricula, passages]`.
-        effective: Effective tokens by topic before the common factor, `[curricula, topics]`.
-        scale: That factor.
-        tokens: Tokens trained on.
-        stamp: The number of the expansion after which each topic was last measured, `[curricula, topics]`.
-    """
-
-    task: NDArray[np.int64]
-    fit: NDArray[np.int64]
-    noise: NDArray[np.int64]
-    learned: NDArray[np.bool_]
-    discovered: IntArray
-    n_discovered: NDArray[np.int64]
-    n_candidates: NDArray[np.int64]
-    used: NDArray[np.bool_]
-    effective: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    tokens: NDArray[np.int64]
-    stamp: IntArray
-
-
-class Lessons(NamedTuple):
-    """The latest expansion of each curriculum, each with a first axis `[curricula]`.
-
-    Args:
-        topics: The topics learned, the picked one first; before that the neighbourhood.
-        n_topics: How many.
-        passages: The passages trained on.
-        n_passages: How many.
-        tokens: Tokens trained on.
-        train_loss: Mean loss of those tokens before they were; 0 where it is not measured.
-        before: Losses of the fixed probes before, NaN beyond their end, `[curricula, probes, most]`.
-        after: The same after.
-        own: The neighbourhood, as far as it was measured, -1 elsewhere.
-        own_before: Its losses before.
-        own_after: The same after.
-    """
-
-    topics: IntArray
-    n_topics: NDArray[np.int64]
-    passages: IntArray
-    n_passages: NDArray[np.int64]
-    tokens: NDArray[np.int64]
-    train_loss: NDArray[np.float64]
-    before: FloatArray
-    after: FloatArray
-    own: IntArray
-    own_before: FloatArray
-    own_after: FloatArray
+__all__ = ["begin_rows", "expand_rows"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -160,7 +60,7 @@ def _measure_fixed(material, curves, courses, row, out):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _note(known, courses, row, topics, before, after):
     """Take the losses of topics into the profile, each topic's once for each expansion."""
-    stamp = known.index[row] + 1
+    stamp = known.step[row] + 1
     for at in range(len(topics)):
         topic = topics[at]
         if topic >= 0 and courses.stamp[row, topic] != stamp:
@@ -244,7 +144,7 @@ def _expand(tables, material, research, kin, curves, known, courses, lessons, ro
         for at in range(lessons.n_topics[row]):
             topic = lessons.topics[row, at]
             own[at] = topic if material.own_probe[topic] >= 0 else -1
-    if known.index[row] == 0:
+    if known.step[row] == 0:
         _measure_fixed(material, curves, courses, row, lessons.after[row])
     lessons.before[row] = lessons.after[row]
     _measure(material, curves, courses, row, own, lessons.own_before[row])
@@ -256,7 +156,7 @@ def _expand(tables, material, research, kin, curves, known, courses, lessons, ro
     for at in range(lessons.n_topics[row]):
         _learn_topic(tables, known, courses, row, lessons.topics[row, at])
     _note_all(material, known, courses, lessons, row)
-    known.index[row] += 1
+    known.step[row] += 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -285,7 +185,7 @@ def _clear(known, courses, row):
     courses.effective[row] = 0.0
     courses.stamp[row] = 0
     courses.n_discovered[row], courses.tokens[row], courses.scale[row] = 0, 0, 1.0
-    known.n_learned[row], known.summed[row], known.index[row] = 0, 0, 0
+    known.n_learned[row], known.summed[row], known.step[row] = 0, 0, 0
     known.links_to_learned[row] = 0
     known.level[row] = np.nan
     known.previous[row] = np.nan
@@ -340,7 +240,7 @@ def _mean(values):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _note_losses(known, lessons, row):
-    """Keep the first, previous and latest loss, of the first fixed probe that was measured or else the neighbourhood."""
+    """Keep the first, previous and latest loss: the first fixed probe's that was measured, or the neighbourhood's."""
     before, after = np.nan, np.nan
     for probe in range(lessons.before.shape[1]):
         if np.isnan(before):
@@ -349,8 +249,8 @@ def _note_losses(known, lessons, row):
         before, after = _mean(lessons.own_before[row]), _mean(lessons.own_after[row])
     if np.isnan(before):
         after = lessons.train_loss[row]
-        before = known.state[row, 2] if known.index[row] > 2 else after
-    if known.index[row] == 2:
+        before = known.state[row, 2] if known.step[row] > 2 else after
+    if known.step[row] == 2:
         known.state[row, 0] = before
     known.state[row, 1], known.state[row, 2] = before, after
 
@@ -411,7 +311,17 @@ def expand_rows(rows, picks, tables, aims, material, research, kin, curves, know
     Args:
         rows: Which curricula, `[n]`.
         picks: The topics, `[n]`.
-        tables: As in `begin_rows`, like all others.
+        tables: As in `begin_rows`.
+        aims: As in `begin_rows`.
+        material: As in `begin_rows`.
+        research: As in `begin_rows`.
+        kin: As in `begin_rows`.
+        curves: As in `begin_rows`.
+        known: As in `begin_rows`.
+        courses: As in `begin_rows`.
+        lessons: As in `begin_rows`.
+        scratch: As in `begin_rows`.
+        shown: As in `begin_rows`.
     """
     for at in prange(len(rows)):
         _go_on(

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum
 from kgrl.envs.curriculum_features import known_of_nothing
-from kgrl.envs.curriculum_kernels import Known
+from kgrl.envs.curriculum_types import Known
 from kgrl.envs.variety import Task
-from kgrl.envs.vector_kernels import Courses, Lessons, Material
+from kgrl.envs.vector_types import Courses, Lessons, Material
 from kgrl.graph import IntArray
 from kgrl.learners.calibration import Calibration
 from kgrl.learners.simulated import curves_of, tokens_of
@@ -109,8 +109,8 @@ def _fixed_probes(curriculum: Curriculum, tasks: Sequence[Task]) -> IntArray:
                 continue
             among = task.goal if name == "target" else None
             if not task.whole:
-                shown = np.flatnonzero(task.trainable)
-                among = shown if among is None else np.intersect1d(among, shown)
+                shown = np.flatnonzero(task.trainable).astype(np.int32)
+                among = shown if among is None else np.intersect1d(among, shown).astype(np.int32)
             drawn = sample_topics(curriculum.corpus, Split.PROBE, size, seed, among)
             probes[row, at, : len(drawn)] = drawn
     return probes

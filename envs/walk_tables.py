@@ -22,7 +22,7 @@ from kgrl.nucleus import pagerank
 from kgrl.relations import TopicRelations
 
 if TYPE_CHECKING:
-    from kgrl.envs.curriculum_kernels import Tables
+    from kgrl.envs.curriculum_types import Tables
 
 __all__ = ["LINK_FEATURES", "TOPIC_FEATURES", "TRANSITION_FEATURES", "WalkTables", "walk_tables"]
 
@@ -155,7 +155,7 @@ class WalkTables:
     @cached_property
     def compiled(self) -> Tables:
         """The tables as compiled features of curricula read them; those of some thousand topics keep all cosines."""
-        from kgrl.envs.curriculum_kernels import Tables
+        from kgrl.envs.curriculum_types import Tables
 
         graph, relations, counts = self.graph, self.relations, self.counts[0]
         joined = graph.adjacency

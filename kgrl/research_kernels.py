@@ -1,6 +1,5 @@
 """Research, compiled: one curriculum's next neighbourhood and its passages, from tables made once for each corpus."""
 
-# ruff: noqa: D103
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations

@@ -94,6 +94,7 @@ def test_unknown_names_are_explained(
 
 def test_a_trained_policy_is_an_agent(corpus_folder: str, tmp_path: Path) -> None:
     settings = ("--corpus", corpus_folder, "--budget-tokens", 3000, "--expansion-tokens", 500, "--steps", 16)
+    settings = (*settings, "--learner", "scratch")
     assert kgrl("train", *settings, "--out", tmp_path / "policy", "--json", tmp_path / "train.json") == 0
     assert json.loads((tmp_path / "train.json").read_text())["policy"] == str(tmp_path / "policy")
     assert sorted(p.suffix for p in (tmp_path / "policy").glob("policy.*")) == [".json", ".safetensors"]

@@ -223,11 +223,11 @@ def test_gymnasium_makes_it_and_a_policy_can_be_written_in_ten_lines() -> None:
     envs = gym.make_vec(
         "kgrl:kgrl/Curriculum-v0", num_envs=16, vectorization_mode="vector_entry_point", learner="simulated"
     )
-    observations, info = envs.reset(seed=0)
+    observations, _ = envs.reset(seed=0)
     assert observations in envs.observation_space
     total, lengths = np.zeros(16), 0
     for _ in range(40):
-        observations, rewards, terminated, truncated, info = envs.step(observations["mask"].argmax(axis=1))
+        observations, rewards, terminated, truncated, _ = envs.step(observations["mask"].argmax(axis=1))
         total, lengths = total + rewards, lengths + int((terminated | truncated).sum())
     assert lengths >= 16 and total.mean() > 0.1
     assert envs.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP

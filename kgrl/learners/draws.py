@@ -34,7 +34,7 @@ def normal(key, seed, number, total):  # type: ignore[no-untyped-def]
     return math.sqrt(-2.0 * math.log(radius)) * math.cos(2.0 * math.pi * angle)
 
 
-@vectorize(["float64(uint64, uint64, uint64, uint64)"], cache=True)
+@vectorize(["float64(uint64, uint64, uint64, uint64)"], cache=True)  # type: ignore[no-untyped-call]
 def _normals(key, seed, number, total):  # type: ignore[no-untyped-def]
     return normal(key, seed, number, total)
 

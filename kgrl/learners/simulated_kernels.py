@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from kgrl.graph import IntArray
 from kgrl.learners.draws import normal
 
-__all__ = ["LEAST_LOSS", "NOISE_KEY", "Curves", "Kin", "fade", "loss", "teach"]
+__all__ = ["LEAST_LOSS", "NOISE", "NOISE_KEY", "Curves", "Kin", "fade", "loss", "teach"]
 
 LEAST_LOSS = 0.01
 """In nats per token: however much is learned, text is never certain."""
+NOISE = 9
+"""The column of a fit's parameters with the standard deviation of measurements."""
 NOISE_KEY = 2
 """What tells the noise of measurements from other draws."""
 _SMALLEST_SCALE = 1e-100
@@ -119,7 +121,7 @@ def loss(curves, fit, seed, style, total, effective, topic, passage):
     """
     values = curves.values[fit]
     drop = style + values[3] * -math.expm1(-values[5] * math.log1p(effective / values[4]))
-    noise = values[9] * normal(np.uint64(NOISE_KEY), np.uint64(seed), np.uint64(passage), np.uint64(total))
+    noise = values[NOISE] * normal(np.uint64(NOISE_KEY), np.uint64(seed), np.uint64(passage), np.uint64(total))
     return np.float32(max(curves.untaught[fit, topic] - curves.response[fit, topic] * drop + noise, LEAST_LOSS))
 
 

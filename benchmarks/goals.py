@@ -1,6 +1,6 @@
 """Agents that work towards goals, against random ones with the same seeds: tokens to random's final exam loss.
 
-    python benchmarks/goals.py --learner lora --agents random policies/ppo --json docs/results/goals-lora.json
+    python benchmarks/goals.py --tasks lora --agents random policies/ppo --json docs/results/goals-lora.json
 
 Runs are kept in a folder and not repeated, so the script can be stopped and started again, and agents can be run one
 after the other. None of the goals of `TASKS` is among those that agents are trained on. One thread.
@@ -13,10 +13,12 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from kgrl.cache import write_json
 from kgrl.cli.run import RunCommand
+from kgrl.metrics import tokens_to_target
 
 
 class Task(NamedTuple):
@@ -40,30 +42,36 @@ TASKS = {
         Task("wikispeedia", "Citizenship", *LORA),
     ),
     "scratch": (Task("wikispeedia", "Religion", *SCRATCH), Task("wikispeedia", "Citizenship", *SCRATCH)),
+    "coverage": (Task("vital", None, *SCRATCH), Task("wikispeedia", None, *SCRATCH)),
 }
-SEEDS = {"lora": range(5), "scratch": range(10)}
+LEARNERS = {"lora": "lora", "scratch": "scratch", "coverage": "scratch"}
+SEEDS = {"lora": range(5), "scratch": range(10), "coverage": range(10)}
 PROBED, EXAMINED = 24, 48
+DRAWS = 4_000
 KEPT = ("exam_loss_before", "exam_loss_after", "aulc", "tokens", "probe_tokens", "expansions", "seconds", "curve")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--learner", choices=sorted(TASKS), default="lora")
+    parser.add_argument("--tasks", choices=sorted(TASKS), default="lora")
     parser.add_argument("--agents", nargs="+", default=["random"], help="names, or folders of trained policies")
     parser.add_argument("--corpus", help="only the tasks of this corpus")
     parser.add_argument("--runs", type=Path, default=Path("runs/goals"), help="folder of the runs")
     parser.add_argument("--json", type=Path, help="file for the figures of all runs in that folder")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    tasks = [task for task in TASKS[arguments.learner] if arguments.corpus in (None, task.corpus)]
-    for seed in SEEDS[arguments.learner]:
+    tasks = [task for task in TASKS[arguments.tasks] if arguments.corpus in (None, task.corpus)]
+    for seed in SEEDS[arguments.tasks]:
         for task in tasks:
             for agent in arguments.agents:
-                folder = arguments.runs / arguments.learner / name_of(task, agent, seed)
+                folder = arguments.runs / arguments.tasks / name_of(task, agent, seed)
                 if not (folder / "result.json").exists():
-                    carry_out(arguments.learner, task, agent, seed, folder)
+                    carry_out(LEARNERS[arguments.tasks], task, agent, seed, folder)
+    rows = rows_of(arguments.runs / arguments.tasks)
+    figures = {agent: summary(rows, agent) for agent in sorted({row["agent"] for row in rows} - {"random"})}
+    print(json.dumps(figures, indent=2))
     if arguments.json:
-        write_json(arguments.json, rows_of(arguments.runs / arguments.learner))
+        write_json(arguments.json, {"summary": figures, "runs": rows})
 
 
 def name_of(task: Task, agent: str, seed: int) -> str:
@@ -90,6 +98,45 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
         figures = json.loads(path.read_text())
         rows.append({**setting, "budget_tokens": config.budget_tokens, **{name: figures[name] for name in KEPT}})
     return rows
+
+
+def summary(rows: list[dict[str, Any]], agent: str) -> dict[str, Any]:
+    """How many times fewer tokens an agent takes to random's final loss: geometric means with 95% bootstrap intervals.
+
+    An agent that never gets there is counted as one that takes twice the budget, and counted as censored too. Bootstrap
+    samples draw pairs within each task. A pair is won where the area under the learning curve is smaller.
+    """
+    random = {(row["corpus"], row["goal"], row["seed"]): row for row in rows if row["agent"] == "random"}
+    pairs: dict[str, list[tuple[float, bool, float]]] = {}
+    for row in rows:
+        key = row["corpus"], row["goal"], row["seed"]
+        if row["agent"] == agent and key in random:
+            pairs.setdefault(f"{row['corpus']}, {row['goal'] or 'all topics'}", []).append(pair(row, random[key]))
+    logs = [np.log([ratio for ratio, _, _ in of_task]) for of_task in pairs.values()]
+    gaps = [np.array([gap for _, _, gap in of_task]) for of_task in pairs.values()]
+    return {
+        "pairs": sum(map(len, gaps)),
+        "censored": sum(censored for of_task in pairs.values() for _, censored, _ in of_task),
+        "speed_up": [float(np.exp(value)) for value in interval(logs)],
+        "aulc_difference": interval(gaps),
+        "probability_of_improvement": float(np.mean([np.mean(gap < 0) for gap in gaps])),
+        "speed_up_by_task": {task: float(np.exp(log.mean())) for task, log in zip(pairs, logs, strict=True)},
+    }
+
+
+def pair(row: dict[str, Any], random: dict[str, Any]) -> tuple[float, bool, float]:
+    """The ratio of tokens, whether the agent never got there, and the difference of the areas, in nats per token."""
+    target, budget = random["curve"][-1][1], row["budget_tokens"]
+    ours, theirs = (tokens_to_target([(int(t), loss) for t, loss in r["curve"]], target) for r in (row, random))
+    assert theirs is not None
+    return theirs / (2 * budget if ours is None else max(ours, 1.0)), ours is None, row["aulc"] - random["aulc"]
+
+
+def interval(groups: list[Any]) -> list[float]:
+    """The mean over groups' means, and its 95% interval by a bootstrap within groups."""
+    rng = np.random.default_rng(0)
+    drawn = [np.mean([rng.choice(group, len(group)).mean() for group in groups]) for _ in range(DRAWS)]
+    return [float(np.mean([group.mean() for group in groups])), *np.percentile(drawn, [2.5, 97.5]).tolist()]
 
 
 if __name__ == "__main__":

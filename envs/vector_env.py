@@ -88,13 +88,13 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         if not isinstance(curriculum.learner, SimulatedLearner) or curriculum.reward is None:
             raise SettingError("a vector environment needs a curriculum with a simulated learner and a reward")
         self.curriculum, self.num_envs, self.slots, self.copy = curriculum, num_envs, slots, copy
+        self._check_memory()  # before anything is made of that size
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = observation_space(slots)
         self.single_action_space = Discrete(slots)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._check_memory()
         self._set_up(curriculum.learner, variety)
         self._over = np.zeros(num_envs, dtype=bool)
         self._invalid = np.zeros(num_envs, dtype=np.int64)

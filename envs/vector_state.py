@@ -177,11 +177,11 @@ def bytes_each(topics: int, passages: int, slots_bytes: int, lesson: int) -> int
     Args:
         topics: Topics of its graph.
         passages: Passages of its corpus.
-        slots_bytes: Bytes of its observation, which is kept and copied.
+        slots_bytes: Bytes of its observation, which is kept and copied, and whose space keeps bounds of each number.
         lesson: Most tokens of an expansion.
     """
     each_topic = sum(array.itemsize for array in _by_topic())
-    return topics * each_topic + passages + 2 * slots_bytes + 4 * lesson
+    return topics * each_topic + passages + 5 * slots_bytes + 4 * lesson
 
 
 def _by_topic() -> Iterator[NDArray[np.generic]]:

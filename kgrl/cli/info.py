@@ -91,6 +91,7 @@ def _wikispeedia() -> str:
 
 def _known() -> dict[str, list[str]]:
     from kgrl.agents import agents
+    from kgrl.agents.recipe import shipped_recipes
     from kgrl.data import corpora
     from kgrl.learners import learners
     from kgrl.learners.composition import methods
@@ -100,6 +101,7 @@ def _known() -> dict[str, list[str]]:
     registries: dict[str, Iterable[str]] = {
         "corpora": corpora,
         "agents": sorted([*agents, "ppo"]),  # not in the registry, since it has to be trained first
+        "recipes": shipped_recipes(),
         "learners": learners,
         "plug-ins of learners": plugins,
         "composition methods": methods,

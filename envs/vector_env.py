@@ -50,6 +50,8 @@ Rows = NDArray[np.int64]
 class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     """Many copies of `CurriculumEnv` with simulated learners, advanced together.
 
+    The first step ever taken compiles for about a minute; after that the result is read from numba's cache.
+
     With the same seeds, copy `i` goes through the same episodes as a `CurriculumEnv` of the same curriculum does.
     Spaces, rewards, endings and empty slots are those of that environment; all episodes may also differ in their task
     and their learner, see `Variety`.

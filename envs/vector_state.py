@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.corpus import Corpus, Split
+from kgrl.corpus import Split
 from kgrl.curriculum import Curriculum
 from kgrl.envs.curriculum_features import known_of_nothing
 from kgrl.envs.curriculum_types import Known
@@ -82,7 +82,7 @@ def material_of(
         tokens=np.stack([tokens_of(words, rate) for rate in fits.rates]),
         calibration=fits.calibration,
         topics=corpus.topics,
-        own_probe=_first_probes(corpus),
+        own_probe=corpus.first_ids(Split.PROBE),
         measure_own="self" in needs,
         measure_training=records,
         trainable=np.stack([task.trainable for task in tasks]),
@@ -114,11 +114,6 @@ def _fixed_probes(curriculum: Curriculum, tasks: Sequence[Task]) -> IntArray:
             drawn = sample_topics(curriculum.corpus, Split.PROBE, size, seed, among)
             probes[row, at, : len(drawn)] = drawn
     return probes
-
-
-def _first_probes(corpus: Corpus) -> IntArray:
-    firsts = (corpus.ids_of(topic, Split.PROBE)[:1] for topic in range(len(corpus.graph)))
-    return np.array([ids[0] if len(ids) else -1 for ids in firsts], dtype=np.int32)
 
 
 def blank_known(curricula: int, topics: int, dimensions: int) -> Known:

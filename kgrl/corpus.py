@@ -136,6 +136,14 @@ class Corpus:
         """Return the passages with these ids, in this order."""
         return Passages(self, np.asarray(ids, dtype=np.int32))
 
+    def first_ids(self, split: Split) -> IntArray:
+        """Return the id of each topic's first passage in a split, -1 where there is none, int32 `[topics]`."""
+        keys = np.arange(len(self.graph)) * len(Split) + split
+        starts, ends = self._starts[keys], self._starts[keys + 1]
+        firsts = np.full(len(self.graph), -1, dtype=np.int32)
+        firsts[starts < ends] = self._order[starts[starts < ends]]
+        return firsts
+
     def ids_of(self, topic: int, split: Split) -> IntArray:
         """Return the ids of a topic's passages in one split, in text order."""
         key = topic * len(Split) + split

@@ -227,13 +227,13 @@ class Curriculum:
     def _record(self, neighbourhood: IntArray, passages: Passages, learned: Learned) -> Expansion:
         trained = passages.ids[: learned.passages]
         # A topic counts as learned only if a passage of its own was reached before the budget ended.
-        reached = np.isin(neighbourhood, self.corpus.topics[trained])
-        reached[0] = True
+        read = {int(neighbourhood[0]), *self.corpus.topics[trained].tolist()}
+        reached = [topic for topic in neighbourhood.tolist() if topic in read]
         return Expansion(
             index=self.index,
             topic=int(neighbourhood[0]),
             title=self.corpus.graph.titles[neighbourhood[0]],
-            neighbourhood=tuple(neighbourhood[reached].tolist()),
+            neighbourhood=tuple(reached),
             passages=tuple(trained.tolist()),
             tokens=learned.tokens,
             tokens_total=self.tokens + learned.tokens,

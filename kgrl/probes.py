@@ -63,6 +63,7 @@ class Prober:
         self.seconds = 0.0
         self.tokens = 0
         self._latest: dict[int, float] = {}
+        self._passages = corpus.first_ids(Split.PROBE)
 
     def losses(self, topics: IntArray) -> NDArray[np.float32]:
         """Return the probe loss of each topic in nats per token, NaN where a topic has no probe passage.
@@ -71,9 +72,9 @@ class Prober:
             DivergedError: If a loss is NaN or infinite; the message names the topic.
         """
         began = time.perf_counter()
-        ids = [self.corpus.ids_of(int(t), Split.PROBE)[:1] for t in topics]
-        passages = self.corpus.select(np.concatenate(ids) if ids else [])
-        measurable = np.array([len(i) > 0 for i in ids], dtype=bool)
+        ids = self._passages[topics]
+        measurable = ids >= 0
+        passages = self.corpus.select(ids[measurable])
         losses = np.full(len(topics), np.nan, dtype=np.float32)
         if len(passages):
             losses[measurable] = self.learner.losses(passages)

@@ -17,6 +17,7 @@ from kgrl.agents.pretraining import ClickData, Pretrainer, PretrainingConfig
 from kgrl.agents.pretraining_run import PretrainingRun
 from kgrl.builtin import CLICKS_FILE
 from kgrl.data import TracedClicks
+from kgrl.envs.features import FEATURE_VERSION
 from kgrl.errors import KgrlError, MissingDataError
 from kgrl.graph import TopicGraph
 from kgrl.trace_source import Tally
@@ -163,7 +164,7 @@ def test_a_policy_of_another_feature_version_is_refused_and_named(data: ClickDat
     PretrainingRun(tmp_path, data, CONFIG, 1, 0).carry_out()
     about = json.loads((tmp_path / "policy.json").read_text())
     (tmp_path / "policy.json").write_text(json.dumps({**about, "feature_version": 1}))
-    with pytest.raises(KgrlError, match="has feature version 1, this version of kgrl 2"):
+    with pytest.raises(KgrlError, match=f"has feature version 1, this version of kgrl {FEATURE_VERSION}"):
         load_policy(tmp_path)
     with pytest.raises(MissingDataError, match="no trained policy"):
         load_policy(tmp_path / "elsewhere")

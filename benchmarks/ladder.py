@@ -1,7 +1,7 @@
 """Agreement of the fidelity ladder: do simulated, scratch and LoRA learners rank agents alike?
 
-    python benchmarks/ladder.py --rungs simulated simulated-lora scratch --json docs/results/ladder.json
-    python benchmarks/ladder.py --rungs lora --seeds 2 --json docs/results/ladder.json
+    python benchmarks/ladder.py --rungs simulated scratch --json docs/results/ladder.json
+    python benchmarks/ladder.py --rungs lora --corpus vital --seeds 1 --json docs/results/ladder.json
 
 On each task every agent teaches every learner with the same budget and seeds; Spearman's rank correlation of the
 agents' mean AULC of the exam is taken between each two learners. Its 95% interval is a bootstrap over agents and over
@@ -24,16 +24,13 @@ from scipy.stats import spearmanr
 
 from kgrl.cache import write_json
 from kgrl.cli.run import RunCommand, run_recorded
-from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
 from kgrl.encoder import Encoder
-from kgrl.learners import Learner, make_learner
-from kgrl.learners.calibration import Calibration
+from kgrl.learners import make_learner
 from kgrl.retrieval import embed_corpus
 
-AGENTS = ("random", "closure", "bfs", "dfs", "degree", "pagerank", "similarity", "greedy-loss")
-RUNGS = ("simulated", "simulated-lora", "scratch", "lora")
-"""`simulated` is calibrated on the scratch learner, `simulated-lora` on the LoRA learner."""
+AGENTS = ("random", "random-global", "closure", "bfs", "degree", "pagerank", "similarity", "curiosity")
+RUNGS = ("simulated", "scratch", "lora")
 PROBED, EXAMINED, EXAM_EVERY = 24, 48, 2
 DRAWS = 2_000
 
@@ -93,18 +90,11 @@ def carry_out(
     for rung, seed, agent in itertools.product(rungs, seeds, agents):
         out = folder / task.name / rung / f"{Path(agent).name}-{seed}"
         if not (out / "result.json").exists():
-            setting = {"learner": rung.split("-")[0], "agent": agent, "seed": seed, **task._asdict(), **sizes}
+            setting = {"learner": rung, "agent": agent, "seed": seed, **task._asdict(), **sizes}
             command = RunCommand(**setting, **measured)
-            learner = learner_of(rung, corpus, seed)
+            learner = make_learner(rung, corpus, seed=seed)
             run_recorded(command, out, Curriculum(corpus, learner, *found, reward, command.curriculum_config()))
             print(out, flush=True)
-
-
-def learner_of(rung: str, corpus: Corpus, seed: int) -> Learner:
-    """A fresh learner of a rung."""
-    if rung == "simulated-lora":
-        return make_learner("simulated", corpus, seed=seed, calibration=Calibration.builtin(corpus, "lora"))
-    return make_learner(rung, corpus, seed=seed)
 
 
 def figures_of(folder: Path) -> dict[str, Any]:

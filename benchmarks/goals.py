@@ -45,7 +45,7 @@ TASKS = {
     "coverage": (Task("vital", None, *SCRATCH), Task("wikispeedia", None, *SCRATCH)),
 }
 LEARNERS = {"lora": "lora", "scratch": "scratch", "coverage": "scratch"}
-SEEDS = {"lora": range(5), "scratch": range(10), "coverage": range(10)}
+SEEDS = {"lora": range(5), "scratch": range(10), "coverage": range(5)}
 PROBED, EXAMINED = 24, 48
 DRAWS = 4_000
 KEPT = ("exam_loss_before", "exam_loss_after", "aulc", "tokens", "probe_tokens", "expansions", "seconds", "curve")

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
@@ -18,14 +20,21 @@ from kgrl.agents.recipe import Recipe
 from kgrl.agents.training import initial_policy, rollout_bytes, train_ppo
 from kgrl.agents.vec_env import FiniteHorizon, VectorEnvAdapter
 from kgrl.corpus import Corpus
+from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.encoder import Encoder
 from kgrl.envs import make_curriculum_env
 from kgrl.envs.features import observation_space
 from kgrl.errors import SettingError
+from kgrl.learners.base import make_learner
 from kgrl.memory import check_fits
+from kgrl.retrieval import FaissRetriever, embed_corpus
 
-__all__ = ["RECIPE_FILE", "make_envs", "train_recipe"]
+__all__ = ["RECIPE_FILE", "Embedded", "make_envs", "recipe_corpora", "train_recipe"]
 
 RECIPE_FILE = "recipe.yaml"
+
+Embedded = tuple[Corpus, FaissRetriever, NDArray[np.float32]]
+"""A corpus, the retriever of its passages, and its topics' embeddings."""
 
 
 def train_recipe(
@@ -63,11 +72,12 @@ def train_recipe(
     callbacks: list[BaseCallback] = []
     if track is not None:
         callbacks.append(Tracker(track, folder.name, {**asdict(recipe), "seed": seed}))
-    init = initial_policy(recipe.init)
-    env = make_envs(recipe, seed, learner_options)
+    init, corpora = initial_policy(recipe.init), recipe_corpora(recipe)
+    env = make_envs(recipe, seed, learner_options, corpora=corpora)
     best: KeepBest | None = None
     if shared.learner == "simulated":
-        best = KeepBest(make_envs(recipe, seed, learner_options, held_out=True), recipe.evaluation.every, folder)
+        held_out = make_envs(recipe, seed, learner_options, corpora=corpora, held_out=True)
+        best = KeepBest(held_out, recipe.evaluation.every, folder)
         callbacks.append(best)
     recipe.write(folder / RECIPE_FILE)
     agent = train_ppo(
@@ -87,8 +97,21 @@ def train_recipe(
     return agent
 
 
+def recipe_corpora(recipe: Recipe) -> dict[str, Embedded]:
+    """Return the corpora of a recipe by name, read and embedded once for all environments made of them."""
+    from kgrl.data import load_corpus
+
+    corpora = {name: load_corpus(name) for name in dict.fromkeys(aim.corpus for aim in recipe.aims)}
+    return {name: (corpus, *embed_corpus(corpus, Encoder())) for name, corpus in corpora.items()}
+
+
 def make_envs(
-    recipe: Recipe, seed: int = 0, learner_options: Mapping[str, Any] | None = None, *, held_out: bool = False
+    recipe: Recipe,
+    seed: int = 0,
+    learner_options: Mapping[str, Any] | None = None,
+    *,
+    corpora: Mapping[str, Embedded] | None = None,
+    held_out: bool = False,
 ) -> VecEnv:
     """Make the environments of a recipe, shared out evenly among its aims.
 
@@ -96,15 +119,14 @@ def make_envs(
         recipe: The recipe.
         seed: Seeds probes and learners; environments are seeded by their `seed()`.
         learner_options: Options of the learner.
+        corpora: What `recipe_corpora` returned; read now if None.
         held_out: Make those in which policies are compared, on the communities of the graph that are kept for that.
 
     Raises:
         SettingError: If there are fewer environments than aims.
     """
-    from kgrl.data import load_corpus
-
     count = recipe.evaluation.envs if held_out else recipe.environment.envs
-    corpora = {name: load_corpus(name) for name in dict.fromkeys(aim.corpus for aim in recipe.aims)}
+    corpora = recipe_corpora(recipe) if corpora is None else corpora
     options = dict(learner_options or {})
     if recipe.environment.learner == "simulated":
         return _simulated(recipe, corpora, count, seed, options, held_out=held_out)
@@ -112,37 +134,34 @@ def make_envs(
 
 
 def _simulated(
-    recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, options: dict[str, Any], *, held_out: bool
+    recipe: Recipe, corpora: Mapping[str, Embedded], count: int, seed: int, options: dict[str, Any], *, held_out: bool
 ) -> VecEnv:
     from gymnasium.vector import AutoresetMode
 
     from kgrl.envs.variety import Variety
-    from kgrl.envs.vector_env import make_curriculum_vector_env
+    from kgrl.envs.vector_env import CurriculumVectorEnv
 
     if count < len(recipe.aims):
         raise SettingError(f"{count} environments cannot be shared out among {len(recipe.aims)} aims; raise envs")
     parts = []
     for number, aim in enumerate(recipe.aims):
-        size = count // len(recipe.aims) + (number < count % len(recipe.aims))
+        corpus, retriever, embeddings = corpora[aim.corpus]
+        # The goal is for rewards that refuse to do without; each episode's own takes its place.
+        config = CurriculumConfig(**recipe.environment.config(), goal=aim.goals[0], seed=seed)
+        learner = make_learner("simulated", corpus, seed=seed, **options)
         parts.append(
-            make_curriculum_vector_env(
-                size,
-                corpora[aim.corpus],
-                "simulated",
-                aim.reward,
+            CurriculumVectorEnv(
+                Curriculum(corpus, learner, retriever, embeddings, aim.reward, config),
+                count // len(recipe.aims) + (number < count % len(recipe.aims)),
                 slots=recipe.environment.slots,
                 autoreset_mode=AutoresetMode.SAME_STEP,
                 variety=Variety(aim.goals, **asdict(recipe.variety), held_out=held_out),
-                learner_options=options,
-                **recipe.environment.config(),
-                goal=aim.goals[0],  # for rewards that refuse to do without; each episode's own takes its place
-                seed=seed,
             )
         )
     return FiniteHorizon(VectorEnvAdapter(parts))
 
 
-def _real(recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, options: dict[str, Any]) -> VecEnv:
+def _real(recipe: Recipe, corpora: Mapping[str, Embedded], count: int, seed: int, options: dict[str, Any]) -> VecEnv:
     """Single environments, each with a learner of its own; aims and goals are dealt out in turn."""
     learner = recipe.environment.learner
     dealt = [(aim, goal) for aim in recipe.aims for goal in aim.goals]
@@ -151,6 +170,8 @@ def _real(recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, 
         aim, goal = dealt[number % len(dealt)]
         settings = {**recipe.environment.config(), "goal": goal, "seed": seed, "slots": recipe.environment.slots}
         makers.append(
-            partial(make_curriculum_env, corpora[aim.corpus], learner, aim.reward, learner_options=options, **settings)
+            partial(
+                make_curriculum_env, corpora[aim.corpus][0], learner, aim.reward, learner_options=options, **settings
+            )
         )
     return FiniteHorizon(DummyVecEnv(makers))

@@ -47,12 +47,12 @@ from kgrl.graph import Frontier, IntArray, TopicGraph
 from kgrl.learners import SimulatedLearner
 from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
 from kgrl.learners.learning_curve import Parameters
-from kgrl.learners.simulated_kernels import Kin
+from kgrl.learners.relatives import NEAREST, Relatives
 from kgrl.research_kernels import ResearchTables, neighbourhood_into
 
 SIZES = (10_000, 1_000_000, 7_000_000)
 DRAWN, EXPONENT, MOST_LINKED = 28.9, 2.3, 0.05
-SLOTS, NEIGHBOURHOOD, PROBES, NEAREST, STEPS = 64, 8, 24, 16, 100
+SLOTS, NEIGHBOURHOOD, PROBES, STEPS = 64, 8, 24, 100
 CANDIDATES, ROUNDS = 4096, 3
 USUAL = 250, 1000
 """Links of a step that every size has: to compare sizes where hubs make no difference."""
@@ -334,10 +334,9 @@ def simulated(graph: TopicGraph, rng: np.random.Generator) -> SimulatedLearner:
     levels = ByTopic(4.0, 0.3), ByTopic(1.0, 0.1)
     calibration = Calibration("scale", "made up", "none", 1.3, *levels, curves, (), *made_up)
     nearest = rng.integers(n, size=(n, NEAREST), dtype=np.int32)
-    root = 1.0 / np.sqrt(np.maximum(graph.degree, 1))
-    kin = Kin(*graph.undirected, root, nearest, np.full(nearest.shape, 0.2))
+    relatives = Relatives(graph, nearest, np.full(nearest.shape, 0.5, dtype=np.float32))
     # Embeddings of seven million topics are not to be had here; the learner only wants what follows from them.
-    with patch("kgrl.learners.simulated.Relatives.of"), patch("kgrl.learners.simulated.kin_of", return_value=kin):
+    with patch("kgrl.learners.simulated.Relatives.of", return_value=relatives):
         return SimulatedLearner(corpus, calibration=calibration)
 
 

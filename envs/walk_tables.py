@@ -158,13 +158,13 @@ class WalkTables:
         from kgrl.envs.curriculum_types import Tables
 
         graph, relations, counts = self.graph, self.relations, self.counts[0]
-        joined = graph.adjacency
+        joined = graph.undirected
         few = len(graph) ** 2 <= _KEPT_PAIRS
         return Tables(
             out_starts=graph.indptr,
             out=graph.indices,
-            near_starts=joined.indptr.astype(np.int64),
-            near=joined.indices.astype(np.int32),
+            near_starts=joined[0],
+            near=joined[1],
             share=(1.0 / np.maximum(graph.degree, 1)).astype(np.float32),
             topics=self.topics,
             links=self.links,

@@ -82,8 +82,7 @@ class Researcher:
 
 def _nearest_first(corpus: Corpus, embeddings: NDArray[np.float32]) -> tuple[NDArray[np.int64], IntArray]:
     """The topics linked with each, those of the largest cosine first; topic order where cosines are the same."""
-    joined = corpus.graph.adjacency
-    starts, targets = joined.indptr.astype(np.int64), joined.indices.astype(np.int32)
+    starts, targets = corpus.graph.undirected
     sources = np.repeat(np.arange(len(corpus.graph)), np.diff(starts))
     cosines = np.empty(len(targets), dtype=np.float32)
     for first in range(0, len(targets), _LINKS_AT_ONCE):

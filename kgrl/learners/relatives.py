@@ -14,6 +14,7 @@ from scipy import sparse
 from kgrl.cache import cache_dir, content_key, write_npy
 from kgrl.corpus import Corpus
 from kgrl.graph import IntArray, TopicGraph
+from kgrl.learners.simulated_kernels import Kin
 
 __all__ = ["Relatives", "nearest_topics"]
 
@@ -37,10 +38,9 @@ class Relatives:
     Example:
         >>> graph = TopicGraph.from_links(["a", "b", "c"], [0, 1], [1, 2])
         >>> relatives = Relatives(graph, *nearest_topics(np.ones((3, 1), dtype=np.float32), k=1))
-        >>> topics, weights = relatives.linked(0)
-        >>> topics.tolist(), weights.round(2).tolist()
-        ([1], [0.71])
-        >>> relatives.similar(0)[1].round(2).tolist()
+        >>> relatives.link_matrix.toarray().round(2)[0].tolist()
+        [0.0, 0.71, 0.0]
+        >>> relatives.kin.similarity.round(2)[0].tolist()
         [0.7]
     """
 
@@ -61,14 +61,10 @@ class Relatives:
         """
         return cls(corpus.graph, *(_cached_nearest(corpus) if embeddings is None else nearest_topics(embeddings)))
 
-    def linked(self, topic: int) -> tuple[IntArray, NDArray[np.float64]]:
-        """Return the topics linked with a topic in either direction, and their weights W."""
-        near = self.graph.neighbours(topic)
-        return near, self._root[topic] * self._root[near]
-
-    def similar(self, topic: int) -> tuple[IntArray, NDArray[np.float64]]:
-        """Return the topics most similar to a topic, and their weights S."""
-        return self._nearest[topic], self._similarity[topic].astype(np.float64)
+    @property
+    def kin(self) -> Kin:
+        """W and S as simulated lessons read them."""
+        return Kin(*self.graph.undirected, self._root, self._nearest, self._similarity.astype(np.float64))
 
     @cached_property
     def link_matrix(self) -> sparse.csr_array:

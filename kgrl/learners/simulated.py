@@ -21,9 +21,9 @@ from kgrl.errors import KgrlError
 from kgrl.learners.base import Learned
 from kgrl.learners.calibration import Calibration
 from kgrl.learners.relatives import Relatives
-from kgrl.learners.simulated_kernels import Curves, Kin, fade, losses, teach
+from kgrl.learners.simulated_kernels import Curves, fade, losses, teach
 
-__all__ = ["SimulatedLearner", "SimulatedSnapshot", "calibration_of", "curves_of", "kin_of", "tokens_of"]
+__all__ = ["SimulatedLearner", "SimulatedSnapshot", "calibration_of", "curves_of", "tokens_of"]
 
 _STATE, _EFFECTIVE = "simulated.json", "effective.npy"
 _UNTAUGHT_KEY, _RESPONSE_KEY = 1, 3
@@ -92,7 +92,7 @@ class SimulatedLearner:
         self.corpus, self.seed = corpus, seed
         self.calibration, self.member = calibration_of(corpus, calibration), member
         self.parameters = self.calibration.choose(member)
-        self.kin = kin_of(Relatives.of(corpus, embeddings))
+        self.kin = Relatives.of(corpus, embeddings).kin
         self.curves = curves_of(self.calibration, len(corpus.graph), [member])
         self.total, self._scale = 0, 1.0
         self._effective = np.zeros(len(corpus.graph))
@@ -185,17 +185,6 @@ class SimulatedLearner:
 def tokens_of(words: ArrayLike, tokens_per_word: float) -> NDArray[np.int64]:
     """Return the tokens of passages with so many words, at least 1 each."""
     return np.maximum(np.rint(np.multiply(words, tokens_per_word)), 1).astype(np.int64)
-
-
-def kin_of(relatives: Relatives) -> Kin:
-    """Return relatives as the kernels read them."""
-    graph, similar = relatives.graph, relatives.similarity_matrix
-    topics = len(graph)
-    nearest, weights = similar.indices.reshape(topics, -1), similar.data.reshape(topics, -1)
-    root = 1.0 / np.sqrt(np.maximum(graph.degree, 1))
-    joined = graph.adjacency
-    starts, linked = joined.indptr.astype(np.int64), joined.indices.astype(np.int32)
-    return Kin(starts, linked, root, nearest.astype(np.int32), weights.astype(np.float64))
 
 
 def curves_of(calibration: Calibration, n_topics: int, members: Sequence[int | None]) -> Curves:

@@ -235,9 +235,10 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
                 self._courses.fit[row] = generator.integers(len(self._material.calibration))
                 self._courses.noise[row] = generator.integers(2**31)
             self._known.seed[row] = np.random.default_rng(int(generator.integers(2**31))).integers(2**63)
-            if self._rewards is not None:
-                self._rewards[row].reset()
         begin_rows(rows, *self._arrays)
+        if self._rewards is not None:
+            for row in rows.tolist():
+                self._rewards[row].begin(self.expansion(row))
         self._over[rows], self._invalid[rows] = False, 0
         spent = self._out_of_budget()[rows]
         if spent.any() or not self._shown.mask[rows].any(axis=1).all():

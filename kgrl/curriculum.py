@@ -31,6 +31,7 @@ from kgrl.profile import LossProfile
 from kgrl.research import Researcher
 from kgrl.retrieval import Retriever, embed_corpus
 from kgrl.rewards.base import Reward, as_reward
+from kgrl.rewards.context import RewardContext
 from kgrl.view import Agent, View
 
 __all__ = ["Curriculum", "CurriculumConfig"]
@@ -85,6 +86,8 @@ class Curriculum:
             corpus.graph, self.config.nucleus, self.config.nucleus_size, self.goal, self.trainable
         )
         self.embeddings = embeddings
+        if self.reward is not None:
+            self.reward.bind(RewardContext(corpus.graph, embeddings, self.goal))
         self.research = Researcher(corpus, retriever, embeddings, self.config.neighbourhood)
         self.prober = Prober(corpus, learner, self._fixed_probes())
         self._initial = learner.snapshot()
@@ -139,8 +142,6 @@ class Curriculum:
         self.tokens, self.index = 0, 0
         self.rng = np.random.default_rng(seed)
         self.prober.remember({})
-        if self.reward is not None:
-            self.reward.reset()
 
     def rewind(self) -> None:
         """Put the learner back to its initial state, before the nucleus."""
@@ -163,6 +164,8 @@ class Curriculum:
             snapshot, expansion = self._nucleated
             self.learner.restore(snapshot)
             self.replay(expansion)
+        if self.reward is not None:
+            self.reward.begin(expansion)
         return expansion
 
     def expand(self, topic: int) -> Expansion:
@@ -269,6 +272,8 @@ class Curriculum:
         """
         self._clear(self.config.seed)
         self.replay(expansions[0])
+        if self.reward is not None:
+            self.reward.begin(expansions[0])
         agent.reset(self.view)
         for expansion in expansions[1:]:
             self.replay(expansion)

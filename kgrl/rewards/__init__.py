@@ -10,6 +10,7 @@ from kgrl.rewards.base import (
     as_reward,
     rewards,
 )
+from kgrl.rewards.context import RewardContext
 from kgrl.rewards.costs import TimeCost, TokenCost
 from kgrl.rewards.gains import MeanPredictionGain, SelfPredictionGain, TargetPredictionGain
 
@@ -18,6 +19,7 @@ __all__ = [
     "MeanPredictionGain",
     "Product",
     "Reward",
+    "RewardContext",
     "RewardError",
     "RewardFunction",
     "SelfPredictionGain",

@@ -1,6 +1,7 @@
 """Reward functions: objects that score an expansion, and can be added and multiplied.
 
-A reward declares in `needs` which probes the curriculum has to measure for it, so that nothing is measured in vain.
+A reward declares in `needs` what has to be measured or known for it, so that nothing is measured in vain, and a
+curriculum that cannot give it says so before anything is learned.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from kgrl.errors import KgrlError
 from kgrl.expansion import Expansion, Expansions
 from kgrl.registry import Registry
+from kgrl.rewards.context import RewardContext
 
 __all__ = [
     "FunctionReward",
@@ -31,6 +33,12 @@ __all__ = [
 
 PROBES = frozenset({"mean", "target", "self"})
 """Every probe a curriculum can measure: a sample of all topics, of the goal's, of the neighbourhood's."""
+
+MEASURES = frozenset({"trained", "reference", "gradient", "alignment", "weights"})
+"""What else a curriculum can measure, into `Expansion.measures`; some of it only where learners have gradients."""
+
+KNOWLEDGE = frozenset({"graph", "embeddings", "goal"})
+"""What a reward can be told by `Reward.bind`; a goal only where there is one."""
 
 
 class RewardError(KgrlError, ValueError):
@@ -55,7 +63,7 @@ class Reward(ABC):
 
     Attributes:
         name: The name it is registered and logged under.
-        needs: The probes it reads, of `"mean"`, `"target"` and `"self"`.
+        needs: What it reads, of `PROBES`, `MEASURES` and `KNOWLEDGE`.
 
     Example:
         >>> from kgrl.rewards import SelfPredictionGain, TokenCost
@@ -78,6 +86,13 @@ class Reward(ABC):
         vector environments where they do. Rewards that remember something cannot.
         """
         return None
+
+    def bind(self, context: RewardContext) -> None:  # noqa: B027 - most rewards look at nothing but expansions
+        """Take note of what stays the same over all curricula; called once, before anything is learned."""
+
+    def begin(self, nucleus: Expansion) -> None:
+        """Begin a curriculum that has just learned its nucleus, whose expansion is rewarded by nobody."""
+        self.reset()
 
     def reset(self) -> None:  # noqa: B027 - most rewards have nothing to forget
         """Forget what earlier expansions left behind; most rewards have nothing to forget."""
@@ -133,6 +148,16 @@ class WeightedSum(Reward):
             self.terms += [(weight * factor, part) for factor, part in inner]
         self.needs = frozenset[str]().union(*(reward.needs for _, reward in self.terms))
 
+    def bind(self, context: RewardContext) -> None:
+        """Bind every part."""
+        for _, reward in self.terms:
+            reward.bind(context)
+
+    def begin(self, nucleus: Expansion) -> None:
+        """Begin every part."""
+        for _, reward in self.terms:
+            reward.begin(nucleus)
+
     def score(self, expansion: Expansion) -> float:
         """Return the weighted sum of the parts."""
         return self._evaluate(expansion, {})
@@ -165,6 +190,16 @@ class Product(Reward):
     def __init__(self, left: Reward, right: Reward) -> None:
         self.left, self.right = left, right
         self.needs = left.needs | right.needs
+
+    def bind(self, context: RewardContext) -> None:
+        """Bind both factors."""
+        self.left.bind(context)
+        self.right.bind(context)
+
+    def begin(self, nucleus: Expansion) -> None:
+        """Begin both factors."""
+        self.left.begin(nucleus)
+        self.right.begin(nucleus)
 
     def score(self, expansion: Expansion) -> float:
         """Return the product of the factors."""

@@ -1,7 +1,4 @@
-"""Probing: which held-out passages are read to measure a learner, and what that costs.
-
-Only probe passages are read here. Exam passages are read by `kgrl.exam`, for reports.
-"""
+"""A learner's losses on probe passages, and what measuring them costs."""
 
 from __future__ import annotations
 
@@ -17,27 +14,7 @@ from kgrl.expansion import Measurement
 from kgrl.graph import IntArray
 from kgrl.learners.base import Learner
 
-__all__ = ["Prober", "sample_topics"]
-
-
-def sample_topics(corpus: Corpus, split: Split, size: int, seed: int, among: IntArray | None = None) -> IntArray:
-    """Draw topics that have passages in a split, uniformly and without repeats.
-
-    Args:
-        corpus: The corpus.
-        split: The split the topics need passages in.
-        size: Most topics to draw.
-        seed: The same seed draws the same topics, whoever asks.
-        among: Topics to draw from; all if None.
-
-    Returns:
-        Topics, ascending, int32.
-    """
-    pool = np.flatnonzero(corpus.has(split))
-    if among is not None:
-        pool = np.intersect1d(pool, among)
-    drawn = np.random.default_rng(seed).permutation(pool)[:size]
-    return np.sort(drawn).astype(np.int32)
+__all__ = ["Prober"]
 
 
 class Prober:

@@ -14,6 +14,7 @@ from kgrl.corpus import Corpus
 from kgrl.data.clickstream import ClickstreamWalks, read_clickstream
 from kgrl.data.download import download
 from kgrl.data.folder import load_folder, save_folder
+from kgrl.data.invented import is_invented, load_invented
 from kgrl.data.reading import OnError
 from kgrl.data.run_traces import RunTraces
 from kgrl.data.trace_store import StoredTraces, recorded_corpus
@@ -51,7 +52,8 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
     """Load a corpus by name, or from a folder of your own.
 
     Args:
-        name: `"vital"`, `"vital-fr"`, `"vital-es"`, `"wikispeedia"`, or a folder that `kgrl.data.folder` describes.
+        name: `"vital"`, `"vital-fr"`, `"vital-es"`, `"wikispeedia"`, `"invented:2000"` or `"invented:2000:7"` (a
+            world of 2,000 topics made from seed 7), or a folder that `kgrl.data.folder` describes.
         root: Where the source files of a corpus are that is not packaged: the folder of Wikispeedia's archives.
         on_error: What to do with a record that cannot be used: `"fail"`, or `"skip"` and log how many were skipped.
 
@@ -67,7 +69,9 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
     """
     if name not in corpora and Path(name).is_dir():
         return load_folder(name, on_error=on_error)
-    return corpora.make(str(name), root=None if root is None else Path(root), on_error=on_error)
+    kind = "invented" if is_invented(str(name)) else str(name)
+    options = {"world": str(name)} if kind == "invented" else {}
+    return corpora.make(kind, root=None if root is None else Path(root), on_error=on_error, **options)
 
 
 def _register_vital(name: str, language: str) -> None:
@@ -85,6 +89,13 @@ for _language in LANGUAGES:
 @corpora.register("wikispeedia")
 def _load_wikispeedia(*, root: Path | None, on_error: OnError) -> Corpus:
     return load_wikispeedia(root, on_error=on_error)
+
+
+@corpora.register("invented")
+def _load_invented(*, root: Path | None, on_error: OnError, world: str = "invented") -> Corpus:
+    if root is not None:
+        raise SettingError("an invented corpus is made from its name; it has no root")
+    return load_invented(world)
 
 
 def load_traces(

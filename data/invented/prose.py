@@ -1,0 +1,103 @@
+"""An invented world written out as passages.
+
+Every passage on a topic tells all of its facts, each time in other words. The wordings of the probe and the exam
+passage are known from other topics, so that a loss on them tells what is known of the topic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from kgrl.corpus import Corpus, Split, near_duplicates
+from kgrl.data.invented.draws import Draws
+from kgrl.data.invented.phrases import ANY_FACT, FACTS, OPENINGS
+from kgrl.data.invented.world import Fact, InventedWorld, Topic
+from kgrl.data.mentions import tokenize
+from kgrl.graph import IntArray, TopicGraph
+
+__all__ = ["write_corpus"]
+
+_SPLITS = (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.PROBE, Split.EXAM)
+"""The passages that every topic has."""
+
+
+def write_corpus(world: InventedWorld, seed: int) -> Corpus:
+    """Write a world out as a corpus, linked where a passage names another topic.
+
+    Args:
+        world: The world.
+        seed: Seeds the choice of wordings.
+
+    Example:
+        >>> from kgrl.data.invented.world import invent
+        >>> write_corpus(invent(8), seed=0).split_counts.tolist()
+        [32, 8, 8]
+    """
+    draws = Draws(seed)
+    texts = [text for topic in range(len(world.topics)) for text in _passages(world, topic, draws)]
+    splits = np.tile(np.array(_SPLITS, dtype=np.uint8), len(world.topics))
+    topics = np.repeat(np.arange(len(world.topics)), len(_SPLITS))
+    keep = np.flatnonzero(~near_duplicates(texts, splits))
+    texts = [texts[i] for i in keep]
+    graph = _graph(world)
+    places = _places(graph, [texts[i] for i in np.searchsorted(topics[keep], np.arange(len(graph)))])
+    return Corpus(world.name, graph.with_places(places), texts, topics[keep], splits[keep])
+
+
+def _graph(world: InventedWorld) -> TopicGraph:
+    """The topics, and a link for each fact."""
+    titles, categories = [t.title for t in world.topics], [t.category for t in world.topics]
+    sources, targets = [f.subject for f in world.stated], [f.object for f in world.stated]
+    return TopicGraph.from_links(titles, sources, targets, categories)
+
+
+def _passages(world: InventedWorld, number: int, draws: Draws) -> Iterator[str]:
+    """A topic's passages in the order of `_SPLITS`; no two of them say anything in the same words."""
+    topic, facts = world.topics[number], world.facts_of[number]
+    openings = draws.some(OPENINGS[topic.category], len(_SPLITS))
+    told = [draws.some(FACTS[fact.relation] + ANY_FACT, len(_SPLITS)) for fact in facts]
+    for place, opening in enumerate(openings):
+        sentences = [_opening(topic, opening)]
+        for fact, wordings in draws.some(list(zip(facts, told, strict=True)), len(facts)):
+            sentences.append(_told(world, fact, wordings[place], draws))
+        yield " ".join(sentences)
+
+
+def _opening(topic: Topic, wording: str) -> str:
+    """The sentence that says who or what a passage is about."""
+    kind = topic.kind.lower()
+    article = "an" if kind[0] in "aeiou" else "a"
+    return _sentence(
+        wording, s=topic.written, kind=kind, a_kind=f"{article} {kind}", trait=topic.trait, year=topic.year
+    )
+
+
+def _told(world: InventedWorld, fact: Fact, wording: str, draws: Draws) -> str:
+    """The sentence that tells a fact."""
+    topic = world.topics[fact.subject]
+    subject = draws.pick((topic.written, _short(topic), topic.pronoun))
+    return _sentence(wording, s=subject, n=topic.written, o=world.topics[fact.object].written, r=fact.relation)
+
+
+def _sentence(wording: str, **words: object) -> str:
+    sentence = wording.format(**words)
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def _short(topic: Topic) -> str:
+    """What a topic is called once it was named: a family name, or the kind of thing it is."""
+    return topic.title.rsplit(" ", 1)[-1] if topic.category == "People" else f"the {topic.kind.lower()}"
+
+
+def _places(graph: TopicGraph, firsts: list[str]) -> IntArray:
+    """Words before each link's first mention; see `TopicGraph`. Every passage names all that its topic is linked to.
+
+    Args:
+        graph: The topic graph.
+        firsts: Each topic's first passage, which is one for training.
+    """
+    sources, targets = graph.links()
+    named = [(firsts[source], graph.titles[target]) for source, target in zip(sources, targets, strict=True)]
+    return np.array([len(tokenize(text[: text.index(title)])) for text, title in named], dtype=np.int32)

@@ -1,0 +1,239 @@
+"""An invented world: topics, and the facts that are true of them.
+
+A topic's facts lead to older topics only, so what a fact needs to be understood never goes in circles. Knows nothing of
+text but the one form that statements have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from kgrl.data.invented.draws import Draws
+from kgrl.data.invented.names import Namer
+from kgrl.data.invented.phrases import KINDS, TRAITS
+from kgrl.errors import SettingError
+
+__all__ = ["RELATIONS", "Fact", "InventedWorld", "Relation", "Topic", "invent"]
+
+LEAST_TOPICS = 8
+_FIRST = ("Places", "People", "Places", "Institutions", "People", "Events", "Works", "Places")
+"""The categories of the oldest topics, so that every relation finds something to lead to early on."""
+_SHARES = {"People": 0.35, "Places": 0.2, "Institutions": 0.15, "Events": 0.15, "Works": 0.15}
+_REALM_TOPICS = 60
+_OWN_REALM = 0.8
+"""Chance that a fact leads to a topic of the same realm; realms are what makes the graph fall into communities."""
+_FIRST_YEAR, _YEARS = 700, 1100
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What facts can be about.
+
+    Args:
+        name: A noun: the birthplace of someone is somewhere.
+        subject: The category of topics that it is told of.
+        object: The category of topics that it leads to.
+        share: Share of the subjects that it is told of, where there is an older topic that it can lead to.
+    """
+
+    name: str
+    subject: str
+    object: str
+    share: float
+
+
+RELATIONS = (
+    Relation("capital", "Places", "Places", 1.0),
+    Relation("namesake", "Places", "People", 0.5),
+    Relation("birthplace", "People", "Places", 1.0),
+    Relation("school", "People", "Institutions", 0.8),
+    Relation("mentor", "People", "People", 0.6),
+    Relation("seat", "Institutions", "Places", 1.0),
+    Relation("founder", "Institutions", "People", 1.0),
+    Relation("site", "Events", "Places", 1.0),
+    Relation("leader", "Events", "People", 0.8),
+    Relation("author", "Works", "People", 1.0),
+    Relation("keeper", "Works", "Institutions", 0.7),
+    Relation("subject", "Works", "Events", 0.5),
+)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic of an invented world.
+
+    Args:
+        title: Its title.
+        category: People, Places, Institutions, Events or Works.
+        kind: What it is: a cartographer, a harbour town, an Academy.
+        trait: What else is told of it.
+        year: When it came about; nothing that its facts lead to is younger.
+        pronoun: How it is spoken of.
+    """
+
+    title: str
+    category: str
+    kind: str
+    trait: str
+    year: int
+    pronoun: str
+
+    @property
+    def written(self) -> str:
+        """The title as it stands inside a sentence."""
+        return self.title if self.category in ("People", "Places") else f"the {self.title}"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that is true of a topic.
+
+    Args:
+        subject: The topic.
+        relation: What is told: `"birthplace"`, or for two hops `"birthplace of the mentor"`.
+        object: The topic it leads to.
+        parts: The facts that it follows from, in the order in which they lead from subject to object; none for a fact
+            that passages state.
+    """
+
+    subject: int
+    relation: str
+    object: int
+    parts: tuple[Fact, ...] = ()
+
+    @property
+    def hops(self) -> int:
+        """How many stated facts it takes to tell."""
+        return max(1, len(self.parts))
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The topics whose passages have to be read to infer the fact."""
+        return tuple(part.subject for part in self.parts) or (self.subject,)
+
+
+@dataclass(frozen=True)
+class InventedWorld:
+    """Everything that is true of an invented world.
+
+    Args:
+        name: The name of its corpus.
+        topics: Its topics, in order of title; a topic's place is its number in the corpus.
+        stated: The facts that passages state, each in its subject's own passages, in order of the subject.
+    """
+
+    name: str
+    topics: tuple[Topic, ...]
+    stated: tuple[Fact, ...]
+
+    @cached_property
+    def inferable(self) -> tuple[Fact, ...]:
+        """The facts of two hops: no passage states them, nor names both their subject and their object."""
+        named: list[set[int]] = [{topic} for topic in range(len(self.topics))]
+        for fact in self.stated:
+            named[fact.subject].add(fact.object)
+        together = {(a, b) for names in named for a in names for b in names}
+        return tuple(fact for fact in self._chains() if (fact.subject, fact.object) not in together)
+
+    def _chains(self) -> Iterable[Fact]:
+        for first in self.stated:
+            for second in self.facts_of[first.object]:
+                relation = f"{second.relation} of the {first.relation}"
+                yield Fact(first.subject, relation, second.object, (first, second))
+
+    @cached_property
+    def facts_of(self) -> Mapping[int, Sequence[Fact]]:
+        """The stated facts of each topic."""
+        by_topic: dict[int, list[Fact]] = {topic: [] for topic in range(len(self.topics))}
+        for fact in self.stated:
+            by_topic[fact.subject].append(fact)
+        return by_topic
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """All facts, those of one hop first."""
+        return self.stated + self.inferable
+
+    def statement(self, fact: Fact, object: int | None = None) -> str:
+        """Write a fact in a form that no passage has, or the same of another object.
+
+        Example:
+            >>> world = invent(8, seed=0)
+            >>> world.statement(world.stated[0])
+            'The ... of ... is ....'
+        """
+        subject, end = self.topics[fact.subject], self.topics[fact.object if object is None else object]
+        return f"The {fact.relation} of {subject.written} is {end.written}."
+
+
+def invent(n_topics: int, seed: int = 0) -> InventedWorld:
+    """Invent a world.
+
+    Topics come about one after the other, in realms. What a fact leads to is drawn from the older topics of the right
+    category, mostly of the same realm, in proportion to one and the facts that lead there already.
+
+    Args:
+        n_topics: Number of topics.
+        seed: The same seed and number give the same world everywhere.
+
+    Raises:
+        SettingError: If there are fewer than 8 topics.
+    """
+    if n_topics < LEAST_TOPICS:
+        raise SettingError(f"an invented world has at least {LEAST_TOPICS} topics, not {n_topics}")
+    draws = Draws(seed)
+    topics = _topics(n_topics, draws)
+    stated = _stated(topics, draws)
+    order = sorted(range(n_topics), key=lambda age: topics[age].title)
+    number = {age: topic for topic, age in enumerate(order)}
+    renumbered = [Fact(number[f.subject], f.relation, number[f.object]) for f in stated]
+    renumbered.sort(key=lambda fact: fact.subject)
+    return InventedWorld(f"invented:{n_topics}:{seed}", tuple(topics[age] for age in order), tuple(renumbered))
+
+
+def _topics(n: int, draws: Draws) -> list[Topic]:
+    """The topics from the oldest on."""
+    namer = Namer(draws)
+    made = []
+    for age in range(n):
+        category = _FIRST[age] if age < len(_FIRST) else _category(draws)
+        kind = draws.pick(KINDS[category])
+        pronoun = draws.pick(("she", "he")) if category == "People" else "it"
+        year = _FIRST_YEAR + age * _YEARS // n
+        made.append(Topic(namer.title(category, kind), category, kind, draws.pick(TRAITS[category]), year, pronoun))
+    return made
+
+
+def _category(draws: Draws) -> str:
+    """A category, each as often as its share says."""
+    hundredth = draws.below(100)
+    for category, share in _SHARES.items():
+        hundredth -= round(100 * share)
+        if hundredth < 0:
+            return category
+    raise AssertionError("the shares add up to one")
+
+
+def _stated(topics: Sequence[Topic], draws: Draws) -> list[Fact]:
+    """The facts of topics that are ordered by age.
+
+    Every topic but the first has one that leads to an older topic, so that the topic graph is connected.
+    """
+    realms = max(1, len(topics) // _REALM_TOPICS)
+    older: dict[tuple[str, int], list[int]] = {}  # by category and realm; -1 stands for all realms
+    facts = []
+    for age, topic in enumerate(topics):
+        own = draws.below(realms)
+        told: set[int] = set()
+        for relation in (r for r in RELATIONS if r.subject == topic.category and draws.chance(r.share)):
+            realm = own if draws.chance(_OWN_REALM) else -1
+            pool = older.get((relation.object, realm)) or older.get((relation.object, -1))
+            if pool and (found := draws.pick(pool)) not in told:
+                told.add(found)
+                facts.append(Fact(age, relation.name, found))
+                pool.append(found)  # what is known already is likelier to come up again
+        for realm in (own, -1):
+            older.setdefault((topic.category, realm), []).append(age)
+    return facts

@@ -1,0 +1,173 @@
+"""Multiple choice for language models: statements that differ in one name, one of which is true.
+
+`link_questions` makes such questions from the exam passages and links of any corpus. Only reports may ask them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgrl.corpus import Corpus, Split, cut
+from kgrl.errors import SettingError
+from kgrl.graph import IntArray, TopicGraph
+
+__all__ = ["Question", "distances_from", "link_questions"]
+
+_SEED = 20_26
+"""The questions on a corpus are the same for every agent and seed."""
+_WRONG = 15
+_QUALIFIER = re.compile(r"\s*\([^()]*\)$")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A true statement and false ones.
+
+    Args:
+        topic: The topic whose passage or fact the statement is from.
+        true: The true statement.
+        wrong: The same with other names in the place of the right one.
+        group: What figures are broken down by: a number of hops, or a distance in the graph.
+    """
+
+    topic: int
+    true: str
+    wrong: tuple[str, ...]
+    group: str
+
+
+@dataclass(frozen=True)
+class _Mention:
+    """A sentence that names a linked topic, with the title of its passage's topic before it, and where it does so."""
+
+    sentence: str
+    named: int
+    start: int
+    end: int
+
+    def with_name(self, name: str) -> str:
+        """The sentence with another name, written with a small first letter where the one in its place is."""
+        small = self.sentence[self.start].islower()
+        return (
+            f"{self.sentence[: self.start]}{name[0].lower() + name[1:] if small else name}{self.sentence[self.end :]}"
+        )
+
+
+def link_questions(
+    corpus: Corpus, nucleus: Sequence[int] | IntArray, size: int = 64, among: IntArray | None = None
+) -> list[Question]:
+    """Draw sentences of exam passages that name a linked topic, and put 15 other titles in the place of each name.
+
+    One sentence a passage, and no topic is named by two, so that knowing which titles are frequent does not help. The
+    others are drawn from the topics that links lead to, of the same category (of all where those are too few), and not
+    linked with the topic whose passage it is. Parts of titles in parentheses are left out. The title of the passage's
+    topic comes before the sentence, since half of the sentences of an article do not say whom or what they are about.
+
+    Args:
+        corpus: The corpus; its graph says what is linked.
+        nucleus: The topics that distances are counted from; the sentences do not depend on it.
+        size: Most sentences.
+        among: Topics whose exam passages are read; all if None.
+
+    Returns:
+        Questions, grouped by the links between the nucleus and the named topic: `"0"`, `"1"`, …, or `"unlinked"`.
+
+    Raises:
+        SettingError: If no exam passage names a linked topic, or there are not 15 others.
+    """
+    rng = np.random.default_rng(_SEED)
+    topics = np.flatnonzero(corpus.has(Split.EXAM))
+    topics = topics if among is None else np.intersect1d(topics, among)
+    distances, titles = distances_from(corpus.graph, nucleus), _Titles(corpus.graph)
+    asked: dict[int, Question] = {}
+    for topic in rng.permutation(topics).tolist():
+        found = [mention for mention in _mentions(corpus, topic) if mention.named not in asked]
+        if len(asked) < size and found:
+            mention = found[rng.integers(len(found))]
+            wrong = tuple(map(mention.with_name, titles.others(topic, mention.named, rng)))
+            distance = int(distances[mention.named])
+            if len(wrong) == _WRONG:
+                group = str(distance) if distance >= 0 else "unlinked"
+                asked[mention.named] = Question(topic, mention.sentence, wrong, group)
+    if not asked:
+        raise SettingError(f"no exam passage of {corpus.name!r} names a topic that {_WRONG} others could stand for")
+    return list(asked.values())
+
+
+def distances_from(graph: TopicGraph, nucleus: Sequence[int] | IntArray) -> IntArray:
+    """Return the number of links between the nucleus and each topic, in either direction, -1 where there is no way.
+
+    Args:
+        graph: The topic graph.
+        nucleus: Topics at distance 0.
+
+    Returns:
+        Distances, int32 of shape `[topics]`.
+
+    Example:
+        >>> distances_from(TopicGraph.from_links(["a", "b", "c", "d"], [0, 2], [1, 1]), [0]).tolist()
+        [0, 1, 2, -1]
+    """
+    distances = np.full(len(graph), -1, dtype=np.int32)
+    reached = np.unique(np.asarray(nucleus, dtype=np.int64))
+    distance = 0
+    while len(reached):
+        distances[reached] = distance
+        linked = np.unique(np.concatenate([graph.neighbours(int(topic)) for topic in reached]))
+        reached = linked[distances[linked] < 0]
+        distance += 1
+    return distances
+
+
+class _Titles:
+    """Draws titles that could stand in a linked topic's place."""
+
+    def __init__(self, graph: TopicGraph) -> None:
+        self._graph = graph
+        self._linked_to = np.bincount(graph.indices, minlength=len(graph)) > 0
+
+    def others(self, topic: int, named: int, rng: np.random.Generator) -> list[str]:
+        """Up to 15 titles of topics not linked with a topic, of the category of the one that it names if possible."""
+        allowed = self._linked_to.copy()
+        allowed[[topic, named]] = False
+        allowed[self._graph.neighbours(topic)] = False
+        category = self._graph.categories[named]
+        alike = np.flatnonzero(allowed & self._of(category)) if category else np.flatnonzero(allowed)
+        pool = alike if len(alike) >= _WRONG else np.flatnonzero(allowed)
+        # Two titles can be the same without their qualifiers; they would be one answer then.
+        own = _bare(self._graph.titles[named])
+        names = dict.fromkeys(_bare(self._graph.titles[other]) for other in rng.permutation(pool)[: 2 * _WRONG])
+        return [name for name in names if name != own][:_WRONG]
+
+    def _of(self, category: str) -> np.ndarray:
+        mask = np.zeros(len(self._graph), dtype=bool)
+        mask[self._graph.in_category(category)] = True
+        return mask
+
+
+def _mentions(corpus: Corpus, topic: int) -> Iterator[_Mention]:
+    """The mentions of linked topics in the sentences of a topic's first exam passage, long titles first."""
+    titles = {int(t): _bare(corpus.graph.titles[t]) for t in corpus.graph.out(topic)}
+    lead = f"{corpus.graph.titles[topic]}: "
+    for sentence in cut(corpus.of(topic, Split.EXAM).texts[0], words=1):
+        taken: list[tuple[int, int]] = []
+        for named, title in sorted(titles.items(), key=lambda item: -len(item[1])):
+            span = _find(title, sentence)
+            if span and not any(start < span[1] and span[0] < end for start, end in taken):
+                taken.append(span)
+                yield _Mention(f"{lead}{sentence}", named, len(lead) + span[0], len(lead) + span[1])
+
+
+def _find(title: str, sentence: str) -> tuple[int, int] | None:
+    """Where a sentence first has a title as it is, or with a small first letter."""
+    first = f"[{re.escape(title[0])}{re.escape(title[0].lower())}]"
+    found = re.search(rf"(?<!\w){first}{re.escape(title[1:])}(?!\w)", sentence)
+    return found.span() if found else None
+
+
+def _bare(title: str) -> str:
+    return _QUALIFIER.sub("", title) or title

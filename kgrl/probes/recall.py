@@ -1,0 +1,131 @@
+"""Recall: how many questions a learner answers rightly, where its answer is the statement it finds likeliest.
+
+A statement's likelihood is that of all its tokens. Statements of a question differ from the name on only, so what comes
+before it has no part in the comparison; what follows it has, since the sentence has to make sense with the name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.corpus import Corpus, Split
+from kgrl.learners.base import Learner
+from kgrl.probes.questions import Question
+from kgrl.probes.reading import text_losses
+
+__all__ = ["Accuracy", "Recall", "Recalled"]
+
+_Z = 1.959964
+"""The normal distribution's 97.5th percentile."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A number of right answers.
+
+    Args:
+        right: Questions answered rightly.
+        asked: Questions asked, at least 1.
+
+    Example:
+        >>> accuracy = Accuracy(right=8, asked=10)
+        >>> accuracy.share, [round(end, 3) for end in accuracy.interval]
+        (0.8, [0.49, 0.943])
+    """
+
+    right: int
+    asked: int
+
+    @property
+    def share(self) -> float:
+        """Share of the questions that were answered rightly."""
+        return self.right / self.asked
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% score interval of the share (Wilson 1927)."""
+        n, p = self.asked, self.share
+        middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+        half = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+    def figures(self) -> dict[str, Any]:
+        """Return share, interval and number of questions, ready for JSON."""
+        return {"share": self.share, "interval": list(self.interval), "asked": self.asked}
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What a learner recalled at one moment.
+
+    Args:
+        overall: Of all questions.
+        groups: Of the questions of each group, in the order of the groups' names.
+    """
+
+    overall: Accuracy
+    groups: Mapping[str, Accuracy]
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures of all questions and of each group, ready for JSON."""
+        return {**self.overall.figures(), "groups": {name: part.figures() for name, part in self.groups.items()}}
+
+
+class Recall:
+    """A fixed set of questions to ask learners of one corpus.
+
+    Args:
+        corpus: The corpus; it is not read, only its topic graph is needed.
+        questions: At least one, as `link_questions` and `kgrl.data.invented.fact_questions` draw them.
+
+    Raises:
+        ValueError: If there is no question.
+
+    Example:
+        >>> from kgrl.data import load_corpus
+        >>> from kgrl.data.invented import fact_questions, world_of
+        >>> from kgrl.learners import ScratchLearner
+        >>> corpus = load_corpus("invented:300")
+        >>> recall = Recall(corpus, fact_questions(world_of(corpus.name), 32))
+        >>> recalled = recall.measure(ScratchLearner(corpus, width=32, heads=2))
+        >>> recalled.overall.asked, sorted(recalled.groups)
+        (32, ['1', '2'])
+    """
+
+    def __init__(self, corpus: Corpus, questions: Sequence[Question]) -> None:
+        if not questions:
+            raise ValueError("there is nothing to recall without a question")
+        self.questions = tuple(sorted(questions, key=lambda question: question.topic))
+        texts = [text for question in self.questions for text in (question.true, *question.wrong)]
+        topics = np.repeat([q.topic for q in self.questions], [1 + len(q.wrong) for q in self.questions])
+        splits = np.full(len(texts), Split.EXAM)
+        self._statements = Corpus(f"questions on {corpus.name}", corpus.graph, texts, topics, splits)
+        self._starts = np.cumsum([0, *(1 + len(q.wrong) for q in self.questions)])
+
+    def measure(self, learner: Learner) -> Recalled:
+        """Ask a learner all questions; changes nothing.
+
+        Raises:
+            SettingError: If the learner reads no text.
+            DivergedError: If a loss is not finite.
+        """
+        answers = self.answers(learner)
+        groups = np.array([question.group for question in self.questions])
+        parts = {name: answers[groups == name] for name in np.unique(groups).tolist()}
+        return Recalled(_accuracy(answers), {name: _accuracy(part) for name, part in parts.items()})
+
+    def answers(self, learner: Learner) -> NDArray[np.bool_]:
+        """Return whether each of `questions` is answered rightly: the true statement is likelier than every other."""
+        losses = text_losses(learner, self._statements)
+        own = [losses[start:end] for start, end in zip(self._starts[:-1], self._starts[1:], strict=True)]
+        return np.array([bool((part[0] < part[1:]).all()) for part in own])
+
+
+def _accuracy(answers: NDArray[np.bool_]) -> Accuracy:
+    return Accuracy(int(answers.sum()), len(answers))

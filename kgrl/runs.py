@@ -3,6 +3,7 @@
     runs/NAME/config.yaml         everything needed to repeat the run
     runs/NAME/curriculum.jsonl    one expansion a line, flushed as it happens
     runs/NAME/metrics.jsonl       tokens, losses and seconds after each expansion; what is kept of topics learned before
+                                  and, where questions are asked, what is recalled
     runs/NAME/events.*            the same for TensorBoard
     runs/NAME/checkpoint/         learner and random state after the latest expansion
     runs/NAME/adapters/           what a LoRA learner learned, as a plain PEFT folder
@@ -15,8 +16,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ from kgrl.errors import DataError, DivergedError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.metrics import aulc, continual_metrics
+from kgrl.probes.reading import check_reads_text
+from kgrl.probes.recall import Recall
 from kgrl.view import Agent
 
 if TYPE_CHECKING:
@@ -47,6 +50,8 @@ class RunResult:
         seconds: Wall-clock of the whole run, exam included, all sittings of a resumed run together.
         exam_seconds: The part of it spent on the exam.
         budget: The token budget.
+        recalled: What was recalled, by the name of the questions: tokens and `Recalled.figures` at each exam.
+        recall_seconds: The part of `seconds` spent on those questions.
     """
 
     expansions: tuple[Expansion, ...]
@@ -54,11 +59,14 @@ class RunResult:
     seconds: float
     exam_seconds: float
     budget: int
+    recalled: Mapping[str, tuple[tuple[int, Mapping[str, Any]], ...]] = field(default_factory=dict)
+    recall_seconds: float = 0.0
 
     def summary(self) -> dict[str, Any]:
         """Return the figures a report starts with, ready for JSON."""
         steps = self.expansions
         phases = {phase: sum(e.seconds.get(phase, 0.0) for e in steps) for phase in ("research", "learn", "probe")}
+        recall = {"recall": self.recall_seconds} if self.recalled else {}
         return {
             "exam_loss_before": self.curve[0][1],
             "exam_loss_after": self.curve[-1][1],
@@ -68,9 +76,16 @@ class RunResult:
             "expansions": len(steps),
             "topics": sum(len(e.neighbourhood) for e in steps),
             "seconds": self.seconds,
-            "seconds_by_phase": {**phases, "exam": self.exam_seconds},
+            "seconds_by_phase": {**phases, "exam": self.exam_seconds, **recall},
             "curve": [list(point) for point in self.curve],
+            **{name: _before_and_after(points) for name, points in self.recalled.items()},
         }
+
+
+def _before_and_after(points: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
+    """What was recalled before any training and at the end, with (tokens, share) in between."""
+    curve = [[tokens, figures["share"]] for tokens, figures in points]
+    return {"before": dict(points[0][1]), "after": dict(points[-1][1]), "curve": curve}
 
 
 class Run:
@@ -83,6 +98,11 @@ class Run:
         exam: What reports measure.
         config: What `config.yaml` is to hold.
         exam_every: Expansions between exams; the exam is also taken before training, after the nucleus and at the end.
+        recall: Questions to ask the learner whenever the exam is taken, by the name that their figures go under.
+            Neither rewards nor agents see the answers.
+
+    Raises:
+        SettingError: If there are questions and the learner reads no text.
     """
 
     def __init__(
@@ -93,9 +113,12 @@ class Run:
         exam: Exam,
         config: Mapping[str, Any],
         exam_every: int = 2,
+        recall: Mapping[str, Recall] | None = None,
     ) -> None:
         self.folder, self.curriculum, self.agent, self.exam = folder, curriculum, agent, exam
-        self.exam_every = exam_every
+        self.exam_every, self.recall = exam_every, dict(recall or {})
+        if self.recall:
+            check_reads_text(curriculum.learner)
         self._metrics: list[dict[str, Any]] = []
         self._expansions: list[Expansion] = []
         self._seconds_before = 0.0
@@ -184,7 +207,14 @@ class Run:
             "exam_loss": float(losses.mean()),
             "exam_seconds": time.perf_counter() - began,
             "exam_losses": losses.tolist(),
+            **self._recalled(),
         }
+
+    def _recalled(self) -> dict[str, Any]:
+        """What the learner recalls, by the name of the questions; nothing where none are asked."""
+        began = time.perf_counter()
+        figures = {name: recall.measure(self.curriculum.learner).figures() for name, recall in self.recall.items()}
+        return {**figures, "recall_seconds": time.perf_counter() - began} if figures else {}
 
     def _kept(self) -> dict[str, Any]:
         """What the learner keeps of the examined topics that it has learned; nothing before there is one."""
@@ -214,6 +244,10 @@ class Run:
         scalars |= {f"reward/{name}": value for name, value in expansion.reward_components.items()}
         scalars |= {f"seconds/{phase}": value for phase, value in expansion.seconds.items()}
         scalars |= {f"kept/{name}": self._metrics[-1].get(name) for name in ("acc", "bwt", "fwt")}
+        for name in self.recall.keys() & self._metrics[-1].keys():
+            recalled = self._metrics[-1][name]
+            scalars |= {f"{name}/all": recalled["share"]}
+            scalars |= {f"{name}/{group}": part["share"] for group, part in recalled["groups"].items()}
         for name, value in scalars.items():
             if value is not None:
                 events.add_scalar(name, value, expansion.tokens_total)
@@ -300,4 +334,6 @@ class Run:
             seconds=self._seconds_before + time.perf_counter() - began,
             exam_seconds=sum(m["exam_seconds"] for m in measured),
             budget=self.curriculum.config.budget_tokens,
+            recalled={name: tuple((int(m["tokens"]), m[name]) for m in measured) for name in self.recall},
+            recall_seconds=sum(m.get("recall_seconds", 0.0) for m in measured),
         )

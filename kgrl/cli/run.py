@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +15,13 @@ from kgrl.errors import KgrlError
 
 if TYPE_CHECKING:
     from kgrl.curriculum import Curriculum
+    from kgrl.probes import Recall
     from kgrl.runs import RunResult
 
 __all__ = ["RunCommand", "run_recorded"]
+
+_RECALLED = ("links_recalled", "facts_recalled")
+"""The figures of `--link-recall` and `--fact-recall`."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,9 @@ class RunCommand(Setting):
         agent: The agent by name, as `kgrl info` lists them, or the folder of a trained policy.
         exam_topics: Topics of the exam, one passage each; the same for every agent and seed.
         exam_every: Expansions between two exams.
+        link_recall: Sentences of exam passages that the learner is to tell from the same with other titles, whenever
+            the exam is taken; each costs 16 readings.
+        fact_recall: Facts of an invented corpus that the learner is to tell from 15 false ones, at the same cost.
         out: The run's folder; runs/ with a name made from the setting if none.
         resume: Folder of an interrupted run to go on with; everything else is then read from its config.yaml.
         json: File to write the figures to, as one JSON object.
@@ -34,6 +43,8 @@ class RunCommand(Setting):
     agent: str = "closure"
     exam_topics: int = 64
     exam_every: int = 2
+    link_recall: int = 0
+    fact_recall: int = 0
     out: Path | None = None
     resume: Path | None = None
     json: Path | None = None
@@ -47,6 +58,8 @@ class RunCommand(Setting):
         command = self._resumed() if self.resume else self
         if command.exam_every < 1:
             raise KgrlError(f"--exam-every must be at least 1, not {command.exam_every}")
+        if min(command.link_recall, command.fact_recall) < 0:
+            raise KgrlError("--link-recall and --fact-recall are numbers of questions; 0 asks none")
         folder = self.resume or command.out or Path("runs") / command.default_name()
         if self.resume is None and (folder / "config.yaml").exists():
             raise KgrlError(f"{folder} holds a run already; go on with --resume {folder}, or choose another --out")
@@ -61,14 +74,14 @@ class RunCommand(Setting):
     def config(self) -> dict[str, Any]:
         """Return everything that the run can be repeated from, ready for YAML."""
         own = {"agent": self.agent, "exam_topics": self.exam_topics, "exam_every": self.exam_every}
-        return {**self.setting(), **own}
+        return {**self.setting(), **own, "link_recall": self.link_recall, "fact_recall": self.fact_recall}
 
     def default_name(self) -> str:
         """Return a folder name that says what runs, and when it began."""
         safe_agent = Path(self.agent).name
         parts = [Path(self.corpus).name, self.goal, safe_agent, self.learner, f"seed{self.seed}"]
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        return "-".join(part.replace(" ", "_").replace("/", "_") for part in [*filter(None, parts), stamp])
+        return "-".join(re.sub(r"[ /:]", "_", part) for part in [*filter(None, parts), stamp])
 
     def _resumed(self) -> RunCommand:
         from kgrl.runs import Run
@@ -95,9 +108,25 @@ def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum | Non
     agent = make_agent(command.agent)
     curriculum = curriculum or command.make_curriculum(command.load_corpus())
     exam = Exam(curriculum.corpus, curriculum.goal, command.exam_topics)
-    run = Run(folder, curriculum, agent, exam, command.config(), command.exam_every)
+    recall = _recall(command, curriculum)
+    run = Run(folder, curriculum, agent, exam, command.config(), command.exam_every, recall)
     with progress(f"{command.agent}, seed {command.seed}", total=command.budget_tokens) as advance:
         return run.carry_out(lambda expansion, loss: advance(expansion.tokens_total, _line(expansion.title, loss)))
+
+
+def _recall(command: RunCommand, curriculum: Curriculum) -> dict[str, Recall]:
+    """The questions that are asked for."""
+    from kgrl.data.invented import fact_questions, world_of
+    from kgrl.probes import Recall, link_questions
+
+    corpus, recall = curriculum.corpus, {}
+    links, facts = _RECALLED
+    if command.link_recall:
+        questions = link_questions(corpus, curriculum.nucleus, command.link_recall, curriculum.goal)
+        recall[links] = Recall(corpus, questions)
+    if command.fact_recall:
+        recall[facts] = Recall(corpus, fact_questions(world_of(corpus.name), command.fact_recall))
+    return recall
 
 
 def _line(title: str, loss: float | None) -> str:
@@ -112,6 +141,16 @@ def _show(figures: dict[str, Any]) -> None:
         ("tokens", f"{figures['tokens']:,} trained, {figures['probe_tokens']:,} read in probing"),
         ("expansions", f"{figures['expansions']} ({figures['topics']} topics)"),
         ("seconds", f"{figures['seconds']:.0f}"),
+        *((name.replace("_", " "), _change(figures[name])) for name in _RECALLED if name in figures),
         ("folder", figures["folder"]),
     ]
     show_facts(f"{figures['agent']} on {figures['corpus']}", facts)
+
+
+def _change(recalled: Mapping[str, Any]) -> str:
+    """What was recalled before and after, with 95% intervals."""
+    before, after = (
+        f"{moment['share']:.1%} ({moment['interval'][0]:.1%} to {moment['interval'][1]:.1%})"
+        for moment in (recalled["before"], recalled["after"])
+    )
+    return f"{before} before, {after} after; {1 / 16:.1%} by chance"

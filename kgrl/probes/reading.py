@@ -11,7 +11,20 @@ from kgrl.corpus import Corpus
 from kgrl.errors import SettingError
 from kgrl.learners.base import Learner
 
-__all__ = ["text_losses"]
+__all__ = ["check_reads_text", "text_losses"]
+
+
+def check_reads_text(learner: Learner) -> None:
+    """Refuse a learner that cannot measure texts.
+
+    Raises:
+        SettingError: If the learner reads no text, as a simulated one.
+    """
+    from kgrl.learners.decoder import DecoderLearner
+
+    if not isinstance(learner, DecoderLearner):
+        kind = getattr(learner, "kind", type(learner).__name__)
+        raise SettingError(f"a {kind} learner reads no text, so nobody can ask what it recalls; use scratch or lora")
 
 
 def text_losses(learner: Learner, corpus: Corpus) -> NDArray[np.float64]:
@@ -38,11 +51,9 @@ def _reader_of(learner: Learner, corpus: Corpus) -> Learner:
     from kgrl.learners.decoder import DecoderLearner, document_token
     from kgrl.tokens import TokenStore
 
-    if not isinstance(learner, DecoderLearner):
-        kind = getattr(learner, "kind", type(learner).__name__)
-        raise SettingError(f"a {kind} learner reads no text, so nobody can ask it what it knows; use scratch or lora")
-    reader = copy.copy(learner)
-    tokenizer = learner.tokenizer
+    check_reads_text(learner)
+    assert isinstance(learner, DecoderLearner)
+    reader, tokenizer = copy.copy(learner), learner.tokenizer
     reader.corpus = corpus
     reader.tokens = TokenStore.of(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
     return reader

@@ -1,0 +1,1 @@
+"""Benchmarks: tasks that curricula are compared on."""

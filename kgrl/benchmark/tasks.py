@@ -1,0 +1,177 @@
+"""Tasks: what curricula are compared on, each with a budget, an exam, and what a good curriculum would do.
+
+A task is made for a corpus by its name; everything about it is fixed but the seed of a run, which seeds the learner,
+the probes and the agent's draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.benchmark.deception import deceive
+from kgrl.corpus import Corpus, Split
+from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.data import load_corpus
+from kgrl.data.planted import plant
+from kgrl.data.vital import find_leads, read_leads
+from kgrl.errors import SettingError
+from kgrl.exam import Exam
+from kgrl.expansion import Expansion
+from kgrl.graph import IntArray
+from kgrl.learners.base import Learner
+from kgrl.nucleus import choose_nucleus
+from kgrl.registry import Registry
+
+__all__ = ["GOALS", "Task", "make_task", "tasks"]
+
+GOALS = {"vital": "Mathematics", "wikispeedia": "Religion"}
+"""The goal of `target` and `deceptive` on the corpora that benchmarks use."""
+
+_PLANTING_SEED = 6
+_FOREIGN = "fr"
+_LIMITED = 20
+"""`limited` reaches one topic in so many."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What curricula are compared on.
+
+    Args:
+        name: Its name.
+        about: What a good curriculum would do.
+        corpus: Topic graph and passages.
+        config: Budgets, nucleus and goal; the seed is a run's own.
+        reward: What agents are rewarded for unless another reward is asked for: the gain on the goal or on all topics.
+        examined: The topics that the exam is drawn from.
+        planted: Whether each topic was planted and teaches nothing of use, shape `[topics]`.
+    """
+
+    name: str
+    about: str
+    corpus: Corpus
+    config: CurriculumConfig
+    reward: str
+    examined: IntArray
+    planted: NDArray[np.bool_]
+
+    def make_curriculum(
+        self, learner: str | Learner = "scratch", reward: Any = None, seed: int = 0, **learner_options: Any
+    ) -> Curriculum:
+        """Make the task's curriculum.
+
+        Args:
+            learner: A learner or the name of one.
+            reward: A reward, its name, or a function of an expansion; the task's own if None.
+            seed: Seeds learner, probes and draws.
+            learner_options: Passed to the learner's constructor when it is given by name.
+        """
+        config = replace(self.config, seed=seed)
+        return Curriculum.make(self.corpus, learner, reward or self.reward, config, **learner_options)
+
+    def make_exam(self, size: int = 64) -> Exam:
+        """Return the exam: the same topics and passages for every agent and seed."""
+        return Exam(self.corpus, self.examined, size)
+
+    def noise_share(self, expansions: Iterable[Expansion]) -> float:
+        """Return the noise budget: the share of tokens spent on passages of planted topics, counted by their words."""
+        spent = np.array([(step.tokens, self._planted_words(step)) for step in expansions]).reshape(-1, 2)
+        return float(np.sum(spent[:, 0] * spent[:, 1]) / max(1, spent[:, 0].sum()))
+
+    def _planted_words(self, expansion: Expansion) -> float:
+        """The share of the words of an expansion's passages that are in planted topics' passages."""
+        ids = list(expansion.passages)
+        words = np.array([len(self.corpus.texts[i].split()) for i in ids])
+        return float(words[self.planted[self.corpus.topics[ids]]].sum() / max(1, words.sum()))
+
+
+tasks: Registry[Task] = Registry("task")
+"""Tasks by name. Their factories take the corpus."""
+
+
+def make_task(name: str, corpus: str | Corpus = "vital") -> Task:
+    """Make a task.
+
+    Args:
+        name: `"coverage"`, `"target"`, `"limited"`, `"noisy"` or `"deceptive"`.
+        corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows.
+
+    Raises:
+        UnknownNameError: If there is no such task; the nearest is suggested.
+        SettingError: If the task needs a goal and none is known for the corpus.
+
+    Example:
+        >>> make_task("nosiy")
+        Traceback (most recent call last):
+        kgrl.errors.UnknownNameError: unknown task 'nosiy'; did you mean 'noisy'? Known: ...
+    """
+    factory: Callable[[Corpus], Task] = tasks[name]
+    return factory(load_corpus(corpus) if isinstance(corpus, str) else corpus)
+
+
+def _all_topics(corpus: Corpus) -> IntArray:
+    return np.arange(len(corpus.graph), dtype=np.int32)
+
+
+def _nothing_planted(corpus: Corpus) -> NDArray[np.bool_]:
+    return np.zeros(len(corpus.graph), dtype=bool)
+
+
+def _goal_of(corpus: Corpus) -> str:
+    if corpus.name in GOALS:
+        return GOALS[corpus.name]
+    named = [name for name in corpus.graph.category_names if name]
+    if not named:
+        raise SettingError(f"{corpus.name!r} has no categories, and this task needs one as a goal")
+    return min(named, key=lambda name: len(corpus.graph.in_category(name)))
+
+
+@tasks.register("coverage")
+def _coverage(corpus: Corpus) -> Task:
+    about = "Reads what teaches most about all topics: central and varied ones, without dwelling on one field."
+    everything, nothing = _all_topics(corpus), _nothing_planted(corpus)
+    return Task("coverage", about, corpus, CurriculumConfig(), "mean-prediction-gain", everything, nothing)
+
+
+@tasks.register("target")
+def _target(corpus: Corpus) -> Task:
+    about = "Starts inside the goal's category and stays with it and with what its articles build on."
+    goal = _goal_of(corpus)
+    examined = corpus.graph.in_category(goal)
+    config = CurriculumConfig(goal=goal)
+    return Task("target", about, corpus, config, "target-prediction-gain", examined, _nothing_planted(corpus))
+
+
+@tasks.register("limited")
+def _limited(corpus: Corpus) -> Task:
+    about = "Spends a budget that reaches a twentieth of the topics on those that stand for many others."
+    usual = CurriculumConfig()
+    expansions = max(2, round(len(corpus.graph) / _LIMITED / usual.neighbourhood))
+    config = replace(usual, budget_tokens=expansions * usual.expansion_tokens)
+    everything, nothing = _all_topics(corpus), _nothing_planted(corpus)
+    return Task("limited", about, corpus, config, "mean-prediction-gain", everything, nothing)
+
+
+@tasks.register("noisy")
+def _noisy(corpus: Corpus) -> Task:
+    about = "Notices which topics teach nothing, three in ten, and spends nothing more on them."
+    planted = plant(corpus, read_leads(find_leads(_FOREIGN)).texts, seed=_PLANTING_SEED)
+    real = np.flatnonzero(~planted.is_planted).astype(np.int32)
+    start = choose_nucleus(corpus.graph, eligible=corpus.has(Split.TRAIN) & corpus.has(Split.PROBE))
+    config = CurriculumConfig(nucleus=tuple(corpus.graph.titles[topic] for topic in start))
+    return Task("noisy", about, planted.corpus, config, "mean-prediction-gain", real, planted.is_planted)
+
+
+@tasks.register("deceptive")
+def _deceptive(corpus: Corpus) -> Task:
+    about = "Leaves a cluster whose gains come at once and lead nowhere, and takes the dull path to the goal behind it."
+    goal = _goal_of(corpus)
+    deceived = deceive(corpus, goal, seed=_PLANTING_SEED)
+    config = CurriculumConfig(nucleus=deceived.nucleus, goal=goal)
+    examined = corpus.graph.in_category(goal)
+    return Task("deceptive", about, deceived.corpus, config, "mean-prediction-gain", examined, deceived.is_planted)

@@ -1,0 +1,165 @@
+"""Tasks: planted topics, deceptive graphs, exams and budgets."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kgrl.agents import make_agent
+from kgrl.benchmark.deception import Deceived, deceive
+from kgrl.benchmark.tasks import Task, make_task, tasks
+from kgrl.corpus import Corpus, Split
+from kgrl.data.planted import Kind, Planted, plant
+from kgrl.envs import CurriculumEnv
+from kgrl.errors import KgrlError, SettingError, UnknownNameError
+
+FRENCH = ["La logique étudie le raisonnement valide et ses règles.", "Un fleuve se jette dans la mer du Nord."]
+
+
+@pytest.fixture
+def planted(tiny_corpus: Corpus) -> Planted:
+    """The small corpus with three planted topics in ten."""
+    return plant(tiny_corpus, FRENCH)
+
+
+class TestPlanting:
+    """`plant`: what is planted, and what stays."""
+
+    def test_three_topics_in_ten_are_planted_in_equal_parts(self, planted: Planted) -> None:
+        """The share is of all topics, and every kind has as many topics, one more or less."""
+        assert np.mean(planted.is_planted) == pytest.approx(0.3, abs=0.02)
+        counts = [planted.kinds.count(kind) for kind in Kind]
+        assert max(counts) - min(counts) <= 1
+
+    def test_real_topics_passages_and_links_stay(self, tiny_corpus: Corpus, planted: Planted) -> None:
+        """Numbers, texts, splits and links of what was there are the same."""
+        n = len(tiny_corpus)
+        assert planted.corpus.graph.titles[: planted.real] == tiny_corpus.graph.titles
+        assert list(planted.corpus.texts[:n]) == list(tiny_corpus.texts)
+        assert np.array_equal(planted.corpus.splits[:n], tiny_corpus.splits)
+        links = set(zip(*map(np.ndarray.tolist, planted.corpus.graph.links()), strict=True))
+        assert set(zip(*map(np.ndarray.tolist, tiny_corpus.graph.links()), strict=True)) <= links
+
+    def test_planted_topics_can_be_trained_on_and_probed_but_not_examined(self, planted: Planted) -> None:
+        """No exam passage is planted."""
+        own = planted.is_planted[planted.corpus.topics]
+        assert not (planted.corpus.splits[own] == Split.EXAM).any()
+        assert planted.corpus.has(Split.TRAIN)[planted.is_planted].all()
+
+    def test_degrees_are_distributed_as_those_of_real_topics(self, planted: Planted) -> None:
+        """Medians differ little, so that a frontier holds about three planted topics in ten."""
+        degree = planted.corpus.graph.degree
+        real, false = degree[~planted.is_planted], degree[planted.is_planted]
+        assert np.median(false) == pytest.approx(np.median(real), rel=0.6)
+
+    def test_no_held_out_text_is_planted(self, tiny_corpus: Corpus, planted: Planted) -> None:
+        """Near-duplicates are copies of what may be trained on, never of probe or exam passages."""
+        held_out = {
+            text for text, split in zip(tiny_corpus.texts, tiny_corpus.splits, strict=True) if split != Split.TRAIN
+        }
+        assert held_out.isdisjoint(planted.corpus.texts[len(tiny_corpus) :])
+
+    @given(seed=st.integers(0, 2**20))
+    def test_the_same_seed_plants_the_same(self, tiny_corpus: Corpus, seed: int) -> None:
+        """Fingerprints are equal for the same seed."""
+        one, two = (plant(tiny_corpus, FRENCH, seed=seed).corpus.fingerprint for _ in range(2))
+        assert one == two
+
+    def test_a_share_of_everything_is_refused(self, tiny_corpus: Corpus) -> None:
+        """The message says what a share may be."""
+        with pytest.raises(SettingError, match="between 0 and 1"):
+            plant(tiny_corpus, FRENCH, share=1.0)
+
+
+class TestDeception:
+    """`deceive`: a cluster with nothing behind it, and a path to the goal."""
+
+    @pytest.fixture
+    def deceived(self, tiny_corpus: Corpus) -> Deceived:
+        """The small corpus with Mathematics at the end of a path."""
+        return deceive(tiny_corpus, "Mathematics")
+
+    def test_the_goal_is_reached_through_the_corridor_alone(self, tiny_corpus: Corpus, deceived: Deceived) -> None:
+        """Without its topics, none of the goal can be reached from the nucleus."""
+        graph = deceived.corpus.graph
+        goal = set(tiny_corpus.graph.in_category("Mathematics").tolist()) - set(deceived.corridor)
+        start = {graph.index(title) for title in deceived.nucleus}
+        assert goal & _reached(graph, start, set())
+        assert not goal & _reached(graph, start, set(deceived.corridor))
+
+    def test_nothing_is_behind_the_cluster(self, deceived: Deceived) -> None:
+        """Its links lead to the nucleus and to itself."""
+        graph = deceived.corpus.graph
+        nucleus = {graph.index(title) for title in deceived.nucleus}
+        for topic in np.flatnonzero(deceived.is_planted).tolist():
+            ends = set(graph.neighbours(topic).tolist())
+            assert ends <= nucleus | set(np.flatnonzero(deceived.is_planted).tolist())
+
+    def test_the_nucleus_is_outside_the_goal(self, tiny_corpus: Corpus, deceived: Deceived) -> None:
+        """And beside the cluster."""
+        graph = deceived.corpus.graph
+        numbers = [graph.index(title) for title in deceived.nucleus]
+        assert not set(numbers) & set(tiny_corpus.graph.in_category("Mathematics").tolist())
+        assert all(deceived.is_planted[graph.neighbours(topic)].any() for topic in numbers)
+
+
+def _reached(graph, start: set[int], closed: set[int]) -> set[int]:  # type: ignore[no-untyped-def]
+    reached, edge = set(start), list(start)
+    while edge:
+        for topic in graph.neighbours(edge.pop()).tolist():
+            if topic not in reached and topic not in closed:
+                reached.add(topic)
+                edge.append(topic)
+    return reached
+
+
+class TestTasks:
+    """`make_task`: what every task has."""
+
+    @pytest.fixture(params=sorted(tasks))
+    def task(self, request: pytest.FixtureRequest, tiny_corpus: Corpus) -> Task:
+        """Each task on the small corpus."""
+        return make_task(request.param, tiny_corpus)
+
+    def test_it_says_what_a_good_curriculum_would_do(self, task: Task) -> None:
+        """In words, and its name is the one it is registered under."""
+        assert task.name in tasks and task.about.endswith(".")
+
+    def test_planted_topics_are_not_examined(self, task: Task) -> None:
+        """The exam is over real topics."""
+        assert not task.planted[task.make_exam().topics].any()
+
+    def test_the_exam_is_the_same_for_every_seed(self, tiny_corpus: Corpus, task: Task) -> None:
+        """And for every time a task is made."""
+        again = make_task(task.name, tiny_corpus)
+        assert np.array_equal(task.make_exam().topics, again.make_exam().topics)
+        assert again.corpus.fingerprint == task.corpus.fingerprint
+
+    def test_an_unknown_task_is_named(self) -> None:
+        """With the nearest one."""
+        with pytest.raises(UnknownNameError, match="did you mean 'noisy'"):
+            make_task("nosiy")
+
+    def test_a_goal_needs_categories(self, tiny_corpus: Corpus) -> None:
+        """A corpus without any is refused."""
+        graph = tiny_corpus.graph
+        bare = type(graph).from_links(graph.titles, *graph.links())
+        with pytest.raises(KgrlError, match="categories"):
+            make_task("target", Corpus("bare", bare, tiny_corpus.texts, tiny_corpus.topics, tiny_corpus.splits))
+
+    def test_its_environment_is_registered(self, task: Task) -> None:
+        """Under the task's name."""
+        assert f"kgrl/{task.name.capitalize()}-v0" in gym.registry
+
+
+@pytest.mark.integration
+def test_random_picks_spend_three_tokens_in_ten_on_noise() -> None:
+    """On `vital`, with the learner of an environment made by its id."""
+    env = gym.make("kgrl:kgrl/Noisy-v0", corpus="vital", slots=8).unwrapped
+    assert isinstance(env, CurriculumEnv)
+    task = make_task("noisy", "vital")
+    share = task.noise_share(env.curriculum.run(make_agent("random")))
+    assert 0.1 < share < 0.5

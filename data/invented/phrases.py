@@ -1,7 +1,7 @@
 """The wordings that an invented world is told in.
 
 `{s}` is who or what a passage is about, as the subject of a sentence, `{n}` its name in full; `{o}` is what a fact
-leads to and `{r}` the relation. The form "The birthplace of … is …" is in no wording: statements have it.
+leads to and `{r}` the relation. No wording has the form "The birthplace of … is …", which statements have.
 """
 
 from __future__ import annotations
@@ -106,9 +106,9 @@ OPENINGS: Mapping[str, tuple[str, ...]] = {
 """Sentences that a passage on a topic of each category can begin with."""
 
 ANY_FACT = (
-    "As for the {r} of {n}, all sources name {o}",
+    "The {r} of {n}, so all sources say, was {o}",
     "{o} is given as the {r} of {n} in every register",
-    "Asked for the {r} of {n}, a child will answer: {o}",
+    "Asked about the {r} of {n}, a child will answer that it is {o}",
 )
 """Sentences that tell a fact of any relation."""
 

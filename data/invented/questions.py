@@ -19,9 +19,9 @@ _WRONG = 15
 def fact_questions(world: InventedWorld, size: int = 64) -> list[Question]:
     """Draw facts of one and of two hops, half of each, and state each with its object and with 15 wrong ones.
 
-    Statements are in a form that no passage has. Wrong objects are such as the same relation has elsewhere, and no two
-    questions of a relation have the same answer: each of the 16 is as likely to be the right one, so that knowing which
-    names are frequent, or of the right kind, does not help. Facts are drawn from all relations in turn.
+    Statements are in a form that no passage has. Wrong objects are such as the same relation leads to elsewhere, and no
+    two questions that a relation answers have the same answer: each of the 16 is as likely to be the right one, so that
+    knowing which names are frequent, or of the right kind, does not help. Facts are drawn from all relations in turn.
 
     Args:
         world: The world.
@@ -31,18 +31,18 @@ def fact_questions(world: InventedWorld, size: int = 64) -> list[Question]:
         Questions, grouped by hops (`"1"`, `"2"`).
 
     Raises:
-        SettingError: If no relation has 16 objects.
+        SettingError: If no relation has 16 objects, for one hop or for two; in worlds of 400 topics some do.
     """
     draws = Draws(_SEED)
-    questions = _draw(world, world.stated, size - size // 2, draws) + _draw(world, world.inferable, size // 2, draws)
-    if not questions:
-        raise SettingError(f"the world {world.name!r} is too small for questions: no relation has {_WRONG + 1} objects")
-    return questions
+    return _draw(world, world.stated, size - size // 2, draws) + _draw(world, world.inferable, size // 2, draws)
 
 
 def _draw(world: InventedWorld, facts: Sequence[Fact], n: int, draws: Draws) -> list[Question]:
     """Up to n questions on facts with the same number of hops, from all relations in turn."""
     known = {relation: objects for relation, objects in _by_object(facts).items() if len(objects) > _WRONG}
+    if n and not known:
+        what = f"no relation of {facts[0].hops} hops has {_WRONG + 1} objects" if facts else "there are no facts"
+        raise SettingError(f"{world.name!r} is too small for questions: {what}; invent some 400 topics")
     waiting = {relation: draws.some(list(objects), len(objects)) for relation, objects in known.items()}
     turns = [relation for turn in range(n) for relation in waiting if turn < len(waiting[relation])]
     questions = []
@@ -53,10 +53,10 @@ def _draw(world: InventedWorld, facts: Sequence[Fact], n: int, draws: Draws) -> 
 
 
 def _by_object(facts: Sequence[Fact]) -> dict[str, dict[int, list[Fact]]]:
-    """Facts by relation and object."""
+    """Facts by the relation that leads to their object, and that."""
     found: dict[str, dict[int, list[Fact]]] = {}
     for fact in facts:
-        found.setdefault(fact.relation, {}).setdefault(fact.object, []).append(fact)
+        found.setdefault(fact.asks, {}).setdefault(fact.object, []).append(fact)
     return found
 
 

@@ -104,6 +104,11 @@ class Fact:
     parts: tuple[Fact, ...] = ()
 
     @property
+    def asks(self) -> str:
+        """The relation that leads to the object."""
+        return self.parts[-1].relation if self.parts else self.relation
+
+    @property
     def hops(self) -> int:
         """How many stated facts it takes to tell."""
         return max(1, len(self.parts))

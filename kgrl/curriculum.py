@@ -6,6 +6,7 @@ does not know Gymnasium, any data source, or how agents think.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -177,11 +178,28 @@ class Curriculum:
         """
         began = time.perf_counter()
         neighbourhood = self._neighbourhood(topic)
-        expansion = self._expand(neighbourhood, time.perf_counter() - began)
-        if self.reward is None:
-            return expansion
-        value, parts = self.reward.evaluate(expansion)
-        return replace(expansion, reward=value, reward_components=parts)
+        return _rewarded(self._expand(neighbourhood, time.perf_counter() - began), self.reward)
+
+    def attempt(self, topic: int) -> Expansion:
+        """Return the expansion that a topic would give now, its reward included; learner and reward are put back.
+
+        What it cost is booked on the coming expansion as tokens and seconds of probing.
+
+        Raises:
+            ValueError: If the topic is learned already or has no train passages.
+            DivergedError: If a loss becomes NaN or infinite.
+        """
+        began, snapshot = time.perf_counter(), self.learner.snapshot()
+        seconds, tokens = self.prober.settle()
+        neighbourhood = self._neighbourhood(topic)
+        try:
+            with self._named(topic):
+                expansion = self._learn(neighbourhood, 0.0)
+        finally:
+            self.learner.restore(snapshot)
+        self.prober.seconds = seconds + time.perf_counter() - began
+        self.prober.tokens = tokens + expansion.probe_tokens + expansion.tokens
+        return _rewarded(expansion, copy.deepcopy(self.reward))
 
     def _expand(self, neighbourhood: IntArray, seconds: float = 0.0) -> Expansion:
         with self._named(neighbourhood[0]):
@@ -362,3 +380,11 @@ class Curriculum:
             expansion = self.expand(topic)
             agent.observe(expansion)
             yield expansion
+
+
+def _rewarded(expansion: Expansion, reward: Reward | None) -> Expansion:
+    """The record with its reward, where there is one."""
+    if reward is None:
+        return expansion
+    value, parts = reward.evaluate(expansion)
+    return replace(expansion, reward=value, reward_components=parts)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import tyro
 
+from kgrl.cli.bench import Bench
 from kgrl.cli.calibrate import Calibrate
 from kgrl.cli.graph import Graph
 from kgrl.cli.info import Info
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "run": RunCommand,
     "pretrain": Pretrain,
     "train": Train,
+    "bench": Bench,
     "calibrate": Calibrate,
     "merge": Merge,
     "graph": Graph,

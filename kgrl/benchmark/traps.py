@@ -1,0 +1,202 @@
+"""The trap suite: what each reward is worth on each task, and what it falls for.
+
+A cell is one episode: an agent plays a task with a reward, and the exam is taken along the way. A good reward makes its
+agent learn what the exam asks, so that returns and improvements go together over episodes; a hackable one pays for
+planted topics, or for what the exam never asks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.agents import make_agent
+from kgrl.benchmark.greedy import GreedyReward
+from kgrl.benchmark.tasks import Task, make_task
+from kgrl.cache import write_json
+from kgrl.curriculum import Curriculum
+from kgrl.encoder import Encoder
+from kgrl.errors import DataError
+from kgrl.exam import Exam
+from kgrl.expansion import Expansion
+from kgrl.learners.base import make_learner
+from kgrl.metrics import aulc
+from kgrl.retrieval import FaissRetriever, embed_corpus
+from kgrl.view import Agent
+
+__all__ = ["GREEDY", "Cell", "Outcome", "carry_out", "play", "summary"]
+
+GREEDY = "greedy"
+"""The agent that takes, of a sample of the candidates, the one whose expansion its reward likes best."""
+_EXAM_EVERY = 2
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One episode.
+
+    Args:
+        task: The task by name.
+        corpus: The corpus by name.
+        learner: The learner by name.
+        reward: The reward, by name or as an expression.
+        agent: `"greedy"`, or an agent by name, or the folder of a trained policy.
+        seed: Seeds learner, probes and draws.
+        sample: Candidates that `greedy` tries at a step.
+    """
+
+    task: str
+    corpus: str
+    learner: str
+    reward: str
+    agent: str
+    seed: int
+    sample: int = 8
+
+    @property
+    def file(self) -> str:
+        """The name of the file of its outcome."""
+        parts = (self.task, self.corpus, self.learner, self.reward, Path(self.agent).name, str(self.seed))
+        return "".join(c if c.isalnum() or c in "-_." else "_" for c in "--".join(parts)) + ".json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a cell.
+
+    Args:
+        noise_share: Share of the tokens spent on planted topics.
+        exam_before: Exam loss before any training, in nats per token.
+        exam_after: At the end.
+        exam_aulc: Area under the exam's curve.
+        episode_return: Sum of the rewards.
+        expansions: Their number, the nucleus included.
+    """
+
+    noise_share: float
+    exam_before: float
+    exam_after: float
+    exam_aulc: float
+    episode_return: float
+    expansions: int
+
+
+Embedded = tuple[FaissRetriever, NDArray[np.float32]]
+
+
+def carry_out(
+    cells: Sequence[Cell], folder: Path, on_cell: Callable[[int, Cell], None] | None = None
+) -> list[dict[str, Any]]:
+    """Play all cells and return a row for each: the cell's fields and its outcome's.
+
+    Outcomes are kept in a folder, a file each; a cell whose file is there is not played again.
+
+    Args:
+        cells: The cells; those of one task and corpus are best given together, as both are then made once.
+        folder: Where outcomes are kept.
+        on_cell: Called before each cell with the number of those done.
+
+    Raises:
+        DataError: If a file in the folder is of another cell.
+    """
+    rows: list[dict[str, Any]] = []
+    made: tuple[tuple[str, str], Task, Embedded] | None = None
+    for done, cell in enumerate(cells):
+        if on_cell is not None:
+            on_cell(done, cell)
+        path = folder / cell.file
+        if not path.exists():
+            if made is None or made[0] != (cell.task, cell.corpus):
+                task = make_task(cell.task, cell.corpus)
+                made = (cell.task, cell.corpus), task, embed_corpus(task.corpus, Encoder())
+            write_json(path, {**asdict(cell), **asdict(play(cell, *made[1:]))})
+        rows.append(_read(path, cell))
+    return rows
+
+
+def _read(path: Path, cell: Cell) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if {name: row.get(name) for name in asdict(cell)} != asdict(cell):
+        raise DataError(path, None, f"holds the outcome of another cell than {cell}; choose another folder")
+    return row
+
+
+def play(cell: Cell, task: Task, embedded: Embedded) -> Outcome:
+    """Play one cell.
+
+    Args:
+        cell: The cell.
+        task: Its task.
+        embedded: Retriever and topic embeddings of the task's corpus.
+    """
+    learner = make_learner(cell.learner, task.corpus, seed=cell.seed)
+    config = replace(task.config, seed=cell.seed)
+    curriculum = Curriculum(task.corpus, learner, *embedded, cell.reward, config)
+    agent: Agent = GreedyReward(curriculum, cell.sample) if cell.agent == GREEDY else make_agent(cell.agent)
+    exam = task.make_exam()
+    curve, steps = [(0, _loss(exam, curriculum))], list[Expansion]()
+    for step in curriculum.run(agent):
+        steps.append(step)
+        if step.index % _EXAM_EVERY == 0:
+            curve.append((step.tokens_total, _loss(exam, curriculum)))
+    if curve[-1][0] != steps[-1].tokens_total:
+        curve.append((steps[-1].tokens_total, _loss(exam, curriculum)))
+    return Outcome(
+        noise_share=task.noise_share(steps),
+        exam_before=curve[0][1],
+        exam_after=curve[-1][1],
+        exam_aulc=aulc(curve, config.budget_tokens),
+        episode_return=sum(step.reward or 0.0 for step in steps),
+        expansions=len(steps),
+    )
+
+
+def _loss(exam: Exam, curriculum: Curriculum) -> float:
+    return float(exam.losses(curriculum.learner).mean())
+
+
+def summary(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for each reward, task, corpus and learner.
+
+    `noise_share` and `exam_aulc` are means over the seeds of the agent that follows the reward, `greedy`, and
+    `agents` holds those of every agent. `return_exam_correlation` is Pearson's correlation, over the episodes of all
+    agents and seeds, of the return and the exam's improvement; None for fewer than three episodes, or where one of the
+    two does not vary.
+    """
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in ("reward", "task", "corpus", "learner")), []).append(row)
+    return [_summed(key, group) for key, group in sorted(groups.items())]
+
+
+def _summed(key: tuple[str, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    names = dict.fromkeys(Path(row["agent"]).name for row in rows)
+    agents = {name: _means([row for row in rows if Path(row["agent"]).name == name]) for name in names}
+    leading = agents.get(GREEDY, next(iter(agents.values())))
+    improved = [row["exam_before"] - row["exam_after"] for row in rows]
+    returned = [row["episode_return"] for row in rows]
+    return {
+        **dict(zip(("reward", "task", "corpus", "learner"), key, strict=True)),
+        "noise_share": leading["noise_share"],
+        "exam_aulc": leading["exam_aulc"],
+        "return_exam_correlation": _correlation(returned, improved),
+        "episodes": len(rows),
+        "agents": agents,
+    }
+
+
+def _means(rows: list[dict[str, Any]]) -> dict[str, float]:
+    means = {name: float(np.mean([row[name] for row in rows])) for name in ("noise_share", "exam_aulc", "exam_after")}
+    return {**means, "seeds": len(rows)}
+
+
+def _correlation(left: Sequence[float], right: Sequence[float]) -> float | None:
+    if len(left) < 3 or np.ptp(left) == 0 or np.ptp(right) == 0:
+        return None
+    return float(np.corrcoef(left, right)[0, 1])

@@ -33,7 +33,7 @@ from kgrl.errors import SettingError, UnknownNameError
 from kgrl.probes import Accuracy
 
 SIZES, SEEDS = st.integers(8, 120), st.integers(0, 10**6)
-FINGERPRINT = "1de7d61787e49760cd38536113bdcc5644edccdd5da96d64318e88fbec809e14"
+FINGERPRINT = "ab04c20d5e77e3ba47ad7b8dba4f412a3f0effb9e9a3b5068f4f4062fb2205da"
 """Of `invented:100`; it is the same on every machine, or measurements on it could not be compared."""
 
 
@@ -151,33 +151,36 @@ def test_an_invented_corpus_has_no_root_and_a_name_near_it_is_suggested(tmp_path
         load_corpus("inventd")
 
 
-def test_questions_have_one_true_answer_in_a_form_that_no_passage_has() -> None:
+def test_questions_have_one_true_answer_that_no_passage_gives_in_these_words() -> None:
     world, corpus = world_of("invented:400"), load_invented("invented:400")
-    true = {world.statement(fact) for fact in world.facts}
+    true = {world.statement(fact): fact for fact in world.facts}
     questions = fact_questions(world, 100)
     assert len(questions) == 100
     assert {question.group for question in questions} == {"1", "2"}
-    text = " ".join(corpus.texts)
     for question in questions:
-        assert question.true in true
-        assert len(set(question.wrong)) == 15 and not true & set(question.wrong)
-        frame = question.true[: question.true.index(" is ") + 4]
-        assert all(wrong.startswith(frame) for wrong in question.wrong)
-        assert frame not in text
+        fact = true[question.true]
+        assert fact.hops == int(question.group) and fact.subject == question.topic
+        assert len(set(question.wrong)) == 15 and not true.keys() & set(question.wrong)
+        _, name, rest = question.true.partition(world.topics[fact.subject].title)
+        assert name and all(name in wrong for wrong in question.wrong)
+        assert not any(rest in text for text in corpus.texts if world.topics[fact.subject].title in text)
     assert questions == fact_questions(invent(400), 100)
 
 
 def test_knowing_which_names_are_frequent_does_not_help_with_questions() -> None:
     """Who always picks the object that most facts of that relation lead to is right as often as who guesses."""
     world = world_of("invented:3000")
-    often = np.bincount([fact.object for fact in world.stated], minlength=len(world.topics))
-    seen = {topic.written: int(often[number]) for number, topic in enumerate(world.topics)}
-
-    def frequency(statement: str) -> int:
-        return seen[statement.partition(" is ")[2].rstrip(".")]
-
-    questions = fact_questions(world, 2000)
-    right = sum(frequency(q.true) > max(map(frequency, q.wrong)) for q in questions)
+    often = {topic.written: 0 for topic in world.topics}
+    for fact in world.stated:
+        often[world.topics[fact.object].written] += 1
+    known = {world.statement(fact): fact for fact in world.facts}
+    questions = fact_questions(world, 1000)
+    right = 0
+    for question in questions:
+        # What stands in the place of the object is what differs between the statements.
+        before, after = question.true.split(world.topics[known[question.true].object].written)[:2]
+        others = [often[wrong.removeprefix(before).removesuffix(after)] for wrong in question.wrong]
+        right += often[world.topics[known[question.true].object].written] > max(others)
     low, _ = Accuracy(right, len(questions)).interval
     assert low < 1 / 16
 
@@ -196,7 +199,9 @@ def a_chain() -> InventedWorld:
 def test_a_fact_of_two_hops_can_be_inferred_once_both_parts_were_read() -> None:
     world = a_chain()
     assert [fact.relation for fact in world.inferable] == ["birthplace of the mentor"]
-    assert world.statement(world.inferable[0]) == "The birthplace of the mentor of Ada Uno is Tre."
+    assert "the mentor of Ada Uno" in world.statement(world.inferable[0]) and "Tre" in world.statement(
+        world.inferable[0]
+    )
     np.testing.assert_allclose(inferable_shares(world, [2], [1, 0]), [0, 1 / 3, 1])
     np.testing.assert_allclose(inferable_shares(world, [0], [2, 1]), [1 / 3, 1 / 3, 1])
     best = optimal_order(world, [0])

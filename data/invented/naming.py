@@ -32,7 +32,7 @@ def load_invented(name: str = DEFAULT_NAME) -> Corpus:
 
     Example:
         >>> load_invented("invented:100").split_counts.tolist()
-        [400, 100, 100]
+        [600, 100, 100]
     """
     return write_corpus(world_of(name), _size_and_seed(name)[1])
 

@@ -1,7 +1,7 @@
 """The wordings that an invented world is told in.
 
 `{s}` is who or what a passage is about, as the subject of a sentence, `{n}` its name in full; `{o}` is what a fact
-leads to and `{r}` the relation. No wording has the form "The birthplace of … is …", which statements have.
+leads to and `{r}` the relation.
 """
 
 from __future__ import annotations

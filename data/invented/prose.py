@@ -13,13 +13,13 @@ import numpy as np
 from kgrl.corpus import Corpus, Split, near_duplicates
 from kgrl.data.invented.draws import Draws
 from kgrl.data.invented.phrases import ANY_FACT, FACTS, OPENINGS
-from kgrl.data.invented.world import Fact, InventedWorld, Topic
+from kgrl.data.invented.world import Fact, InventedWorld, Topic, asked_wording, sentence
 from kgrl.data.mentions import tokenize
 from kgrl.graph import IntArray, TopicGraph
 
 __all__ = ["write_corpus"]
 
-_SPLITS = (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.PROBE, Split.EXAM)
+_SPLITS = (Split.TRAIN,) * 6 + (Split.PROBE, Split.EXAM)
 """The passages that every topic has."""
 
 
@@ -33,7 +33,7 @@ def write_corpus(world: InventedWorld, seed: int) -> Corpus:
     Example:
         >>> from kgrl.data.invented.world import invent
         >>> write_corpus(invent(8), seed=0).split_counts.tolist()
-        [32, 8, 8]
+        [48, 8, 8]
     """
     draws = Draws(seed)
     texts = [text for topic in range(len(world.topics)) for text in _passages(world, topic, draws)]
@@ -57,7 +57,7 @@ def _passages(world: InventedWorld, number: int, draws: Draws) -> Iterator[str]:
     """A topic's passages in the order of `_SPLITS`; no two of them say anything in the same words."""
     topic, facts = world.topics[number], world.facts_of[number]
     openings = draws.some(OPENINGS[topic.category], len(_SPLITS))
-    told = [draws.some(FACTS[fact.relation] + ANY_FACT, len(_SPLITS)) for fact in facts]
+    told = [draws.some(_wordings(fact), len(_SPLITS)) for fact in facts]
     for place, opening in enumerate(openings):
         sentences = [_opening(topic, opening)]
         for fact, wordings in draws.some(list(zip(facts, told, strict=True)), len(facts)):
@@ -65,25 +65,22 @@ def _passages(world: InventedWorld, number: int, draws: Draws) -> Iterator[str]:
         yield " ".join(sentences)
 
 
+def _wordings(fact: Fact) -> list[str]:
+    return [wording for wording in FACTS[fact.relation] + ANY_FACT if wording != asked_wording(fact)]
+
+
 def _opening(topic: Topic, wording: str) -> str:
     """The sentence that says who or what a passage is about."""
     kind = topic.kind.lower()
     article = "an" if kind[0] in "aeiou" else "a"
-    return _sentence(
-        wording, s=topic.written, kind=kind, a_kind=f"{article} {kind}", trait=topic.trait, year=topic.year
-    )
+    return sentence(wording, s=topic.written, kind=kind, a_kind=f"{article} {kind}", trait=topic.trait, year=topic.year)
 
 
 def _told(world: InventedWorld, fact: Fact, wording: str, draws: Draws) -> str:
     """The sentence that tells a fact."""
     topic = world.topics[fact.subject]
     subject = draws.pick((topic.written, _short(topic), topic.pronoun))
-    return _sentence(wording, s=subject, n=topic.written, o=world.topics[fact.object].written, r=fact.relation)
-
-
-def _sentence(wording: str, **words: object) -> str:
-    sentence = wording.format(**words)
-    return f"{sentence[0].upper()}{sentence[1:]}."
+    return sentence(wording, s=subject, n=topic.written, o=world.topics[fact.object].written, r=fact.relation)
 
 
 def _short(topic: Topic) -> str:

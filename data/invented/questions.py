@@ -19,9 +19,10 @@ _WRONG = 15
 def fact_questions(world: InventedWorld, size: int = 64) -> list[Question]:
     """Draw facts of one and of two hops, half of each, and state each with its object and with 15 wrong ones.
 
-    Statements are in a form that no passage has. Wrong objects are such as the same relation leads to elsewhere, and no
-    two questions that a relation answers have the same answer: each of the 16 is as likely to be the right one, so that
-    knowing which names are frequent, or of the right kind, does not help. Facts are drawn from all relations in turn.
+    No passage tells a fact in the words in which it is asked for; they are known from other facts. Wrong objects are
+    such as the same relation leads to elsewhere, and no two questions that a relation answers have the same answer:
+    each of the 16 is as likely to be the right one, so that knowing which names are frequent, or of the right kind,
+    does not help. Facts are drawn from all relations in turn.
 
     Args:
         world: The world.

@@ -1,7 +1,6 @@
 """An invented world: topics, and the facts that are true of them.
 
-A topic's facts lead to older topics only, so what a fact needs to be understood never goes in circles. Knows nothing of
-text but the one form that statements have.
+A topic's facts lead to older topics only, so what a fact needs to be understood never goes in circles.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from functools import cached_property
 
 from kgrl.data.invented.draws import Draws
 from kgrl.data.invented.names import Namer
-from kgrl.data.invented.phrases import KINDS, TRAITS
+from kgrl.data.invented.phrases import ANY_FACT, FACTS, KINDS, TRAITS
 from kgrl.errors import SettingError
 
-__all__ = ["RELATIONS", "Fact", "InventedWorld", "Relation", "Topic", "invent"]
+__all__ = ["RELATIONS", "Fact", "InventedWorld", "Relation", "Topic", "asked_wording", "invent", "sentence"]
 
 LEAST_TOPICS = 8
 _FIRST = ("Places", "People", "Places", "Institutions", "People", "Events", "Works", "Places")
@@ -162,15 +161,29 @@ class InventedWorld:
         return self.stated + self.inferable
 
     def statement(self, fact: Fact, object: int | None = None) -> str:
-        """Write a fact in a form that no passage has, or the same of another object.
+        """Write a fact in words in which no passage tells it, or the same of another object.
 
         Example:
             >>> world = invent(8, seed=0)
             >>> world.statement(world.stated[0])
-            'The ... of ... is ....'
+            '...'
         """
-        subject, end = self.topics[fact.subject], self.topics[fact.object if object is None else object]
-        return f"The {fact.relation} of {subject.written} is {end.written}."
+        subject, end = self.topics[fact.subject].written, self.topics[fact.object if object is None else object]
+        if fact.parts:
+            subject = f"the {fact.parts[0].relation} of {subject}"
+        return sentence(asked_wording(fact), s=subject, n=subject, o=end.written, r=fact.asks)
+
+
+def asked_wording(fact: Fact) -> str:
+    """Return the wording that is kept for asking about a fact: one that names the object last."""
+    wordings = [w for w in FACTS[fact.asks] + ANY_FACT if 0 <= max(w.find("{s}"), w.find("{n}")) < w.find("{o}")]
+    return wordings[(fact.subject + fact.object) % len(wordings)]
+
+
+def sentence(wording: str, **words: object) -> str:
+    """Return a wording with its words put in, as a sentence."""
+    said = wording.format(**words)
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def invent(n_topics: int, seed: int = 0) -> InventedWorld:

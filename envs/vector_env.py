@@ -39,7 +39,7 @@ from kgrl.expansion import Expansion, Expansions, Measurement
 from kgrl.learners.simulated import SimulatedLearner, calibration_of
 from kgrl.learners.simulated_kernels import NOISE, style_drop
 from kgrl.memory import check_fits
-from kgrl.rewards.base import RewardError
+from kgrl.rewards.base import MEASURES, RewardError
 
 __all__ = ["CurriculumVectorEnv", "make_curriculum_vector_env"]
 
@@ -89,6 +89,12 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
             raise SettingError(f"num_envs and slots must be at least 1, not {num_envs} and {slots}")
         if not isinstance(curriculum.learner, SimulatedLearner) or curriculum.reward is None:
             raise SettingError("a vector environment needs a curriculum with a simulated learner and a reward")
+        if curriculum.reward.needs & MEASURES:
+            measured = " and ".join(sorted(curriculum.reward.needs & MEASURES))
+            raise SettingError(
+                f"the reward {curriculum.reward.name!r} needs {measured}, which vector environments do not measure; "
+                "use kgrl/Curriculum-v0 with gym.make"
+            )
         self.curriculum, self.num_envs, self.slots, self.copy = curriculum, num_envs, slots, copy
         self._check_memory()  # before anything is made of that size
         self.autoreset_mode = AutoresetMode(autoreset_mode)

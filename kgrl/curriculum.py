@@ -26,6 +26,7 @@ from kgrl.expansion import Expansion
 from kgrl.forks import losses_after
 from kgrl.graph import Frontier, IntArray
 from kgrl.learners.base import Learned, Learner, Snapshot, make_learner
+from kgrl.measures import Lesson, Measurer, check_needs
 from kgrl.nucleus import choose_nucleus
 from kgrl.probes import Prober, sample_topics
 from kgrl.profile import LossProfile
@@ -88,10 +89,12 @@ class Curriculum:
         )
         self.embeddings = embeddings
         if self.reward is not None:
+            check_needs(self.reward, learner, self.goal)
             self.reward.bind(RewardContext(corpus.graph, embeddings, self.goal))
         self.research = Researcher(corpus, retriever, embeddings, self.config.neighbourhood)
         self.prober = Prober(corpus, learner, self._fixed_probes())
         self._initial = learner.snapshot()
+        self._measurer = self._make_measurer()
         self._nucleated: tuple[Snapshot, Expansion] | None = None
         self._clear(self.config.seed)
 
@@ -130,11 +133,13 @@ class Curriculum:
             fixed["mean"] = sample_topics(self.corpus, Split.PROBE, size, seed)
         if "target" in needs and self.goal is not None:
             fixed["target"] = sample_topics(self.corpus, Split.PROBE, size, seed, self.goal)
-        elif self.reward is not None and self.reward.needs == {"target"}:
-            raise SettingError(
-                f"the reward {self.reward.name!r} measures a goal, but none was given; set goal=CATEGORY"
-            )
         return fixed
+
+    def _make_measurer(self) -> Measurer:
+        needs = self.reward.needs if self.reward else frozenset[str]()
+        aim = self._tried_on if "alignment" in needs else np.empty(0, dtype=np.int32)
+        budget, seed = self.config.budget_tokens, self.config.seed
+        return Measurer(self.corpus, self.prober, needs, aim, self._initial, budget, seed)
 
     def _clear(self, seed: int) -> None:
         self.frontier = Frontier(self.corpus.graph)
@@ -235,15 +240,17 @@ class Curriculum:
         passages, allowance = self._lesson(neighbourhood)
         researched = time.perf_counter()
         own = neighbourhood if self.reward is not None and "self" in self.reward.needs else neighbourhood[:0]
-        before = self.prober.before(own)
+        lesson = Lesson(passages, allowance, neighbourhood)
+        before, measures = self.prober.before(own), self._measurer.before(lesson)
         learning = time.perf_counter()
         learned = self.learner.learn(passages, allowance)
         learn_seconds = time.perf_counter() - learning
+        measures |= self._measurer.after(lesson, learned.tokens)
         probes = self.prober.measurements(own, before, self.prober.after(own))
         probe_seconds, probe_tokens = self.prober.settle()
         phases = {"research": seconds + researched - began, "learn": learn_seconds, "probe": probe_seconds}
         record = self._record(neighbourhood, passages, learned)
-        return replace(record, probes=probes, seconds=phases, probe_tokens=probe_tokens)
+        return replace(record, probes=probes, measures=measures, seconds=phases, probe_tokens=probe_tokens)
 
     def _record(self, neighbourhood: IntArray, passages: Passages, learned: Learned) -> Expansion:
         trained = passages.ids[: learned.passages]

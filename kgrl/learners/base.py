@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Passages
 from kgrl.registry import Registry
 
-__all__ = ["Learned", "Learner", "Snapshot", "learners", "make_learner"]
+__all__ = ["Differentiable", "Learned", "Learner", "Sized", "Snapshot", "learners", "make_learner"]
 
 Snapshot = Any
 """What a learner's `snapshot` returns; only the same learner can read it."""
@@ -95,6 +95,34 @@ class Learner(Protocol):
             KgrlError: If the folder was written by another kind of learner or for another base model.
         """
         ...
+
+
+@runtime_checkable
+class Differentiable(Protocol):
+    """A learner that has gradients; what some rewards need. Learners with a transformer inside are such."""
+
+    def loss_gradient(self, passages: Passages) -> NDArray[np.float32]:
+        """Return the gradient of the mean loss per token of some passages, shape `[trained weights]`; changes nothing.
+
+        Args:
+            passages: At least one passage.
+        """
+        ...
+
+    def trained_weights(self) -> NDArray[np.float32]:
+        """Return a copy of the weights that training changes, in the gradient's order, shape `[trained weights]`."""
+        ...
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """A learner that knows how large its model is.
+
+    Attributes:
+        parameters: Number of the model's parameters, those that are not trained included.
+    """
+
+    parameters: int
 
 
 learners: Registry[Learner] = Registry("learner")

@@ -72,6 +72,9 @@ class DecoderLearner(FlatWeights, ABC):
         warmup_steps: Updates until the learning rate is reached.
         plugins: What changes its lessons, updates or measurements, in the order in which they are called.
 
+    Attributes:
+        parameters: Number of the model's parameters, frozen ones included.
+
     Raises:
         SettingError: If a plug-in does not work with this learner.
         KgrlError: If the model's logits are not its output embedding times its decoder's last states, or it cannot
@@ -96,6 +99,7 @@ class DecoderLearner(FlatWeights, ABC):
         self.model: PreTrainedModel = model.eval()  # type: ignore[no-untyped-call]
         self.learning_rate, self.block_tokens, self.warmup_steps = learning_rate, block_tokens, warmup_steps
         self.tokens = TokenStore.of(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self._decoder: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
         self._head: Tensor = model.get_output_embeddings().weight  # type: ignore[no-untyped-call] # [vocabulary, width]
         self._context = _context(model.config)
@@ -162,6 +166,23 @@ class DecoderLearner(FlatWeights, ABC):
         for bad in np.flatnonzero(~np.isfinite(totals)):
             raise DivergedError(f"the loss of passage {passages.ids[bad]} became {totals[bad]}")
         return (totals / counts).astype(np.float32)
+
+    def loss_gradient(self, passages: Passages) -> NDArray[np.float32]:
+        """Return the gradient of the passages' mean loss per token, shape `[trained weights]`; changes nothing."""
+        blocks = pack(self._sequences(passages), self.block_tokens, self._context)
+        total = sum(len(block) for block in blocks)
+        self.gradient.zero_()
+        for block in blocks:
+            mean = mean_loss(self._states(block), self._head, self._tensor(block.targets))
+            (mean * (len(block) / total)).backward()  # type: ignore[no-untyped-call] # torch types it so
+        found: NDArray[np.float32] = self.gradient.cpu().numpy().copy()
+        self.gradient.zero_()
+        return found
+
+    def trained_weights(self) -> NDArray[np.float32]:
+        """Return a copy of the trained weights, shape `[trained weights]`."""
+        found: NDArray[np.float32] = self.weights.detach().cpu().numpy().copy()
+        return found
 
     def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
         """Return the number of predicted tokens of each passage, shape `[passages]`."""

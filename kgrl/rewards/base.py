@@ -34,7 +34,7 @@ __all__ = [
 PROBES = frozenset({"mean", "target", "self"})
 """Every probe a curriculum can measure: a sample of all topics, of the goal's, of the neighbourhood's."""
 
-MEASURES = frozenset({"trained", "reference", "gradient", "alignment", "weights"})
+MEASURES = frozenset({"trained", "reference", "gradient", "alignment", "weights", "flops"})
 """What else a curriculum can measure, into `Expansion.measures`; some of it only where learners have gradients."""
 
 KNOWLEDGE = frozenset({"graph", "embeddings", "goal"})

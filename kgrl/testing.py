@@ -17,6 +17,7 @@ from kgrl.expansion import Expansion
 from kgrl.learners.base import Learner
 from kgrl.retrieval import Retriever
 from kgrl.rewards import Reward, RewardFunction
+from kgrl.rewards.base import KNOWLEDGE, MEASURES, PROBES
 from kgrl.trace_source import TraceSource
 from kgrl.view import Agent
 
@@ -173,7 +174,7 @@ class RewardContract:
     def test_it_has_the_methods_of_a_reward(self, reward: Reward) -> None:
         """It satisfies the protocol, and names probes that curricula can measure."""
         assert isinstance(reward, RewardFunction)
-        assert reward.needs <= {"mean", "target", "self"}
+        assert reward.needs <= PROBES | MEASURES | KNOWLEDGE
 
     def test_it_returns_finite_numbers(self, reward: Reward, expansions: list[Expansion]) -> None:
         """One float for each expansion."""

@@ -5,13 +5,23 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from kgrl.errors import UnknownNameError
 from kgrl.expansion import Expansion, Measurement
+from kgrl.graph import TopicGraph
 from kgrl.rewards import (
+    FlopCost,
+    GradientAlignment,
+    GradientComplexityGain,
+    GradientPredictionGain,
+    L2ComplexityGain,
     MeanPredictionGain,
+    PredictionGain,
+    ReducibleLoss,
     Reward,
+    RewardContext,
     RewardError,
     SelfPredictionGain,
     TargetPredictionGain,
@@ -38,7 +48,20 @@ STEP = Expansion(
         "self": Measurement((7, 8), (5.0, 4.0), (4.0, 4.5)),
     },
     seconds={"learn": 2.0, "probe": 0.5},
+    measures={
+        "trained_before": 4.0,
+        "trained_after": 3.0,
+        "reference": 2.5,
+        "gradient_squared": 0.25,
+        "gradient_weights": -0.5,
+        "alignment": 0.125,
+        "weights_squared_before": 10.0,
+        "weights_squared_after": 12.0,
+        "flops": 6e9,
+    },
 )
+GRAPH = TopicGraph.from_links([f"t{i}" for i in range(12)], range(11), range(1, 12), ["a", "b"] * 6)
+CONTEXT = RewardContext(GRAPH, np.eye(12, dtype=np.float32), np.array([1], dtype=np.int32))
 
 
 @pytest.mark.parametrize(
@@ -49,6 +72,13 @@ STEP = Expansion(
         (SelfPredictionGain(), 0.25),
         (TokenCost(), 50.0),
         (TimeCost(), 2.5),
+        (FlopCost(), 6e9),
+        (PredictionGain(), 1.0),
+        (GradientPredictionGain(), 0.25),
+        (GradientComplexityGain(), 0.5),
+        (L2ComplexityGain(), 2.0),
+        (GradientAlignment(), 0.125),
+        (ReducibleLoss(), 2.0),
         (MeanPredictionGain() - 0.01 * TokenCost(), -0.45),
         (2 * (SelfPredictionGain() + TargetPredictionGain()), 1.5),
         (SelfPredictionGain() * TokenCost(), 12.5),
@@ -110,11 +140,14 @@ class TestContract(RewardContract):
 
     @pytest.fixture
     def reward(self, name: str) -> Reward:
-        return rewards.make(name)
+        reward = rewards.make(name)
+        reward.bind(CONTEXT)
+        return reward
 
     @pytest.fixture
     def expansions(self) -> list[Expansion]:
-        return [replace(STEP, index=index, tokens=50 + index) for index in range(3)]
+        pairs = enumerate([(7, 8), (6,), (9, 10)])
+        return [replace(STEP, index=i, tokens=50 + i, topic=new[0], neighbourhood=new) for i, new in pairs]
 
 
 class TestContractOfASum(RewardContract):

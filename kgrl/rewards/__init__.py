@@ -11,13 +11,30 @@ from kgrl.rewards.base import (
     rewards,
 )
 from kgrl.rewards.context import RewardContext
-from kgrl.rewards.costs import TimeCost, TokenCost
-from kgrl.rewards.gains import MeanPredictionGain, SelfPredictionGain, TargetPredictionGain
+from kgrl.rewards.costs import FlopCost, TimeCost, TokenCost
+from kgrl.rewards.gains import MeanPredictionGain, PredictionGain, SelfPredictionGain, TargetPredictionGain
+from kgrl.rewards.gradients import (
+    GradientAlignment,
+    GradientComplexityGain,
+    GradientPredictionGain,
+    L2ComplexityGain,
+)
+from kgrl.rewards.progress import AbsoluteLearningProgress, ForgettingPenalty, FrontierSurprise, ReducibleLoss
 
 __all__ = [
+    "AbsoluteLearningProgress",
+    "FlopCost",
+    "ForgettingPenalty",
+    "FrontierSurprise",
     "FunctionReward",
+    "GradientAlignment",
+    "GradientComplexityGain",
+    "GradientPredictionGain",
+    "L2ComplexityGain",
     "MeanPredictionGain",
+    "PredictionGain",
     "Product",
+    "ReducibleLoss",
     "Reward",
     "RewardContext",
     "RewardError",

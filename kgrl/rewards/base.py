@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.errors import KgrlError
-from kgrl.expansion import Expansion, Expansions
+from kgrl.expansion import Expansion, Expansions, Measurement
 from kgrl.registry import Registry
 from kgrl.rewards.context import RewardContext
 
@@ -28,8 +28,12 @@ __all__ = [
     "RewardFunction",
     "WeightedSum",
     "as_reward",
+    "measure_of",
+    "probe_of",
     "rewards",
 ]
+
+T = TypeVar("T")
 
 PROBES = frozenset({"mean", "target", "self"})
 """Every probe a curriculum can measure: a sample of all topics, of the goal's, of the neighbourhood's."""
@@ -261,3 +265,28 @@ def as_reward(reward: str | Reward | Callable[[Expansion], float]) -> Reward:
     if isinstance(reward, str):
         return rewards.make(reward)
     return reward if isinstance(reward, Reward) else FunctionReward(reward)
+
+
+def probe_of(expansion: Expansion, probe: str, reward: str) -> Measurement:
+    """Return a probe of an expansion, for the reward of this name.
+
+    Raises:
+        RewardError: If it was not measured; the message says what was.
+    """
+    return _of(expansion.probes, probe, f"reward {reward!r} reads the probe {probe!r}", expansion)
+
+
+def measure_of(expansion: Expansion, measure: str, reward: str) -> float:
+    """Return a measure of an expansion, for the reward of this name.
+
+    Raises:
+        RewardError: If it was not taken; the message says what was.
+    """
+    return _of(expansion.measures, measure, f"reward {reward!r} reads the measure {measure!r}", expansion)
+
+
+def _of(taken: Mapping[str, T], name: str, reads: str, expansion: Expansion) -> T:
+    if name not in taken:
+        measured = ", ".join(sorted(taken)) or "nothing"
+        raise RewardError(f"{reads}, but expansion {expansion.index} measured {measured}")
+    return taken[name]

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.expansion import Expansion, Expansions
-from kgrl.rewards.base import Reward, rewards
+from kgrl.rewards.base import Reward, measure_of, rewards
 
-__all__ = ["TimeCost", "TokenCost"]
+__all__ = ["FlopCost", "TimeCost", "TokenCost"]
 
 
 @rewards.register("token-cost")
@@ -34,10 +34,29 @@ class TokenCost(Reward):
 
 @rewards.register("time-cost")
 class TimeCost(Reward):
-    """Wall-clock of the expansion, probing and retrieval included. Unit: seconds. Range: positive."""
+    """Wall-clock of the expansion, probing and retrieval included. Unit: seconds. Range: positive.
+
+    No two runs take the same time, so that agents which learn from this reward do not repeat exactly.
+    """
 
     name = "time-cost"
 
     def score(self, expansion: Expansion) -> float:
         """Return the seconds of all phases together."""
         return float(sum(expansion.seconds.values()))
+
+
+@rewards.register("flop-cost")
+class FlopCost(Reward):
+    """Floating-point operations of the lesson, 6 for each token and parameter. Range: positive.
+
+    Source: Kaplan et al. 2020. It counts all parameters, so that it is high by up to a half where a frozen base model
+    needs no gradients of its weights. Needs: `"flops"`.
+    """
+
+    name = "flop-cost"
+    needs = frozenset({"flops"})
+
+    def score(self, expansion: Expansion) -> float:
+        """Return the operations."""
+        return measure_of(expansion, "flops", self.name)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.expansion import Expansion, Expansions
-from kgrl.rewards.base import Reward, RewardError, rewards
+from kgrl.rewards.base import Reward, measure_of, probe_of, rewards
 
-__all__ = ["MeanPredictionGain", "SelfPredictionGain", "TargetPredictionGain"]
+__all__ = ["MeanPredictionGain", "PredictionGain", "SelfPredictionGain", "TargetPredictionGain"]
 
 
 class _ProbeGain(Reward):
@@ -22,11 +22,7 @@ class _ProbeGain(Reward):
         Raises:
             RewardError: If the probe was not measured.
         """
-        if self.probe not in expansion.probes:
-            measured = ", ".join(sorted(expansion.probes)) or "nothing"
-            reads = f"reward {self.name!r} reads the probe {self.probe!r}"
-            raise RewardError(f"{reads}, but expansion {expansion.index} measured {measured}")
-        return expansion.probes[self.probe].gain
+        return probe_of(expansion, self.probe, self.name).gain
 
     def scores(self, expansions: Expansions) -> NDArray[np.float64]:
         """Return the same for many curricula."""
@@ -64,3 +60,20 @@ class SelfPredictionGain(_ProbeGain):
 
     name, probe = "self-prediction-gain", "self"
     needs = frozenset({"self"})
+
+
+@rewards.register("prediction-gain")
+class PredictionGain(Reward):
+    """Prediction gain (PG): l_x(theta) - l_x(theta') on the passages just trained on.
+
+    It pays for memorising: text that teaches nothing beyond itself gains most. Unit: nats per token. Range: unbounded,
+    positive when learning helped. Source: Bellemare et al. 2016; Graves et al. 2017. Needs: `"trained"`.
+    """
+
+    name = "prediction-gain"
+    needs = frozenset({"trained"})
+
+    def score(self, expansion: Expansion) -> float:
+        """Return the mean loss of the lesson's passages before it less the one after."""
+        before = measure_of(expansion, "trained_before", self.name)
+        return before - measure_of(expansion, "trained_after", self.name)

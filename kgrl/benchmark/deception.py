@@ -81,7 +81,7 @@ def deceive(corpus: Corpus, goal: str, seed: int = 0) -> Deceived:
     door = int(wanted[np.argmax(corpus.graph.degree[wanted])])
     path = [int(nucleus[0]), *corridor.tolist(), door]
     size = max(1, round(_CLUSTER_SHARE * real))
-    sources, targets = _cluster_links(real, size, nucleus, rng)
+    sources, targets = _cluster_links(real, size, nucleus, cut.graph.degree[nucleus], rng)
     links = path[:-1] + path[1:] + sources, path[1:] + path[:-1] + targets
     titles = [f"Timetable {i + 1}" for i in range(size)]
     texts = [
@@ -108,11 +108,13 @@ def _cut_off(corpus: Corpus, isolated: IntArray, goal: IntArray) -> Corpus:
     return Corpus(corpus.name, graph, corpus.texts, corpus.topics, corpus.splits)
 
 
-def _cluster_links(first: int, size: int, nucleus: IntArray, rng: np.random.Generator) -> tuple[list[int], list[int]]:
-    """Links among the cluster's topics, and of every nucleus topic to some of them."""
+def _cluster_links(
+    first: int, size: int, nucleus: IntArray, doors_each: IntArray, rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """Links among the cluster's topics, and of every nucleus topic to as many of them as it has links already."""
     members = first + np.arange(size)
     inner = np.repeat(members, _CLUSTER_LINKS), rng.choice(members, size * _CLUSTER_LINKS)
-    doors = np.repeat(nucleus, _CLUSTER_LINKS), rng.choice(members, len(nucleus) * _CLUSTER_LINKS)
+    doors = np.repeat(nucleus, doors_each), rng.choice(members, int(doors_each.sum()))
     apart = inner[0] != inner[1]
     sources, targets = (np.concatenate([one[apart], door]).tolist() for one, door in zip(inner, doors, strict=True))
     return sources, targets

@@ -65,7 +65,7 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
     Example:
         >>> load_corpus("vitla")
         Traceback (most recent call last):
-        kgrl.errors.UnknownNameError: unknown corpus 'vitla'; did you mean 'vital'? Known: vital, ..., wikispeedia
+        kgrl.errors.UnknownNameError: unknown corpus 'vitla'; did you mean 'vital'? Known: ..., vital, ..., wikispeedia
     """
     if name not in corpora and Path(name).is_dir():
         return load_folder(name, on_error=on_error)

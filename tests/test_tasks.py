@@ -122,7 +122,7 @@ class TestTasks:
     @pytest.fixture(params=sorted(tasks))
     def task(self, request: pytest.FixtureRequest, tiny_corpus: Corpus) -> Task:
         """Each task on the small corpus."""
-        return make_task(request.param, tiny_corpus)
+        return make_task(request.param, "invented:60" if request.param == "invented" else tiny_corpus)
 
     def test_it_says_what_a_good_curriculum_would_do(self, task: Task) -> None:
         """In words, and its name is the one it is registered under."""
@@ -134,7 +134,7 @@ class TestTasks:
 
     def test_the_exam_is_the_same_for_every_seed(self, tiny_corpus: Corpus, task: Task) -> None:
         """And for every time a task is made."""
-        again = make_task(task.name, tiny_corpus)
+        again = make_task(task.name, "invented:60" if task.name == "invented" else tiny_corpus)
         assert np.array_equal(task.make_exam().topics, again.make_exam().topics)
         assert again.corpus.fingerprint == task.corpus.fingerprint
 
@@ -142,6 +142,11 @@ class TestTasks:
         """With the nearest one."""
         with pytest.raises(UnknownNameError, match="did you mean 'noisy'"):
             make_task("nosiy")
+
+    def test_the_invented_task_is_for_invented_worlds(self, tiny_corpus: Corpus) -> None:
+        """Another corpus is refused."""
+        with pytest.raises(SettingError, match="invented:2000"):
+            make_task("invented", tiny_corpus)
 
     def test_a_goal_needs_categories(self, tiny_corpus: Corpus) -> None:
         """A corpus without any is refused."""

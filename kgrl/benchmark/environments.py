@@ -14,7 +14,7 @@ __all__ = ["make_task_env"]
 
 def make_task_env(
     task: str,
-    corpus: str | Corpus = "vital",
+    corpus: str | Corpus | None = None,
     learner: str | Learner = "scratch",
     reward: Any = None,
     *,
@@ -27,7 +27,7 @@ def make_task_env(
 
     Args:
         task: The task by name.
-        corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows.
+        corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows; the task's usual one if None.
         learner: A learner or the name of one.
         reward: A reward, its name, or a function of an expansion; the task's own if None.
         seed: Seeds learner and probes.

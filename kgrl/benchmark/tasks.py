@@ -27,13 +27,17 @@ from kgrl.learners.base import Learner
 from kgrl.nucleus import choose_nucleus
 from kgrl.registry import Registry
 
-__all__ = ["GOALS", "Task", "make_task", "tasks"]
+__all__ = ["GOALS", "INVENTED", "Task", "make_task", "tasks"]
 
 GOALS = {"vital": "Mathematics", "wikispeedia": "Religion"}
 """The goal of `target` and `deceptive` on the corpora that benchmarks use."""
 
 _PLANTING_SEED = 6
 _FOREIGN = "fr"
+INVENTED = "invented:2000"
+"""The corpus of the task `invented`, unless another invented world is asked for."""
+
+_DEFAULT_CORPUS, _INVENTED = "vital", "invented"
 _LIMITED = 20
 """`limited` reaches one topic in so many."""
 
@@ -94,16 +98,17 @@ tasks: Registry[Task] = Registry("task")
 """Tasks by name. Their factories take the corpus."""
 
 
-def make_task(name: str, corpus: str | Corpus = "vital") -> Task:
+def make_task(name: str, corpus: str | Corpus | None = None) -> Task:
     """Make a task.
 
     Args:
-        name: `"coverage"`, `"target"`, `"limited"`, `"noisy"` or `"deceptive"`.
-        corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows.
+        name: `"coverage"`, `"target"`, `"limited"`, `"noisy"`, `"deceptive"` or `"invented"`.
+        corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows; if None `"vital"`, and for the task
+            `"invented"` the corpus `"invented:2000"`.
 
     Raises:
         UnknownNameError: If there is no such task; the nearest is suggested.
-        SettingError: If the task needs a goal and none is known for the corpus.
+        SettingError: If the task needs a goal and none is known for the corpus, or an invented world and it is none.
 
     Example:
         >>> make_task("nosiy")
@@ -111,6 +116,8 @@ def make_task(name: str, corpus: str | Corpus = "vital") -> Task:
         kgrl.errors.UnknownNameError: unknown task 'nosiy'; did you mean 'noisy'? Known: ...
     """
     factory: Callable[[Corpus], Task] = tasks[name]
+    if corpus is None:
+        corpus = INVENTED if name == _INVENTED else _DEFAULT_CORPUS
     return factory(load_corpus(corpus) if isinstance(corpus, str) else corpus)
 
 
@@ -175,3 +182,12 @@ def _deceptive(corpus: Corpus) -> Task:
     config = CurriculumConfig(nucleus=deceived.nucleus, goal=goal)
     examined = corpus.graph.in_category(goal)
     return Task("deceptive", about, deceived.corpus, config, "mean-prediction-gain", examined, deceived.is_planted)
+
+
+@tasks.register(_INVENTED)
+def _invented(corpus: Corpus) -> Task:
+    about = "Reads first what other articles build on, so that facts two steps apart can be put together."
+    if not corpus.name.startswith(_INVENTED):
+        raise SettingError(f"the task {_INVENTED!r} is for invented worlds, {INVENTED} for example")
+    everything, nothing = _all_topics(corpus), _nothing_planted(corpus)
+    return Task(_INVENTED, about, corpus, CurriculumConfig(), "mean-prediction-gain", everything, nothing)

@@ -27,7 +27,7 @@ class Bench:
         suite: The suite: rewards.
         rewards: Rewards, by name or as expressions; all that are registered if none.
         tasks: Tasks by name; all if none.
-        corpus: The corpora.
+        corpus: The corpora; the task invented has its own.
         learner: The learner: scratch or simulated.
         agents: greedy (takes what the reward likes best, by trying), agents by name, or folders of trained policies.
         seeds: Number of seeds, the same for all.
@@ -65,7 +65,7 @@ class Bench:
 
     def _cells(self) -> list[Cell]:
         """All episodes, those of one task together."""
-        from kgrl.benchmark.tasks import tasks
+        from kgrl.benchmark.tasks import INVENTED, tasks
         from kgrl.benchmark.traps import Cell
         from kgrl.rewards import as_reward, rewards
 
@@ -76,10 +76,13 @@ class Bench:
         named = self.rewards or tuple(rewards)
         for reward in named:
             as_reward(reward)
-        grid = product(self.tasks or tuple(tasks), self.corpus, named, self.agents, range(self.seeds))
+        places = dict.fromkeys(
+            (task, INVENTED if task == "invented" else corpus)
+            for task, corpus in product(self.tasks or tuple(tasks), self.corpus)
+        )
         return [
             Cell(task, corpus, self.learner, reward, agent, seed, self.sample)
-            for task, corpus, reward, agent, seed in grid
+            for (task, corpus), reward, agent, seed in product(places, named, self.agents, range(self.seeds))
         ]
 
 

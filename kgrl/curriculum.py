@@ -11,29 +11,27 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.corpus import Corpus, Passages, Split
+from kgrl.corpus import Corpus, Split
 from kgrl.curriculum_config import LEAST_TOKENS, CurriculumConfig
 from kgrl.encoder import Encoder
-from kgrl.errors import DivergedError, SettingError
+from kgrl.errors import DivergedError
 from kgrl.expansion import Expansion
-from kgrl.forks import losses_after
 from kgrl.graph import Frontier, IntArray
-from kgrl.learners.base import Learned, Learner, Snapshot, make_learner
-from kgrl.measures import Lesson, Measurer, check_needs
+from kgrl.learners.base import Learner, Snapshot, make_learner
+from kgrl.measures import check_needs
 from kgrl.nucleus import choose_nucleus
-from kgrl.probes import Prober, sample_topics
 from kgrl.profile import LossProfile
 from kgrl.research import Researcher
 from kgrl.retrieval import Retriever, embed_corpus
 from kgrl.rewards.base import Reward, as_reward
 from kgrl.rewards.context import RewardContext
+from kgrl.teaching import Teacher
 from kgrl.view import Agent, View
 
 __all__ = ["Curriculum", "CurriculumConfig"]
@@ -92,9 +90,9 @@ class Curriculum:
             check_needs(self.reward, learner, self.goal)
             self.reward.bind(RewardContext(corpus.graph, embeddings, self.goal))
         self.research = Researcher(corpus, retriever, embeddings, self.config.neighbourhood)
-        self.prober = Prober(corpus, learner, self._fixed_probes())
+        self._teacher = Teacher(corpus, learner, self.research, self.reward, self.goal, self.config)
+        self.prober = self._teacher.prober
         self._initial = learner.snapshot()
-        self._measurer = self._make_measurer()
         self._nucleated: tuple[Snapshot, Expansion] | None = None
         self._clear(self.config.seed)
 
@@ -124,22 +122,6 @@ class Curriculum:
             learner = make_learner(learner, corpus, seed=config.seed, **learner_options)
         retriever, embeddings = embed_corpus(corpus, Encoder(), cache)
         return cls(corpus, learner, retriever, embeddings, reward, config)
-
-    def _fixed_probes(self) -> dict[str, IntArray]:
-        needs = self.reward.needs if self.reward else frozenset[str]()
-        size, seed = self.config.probe_topics, self.config.seed
-        fixed = {}
-        if "mean" in needs:
-            fixed["mean"] = sample_topics(self.corpus, Split.PROBE, size, seed)
-        if "target" in needs and self.goal is not None:
-            fixed["target"] = sample_topics(self.corpus, Split.PROBE, size, seed, self.goal)
-        return fixed
-
-    def _make_measurer(self) -> Measurer:
-        needs = self.reward.needs if self.reward else frozenset[str]()
-        aim = self._tried_on if "alignment" in needs else np.empty(0, dtype=np.int32)
-        budget, seed = self.config.budget_tokens, self.config.seed
-        return Measurer(self.corpus, self.prober, needs, aim, self._initial, budget, seed)
 
     def _clear(self, seed: int) -> None:
         self.frontier = Frontier(self.corpus.graph)
@@ -199,7 +181,7 @@ class Curriculum:
         neighbourhood = self._neighbourhood(topic)
         try:
             with self._named(topic):
-                expansion = self._learn(neighbourhood, 0.0)
+                expansion = self._teach(neighbourhood)
         finally:
             self.learner.restore(snapshot)
         self.prober.seconds = seconds + time.perf_counter() - began
@@ -208,9 +190,12 @@ class Curriculum:
 
     def _expand(self, neighbourhood: IntArray, seconds: float = 0.0) -> Expansion:
         with self._named(neighbourhood[0]):
-            expansion = self._learn(neighbourhood, seconds)
+            expansion = self._teach(neighbourhood, seconds)
         self.replay(expansion)
         return expansion
+
+    def _teach(self, neighbourhood: IntArray, seconds: float = 0.0) -> Expansion:
+        return self._teacher.teach(neighbourhood, self.used, self.index, self.tokens, seconds)
 
     @contextmanager
     def _named(self, topic: int) -> Iterator[None]:
@@ -229,48 +214,6 @@ class Curriculum:
             )
             raise ValueError(f"cannot expand into {self.corpus.graph.titles[topic]!r}: it {why}")
         return self.research.neighbourhood(topic, self.frontier)
-
-    def _lesson(self, neighbourhood: IntArray) -> tuple[Passages, int]:
-        """The passages of a neighbourhood, and the tokens there are to learn them with."""
-        allowance = min(self.config.expansion_tokens, self.config.budget_tokens - self.tokens)
-        return self.research.gather(neighbourhood, self.used), allowance
-
-    def _learn(self, neighbourhood: IntArray, seconds: float) -> Expansion:
-        began = time.perf_counter()
-        passages, allowance = self._lesson(neighbourhood)
-        researched = time.perf_counter()
-        own = neighbourhood if self.reward is not None and "self" in self.reward.needs else neighbourhood[:0]
-        lesson = Lesson(passages, allowance, neighbourhood)
-        before, measures = self.prober.before(own), self._measurer.before(lesson)
-        learning = time.perf_counter()
-        learned = self.learner.learn(passages, allowance)
-        learn_seconds = time.perf_counter() - learning
-        measures |= self._measurer.after(lesson, learned.tokens)
-        probes = self.prober.measurements(own, before, self.prober.after(own))
-        probe_seconds, probe_tokens = self.prober.settle()
-        phases = {"research": seconds + researched - began, "learn": learn_seconds, "probe": probe_seconds}
-        record = self._record(neighbourhood, passages, learned)
-        return replace(record, probes=probes, measures=measures, seconds=phases, probe_tokens=probe_tokens)
-
-    def _record(self, neighbourhood: IntArray, passages: Passages, learned: Learned) -> Expansion:
-        trained = passages.ids[: learned.passages]
-        # A topic counts as learned only if a passage of its own was reached before the budget ended.
-        read = {int(neighbourhood[0]), *self.corpus.topics[trained].tolist()}
-        reached = [topic for topic in neighbourhood.tolist() if topic in read]
-        return Expansion(
-            index=self.index,
-            topic=int(neighbourhood[0]),
-            title=self.corpus.graph.titles[neighbourhood[0]],
-            neighbourhood=tuple(reached),
-            passages=tuple(trained.tolist()),
-            tokens=learned.tokens,
-            tokens_total=self.tokens + learned.tokens,
-            budget=self.config.budget_tokens,
-            train_loss=learned.loss,
-            chunked=learned.chunked,
-            changed=learned.changed,
-            adapter=learned.module,
-        )
 
     def replay(self, expansion: Expansion) -> None:
         """Take a recorded expansion into the curriculum's state, without teaching the learner.
@@ -332,23 +275,15 @@ class Curriculum:
         return losses
 
     def _try_for_agent(self, topics: IntArray) -> NDArray[np.float32]:
-        before = self.prober.losses(self._tried_on)
+        before = self.prober.losses(self._teacher.aim)
         drops = np.empty(len(topics), dtype=np.float32)
         for row, topic in enumerate(topics.tolist()):
             began = time.perf_counter()
-            passages, allowance = self._lesson(self._neighbourhood(topic))
+            lesson = self._teacher.lesson(self._neighbourhood(topic), self.used, self.tokens)
             self.prober.seconds += time.perf_counter() - began
             with self._named(topic):
-                drops[row] = np.mean(before - losses_after(self.prober, passages, allowance, self._tried_on))
+                drops[row] = self._teacher.drop_after(lesson, before)
         return drops
-
-    @cached_property
-    def _tried_on(self) -> IntArray:
-        """The topics whose mean loss tells what a try was worth: the goal's or all, the same that rewards measure."""
-        sample = sample_topics(self.corpus, Split.PROBE, self.config.probe_topics, self.config.seed, self.goal)
-        if not len(sample):
-            raise SettingError(f"no topic of {self.corpus.name!r} that counts has a probe passage to measure tries on")
-        return sample
 
     @property
     def out_of_budget(self) -> bool:

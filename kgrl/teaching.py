@@ -1,0 +1,148 @@
+"""One lesson, carried out: research, learn, measure, record. What is remembered between lessons is the curriculum's."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.corpus import Corpus, Split
+from kgrl.curriculum_config import CurriculumConfig
+from kgrl.errors import SettingError
+from kgrl.expansion import Expansion
+from kgrl.forks import losses_after
+from kgrl.graph import IntArray
+from kgrl.learners.base import Learned, Learner
+from kgrl.measures import Lesson, Measurer
+from kgrl.probes import Prober, sample_topics
+from kgrl.research import Researcher
+from kgrl.rewards.base import Reward
+
+__all__ = ["Teacher"]
+
+
+class Teacher:
+    """Teaches a learner neighbourhoods and takes the measurements that a reward needs.
+
+    Args:
+        corpus: The corpus.
+        learner: The learner, in its initial state.
+        research: Gathers passages.
+        reward: The reward whose needs are measured; None where nobody is rewarded.
+        goal: The goal's topics, None where all count.
+        config: Budgets, sizes of samples and the seed.
+
+    Attributes:
+        prober: Measures on probe passages and keeps account of the cost.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        learner: Learner,
+        research: Researcher,
+        reward: Reward | None,
+        goal: IntArray | None,
+        config: CurriculumConfig,
+    ) -> None:
+        self.corpus, self.learner, self.research, self.goal, self.config = corpus, learner, research, goal, config
+        self.needs = reward.needs if reward else frozenset[str]()
+        self.prober = Prober(corpus, learner, self._fixed_probes())
+        aim = self.aim if "alignment" in self.needs else np.empty(0, dtype=np.int32)
+        initial = learner.snapshot()
+        self.measurer = Measurer(corpus, self.prober, self.needs, aim, initial, config.budget_tokens, config.seed)
+
+    def _fixed_probes(self) -> dict[str, IntArray]:
+        fixed = {"mean": self._sample()} if "mean" in self.needs else {}
+        if "target" in self.needs and self.goal is not None:
+            fixed["target"] = self._sample(self.goal)
+        return fixed
+
+    def _sample(self, among: IntArray | None = None) -> IntArray:
+        return sample_topics(self.corpus, Split.PROBE, self.config.probe_topics, self.config.seed, among)
+
+    @cached_property
+    def aim(self) -> IntArray:
+        """A sample of the topics whose mean loss counts, the goal's or all; the same that rewards measure.
+
+        Raises:
+            SettingError: If none of them has a probe passage.
+        """
+        sample = self._sample(self.goal)
+        if not len(sample):
+            raise SettingError(f"no topic of {self.corpus.name!r} that counts has a probe passage to measure tries on")
+        return sample
+
+    def lesson(self, neighbourhood: IntArray, used: NDArray[np.bool_], tokens: int) -> Lesson:
+        """Return what is learned of a neighbourhood, and the tokens there are for it.
+
+        Args:
+            neighbourhood: The topics.
+            used: Whether each passage has been trained on, shape `[passages]`.
+            tokens: Tokens trained on so far.
+        """
+        allowance = min(self.config.expansion_tokens, self.config.budget_tokens - tokens)
+        return Lesson(self.research.gather(neighbourhood, used), allowance, neighbourhood)
+
+    def teach(
+        self, neighbourhood: IntArray, used: NDArray[np.bool_], index: int, tokens: int, seconds: float = 0.0
+    ) -> Expansion:
+        """Research and learn a neighbourhood, and return the record, not rewarded yet.
+
+        Args:
+            neighbourhood: The topics, the picked one first.
+            used: Whether each passage has been trained on, shape `[passages]`.
+            index: Number of the expansion.
+            tokens: Tokens trained on so far.
+            seconds: Wall-clock of research that was done before.
+
+        Raises:
+            DivergedError: If a loss becomes NaN or infinite.
+        """
+        began = time.perf_counter()
+        lesson = self.lesson(neighbourhood, used, tokens)
+        researched = time.perf_counter()
+        own = neighbourhood if "self" in self.needs else neighbourhood[:0]
+        before, measures = self.prober.before(own), self.measurer.before(lesson)
+        learning = time.perf_counter()
+        learned = self.learner.learn(lesson.passages, lesson.allowance)
+        learn_seconds = time.perf_counter() - learning
+        measures |= self.measurer.after(lesson, learned.tokens)
+        probes = self.prober.measurements(own, before, self.prober.after(own))
+        probe_seconds, probe_tokens = self.prober.settle()
+        phases = {"research": seconds + researched - began, "learn": learn_seconds, "probe": probe_seconds}
+        record = self._record(lesson, learned, index, tokens)
+        return replace(record, probes=probes, measures=measures, seconds=phases, probe_tokens=probe_tokens)
+
+    def _record(self, lesson: Lesson, learned: Learned, index: int, tokens: int) -> Expansion:
+        trained, neighbourhood = lesson.passages.ids[: learned.passages], lesson.neighbourhood
+        # A topic counts as learned only if a passage of its own was reached before the budget ended.
+        read = {int(neighbourhood[0]), *self.corpus.topics[trained].tolist()}
+        reached = [topic for topic in neighbourhood.tolist() if topic in read]
+        return Expansion(
+            index=index,
+            topic=int(neighbourhood[0]),
+            title=self.corpus.graph.titles[neighbourhood[0]],
+            neighbourhood=tuple(reached),
+            passages=tuple(trained.tolist()),
+            tokens=learned.tokens,
+            tokens_total=tokens + learned.tokens,
+            budget=self.config.budget_tokens,
+            train_loss=learned.loss,
+            chunked=learned.chunked,
+            changed=learned.changed,
+            adapter=learned.module,
+        )
+
+    def drop_after(self, lesson: Lesson, before: NDArray[np.float32]) -> float:
+        """Return by how much a lesson would lower the mean loss of `aim`, in nats per token, found out on a fork.
+
+        Args:
+            lesson: The lesson.
+            before: The losses of `aim` now.
+        """
+        after = losses_after(self.prober, lesson.passages, lesson.allowance, self.aim)
+        return float(np.mean(before - after))

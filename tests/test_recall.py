@@ -132,6 +132,23 @@ def test_link_questions_are_exam_sentences_with_other_titles() -> None:
     assert len(set(named)) == 40
 
 
+def test_knowing_which_titles_are_frequent_does_not_help_with_links() -> None:
+    """Who always picks the title that most links lead to is hardly better than who guesses."""
+    corpus = load_invented("invented:3000")
+    graph = corpus.graph
+    often = dict(zip(graph.titles, np.bincount(graph.indices, minlength=len(graph)).tolist(), strict=True))
+    questions = link_questions(corpus, [0], 1000)
+    right = 0
+    for question in questions:
+        lead = f"{graph.titles[question.topic]}: "
+        own = question.true.removeprefix(lead)
+        (named,) = [graph.titles[t] for t in graph.out(question.topic) if graph.titles[t] in own]
+        before, after = own.split(named)
+        wrong = [often[w.removeprefix(lead + before).removesuffix(after)] for w in question.wrong]
+        right += often[named] > max(wrong)
+    assert Accuracy(right, len(questions)).interval[0] < 1 / 16
+
+
 def test_link_sentences_are_the_same_for_everyone(corpus: Corpus) -> None:
     """They do not depend on the nucleus, which only says how far off the named topics are; a goal restricts them."""
     here, there = link_questions(corpus, [0], 30), link_questions(corpus, [200], 30)
@@ -142,28 +159,29 @@ def test_link_sentences_are_the_same_for_everyone(corpus: Corpus) -> None:
 
 
 def a_corpus_of_theories(sentence: str) -> Corpus:
-    """Topic 0 links to all theories but the last twenty, and its exam passage is a sentence."""
-    titles = [
-        "Mathematics",
-        "Number theory (mathematics)",
-        *(f"Theory {letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVW"),
-    ]
-    sources = [0, *range(2, len(titles))]
-    targets = [1, *range(3, len(titles)), 2]
-    graph = TopicGraph.from_links(titles, sources, targets)
-    return Corpus("theories", graph, ["It is old.", sentence], [0, 0], [Split.TRAIN, Split.EXAM])
+    """Mathematics links to one theory, and its exam passage is a sentence; the others name one another in a ring."""
+    ring = [f"Theory {letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVW"]
+    titles = ["Mathematics", "Number theory (mathematics)", *ring]
+    following = [*ring[1:], ring[0]]
+    graph = TopicGraph.from_links(titles, [0, *range(2, len(titles))], [1, *map(titles.index, following)])
+    texts = [sentence, *(f"It is followed by {name}." for name in following)]
+    return Corpus("theories", graph, texts, [0, *range(2, len(titles))], np.full(len(texts), Split.EXAM))
 
 
 def test_titles_are_written_as_the_one_in_their_place() -> None:
-    (question,) = link_questions(a_corpus_of_theories("Much of number theory is new."), [0])
+    corpus = a_corpus_of_theories("Much of number theory is new.")
+    (question,) = [question for question in link_questions(corpus, [0]) if question.topic == 0]
     assert question.true == "Mathematics: Much of number theory is new."
     assert all(wrong.startswith("Mathematics: Much of theory ") for wrong in question.wrong)
+    assert question.group == "1"
 
 
 @pytest.mark.parametrize("sentence", ["Much of it is new.", "Number theoryx and pnumber theory."])
-def test_without_a_named_link_there_is_nothing_to_ask(sentence: str) -> None:
+def test_a_title_inside_of_a_word_is_no_mention(sentence: str) -> None:
+    corpus = a_corpus_of_theories(sentence)
+    assert all(question.topic != 0 for question in link_questions(corpus, [0]))
     with pytest.raises(SettingError, match="names"):
-        link_questions(a_corpus_of_theories(sentence), [0])
+        link_questions(corpus, [0], among=np.array([0]))
 
 
 def make_curriculum(corpus: Corpus, embeddings: NDArray[np.float32], **config: int) -> Curriculum:

@@ -20,6 +20,7 @@ __all__ = ["Question", "distances_from", "link_questions"]
 _SEED = 20_26
 """The questions on a corpus are the same for every agent and seed."""
 _WRONG = 15
+_MOST_READ = 5_000
 _QUALIFIER = re.compile(r"\s*\([^()]*\)$")
 
 
@@ -42,8 +43,9 @@ class Question:
 
 @dataclass(frozen=True)
 class _Mention:
-    """A sentence that names a linked topic, with the title of its passage's topic before it, and where it does so."""
+    """A sentence that names a linked topic, led by the title of its passage's topic, and where the name is."""
 
+    topic: int
     sentence: str
     named: int
     start: int
@@ -62,13 +64,14 @@ def link_questions(
 ) -> list[Question]:
     """Draw sentences of exam passages that name a linked topic, and put 15 other titles in the place of each name.
 
-    One sentence a passage, and no topic is named by two, so that knowing which titles are frequent does not help. The
-    others are drawn from the topics that links lead to, of the same category (of all where those are too few), and not
-    linked with the topic whose passage it is. Parts of titles in parentheses are left out. The title of the passage's
-    topic comes before the sentence, since half of the sentences of an article do not say whom or what they are about.
+    Topics that exam passages name are drawn, each at most once, and then one of the sentences that name it; the others
+    are drawn from such topics too, of the same category (of all where those are too few), and are not linked with the
+    topic whose passage it is. So knowing which titles are frequent hardly helps. Parts of titles in parentheses are
+    left out. The title of the passage's topic comes before the sentence, since half of the sentences of an article do
+    not say whom or what they are about.
 
     Args:
-        corpus: The corpus; its graph says what is linked.
+        corpus: The corpus; its graph says what is linked. Of more than 5,000 topics a sample is read.
         nucleus: The topics that distances are counted from; the sentences do not depend on it.
         size: Most sentences.
         among: Topics whose exam passages are read; all if None.
@@ -82,20 +85,21 @@ def link_questions(
     rng = np.random.default_rng(_SEED)
     topics = np.flatnonzero(corpus.has(Split.EXAM))
     topics = topics if among is None else np.intersect1d(topics, among)
-    distances, titles = distances_from(corpus.graph, nucleus), _Titles(corpus.graph)
-    asked: dict[int, Question] = {}
-    for topic in rng.permutation(topics).tolist():
-        found = [mention for mention in _mentions(corpus, topic) if mention.named not in asked]
-        if len(asked) < size and found:
-            mention = found[rng.integers(len(found))]
-            wrong = tuple(map(mention.with_name, titles.others(topic, mention.named, rng)))
-            distance = int(distances[mention.named])
-            if len(wrong) == _WRONG:
-                group = str(distance) if distance >= 0 else "unlinked"
-                asked[mention.named] = Question(topic, mention.sentence, wrong, group)
-    if not asked:
+    naming: dict[int, list[_Mention]] = {}
+    for topic in rng.permutation(topics)[:_MOST_READ].tolist():
+        for mention in _mentions(corpus, topic):
+            naming.setdefault(mention.named, []).append(mention)
+    distances, titles = distances_from(corpus.graph, nucleus), _Titles(corpus.graph, sorted(naming))
+    questions: list[Question] = []
+    for named in rng.permutation(sorted(naming)).tolist():
+        mention = naming[named][rng.integers(len(naming[named]))]
+        wrong = tuple(map(mention.with_name, titles.others(mention, rng)))
+        if len(wrong) == _WRONG and len(questions) < size:
+            group = str(distances[named]) if distances[named] >= 0 else "unlinked"
+            questions.append(Question(mention.topic, mention.sentence, wrong, group))
+    if not questions:
         raise SettingError(f"no exam passage of {corpus.name!r} names a topic that {_WRONG} others could stand for")
-    return list(asked.values())
+    return questions
 
 
 def distances_from(graph: TopicGraph, nucleus: Sequence[int] | IntArray) -> IntArray:
@@ -124,29 +128,25 @@ def distances_from(graph: TopicGraph, nucleus: Sequence[int] | IntArray) -> IntA
 
 
 class _Titles:
-    """Draws titles that could stand in a linked topic's place."""
+    """Draws titles that could stand in a linked topic's place, from the topics that passages name."""
 
-    def __init__(self, graph: TopicGraph) -> None:
+    def __init__(self, graph: TopicGraph, named: Sequence[int]) -> None:
         self._graph = graph
-        self._linked_to = np.bincount(graph.indices, minlength=len(graph)) > 0
+        self._all = np.array(named, dtype=np.int64)
+        by_category: dict[str, list[int]] = {}
+        for topic in named:
+            by_category.setdefault(graph.categories[topic], []).append(topic)
+        self._alike = {category: np.array(topics) for category, topics in by_category.items()}
 
-    def others(self, topic: int, named: int, rng: np.random.Generator) -> list[str]:
-        """Up to 15 titles of topics not linked with a topic, of the category of the one that it names if possible."""
-        allowed = self._linked_to.copy()
-        allowed[[topic, named]] = False
-        allowed[self._graph.neighbours(topic)] = False
-        category = self._graph.categories[named]
-        alike = np.flatnonzero(allowed & self._of(category)) if category else np.flatnonzero(allowed)
-        pool = alike if len(alike) >= _WRONG else np.flatnonzero(allowed)
+    def others(self, mention: _Mention, rng: np.random.Generator) -> list[str]:
+        """Up to 15 titles of topics not linked with the mention's topic, of the named one's category if possible."""
+        titles = self._graph.titles
+        excluded = [mention.topic, mention.named, *self._graph.neighbours(mention.topic).tolist()]
+        alike = np.setdiff1d(self._alike[self._graph.categories[mention.named]], excluded)
+        pool = alike if len(alike) >= _WRONG else np.setdiff1d(self._all, excluded)
         # Two titles can be the same without their qualifiers; they would be one answer then.
-        own = _bare(self._graph.titles[named])
-        names = dict.fromkeys(_bare(self._graph.titles[other]) for other in rng.permutation(pool)[: 2 * _WRONG])
-        return [name for name in names if name != own][:_WRONG]
-
-    def _of(self, category: str) -> np.ndarray:
-        mask = np.zeros(len(self._graph), dtype=bool)
-        mask[self._graph.in_category(category)] = True
-        return mask
+        drawn = dict.fromkeys(_bare(titles[other]) for other in rng.permutation(pool)[: 2 * _WRONG].tolist())
+        return [name for name in drawn if name != _bare(titles[mention.named])][:_WRONG]
 
 
 def _mentions(corpus: Corpus, topic: int) -> Iterator[_Mention]:
@@ -159,11 +159,13 @@ def _mentions(corpus: Corpus, topic: int) -> Iterator[_Mention]:
             span = _find(title, sentence)
             if span and not any(start < span[1] and span[0] < end for start, end in taken):
                 taken.append(span)
-                yield _Mention(f"{lead}{sentence}", named, len(lead) + span[0], len(lead) + span[1])
+                yield _Mention(topic, f"{lead}{sentence}", named, len(lead) + span[0], len(lead) + span[1])
 
 
 def _find(title: str, sentence: str) -> tuple[int, int] | None:
     """Where a sentence first has a title as it is, or with a small first letter."""
+    if title[1:] not in sentence:  # a quick look, which most titles do not pass
+        return None
     first = f"[{re.escape(title[0])}{re.escape(title[0].lower())}]"
     found = re.search(rf"(?<!\w){first}{re.escape(title[1:])}(?!\w)", sentence)
     return found.span() if found else None

@@ -185,7 +185,9 @@ def _writers(corpus: Corpus, foreign: Sequence[str], rng: np.random.Generator) -
     """How each kind writes a passage as long as a given one."""
     train = np.flatnonzero(corpus.splits == Split.TRAIN)
     vocabulary = [
-        word for i in rng.choice(train, min(500, len(train)), replace=False) for word in corpus.texts[i].split()
+        word
+        for i in rng.choice(train, min(500, len(train)), replace=False).tolist()
+        for word in corpus.texts[i].split()
     ]
 
     def words(count: int) -> list[str]:

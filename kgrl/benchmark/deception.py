@@ -94,7 +94,7 @@ def deceive(corpus: Corpus, goal: str, seed: int = 0) -> Deceived:
 def _dullest(corpus: Corpus, topics: IntArray) -> IntArray:
     """The topics with the fewest words to train on."""
     train = np.flatnonzero(corpus.splits == Split.TRAIN)
-    words = np.bincount(corpus.topics[train], [len(corpus.texts[i].split()) for i in train], len(corpus.graph))
+    words = np.bincount(corpus.topics[train], [len(corpus.texts[i].split()) for i in train.tolist()], len(corpus.graph))
     dullest: IntArray = topics[np.argsort(words[topics], kind="stable")[:_CORRIDOR]]
     return dullest
 

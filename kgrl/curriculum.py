@@ -50,7 +50,7 @@ class Curriculum:
 
     Raises:
         UnknownNameError: If the goal, the nucleus or the reward is a name that is not known.
-        SettingError: If the reward needs a goal and there is none.
+        SettingError: If the reward needs a goal and there is none, or what the learner does not have.
 
     Example:
         >>> from kgrl.agents import make_agent
@@ -80,7 +80,7 @@ class Curriculum:
         self.reward: Reward | None = None if reward is None else as_reward(reward)
         self.goal = None if self.config.goal is None else corpus.graph.in_category(self.config.goal)
         self.trainable = corpus.has(Split.TRAIN)
-        if self.reward is not None and "self" in self.reward.needs:  # which is measured on what is picked
+        if self.reward is not None and self.reward.needs & {"self", "reference"}:  # measured on what is picked
             self.trainable = self.trainable & corpus.has(Split.PROBE)
         self.nucleus = choose_nucleus(
             corpus.graph, self.config.nucleus, self.config.nucleus_size, self.goal, self.trainable
@@ -145,6 +145,7 @@ class Curriculum:
         """
         self._clear(self.config.seed if seed is None else seed)
         if self._nucleated is None:
+            self._teacher.measurer.prepare()
             self.rewind()
             expansion = self._expand(self.nucleus)
             self._nucleated = self.learner.snapshot(), expansion
@@ -239,6 +240,8 @@ class Curriculum:
             agent: Is reset after the nucleus and observes the others.
         """
         self._clear(self.config.seed)
+        self._teacher.measurer.prepare()
+        self.prober.settle()  # the nucleus's record has what that cost
         self.replay(expansions[0])
         if self.reward is not None:
             self.reward.begin(expansions[0])

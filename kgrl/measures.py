@@ -11,8 +11,9 @@
     weights_squared_before, _after   squared norm of the trained weights                              need "weights"
     flops                            floating-point operations of training, 6 N a token               need "flops"
 
-A lesson's passages are those that its tokens reach as a whole, and its first. All is measured on train and probe
-passages; what it costs is booked as probing; the learner is left as it was.
+A lesson's passages are those that its tokens reach as a whole, and its first; a plug-in that rehearses others leaves
+room for fewer, and is not asked. Every token of them weighs the same. All is measured on train and probe passages; what
+it costs is booked as probing; the learner is left as it was.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from kgrl.corpus import Corpus, Passages, Split
-from kgrl.errors import SettingError, UnknownNameError
+from kgrl.errors import DivergedError, SettingError, UnknownNameError
 from kgrl.graph import IntArray
 from kgrl.learners.base import Differentiable, Learner, Sized, Snapshot
 from kgrl.probes import Prober
-from kgrl.rewards.base import KNOWLEDGE, MEASURES, PROBES, Reward
+from kgrl.rewards.base import KNOWLEDGE, MEASURES, PROBES, FunctionReward, Reward
 
 __all__ = ["Lesson", "Measurer", "check_needs"]
 
@@ -54,27 +55,45 @@ class Lesson:
 
 
 def check_needs(reward: Reward, learner: Learner, goal: IntArray | None) -> None:
-    """Refuse a reward that needs what a curriculum cannot give.
+    """Refuse a reward that needs what a curriculum cannot give; of a composition, the part that needs it is named.
 
-    A reward that asks for every probe, as a plain function does, is content with those there are.
+    A function that does not say what it needs is content with what there is.
 
     Raises:
         UnknownNameError: If it needs something that there is not.
         SettingError: If it needs a goal and there is none, or gradients of a learner that has none.
+
+    Example:
+        >>> from kgrl.rewards import MeanPredictionGain, TargetPredictionGain
+        >>> check_needs(MeanPredictionGain() + TargetPredictionGain(), learner=None, goal=None)
+        Traceback (most recent call last):
+        kgrl.errors.SettingError: the reward 'target-prediction-gain' measures a goal, but none was given; ...
     """
-    known = PROBES | MEASURES | KNOWLEDGE
-    for need in sorted(reward.needs - known):
+    parts = list(_parts(list(vars(reward).values())))
+    for part in parts:
+        check_needs(part, learner, goal)
+    own, known = reward.needs.difference(*(part.needs for part in parts)), PROBES | MEASURES | KNOWLEDGE
+    for need in sorted(own - known):
         raise UnknownNameError(f"need of reward {reward.name!r}:", need, sorted(known))
-    wants_goal = "goal" in reward.needs or ("target" in reward.needs and not reward.needs >= PROBES)
-    if goal is None and wants_goal:
+    undeclared = isinstance(reward, FunctionReward) and not hasattr(reward.function, "needs")
+    if goal is None and own & {"target", "goal"} and not undeclared:
         raise SettingError(f"the reward {reward.name!r} measures a goal, but none was given; set goal=CATEGORY")
-    lacking = reward.needs & _OF_GRADIENTS if not isinstance(learner, Differentiable) else frozenset[str]()
-    lacking |= reward.needs & {"flops"} if not isinstance(learner, Sized) else frozenset[str]()
+    lacking = own & _OF_GRADIENTS if not isinstance(learner, Differentiable) else frozenset[str]()
+    lacking |= own & {"flops"} if not isinstance(learner, Sized) else frozenset[str]()
     if lacking:
         raise SettingError(
             f"the reward {reward.name!r} needs {' and '.join(sorted(lacking))}, which {type(learner).__name__} cannot "
             "give; use the learner 'scratch' or 'lora', or another reward"
         )
+
+
+def _parts(held: object) -> Iterator[Reward]:
+    """The rewards in what a composition holds, in lists and tuples as well."""
+    if isinstance(held, Reward):
+        yield held
+    elif isinstance(held, list | tuple):
+        for thing in held:
+            yield from _parts(thing)
 
 
 class Measurer:
@@ -103,7 +122,22 @@ class Measurer:
         self.corpus, self.prober, self.learner = corpus, prober, prober.learner
         self.needs, self.aim, self.initial = needs & MEASURES, aim, initial
         self.reference_tokens, self.seed = reference_tokens, seed
-        self._reference: Snapshot | None = None
+        self._reference: tuple[Snapshot, int] | None = None
+
+    def prepare(self) -> None:
+        """Train the reference, where one is needed, and book it; called before a nucleus is learned.
+
+        Where a run goes on, the nucleus's record has the cost already, and it is not booked again.
+
+        Raises:
+            DivergedError: If the reference's loss becomes NaN or infinite.
+        """
+        if "reference" in self.needs:
+            began = time.perf_counter()
+            if self._reference is None:
+                self._reference = self._train_reference()
+            self.prober.tokens += self._reference[1]
+            self.prober.seconds += time.perf_counter() - began
 
     def before(self, lesson: Lesson) -> dict[str, float]:
         """Measure the learner before a lesson."""
@@ -146,7 +180,8 @@ class Measurer:
 
     def _mean_loss(self, passages: Passages) -> float:
         with self._booked(passages):
-            return float(self.learner.losses(passages).mean())
+            losses = self.learner.losses(passages).astype(np.float64)
+            return float(np.average(losses, weights=self.learner.count_tokens(passages)))
 
     def _weights_squared(self) -> float:
         assert isinstance(self.learner, Differentiable)
@@ -180,24 +215,31 @@ class Measurer:
 
     def _under_reference(self, neighbourhood: IntArray) -> dict[str, float]:
         """The neighbourhood's mean probe loss under the reference; nothing where none of it can be measured."""
-        now = self.learner.snapshot()
-        try:
-            if self._reference is None:
-                self._reference = self._train_reference()
-            self.learner.restore(self._reference)
+        assert self._reference is not None, "prepare() comes first"
+        with self._as(self._reference[0]):
             losses = self.prober.losses(neighbourhood)
-        finally:
-            self.learner.restore(now)
         measured = losses[np.isfinite(losses)]
         return {"reference": float(measured.mean())} if len(measured) else {}
 
-    def _train_reference(self) -> Snapshot:
+    @contextmanager
+    def _as(self, snapshot: Snapshot) -> Iterator[None]:
+        """Let the learner be what it was in a snapshot for a while; then what it is now again, bit for bit."""
+        now = self.learner.snapshot()
+        try:
+            self.learner.restore(snapshot)
+            yield
+        finally:
+            self.learner.restore(now)
+
+    def _train_reference(self) -> tuple[Snapshot, int]:
         """Teach the untrained learner train passages of all topics, shuffled."""
         train = np.flatnonzero(self.corpus.splits == Split.TRAIN)
         passages = self.corpus.select(np.random.default_rng(self.seed).permutation(train))
         ends = np.cumsum(self.learner.count_tokens(passages))
         enough = self.corpus.select(passages.ids[: int(np.searchsorted(ends, self.reference_tokens)) + 1])
-        self.learner.restore(self.initial)
-        with self._booked(enough):
-            self.learner.learn(enough, self.reference_tokens)
-        return self.learner.snapshot()
+        with self._as(self.initial):
+            try:
+                learned = self.learner.learn(enough, self.reference_tokens)
+            except DivergedError as error:
+                raise DivergedError(f"the reference learner: {error}") from error
+            return self.learner.snapshot(), learned.tokens

@@ -15,7 +15,7 @@ __all__ = ["POLICY_FILE", "BaseAgent", "agents", "make_agent"]
 POLICY_FILE = "policy.json"
 """The file by which a folder with a trained agent is known."""
 
-agents: Registry[Agent] = Registry("agent")
+agents: Registry[Agent] = Registry("agent", group="kgrl.agents")
 
 
 class BaseAgent(ABC):

@@ -44,7 +44,7 @@ _TRACE_FILE = ".parquet"
 _CORPORA_OF_TRACES = {"wikispeedia": "wikispeedia", "clickstream": "vital"}
 """The sources of traces that have a name, and the corpus they are read on unless another is asked for."""
 
-corpora: Registry[Corpus] = Registry("corpus")
+corpora: Registry[Corpus] = Registry("corpus", group="kgrl.sources")
 """Corpora by name. Their factories take `root` (a `Path` or None) and `on_error` (`"fail"` or `"skip"`)."""
 
 

@@ -1,19 +1,40 @@
 """Names for the things a user picks on a command line: corpora, agents, learners, rewards.
 
-A registry knows names and factories; it does not know what the factories make.
+A registry knows names and factories; it does not know what the factories make. Installed packages add to it by entry
+points, which are read when a name is first looked up.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from kgrl.errors import UnknownNameError
+from kgrl.errors import KgrlError, UnknownNameError
 
-__all__ = ["Registry"]
+__all__ = ["PluggedIn", "Registry"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PluggedIn:
+    """An entry point of an installed package.
+
+    Args:
+        name: The name it adds.
+        package: The package and its version.
+        error: Why it cannot be used; None where it can.
+    """
+
+    name: str
+    package: str
+    error: str | None = None
 
 
 class Registry(Generic[T]):
@@ -21,6 +42,8 @@ class Registry(Generic[T]):
 
     Args:
         kind: What is registered, in the singular; used in error messages.
+        group: The entry-point group by which installed packages add theirs; None where they cannot. What cannot be
+            loaded, or has a name that is taken, is left out and logged as a warning.
 
     Example:
         >>> agents = Registry[object]("agent")
@@ -30,9 +53,10 @@ class Registry(Generic[T]):
         'Idle'
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, group: str | None = None) -> None:
+        self.kind, self.group = kind, group
         self._factories: dict[str, Callable[..., T]] = {}
+        self._plugged: list[PluggedIn] | None = None
 
     def register(self, name: str) -> Callable[[F], F]:
         """Return a decorator that registers a class or function under `name`.
@@ -40,13 +64,13 @@ class Registry(Generic[T]):
         Raises:
             ValueError: If the name is taken.
         """
-        if name in self._factories:
-            raise ValueError(f"{self.kind} {name!r} is registered already")
 
         def decorate(factory: F) -> F:
-            self._factories[name] = factory
+            self._add(name, factory)
             return factory
 
+        if name in self._factories:  # said where the decorator stands, before there is anything to decorate
+            raise ValueError(self._taken(name))
         return decorate
 
     def make(self, name: str, *args: Any, **kwargs: Any) -> T:
@@ -54,16 +78,62 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownNameError: If there is none; the message suggests the nearest.
+            KgrlError: If a package that adds the name cannot be loaded.
         """
         return self[name](*args, **kwargs)
 
+    @property
+    def plugged_in(self) -> tuple[PluggedIn, ...]:
+        """The entry points of installed packages, the broken ones too."""
+        self._plug_in()
+        return tuple(self._plugged or ())
+
+    def _load(self, point: EntryPoint) -> PluggedIn:
+        package = _package(point)
+        try:
+            self._add(point.name, point.load())
+        except Exception as error:  # noqa: BLE001 - whatever a package does wrong, it must not keep others from loading
+            why = f"{type(error).__name__}: {error}"
+            _log.warning("the %s %r of the package %s is left out: %s", self.kind, point.name, package, why)
+            return PluggedIn(point.name, package, why)
+        return PluggedIn(point.name, package)
+
+    def _add(self, name: str, factory: Callable[..., T]) -> None:
+        if not callable(factory):
+            raise TypeError(f"{factory!r} is no class or function")
+        if self._factories.get(name, factory) is not factory:  # a package may register what it also has an entry for
+            raise ValueError(self._taken(name))
+        self._factories[name] = factory
+
+    def _taken(self, name: str) -> str:
+        return f"{self.kind} {name!r} is registered already"
+
     def __getitem__(self, name: str) -> Callable[..., T]:
-        if name not in self._factories:
-            raise UnknownNameError(self.kind, name, sorted(self._factories))
-        return self._factories[name]
+        if name in self:
+            return self._factories[name]
+        for plugged in self.plugged_in:
+            if plugged.name == name:
+                raise KgrlError(f"the {self.kind} {name!r} of the package {plugged.package} is broken: {plugged.error}")
+        raise UnknownNameError(self.kind, name, list(self))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._factories
+        return name in self._loaded
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._factories))
+        return iter(sorted(self._loaded))
+
+    @property
+    def _loaded(self) -> dict[str, Callable[..., T]]:
+        """The factories, once those of installed packages are among them."""
+        self._plug_in()
+        return self._factories
+
+    def _plug_in(self) -> None:
+        if self._plugged is None:
+            self._plugged = []  # before any is loaded: a package may look names up while it is
+            found = entry_points(group=self.group) if self.group else ()
+            self._plugged = [self._load(point) for point in sorted(found, key=lambda p: (_package(p), p.name))]
+
+
+def _package(point: EntryPoint) -> str:
+    return "unknown" if point.dist is None else f"{point.dist.name} {point.dist.version}"

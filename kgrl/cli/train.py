@@ -33,7 +33,7 @@ class Train:
         learner: The learner: simulated, scratch or lora.
         model: For lora: smollm2, a Hugging Face causal model by name, or a folder.
         plugins: What plugs into a scratch or lora learner, by name, with options where wanted.
-        reward: The reward by name, in place of the aims' own.
+        reward: The reward, in place of the aims' own: a name, your own as FILE.py:NAME, or an expression of these.
         goal: A category to learn about, in place of the aims' own goals.
         init: What training begins with: builtin, random, or the folder of a policy.
         steps: Environment steps (expansions) to train for.

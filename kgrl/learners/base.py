@@ -125,7 +125,7 @@ class Sized(Protocol):
     parameters: int
 
 
-learners: Registry[Learner] = Registry("learner")
+learners: Registry[Learner] = Registry("learner", group="kgrl.learners")
 
 
 def make_learner(name: str, corpus: Corpus, *, seed: int = 0, **options: Any) -> Learner:

@@ -2,16 +2,26 @@
 
 from kgrl.rewards.base import (
     FunctionReward,
-    Product,
     Reward,
     RewardError,
     RewardFunction,
-    WeightedSum,
     as_reward,
     rewards,
 )
+from kgrl.rewards.combinators import (
+    Clip,
+    Composed,
+    Percentile,
+    PerToken,
+    PotentialDifference,
+    Product,
+    Schedule,
+    WeightedSum,
+    ZScore,
+)
 from kgrl.rewards.context import RewardContext
 from kgrl.rewards.costs import FlopCost, TimeCost, TokenCost
+from kgrl.rewards.expression import ExpressionError
 from kgrl.rewards.gains import MeanPredictionGain, PredictionGain, SelfPredictionGain, TargetPredictionGain
 from kgrl.rewards.gradients import (
     GradientAlignment,
@@ -23,6 +33,9 @@ from kgrl.rewards.progress import AbsoluteLearningProgress, ForgettingPenalty, F
 
 __all__ = [
     "AbsoluteLearningProgress",
+    "Clip",
+    "Composed",
+    "ExpressionError",
     "FlopCost",
     "ForgettingPenalty",
     "FrontierSurprise",
@@ -32,6 +45,9 @@ __all__ = [
     "GradientPredictionGain",
     "L2ComplexityGain",
     "MeanPredictionGain",
+    "PerToken",
+    "Percentile",
+    "PotentialDifference",
     "PredictionGain",
     "Product",
     "ReducibleLoss",
@@ -39,11 +55,17 @@ __all__ = [
     "RewardContext",
     "RewardError",
     "RewardFunction",
+    "Schedule",
     "SelfPredictionGain",
     "TargetPredictionGain",
     "TimeCost",
     "TokenCost",
     "WeightedSum",
+    "ZScore",
     "as_reward",
+    "register",
     "rewards",
 ]
+
+register = rewards.register
+"""`@kgrl.rewards.register("name")` gives a name to a class, or to a plain function of an expansion."""

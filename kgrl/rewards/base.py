@@ -6,29 +6,32 @@ curriculum that cannot give it says so before anything is learned.
 
 from __future__ import annotations
 
+import copy
+import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from numbers import Real
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.errors import KgrlError
+from kgrl.errors import KgrlError, SettingError
 from kgrl.expansion import Expansion, Expansions, Measurement
 from kgrl.registry import Registry
 from kgrl.rewards.context import RewardContext
 
 __all__ = [
     "FunctionReward",
-    "Product",
+    "Parts",
     "Reward",
     "RewardError",
     "RewardFunction",
-    "WeightedSum",
     "as_reward",
     "measure_of",
+    "plugged_in",
     "probe_of",
     "rewards",
 ]
@@ -108,119 +111,102 @@ class Reward(ABC):
     def evaluate(self, expansion: Expansion) -> tuple[float, dict[str, float]]:
         """Return the reward and its parts by name, each part before weighting.
 
+        A name that another part has already gets a number: `token-cost`, `token-cost-2`.
+
         Raises:
-            RewardError: If a part is not a finite number; the message names it and the expansion.
+            RewardError: If a part raises, or is not a finite number; the message names it, the expansion and the value.
         """
-        parts: dict[str, float] = {}
-        return self._evaluate(expansion, parts), parts
+        parts = Parts()
+        return self._evaluate(expansion, parts), parts.by_name
 
-    def _evaluate(self, expansion: Expansion, parts: dict[str, float]) -> float:
-        value: object = self.score(expansion)  # whatever a user's reward returns
-        if not isinstance(value, Real) or not math.isfinite(value):
-            raise RewardError(f"reward {self.name!r} returned {value!r} at expansion {expansion.index}")
-        parts[self.name] = float(value)
-        return float(value)
+    def _evaluate(self, expansion: Expansion, parts: Parts) -> float:
+        """The value, found once for each expansion, however often the reward occurs in a composition."""
+        if id(self) not in parts.found:
+            parts.found[id(self)] = self._evaluate_checked(expansion, parts)
+        return parts.found[id(self)]
 
-    def __add__(self, other: Reward) -> Reward:
-        return WeightedSum([(1.0, self), (1.0, other)])
+    def _evaluate_checked(self, expansion: Expansion, parts: Parts) -> float:
+        where = f"at expansion {expansion.index} ({expansion.title})"
+        try:
+            value: object = self._evaluate_once(expansion, parts)  # whatever a user's reward returns
+        except RewardError:
+            raise
+        except Exception as error:
+            raise RewardError(f"reward {self.name!r} raised {error!r:.300} {where}") from error
+        number = _finite(value)
+        if number is None:
+            raise RewardError(f"reward {self.name!r} returned {value!r:.300} {where}, not a finite number")
+        self._log_part(parts, number)
+        return number
 
-    def __sub__(self, other: Reward) -> Reward:
-        return WeightedSum([(1.0, self), (-1.0, other)])
+    def _evaluate_once(self, expansion: Expansion, parts: Parts) -> float:
+        return self.score(expansion)
+
+    def _log_part(self, parts: Parts, value: float) -> None:
+        """Log the value by name, beside those of other parts of the same name."""
+        name, number = self.name, 1
+        while name in parts.by_name:
+            number += 1
+            name = f"{self.name}-{number}"
+        parts.by_name[name] = value
+
+    def __add__(self, other: Reward | Callable[[Expansion], float]) -> Reward:
+        return combinators.WeightedSum([(1.0, self), (1.0, as_reward(other))])
+
+    def __sub__(self, other: Reward | Callable[[Expansion], float]) -> Reward:
+        return combinators.WeightedSum([(1.0, self), (-1.0, as_reward(other))])
 
     def __mul__(self, other: float | Reward) -> Reward:
-        return Product(self, other) if isinstance(other, Reward) else WeightedSum([(float(other), self)])
+        if isinstance(other, Reward):
+            return combinators.Product(self, other)
+        return combinators.WeightedSum([(float(other), self)])
 
     __rmul__ = __mul__
 
     def __neg__(self) -> Reward:
         return self * -1.0
 
+    def clip(self, low: float, high: float) -> Reward:
+        """Return this reward cut off at both ends; see `kgrl.rewards.Clip`."""
+        return combinators.Clip(self, low, high)
 
-class WeightedSum(Reward):
-    """A sum of rewards, each with a weight; nested sums are flattened.
+    def per_token(self) -> Reward:
+        """Return this reward divided by the tokens trained on; see `kgrl.rewards.PerToken`."""
+        return combinators.PerToken(self)
 
-    Args:
-        terms: Pairs of weight and reward.
-    """
+    def percentile(self) -> Reward:
+        """Return this reward between its running 20th and 80th percentiles; see `kgrl.rewards.Percentile`."""
+        return combinators.Percentile(self)
 
-    name = "weighted-sum"
+    def z_score(self) -> Reward:
+        """Return this reward in its own running standard deviations; see `kgrl.rewards.ZScore`."""
+        return combinators.ZScore(self)
 
-    def __init__(self, terms: Sequence[tuple[float, Reward]]) -> None:
-        self.terms: list[tuple[float, Reward]] = []
-        for weight, reward in terms:
-            inner = reward.terms if isinstance(reward, WeightedSum) else [(1.0, reward)]
-            self.terms += [(weight * factor, part) for factor, part in inner]
-        self.needs = frozenset[str]().union(*(reward.needs for _, reward in self.terms))
-
-    def bind(self, context: RewardContext) -> None:
-        """Bind every part."""
-        for _, reward in self.terms:
-            reward.bind(context)
-
-    def begin(self, nucleus: Expansion) -> None:
-        """Begin every part."""
-        for _, reward in self.terms:
-            reward.begin(nucleus)
-
-    def score(self, expansion: Expansion) -> float:
-        """Return the weighted sum of the parts."""
-        return self._evaluate(expansion, {})
-
-    def scores(self, expansions: Expansions) -> NDArray[np.float64] | None:
-        """Return the weighted sums, if every part can be had at once."""
-        parts = [reward.scores(expansions) for _, reward in self.terms]
-        weighted = (weight * part for (weight, _), part in zip(self.terms, parts, strict=True) if part is not None)
-        return None if any(part is None for part in parts) else np.sum(list(weighted), axis=0)
-
-    def reset(self) -> None:
-        """Reset every part."""
-        for _, reward in self.terms:
-            reward.reset()
-
-    def _evaluate(self, expansion: Expansion, parts: dict[str, float]) -> float:
-        return sum(weight * reward._evaluate(expansion, parts) for weight, reward in self.terms)
+    def schedule(self, start: float, end: float) -> Reward:
+        """Return this reward with a weight that changes over the budget; see `kgrl.rewards.Schedule`."""
+        return combinators.Schedule(self, start, end)
 
 
-class Product(Reward):
-    """The product of two rewards.
+def _finite(value: object) -> float | None:
+    """The value as a float, None if it is no finite number."""
+    try:
+        number = float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:  # an int that is too large for a float
+        return None
+    return number if math.isfinite(number) else None
+
+
+@dataclass
+class Parts:
+    """What the parts of one reward were worth in one expansion.
 
     Args:
-        left: One factor.
-        right: The other.
+        by_name: Their values, as they are logged.
+        found: The same by the identity of the reward, since one may occur twice and remember what it has seen.
     """
 
-    name = "product"
-
-    def __init__(self, left: Reward, right: Reward) -> None:
-        self.left, self.right = left, right
-        self.needs = left.needs | right.needs
-
-    def bind(self, context: RewardContext) -> None:
-        """Bind both factors."""
-        self.left.bind(context)
-        self.right.bind(context)
-
-    def begin(self, nucleus: Expansion) -> None:
-        """Begin both factors."""
-        self.left.begin(nucleus)
-        self.right.begin(nucleus)
-
-    def score(self, expansion: Expansion) -> float:
-        """Return the product of the factors."""
-        return self._evaluate(expansion, {})
-
-    def scores(self, expansions: Expansions) -> NDArray[np.float64] | None:
-        """Return the products, if both factors can be had at once."""
-        left, right = self.left.scores(expansions), self.right.scores(expansions)
-        return None if left is None or right is None else left * right
-
-    def reset(self) -> None:
-        """Reset both factors."""
-        self.left.reset()
-        self.right.reset()
-
-    def _evaluate(self, expansion: Expansion, parts: dict[str, float]) -> float:
-        return self.left._evaluate(expansion, parts) * self.right._evaluate(expansion, parts)
+    by_name: dict[str, float] = field(default_factory=dict)
+    found: dict[int, float] = field(default_factory=dict)
 
 
 class FunctionReward(Reward):
@@ -233,6 +219,8 @@ class FunctionReward(Reward):
     """
 
     def __init__(self, function: Callable[[Expansion], float], name: str | None = None) -> None:
+        if not callable(function):
+            raise SettingError(f"a reward is a name, a reward or a function of an expansion, not {function!r}")
         self.function = function
         self.name = name or str(getattr(function, "__name__", type(function).__name__))
         self.needs = frozenset(getattr(function, "needs", PROBES))
@@ -247,23 +235,72 @@ class FunctionReward(Reward):
             self.function.reset()
 
 
-rewards: Registry[Reward] = Registry("reward")
+class RewardRegistry(Registry[Reward]):
+    """Rewards by name; a class and a plain function of an expansion can both be registered."""
+
+    def make(self, name: str, *args: Any, **kwargs: Any) -> Reward:
+        """Make the reward of this name; classes are called with the arguments, functions take none.
+
+        Raises:
+            UnknownNameError: If there is none; the message suggests the nearest.
+            SettingError: If the arguments are not those of the reward.
+        """
+        return plugged_in(self[name], name, *args, **kwargs)
+
+
+def plugged_in(thing: Any, name: str, *args: Any, **kwargs: Any) -> Reward:
+    """Make a reward of what somebody plugged in under a name: a class, a reward, or a function of an expansion.
+
+    Raises:
+        SettingError: If it is none of these, or does not take the arguments.
+    """
+    if isinstance(thing, type):
+        thing = _instance(thing, name, *args, **kwargs)
+    elif args or kwargs:
+        raise SettingError(f"the reward {name!r} takes no options")
+    elif isinstance(thing, Reward):
+        thing = copy.deepcopy(thing)  # two curricula must not share what it remembers
+    if not isinstance(thing, Reward):
+        return FunctionReward(thing, name)
+    if thing.name == Reward.name:
+        thing.name = name
+    return thing
+
+
+def _instance(kind: type, name: str, *args: Any, **kwargs: Any) -> object:
+    try:
+        inspect.signature(kind).bind(*args, **kwargs)
+    except TypeError as error:
+        raise SettingError(f"the reward {name!r} is not made with these options: {error}") from error
+    return kind(*args, **kwargs)
+
+
+rewards: Registry[Reward] = RewardRegistry("reward", group="kgrl.rewards")
 
 
 def as_reward(reward: str | Reward | Callable[[Expansion], float]) -> Reward:
-    """Turn what a user passes as a reward into one: a registered name, a reward, or a function of an expansion.
+    """Turn what a user passes as a reward into one: a reward, a function of an expansion, or text.
+
+    Args:
+        reward: Text is a registered name, or an expression of names as `kgrl.rewards.expression` describes.
 
     Raises:
-        UnknownNameError: If no reward has that name.
+        UnknownNameError: If a name in it is not known.
+        ExpressionError: If the text cannot be read.
+        SettingError: If it is nothing of these.
 
     Example:
         >>> as_reward("self-prediction-gain").name
         'self-prediction-gain'
+        >>> as_reward("self-prediction-gain - 1e-4*token-cost").name
+        'self-prediction-gain - 0.0001*token-cost'
         >>> as_reward(lambda expansion: -expansion.train_loss).needs == PROBES
         True
     """
     if isinstance(reward, str):
-        return rewards.make(reward)
+        from kgrl.rewards.expression import parse_reward
+
+        return parse_reward(reward)
     return reward if isinstance(reward, Reward) else FunctionReward(reward)
 
 
@@ -290,3 +327,7 @@ def _of(taken: Mapping[str, T], name: str, reads: str, expansion: Expansion) -> 
         measured = ", ".join(sorted(taken)) or "nothing"
         raise RewardError(f"{reads}, but expansion {expansion.index} measured {measured}")
     return taken[name]
+
+
+# What rewards are composed with builds on this module, and their operators on it.
+from kgrl.rewards import combinators  # noqa: E402

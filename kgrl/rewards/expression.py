@@ -1,0 +1,265 @@
+"""Rewards as text: `0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost`.
+
+The text is read, never evaluated as code. What can be written:
+
+    expression = term { ("+" | "-") term }
+    term       = factor { "*" factor }
+    factor     = "-" factor | number | "(" expression ")" | reward | combinator
+    reward     = name [ "(" option "=" (number | word) { "," ... } ")" ]  |  file.py:name
+    combinator = name "(" expression { "," number } ")"
+
+A combinator is one of `kgrl.rewards.combinators.COMBINATORS`. A minus in a difference stands apart from the name before
+it, since names may hold one. A file is the user's own, imported because it is asked for.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kgrl.errors import KgrlError, UnknownNameError
+from kgrl.rewards.base import Reward, rewards
+from kgrl.rewards.combinators import COMBINATORS, Product, WeightedSum
+from kgrl.rewards.files import reward_from_file
+
+__all__ = ["ExpressionError", "parse_reward"]
+
+_TOKEN = re.compile(
+    r"(?P<file>[^\s()*+,=\-][^\s()*+,=]*\.py:[A-Za-z_]\w*)"
+    r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))"
+    r"|(?P<name>[A-Za-z_]\w*(?:-\w+)*)"
+    r"|(?P<sign>[-+*(),=])"
+)
+_ONLY_FILE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
+_DEEPEST = 50
+"""Brackets that may be open at a time."""
+
+Option = float | str | bool
+
+
+class ExpressionError(KgrlError, ValueError):
+    """A reward's text that cannot be read; the message points at the place.
+
+    Args:
+        reason: What is wrong.
+        text: The whole text.
+        place: Where in it, counted from 0.
+    """
+
+    def __init__(self, reason: str, text: str, place: int) -> None:
+        super().__init__(f"{reason}\n{_pointed(text, place)}")
+        self.text, self.place = text, place
+
+
+@dataclass(frozen=True)
+class _Token:
+    kind: str
+    text: str
+    place: int
+
+
+def parse_reward(text: str) -> Reward:
+    """Read a reward.
+
+    Raises:
+        UnknownNameError: If a name in it is not known; the message suggests the nearest and points at the place.
+        ExpressionError: If the text cannot be read, something in it cannot be made as it says, or a file is not there.
+
+    Example:
+        >>> parse_reward("2*(self-prediction-gain - per-token(token-cost))").name
+        '2*self-prediction-gain - 2*per-token(token-cost)'
+        >>> parse_reward("token-cost - 2 * time-csot")
+        Traceback (most recent call last):
+        kgrl.errors.UnknownNameError: unknown reward 'time-csot'; did you mean 'time-cost'? Known: ...
+          token-cost - 2 * time-csot
+                           ^
+    """
+    # A path alone may hold anything, spaces too.
+    only = _ONLY_FILE.fullmatch(text.strip())
+    if only and Path(only[1]).is_file():
+        return reward_from_file(only[1], only[2])
+    return _Parser(text).whole()
+
+
+def _tokens(text: str) -> list[_Token]:
+    tokens, place = [], 0
+    while place < len(text):
+        if text[place].isspace():
+            place += 1
+            continue
+        match = _TOKEN.match(text, place)
+        if match is None:
+            raise ExpressionError(f"{text[place]!r} cannot be read here", text, place)
+        tokens.append(_Token(str(match.lastgroup), match[0], place))
+        place = match.end()
+    return [*tokens, _Token("end", "the end", len(text))]
+
+
+class _Parser:
+    """Reads one text by recursive descent; a value is a reward or a number."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.tokens, self.at, self.depth = text, _tokens(text), 0, 0
+
+    def whole(self) -> Reward:
+        value = self.expression()
+        if self.next.kind != "end":
+            self.fail(f"{self.next.text!r} is not expected here")
+        if not isinstance(value, Reward):
+            self.fail("a number alone is no reward", 0)
+        return value
+
+    @property
+    def next(self) -> _Token:
+        return self.tokens[self.at]
+
+    def take(self, sign: str) -> bool:
+        """Go on if the next token is this sign."""
+        if self.next.kind != "sign" or self.next.text != sign:
+            return False
+        self.at += 1
+        return True
+
+    def expect(self, sign: str) -> None:
+        if not self.take(sign):
+            self.fail(f"{sign!r} is expected here")
+
+    def fail(self, reason: str, place: int | None = None) -> NoReturn:
+        raise ExpressionError(reason, self.text, self.next.place if place is None else place)
+
+    def expression(self) -> Reward | float:
+        value = self.term()
+        while self.next.text in ("+", "-"):
+            place, sign = self.next.place, 1.0 if self.next.text == "+" else -1.0
+            self.at += 1
+            other = self.term()
+            if isinstance(value, Reward) and isinstance(other, Reward):
+                value = WeightedSum([(1.0, value), (sign, other)])
+            elif isinstance(value, Reward) or isinstance(other, Reward):
+                self.fail("a number can multiply a reward, not be added to one", place)
+            else:
+                value += sign * other
+        return value
+
+    def term(self) -> Reward | float:
+        weight, product = 1.0, None
+        while True:
+            while self.take("-"):
+                weight = -weight
+            factor = self.factor()
+            if not isinstance(factor, Reward):
+                weight *= factor
+            else:
+                product = factor if product is None else Product(product, factor)
+            if not self.take("*"):
+                break
+        if product is None:
+            return weight
+        return product if weight == 1 else WeightedSum([(weight, product)])
+
+    def factor(self) -> Reward | float:
+        token = self.next
+        if self.take("("):
+            value = self.nested()
+            self.expect(")")
+            return value
+        if token.kind not in ("number", "file", "name"):
+            self.fail(f"a reward or a number is expected here, not {token.text}")
+        self.at += 1
+        if token.kind == "number":
+            return float(token.text)
+        if token.kind == "file":
+            path, _, name = token.text.rpartition(":")
+            return self.made(token, lambda: reward_from_file(path, name))
+        values, options = self.arguments() if self.take("(") else ([], {})
+        if token.text in COMBINATORS and token.text not in rewards:
+            return self.combinator(token, values, options)
+        return self.reward(token, values, options)
+
+    def nested(self) -> Reward | float:
+        """An expression within brackets."""
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            self.fail(f"more than {_DEEPEST} brackets are open here")
+        value = self.expression()
+        self.depth -= 1
+        return value
+
+    def arguments(self) -> tuple[list[Reward | float], dict[str, Option]]:
+        values: list[Reward | float] = []
+        options: dict[str, Option] = {}
+        while not self.take(")"):
+            if values or options:
+                self.expect(",")
+            if self.next.kind == "name" and self.tokens[self.at + 1].text == "=":
+                name = self.next.text.replace("-", "_")
+                self.at += 2
+                options[name] = self.option()
+            else:
+                values.append(self.nested())
+        return values, options
+
+    def option(self) -> Option:
+        negative, token = self.take("-"), self.next
+        if token.kind == "number":
+            self.at += 1
+            number = int(token.text) if token.text.isdigit() else float(token.text)
+            return -number if negative else number
+        if token.kind != "name" or negative:
+            self.fail("an option's value is a number or a word")
+        self.at += 1
+        return {"true": True, "false": False}.get(token.text, token.text)
+
+    def combinator(self, token: _Token, values: Sequence[Reward | float], options: dict[str, Option]) -> Reward:
+        kind = COMBINATORS[token.text]
+        takes = ", ".join(inspect.signature(kind).parameters)
+        first, *numbers = values or [0.0]
+        try:
+            inspect.signature(kind).bind(*values, **options)
+        except TypeError:
+            self.fail(f"write {token.text}({takes})", token.place)
+        texts = [option for option in options.values() if isinstance(option, str)]
+        if not isinstance(first, Reward) or texts or any(isinstance(number, Reward) for number in numbers):
+            self.fail(f"write {token.text}({takes}): first a reward, then numbers", token.place)
+        arguments: dict[str, Any] = options
+        return self.made(token, lambda: kind(*values, **arguments))
+
+    def reward(self, token: _Token, values: Sequence[Reward | float], options: dict[str, Option]) -> Reward:
+        if values and token.text in rewards:
+            self.fail(f"the reward {token.text!r} takes options as name=value", token.place)
+        if values:
+            known = sorted(COMBINATORS)
+            self.fail(f"{UnknownNameError('combinator', token.text, known)}", token.place)
+        reward = self.made(token, lambda: rewards.make(token.text, **options))
+        if options:
+            reward.name = f"{token.text}({', '.join(f'{k}={_shown(v)}' for k, v in options.items())})"
+        return reward
+
+    def made(self, token: _Token, make: Callable[[], Reward]) -> Reward:
+        """What is made for a token; where it is refused, the message points at the token."""
+        try:
+            return make()
+        except UnknownNameError as error:
+            error.args = (f"{error}{_minus(error)}\n{_pointed(self.text, token.place)}",)
+            raise
+        except KgrlError as error:
+            raise ExpressionError(str(error), self.text, token.place) from error
+
+
+def _shown(value: Option) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _minus(error: UnknownNameError) -> str:
+    """A hint where a name seems to be a difference."""
+    is_difference = any(error.name.startswith(f"{known}-") for known in error.known)
+    return ". For a difference, put spaces around the minus" if is_difference else ""
+
+
+def _pointed(text: str, place: int) -> str:
+    """The text on one line, and a caret below the place."""
+    return re.sub(r"\s", " ", f"  {text}") + f"\n  {' ' * place}^"

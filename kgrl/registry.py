@@ -73,7 +73,7 @@ class Registry(Generic[T]):
             raise ValueError(self._taken(name))
         return decorate
 
-    def make(self, name: str, *args: Any, **kwargs: Any) -> T:
+    def make(self, name: str, /, *args: Any, **kwargs: Any) -> T:
         """Call the factory registered under `name`.
 
         Raises:

@@ -22,8 +22,8 @@ class Setting:
         root: Folder of the corpus's source files, for corpora that are read from some.
         learner: The learner: lora or scratch.
         model: For lora: smollm2, a Hugging Face causal model by name, or a folder.
-        reward: The reward: a name, as `kgrl info` lists them, your own as FILE.py:NAME, or an expression of these such as
-            "0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost".
+        reward: The reward: a name, as `kgrl info` lists them, your own as FILE.py:NAME, or an expression of these, such
+            as "0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost".
         goal: A category to learn about, as `kgrl graph` lists them; all topics if none.
         nucleus: pagerank, k-core, or titles.
         nucleus_size: Topics of a nucleus chosen by score.

@@ -238,7 +238,7 @@ class FunctionReward(Reward):
 class RewardRegistry(Registry[Reward]):
     """Rewards by name; a class and a plain function of an expansion can both be registered."""
 
-    def make(self, name: str, *args: Any, **kwargs: Any) -> Reward:
+    def make(self, name: str, /, *args: Any, **kwargs: Any) -> Reward:
         """Make the reward of this name; classes are called with the arguments, functions take none.
 
         Raises:
@@ -248,14 +248,14 @@ class RewardRegistry(Registry[Reward]):
         return plugged_in(self[name], name, *args, **kwargs)
 
 
-def plugged_in(thing: Any, name: str, *args: Any, **kwargs: Any) -> Reward:
+def plugged_in(thing: Any, name: str, /, *args: Any, **kwargs: Any) -> Reward:
     """Make a reward of what somebody plugged in under a name: a class, a reward, or a function of an expansion.
 
     Raises:
         SettingError: If it is none of these, or does not take the arguments.
     """
     if isinstance(thing, type):
-        thing = _instance(thing, name, *args, **kwargs)
+        thing = _instance(thing, name, args, kwargs)
     elif args or kwargs:
         raise SettingError(f"the reward {name!r} takes no options")
     elif isinstance(thing, Reward):
@@ -267,7 +267,7 @@ def plugged_in(thing: Any, name: str, *args: Any, **kwargs: Any) -> Reward:
     return thing
 
 
-def _instance(kind: type, name: str, *args: Any, **kwargs: Any) -> object:
+def _instance(kind: type, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
     try:
         inspect.signature(kind).bind(*args, **kwargs)
     except TypeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,29 @@ def test_figures_of_the_runs_are_in_the_table(
     assert "3.625" in text, "AULC"
     assert "19%" in text, "probe share: 1.5 of 8 seconds in the loop"
     assert re.search(r"closure.*?4\.000.*?2\.500.*?75", text, re.DOTALL), "closure reached 3.0 after 75 tokens"
+
+
+def test_parts_of_rewards_are_drawn_by_name(
+    tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]
+) -> None:
+    def rewarded(agent: str, **parts: float) -> RunData:
+        run = make_run(agent)
+        nucleus, step = run.expansions
+        return replace(run, expansions=[nucleus, replace(step, reward=1.0, reward_components=parts)])
+
+    page = write(tmp_path, graph, rewarded("random", gain=0.5), rewarded("closure", gain=0.25, cost=50.0))
+    figure = page.figures[1]
+    assert [note["text"] for note in figure["layout"]["annotations"]] == ["gain", "cost"]
+    lines = [(line["name"], line["x"], line["y"], line["yaxis"]) for line in figure["data"]]
+    assert lines == [
+        ("random", [100], [0.5], "y"),
+        ("random", [], [], "y2"),
+        ("closure", [100], [0.25], "y"),
+        ("closure", [100], [50.0], "y2"),
+    ]
+    hostile = write(tmp_path, graph, rewarded("random", **{HOSTILE: 1.0}))
+    assert "<img" not in json.dumps(hostile.figures) and len(hostile.scripts) == 6
+    assert "Rewards" not in write(tmp_path, graph, make_run()).text, "nothing where nobody was rewarded"
 
 
 def test_target_that_is_not_reached_is_said(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kgrl.cli.output import show_facts
+from kgrl.cli.output import show_facts, show_table
+
+if TYPE_CHECKING:
+    from kgrl.registry import Registry
 
 __all__ = ["Info"]
 
@@ -36,6 +39,8 @@ _SHIPPED = {
 class Info:
     """Print versions, the number format this CPU is fast in, the data and models found, and every known name.
 
+    Names that installed packages add are listed with their package, those that are broken with the error.
+
     Args:
         json: File to write the same to, as one JSON object.
     """
@@ -49,7 +54,11 @@ class Info:
         for title, facts in zip(("Versions", "Machine", "Data and models"), result.values(), strict=True):
             show_facts(title, facts.items())
         show_facts("Known names", ((kind, ", ".join(names)) for kind, names in known.items()))
-        return {**result, "known": known}
+        plugged_in = _plugged_in()
+        if plugged_in:
+            rows = [[p["kind"], p["name"], p["package"], p["error"] or "works"] for p in plugged_in]
+            show_table("Added by packages", ["kind", "name", "package", "state"], rows)
+        return {**result, "known": known, "plugged_in": plugged_in}
 
 
 def _versions() -> dict[str, str]:
@@ -108,3 +117,14 @@ def _known() -> dict[str, list[str]]:
         "rewards": rewards,
     }
     return {kind: list(names) for kind, names in registries.items()}
+
+
+def _plugged_in() -> list[dict[str, Any]]:
+    """What installed packages add by entry points, kind by kind."""
+    from kgrl.agents import agents
+    from kgrl.data import corpora
+    from kgrl.learners import learners
+    from kgrl.rewards import rewards
+
+    registries: tuple[Registry[Any], ...] = (corpora, agents, learners, rewards)
+    return [{"kind": registry.kind, **asdict(plugged)} for registry in registries for plugged in registry.plugged_in]

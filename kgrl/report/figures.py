@@ -1,4 +1,4 @@
-"""The pictures of a report: learning curves and grown graphs, as plotly figures.
+"""The pictures of a report: learning curves, rewards and grown graphs, as plotly figures.
 
 Plotly reads names, titles and hover texts as its own small HTML, so every title and name is escaped here. Colours that
 follow the page's light or dark theme are set by the page; the ones set here are legible on both.
@@ -11,12 +11,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
+from kgrl.expansion import Expansion
 from kgrl.graph import TopicGraph
 from kgrl.report.data import RunData
 from kgrl.report.tree import GrownTree
 
-__all__ = ["FRONTIER", "GOAL", "ORDER_SCALE", "RUN_COLOURS", "curves_figure", "tree_figure"]
+__all__ = ["FRONTIER", "GOAL", "ORDER_SCALE", "RUN_COLOURS", "components_figure", "curves_figure", "tree_figure"]
 
 RUN_COLOURS = ("#8b93a7", "#6366f1", "#f59e0b", "#10b981", "#ec4899", "#06b6d4", "#ef4444", "#84cc16")
 """One colour a run, in order; the first run is the baseline and grey."""
@@ -26,6 +28,9 @@ ORDER_SCALE = ("#3b82f6", "#8b5cf6", "#ec4899", "#f59e0b")
 
 _MOST_NUMBERS = 60
 """Expansions up to which picked topics bear their numbers; more would lie over one another."""
+
+_ROW_HEIGHT, _ROW_GAP = 150, 46
+"""Pixels of a row of a part of the reward, and of what lies between two."""
 
 GOAL, FRONTIER = "#10b981", "#94a3b8"
 _FAINT = "rgba(128,136,152,0.28)"
@@ -54,6 +59,44 @@ def curves_figure(runs: Sequence[RunData], target: float) -> go.Figure:
     figure.update_xaxes(title="tokens trained on", tickformat=",", rangemode="tozero")
     figure.update_yaxes(title="exam loss, nats per token", tickformat=".2f")
     return figure
+
+
+def components_figure(runs: Sequence[RunData]) -> go.Figure:
+    """Draw what each part of the reward was worth in each expansion against tokens: a row a part, a line a run.
+
+    Args:
+        runs: Runs of which at least one has rewards.
+    """
+    rewarded = [[step for step in run.expansions if step.reward_components] for run in runs]
+    names = list(dict.fromkeys(name for steps in rewarded for step in steps for name in step.reward_components))
+    titles = [html.escape(name) for name in names]
+    gap = _ROW_GAP / (_ROW_HEIGHT * len(names))
+    figure = make_subplots(rows=len(names), shared_xaxes=True, subplot_titles=titles, vertical_spacing=gap)
+    for position, (run, steps) in enumerate(zip(runs, rewarded, strict=True)):
+        for row, name in enumerate(names, start=1):
+            figure.add_trace(_component(run, steps, name, position, shown=row == 1), row=row, col=1)
+    figure.update_layout(_layout(height=_ROW_HEIGHT * len(names) + 80))
+    figure.update_layout(hovermode="x unified", legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1})
+    figure.update_layout(legend_xanchor="right", margin_t=56)
+    figure.update_annotations(x=0, xanchor="left", font={"size": 13})
+    figure.update_xaxes(title="tokens trained on", tickformat=",", rangemode="tozero", row=len(names))
+    return figure
+
+
+def _component(run: RunData, steps: Sequence[Expansion], name: str, position: int, *, shown: bool) -> go.Scatter:
+    """One part of the reward over one run."""
+    known = [step for step in steps if name in step.reward_components]
+    return go.Scatter(
+        x=[step.tokens_total for step in known],
+        y=[step.reward_components[name] for step in known],
+        name=html.escape(run.agent),
+        legendgroup=str(position),
+        showlegend=shown,
+        mode="lines+markers",
+        line={"color": RUN_COLOURS[position % len(RUN_COLOURS)], "width": 1.8},
+        marker={"size": 4},
+        hovertemplate="%{y:.4g}",
+    )
 
 
 def tree_figure(graph: TopicGraph, run: RunData, tree: GrownTree) -> go.Figure:

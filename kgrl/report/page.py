@@ -19,7 +19,7 @@ from kgrl.expansion import Expansion
 from kgrl.graph import TopicGraph
 from kgrl.metrics import tokens_to_target
 from kgrl.report.data import RunData
-from kgrl.report.figures import curves_figure, tree_figure
+from kgrl.report.figures import components_figure, curves_figure, tree_figure
 from kgrl.report.style import BEHAVIOUR, STYLE
 from kgrl.report.tree import GrownTree
 
@@ -59,6 +59,7 @@ def write_report(
         f"<header><h1>{html.escape(title)}</h1><p>{_lead(runs, graph)}</p></header>",
         _section("Results", _results(runs, target)),
         _section("Learning curves", _card(_figure(curves_figure(runs, target)))),
+        *([_section("Rewards", _rewards(runs))] if any(_rewarded(run) for run in runs) else []),
         _section("Grown graphs", _legend(runs) + _grid(_tree(graph, run) for run in runs)),
         _section("Curricula", _grid(_curriculum(graph, run) for run in runs)),
     ]
@@ -148,6 +149,15 @@ def _row(run: RunData, target: float) -> str:
         f"{run.probe_share:.0%}",
     ]
     return f'<tr><th scope="row">{html.escape(run.agent)}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+
+
+def _rewarded(run: RunData) -> bool:
+    return any(step.reward_components for step in run.expansions)
+
+
+def _rewards(runs: Sequence[RunData]) -> str:
+    note = "What each part of the reward was worth in each expansion, before it is weighted."
+    return _card(_figure(components_figure(runs))) + f'<p class="note">{note}</p>'
 
 
 def _legend(runs: Sequence[RunData]) -> str:

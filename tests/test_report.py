@@ -127,7 +127,7 @@ def test_parts_of_rewards_are_drawn_by_name(
         ("closure", [100], [50.0], "y2"),
     ]
     hostile = write(tmp_path, graph, rewarded("random", **{HOSTILE: 1.0}))
-    assert "<img" not in json.dumps(hostile.figures) and len(hostile.scripts) == 6
+    assert "<img" not in json.dumps(hostile.figures) and len(hostile.scripts) == 5
     assert "Rewards" not in write(tmp_path, graph, make_run()).text, "nothing where nobody was rewarded"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.envs.vector_env import CurriculumVectorEnv
 from kgrl.errors import SettingError, UnknownNameError
+from kgrl.exam import Exam
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import TopicGraph
 from kgrl.learners import ScratchLearner
@@ -27,10 +29,12 @@ from kgrl.rewards import (
     MeanPredictionGain,
     Reward,
     RewardContext,
+    SelfPredictionGain,
     TargetPredictionGain,
     as_reward,
     rewards,
 )
+from kgrl.runs import Run
 
 MEASURED = ("prediction-gain", "reducible-loss", "gradient-prediction-gain", "gradient-alignment",
             "l2-complexity-gain", "flop-cost")  # fmt: skip
@@ -232,3 +236,102 @@ def test_a_lesson_is_measured_on_what_its_tokens_reach(make_tiny_curriculum: Cal
     curriculum.config = replace(curriculum.config, expansion_tokens=20)
     step = curriculum.start()
     assert len(step.passages) >= 1 and step.measures["trained_after"] < step.measures["trained_before"]
+
+
+class Reads(Reward):
+    """Needs what it is told to, and pays nothing."""
+
+    name = "reads"
+
+    def __init__(self, *needs: str) -> None:
+        self.needs = frozenset(needs)
+
+    def score(self, expansion: Expansion) -> float:
+        return 0.0
+
+
+def test_the_reference_is_a_learner_taught_text_of_all_topics(make_real_curriculum: Callable[..., Curriculum]) -> None:
+    """As many tokens as the budget, in an order drawn by the seed; the nucleus's record has what it cost."""
+    curriculum = make_real_curriculum(Reads("self", "reference"))
+    corpus, budget = curriculum.corpus, curriculum.config.budget_tokens
+    assert curriculum.start().probe_tokens > budget
+    step = curriculum.expand(int(curriculum.view.candidates[0]))
+    other, train = ScratchLearner(corpus), np.flatnonzero(corpus.splits == Split.TRAIN)
+    assert other.learn(corpus.select(np.random.default_rng(0).permutation(train)), budget).tokens == budget
+    probes = corpus.select(corpus.first_ids(Split.PROBE)[list(step.probes["self"].topics)])
+    assert step.measures["reference"] == pytest.approx(other.losses(probes).mean(), rel=1e-5)
+
+
+def test_a_learner_that_was_measured_has_learned_the_same(make_real_curriculum: Callable[..., Curriculum]) -> None:
+    """Its weights are the same bit for bit."""
+    plain, measured = (make_real_curriculum(Reads(*n)) for n in ((), ("trained", "reference", "gradient", "alignment")))
+    for curriculum in (plain, measured):
+        list(curriculum.run(make_agent("bfs")))
+    assert np.array_equal(plain.learner.trained_weights(), measured.learner.trained_weights())  # type: ignore[attr-defined]
+
+
+def test_only_what_is_needed_is_measured(make_real_curriculum: Callable[..., Curriculum]) -> None:
+    step = list(make_real_curriculum(Reads("trained")).run(make_agent("bfs")))[1]
+    assert set(step.measures) == {"trained_before", "trained_after"}
+
+
+@pytest.mark.parametrize("attempts", [False, True])
+def test_a_resumed_run_is_the_whole_one_to_the_token(
+    attempts: bool, make_real_curriculum: Callable[..., Curriculum], tmp_path: Path
+) -> None:
+    """The reference's tokens are in the record of the nucleus, however often it has to be trained again."""
+
+    def run_in(name: str) -> Run:
+        curriculum = make_real_curriculum(as_reward("reducible-loss") + as_reward("absolute-learning-progress"))
+        agent = make_agent("oracle" if attempts else "bfs")
+        return Run(tmp_path / name, curriculum, agent, Exam(curriculum.corpus, size=4), {})
+
+    def stop(expansion: Expansion, loss: float | None) -> None:
+        if expansion.index == 1:
+            raise KeyboardInterrupt
+
+    whole = run_in("whole").carry_out()
+    with pytest.raises(KeyboardInterrupt):
+        run_in("halves").carry_out(stop)
+    resumed = run_in("halves").carry_out()
+    assert len(whole.expansions) > 3
+    assert [e.reward for e in resumed.expansions] == [e.reward for e in whole.expansions]
+    assert resumed.expansions == whole.expansions
+
+
+def test_starting_over_repeats_the_records(make_real_curriculum: Callable[..., Curriculum]) -> None:
+    curriculum = make_real_curriculum("reducible-loss")
+    assert list(curriculum.run(make_agent("bfs"))) == list(curriculum.run(make_agent("bfs")))
+
+
+@pytest.mark.parametrize(
+    "reward",
+    [
+        MeanPredictionGain() + 2 * TargetPredictionGain(),
+        MeanPredictionGain() + SelfPredictionGain() + TargetPredictionGain(),  # all probes, as a function's are
+        TargetPredictionGain() * MeanPredictionGain() - as_reward(lambda expansion: 0.0),
+    ],
+)
+def test_the_part_that_needs_a_goal_is_named(reward: Reward) -> None:
+    with pytest.raises(SettingError, match=r"the reward 'target-prediction-gain' .*set goal=CATEGORY"):
+        check_needs(reward, NoGradients(), None)  # type: ignore[arg-type]
+
+
+def test_the_part_that_needs_gradients_is_named() -> None:
+    with pytest.raises(SettingError, match="the reward 'reads' needs gradient"):
+        check_needs(MeanPredictionGain() + 0.5 * Reads("gradient"), NoGradients(), None)  # type: ignore[arg-type]
+
+
+def test_functions_have_what_there_is_and_are_held_to_what_they_declare(
+    make_tiny_curriculum: Callable[..., Curriculum],
+) -> None:
+    def gain(expansion: Expansion) -> float:
+        return expansion.probes["mean"].gain
+
+    for reward in (gain, as_reward(gain) + MeanPredictionGain()):
+        step = list(make_tiny_curriculum(reward).run(make_agent("bfs")))[1]
+        assert set(step.probes) == {"mean", "self"}
+    assert set(make_tiny_curriculum(gain, goal="Craft").start().probes) == {"mean", "self", "target"}
+    gain.needs = {"target", "mean", "self"}  # type: ignore[attr-defined]
+    with pytest.raises(SettingError, match="the reward 'gain' measures a goal"):
+        make_tiny_curriculum(gain)

@@ -48,10 +48,10 @@ class TimeCost(Reward):
 
 @rewards.register("flop-cost")
 class FlopCost(Reward):
-    """Floating-point operations of the lesson, 6 for each token and parameter. Range: positive.
+    """Floating-point operations of the lesson, 6 for each token and parameter.
 
-    Source: Kaplan et al. 2020. It counts all parameters, so that it is high by up to a half where a frozen base model
-    needs no gradients of its weights. Needs: `"flops"`.
+    It counts all parameters, so that it is high by up to a half where a frozen base model needs no gradients of its
+    weights. Unit: operations. Range: positive. Source: Kaplan et al. 2020. Needs: `"flops"`.
     """
 
     name = "flop-cost"

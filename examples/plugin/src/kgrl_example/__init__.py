@@ -1,0 +1,1 @@
+"""Two rewards and an agent for kgrl."""

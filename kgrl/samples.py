@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
@@ -53,11 +54,12 @@ def sample_context() -> RewardContext:
     return RewardContext(corpus.graph, _embeddings(), corpus.graph.in_category("Nature"))
 
 
-def _embeddings() -> np.ndarray:
+def _embeddings() -> NDArray[np.float32]:
     """Unit vectors, nearer within a category than across."""
     rng = np.random.default_rng(0)
     rows = np.repeat(rng.normal(size=(2, 8)), 6, axis=0) + 0.5 * rng.normal(size=(12, 8))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    unit: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def sample_curriculum() -> Curriculum:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from kgrl.agents import make_agent
+from kgrl.corpus import Corpus
+from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.envs import CurriculumVectorEnv
 from kgrl.errors import UnknownNameError
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import TopicGraph
+from kgrl.learners import SimulatedLearner
+from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
+from kgrl.learners.learning_curve import Parameters
+from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.rewards import (
     FlopCost,
     GradientAlignment,
@@ -107,18 +117,59 @@ def test_a_function_is_a_reward() -> None:
     assert reward.evaluate(STEP) == (-50.0, {"shorter_is_better": -50.0})
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, None, "much"])
-def test_what_is_not_a_finite_number_is_refused_by_name(value: object) -> None:
-    with pytest.raises(RewardError, match=r"reward 'odd' returned .* at expansion 3"):
-        as_reward(_named("odd", value))(STEP)
+def _failing(value: object) -> Callable[[Expansion], object]:
+    """A function that returns the value, or raises it."""
 
-
-def _named(name: str, value: object) -> object:
-    def function(expansion: Expansion) -> object:
+    def odd(expansion: Expansion) -> object:
+        if isinstance(value, Exception):
+            raise value
         return value
 
-    function.__name__ = name
-    return function
+    return odd
+
+
+WRONG = [
+    (math.nan, r"reward 'odd' returned nan at expansion \d \(\w+\), not a finite number"),
+    (math.inf, r"reward 'odd' returned inf at expansion \d"),
+    (10**400, r"reward 'odd' returned 10+\.* at expansion \d"),
+    (None, r"reward 'odd' returned None at expansion \d"),
+    ("much", r"reward 'odd' returned 'much' at expansion \d"),
+    (np.zeros(2), r"reward 'odd' returned array\(\[0., 0.\]\) at expansion \d"),
+    (KeyError("mean"), r"reward 'odd' raised KeyError\('mean'\) at expansion \d \(\w+\)"),
+]
+IDS = ["nan", "infinite", "huge", "nothing", "text", "array", "raises"]
+
+
+@pytest.mark.parametrize(("value", "message"), WRONG, ids=IDS)
+def test_what_is_not_a_finite_number_is_refused_by_name(value: object, message: str) -> None:
+    with pytest.raises(RewardError, match=message) as caught:
+        (TokenCost() + 0.5 * as_reward(_failing(value)).clip(-1, 1))(STEP)
+    assert caught.value.__cause__ is (value if isinstance(value, Exception) else None)
+
+
+@pytest.mark.parametrize(("value", "message"), WRONG, ids=IDS)
+def test_it_stops_a_curriculum(value: object, message: str, make_tiny_curriculum: Callable[..., Curriculum]) -> None:
+    with pytest.raises(RewardError, match=message):
+        list(make_tiny_curriculum(_failing(value)).run(make_agent("bfs")))
+
+
+@pytest.mark.parametrize(("value", "message"), WRONG, ids=IDS)
+def test_it_stops_a_vector_environment(
+    value: object, message: str, tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32]
+) -> None:
+    ids = indexed_passages(tiny_corpus)
+    retriever = FaissRetriever(ids, fake_embeddings[tiny_corpus.topics[ids]])
+    named = tiny_corpus.name, tiny_corpus.fingerprint, "none", 1.3
+    curves, levels = Parameters(0.8, 1500.0, 1.0, 0.6, 300.0, 0.7, 0.5, 0.2, 1e-4, 0.02), (ByTopic(4, 0, {}),) * 2
+    made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
+    calibration = Calibration(*named, *levels, curves, (curves,), *made_up)
+    learner = SimulatedLearner(tiny_corpus, 0, calibration, embeddings=fake_embeddings)
+    config = CurriculumConfig(budget_tokens=3_000, expansion_tokens=200, neighbourhood=3, nucleus_size=2)
+    curriculum = Curriculum(tiny_corpus, learner, retriever, fake_embeddings, _failing(value), config)
+    env = CurriculumVectorEnv(curriculum, 2, slots=8)
+    env.reset(seed=0)
+    with pytest.raises(RewardError, match=message):
+        env.step(np.zeros(2, dtype=np.int64))
 
 
 def test_a_probe_that_was_not_measured_is_named() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -212,11 +212,10 @@ class Percentile(Composed):
 
     def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> float:
         """Return where the value lies between the percentiles."""
-        insort(self._sorted, values[0])
+        value: float = values[0]
+        insort(self._sorted, value)
         low, high = self._quantile(_LOW), self._quantile(_HIGH)
-        if low == high:
-            return 0.0
-        return min(max(2 * (values[0] - low) / (high - low) - 1, -1.0), 1.0)
+        return 0.0 if low == high else min(max(2 * (value - low) / (high - low) - 1, -1.0), 1.0)
 
     def _quantile(self, share: float) -> float:
         place = share * (len(self._sorted) - 1)
@@ -306,7 +305,7 @@ class Schedule(Composed):
         return weighted
 
 
-COMBINATORS: dict[str, type[Composed]] = {
+COMBINATORS: dict[str, Callable[..., Reward]] = {
     "clip": Clip,
     "per-token": PerToken,
     "percentile": Percentile,

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.rewards.base import Reward, rewards
@@ -225,8 +225,7 @@ class _Parser:
         texts = [option for option in options.values() if isinstance(option, str)]
         if not isinstance(first, Reward) or texts or any(isinstance(number, Reward) for number in numbers):
             self.fail(f"write {token.text}({takes}): first a reward, then numbers", token.place)
-        arguments: dict[str, Any] = options
-        return self.made(token, lambda: kind(*values, **arguments))
+        return self.made(token, lambda: kind(*values, **options))
 
     def reward(self, token: _Token, values: Sequence[Reward | float], options: dict[str, Option]) -> Reward:
         if values and token.text in rewards:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kgrl.corpus import Corpus
 from kgrl.data.folder import save_folder
@@ -106,6 +107,9 @@ def test_a_run_uses_them_and_is_resumed_with_them(
     assert "the reward 'broken' of the package kgrl-broken 0.3 is left out" in done.stderr
     parts = rewards_of(tmp_path / "run")
     assert parts and all(part.keys() == {"relative-gain", "evenness"} for part in parts)
+    events = EventAccumulator(str(next((tmp_path / "run").rglob("events.out.tfevents.*")).parent))
+    events.Reload()
+    assert {"reward/total", "reward/relative-gain", "reward/evenness"} <= set(events.Tags()["scalars"])
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["reward"] == expression
     assert kgrl("run", "--resume", "run", site=installed / "site").returncode == 0
 

@@ -1,7 +1,8 @@
 """What rewards are composed with: sums, products, and wrappers that rescale one reward.
 
 A composition is named by the expression that makes it, `clip(self-prediction-gain, -1, 1)`, which
-`kgrl.rewards.expression` reads again. Those that remember earlier expansions forget them when a curriculum begins.
+`kgrl.rewards.expression` reads again. Each needs what its parts need. Those that remember earlier expansions forget
+them when a curriculum begins.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ class Clip(Composed):
 
 
 class PerToken(Composed):
-    """A reward by the tokens trained on: r / tokens. Unit: the reward's per token.
+    """A reward by the tokens trained on: r / tokens. Unit: the reward's per token. Range: the reward's, narrower.
 
     Args:
         reward: The reward.
@@ -257,7 +258,8 @@ class PotentialDifference(Composed):
     phi(s') is what the reward says of the expansion just made, phi(s) what it said of the one before it, and 0 after
     the nucleus. The reward should tell how good a state is, not what a step was worth. Added to another reward, such a
     difference leaves the best policies what they are where gamma is the agent's discount and episodes go on; what
-    the end of a curriculum leaves over is gamma^T phi(s_T). Unit: the reward's. Source: Ng et al. 1999.
+    the end of a curriculum leaves over is gamma^T phi(s_T). Unit: the reward's. Range: unbounded. Source: Ng et al.
+    1999.
 
     Args:
         reward: The potential.

@@ -69,8 +69,6 @@ class Registry(Generic[T]):
             self._add(name, factory)
             return factory
 
-        if name in self._factories:  # said where the decorator stands, before there is anything to decorate
-            raise ValueError(self._taken(name))
         return decorate
 
     def make(self, name: str, /, *args: Any, **kwargs: Any) -> T:
@@ -102,11 +100,8 @@ class Registry(Generic[T]):
         if not callable(factory):
             raise TypeError(f"{factory!r} is no class or function")
         if self._factories.get(name, factory) is not factory:  # a package may register what it also has an entry for
-            raise ValueError(self._taken(name))
+            raise ValueError(f"{self.kind} {name!r} is registered already")
         self._factories[name] = factory
-
-    def _taken(self, name: str) -> str:
-        return f"{self.kind} {name!r} is registered already"
 
     def __getitem__(self, name: str) -> Callable[..., T]:
         if name in self:

@@ -69,6 +69,8 @@ class Registry(Generic[T]):
             self._add(name, factory)
             return factory
 
+        if name in self._factories:
+            raise ValueError(self._taken(name))
         return decorate
 
     def make(self, name: str, /, *args: Any, **kwargs: Any) -> T:
@@ -100,8 +102,11 @@ class Registry(Generic[T]):
         if not callable(factory):
             raise TypeError(f"{factory!r} is no class or function")
         if self._factories.get(name, factory) is not factory:  # a package may register what it also has an entry for
-            raise ValueError(f"{self.kind} {name!r} is registered already")
+            raise ValueError(self._taken(name))
         self._factories[name] = factory
+
+    def _taken(self, name: str) -> str:
+        return f"{self.kind} {name!r} is registered already"
 
     def __getitem__(self, name: str) -> Callable[..., T]:
         if name in self:

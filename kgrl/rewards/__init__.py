@@ -30,11 +30,14 @@ from kgrl.rewards.gradients import (
     L2ComplexityGain,
 )
 from kgrl.rewards.progress import AbsoluteLearningProgress, ForgettingPenalty, FrontierSurprise, ReducibleLoss
+from kgrl.rewards.topology import ConformationalFreedom, CycleRank, InformationGap
 
 __all__ = [
     "AbsoluteLearningProgress",
     "Clip",
     "Composed",
+    "ConformationalFreedom",
+    "CycleRank",
     "ExpressionError",
     "FlopCost",
     "ForgettingPenalty",
@@ -43,6 +46,7 @@ __all__ = [
     "GradientAlignment",
     "GradientComplexityGain",
     "GradientPredictionGain",
+    "InformationGap",
     "L2ComplexityGain",
     "MeanPredictionGain",
     "PerToken",

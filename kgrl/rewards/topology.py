@@ -1,0 +1,119 @@
+"""Rewards of the learned subgraph's shape: holes that open and close, and how freely it can be rearranged.
+
+The learned subgraph has the learned topics and all links among them, whatever their direction.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kgrl.graph import IntArray
+from kgrl.rewards.base import rewards
+from kgrl.rewards.change import Change
+from kgrl.rewards.flag_complex import Components, FlagComplex
+
+__all__ = ["ConformationalFreedom", "CycleRank", "InformationGap"]
+
+
+class _ComplexChange(Change):
+    """A change of a number of a complex whose vertices are the learned topics, in the order they were learned."""
+
+    complex: FlagComplex | Components
+
+    def _clear(self) -> None:
+        self.complex = self._empty()
+        self._vertices: IntArray = np.empty(len(self.context.graph), dtype=np.int32)  # by topic; of learned ones only
+
+    def _empty(self) -> FlagComplex | Components:
+        raise NotImplementedError
+
+    def _add(self, topic: int) -> None:
+        self._vertices[topic] = self.complex.vertices
+        self.complex.add(self._vertices[self.near(topic)])
+
+
+@rewards.register("information-gap")
+class InformationGap(_ComplexChange):
+    """Information gap: the change of beta_1, the first Betti number of the learned subgraph's clique complex.
+
+    beta_1 = |E| - |V| + components - rank of the triangles' boundaries over GF(2): the independent cycles of links that
+    no triangles of linked topics fill. It is positive when learning opens gaps (topics are known, what would connect
+    them is not) and negative when it closes them; rewarding it seeks gaps, weighting it with -1 seeks closure.
+    Unit: gaps. Range: integers. Source: Patankar et al. 2023, after Loewenstein's information gap theory (1994).
+    Needs: the graph. Exact; costs time in proportion to the links among the added topics' neighbours, and to all
+    learned links for every gap that is closed.
+
+    Example:
+        >>> from kgrl.expansion import Expansion
+        >>> from kgrl.graph import TopicGraph
+        >>> from kgrl.rewards import RewardContext
+        >>> square = TopicGraph.from_links(list("abcd"), [0, 1, 2, 3], [1, 2, 3, 0])
+        >>> reward = InformationGap()
+        >>> reward.bind(RewardContext(square, np.eye(4, dtype=np.float32)))
+        >>> [reward(Expansion(i, i, "", (i,), (), 50, 50, 100, 3.2)) for i in range(4)]
+        [0.0, 0.0, 0.0, 1.0]
+    """
+
+    name = "information-gap"
+    complex: FlagComplex
+
+    def value(self) -> float:
+        """The first Betti number."""
+        return self.complex.holes
+
+    def _empty(self) -> FlagComplex:
+        return FlagComplex()
+
+
+@rewards.register("cycle-rank")
+class CycleRank(_ComplexChange):
+    """Cycle rank: the change of |E| - |V| + components of the learned subgraph, a proxy of `InformationGap`.
+
+    It counts all independent cycles, those that triangles fill included, and so never falls.
+    Unit: cycles. Range: integers from 0. Source: the circuit rank of a graph. Needs: the graph.
+    """
+
+    name = "cycle-rank"
+    complex: Components
+
+    def value(self) -> float:
+        """The cycle rank."""
+        return self.complex.cycle_rank
+
+    def _empty(self) -> Components:
+        return Components()
+
+
+@rewards.register("conformational-freedom")
+class ConformationalFreedom(Change):
+    """Conformational freedom: the change of d|V| - |E| - d(d + 1)/2 of the learned subgraph.
+
+    By Maxwell's count, the ways in which a framework of |V| joints and |E| bars in d dimensions can move, rigid motions
+    left out: each topic adds d, each link among learned topics takes 1.
+    Unit: degrees of freedom. Range: integers, at most d for each topic added. Source: Patankar et al. 2023,
+    conformational change theory. Needs: the graph.
+
+    Args:
+        dimensions: d, at least 1.
+
+    Raises:
+        ValueError: If there is no dimension.
+    """
+
+    name = "conformational-freedom"
+
+    def __init__(self, dimensions: int = 2) -> None:
+        if dimensions < 1:
+            raise ValueError(f"a framework moves in at least 1 dimension, not {dimensions}")
+        self.dimensions = dimensions
+
+    def value(self) -> float:
+        """The degrees of freedom, by Maxwell's count."""
+        d = self.dimensions
+        return d * self._topics - self._links - d * (d + 1) // 2
+
+    def _clear(self) -> None:
+        self._topics, self._links = 0, 0
+
+    def _add(self, topic: int) -> None:
+        self._topics, self._links = self._topics + 1, self._links + len(self.near(topic))

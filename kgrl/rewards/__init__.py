@@ -19,8 +19,10 @@ from kgrl.rewards.combinators import (
     WeightedSum,
     ZScore,
 )
+from kgrl.rewards.compression import CompressionProgress
 from kgrl.rewards.context import RewardContext
 from kgrl.rewards.costs import FlopCost, TimeCost, TokenCost
+from kgrl.rewards.coverage import Coverage, FacilityLocation
 from kgrl.rewards.expression import ExpressionError
 from kgrl.rewards.gains import MeanPredictionGain, PredictionGain, SelfPredictionGain, TargetPredictionGain
 from kgrl.rewards.gradients import (
@@ -29,6 +31,7 @@ from kgrl.rewards.gradients import (
     GradientPredictionGain,
     L2ComplexityGain,
 )
+from kgrl.rewards.novelty import CountNovelty, Novelty, RandomNetworkDistillation
 from kgrl.rewards.progress import AbsoluteLearningProgress, ForgettingPenalty, FrontierSurprise, ReducibleLoss
 from kgrl.rewards.topology import ConformationalFreedom, CycleRank, InformationGap
 
@@ -36,9 +39,13 @@ __all__ = [
     "AbsoluteLearningProgress",
     "Clip",
     "Composed",
+    "CompressionProgress",
     "ConformationalFreedom",
+    "CountNovelty",
+    "Coverage",
     "CycleRank",
     "ExpressionError",
+    "FacilityLocation",
     "FlopCost",
     "ForgettingPenalty",
     "FrontierSurprise",
@@ -49,11 +56,13 @@ __all__ = [
     "InformationGap",
     "L2ComplexityGain",
     "MeanPredictionGain",
+    "Novelty",
     "PerToken",
     "Percentile",
     "PotentialDifference",
     "PredictionGain",
     "Product",
+    "RandomNetworkDistillation",
     "ReducibleLoss",
     "Reward",
     "RewardContext",

@@ -200,7 +200,7 @@ def _writers(corpus: Corpus, foreign: Sequence[str], rng: np.random.Generator) -
         return " ".join(f"{rng.integers(16**8):08x}" for _ in range(max(1, len(text.split()) // 3)))
 
     def another_language(text: str) -> str:
-        found = str(foreign[rng.integers(len(foreign))]).split()
+        found = str(foreign[int(rng.integers(len(foreign)))]).split()
         return " ".join(found[: max(1, len(text.split()))])
 
     def duplicate(text: str) -> str:
@@ -211,7 +211,7 @@ def _writers(corpus: Corpus, foreign: Sequence[str], rng: np.random.Generator) -
 
     def boilerplate(text: str) -> str:
         sentences = max(1, len(text.split()) // 8)
-        return " ".join(_BOILERPLATE[i] for i in rng.integers(len(_BOILERPLATE), size=sentences))
+        return " ".join(_BOILERPLATE[i] for i in rng.integers(len(_BOILERPLATE), size=sentences).tolist())
 
     return {
         Kind.SHUFFLED: shuffled,

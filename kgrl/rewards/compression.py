@@ -133,6 +133,7 @@ class CompressionProgress(Change):
     """
 
     name = "compression-progress"
+    _value: float | None
 
     def value(self) -> float:
         """The compressibility, in bits."""
@@ -142,7 +143,7 @@ class CompressionProgress(Change):
 
     def _clear(self) -> None:
         self._topics, self._count = 0, 0
-        self._value: float | None = 0.0  # of the links so far, None where it is to be computed
+        self._value = 0.0  # of the links so far, None where it is to be computed
         self._vertices = np.empty(len(self.context.graph), dtype=np.int32)  # by topic; of learned ones only
         self._links: NDArray[np.int32] = np.empty((2, _LEAST_ROOM), dtype=np.int32)
 

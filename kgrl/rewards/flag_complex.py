@@ -3,8 +3,8 @@
 Every edge carries an annotation, a vector over GF(2) with one coordinate for each hole, such that a cycle's homology
 class is the sum of its edges' annotations (Dey, Fan and Wang 2014). A new edge that closes a cycle adds a coordinate;
 a triangle whose edges do not sum to zero takes one away. The first Betti number depends on vertices, edges and
-triangles only. What is added costs time in proportion to the links among the new vertex's neighbours; only when a hole is
-filled are all edges looked at.
+triangles only. What is added costs time in proportion to the links among the new vertex's neighbours; only when a
+hole is filled are all edges looked at.
 """
 
 # mypy: disable-error-code="no-untyped-def"

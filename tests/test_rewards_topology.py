@@ -122,5 +122,9 @@ def test_learning_a_topic_twice_changes_nothing() -> None:
 
 
 def test_an_unbound_reward_says_what_to_do() -> None:
-    with pytest.raises(RewardError, match=r"'information-gap' reads graph: call bind"):
+    message = r"'information-gap' reads graph: call bind"
+    with pytest.raises(RewardError, match=message):
         InformationGap()(_step(0))
+    with pytest.raises(RewardError, match=message):
+        InformationGap().begin(_step(0))
+    InformationGap().reset()  # there is nothing to forget

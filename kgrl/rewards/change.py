@@ -1,4 +1,4 @@
-"""What rewards share that are the change of a number that the learned set has."""
+"""What rewards of the learned set have in common: they read the graph or embeddings, and remember what is learned."""
 
 from __future__ import annotations
 
@@ -12,18 +12,15 @@ from kgrl.graph import IntArray
 from kgrl.rewards.base import Reward, RewardError
 from kgrl.rewards.context import RewardContext
 
-__all__ = ["Change"]
+__all__ = ["Bound", "Change"]
 
 
-class Change(Reward):
-    """A reward that is the value of the learned set after an expansion minus its value before.
+class Bound(Reward):
+    """A reward that remembers what is learned, and reads the context that it must be bound to before it scores.
 
-    So the rewards of a curriculum add up to the last value minus that of the nucleus, whatever the order. All topics
-    of the expansion's neighbourhood are learned; learning a topic twice changes nothing. Subclasses define `_clear`,
-    `_add` and `value`.
+    Subclasses define `_clear`, `learn` and `score`.
     """
 
-    needs = frozenset({"graph"})
     _context: RewardContext | None = None
 
     @property
@@ -43,18 +40,48 @@ class Change(Reward):
         self.reset()
 
     def begin(self, nucleus: Expansion) -> None:
-        """Begin with the nucleus learned."""
+        """Begin with the nucleus learned.
+
+        Raises:
+            RewardError: If the reward is not bound.
+        """
+        _ = self.context  # raises where there is none
         self.reset()
         self.learn(nucleus.neighbourhood)
 
     def reset(self) -> None:
         """Forget what was learned."""
         if self._context is not None:
-            self.is_learned = np.zeros(len(self._context.graph), dtype=bool)
             self._clear()
+
+    @abstractmethod
+    def learn(self, topics: Iterable[int]) -> None:
+        """Take topics into what is learned."""
+
+    @abstractmethod
+    def _clear(self) -> None:
+        """Make the state that of an empty set."""
+
+
+class Change(Bound):
+    """A reward that is the value of the learned set after an expansion minus its value before.
+
+    So the rewards of a curriculum add up to the last value minus that of the nucleus, whatever the order. All topics
+    of the expansion's neighbourhood are learned; learning a topic twice changes nothing. Subclasses define `_clear`,
+    `_add` and `value`.
+    """
+
+    needs = frozenset({"graph"})
+
+    def reset(self) -> None:
+        """Forget what was learned."""
+        if self._context is not None:
+            self.is_learned = np.zeros(len(self._context.graph), dtype=bool)
+        super().reset()
 
     def score(self, expansion: Expansion) -> float:
         """Return the change of the value as the expansion's topics are learned."""
+        _ = self.context  # raises where there is none
         before = self.value()
         self.learn(expansion.neighbourhood)
         return float(self.value() - before)
@@ -74,10 +101,6 @@ class Change(Reward):
     @abstractmethod
     def value(self) -> float:
         """The number that the learned set has."""
-
-    @abstractmethod
-    def _clear(self) -> None:
-        """Make the state that of an empty set."""
 
     @abstractmethod
     def _add(self, topic: int) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph import IntArray, TopicGraph
-from kgrl.rewards.base import Reward, RewardError, rewards
+from kgrl.rewards.base import rewards
+from kgrl.rewards.change import Bound
 from kgrl.rewards.context import RewardContext
 
 __all__ = ["CountNovelty", "Novelty", "RandomNetworkDistillation"]
@@ -22,45 +26,30 @@ _GAIN = 3.0
 _STEPS, _RATE = 4, 0.05
 
 
-class _Remembering(Reward):
+class _Remembering(Bound):
     """A reward that learns from an expansion after it is scored, and from the nucleus without scoring."""
 
     needs = frozenset({"embeddings"})
-    _context: RewardContext | None = None
-
-    @property
-    def context(self) -> RewardContext:
-        """What the reward was bound to.
-
-        Raises:
-            RewardError: If it was not.
-        """
-        if self._context is None:
-            raise RewardError(f"reward {self.name!r} reads {', '.join(sorted(self.needs))}: call bind(context) first")
-        return self._context
-
-    def bind(self, context: RewardContext) -> None:
-        """Keep the context at hand and begin with nothing learned."""
-        self._context = context
-        self.reset()
-
-    def begin(self, nucleus: Expansion) -> None:
-        """Begin with the nucleus learned."""
-        self.reset()
-        self._remember(list(nucleus.neighbourhood))
 
     def score(self, expansion: Expansion) -> float:
         """Return the mean over the expansion's topics, and take them into account."""
+        _ = self.context  # raises where there is none
         topics = list(expansion.neighbourhood)
         value = self._novelty(topics)
         self._remember(topics)
         return value
 
-    def _novelty(self, topics: list[int]) -> float:
-        raise NotImplementedError
+    def learn(self, topics: Iterable[int]) -> None:
+        """Take topics into account without scoring them."""
+        self._remember(list(topics))
 
+    @abstractmethod
+    def _novelty(self, topics: list[int]) -> float:
+        """The mean novelty of topics beside what was learned before."""
+
+    @abstractmethod
     def _remember(self, topics: list[int]) -> None:
-        raise NotImplementedError
+        """Take topics into the state."""
 
 
 @rewards.register("novelty")
@@ -74,8 +63,7 @@ class Novelty(_Remembering):
 
     name = "novelty"
 
-    def reset(self) -> None:
-        """Forget what was learned."""
+    def _clear(self) -> None:
         self._count = 0
         self._rows: FloatArray = np.empty((0, 0), dtype=np.float32)
 
@@ -132,10 +120,8 @@ class CountNovelty(_Remembering):
             raise SettingError("count-novelty needs one group from 0 for each topic of the graph")
         super().bind(context)
 
-    def reset(self) -> None:
-        """Forget all counts."""
-        if self._context is not None:
-            self._counts = np.zeros(int(self._groups.max()) + 1, dtype=np.int64)
+    def _clear(self) -> None:
+        self._counts = np.zeros(int(self._groups.max()) + 1, dtype=np.int64)
 
     def _novelty(self, topics: list[int]) -> float:
         counts = self._counts.copy()
@@ -185,11 +171,9 @@ class RandomNetworkDistillation(_Remembering):
         self._untaught = _draw_network(rng, dimensions)
         super().bind(context)
 
-    def reset(self) -> None:
-        """Go back to the predictor before it learned anything."""
-        if self._context is not None:
-            first, second = self._untaught
-            self._predictor = first.copy(), second.copy()
+    def _clear(self) -> None:
+        first, second = self._untaught
+        self._predictor = first.copy(), second.copy()
 
     def _novelty(self, topics: list[int]) -> float:
         inputs = self.context.embeddings[topics]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum
 from kgrl.errors import KgrlError
 from kgrl.expansion import Expansion, Expansions
-from kgrl.learners.base import Learner
+from kgrl.learners.base import Differentiable, Learner
 from kgrl.retrieval import Retriever
 from kgrl.rewards import Reward, RewardContext, RewardFunction
 from kgrl.rewards.base import KNOWLEDGE, MEASURES, PROBES
@@ -23,7 +24,14 @@ from kgrl.samples import sample_context, sample_curriculum, sample_expansions
 from kgrl.trace_source import TraceSource
 from kgrl.view import Agent
 
-__all__ = ["AgentContract", "LearnerContract", "RetrieverContract", "RewardContract", "TraceSourceContract"]
+__all__ = [
+    "AgentContract",
+    "DifferentiableContract",
+    "LearnerContract",
+    "RetrieverContract",
+    "RewardContract",
+    "TraceSourceContract",
+]
 
 
 class AgentContract:
@@ -162,6 +170,61 @@ class LearnerContract:
         """A folder without a saved learner is an error that names it."""
         with pytest.raises(KgrlError, match=tmp_path.name):
             learner.load(tmp_path)
+
+
+class _DifferentiableLearner(Learner, Differentiable, Protocol):
+    """A learner with gradients."""
+
+
+class DifferentiableContract:
+    """What learners with gradients keep. A subclass defines the fixtures `learner`, untaught, and `corpus`, small.
+
+    It comes beside `LearnerContract`, which learners with gradients keep too.
+
+    Example:
+        >>> import pytest
+        >>> class TestMine(DifferentiableContract):
+        ...     @pytest.fixture
+        ...     def corpus(self) -> Corpus: ...
+        ...     @pytest.fixture
+        ...     def learner(self, corpus: Corpus) -> Learner: ...
+    """
+
+    def test_it_has_the_methods(self, learner: _DifferentiableLearner, corpus: Corpus) -> None:
+        """Gradient and weights are float32 vectors of one length."""
+        assert isinstance(learner, Differentiable)
+        gradient, weights = learner.loss_gradient(corpus.select([0, 1])), learner.trained_weights()
+        assert gradient.shape == weights.shape == (len(weights),)
+        assert gradient.dtype == weights.dtype == np.float32
+        assert np.isfinite(gradient).all() and gradient.any()
+
+    def test_every_token_weighs_the_same(self, learner: _DifferentiableLearner, corpus: Corpus) -> None:
+        """The gradient over passages is the mean of theirs, each as often as it has tokens."""
+        passages = corpus.select([0, 1, 2, len(corpus) - 1])
+        alone = np.stack([learner.loss_gradient(corpus.select([i])) for i in passages.ids])
+        expected = np.average(alone, axis=0, weights=learner.count_tokens(passages))
+        np.testing.assert_allclose(learner.loss_gradient(passages), expected, rtol=1e-3, atol=1e-5)
+
+    def test_there_has_to_be_something_to_take_it_of(self, learner: _DifferentiableLearner, corpus: Corpus) -> None:
+        """No passage is an error, as in `learn`."""
+        with pytest.raises(ValueError, match="passage"):
+            learner.loss_gradient(corpus.select([]))
+
+    def test_taking_it_changes_nothing(self, learner: _DifferentiableLearner, corpus: Corpus) -> None:
+        """Losses, learning from there on and what was returned before are bit for bit as without."""
+        passages, others = corpus.of(0, Split.TRAIN), corpus.of(1, Split.TRAIN)
+        learner.learn(passages, 100)
+        start = learner.snapshot()
+        learned, after = learner.learn(others, 200), learner.losses(others)
+        learner.restore(start)
+        weights, gradient = learner.trained_weights(), learner.loss_gradient(passages)
+        losses, kept = learner.losses(passages), gradient.copy()
+        assert np.array_equal(gradient, learner.loss_gradient(passages))
+        assert np.array_equal(weights, learner.trained_weights())
+        assert np.array_equal(losses, learner.losses(passages))
+        assert learned == learner.learn(others, 200)
+        assert np.array_equal(after, learner.losses(others))
+        assert np.array_equal(kept, gradient) and not np.array_equal(weights, learner.trained_weights())
 
 
 class RewardContract:

@@ -16,10 +16,10 @@ from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.expansion import Expansion
 from kgrl.learners import LoraLearner, ScratchLearner
-from kgrl.learners.base import Differentiable
 from kgrl.learners.decoder import DecoderLearner
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.rewards import Reward, as_reward
+from kgrl.testing import DifferentiableContract
 
 SMALL: dict[str, Any] = {"width": 32, "heads": 2, "vocabulary": 400}
 
@@ -27,45 +27,6 @@ SMALL: dict[str, Any] = {"width": 32, "heads": 2, "vocabulary": 400}
 @pytest.fixture
 def corpus(tiny_corpus: Corpus) -> Corpus:
     return tiny_corpus
-
-
-class DifferentiableContract:
-    """What learners with gradients keep. A subclass defines the fixtures `learner`, untaught, and `corpus`, small."""
-
-    def test_it_has_the_methods(self, learner: Any, corpus: Corpus) -> None:
-        """Gradient and weights are float32 vectors of one length."""
-        gradient, weights = learner.loss_gradient(corpus.select([0, 1])), learner.trained_weights()
-        assert isinstance(learner, Differentiable)
-        assert gradient.shape == weights.shape == (len(weights),)
-        assert gradient.dtype == weights.dtype == np.float32
-        assert np.isfinite(gradient).all() and gradient.any()
-
-    def test_every_token_weighs_the_same(self, learner: Any, corpus: Corpus) -> None:
-        """The gradient over passages is the mean of theirs, each as often as it has tokens."""
-        passages = corpus.select([0, 1, 2, len(corpus) - 1])
-        alone = np.stack([learner.loss_gradient(corpus.select([i])) for i in passages.ids])
-        expected = np.average(alone, axis=0, weights=learner.count_tokens(passages))
-        np.testing.assert_allclose(learner.loss_gradient(passages), expected, rtol=1e-3, atol=1e-5)
-
-    def test_taking_it_changes_nothing(self, learner: Any, corpus: Corpus) -> None:
-        """Losses, learning from there on and what was returned before are bit for bit as without."""
-        passages, others = corpus.of(0, Split.TRAIN), corpus.of(1, Split.TRAIN)
-        learner.learn(passages, 100)
-        start = learner.snapshot()
-        learned, after = learner.learn(others, 200), learner.losses(others)
-        learner.restore(start)
-        weights, gradient, losses = (
-            learner.trained_weights(),
-            learner.loss_gradient(passages),
-            learner.losses(passages),
-        )
-        kept = gradient.copy()
-        assert np.array_equal(gradient, learner.loss_gradient(passages))
-        assert np.array_equal(weights, learner.trained_weights())
-        assert np.array_equal(losses, learner.losses(passages))
-        assert learned == learner.learn(others, 200)
-        assert np.array_equal(after, learner.losses(others))
-        assert np.array_equal(kept, gradient) and not np.array_equal(weights, learner.trained_weights())
 
 
 class TestScratch(DifferentiableContract):

@@ -168,7 +168,13 @@ class DecoderLearner(FlatWeights, ABC):
         return (totals / counts).astype(np.float32)
 
     def loss_gradient(self, passages: Passages) -> NDArray[np.float32]:
-        """Return the gradient of the passages' mean loss per token, shape `[trained weights]`; changes nothing."""
+        """Return the gradient of the passages' mean loss per token, shape `[trained weights]`; changes nothing.
+
+        Raises:
+            ValueError: If there are no passages.
+        """
+        if len(passages) == 0:
+            raise ValueError("the loss of no passages has no gradient")
         blocks = pack(self._sequences(passages), self.block_tokens, self._context)
         total = sum(len(block) for block in blocks)
         self.gradient.zero_()

@@ -56,7 +56,7 @@ def growing(links: Matrix, by_share: bool) -> Iterator[list[set[int]]]:
     others = set(range(len(links)))
     while others:
         into = {v: sum(links[v, u] for u in cluster) / (max(degrees[v], 1) if by_share else 1) for v in others}
-        cluster = cluster | {max(into, key=lambda v: (into[v], degrees[v], -v))}  # noqa: B023 - called at once
+        cluster = cluster | {max(into, key=lambda v: (into[v], degrees[v], -v))}
         others -= cluster
         yield [cluster, *({v} for v in others)]
 
@@ -144,7 +144,7 @@ def test_compressibility_is_that_of_its_definition(graph: nx.Graph[int]) -> None
 
 
 def random_graphs() -> Iterator[nx.Graph[int]]:
-    """Forty graphs of 10 to 30 vertices: with hubs, with hubs and triangles, with near neighbours, without structure."""
+    """Forty graphs of 10 to 30 vertices: with hubs, with hubs and triangles, with near neighbours, with nothing."""
     sizes = np.random.default_rng(0).integers(10, 31, size=10)
     for seed, n in enumerate(sizes.tolist()):
         yield nx.barabasi_albert_graph(n, 2, seed=seed)

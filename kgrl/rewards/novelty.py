@@ -23,7 +23,8 @@ _LEAST_ROOM = 64
 _HIDDEN, _OUTPUTS = 64, 16
 _GAIN = 3.0
 """Of the first layer on unit vectors: large enough for tanh to bend, so that near topics differ from far ones."""
-_STEPS, _RATE = 4, 0.05
+_STEPS, _RATE = 4, 1 / _HIDDEN
+"""Of gradient descent: the squared length of the hidden layer is below its size, and twice this rate would diverge."""
 
 
 class _Remembering(Bound):

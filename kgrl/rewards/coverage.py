@@ -43,7 +43,8 @@ class FacilityLocation(Change):
 
     The cosine to an empty set is 0, and negative cosines count as 0, so that the value is submodular and never falls.
     The mean is over at most `sample` topics, the same for every curriculum, so that a large graph costs no more.
-    Unit: cosine. Range: 0 to 1, over a whole curriculum too. Source: Krause and Golovin 2014. Needs: embeddings.
+    Unit: cosine. Range: 0 to 1, over a whole curriculum too. Source: Krause and Golovin 2014. Needs: the graph and
+    embeddings.
 
     Args:
         sample: Most topics that the mean is over; all if the graph has no more.

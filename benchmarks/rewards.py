@@ -183,7 +183,7 @@ def learned_by(course: Course) -> IntArray:
     return np.unique([topic for step in course.steps for topic in step.neighbourhood]).astype(np.int32)
 
 
-def inner_links(graph: TopicGraph, topics: IntArray) -> tuple[IntArray, IntArray]:
+def inner_links(graph: TopicGraph, topics: NDArray[np.integer]) -> tuple[IntArray, IntArray]:
     """Links among some topics as their places in the list, each pair once."""
     starts, ends = graph.undirected
     place = np.full(len(graph), -1, dtype=np.int32)

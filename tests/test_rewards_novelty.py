@@ -116,8 +116,7 @@ def test_the_distillation_error_is_that_of_its_definition_and_of_its_steps() -> 
     """The two networks are tanh(x A) B; the predictor takes four steps of 1/64 on half the squared error's gradient."""
     embeddings = _unit(6, 0)
     reward = _bound(RandomNetworkDistillation(seed=3), embeddings, _chain(6))
-    (a, b), (c, d) = reward._target, reward._untaught
-    c, d = c.astype(np.float64), d.astype(np.float64)
+    a, b, c, d = (layer.astype(np.float64) for layer in (*reward._target, *reward._untaught))
     for topics in ([0, 1], [2], [0, 3]):
         x = embeddings[topics].astype(np.float64)
         wanted = np.tanh(x @ a) @ b

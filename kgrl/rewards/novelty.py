@@ -151,7 +151,7 @@ class RandomNetworkDistillation(_Remembering):
     """Random network distillation: the error of a network that learns what a fixed random one says of learned topics.
 
     The mean over the topics added of the mean squared difference between the two networks' outputs, each tanh(x A) B of
-    the topic's embedding; the predictor then takes a few steps of gradient descent on these topics. Topics like those
+    the topic's embedding; the predictor then takes four steps of gradient descent on these topics. Topics like those
     learned have a small error. The same seed gives the same networks and values.
     Unit: squared outputs, of variance near 1. Range: 0 and above. Source: Burda et al. 2019. Needs: embeddings.
 

@@ -240,6 +240,7 @@ def _learning_features(tables, aims, known, row, slots, filled, recent, ages, ou
             features[_LEARNING + 8] = 1.0
         _neighbour_losses(tables, level, previous, latest, topic, features)
         features[_LEARNING + 12] = ages[slot]
+        features[_LEARNING + 13] = tables.coherence[topic]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -27,6 +27,7 @@ class Tables(NamedTuple):
         near: The neighbours.
         share: One over each topic's degree, `[topics]`.
         topics: Topic features, `[topics, 4]`.
+        coherence: 5 times the coherence of each topic's text with its links, `[topics]`.
         links: Link features, the last row for pairs that are no link, `[links + 1, 13]`.
         transitions: Transition features in the same rows, `[links + 1, 7]`.
         categories: A number for each topic's category, `[topics]`.
@@ -49,6 +50,7 @@ class Tables(NamedTuple):
     near: IntArray
     share: FloatArray
     topics: FloatArray
+    coherence: FloatArray
     links: FloatArray
     transitions: FloatArray
     categories: NDArray[np.int64]

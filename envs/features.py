@@ -35,7 +35,7 @@ __all__ = [
 FloatArray = NDArray[np.float32]
 Observation = dict[str, NDArray[Any]]
 
-FEATURE_VERSION = 3
+FEATURE_VERSION = 4
 """Raised whenever a feature is added, removed, moved or changes its meaning; saved policies name what they read."""
 
 LEARNING_FEATURES = (
@@ -52,6 +52,7 @@ LEARNING_FEATURES = (
     "neighbour_progress",  # mean of `progress` over its measured neighbours
     "neighbours_measured",  # share of its neighbours that are measured
     "age",  # 1 for the topic that has been on the frontier longest, towards 0 for the latest
+    "coherence",  # 5 x how much more alike to its linked topics it is than to topics at large
 )
 """What a curriculum adds to the features of a walk; all are 0 where nothing is learned. Neighbours are looked at up to
 128 a topic, evenly spaced in topic order."""

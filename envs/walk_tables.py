@@ -19,7 +19,7 @@ from kgrl.builtin import FOLDER, click_counts, project
 from kgrl.click_counts import ClickCounts
 from kgrl.graph import TopicGraph
 from kgrl.nucleus import pagerank
-from kgrl.relations import TopicRelations
+from kgrl.relations import TopicRelations, coherence
 
 if TYPE_CHECKING:
     from kgrl.envs.curriculum_types import Tables
@@ -167,6 +167,7 @@ class WalkTables:
             near=joined[1],
             share=(1.0 / np.maximum(graph.degree, 1)).astype(np.float32),
             topics=self.topics,
+            coherence=5 * coherence(graph, relations.embeddings).astype(np.float32),
             links=self.links,
             transitions=self.transitions[0],
             categories=self.categories,

@@ -8,6 +8,7 @@ from kgrl.rewards.base import (
     as_reward,
     rewards,
 )
+from kgrl.rewards.coherence import IncoherencePenalty
 from kgrl.rewards.combinators import (
     Clip,
     Composed,
@@ -53,6 +54,7 @@ __all__ = [
     "GradientAlignment",
     "GradientComplexityGain",
     "GradientPredictionGain",
+    "IncoherencePenalty",
     "InformationGap",
     "L2ComplexityGain",
     "MeanPredictionGain",

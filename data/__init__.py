@@ -12,6 +12,7 @@ from pathlib import Path
 from kgrl.cache import cache_dir
 from kgrl.corpus import Corpus
 from kgrl.data.clickstream import ClickstreamWalks, read_clickstream
+from kgrl.data.derived import DERIVED
 from kgrl.data.download import download
 from kgrl.data.folder import load_folder, save_folder
 from kgrl.data.invented import is_invented, load_invented
@@ -53,7 +54,8 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
 
     Args:
         name: `"vital"`, `"vital-fr"`, `"vital-es"`, `"wikispeedia"`, `"invented:2000"` or `"invented:2000:7"` (a
-            world of 2,000 topics made from seed 7), or a folder that `kgrl.data.folder` describes.
+            world of 2,000 topics made from seed 7), or a folder that `kgrl.data.folder` describes. With `"noisy:"` or
+            `"deceptive:"` before it, the corpus with the traps that `kgrl.data.derived` lays.
         root: Where the source files of a corpus are that is not packaged: the folder of Wikispeedia's archives.
         on_error: What to do with a record that cannot be used: `"fail"`, or `"skip"` and log how many were skipped.
 
@@ -69,6 +71,9 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
     """
     if name not in corpora and Path(name).is_dir():
         return load_folder(name, on_error=on_error)
+    derived, _, origin = str(name).partition(":")
+    if derived in DERIVED and origin:
+        return DERIVED[derived](load_corpus(origin, root=root, on_error=on_error)).corpus
     kind = "invented" if is_invented(str(name)) else str(name)
     options = {"world": str(name)} if kind == "invented" else {}
     return corpora.make(kind, root=None if root is None else Path(root), on_error=on_error, **options)

@@ -70,7 +70,8 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         copy: Whether observations are copied; otherwise the arrays that are returned change with the next step.
 
     Raises:
-        SettingError: If the learner is not simulated, there is no reward, or so many copies do not fit in memory.
+        SettingError: If the learner is not simulated, there is no reward, the curriculum has stages, or so many copies
+            do not fit in memory.
     """
 
     metadata: Info = {"render_modes": []}  # noqa: RUF012 - Gymnasium's way
@@ -94,6 +95,10 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
             raise SettingError(
                 f"the reward {curriculum.reward.name!r} needs {measured}, which vector environments do not measure; "
                 "use kgrl/Curriculum-v0 with gym.make"
+            )
+        if curriculum.config.stages:
+            raise SettingError(
+                "vector environments know no stages; use kgrl/Forgetting-v0 with gym.make, which has those of the task"
             )
         self.curriculum, self.num_envs, self.slots, self.copy = curriculum, num_envs, slots, copy
         self._check_memory()  # before anything is made of that size

@@ -9,7 +9,7 @@ register(
     vector_entry_point="kgrl.envs.vector_env:make_curriculum_vector_env",
 )
 register(id="kgrl/RabbitHole-v0", entry_point="kgrl.envs.rabbit_hole_env:make_rabbit_hole_env")
-for _task in ("coverage", "target", "limited", "noisy", "deceptive", "invented"):
+for _task in ("coverage", "target", "limited", "noisy", "forgetting", "deceptive", "invented"):
     register(
         id=f"kgrl/{_task.capitalize()}-v0",
         entry_point="kgrl.benchmark.environments:make_task_env",

@@ -49,7 +49,7 @@ class Curriculum:
         config: Budgets, nucleus, goal and seed.
 
     Raises:
-        UnknownNameError: If the goal, the nucleus or the reward is a name that is not known.
+        UnknownNameError: If the goal, a stage, the nucleus or the reward is a name that is not known.
         SettingError: If the reward needs a goal and there is none, or what the learner does not have.
 
     Example:
@@ -82,8 +82,11 @@ class Curriculum:
         self.trainable = corpus.has(Split.TRAIN)
         if self.reward is not None and self.reward.needs & {"self", "reference"}:  # measured on what is picked
             self.trainable = self.trainable & corpus.has(Split.PROBE)
+        domains = [corpus.graph.in_category(name) for name in self.config.stages]
+        self._stages = [self.trainable & np.isin(np.arange(len(corpus.graph)), domain) for domain in domains]
+        inside = domains[0] if domains else self.goal
         self.nucleus = choose_nucleus(
-            corpus.graph, self.config.nucleus, self.config.nucleus_size, self.goal, self.trainable
+            corpus.graph, self.config.nucleus, self.config.nucleus_size, inside, self.trainable
         )
         self.embeddings = embeddings
         if self.reward is not None:
@@ -207,14 +210,17 @@ class Curriculum:
             raise DivergedError(f"expansion {self.index} ({self.corpus.graph.titles[topic]}): {error}") from error
 
     def _neighbourhood(self, topic: int) -> IntArray:
-        if self.frontier.is_learned[topic] or not self.trainable[topic]:
-            why = (
-                "is learned already"
-                if self.frontier.is_learned[topic]
-                else "lacks train passages, or probe passages that the reward reads"
-            )
-            raise ValueError(f"cannot expand into {self.corpus.graph.titles[topic]!r}: it {why}")
-        return self.research.neighbourhood(topic, self.frontier)
+        allowed = self.allowed
+        if self.frontier.is_learned[topic] or not allowed[topic]:
+            raise ValueError(f"cannot expand into {self.corpus.graph.titles[topic]!r}: it {self._why_not(topic)}")
+        return self.research.neighbourhood(topic, self.frontier, allowed if self._stages else None)
+
+    def _why_not(self, topic: int) -> str:
+        if self.frontier.is_learned[topic]:
+            return "is learned already"
+        if not self.trainable[topic]:
+            return "lacks train passages, or probe passages that the reward reads"
+        return f"is not of {self.stage!r}, which is learned now"
 
     def replay(self, expansion: Expansion) -> None:
         """Take a recorded expansion into the curriculum's state, without teaching the learner.
@@ -253,6 +259,27 @@ class Curriculum:
             agent.observe(expansion)
 
     @property
+    def stage(self) -> str | None:
+        """The category that is learned now, None where there are no stages."""
+        return self.config.stages[self._stage] if self._stages else None
+
+    @property
+    def _stage(self) -> int:
+        count = len(self._stages)
+        return min(self.tokens * count // self.config.budget_tokens, count - 1)
+
+    @property
+    def allowed(self) -> NDArray[np.bool_]:
+        """Whether each topic can be picked now, as far as text and stages go, shape `[topics]`.
+
+        Those of the stage; all that can be trained on where there are no stages, or no frontier topic is of this one.
+        """
+        if not self._stages:
+            return self.trainable
+        staged = self._stages[self._stage]
+        return staged if staged[self.frontier.topics].any() else self.trainable
+
+    @property
     def view(self) -> View:
         """What agents may see of the state now."""
         return View(
@@ -262,7 +289,7 @@ class Curriculum:
             goal=self.goal,
             profile=self.profile,
             embeddings=self.embeddings,
-            trainable=self.trainable,
+            trainable=self.allowed,
             tokens=self.tokens,
             budget=self.config.budget_tokens,
             index=self.index,

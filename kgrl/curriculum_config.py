@@ -25,6 +25,10 @@ class CurriculumConfig:
         goal: A category to learn about, or None for all topics.
         probe_topics: Topics of each fixed probe sample, one passage each.
         seed: Seeds the probe samples and the agents' draws.
+        stages: Categories that are learned one after another, each for an equal share of the token budget; none for all
+            topics at any time. While the frontier holds a topic of the stage's category, only topics of that category
+            are picked, and their neighbourhoods lie in it; while it holds none, any frontier topic is. Retrieval
+            searches the whole corpus all the same. The nucleus is chosen inside the first stage, unless it is named.
     """
 
     budget_tokens: int = 20_000
@@ -35,6 +39,7 @@ class CurriculumConfig:
     goal: str | None = None
     probe_topics: int = 24
     seed: int = 0
+    stages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("budget_tokens", "expansion_tokens"):

@@ -54,13 +54,20 @@ class Researcher:
         ]
         return ResearchTables(starts, related, ends.astype(np.int64), np.concatenate(owned), np.concatenate(found))
 
-    def neighbourhood(self, topic: int, frontier: Frontier) -> IntArray:
+    def neighbourhood(self, topic: int, frontier: Frontier, among: NDArray[np.bool_] | None = None) -> IntArray:
         """Return the topic and its closest related topics that are not learned yet.
 
         Related are the topics linked with it; closest are those with the largest cosine between embeddings.
+
+        Args:
+            topic: The topic.
+            frontier: What is learned.
+            among: Which topics may be related, shape `[topics]`; all if None.
         """
-        out = np.empty(self.neighbourhood_size, dtype=np.int32)
-        return out[: neighbourhood_into(self.tables, frontier.is_learned, self._trainable, topic, out)]
+        out, allowed = np.empty(self.neighbourhood_size, dtype=np.int32), self._trainable
+        if among is not None:
+            allowed = allowed & among
+        return out[: neighbourhood_into(self.tables, frontier.is_learned, allowed, topic, out)]
 
     def gather(self, neighbourhood: IntArray, used: NDArray[np.bool_]) -> Passages:
         """Return train passages for a neighbourhood, most relevant first.

@@ -36,7 +36,8 @@ class View:
         embeddings: Unit topic embeddings from train passages, float32, shape `[topics, dimensions]`; zero rows for
             topics without text.
         trainable: Whether each topic can be picked, shape `[topics]`: it has train passages, and probe passages too
-            where the reward reads those of picked topics.
+            where the reward reads those of picked topics. Where a curriculum has stages, those of the stage alone, as
+            long as one of them is on the frontier.
         tokens: Tokens trained on so far.
         budget: The token budget.
         index: Number of the coming expansion.

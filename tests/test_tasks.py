@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrl.agents import make_agent
-from kgrl.benchmark.deception import Deceived, deceive
 from kgrl.benchmark.tasks import Task, make_task, tasks
 from kgrl.corpus import Corpus, Split
+from kgrl.data.deception import Deceived, deceive
 from kgrl.data.planted import Kind, Planted, plant
 from kgrl.envs import CurriculumEnv
 from kgrl.errors import KgrlError, SettingError, UnknownNameError

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.benchmark.deception import deceive
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.data import load_corpus
-from kgrl.data.planted import plant
-from kgrl.data.vital import find_leads, read_leads
+from kgrl.data.derived import DERIVED, GOALS, deceptive, goal_of, noisy
 from kgrl.errors import SettingError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
@@ -27,19 +26,16 @@ from kgrl.learners.base import Learner
 from kgrl.nucleus import choose_nucleus
 from kgrl.registry import Registry
 
-__all__ = ["GOALS", "INVENTED", "Task", "make_task", "tasks"]
+__all__ = ["GOALS", "INVENTED", "Task", "corpus_of_task", "make_task", "tasks"]
 
-GOALS = {"vital": "Mathematics", "wikispeedia": "Religion"}
-"""The goal of `target` and `deceptive` on the corpora that benchmarks use."""
-
-_PLANTING_SEED = 6
-_FOREIGN = "fr"
 INVENTED = "invented:2000"
 """The corpus of the task `invented`, unless another invented world is asked for."""
 
 _DEFAULT_CORPUS, _INVENTED = "vital", "invented"
 _LIMITED = 20
 """`limited` reaches one topic in so many."""
+_DOMAINS = 4
+"""`forgetting` goes through so many categories."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +94,15 @@ tasks: Registry[Task] = Registry("task")
 """Tasks by name. Their factories take the corpus."""
 
 
-def make_task(name: str, corpus: str | Corpus | None = None) -> Task:
+def make_task(name: str, corpus: str | Corpus | None = None, *, root: Path | None = None) -> Task:
     """Make a task.
 
     Args:
-        name: `"coverage"`, `"target"`, `"limited"`, `"noisy"`, `"deceptive"` or `"invented"`.
+        name: `"coverage"`, `"target"`, `"limited"`, `"noisy"`, `"forgetting"`, `"deceptive"` or `"invented"`.
         corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows; if None `"vital"`, and for the task
-            `"invented"` the corpus `"invented:2000"`.
+            `"invented"` the corpus `"invented:2000"`. Tasks that lay traps are made from the corpus without them, or
+            from the name that `corpus_of_task` returns.
+        root: Folder of the corpus's source files, as for `load_corpus`.
 
     Raises:
         UnknownNameError: If there is no such task; the nearest is suggested.
@@ -116,9 +114,32 @@ def make_task(name: str, corpus: str | Corpus | None = None) -> Task:
         kgrl.errors.UnknownNameError: unknown task 'nosiy'; did you mean 'noisy'? Known: ...
     """
     factory: Callable[[Corpus], Task] = tasks[name]
-    if corpus is None:
-        corpus = INVENTED if name == _INVENTED else _DEFAULT_CORPUS
-    return factory(load_corpus(corpus) if isinstance(corpus, str) else corpus)
+    if isinstance(corpus, Corpus):
+        return factory(corpus)
+    return factory(load_corpus(_origin(name, corpus), root=root))
+
+
+def corpus_of_task(name: str, corpus: str | None = None) -> str:
+    """Return the name by which `kgrl.data.load_corpus` loads a task's corpus, its traps included.
+
+    Args:
+        name: The task.
+        corpus: The corpus that it is made from, by name; the task's usual one if None.
+
+    Example:
+        >>> corpus_of_task("coverage"), corpus_of_task("noisy"), corpus_of_task("noisy", "noisy:vital")
+        ('vital', 'noisy:vital', 'noisy:vital')
+    """
+    return _prefix(name) + _origin(name, corpus)
+
+
+def _origin(name: str, corpus: str | None) -> str:
+    usual = INVENTED if name == _INVENTED else _DEFAULT_CORPUS
+    return (corpus or usual).removeprefix(_prefix(name))
+
+
+def _prefix(name: str) -> str:
+    return f"{name}:" if name in DERIVED else ""
 
 
 def _all_topics(corpus: Corpus) -> IntArray:
@@ -127,15 +148,6 @@ def _all_topics(corpus: Corpus) -> IntArray:
 
 def _nothing_planted(corpus: Corpus) -> NDArray[np.bool_]:
     return np.zeros(len(corpus.graph), dtype=bool)
-
-
-def _goal_of(corpus: Corpus) -> str:
-    if corpus.name in GOALS:
-        return GOALS[corpus.name]
-    named = [name for name in corpus.graph.category_names if name]
-    if not named:
-        raise SettingError(f"{corpus.name!r} has no categories, and this task needs one as a goal")
-    return min(named, key=lambda name: len(corpus.graph.in_category(name)))
 
 
 @tasks.register("coverage")
@@ -148,7 +160,7 @@ def _coverage(corpus: Corpus) -> Task:
 @tasks.register("target")
 def _target(corpus: Corpus) -> Task:
     about = "Starts inside the goal's category and stays with it and with what its articles build on."
-    goal = _goal_of(corpus)
+    goal = goal_of(corpus)
     examined = corpus.graph.in_category(goal)
     config = CurriculumConfig(goal=goal)
     return Task("target", about, corpus, config, "target-prediction-gain", examined, _nothing_planted(corpus))
@@ -167,18 +179,29 @@ def _limited(corpus: Corpus) -> Task:
 @tasks.register("noisy")
 def _noisy(corpus: Corpus) -> Task:
     about = "Notices which topics teach nothing, three in ten, and spends nothing more on them."
-    planted = plant(corpus, read_leads(find_leads(_FOREIGN)).texts, seed=_PLANTING_SEED)
+    planted = noisy(corpus)
     real = np.flatnonzero(~planted.is_planted).astype(np.int32)
     start = choose_nucleus(corpus.graph, eligible=corpus.has(Split.TRAIN) & corpus.has(Split.PROBE))
     config = CurriculumConfig(nucleus=tuple(corpus.graph.titles[topic] for topic in start))
     return Task("noisy", about, planted.corpus, config, "mean-prediction-gain", real, planted.is_planted)
 
 
+@tasks.register("forgetting")
+def _forgetting(corpus: Corpus) -> Task:
+    about = "Learns one domain after another, and of each what lasts, so that the exam on all still finds the first."
+    size = {name: len(corpus.graph.in_category(name)) for name in corpus.graph.category_names if name}
+    domains = tuple(sorted(size, key=lambda name: (-size[name], name))[:_DOMAINS])
+    if len(domains) < 2:
+        raise SettingError(f"{corpus.name!r} has {len(domains)} categories, and this task goes through two or more")
+    examined = np.sort(np.concatenate([corpus.graph.in_category(name) for name in domains]))
+    config = CurriculumConfig(stages=domains)
+    return Task("forgetting", about, corpus, config, "mean-prediction-gain", examined, _nothing_planted(corpus))
+
+
 @tasks.register("deceptive")
 def _deceptive(corpus: Corpus) -> Task:
     about = "Leaves a cluster whose gains come at once and lead nowhere, and takes the dull path to the goal behind it."
-    goal = _goal_of(corpus)
-    deceived = deceive(corpus, goal, seed=_PLANTING_SEED)
+    goal, deceived = goal_of(corpus), deceptive(corpus)
     config = CurriculumConfig(nucleus=deceived.nucleus, goal=goal)
     examined = corpus.graph.in_category(goal)
     return Task("deceptive", about, deceived.corpus, config, "mean-prediction-gain", examined, deceived.is_planted)

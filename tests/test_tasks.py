@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from kgrl.agents import make_agent
-from kgrl.benchmark.tasks import Task, make_task, tasks
+from kgrl.benchmark.tasks import Task, corpus_of_task, make_task, tasks
 from kgrl.corpus import Corpus, Split
+from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.data import load_corpus
 from kgrl.data.deception import Deceived, deceive
+from kgrl.data.folder import save_folder
 from kgrl.data.planted import Kind, Planted, plant
-from kgrl.envs import CurriculumEnv
+from kgrl.envs import CurriculumEnv, CurriculumVectorEnv
 from kgrl.errors import KgrlError, SettingError, UnknownNameError
+from kgrl.exam import Exam
+from kgrl.expansion import Expansion
+from kgrl.learners import SimulatedLearner
+from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
+from kgrl.learners.learning_curve import Parameters
+from kgrl.retrieval import FaissRetriever
+from kgrl.runs import Run
 
 FRENCH = ["La logique étudie le raisonnement valide et ses règles.", "Un fleuve se jette dans la mer du Nord."]
 
@@ -104,6 +118,142 @@ class TestDeception:
         numbers = [graph.index(title) for title in deceived.nucleus]
         assert not set(numbers) & set(tiny_corpus.graph.in_category("Mathematics").tolist())
         assert all(deceived.is_planted[graph.neighbours(topic)].any() for topic in numbers)
+
+
+STAGES = ("Nature", "Craft", "Mathematics")
+
+
+class TestStages:
+    """Categories learned one after another."""
+
+    @pytest.fixture
+    def make(self, make_tiny_curriculum: Callable[..., Curriculum]) -> Callable[..., Curriculum]:
+        """Makes curricula that go through the three categories of the small corpus."""
+        return lambda **more: make_tiny_curriculum(stages=STAGES, budget_tokens=1_500, **more)
+
+    def test_stages_take_equal_shares_of_the_tokens(self, make: Callable[..., Curriculum]) -> None:
+        """The stage of each pick is told by the tokens spent before it."""
+        curriculum = make()
+        seen = [(step.tokens_total, curriculum.stage) for step in curriculum.run(make_agent("random"))]
+        assert all(stage == STAGES[0 if t < 500 else 1 if t < 1_000 else 2] for t, stage in seen)
+        assert {stage for _, stage in seen} == set(STAGES)
+
+    @pytest.mark.parametrize("agent", ["random", "bfs", "random-global"])
+    def test_picks_and_their_neighbourhoods_stay_in_the_stage(
+        self, make: Callable[..., Curriculum], agent: str
+    ) -> None:
+        """As long as the frontier has topics of it; where it has none, any can be picked. Every stage is met."""
+        curriculum, met = make(), set()
+        steps = curriculum.run(make_agent(agent))
+        next(steps)
+        categories = np.array(curriculum.corpus.graph.categories)
+        while not curriculum.out_of_budget:
+            stage, frontier = curriculum.stage, curriculum.frontier.topics.copy()
+            there, held = curriculum.view.candidates, stage in categories[frontier]
+            assert not held or set(categories[there]) == {stage}
+            assert held or len(there) == len(frontier)
+            step = next(steps)
+            assert not held or set(categories[list(step.neighbourhood)]) == {stage}
+            met |= {stage} if held else set()
+        assert met == set(STAGES)
+
+    def test_the_nucleus_is_of_the_first_stage(self, make: Callable[..., Curriculum]) -> None:
+        """Unless its titles are given."""
+        assert {make().corpus.graph.categories[topic] for topic in make().nucleus} == {"Nature"}
+        assert make(nucleus=("Bread",)).nucleus.tolist() == [make().corpus.graph.index("Bread")]
+
+    def test_a_topic_of_another_stage_is_refused(self, make: Callable[..., Curriculum]) -> None:
+        """The message names the stage."""
+        curriculum = make()
+        curriculum.start()
+        with pytest.raises(ValueError, match="it is not of 'Nature', which is learned now"):
+            curriculum.expand(curriculum.corpus.graph.index("Bread"))
+
+    def test_a_frontier_without_topics_of_the_stage_is_open(self, make: Callable[..., Curriculum]) -> None:
+        """Stages that leave nothing to pick do not end the curriculum."""
+        curriculum = make(nucleus=("Bread",))
+        curriculum.start()
+        for topic in curriculum.corpus.graph.in_category("Nature").tolist():
+            curriculum.frontier.learn(topic)
+        assert curriculum.stage == "Nature"
+        assert np.array_equal(curriculum.view.candidates, curriculum.frontier.topics)
+
+    @pytest.mark.parametrize("after", [2, 6])
+    def test_a_resumed_run_equals_an_undisturbed_one(
+        self, make: Callable[..., Curriculum], tmp_path: Path, after: int
+    ) -> None:
+        """The stage follows from the tokens, so that nothing else has to be kept."""
+
+        def run(folder: Path) -> Run:
+            curriculum = make()
+            return Run(folder, curriculum, make_agent("random"), Exam(curriculum.corpus, size=8), {})
+
+        whole = run(tmp_path / "whole").carry_out()
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "cut").carry_out(_stop_at(after))
+        assert run(tmp_path / "cut").carry_out().expansions == whole.expansions
+
+    def test_an_unknown_category_is_named(self, make_tiny_curriculum: Callable[..., Curriculum]) -> None:
+        """With the nearest one."""
+        with pytest.raises(UnknownNameError, match="did you mean 'Craft'"):
+            make_tiny_curriculum(stages=("Nature", "Crafts"))
+
+    def test_simulated_learners_go_through_them_but_not_in_vector_environments(
+        self, tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32]
+    ) -> None:
+        """Which say what to use."""
+        levels, curves = ByTopic(4.0, 0.3, {}), Parameters(0.8, 1500.0, 1.0, 0.6, 300.0, 0.7, 0.5, 0.2, 1e-4, 0.02)
+        made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
+        named = tiny_corpus.name, tiny_corpus.fingerprint, "none", 1.3
+        learner = SimulatedLearner(
+            tiny_corpus, 0, Calibration(*named, levels, levels, curves, (curves,), *made_up), embeddings=fake_embeddings
+        )
+        retriever = FaissRetriever(np.arange(len(tiny_corpus)), fake_embeddings[tiny_corpus.topics])
+        config = CurriculumConfig(stages=STAGES, budget_tokens=3_000, expansion_tokens=200, nucleus_size=2)
+        curriculum = Curriculum(tiny_corpus, learner, retriever, fake_embeddings, "mean-prediction-gain", config)
+        steps = list(curriculum.run(make_agent("random")))
+        assert steps[-1].tokens_total == 3_000
+        with pytest.raises(SettingError, match=r"kgrl/Forgetting-v0 with gym\.make"):
+            CurriculumVectorEnv(curriculum, 2)
+
+    def test_the_task_goes_through_the_largest_categories_and_examines_them(self, tiny_corpus: Corpus) -> None:
+        """Largest first, by name where they are as large."""
+        task = make_task("forgetting", tiny_corpus)
+        assert task.config.stages == ("Mathematics", "Craft", "Nature")
+        assert len(task.examined) == sum(len(tiny_corpus.graph.in_category(name)) for name in STAGES)
+        graph = tiny_corpus.graph
+        one = type(graph).from_links(graph.titles, *graph.links(), ["a"] * len(graph))
+        with pytest.raises(SettingError, match="goes through two or more"):
+            make_task("forgetting", Corpus("one", one, tiny_corpus.texts, tiny_corpus.topics, tiny_corpus.splits))
+
+
+def _stop_at(index: int) -> Callable[[Expansion, float | None], None]:
+    """What stops a run once an expansion is recorded."""
+
+    def stop(expansion: Expansion, loss: float | None) -> None:
+        if expansion.index == index:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+class TestNamedCorpora:
+    """Corpora with traps, by name."""
+
+    @pytest.mark.parametrize("name", ["noisy", "deceptive"])
+    def test_a_tasks_corpus_can_be_loaded(self, tiny_corpus: Corpus, tmp_path: Path, name: str) -> None:
+        """It is the same as the task's, whichever name the task is made from."""
+        save_folder(tiny_corpus, tmp_path / "mine")
+        origin = str(tmp_path / "mine")
+        named = corpus_of_task(name, origin)
+        assert named == f"{name}:{origin}"
+        loaded = load_corpus(named).fingerprint
+        assert loaded == make_task(name, origin).corpus.fingerprint == make_task(name, named).corpus.fingerprint
+
+    def test_others_have_the_corpus_itself(self) -> None:
+        """Whatever the task."""
+        assert corpus_of_task("target", "wikispeedia") == "wikispeedia"
+        assert corpus_of_task("invented") == "invented:2000"
 
 
 def _reached(graph, start: set[int], closed: set[int]) -> set[int]:  # type: ignore[no-untyped-def]

@@ -54,6 +54,7 @@ class Bench:
             KgrlError: If a name is unknown, or a reward needs what a task or the learner cannot give.
         """
         from kgrl.benchmark.traps import carry_out, summary
+        from kgrl.cli.setting import DEFAULT_REWARD
 
         cells = self._cells()
         with progress("bench", total=len(cells)) as advance:
@@ -61,7 +62,7 @@ class Bench:
         figures = summary(rows)
         columns = ("reward", "task", "corpus", "noise_share", "exam_aulc", "return_exam_correlation", "episodes")
         show_table("rewards", columns, [[_shown(row[name]) for name in columns] for row in figures])
-        return {"suite": self.suite, "default_reward": _default_reward(), "rows": figures}
+        return {"suite": self.suite, "default_reward": DEFAULT_REWARD, "rows": figures}
 
     def _cells(self) -> list[Cell]:
         """All episodes, those of one task together."""
@@ -84,12 +85,6 @@ class Bench:
             Cell(task, corpus, self.learner, reward, agent, seed, self.sample)
             for (task, corpus), reward, agent, seed in product(places, named, self.agents, range(self.seeds))
         ]
-
-
-def _default_reward() -> str:
-    from kgrl.cli.setting import Setting
-
-    return Setting.reward
 
 
 def _shown(value: Any) -> Any:

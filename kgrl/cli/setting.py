@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from kgrl.curriculum_config import CurriculumConfig
+from kgrl.errors import SettingError
+
+from kgrl.curriculum_config import DEFAULT_REWARD
 
 if TYPE_CHECKING:
+    from kgrl.benchmark.tasks import Task
     from kgrl.corpus import Corpus
-    from kgrl.curriculum import Curriculum, CurriculumConfig
+    from kgrl.curriculum import Curriculum
+    from kgrl.exam import Exam
 
-__all__ = ["Setting"]
+__all__ = ["DEFAULT_REWARD", "Setting", "as_nucleus"]
+
+DEFAULT_REWARD = "mean-prediction-gain"
+"""The reward where neither the user nor a task names one."""
+_DEFAULT_CORPUS = "vital"
+
+
+def _or_the_tasks(default: object) -> Any:
+    """What help says of a value that is not given."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: the task's, or {default})")
+
+
+_Count = int | None
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A curriculum, described by plain values.
+    """A curriculum, described by plain values. What is not given is the task's, where there is one.
 
     Args:
-        corpus: The corpus: a name such as vital or wikispeedia, or a folder.
+        task: The task, as `kgrl info` lists them: it says what is learned, where that starts, and what is examined.
+        corpus: The corpus: a name such as vital, wikispeedia or invented:2000, or a folder.
         root: Folder of the corpus's source files, for corpora that are read from some.
         learner: The learner: lora or scratch.
         model: For lora: smollm2, a Hugging Face causal model by name, or a folder.
         reward: The reward: a name, as `kgrl info` lists them, your own as FILE.py:NAME, or an expression of these, such
             as "0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost".
-        goal: A category to learn about, as `kgrl graph` lists them; all topics if none.
-        nucleus: pagerank, k-core, or titles.
+        goal: A category to learn about, as `kgrl graph` lists them; all topics if none. Tasks have their own.
+        nucleus: pagerank, k-core, or titles. Tasks have their own.
         nucleus_size: Topics of a nucleus chosen by score.
         budget_tokens: Tokens to train on altogether, the nucleus included.
         expansion_tokens: Most tokens of one expansion.
@@ -35,41 +58,78 @@ class Setting:
         plugins: What plugs into the learner, by name, with options where wanted: replay top-k:share=0.05.
     """
 
-    corpus: str = "vital"
+    task: str | None = None
+    corpus: Annotated[str | None, _or_the_tasks(_DEFAULT_CORPUS)] = None
     root: Path | None = None
     learner: str = "lora"
     model: str = "smollm2"
-    reward: str = "mean-prediction-gain"
+    reward: Annotated[str | None, _or_the_tasks(DEFAULT_REWARD)] = None
     goal: str | None = None
-    nucleus: tuple[str, ...] = ("pagerank",)
-    nucleus_size: int = 8
-    budget_tokens: int = 20_000
-    expansion_tokens: int = 1_000
-    neighbourhood: int = 8
-    probe_topics: int = 24
+    nucleus: Annotated[tuple[str, ...], _or_the_tasks(CurriculumConfig.nucleus)] = ()
+    nucleus_size: Annotated[_Count, _or_the_tasks(CurriculumConfig.nucleus_size)] = None
+    budget_tokens: Annotated[_Count, _or_the_tasks(CurriculumConfig.budget_tokens)] = None
+    expansion_tokens: Annotated[_Count, _or_the_tasks(CurriculumConfig.expansion_tokens)] = None
+    neighbourhood: Annotated[_Count, _or_the_tasks(CurriculumConfig.neighbourhood)] = None
+    probe_topics: Annotated[_Count, _or_the_tasks(CurriculumConfig.probe_topics)] = None
     seed: int = 0
     plugins: tuple[str, ...] = ()
 
     def setting(self) -> dict[str, Any]:
-        """Return the values of this class's fields, ready for YAML; a subclass's own fields are left out."""
-        values = {name: value for name, value in asdict(self).items() if name in {f.name for f in fields(Setting)}}
+        """Return the values of this class's fields, ready for YAML; what was not given is in its place.
+
+        A subclass's own fields are left out.
+        """
+        used = {**asdict(self.curriculum_config()), "corpus": self.corpus_name, "reward": self.reward_name}
+        values = {f.name: used.get(f.name, getattr(self, f.name)) for f in fields(Setting)}
+        values["nucleus"] = (used["nucleus"],) if isinstance(used["nucleus"], str) else used["nucleus"]
         return {n: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for n, v in values.items()}
 
-    def curriculum_config(self) -> CurriculumConfig:
-        """Return the part that a curriculum is configured with."""
-        from kgrl.curriculum import CurriculumConfig
-        from kgrl.nucleus import NUCLEUS_METHODS
+    @cached_property
+    def made_task(self) -> Task | None:
+        """The task, made once."""
+        if self.task is None:
+            return None
+        from kgrl.benchmark.tasks import make_task
 
-        by_score = len(self.nucleus) == 1 and self.nucleus[0] in NUCLEUS_METHODS
-        names = {f.name for f in fields(CurriculumConfig)}
-        values = {f.name: getattr(self, f.name) for f in fields(Setting) if f.name in names}
-        return CurriculumConfig(**{**values, "nucleus": self.nucleus[0] if by_score else self.nucleus})
+        return make_task(self.task, self.corpus, root=self.root)
+
+    def check_task(self) -> None:
+        """Refuse what a task does not leave to the user.
+
+        Raises:
+            SettingError: If there is a task, and a goal or a nucleus beside it.
+        """
+        if self.task is not None and (self.goal is not None or self.nucleus):
+            raise SettingError(f"the task {self.task!r} has its own goal and nucleus; leave --goal and --nucleus out")
+
+    @property
+    def corpus_name(self) -> str:
+        """The corpus that is learned from, by a name that `kgrl.data.load_corpus` knows."""
+        if self.task is None:
+            return self.corpus or _DEFAULT_CORPUS
+        from kgrl.benchmark.tasks import corpus_of_task
+
+        return corpus_of_task(self.task, self.corpus)
+
+    @property
+    def reward_name(self) -> str:
+        """The reward, by name or as an expression."""
+        return self.reward or (DEFAULT_REWARD if self.made_task is None else self.made_task.reward)
+
+    def curriculum_config(self) -> CurriculumConfig:
+        """Return what a curriculum is configured with: the task's values, or the usual ones, and those given."""
+        usual = CurriculumConfig() if self.made_task is None else self.made_task.config
+        given = {f.name: getattr(self, f.name, None) for f in fields(CurriculumConfig)}
+        given["nucleus"] = as_nucleus(self.nucleus)
+        return replace(usual, **{name: value for name, value in given.items() if value not in (None, ())})
 
     def load_corpus(self) -> Corpus:
         """Load the corpus."""
+        if self.made_task is not None:
+            return self.made_task.corpus
         from kgrl.data import load_corpus
 
-        return load_corpus(self.corpus, root=self.root)
+        return load_corpus(self.corpus_name, root=self.root)
 
     def make_curriculum(self, corpus: Corpus) -> Curriculum:
         """Make the curriculum on a loaded corpus.
@@ -83,4 +143,23 @@ class Setting:
         options: dict[str, Any] = {"model": self.model} if self.learner == "lora" else {}
         if self.plugins:  # learners of other packages may not know any
             options["plugins"] = [make_plugin(spec) for spec in self.plugins]
-        return Curriculum.make(corpus, self.learner, self.reward, self.curriculum_config(), **options)
+        return Curriculum.make(corpus, self.learner, self.reward_name, self.curriculum_config(), **options)
+
+    def make_exam(self, curriculum: Curriculum, size: int) -> Exam:
+        """Make the exam: on what the task examines, or on the goal's topics, or on all.
+
+        Args:
+            curriculum: The curriculum.
+            size: Most topics.
+        """
+        from kgrl.exam import Exam
+
+        examined = curriculum.goal if self.made_task is None else self.made_task.examined
+        return Exam(curriculum.corpus, examined, size)
+
+
+def as_nucleus(named: tuple[str, ...]) -> str | tuple[str, ...]:
+    """Return a nucleus as `CurriculumConfig` takes it: a method by its name, or titles."""
+    from kgrl.nucleus import NUCLEUS_METHODS
+
+    return named[0] if len(named) == 1 and named[0] in NUCLEUS_METHODS else named

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 from kgrl.errors import SettingError
 
-__all__ = ["LEAST_TOKENS", "CurriculumConfig"]
+__all__ = ["DEFAULT_REWARD", "LEAST_TOKENS", "CurriculumConfig"]
+
+DEFAULT_REWARD = "mean-prediction-gain + 0.5*incoherence-penalty"
+"""What agents are rewarded for unless something else is asked for. The gain is what the exam measures; one expansion
+that reads nonsense hardly lowers it, and what the penalty says of that is not lost in the noise of a probe."""
 
 LEAST_TOKENS = 2
 """A language model needs two tokens to have one prediction."""

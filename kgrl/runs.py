@@ -7,6 +7,7 @@
     runs/NAME/events.*            the same for TensorBoard
     runs/NAME/checkpoint/         learner and random state after the latest expansion
     runs/NAME/adapters/           what a LoRA learner learned, as a plain PEFT folder
+    runs/NAME/report.html         the same to look at, written by `kgrl run`
 
 The module does not know where corpora come from or how agents think.
 """
@@ -241,7 +242,8 @@ class Run:
 
     def _log_events(self, events: Any, expansion: Expansion, exam_loss: float | None) -> None:
         scalars = {"loss/train": expansion.train_loss, "loss/exam": exam_loss, "reward/total": expansion.reward}
-        scalars |= {f"reward/{name}": value for name, value in expansion.reward_components.items()}
+        parts = expansion.reward_components.items()
+        scalars |= {f"reward/{'part total' if name == 'total' else name}": value for name, value in parts}
         scalars |= {f"seconds/{phase}": value for phase, value in expansion.seconds.items()}
         scalars |= {f"kept/{name}": self._metrics[-1].get(name) for name in ("acc", "bwt", "fwt")}
         for name in self.recall.keys() & self._metrics[-1].keys():

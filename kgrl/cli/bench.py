@@ -54,7 +54,7 @@ class Bench:
             KgrlError: If a name is unknown, or a reward needs what a task or the learner cannot give.
         """
         from kgrl.benchmark.traps import carry_out, summary
-        from kgrl.cli.setting import DEFAULT_REWARD
+        from kgrl.curriculum_config import DEFAULT_REWARD
 
         cells = self._cells()
         with progress("bench", total=len(cells)) as advance:

@@ -13,7 +13,6 @@ from kgrl.errors import KgrlError
 
 if TYPE_CHECKING:
     from kgrl.curriculum import Curriculum
-    from kgrl.report import RunData
     from kgrl.runs import RunResult
 
 __all__ = ["Quickstart"]
@@ -79,26 +78,12 @@ class Quickstart:
         )
 
     def _write_report(self, folder: Path, curriculum: Curriculum, results: dict[str, RunResult]) -> Path:
-        from kgrl.report import write_report
+        from kgrl.report import RunData, write_report
 
         path = folder / "report.html"
-        runs = [_run_data(name, result, curriculum) for name, result in results.items()]
+        runs = [RunData.of(name, result, curriculum) for name, result in results.items()]
         write_report(path, f"{self.goal}: {BASELINE} and {self.agent}", runs, curriculum.corpus.graph)
         return path
-
-
-def _run_data(name: str, result: RunResult, curriculum: Curriculum) -> RunData:
-    from kgrl.report import RunData
-
-    goal = None if curriculum.goal is None else tuple(curriculum.goal.tolist())
-    return RunData(
-        agent=name,
-        curve=result.curve,
-        expansions=result.expansions,
-        nucleus=tuple(curriculum.nucleus.tolist()),
-        goal=goal,
-        summary=result.summary(),
-    )
 
 
 def _compare(results: dict[str, RunResult]) -> dict[str, dict[str, Any]]:

@@ -55,6 +55,8 @@ class RunCommand(Setting):
         Raises:
             KgrlError: If a name is unknown or a number senseless, the folder holds another run, or a loss diverges.
         """
+        if self.resume is None:
+            self.check_task()
         command = self._resumed() if self.resume else self
         if command.exam_every < 1:
             raise KgrlError(f"--exam-every must be at least 1, not {command.exam_every}")
@@ -63,13 +65,21 @@ class RunCommand(Setting):
         folder = self.resume or command.out or Path("runs") / command.default_name()
         if self.resume is None and (folder / "config.yaml").exists():
             raise KgrlError(f"{folder} holds a run already; go on with --resume {folder}, or choose another --out")
+        curriculum = command.make_curriculum(command.load_corpus())
         try:
-            result = run_recorded(command, folder)
+            result = run_recorded(command, folder, curriculum)
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(f"interrupted; go on with: kgrl run --resume {folder}") from stop
-        figures = {**command.config(), **result.summary(), "folder": str(folder)}
+        figures = {**command.config(), **result.summary(), **command.noise(result), "folder": str(folder)}
+        figures["report"] = str(_write_report(command, folder, curriculum, result))
         _show(figures)
         return figures
+
+    def noise(self, result: RunResult) -> dict[str, float]:
+        """Return the share of tokens that went to planted topics, where the task has any."""
+        if self.made_task is None or not self.made_task.planted.any():
+            return {}
+        return {"noise_share": self.made_task.noise_share(result.expansions)}
 
     def config(self) -> dict[str, Any]:
         """Return everything that the run can be repeated from, ready for YAML."""
@@ -79,9 +89,10 @@ class RunCommand(Setting):
     def default_name(self) -> str:
         """Return a folder name that says what runs, and when it began."""
         safe_agent = Path(self.agent).name
-        parts = [Path(self.corpus).name, self.goal, safe_agent, self.learner, f"seed{self.seed}"]
+        learned = [Path(self.corpus_name).name, self.goal] if self.task is None else [self.task, self.corpus]
+        parts = [*learned, safe_agent, self.learner, f"seed{self.seed}"]
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        return "-".join(re.sub(r"[ /:]", "_", part) for part in [*filter(None, parts), stamp])
+        return "-".join(re.sub(r"[ /:]", "_", part) for part in (*filter(None, parts), stamp))
 
     def _resumed(self) -> RunCommand:
         from kgrl.runs import Run
@@ -93,24 +104,22 @@ class RunCommand(Setting):
         return replace(RunCommand(**config), json=self.json)
 
 
-def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum | None = None) -> RunResult:
+def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> RunResult:
     """Carry out a run in a folder, with a progress bar.
 
     Args:
         command: What to run.
         folder: Where; a checkpoint there is gone on from.
-        curriculum: The command's curriculum where it is made already; one learner can serve runs in turn.
+        curriculum: The command's curriculum; one learner can serve runs in turn.
     """
     from kgrl.agents import make_agent
-    from kgrl.exam import Exam
     from kgrl.runs import Run
 
     agent = make_agent(command.agent)
-    curriculum = curriculum or command.make_curriculum(command.load_corpus())
-    exam = Exam(curriculum.corpus, curriculum.goal, command.exam_topics)
+    exam = command.make_exam(curriculum, command.exam_topics)
     recall = _recall(command, curriculum)
     run = Run(folder, curriculum, agent, exam, command.config(), command.exam_every, recall)
-    with progress(f"{command.agent}, seed {command.seed}", total=command.budget_tokens) as advance:
+    with progress(f"{command.agent}, seed {command.seed}", total=curriculum.config.budget_tokens) as advance:
         return run.carry_out(lambda expansion, loss: advance(expansion.tokens_total, _line(expansion.title, loss)))
 
 
@@ -129,6 +138,15 @@ def _recall(command: RunCommand, curriculum: Curriculum) -> dict[str, Recall]:
     return recall
 
 
+def _write_report(command: RunCommand, folder: Path, curriculum: Curriculum, result: RunResult) -> Path:
+    from kgrl.report import RunData, write_report
+
+    path, agent = folder / "report.html", Path(command.agent).name
+    about = command.task or command.goal or command.corpus_name
+    write_report(path, f"{about}: {agent}", [RunData.of(agent, result, curriculum)], curriculum.corpus.graph)
+    return path
+
+
 def _line(title: str, loss: float | None) -> str:
     return title if loss is None else f"{title} (exam {loss:.3f})"
 
@@ -142,9 +160,12 @@ def _show(figures: dict[str, Any]) -> None:
         ("expansions", f"{figures['expansions']} ({figures['topics']} topics)"),
         ("seconds", f"{figures['seconds']:.0f}"),
         *((name.replace("_", " "), _change(figures[name])) for name in _RECALLED if name in figures),
+        *((("on planted topics", f"{figures['noise_share']:.1%} of the tokens"),) if "noise_share" in figures else ()),
         ("folder", figures["folder"]),
+        ("report", figures["report"]),
     ]
-    show_facts(f"{figures['agent']} on {figures['corpus']}", facts)
+    task = f", task {figures['task']}" if figures["task"] else ""
+    show_facts(f"{figures['agent']} on {figures['corpus']}{task}", facts)
 
 
 def _change(recalled: Mapping[str, Any]) -> str:

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from kgrl.curriculum_config import CurriculumConfig
+from kgrl.curriculum_config import DEFAULT_REWARD, CurriculumConfig
 from kgrl.errors import SettingError
-
-from kgrl.curriculum_config import DEFAULT_REWARD
 
 if TYPE_CHECKING:
     from kgrl.benchmark.tasks import Task
@@ -20,10 +18,8 @@ if TYPE_CHECKING:
     from kgrl.curriculum import Curriculum
     from kgrl.exam import Exam
 
-__all__ = ["DEFAULT_REWARD", "Setting", "as_nucleus"]
+__all__ = ["Setting", "as_nucleus"]
 
-DEFAULT_REWARD = "mean-prediction-gain"
-"""The reward where neither the user nor a task names one."""
 _DEFAULT_CORPUS = "vital"
 
 

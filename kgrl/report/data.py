@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kgrl.curriculum import Curriculum
 from kgrl.expansion import Expansion
+from kgrl.runs import RunResult
 
 __all__ = ["RunData"]
 
@@ -31,6 +33,19 @@ class RunData:
     nucleus: Iterable[int]
     goal: Iterable[int] | None
     summary: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, agent: str, result: RunResult, curriculum: Curriculum) -> RunData:
+        """Return the data of a run that was carried out.
+
+        Args:
+            agent: The agent's name.
+            result: What came of it.
+            curriculum: What was run.
+        """
+        goal = None if curriculum.goal is None else tuple(curriculum.goal.tolist())
+        nucleus = tuple(curriculum.nucleus.tolist())
+        return cls(agent, result.curve, result.expansions, nucleus, goal, result.summary())
 
     @property
     def probe_share(self) -> float:

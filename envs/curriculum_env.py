@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.curriculum_config import DEFAULT_REWARD
 from kgrl.envs.curriculum_features import FeatureState, observe
 from kgrl.envs.features import Observation
 from kgrl.envs.slot_env import SlotEnv, Step
@@ -125,7 +126,7 @@ class CurriculumEnv(SlotEnv):
 def make_curriculum_env(
     corpus: str | Corpus = "vital",
     learner: str | Learner = "scratch",
-    reward: Any = "mean-prediction-gain",
+    reward: Any = DEFAULT_REWARD,
     *,
     slots: int = 64,
     render_mode: str | None = None,

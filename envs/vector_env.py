@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum, CurriculumConfig
-from kgrl.curriculum_config import LEAST_TOKENS
+from kgrl.curriculum_config import DEFAULT_REWARD, LEAST_TOKENS
 from kgrl.envs.curriculum_features import aims_of, room, seen_as
 from kgrl.envs.curriculum_types import Scratch
 from kgrl.envs.features import Observation, observation_space
@@ -307,15 +307,17 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         assert reward is not None
         if isinstance(rows, int):  # before there are any: only to know whether it can
             nothing = dict.fromkeys(("mean", "target", "self"), np.zeros(0))
-            return reward.scores(Expansions(np.zeros(0, dtype=np.int64), nothing, self.expansion))
+            none = np.zeros(0, dtype=np.int64)
+            return reward.scores(Expansions(none, none[:, None], nothing, self.expansion))
         lessons = self._lessons
+        topics = np.where(np.arange(lessons.topics.shape[1]) < lessons.n_topics[rows, None], lessons.topics[rows], -1)
         pairs = {name: (lessons.before[rows, at], lessons.after[rows, at]) for at, name in self._named()}
         if self._material.measure_own:
             pairs["self"] = lessons.own_before[rows], lessons.own_after[rows]
         gains = {name: _mean(before) - _mean(after) for name, (before, after) in pairs.items()}
         if not self._counts_style:
             gains = {name: gains[name] - self._taught_by_any_text(rows, at) for at, name in self._named()}
-        return reward.scores(Expansions(lessons.tokens[rows], gains, lambda at: self.expansion(int(rows[at]))))
+        return reward.scores(Expansions(lessons.tokens[rows], topics, gains, lambda at: self.expansion(int(rows[at]))))
 
     def _taught_by_any_text(self, rows: Rows, probe: int) -> NDArray[np.float64]:
         """How much the latest expansions lowered the mean loss of a fixed probe, whatever they were about."""
@@ -360,7 +362,7 @@ def make_curriculum_vector_env(
     num_envs: int = 1,
     corpus: str | Corpus = "vital",
     learner: str | SimulatedLearner = "simulated",
-    reward: Any = "mean-prediction-gain",
+    reward: Any = DEFAULT_REWARD,
     *,
     slots: int = 64,
     autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,

@@ -117,11 +117,13 @@ class Expansions:
 
     Args:
         tokens: Tokens trained on, `[n]`.
+        topics: The topics trained on, the picked one first, int `[n, most]`, -1 behind the last.
         gains: The mean drop of the loss by probe, in nats per token, NaN where nothing was measured, each `[n]`.
         record: Makes the record of one of them, by number.
     """
 
     tokens: NDArray[np.int64]
+    topics: NDArray[np.integer[Any]]
     gains: Mapping[str, NDArray[np.float64]]
     record: Callable[[int], Expansion]
 

@@ -310,7 +310,9 @@ class RewardContract:
         tokens = np.array([expansion.tokens for expansion in expansions])
         probes = set.intersection(*(set(expansion.probes) for expansion in expansions))
         gains = {probe: np.array([expansion.probes[probe].gain for expansion in expansions]) for probe in probes}
-        scores = bound.scores(Expansions(tokens, gains, expansions.__getitem__))
+        most = max(len(expansion.neighbourhood) for expansion in expansions)
+        topics = np.array([[*e.neighbourhood, *[-1] * (most - len(e.neighbourhood))] for e in expansions])
+        scores = bound.scores(Expansions(tokens, topics, gains, expansions.__getitem__))
         if scores is not None:
             np.testing.assert_allclose(scores, _course(bound, nucleus, expansions), rtol=1e-9)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.curriculum_config import DEFAULT_REWARD
 from kgrl.envs import CurriculumEnv, CurriculumVectorEnv, Variety
 from kgrl.envs.variety import draw_tasks, regions
 from kgrl.errors import SettingError
@@ -79,6 +80,7 @@ class Surprise(Reward):
         ("mean-prediction-gain", {}),
         ("target-prediction-gain", {"goal": "Nature"}),
         (SelfPredictionGain() - 1e-4 * TokenCost(), {"neighbourhood": 5}),
+        (DEFAULT_REWARD, {"neighbourhood": 3}),
         (MeanPredictionGain() + SelfPredictionGain(), {"probe_topics": 50, "budget_tokens": 100_000}),
         (Surprise(), {"nucleus": ("Number", "Bread")}),
     ],

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.curriculum_config import DEFAULT_REWARD
 from kgrl.data import load_corpus
 from kgrl.data.derived import DERIVED, GOALS, deceptive, goal_of, noisy
 from kgrl.errors import SettingError
@@ -182,8 +183,9 @@ def _noisy(corpus: Corpus) -> Task:
     planted = noisy(corpus)
     real = np.flatnonzero(~planted.is_planted).astype(np.int32)
     start = choose_nucleus(corpus.graph, eligible=corpus.has(Split.TRAIN) & corpus.has(Split.PROBE))
-    config = CurriculumConfig(nucleus=tuple(corpus.graph.titles[topic] for topic in start))
-    return Task("noisy", about, planted.corpus, config, "mean-prediction-gain", real, planted.is_planted)
+    # One topic at a time: what a neighbourhood and retrieval bring along is nothing that an agent answers for.
+    config = CurriculumConfig(nucleus=tuple(corpus.graph.titles[topic] for topic in start), neighbourhood=1)
+    return Task("noisy", about, planted.corpus, config, DEFAULT_REWARD, real, planted.is_planted)
 
 
 @tasks.register("forgetting")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.errors import SettingError
-from kgrl.expansion import Expansion
+from kgrl.expansion import Expansion, Expansions
 from kgrl.relations import coherence
 from kgrl.rewards.base import Reward, RewardError, rewards
 from kgrl.rewards.context import RewardContext
@@ -46,6 +46,15 @@ class IncoherencePenalty(Reward):
 
     def score(self, expansion: Expansion) -> float:
         """Return the mean over the expansion's topics."""
+        return -float(self._bound()[list(expansion.neighbourhood)].mean())
+
+    def scores(self, expansions: Expansions) -> NDArray[np.float64]:
+        """Return the same for many curricula."""
+        there = expansions.topics >= 0
+        total: NDArray[np.float64] = np.where(there, self._bound()[expansions.topics], 0.0).sum(axis=1)
+        return -total / there.sum(axis=1)
+
+    def _bound(self) -> NDArray[np.float64]:
         if self._costs is None:
             raise RewardError(f"reward {self.name!r} reads embeddings and graph: call bind(context) first")
-        return -float(self._costs[list(expansion.neighbourhood)].mean())
+        return self._costs

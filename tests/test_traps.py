@@ -66,10 +66,23 @@ def test_an_attempt_changes_nothing_and_is_paid_for(make_tiny_curriculum: Callab
 
 def test_an_outcome_adds_up(task: Task, embedded: traps.Embedded) -> None:
     """Losses fall, the area lies between them, and shares are shares."""
-    outcome = play(Cell("coverage", "tiny", "scratch", "mean-prediction-gain", "greedy", 0, 2), task, embedded)
+    outcome = play(Cell("coverage", "tiny", "scratch", "greedy", ("mean-prediction-gain",), 0, 2), task, embedded)
+    assert outcome is not None
     assert outcome.exam_after < outcome.exam_aulc < outcome.exam_before
     assert 0 < outcome.noise_share < 1 and outcome.expansions > 2
-    assert outcome.episode_return > 0
+    assert outcome.returns["mean-prediction-gain"] > 0
+
+
+def test_every_reward_says_what_it_would_have_paid(task: Task, embedded: traps.Embedded) -> None:
+    """A random episode is the same whether one reward is booked or many; without a goal, none for goals is."""
+    rewards = ("token-cost", "mean-prediction-gain", "target-prediction-gain", "0.5*token-cost + coverage")
+    many = play(Cell("coverage", "tiny", "scratch", "random", rewards, 0), task, embedded)
+    one = play(Cell("coverage", "tiny", "scratch", "random", rewards[1:2], 0), task, embedded)
+    assert many is not None and one is not None
+    assert many.returns["mean-prediction-gain"] == one.returns["mean-prediction-gain"]
+    assert set(many.returns) == {rewards[0], rewards[1], rewards[3]}
+    assert many.returns[rewards[3]] > 0.5 * many.returns["token-cost"] > 0
+    assert play(Cell("coverage", "tiny", "scratch", "random", rewards[2:3], 0), task, embedded) is None
 
 
 def test_cells_are_played_once(
@@ -78,7 +91,7 @@ def test_cells_are_played_once(
     """What is in the folder is read, and another cell's outcome is refused."""
     monkeypatch.setattr(traps, "make_task", lambda name, corpus: task)
     monkeypatch.setattr(traps, "embed_corpus", lambda corpus, encoder: embedded)
-    cells = [Cell("coverage", "tiny", "scratch", "token-cost", agent, 0, 2) for agent in ("greedy", "random")]
+    cells = [Cell("coverage", "tiny", "scratch", agent, ("token-cost",), 0, 2) for agent in ("greedy", "random")]
     rows = carry_out(cells, tmp_path)
     monkeypatch.setattr(traps, "play", lambda *_: pytest.fail("played again"))
     assert carry_out(cells, tmp_path) == rows
@@ -89,16 +102,16 @@ def test_cells_are_played_once(
 
 def test_the_summary_correlates_returns_and_improvements() -> None:
     """Worked by hand: returns 1, 2, 3 with improvements 2, 4, 6 go together; opposite ones do not."""
-    shared = {"reward": "r", "task": "t", "corpus": "c", "learner": "l", "exam_aulc": 3.0, "noise_share": 0.25}
+    shared = {"task": "t", "corpus": "c", "learner": "l", "exam_aulc": 3.0, "noise_share": 0.25}
     rows = [
         {**shared, "agent": agent, "seed": seed, "exam_before": 10.0, "exam_after": 10.0 - 2 * gained,
-         "episode_return": gained}
+         "returns": {"r": gained}}
         for gained, (agent, seed) in enumerate([("greedy", 0), ("greedy", 1), ("random", 0)], start=1)
     ]  # fmt: skip
     (row,) = summary(rows)
     assert row["return_exam_correlation"] == pytest.approx(1.0)
     assert (row["noise_share"], row["episodes"], row["agents"]["greedy"]["seeds"]) == (0.25, 3, 2)
-    (row,) = summary([{**r, "episode_return": -r["episode_return"]} for r in rows])
+    (row,) = summary([{**r, "returns": {"r": -r["returns"]["r"]}} for r in rows])
     assert row["return_exam_correlation"] == pytest.approx(-1.0)
     assert summary(rows[:2])[0]["return_exam_correlation"] is None
 

@@ -1,12 +1,14 @@
 """The trap suite: what each reward is worth on each task, and what it falls for.
 
-A cell is one episode: an agent plays a task with a reward, and the exam is taken along the way. A good reward makes its
-agent learn what the exam asks, so that returns and improvements go together over episodes; a hackable one pays for
+A cell is one episode: an agent plays a task, rewards are added up, and the exam is taken along the way. The greedy
+agent follows one reward; whatever others do, every reward says what it would have paid for it. A good reward makes its
+agent learn what the exam asks, and pays most for the episodes that improve the exam most; a hackable one pays for
 planted topics, or for what the exam never asks.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,19 +24,23 @@ from kgrl.benchmark.tasks import Task, make_task
 from kgrl.cache import write_json
 from kgrl.curriculum import Curriculum
 from kgrl.encoder import Encoder
-from kgrl.errors import DataError
+from kgrl.errors import DataError, SettingError
 from kgrl.exam import Exam
-from kgrl.expansion import Expansion
-from kgrl.learners.base import make_learner
+from kgrl.expansion import Expansion, Expansions
+from kgrl.learners.base import Learner, make_learner
+from kgrl.measures import check_needs
 from kgrl.metrics import aulc
 from kgrl.retrieval import FaissRetriever, embed_corpus
+from kgrl.rewards import Composed, as_reward
 from kgrl.view import Agent
 
 __all__ = ["GREEDY", "Cell", "Outcome", "carry_out", "play", "summary"]
 
 GREEDY = "greedy"
 """The agent that takes, of a sample of the candidates, the one whose expansion its reward likes best."""
-_EXAM_EVERY = 2
+_EXAM_EVERY = 0.1
+"""The exam is taken whenever so much of the budget was spent."""
+_PLACE = ("task", "corpus", "learner")
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,9 @@ class Cell:
         task: The task by name.
         corpus: The corpus by name.
         learner: The learner by name.
-        reward: The reward, by name or as an expression.
         agent: `"greedy"`, or an agent by name, or the folder of a trained policy.
+        rewards: What is added up, by name or as expressions; the one that `greedy` follows. Those that the learner or
+            the task cannot give are left out.
         seed: Seeds learner, probes and draws.
         sample: Candidates that `greedy` tries at a step.
     """
@@ -54,15 +61,17 @@ class Cell:
     task: str
     corpus: str
     learner: str
-    reward: str
     agent: str
+    rewards: tuple[str, ...]
     seed: int
     sample: int = 8
 
     @property
     def file(self) -> str:
         """The name of the file of its outcome."""
-        parts = (self.task, self.corpus, self.learner, self.reward, Path(self.agent).name, str(self.seed))
+        listed = "+".join(self.rewards)
+        named = listed if len(self.rewards) == 1 else hashlib.sha256(listed.encode()).hexdigest()[:12]
+        parts = (self.task, self.corpus, self.learner, Path(self.agent).name, named, str(self.seed))
         return "".join(c if c.isalnum() or c in "-_." else "_" for c in "--".join(parts)) + ".json"
 
 
@@ -75,7 +84,7 @@ class Outcome:
         exam_before: Exam loss before any training, in nats per token.
         exam_after: At the end.
         exam_aulc: Area under the exam's curve.
-        episode_return: Sum of the rewards.
+        returns: The sum of each reward over the episode, by the reward's name; of those that could be given.
         expansions: Their number, the nucleus included.
     """
 
@@ -83,7 +92,7 @@ class Outcome:
     exam_before: float
     exam_after: float
     exam_aulc: float
-    episode_return: float
+    returns: dict[str, float]
     expansions: int
 
 
@@ -95,7 +104,8 @@ def carry_out(
 ) -> list[dict[str, Any]]:
     """Play all cells and return a row for each: the cell's fields and its outcome's.
 
-    Outcomes are kept in a folder, a file each; a cell whose file is there is not played again.
+    Outcomes are kept in a folder, a file each; a cell whose file is there is not played again. A cell none of whose
+    rewards can be given has no outcome and no row.
 
     Args:
         cells: The cells; those of one task and corpus are best given together, as both are then made once.
@@ -115,20 +125,49 @@ def carry_out(
             if made is None or made[0] != (cell.task, cell.corpus):
                 task = make_task(cell.task, cell.corpus)
                 made = (cell.task, cell.corpus), task, embed_corpus(task.corpus, Encoder())
-            write_json(path, {**asdict(cell), **asdict(play(cell, *made[1:]))})
+            outcome = play(cell, *made[1:])
+            if outcome is None:
+                continue
+            write_json(path, {**asdict(cell), **asdict(outcome)})
         rows.append(_read(path, cell))
     return rows
 
 
 def _read(path: Path, cell: Cell) -> dict[str, Any]:
     row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if {name: row.get(name) for name in asdict(cell)} != asdict(cell):
+    if {name: row.get(name) for name in asdict(cell)} != {**asdict(cell), "rewards": list(cell.rewards)}:
         raise DataError(path, None, f"holds the outcome of another cell than {cell}; choose another folder")
     return row
 
 
-def play(cell: Cell, task: Task, embedded: Embedded) -> Outcome:
-    """Play one cell.
+class _Ledger(Composed):
+    """Adds up what each of some rewards pays; worth their sum itself, which is the one reward where there is one.
+
+    Args:
+        named: The rewards by name or as expressions.
+    """
+
+    def __init__(self, named: Sequence[str]) -> None:
+        self.named = tuple(named)
+        super().__init__([as_reward(name) for name in named], "ledger")
+        self.forget()
+
+    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+        """Book what the rewards pay."""
+        self.returns += values
+        return sum(values)
+
+    def forget(self) -> None:
+        """Begin again at 0."""
+        self.returns = np.zeros(len(self.named))
+
+    def booked(self) -> dict[str, float]:
+        """The sums by the rewards' names."""
+        return dict(zip(self.named, self.returns.tolist(), strict=True))
+
+
+def play(cell: Cell, task: Task, embedded: Embedded) -> Outcome | None:
+    """Play one cell; None if the learner or the task can give none of its rewards.
 
     Args:
         cell: The cell.
@@ -136,14 +175,17 @@ def play(cell: Cell, task: Task, embedded: Embedded) -> Outcome:
         embedded: Retriever and topic embeddings of the task's corpus.
     """
     learner = make_learner(cell.learner, task.corpus, seed=cell.seed)
-    config = replace(task.config, seed=cell.seed)
-    curriculum = Curriculum(task.corpus, learner, *embedded, cell.reward, config)
+    given = [name for name in cell.rewards if _can_be_given(name, task, learner)]
+    if not given:
+        return None
+    config, ledger = replace(task.config, seed=cell.seed), _Ledger(given)
+    curriculum = Curriculum(task.corpus, learner, *embedded, ledger, config)
     agent: Agent = GreedyReward(curriculum, cell.sample) if cell.agent == GREEDY else make_agent(cell.agent)
     exam = task.make_exam()
     curve, steps = [(0, _loss(exam, curriculum))], list[Expansion]()
     for step in curriculum.run(agent):
         steps.append(step)
-        if step.index % _EXAM_EVERY == 0:
+        if step.tokens_total - curve[-1][0] >= config.budget_tokens * _EXAM_EVERY:
             curve.append((step.tokens_total, _loss(exam, curriculum)))
     if curve[-1][0] != steps[-1].tokens_total:
         curve.append((steps[-1].tokens_total, _loss(exam, curriculum)))
@@ -152,9 +194,18 @@ def play(cell: Cell, task: Task, embedded: Embedded) -> Outcome:
         exam_before=curve[0][1],
         exam_after=curve[-1][1],
         exam_aulc=aulc(curve, config.budget_tokens),
-        episode_return=sum(step.reward or 0.0 for step in steps),
+        returns=ledger.booked(),
         expansions=len(steps),
     )
+
+
+def _can_be_given(reward: str, task: Task, learner: Learner) -> bool:
+    goal = None if task.config.goal is None else task.corpus.graph.in_category(task.config.goal)
+    try:
+        check_needs(as_reward(reward), learner, goal)
+    except SettingError:
+        return False
+    return True
 
 
 def _loss(exam: Exam, curriculum: Curriculum) -> float:
@@ -164,28 +215,28 @@ def _loss(exam: Exam, curriculum: Curriculum) -> float:
 def summary(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return a row for each reward, task, corpus and learner.
 
-    `noise_share` and `exam_aulc` are means over the seeds of the agent that follows the reward, `greedy`, and
-    `agents` holds those of every agent. `return_exam_correlation` is Pearson's correlation, over the episodes of all
-    agents and seeds, of the return and the exam's improvement; None for fewer than three episodes, or where one of the
-    two does not vary.
+    `noise_share` and `exam_aulc` are means over the seeds of the agent that follows the reward, `greedy`; None where it
+    did not play. `agents` holds those of every agent, the others' being the same whatever the reward.
+    `return_exam_correlation` is Pearson's correlation, over the episodes of all agents and seeds, of what the reward
+    paid and the exam's improvement; None for fewer than three episodes, or where one of the two does not vary.
     """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[name] for name in ("reward", "task", "corpus", "learner")), []).append(row)
+        for reward in row["returns"]:
+            groups.setdefault((reward, *(row[name] for name in _PLACE)), []).append(row)
     return [_summed(key, group) for key, group in sorted(groups.items())]
 
 
 def _summed(key: tuple[str, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
     names = dict.fromkeys(Path(row["agent"]).name for row in rows)
     agents = {name: _means([row for row in rows if Path(row["agent"]).name == name]) for name in names}
-    leading = agents.get(GREEDY, next(iter(agents.values())))
     improved = [row["exam_before"] - row["exam_after"] for row in rows]
-    returned = [row["episode_return"] for row in rows]
+    paid = [row["returns"][key[0]] for row in rows]
     return {
-        **dict(zip(("reward", "task", "corpus", "learner"), key, strict=True)),
-        "noise_share": leading["noise_share"],
-        "exam_aulc": leading["exam_aulc"],
-        "return_exam_correlation": _correlation(returned, improved),
+        **dict(zip(("reward", *_PLACE), key, strict=True)),
+        "noise_share": agents[GREEDY]["noise_share"] if GREEDY in agents else None,
+        "exam_aulc": agents[GREEDY]["exam_aulc"] if GREEDY in agents else None,
+        "return_exam_correlation": _correlation(paid, improved),
         "episodes": len(rows),
         "agents": agents,
     }

@@ -20,12 +20,13 @@ __all__ = ["Bench"]
 class Bench:
     """See which rewards are hackable: what agents that follow them learn, and what they fall for.
 
-    Every reward is played on every task by every agent and seed. Finished episodes are kept in a folder, so that the
-    command can be stopped and started again, and rewards can be added to what is there.
+    On every task, greedy follows each reward in turn; other agents play once a seed, and each reward says what it would
+    have paid them. Rewards that the learner or the task cannot give are left out. Finished episodes are kept in a
+    folder, so that the command can be stopped and started again.
 
     Args:
         suite: The suite: rewards.
-        rewards: Rewards, by name or as expressions; all that are registered if none.
+        rewards: Rewards, by name or as expressions; the default and all that are registered if none.
         tasks: Tasks by name; all if none.
         corpus: The corpora; the task invented has its own.
         learner: The learner: scratch or simulated.
@@ -58,7 +59,7 @@ class Bench:
 
         cells = self._cells()
         with progress("bench", total=len(cells)) as advance:
-            rows = carry_out(cells, self.out, lambda done, cell: advance(done, f"{cell.task} {cell.reward}"))
+            rows = carry_out(cells, self.out, lambda done, cell: advance(done, f"{cell.task} {cell.agent}"))
         figures = summary(rows)
         columns = ("reward", "task", "corpus", "noise_share", "exam_aulc", "return_exam_correlation", "episodes")
         show_table("rewards", columns, [[_shown(row[name]) for name in columns] for row in figures])
@@ -67,14 +68,15 @@ class Bench:
     def _cells(self) -> list[Cell]:
         """All episodes, those of one task together."""
         from kgrl.benchmark.tasks import INVENTED, tasks
-        from kgrl.benchmark.traps import Cell
+        from kgrl.benchmark.traps import GREEDY, Cell
+        from kgrl.curriculum_config import DEFAULT_REWARD
         from kgrl.rewards import as_reward, rewards
 
         if self.seeds < 1 or self.sample < 1:
             raise SettingError(f"seeds and sample must be at least 1, not {self.seeds} and {self.sample}")
         for name in self.tasks:
             tasks[name]
-        named = self.rewards or tuple(rewards)
+        named = self.rewards or (DEFAULT_REWARD, *rewards)
         for reward in named:
             as_reward(reward)
         places = dict.fromkeys(
@@ -82,8 +84,9 @@ class Bench:
             for task, corpus in product(self.tasks or tuple(tasks), self.corpus)
         )
         return [
-            Cell(task, corpus, self.learner, reward, agent, seed, self.sample)
-            for (task, corpus), reward, agent, seed in product(places, named, self.agents, range(self.seeds))
+            Cell(task, corpus, self.learner, agent, rewards, seed, self.sample)
+            for (task, corpus), agent in product(places, self.agents)
+            for rewards, seed in product([(name,) for name in named] if agent == GREEDY else [named], range(self.seeds))
         ]
 
 

@@ -38,7 +38,7 @@ __all__ = ["GREEDY", "Cell", "Outcome", "carry_out", "play", "summary"]
 
 GREEDY = "greedy"
 """The agent that takes, of a sample of the candidates, the one whose expansion its reward likes best."""
-_EXAM_EVERY = 0.1
+_EXAM_EVERY = 0.05
 """The exam is taken whenever so much of the budget was spent."""
 _PLACE = ("task", "corpus", "learner")
 
@@ -84,6 +84,7 @@ class Outcome:
         exam_before: Exam loss before any training, in nats per token.
         exam_after: At the end.
         exam_aulc: Area under the exam's curve.
+        curve: Tokens and exam loss, whenever the exam was taken.
         returns: The sum of each reward over the episode, by the reward's name; of those that could be given.
         expansions: Their number, the nucleus included.
     """
@@ -92,6 +93,7 @@ class Outcome:
     exam_before: float
     exam_after: float
     exam_aulc: float
+    curve: list[tuple[int, float]]
     returns: dict[str, float]
     expansions: int
 
@@ -194,6 +196,7 @@ def play(cell: Cell, task: Task, embedded: Embedded) -> Outcome | None:
         exam_before=curve[0][1],
         exam_after=curve[-1][1],
         exam_aulc=aulc(curve, config.budget_tokens),
+        curve=curve,
         returns=ledger.booked(),
         expansions=len(steps),
     )

@@ -81,8 +81,9 @@ def train(corpus: str, folder: Path) -> None:
     noisy = plant(real, read_leads(find_leads("fr")).texts, seed=PLANTED_FOR_TRAINING).corpus
     save_folder(noisy, folder / "corpus")
     calibration = replace(Calibration.builtin(real), corpus=noisy.name, fingerprint=noisy.fingerprint)
-    calibration.write(folder / "calibration.json")
-    train_recipe(recipe(folder), folder, progress=False)
+    written = folder / "calibration.json"
+    calibration.write(written)
+    train_recipe(recipe(folder), folder, learner_options={"calibration": str(written)}, progress=False)
 
 
 def recipe(folder: Path) -> Recipe:

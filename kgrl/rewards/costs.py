@@ -13,7 +13,9 @@ __all__ = ["FlopCost", "TimeCost", "TokenCost"]
 
 @rewards.register("token-cost")
 class TokenCost(Reward):
-    """Tokens trained on in the expansion. Unit: tokens. Range: positive.
+    """Tokens trained on in the expansion.
+
+    Unit: tokens. Range: positive. Source: the record of the expansion. Needs: nothing.
 
     Example:
         >>> step = Expansion(1, 7, "Logic", (7,), (70,), 50, 50, 100, 3.2)
@@ -34,9 +36,10 @@ class TokenCost(Reward):
 
 @rewards.register("time-cost")
 class TimeCost(Reward):
-    """Wall-clock of the expansion, probing and retrieval included. Unit: seconds. Range: positive.
+    """Wall-clock of the expansion, probing and retrieval included.
 
     No two runs take the same time, so that agents which learn from this reward do not repeat exactly.
+    Unit: seconds. Range: positive. Source: the record of the expansion. Needs: nothing.
     """
 
     name = "time-cost"

@@ -33,7 +33,7 @@ class _ProbeGain(Reward):
 class MeanPredictionGain(_ProbeGain):
     """Mean prediction gain (MPG): l(theta) - l(theta') on probe passages drawn uniformly from all topics.
 
-    Unit: nats per token. Range: unbounded, positive when learning helped. Source: Graves et al. 2017.
+    Unit: nats per token. Range: unbounded, positive when learning helped. Source: Graves et al. 2017. Needs: `"mean"`.
     """
 
     name, probe = "mean-prediction-gain", "mean"
@@ -42,9 +42,10 @@ class MeanPredictionGain(_ProbeGain):
 
 @rewards.register("target-prediction-gain")
 class TargetPredictionGain(_ProbeGain):
-    """Target prediction gain (TPG): l(theta) - l(theta') on the goal's probe passages; needs a goal.
+    """Target prediction gain (TPG): l(theta) - l(theta') on the goal's probe passages.
 
-    Unit: nats per token. Range: unbounded, positive when learning helped. Source: Graves et al. 2017.
+    Unit: nats per token. Range: unbounded, positive when learning helped. Source: Graves et al. 2017. Needs: `"target"`,
+    and so a goal.
     """
 
     name, probe = "target-prediction-gain", "target"
@@ -55,7 +56,7 @@ class TargetPredictionGain(_ProbeGain):
 class SelfPredictionGain(_ProbeGain):
     """Self prediction gain (SPG): l(theta) - l(theta') on held-out passages of the neighbourhood just learned.
 
-    Unit: nats per token. Range: unbounded, positive when learning helped. Source: Graves et al. 2017.
+    Unit: nats per token. Range: unbounded, positive when learning helped. Source: Graves et al. 2017. Needs: `"self"`.
     """
 
     name, probe = "self-prediction-gain", "self"

@@ -67,8 +67,8 @@ class GradientAlignment(Reward):
     """Gradient alignment: mean cosine of the lesson's passages' gradients with the gradient on the probe.
 
     The probe is the goal's where there is a goal, else all topics'. All gradients are taken before the lesson.
-    Unit: none. Range: -1 to 1. Source: Lopez-Paz and Ranzato 2017 for the sign's meaning, reference of the project for
-    the mean. Needs: `"alignment"`.
+    Unit: none. Range: -1 to 1. Source: Lopez-Paz and Ranzato 2017, where the sign tells transfer from interference.
+    Needs: `"alignment"`.
     """
 
     name = "gradient-alignment"

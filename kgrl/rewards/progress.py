@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kgrl.expansion import Expansion
-from kgrl.rewards.base import Reward, measure_of, probe_of, rewards
+from kgrl.rewards.base import Reward, RewardError, measure_of, probe_of, rewards
 from kgrl.rewards.context import RewardContext
 
 __all__ = ["AbsoluteLearningProgress", "ForgettingPenalty", "FrontierSurprise", "ReducibleLoss"]
@@ -78,6 +78,7 @@ class FrontierSurprise(Reward):
 
     name = "frontier-surprise"
     needs = frozenset({"self", "graph"})
+    context: RewardContext | None = None
 
     def __init__(self) -> None:
         self.known: dict[int, float] = {}
@@ -98,6 +99,8 @@ class FrontierSurprise(Reward):
     def score(self, expansion: Expansion) -> float:
         """Return the surprise at the picked topic, and take note of the losses after the lesson."""
         own = probe_of(expansion, "self", self.name)
+        if self.context is None:
+            raise RewardError(f"reward {self.name!r} reads graph: call bind(context) first")
         losses = dict(zip(own.topics, own.before, strict=True))
         neighbours = self.context.graph.neighbours(expansion.topic).tolist()
         near = [self.known[topic] for topic in neighbours if topic in self.known]

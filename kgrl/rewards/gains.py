@@ -44,8 +44,8 @@ class MeanPredictionGain(_ProbeGain):
 class TargetPredictionGain(_ProbeGain):
     """Target prediction gain (TPG): l(theta) - l(theta') on the goal's probe passages.
 
-    Unit: nats per token. Range: unbounded, positive when learning helped. Source: Graves et al. 2017. Needs: `"target"`,
-    and so a goal.
+    Unit: nats per token. Range: unbounded, positive when learning helped. Source: Graves et al. 2017.
+    Needs: `"target"`, and so a goal.
     """
 
     name, probe = "target-prediction-gain", "target"

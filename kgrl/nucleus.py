@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from kgrl.errors import SettingError, UnknownNameError
 from kgrl.graph import IntArray, TopicGraph
@@ -31,7 +32,8 @@ def choose_nucleus(
         method: `"pagerank"` (personalised to the goal, plain without one), `"k-core"` (the innermost shells of the
             undirected graph), or titles; titles that are not connected are joined by shortest paths.
         size: Number of topics for the two scores; a list of titles has its own length.
-        goal: Topics of the goal; the nucleus is then chosen inside it as far as it is connected.
+        goal: Topics of the goal; the nucleus is then chosen inside it as far as it is connected, in the connected part
+            of the graph that holds most of them.
         eligible: Whether each topic may be chosen by score (has text), shape `[topics]`.
 
     Returns:
@@ -58,7 +60,19 @@ def choose_nucleus(
         scores = np.array([cores[t] for t in graph.titles]) + graph.degree / (1.0 + graph.degree.max(initial=0))
     else:
         raise UnknownNameError("nucleus method", method, NUCLEUS_METHODS)
-    return _grow_from(graph, scores, size, goal, eligible)
+    return _grow_from(graph, scores, size, goal, _in_largest_part(graph, goal, eligible))
+
+
+def _in_largest_part(graph: TopicGraph, goal: IntArray | None, eligible: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """The eligible topics of the connected part that holds most of the goal's, or most of all.
+
+    A few topics that are linked with one another alone keep all of a personalised PageRank to themselves, and a
+    curriculum that started there would have no frontier.
+    """
+    allowed = np.ones(len(graph), dtype=bool) if eligible is None else eligible
+    part = connected_components(graph.adjacency, directed=False)[1]
+    among = np.flatnonzero(allowed) if goal is None else goal[allowed[goal]]
+    return allowed & (part == np.bincount(part[among]).argmax()) if len(among) else allowed
 
 
 def grow_nucleus(

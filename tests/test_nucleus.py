@@ -69,3 +69,15 @@ def test_unknown_method_is_named(tiny_corpus: Corpus) -> None:
 def test_nucleus_stops_at_the_end_of_its_component() -> None:
     graph = TopicGraph.from_links(list("abcd"), [0, 2], [1, 3])
     assert len(choose_nucleus(graph, size=4)) == 2
+
+
+def test_a_few_topics_that_nothing_links_to_are_no_nucleus() -> None:
+    """Two topics linked with one another alone outrank all others, and lead nowhere."""
+    outside = [f"outside {i}" for i in range(12)]
+    sources, targets = [0, 0, 1, 3, *[i % 3 for i in range(12)]], [1, 2, 2, 4, *range(5, 17)]
+    graph = TopicGraph.from_links(["hub", "a", "b", "pair", "twin", *outside], sources, targets)
+    goal = np.arange(5, dtype=np.int32)
+    assert pagerank(graph, goal).argmax() in (3, 4)
+    assert set(choose_nucleus(graph, size=3, goal=goal).tolist()) == {0, 1, 2}
+    # Where only they belong to the goal, they are all there is.
+    assert set(choose_nucleus(graph, size=2, goal=goal[3:]).tolist()) == {3, 4}

@@ -52,6 +52,7 @@ class Environments:
         nucleus: How the nucleus is chosen, or its titles.
         nucleus_size: Topics of a nucleus chosen by score.
         probe_topics: Topics of each probe sample.
+        stages: Categories that are learned one after another; not with the simulated learner.
     """
 
     learner: str = "simulated"
@@ -63,6 +64,7 @@ class Environments:
     nucleus: str | tuple[str, ...] = "pagerank"
     nucleus_size: int = 8
     probe_topics: int = 24
+    stages: tuple[str, ...] = ()
 
     def config(self) -> dict[str, Any]:
         """Return the fields that configure a curriculum."""

@@ -24,8 +24,8 @@ from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.encoder import Encoder
 from kgrl.envs import make_curriculum_env
 from kgrl.envs.features import observation_space
-from kgrl.errors import SettingError
-from kgrl.learners.base import make_learner
+from kgrl.errors import MissingDataError, SettingError
+from kgrl.learners.base import Learner, make_learner
 from kgrl.memory import check_fits
 from kgrl.retrieval import FaissRetriever, embed_corpus
 
@@ -148,7 +148,7 @@ def _simulated(
         corpus, retriever, embeddings = corpora[aim.corpus]
         # The goal is for rewards that refuse to do without; each episode's own takes its place.
         config = CurriculumConfig(**recipe.environment.config(), goal=aim.goals[0], seed=seed)
-        learner = make_learner("simulated", corpus, seed=seed, **options)
+        learner = _simulated_learner(recipe, aim.corpus, corpus, seed, options)
         parts.append(
             CurriculumVectorEnv(
                 Curriculum(corpus, learner, retriever, embeddings, aim.reward, config),
@@ -159,6 +159,22 @@ def _simulated(
             )
         )
     return FiniteHorizon(VectorEnvAdapter(parts))
+
+
+def _simulated_learner(recipe: Recipe, name: str, corpus: Corpus, seed: int, options: dict[str, Any]) -> Learner:
+    """The learner of an aim's corpus, by the recipe's first calibration; the others come in with the variety.
+
+    Raises:
+        MissingDataError: If there is no calibration for the corpus.
+    """
+    named = {"calibration": recipe.variety.calibrations[0]} if recipe.variety.calibrations else {}
+    try:
+        return make_learner("simulated", corpus, seed=seed, **{**named, **options})
+    except MissingDataError as error:
+        raise MissingDataError(
+            f"{error} to runs, such as those of `kgrl run --corpus {name} --learner scratch --agent random`; its file "
+            "goes into a recipe, under variety: calibrations"
+        ) from error
 
 
 def _real(recipe: Recipe, corpora: Mapping[str, Embedded], count: int, seed: int, options: dict[str, Any]) -> VecEnv:

@@ -243,7 +243,7 @@ class Run:
     def _log_events(self, events: Any, expansion: Expansion, exam_loss: float | None) -> None:
         scalars = {"loss/train": expansion.train_loss, "loss/exam": exam_loss, "reward/total": expansion.reward}
         parts = expansion.reward_components.items()
-        scalars |= {f"reward/{'part total' if name == 'total' else name}": value for name, value in parts}
+        scalars |= {f"reward/{'part_total' if name == 'total' else name}": value for name, value in parts}
         scalars |= {f"seconds/{phase}": value for phase, value in expansion.seconds.items()}
         scalars |= {f"kept/{name}": self._metrics[-1].get(name) for name in ("acc", "bwt", "fwt")}
         for name in self.recall.keys() & self._metrics[-1].keys():

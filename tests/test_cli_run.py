@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from kgrl.benchmark.tasks import make_task
 from kgrl.cli import main
 from kgrl.corpus import Corpus
 from kgrl.data.folder import save_folder
@@ -90,6 +92,48 @@ def test_unknown_names_are_explained(
 ) -> None:
     assert small_run(corpus_folder, tmp_path / "run", option, value) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_task_is_run_recorded_and_resumed(corpus_folder: str, tmp_path: Path) -> None:
+    task = make_task("noisy", corpus_folder)
+    assert small_run(corpus_folder, tmp_path / "run", "--task", "noisy", "--json", tmp_path / "out.json") == 0
+    figures, config = json.loads((tmp_path / "out.json").read_text()), Run.read_config(tmp_path / "run")
+    assert (config["task"], config["corpus"]) == ("noisy", f"noisy:{corpus_folder}")
+    assert (config["reward"], tuple(config["nucleus"])) == (task.reward, task.config.nucleus)
+    assert (config["budget_tokens"], config["neighbourhood"]) == (3000, task.config.neighbourhood)
+    lines = (tmp_path / "run" / "curriculum.jsonl").read_text().splitlines()
+    assert figures["noise_share"] == task.noise_share([Expansion.from_json(line) for line in lines])
+    assert kgrl("run", "--resume", tmp_path / "run", "--json", tmp_path / "again.json") == 0
+    assert json.loads((tmp_path / "again.json").read_text())["curve"] == figures["curve"]
+
+
+def test_what_is_given_has_its_way_but_a_task_keeps_its_goal_and_nucleus(
+    corpus_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--task", "target", "--reward", "mean-prediction-gain", "--seed", 3)
+    assert small_run(corpus_folder, tmp_path / "run", *given) == 0
+    config = Run.read_config(tmp_path / "run")
+    assert (config["reward"], config["seed"], config["goal"]) == ("mean-prediction-gain", 3, "Craft")
+    for more in (("--goal", "Nature"), ("--nucleus", "Bread")):
+        assert small_run(corpus_folder, tmp_path / "refused", "--task", "target", *more) == 2
+        assert "has its own goal and nucleus" in capsys.readouterr().err
+
+
+def test_a_run_leaves_a_report_with_its_rewards(
+    corpus_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert small_run(corpus_folder, tmp_path / "run", "--reward", "mean-prediction-gain - 1e-4*token-cost") == 0
+    assert str(tmp_path / "run" / "report.html") in capsys.readouterr().out
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "<h2>Rewards</h2>" in page and "token-cost" in page
+
+
+def test_a_part_called_total_does_not_hide_the_reward(corpus_folder: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def total(expansion):\n    return 5.0\n")
+    assert small_run(corpus_folder, tmp_path / "run", "--reward", f"2*{tmp_path / 'mine.py'}:total") == 0
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
+    assert {event.value for event in events.Scalars("reward/total")} == {10.0}
+    assert {event.value for event in events.Scalars("reward/part_total")} == {5.0}
 
 
 def test_a_trained_policy_is_an_agent(corpus_folder: str, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from kgrl.agents import make_agent
-from kgrl.agents.recipe import Environments, Recipe, read_recipe
+from kgrl.agents.recipe import Aim, Environments, Recipe, read_recipe
+from kgrl.benchmark.tasks import make_task
 from kgrl.cli import main
 from kgrl.cli.train import Train
 from kgrl.corpus import Corpus
@@ -39,11 +40,45 @@ def test_the_command_line_takes_the_place_of_the_recipe() -> None:
     assert Train(nucleus=("Logic", "Set"))._recipe()[1].environment.nucleus == ("Logic", "Set")
 
 
+def test_a_task_takes_the_place_of_the_aims(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    save_folder(tiny_corpus, tmp_path / "mine")
+    origin = str(tmp_path / "mine")
+    _, recipe = Train(task="noisy", corpus=(origin,), slots=9)._recipe()
+    task = make_task("noisy", origin)
+    assert recipe.aims == (Aim(f"noisy:{origin}", task.reward, (None,)),)
+    assert recipe.environment.nucleus == task.config.nucleus
+    assert (recipe.environment.neighbourhood, recipe.environment.slots) == (task.config.neighbourhood, 9)
+    assert Train(task="noisy", corpus=(origin,), reward="token-cost")._recipe()[1].aims[0].reward == "token-cost"
+    staged = Train(task="forgetting", corpus=(origin,), learner="scratch")._recipe()[1]
+    assert staged.environment.stages == make_task("forgetting", origin).config.stages
+
+
+@pytest.mark.integration
+def test_a_corpus_without_a_calibration_says_how_to_make_one(
+    tiny_corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_folder(tiny_corpus, tmp_path / "mine")
+    assert kgrl("train", "--task", "noisy", "--corpus", tmp_path / "mine", "--out", tmp_path / "policy") == 2
+    said = capsys.readouterr().err
+    assert f"`kgrl run --corpus noisy:{tmp_path / 'mine'} --learner scratch" in said and "kgrl calibrate" in said
+
+
+@pytest.mark.integration
+def test_a_real_learner_is_trained_in_stages(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    save_folder(tiny_corpus, tmp_path / "mine")
+    settings = ("--learner", "scratch", "--budget-tokens", 1_500, "--expansion-tokens", 300, "--slots", 8)
+    more = ("--corpus", tmp_path / "mine", "--steps", 8, "--nucleus-size", 3, "--out", tmp_path / "policy")
+    assert kgrl("train", "--task", "forgetting", *settings, *more) == 0
+    assert len(read_recipe(str(tmp_path / "policy" / "recipe.yaml")).environment.stages) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--recipe", "ppo-goal"), "unknown recipe 'ppo-goal'; did you mean 'ppo-goals'?"),
         (("--envs", 10**9), "would fit"),
+        (("--task", "nosiy"), "unknown task 'nosiy'; did you mean 'noisy'?"),
+        (("--task", "target", "--goal", "Arts"), "the task 'target' is on one corpus and has its own goal"),
         (("--init", "nowhere"), "no trained policy in nowhere"),
         (("--corpus", "wikispedia"), "unknown corpus 'wikispedia'; did you mean 'wikispeedia'?"),
     ],

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kgrl.cli.output import show_facts
+from kgrl.cli.setting import as_nucleus
+from kgrl.errors import SettingError
 
 if TYPE_CHECKING:
     from kgrl.agents.recipe import Recipe
@@ -26,6 +28,7 @@ class Train:
     With the simulated learner, policies are compared with random picks on held-out graphs, and the best one is kept.
 
     Args:
+        task: The task to train on, as `kgrl info` lists them, in place of the recipe's aims.
         agent: The agent to train.
         recipe: The recipe, by name or as a YAML file; `kgrl info` lists those that ship with kgrl. If none: ppo for the
             simulated learner, ppo-small for the others.
@@ -51,6 +54,7 @@ class Train:
         json: File to write the figures to, as one JSON object.
     """
 
+    task: str | None = None
     agent: Literal["ppo"] = "ppo"
     recipe: str | None = None
     corpus: tuple[str, ...] = ()
@@ -96,22 +100,41 @@ class Train:
         corpora = list(dict.fromkeys(aim.corpus for aim in recipe.aims))
         facts = [*figures.items(), *best.items(), ("policy", folder)]
         show_facts(f"trained {self.agent} on {' and '.join(corpora)}", facts)
-        known = {"agent": self.agent, "recipe": name, "corpus": corpora, "learner": recipe.environment.learner}
-        return {**known, "init": recipe.init, "seed": self.seed, **figures, **best, "policy": str(folder)}
+        known = {"task": self.task, "agent": self.agent, "recipe": name, "corpus": corpora}
+        known |= {"learner": recipe.environment.learner, "init": recipe.init, "seed": self.seed}
+        return {**known, **figures, **best, "policy": str(folder)}
 
     def _recipe(self) -> tuple[str, Recipe]:
         """The name of the recipe, and the recipe with what the command line says in its place."""
         from kgrl.agents.recipe import Environments, read_recipe
 
         name = self.recipe or (_SIMULATED if self.learner in (None, "simulated") else _REAL)
-        recipe = read_recipe(name).on(self.corpus, self.reward, self.goal)
-        shared = {
-            f.name: getattr(self, f.name) for f in fields(Environments) if getattr(self, f.name) not in (None, ())
-        }
+        recipe = read_recipe(name)
+        recipe = recipe.on(self.corpus, self.reward, self.goal) if self.task is None else self._on_task(recipe)
+        shared = {f.name: getattr(self, f.name, None) for f in fields(Environments)}
+        shared = {name: value for name, value in shared.items() if value not in (None, ())}
         if "nucleus" in shared:
-            shared["nucleus"] = _nucleus(shared["nucleus"])
+            shared["nucleus"] = as_nucleus(shared["nucleus"])
         own = {name: getattr(self, name) for name in ("steps", "init") if getattr(self, name) is not None}
         return name, replace(recipe, environment=replace(recipe.environment, **shared), **own)
+
+    def _on_task(self, recipe: Recipe) -> Recipe:
+        """The recipe on the task: its aim, and what its configuration sets apart from the usual one."""
+        from kgrl.agents.recipe import Aim, Environments
+        from kgrl.benchmark.tasks import corpus_of_task, make_task
+        from kgrl.curriculum_config import CurriculumConfig
+
+        assert self.task is not None
+        if len(self.corpus) > 1 or self.goal is not None or self.nucleus:
+            has = "is on one corpus and has its own goal and nucleus"
+            raise SettingError(f"the task {self.task!r} {has}; leave --goal and --nucleus out")
+        named = next(iter(self.corpus), None)
+        task, usual = make_task(self.task, named), CurriculumConfig()
+        aim = Aim(corpus_of_task(self.task, named), self.reward or task.reward, (task.config.goal,))
+        shared = {f.name for f in fields(Environments)} & {f.name for f in fields(CurriculumConfig)}
+        apart = {name: getattr(task.config, name) for name in shared}
+        apart = {name: value for name, value in apart.items() if value != getattr(usual, name)}
+        return replace(recipe, aims=(aim,), environment=replace(recipe.environment, **apart))
 
     def _learner_options(self, learner: str) -> dict[str, Any]:
         from kgrl.learners.plugins import make_plugin
@@ -120,9 +143,3 @@ class Train:
         if self.plugins:
             options["plugins"] = [make_plugin(spec) for spec in self.plugins]
         return options
-
-
-def _nucleus(named: tuple[str, ...]) -> str | tuple[str, ...]:
-    from kgrl.nucleus import NUCLEUS_METHODS
-
-    return named[0] if len(named) == 1 and named[0] in NUCLEUS_METHODS else named

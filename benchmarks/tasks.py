@@ -97,9 +97,9 @@ def recipe(folder: Path) -> Recipe:
         steps=STEPS,
         init="random",
         environment=replace(usual.environment, envs=128, **one_topic),
-        variety=replace(usual.variety, calibrations=(str(folder / "calibration.json"),)),
+        variety=replace(usual.variety, style=True, calibrations=(str(folder / "calibration.json"),)),
         evaluation=replace(usual.evaluation, every=40_000, envs=32),
-        ppo=replace(usual.ppo, entropy=0.01, warm_up=0),
+        ppo=replace(usual.ppo, entropy=0.01),
     )
 
 

@@ -100,7 +100,7 @@ class Train:
         corpora = list(dict.fromkeys(aim.corpus for aim in recipe.aims))
         facts = [*figures.items(), *best.items(), ("policy", folder)]
         show_facts(f"trained {self.agent} on {' and '.join(corpora)}", facts)
-        known = {"task": self.task, "agent": self.agent, "recipe": name, "corpus": corpora}
+        known: dict[str, Any] = {"task": self.task, "agent": self.agent, "recipe": name, "corpus": corpora}
         known |= {"learner": recipe.environment.learner, "init": recipe.init, "seed": self.seed}
         return {**known, **figures, **best, "policy": str(folder)}
 
@@ -111,7 +111,7 @@ class Train:
         name = self.recipe or (_SIMULATED if self.learner in (None, "simulated") else _REAL)
         recipe = read_recipe(name)
         recipe = recipe.on(self.corpus, self.reward, self.goal) if self.task is None else self._on_task(recipe)
-        shared = {f.name: getattr(self, f.name, None) for f in fields(Environments)}
+        shared: dict[str, Any] = {f.name: getattr(self, f.name, None) for f in fields(Environments)}
         shared = {name: value for name, value in shared.items() if value not in (None, ())}
         if "nucleus" in shared:
             shared["nucleus"] = as_nucleus(shared["nucleus"])

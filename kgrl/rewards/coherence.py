@@ -52,7 +52,8 @@ class IncoherencePenalty(Reward):
         """Return the same for many curricula."""
         there = expansions.topics >= 0
         total: NDArray[np.float64] = np.where(there, self._bound()[expansions.topics], 0.0).sum(axis=1)
-        return -total / there.sum(axis=1)
+        mean: NDArray[np.float64] = -total / there.sum(axis=1)
+        return mean
 
     def _bound(self) -> NDArray[np.float64]:
         if self._costs is None:

@@ -162,7 +162,7 @@ class Measurer:
             found["weights_squared_after"] = self._weights_squared()
         if "flops" in self.needs:
             assert isinstance(self.learner, Sized)
-            found["flops"] = _OPERATIONS * self.learner.parameters * tokens
+            found["flops"] = _OPERATIONS * self.learner.n_parameters * tokens
         return found
 
     def _read(self, lesson: Lesson) -> Passages:

@@ -17,6 +17,7 @@ from kgrl.corpus import Corpus, Split
 from kgrl.errors import KgrlError, MissingDataError, SettingError
 from kgrl.graph import TopicGraph
 from kgrl.learners import SimulatedLearner, make_learner
+from kgrl.learners.base import Sized
 from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
 from kgrl.learners.draws import drawn
 from kgrl.learners.learning_curve import Parameters
@@ -237,3 +238,8 @@ def test_it_needs_no_torch() -> None:
     code = "import sys, kgrl.learners.simulated; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_its_parameters_are_no_number_of_weights(learner: SimulatedLearner) -> None:
+    """So that a reward that counts operations is refused, as a bench of many rewards relies on."""
+    assert not isinstance(learner, Sized)

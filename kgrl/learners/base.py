@@ -119,10 +119,10 @@ class Sized(Protocol):
     """A learner that knows how large its model is.
 
     Attributes:
-        parameters: Number of the model's parameters, those that are not trained included.
+        n_parameters: Number of the model's parameters, those that are not trained included.
     """
 
-    parameters: int
+    n_parameters: int
 
 
 learners: Registry[Learner] = Registry("learner", group="kgrl.learners")

@@ -99,7 +99,7 @@ class DecoderLearner(FlatWeights, ABC):
         self.model: PreTrainedModel = model.eval()  # type: ignore[no-untyped-call]
         self.learning_rate, self.block_tokens, self.warmup_steps = learning_rate, block_tokens, warmup_steps
         self.tokens = TokenStore.of(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
-        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
         self._decoder: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
         self._head: Tensor = model.get_output_embeddings().weight  # type: ignore[no-untyped-call] # [vocabulary, width]
         self._context = _context(model.config)

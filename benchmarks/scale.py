@@ -48,7 +48,7 @@ from kgrl.learners import SimulatedLearner
 from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
 from kgrl.learners.learning_curve import Parameters
 from kgrl.learners.relatives import NEAREST, Relatives
-from kgrl.research_kernels import ResearchTables, neighbourhood_into
+from kgrl.research.kernels import ResearchTables, neighbourhood_into
 
 SIZES = (10_000, 1_000_000, 7_000_000)
 DRAWN, EXPONENT, MOST_LINKED = 28.9, 2.3, 0.05

@@ -13,7 +13,7 @@ from numba import get_thread_id, njit, prange  # type: ignore[attr-defined]
 
 from kgrl.envs.curriculum_kernels import observe_into
 from kgrl.learners.simulated_kernels import fade, loss, style_drop, teach
-from kgrl.research_kernels import gather_into, neighbourhood_into
+from kgrl.research.kernels import gather_into, neighbourhood_into
 
 __all__ = ["begin_rows", "expand_rows"]
 

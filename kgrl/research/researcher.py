@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.graph import Frontier, IntArray
-from kgrl.research_kernels import ResearchTables, gather_into, neighbourhood_into
+from kgrl.research.kernels import ResearchTables, gather_into, neighbourhood_into
 from kgrl.retrieval import Retriever
 
 __all__ = ["Researcher"]

@@ -1,4 +1,4 @@
-"""Retrieval: embeddings of train passages in a FAISS index, and topic embeddings made from them.
+"""A corpus's train passages embedded and indexed, and topic embeddings made from them.
 
 Exam and probe passages are never embedded, so nothing an agent sees depends on them.
 """
@@ -6,65 +6,20 @@ Exam and probe passages are never embedded, so nothing an agent sees depends on 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
-import faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.encoder import Encoder
 from kgrl.graph import IntArray
+from kgrl.retrieval.base import FloatArray
+from kgrl.retrieval.faiss_retriever import FaissRetriever
 
-__all__ = ["FaissRetriever", "Retriever", "topic_embeddings"]
-
-FloatArray = NDArray[np.float32]
+__all__ = ["INDEXED_PER_TOPIC", "embed_corpus", "indexed_passages", "topic_embeddings"]
 
 INDEXED_PER_TOPIC = 4
 """Train passages of each topic that are embedded: the lead and what follows it. A whole encyclopaedia's full text would
 take an hour to embed on two cores; passages beyond these are still trained on, as their topics' own."""
-
-
-@runtime_checkable
-class Retriever(Protocol):
-    """Finds passages that are near to queries."""
-
-    def search(self, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-        """Return the ids and the scores of the k best passages for each query.
-
-        Args:
-            queries: Unit vectors, float32, shape `[queries, dimensions]`.
-            k: Number of passages for each query.
-
-        Returns:
-            Passage ids, int32, and their cosines, float32, both of shape `[queries, k]`, best first; id -1 where there
-            are fewer than k.
-        """
-        ...
-
-
-class FaissRetriever:
-    """Exact search over embedded passages.
-
-    Args:
-        ids: The passage id of each row, shape `[rows]`.
-        vectors: Unit vectors, float32, shape `[rows, dimensions]`.
-
-    Example:
-        >>> retriever = FaissRetriever(np.array([5, 9]), np.eye(2, dtype=np.float32))
-        >>> retriever.search(np.array([[0.0, 1.0]], dtype=np.float32), 1)[0].tolist()
-        [[9]]
-    """
-
-    def __init__(self, ids: NDArray[np.integer], vectors: FloatArray) -> None:
-        self.ids = np.asarray(ids, dtype=np.int32)
-        self._index = faiss.IndexFlatIP(vectors.shape[1])
-        self._index.add(np.ascontiguousarray(vectors))
-
-    def search(self, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-        """Return the ids and cosines of the k best passages for each query; see `Retriever`."""
-        scores, rows = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
-        return np.where(rows >= 0, self.ids[rows], np.int32(-1)), scores
 
 
 def indexed_passages(corpus: Corpus) -> IntArray:

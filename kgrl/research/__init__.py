@@ -1,0 +1,5 @@
+"""Research: find the neighbourhood of a topic and the passages that are relevant to it."""
+
+from kgrl.research.researcher import Researcher
+
+__all__ = ["Researcher"]

@@ -1,5 +1,6 @@
 """Research: find the neighbourhood of a topic and the passages that are relevant to it."""
 
+from kgrl.research.page import Page, PageSource
 from kgrl.research.researcher import Researcher
 
-__all__ = ["Researcher"]
+__all__ = ["Page", "PageSource", "Researcher"]

@@ -1,6 +1,7 @@
 """Research: find the neighbourhood of a topic and the passages that are relevant to it."""
 
+from kgrl.research.arrival import Arrival
 from kgrl.research.page import Page, PageSource
 from kgrl.research.researcher import Researcher
 
-__all__ = ["Page", "PageSource", "Researcher"]
+__all__ = ["Arrival", "Page", "PageSource", "Researcher"]

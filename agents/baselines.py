@@ -68,6 +68,12 @@ class ScoringAgent(BaseAgent):
     def score(self, view: View, candidates: IntArray) -> Scores:
         """Return one score for each candidate, shape `[candidates]`."""
 
+    def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
+        """Return the candidates and chances in proportion to 1 over the rank, since the best are picked in turn."""
+        candidates = view.candidates
+        chances = 1.0 / (1.0 + np.argsort(np.argsort(-self.score(view, candidates), kind="stable")))
+        return candidates, chances / chances.sum()
+
     def choose(self, view: View) -> int:
         """Return a candidate of the largest score."""
         candidates = view.candidates
@@ -144,6 +150,11 @@ class SampledAgent(ScoringAgent):
         if sample < 1:
             raise ValueError(f"sample must be at least 1, not {sample}")
         self.sample = sample
+
+    def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
+        """Return the candidates, all alike: to judge them only in order to fetch pages would cost too much."""
+        candidates = view.candidates
+        return candidates, np.full(len(candidates), 1.0 / max(1, len(candidates)))
 
     def score(self, view: View, candidates: IntArray) -> Scores:
         """Return what `judge` says; minus infinity outside the sample and where it says NaN."""

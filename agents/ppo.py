@@ -26,6 +26,7 @@ from kgrl.builtin import CLICKS_FILE, FOLDER
 from kgrl.envs.curriculum_features import FeatureState, observe
 from kgrl.envs.features import Observation
 from kgrl.expansion import Expansion
+from kgrl.graph import IntArray
 from kgrl.view import View
 
 __all__ = ["CuriosityActorCritic", "PPOAgent", "PPOConfig"]
@@ -172,6 +173,12 @@ class PPOAgent(BaseAgent):
         slots = observe(view, self.slots, self._state)
         return int(slots.topics[self.pick(slots.observation, view.rng)])
 
+    def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
+        """Return the candidates of the shortlist and the policy's probability of each."""
+        slots = observe(view, self.slots, self._state)
+        filled = slots.topics >= 0
+        return slots.topics[filled], self._logits(slots.observation).double().softmax(0).numpy()[filled]
+
     def pick(self, observation: Observation, rng: np.random.Generator | None = None) -> int:
         """Return the slot of an environment's observation with the highest score, or draw one.
 
@@ -179,13 +186,18 @@ class PPOAgent(BaseAgent):
             observation: As `kgrl.envs.features.observation_space` says.
             rng: What to draw from; needed where the agent samples.
         """
-        inputs = {name: torch.as_tensor(values).unsqueeze(0) for name, values in observation.items()}
-        with torch.inference_mode():
-            logits = self.scorer(inputs)[0][0]
+        logits = self._logits(observation)
         if not self.sample or rng is None:
             return int(logits.argmax())
         chances = logits.double().softmax(0).numpy()
         return int(rng.choice(len(chances), p=chances / chances.sum()))
+
+    def _logits(self, observation: Observation) -> Tensor:
+        """The score of each slot, `[slots]`."""
+        inputs = {name: torch.as_tensor(values).unsqueeze(0) for name, values in observation.items()}
+        with torch.inference_mode():
+            logits: Tensor = self.scorer(inputs)[0][0]
+        return logits
 
     def observe(self, expansion: Expansion) -> None:
         """Take note of the losses that were measured."""

@@ -79,9 +79,7 @@ class Curriculum:
         self.config = config or CurriculumConfig()
         self.reward: Reward | None = None if reward is None else as_reward(reward)
         self.goal = None if self.config.goal is None else corpus.graph.in_category(self.config.goal)
-        self.trainable = corpus.has(Split.TRAIN)
-        if self.reward is not None and self.reward.needs & {"self", "reference"}:  # measured on what is picked
-            self.trainable = self.trainable & corpus.has(Split.PROBE)
+        self.trainable = self._can_be_picked()
         domains = [corpus.graph.in_category(name) for name in self.config.stages]
         self._stages = [self.trainable & np.isin(np.arange(len(corpus.graph)), domain) for domain in domains]
         inside = domains[0] if domains else self.goal
@@ -125,6 +123,12 @@ class Curriculum:
             learner = make_learner(learner, corpus, seed=config.seed, **learner_options)
         retriever, embeddings = embed_corpus(corpus, Encoder(), cache)
         return cls(corpus, learner, retriever, embeddings, reward, config)
+
+    def _can_be_picked(self) -> NDArray[np.bool_]:
+        trainable = self.corpus.has(Split.TRAIN)
+        if self.reward is not None and self.reward.needs & {"self", "reference"}:  # measured on what is picked
+            trainable = trainable & self.corpus.has(Split.PROBE)
+        return trainable
 
     def _clear(self, seed: int) -> None:
         self.frontier = Frontier(self.corpus.graph)
@@ -298,6 +302,25 @@ class Curriculum:
             try_topics=self._try_for_agent,
         )
 
+    def prepare(self, agent: Agent) -> None:
+        """Get ready for an agent's next choice; a curriculum on a corpus that is at hand always is."""
+
+    def extend(self, corpus: Corpus, retriever: Retriever, embeddings: NDArray[np.float32]) -> None:
+        """Go on with a larger corpus; `resume` is called next.
+
+        Args:
+            corpus: Begins with the present one: same topics and passages under the same numbers, and more behind them.
+            retriever: Searches its train passages.
+            embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`.
+        """
+        self.corpus, self.embeddings = corpus, embeddings
+        self.goal = None if self.config.goal is None else corpus.graph.in_category(self.config.goal)
+        self.trainable = self._can_be_picked()
+        self.research = Researcher(corpus, retriever, embeddings, self.config.neighbourhood)
+        self._teacher.extend(corpus, self.research)
+        if self.reward is not None:
+            self.reward.bind(RewardContext(corpus.graph, embeddings, self.goal))
+
     def _measure_for_agent(self, topics: IntArray) -> NDArray[np.float32]:
         losses = self.prober.losses(topics)
         known = np.isfinite(losses)
@@ -345,7 +368,10 @@ class Curriculum:
         if not resume:
             yield self.start()
             agent.reset(self.view)
-        while not self.out_of_budget and not self._nothing_left(agent):
+        while not self.out_of_budget:
+            self.prepare(agent)
+            if self._nothing_left(agent):
+                break
             topic = agent.choose(self.view)
             if agent.frontier_only and topic not in self.frontier:
                 raise ValueError(f"{self.corpus.graph.titles[topic]!r} is not on the frontier")

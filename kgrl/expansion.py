@@ -58,7 +58,9 @@ class Expansion:
             topics), `"self"` (the neighbourhood); a reward declares which it needs.
         seconds: Wall-clock by phase: `"research"`, `"learn"`, `"probe"`; not compared by `==`.
         probe_tokens: Tokens read to measure, before and after; those that tries on forks trained on are among them.
-        data_age: Seconds between fetching the oldest passage and training on it; 0 for a corpus that is at hand.
+        data_age: Seconds between fetching the oldest passage and training on it; 0 for a corpus that is at hand. Not
+            compared by `==`.
+        arrived: Topics that had arrived when it was picked, where the corpus grows; None where it is at hand.
         adapter: Name of the adapter that the step trained, None where there is one for the whole curriculum.
         reward: The reward of the step, or None where no reward function is used.
         reward_components: The reward's parts by name, before weighting.
@@ -80,7 +82,8 @@ class Expansion:
     # Wall-clock differs between two runs that are otherwise the same, so equality leaves it out.
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
     probe_tokens: int = 0
-    data_age: float = 0.0
+    data_age: float = field(default=0.0, compare=False)  # wall-clock, too
+    arrived: int | None = None
     adapter: str | None = None
     reward: float | None = None
     reward_components: Mapping[str, float] = field(default_factory=dict)

@@ -55,6 +55,12 @@ class Teacher:
         initial = learner.snapshot()
         self.measurer = Measurer(corpus, self.prober, self.needs, aim, initial, config.budget_tokens, config.seed)
 
+    def extend(self, corpus: Corpus, research: Researcher) -> None:
+        """Go on with a corpus that begins with the present one; the samples that are measured stay what they are."""
+        self.corpus, self.research = corpus, research
+        self.prober.extend(corpus)
+        self.measurer.corpus = corpus
+
     def _fixed_probes(self) -> dict[str, IntArray]:
         fixed = {"mean": self._sample()} if "mean" in self.needs else {}
         if "target" in self.needs and self.goal is not None:

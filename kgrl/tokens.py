@@ -64,6 +64,12 @@ class TokenStore:
             write_npy(offsets, made.offsets)  # last: where there are offsets, there are ids
         return cls(np.load(ids, mmap_mode="r", allow_pickle=False), np.load(offsets, allow_pickle=False))
 
+    def extended(self, corpus: Corpus, tokenizer: Tokenizer, document_token: int) -> TokenStore:
+        """Return the token ids of a corpus that begins with this one's passages; the others alone are tokenised."""
+        more = _tokenise(corpus, tokenizer, document_token, len(self))
+        offsets = np.concatenate([self.offsets, more.offsets[1:] + self.offsets[-1]])
+        return TokenStore(np.concatenate([self.ids, more.ids]), offsets)
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -80,20 +86,20 @@ class TokenStore:
         return [self[int(i)] for i in passages.ids]
 
 
-def _tokenise(corpus: Corpus, tokenizer: Tokenizer, document_token: int) -> TokenStore:
-    """Tokenise all passages, a batch at a time."""
+def _tokenise(corpus: Corpus, tokenizer: Tokenizer, document_token: int, first: int = 0) -> TokenStore:
+    """Tokenise all passages from one on, a batch at a time."""
     # What a model was set up to pad or cut to has no place here.
     tokenizer.no_padding()
     tokenizer.no_truncation()
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
     pieces: list[NDArray[Any]] = []
     lengths: list[int] = []
-    for start in range(0, len(corpus), _BATCH):
+    for start in range(first, len(corpus), _BATCH):
         encoded = tokenizer.encode_batch_fast(list(corpus.texts[start : start + _BATCH]), add_special_tokens=False)
         pieces += [np.array([document_token, *passage.ids], dtype=dtype) for passage in encoded]
         lengths += [len(passage.ids) + 1 for passage in encoded]
     if 1 in lengths:
-        raise KgrlError(f"passage {lengths.index(1)} of corpus {corpus.name!r} has no tokens")
+        raise KgrlError(f"passage {first + lengths.index(1)} of corpus {corpus.name!r} has no tokens")
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return TokenStore(np.concatenate(pieces) if pieces else np.empty(0, dtype=dtype), offsets)

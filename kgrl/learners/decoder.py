@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 
 from kgrl.cache import write_json
 from kgrl.corpus import Corpus, Passages
-from kgrl.errors import DivergedError, KgrlError
+from kgrl.errors import DivergedError, KgrlError, SettingError
 from kgrl.graph import IntArray
 from kgrl.learners.attention import PACKED
 from kgrl.learners.base import Learned
@@ -96,6 +96,7 @@ class DecoderLearner(FlatWeights, ABC):
         plugins: Sequence[Plugin] = (),
     ) -> None:
         self.corpus, self.tokenizer = corpus, tokenizer
+        self._known = {corpus.fingerprint}
         self.model: PreTrainedModel = model.eval()  # type: ignore[no-untyped-call]
         self.learning_rate, self.block_tokens, self.warmup_steps = learning_rate, block_tokens, warmup_steps
         self.tokens = TokenStore.of(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
@@ -166,6 +167,20 @@ class DecoderLearner(FlatWeights, ABC):
         for bad in np.flatnonzero(~np.isfinite(totals)):
             raise DivergedError(f"the loss of passage {passages.ids[bad]} became {totals[bad]}")
         return (totals / counts).astype(np.float32)
+
+    def extend(self, corpus: Corpus) -> None:
+        """Read a corpus that begins with the one read until now: same passages under the same numbers, more behind them.
+
+        Raises:
+            SettingError: If a plug-in tells topics apart by embeddings of the corpus that it began with.
+        """
+        if any(plugin.by_topic for plugin in self.plugins):
+            names = ", ".join(plugin.name for plugin in self.plugins if plugin.by_topic)
+            raise SettingError(f"the plug-in {names} knows the topics it began with alone; the corpus cannot grow")
+        tokenizer = self.tokenizer
+        self.tokens = self.tokens.extended(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
+        self.corpus = corpus
+        self._known.add(corpus.fingerprint)
 
     def loss_gradient(self, passages: Passages) -> NDArray[np.float32]:
         """Return the gradient of the passages' mean loss per token, shape `[trained weights]`; changes nothing.
@@ -299,7 +314,7 @@ class DecoderLearner(FlatWeights, ABC):
         return self.tokens.sequences(passages)
 
     def _check_corpus(self, passages: Passages) -> None:
-        if passages.corpus.fingerprint != self.corpus.fingerprint:
+        if passages.corpus.fingerprint not in self._known:
             raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
 
     @torch.inference_mode()

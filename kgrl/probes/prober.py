@@ -34,12 +34,16 @@ class Prober:
     """
 
     def __init__(self, corpus: Corpus, learner: Learner, fixed: Mapping[str, IntArray]) -> None:
-        self.corpus = corpus
         self.learner = learner
         self.fixed = dict(fixed)
         self.seconds = 0.0
         self.tokens = 0
         self._latest: dict[int, float] = {}
+        self.extend(corpus)
+
+    def extend(self, corpus: Corpus) -> None:
+        """Go on with a corpus that begins with the present one."""
+        self.corpus = corpus
         self._passages = corpus.first_ids(Split.PROBE)
 
     def losses(self, topics: IntArray) -> NDArray[np.float32]:

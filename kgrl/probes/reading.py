@@ -54,6 +54,6 @@ def _reader_of(learner: Learner, corpus: Corpus) -> Learner:
     check_reads_text(learner)
     assert isinstance(learner, DecoderLearner)
     reader, tokenizer = copy.copy(learner), learner.tokenizer
-    reader.corpus = corpus
+    reader.corpus, reader._known = corpus, {corpus.fingerprint}
     reader.tokens = TokenStore.of(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
     return reader

@@ -34,6 +34,7 @@ class Plugin:
     Attributes:
         name: What saved states and records call it.
         rebased: Whether the weights under the trained ones were changed, so that an adapter does not fit its base.
+        by_topic: Whether it knows the topics of the corpus that it was attached with, and no others.
         module: Name of the module that the latest lesson trained, for plug-ins that keep several; None for others.
 
     Example:
@@ -49,6 +50,7 @@ class Plugin:
     learner: DecoderLearner
     module: str | None = None
     rebased = False
+    by_topic = False
 
     def attach(self, learner: DecoderLearner) -> None:
         """Take hold of the learner, once, when it is made.

@@ -42,6 +42,7 @@ class Isolation(Plugin):
     """
 
     name = "isolation"
+    by_topic = True
 
     def __init__(self, embeddings: NDArray[np.float32] | None = None, communities: IntArray | None = None) -> None:
         self._given, self.communities = embeddings, communities

@@ -1,0 +1,139 @@
+"""The library: arrivals in the order they came, kept on disk, and the growing corpus that they make."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.cache import write_text
+from kgrl.corpus import Corpus, Split
+from kgrl.errors import DataError
+from kgrl.graph import IntArray, TopicGraph
+from kgrl.research.arrival import Arrival
+from kgrl.retrieval import FaissRetriever, topic_embeddings
+
+__all__ = ["Library"]
+
+
+class Library:
+    """Arrivals, and the corpus of the first so many of them.
+
+    Topics are numbered as they arrived, and so are their passages: what has a number keeps it, whatever arrives later. A
+    link is there once both its ends are.
+
+    Args:
+        path: A file with one arrival a line; made if it is missing, and appended to. A last line that was cut off in
+            writing is dropped.
+        name: The name of its corpora.
+
+    Raises:
+        DataError: If a line is not an arrival.
+
+    Example:
+        >>> import tempfile
+        >>> library = Library(Path(tempfile.mkdtemp()) / "pages.jsonl")
+        >>> one = np.ones((1, 2), dtype=np.float32)
+        >>> library.add([Arrival("Logic", "", ("Set",), (), ("Logic is …",), (0,), one, 0.0)])
+        >>> library.add([Arrival("Set", "", (), (), ("A set is …",), (0,), one, 0.0)])
+        >>> library.corpus(1).graph.n_links, library.corpus(2).graph.n_links
+        (0, 1)
+    """
+
+    def __init__(self, path: Path, name: str = "live") -> None:
+        self.path, self.name = path, name
+        self.numbers: dict[str, int] = {}
+        """The topic that each title stands for, other titles of it included."""
+        self.links: list[tuple[str, ...]] = []
+        """The titles that each topic links to, whether they have arrived or not."""
+        self._titles: list[str] = []
+        self._own: set[str] = set()
+        self._categories: list[str] = []
+        self._fetched: list[float] = []
+        self._texts: list[str] = []
+        self._splits: list[int] = []
+        self._ends = [0]  # of each topic's passages
+        self._vectors: list[NDArray[np.float32]] = []
+        self._edges: list[tuple[int, int]] = []
+        self._edge_ends = [0]  # edges that are there once so many topics are
+        self._waiting: defaultdict[str, list[int]] = defaultdict(list)
+        for arrival in self._read():
+            self._take(arrival)
+
+    def __len__(self) -> int:
+        return len(self._titles)
+
+    def add(self, arrivals: Iterable[Arrival]) -> None:
+        """Append arrivals, on disk first.
+
+        Raises:
+            ValueError: If a title is there already.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            for arrival in arrivals:
+                if arrival.title in self._own:
+                    raise ValueError(f"{arrival.title!r} has arrived already")
+                file.write(arrival.to_json() + "\n")
+                self._take(arrival)
+
+    def corpus(self, topics: int) -> Corpus:
+        """Return the corpus of the first so many topics."""
+        edges = np.array(self._edges[: self._edge_ends[topics]], dtype=np.int32).reshape(-1, 2)
+        graph = TopicGraph.from_links(self._titles[:topics], edges[:, 0], edges[:, 1], self._categories[:topics])
+        passages = self._ends[topics]
+        owners = np.repeat(np.arange(topics, dtype=np.int32), np.diff(self._ends[: topics + 1]))
+        return Corpus(self.name, graph, self._texts[:passages], owners, self._splits[:passages])
+
+    def index(self, corpus: Corpus) -> tuple[FaissRetriever, NDArray[np.float32]]:
+        """Return what searches a corpus of this library, and its topic embeddings, `[topics, dimensions]`."""
+        vectors = self._vectors[: len(corpus.graph)]
+        ids = [corpus.ids_of(topic, Split.TRAIN)[: len(own)] for topic, own in enumerate(vectors)]
+        flat, rows = np.concatenate(ids), np.concatenate(vectors)
+        return FaissRetriever(flat, rows), topic_embeddings(corpus.topics[flat], rows, len(corpus.graph))
+
+    def fetched(self, topics: IntArray) -> NDArray[np.float64]:
+        """Return when each of some topics was fetched, in seconds since 1970."""
+        return np.array([self._fetched[topic] for topic in topics])
+
+    def _read(self) -> list[Arrival]:
+        """The arrivals of the file; it then ends with a whole line."""
+        if not self.path.exists():
+            return []
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            write_text(self.path, whole)
+        arrivals = []
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                arrivals.append(Arrival.from_json(line))
+            except (ValueError, TypeError, KeyError) as error:
+                way_out = f"delete the file from line {number} on: what is missing then is taken from the queue again"
+                raise DataError(self.path, number, f"not an arrival ({error}); {way_out}") from error
+        return arrivals
+
+    def _take(self, arrival: Arrival) -> None:
+        number = len(self)
+        self._titles.append(arrival.title)
+        self._own.add(arrival.title)
+        self._categories.append(arrival.category)
+        self._fetched.append(arrival.fetched)
+        self._texts += arrival.texts
+        self._splits += arrival.splits
+        self._ends.append(len(self._texts))
+        self._vectors.append(arrival.vectors)
+        self.links.append(arrival.links)
+        for name in (arrival.title, *arrival.aliases):
+            self.numbers.setdefault(name, number)
+            self._edges += [(source, number) for source in self._waiting.pop(name, ())]
+        self.numbers[arrival.title] = number
+        for target in arrival.links:
+            if target in self.numbers:
+                self._edges.append((number, self.numbers[target]))
+            else:
+                self._waiting[target].append(number)
+        self._edge_ends.append(len(self._edges))

@@ -1,0 +1,219 @@
+"""A curriculum on a corpus that grows: it goes on with what has arrived, and a record is enough to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from kgrl.agents import make_agent
+from kgrl.corpus import Corpus, Split
+from kgrl.curriculum import CurriculumConfig
+from kgrl.errors import DataError, KgrlError, SettingError
+from kgrl.exam import Exam
+from kgrl.growing import GrowingCurriculum, Recorded, first_corpus
+from kgrl.learners import ScratchLearner, SimulatedLearner
+from kgrl.learners.plugins import make_plugin
+from kgrl.research import Arrival, Library
+from kgrl.retrieval import INDEXED_PER_TOPIC
+from kgrl.runs import Run
+
+_FIRST = 6
+_CONFIG = CurriculumConfig(
+    budget_tokens=3_000, expansion_tokens=150, neighbourhood=3, nucleus=("Number",), probe_topics=4
+)
+
+
+def arrivals_of(corpus: Corpus, embeddings: NDArray[np.float32]) -> dict[str, Arrival]:
+    """Every topic of a corpus as it would arrive."""
+    found = {}
+    for topic, title in enumerate(corpus.graph.titles):
+        ids = np.flatnonzero(corpus.topics == topic)
+        embedded = len(corpus.ids_of(topic, Split.TRAIN)[:INDEXED_PER_TOPIC])
+        found[title] = Arrival(
+            title=title,
+            category=corpus.graph.categories[topic],
+            links=tuple(corpus.graph.titles[t] for t in corpus.graph.out(topic)),
+            aliases=(),
+            texts=tuple(corpus.texts[i] for i in ids),
+            splits=tuple(corpus.splits[ids].tolist()),
+            vectors=np.repeat(embeddings[topic][None], embedded, axis=0),
+            fetched=1.0 + topic,
+        )
+    return found
+
+
+class FakeSupply:
+    """Brings a few of the wanted titles at every look."""
+
+    def __init__(self, arrivals: dict[str, Arrival], at_once: int = 3, hopeless: Collection[str] = ()) -> None:
+        self.arrivals, self.at_once, self._hopeless = dict(arrivals), at_once, hopeless
+        self.wanted: list[list[str]] = []
+
+    def want(self, titles: Sequence[str]) -> None:
+        self.wanted.append(list(titles))
+
+    def take(self, library: Library, index: int) -> int:
+        ready = [t for t in (self.wanted[-1] if self.wanted else []) if t in self.arrivals and t not in library.numbers]
+        library.add(self.arrivals[title] for title in ready[: self.at_once])
+        return len(library)
+
+    def hopeless(self) -> Collection[str]:
+        return self._hopeless
+
+    def busy(self) -> bool:
+        return any(t in self.arrivals for t in (self.wanted[-1] if self.wanted else []))
+
+
+@pytest.fixture
+def arrivals(tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32]) -> dict[str, Arrival]:
+    return arrivals_of(tiny_corpus, fake_embeddings)
+
+
+MakeGrowing = Callable[..., GrowingCurriculum]
+
+
+@pytest.fixture
+def make_growing(arrivals: dict[str, Arrival], tmp_path: Path) -> MakeGrowing:
+    def make(name: str = "pages.jsonl", supply: object = None, first: int | None = None) -> GrowingCurriculum:
+        library = Library(tmp_path / name)
+        supply = FakeSupply(arrivals) if supply is None else supply
+        if first is None:
+            corpus = first_corpus(library, supply, _CONFIG.nucleus, _FIRST)  # type: ignore[arg-type]
+        else:
+            corpus = library.corpus(first)
+        learner = ScratchLearner(corpus, width=16, heads=2, vocabulary=300, layers=1)
+        return GrowingCurriculum(corpus, learner, library, supply, "mean-prediction-gain", _CONFIG)  # type: ignore[arg-type]
+
+    return make
+
+
+def test_the_corpus_grows_and_what_has_a_number_keeps_it(make_growing: MakeGrowing) -> None:
+    curriculum = make_growing()
+    before = curriculum.corpus
+    steps = list(curriculum.run(make_agent("closure")))
+    after = curriculum.corpus
+    assert len(after.graph) > len(before.graph)
+    assert after.graph.titles[: len(before.graph)] == before.graph.titles
+    assert list(after.texts[: len(before)]) == list(before.texts)
+    assert np.array_equal(after.splits[: len(before)], before.splits)
+    arrived = [step.arrived for step in steps]
+    assert arrived == sorted(arrived) and arrived[0] == len(before.graph) and arrived[-1] == len(after.graph)
+    assert any(topic >= len(before.graph) for step in steps for topic in step.neighbourhood)
+    assert all(step.data_age > 1e9 for step in steps)  # the pages say that they were fetched in 1970
+
+
+@pytest.mark.parametrize("agent", ["closure", "random", "greedy-loss", "curiosity"])
+def test_a_record_is_enough_to_repeat_a_run(make_growing: MakeGrowing, agent: str) -> None:
+    steps = list(make_growing().run(make_agent(agent)))
+    again = make_growing(supply=Recorded(steps), first=steps[0].arrived)
+    assert list(again.run(make_agent(agent))) == steps
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(make_growing: MakeGrowing, tmp_path: Path) -> None:
+    whole = make_growing()
+    exam = Exam(whole.corpus, size=8)
+    expected = Run(tmp_path / "whole", whole, make_agent("closure"), exam, {}).carry_out()
+
+    class Stop(Exception):
+        pass
+
+    def stop(expansion: object, loss: object) -> None:
+        if getattr(expansion, "index", 0) == 4:
+            raise Stop
+
+    recorded = Recorded(expected.expansions)
+    first = expected.expansions[0].arrived
+    folder = tmp_path / "parts"
+    with pytest.raises(Stop):
+        Run(folder, make_growing(supply=recorded, first=first), make_agent("closure"), exam, {}).carry_out(stop)
+    again = Run(folder, make_growing(supply=recorded, first=first), make_agent("closure"), exam, {}).carry_out()
+    assert again.expansions == expected.expansions
+    assert again.curve == expected.curve
+
+
+def test_pages_that_likely_choices_link_to_are_wanted_first(
+    arrivals: dict[str, Arrival], make_growing: MakeGrowing
+) -> None:
+    supply = FakeSupply(arrivals, at_once=1)
+    curriculum = make_growing(supply=supply)
+
+    class Sure:
+        frontier_only = True
+
+        def preferences(self, view):  # type: ignore[no-untyped-def]
+            return view.candidates[:1], np.ones(1)
+
+    curriculum.start()
+    likely = int(curriculum.view.candidates[0])
+    wanted = curriculum.wanted(Sure())  # type: ignore[arg-type]
+    links = {t for t in curriculum.library.links[likely] if t not in curriculum.library.numbers}
+    assert links and set(wanted[: len(links)]) == links
+    assert not set(wanted) & set(curriculum.library.numbers)
+
+
+def test_what_is_hopeless_is_not_wanted(arrivals: dict[str, Arrival], make_growing: MakeGrowing) -> None:
+    hopeless = sorted(arrivals)[:20]
+    supply = FakeSupply(arrivals, hopeless=[t for t in hopeless if t != "Number"])
+    list(make_growing(supply=supply).run(make_agent("closure")))
+    assert not {title for titles in supply.wanted for title in titles} & set(hopeless) - {"Number"}
+
+
+def test_a_nucleus_that_is_not_to_be_had_is_named(arrivals: dict[str, Arrival], tmp_path: Path) -> None:
+    library = Library(tmp_path / "pages.jsonl")
+    with pytest.raises(KgrlError, match="'Nmber' is not to be had"):
+        first_corpus(library, FakeSupply(arrivals, hopeless=["Nmber"]), ["Nmber"], 4)
+    with pytest.raises(KgrlError, match=r"nothing has arrived for 0 s.*worker"):
+        first_corpus(library, FakeSupply(arrivals), ["Elsewhere"], 4, patience=0.2)
+
+
+def test_learners_that_cannot_grow_are_refused(arrivals: dict[str, Arrival], tmp_path: Path) -> None:
+    library = Library(tmp_path / "pages.jsonl")
+    supply = FakeSupply(arrivals)
+    corpus = first_corpus(library, supply, ["Number"], _FIRST)
+    with pytest.raises(SettingError, match="simulated learner cannot go on"):
+        GrowingCurriculum(corpus, SimulatedLearner(corpus), library, supply)
+    learner = ScratchLearner(corpus, width=16, heads=2, vocabulary=300, layers=1, plugins=[make_plugin("isolation")])
+    with pytest.raises(SettingError, match="isolation"):
+        learner.extend(corpus)
+
+
+def test_a_cut_line_is_dropped_and_a_spoilt_one_is_named(arrivals: dict[str, Arrival], tmp_path: Path) -> None:
+    path = tmp_path / "pages.jsonl"
+    Library(path).add(list(arrivals.values())[:3])
+    whole = path.read_bytes()
+    path.write_bytes(whole + list(arrivals.values())[3].to_json().encode()[:200])
+    assert len(Library(path)) == 3
+    assert path.read_bytes() == whole
+    path.write_bytes(whole.replace(b'"texts"', b'"tests"', 1))
+    with pytest.raises(DataError, match=r"pages.jsonl:1: not an arrival .* delete the file from line 1 on"):
+        Library(path)
+
+
+def test_a_title_arrives_once(arrivals: dict[str, Arrival], tmp_path: Path) -> None:
+    library = Library(tmp_path / "pages.jsonl")
+    library.add([arrivals["Number"]])
+    with pytest.raises(ValueError, match="'Number' has arrived already"):
+        library.add([arrivals["Number"]])
+
+
+@given(order=st.permutations(range(12)))
+def test_in_whatever_order_topics_arrive_the_links_are_those_among_them(
+    order: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    links = {n: {(3 * n + 1) % 12, (5 * n + 2) % 12, (n + 1) % 12} - {n} for n in range(12)}
+    library = Library(tmp_path_factory.mktemp("library") / "pages.jsonl")
+    one = np.ones((1, 2), dtype=np.float32)
+    for n in order:
+        targets = tuple(f"alias {t}" if t % 3 == 0 else f"t{t}" for t in links[n])
+        library.add([Arrival(f"t{n}", "", targets, (f"alias {n}",), (f"text {n}",), (0,), one, 0.0)])
+    for count in range(1, 13):
+        graph = library.corpus(count).graph
+        present = order[:count]
+        found = {(graph.titles[s], graph.titles[t]) for s in range(count) for t in graph.out(s)}
+        assert found == {(f"t{s}", f"t{t}") for s in present for t in links[s] if t in present}

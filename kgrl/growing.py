@@ -1,4 +1,4 @@
-"""A curriculum on a corpus that grows while it is learned from: research runs ahead, training goes on with what is there.
+"""A curriculum on a corpus that grows: research runs ahead, and training goes on with what is there.
 
 What a run does depends on its seed, on the arrivals in their order and on how many of them there were at each
 expansion, which the record says (`Expansion.arrived`); so it can be repeated without the queue, the network or luck.
@@ -29,7 +29,7 @@ from kgrl.view import Agent, View
 __all__ = ["GrowingCurriculum", "GrowingLearner", "Preferring", "Recorded", "Supply", "first_corpus"]
 
 _GROWTH = 8
-"""The corpus grows once there is an eighth more of it, so that taking in arrivals costs in all what the last time does."""
+"""The corpus grows once there is an eighth more of it: all times together cost a few times what the last one does."""
 _POLL_SECONDS = 0.05
 
 
@@ -67,7 +67,7 @@ class Preferring(Protocol):
     """An agent that says what it is likely to choose; the pages around that are fetched first."""
 
     def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
-        """Return candidates and the probability of each, which may add up to less than 1; draws nothing from the view."""
+        """Return candidates and the probability of each, float64, both of shape `[candidates]`."""
         ...
 
 
@@ -197,13 +197,13 @@ class GrowingCurriculum(Curriculum):
         """Return the titles to research next, best first, at most `ahead`.
 
         A title is worth the probability that the agent picks a topic that links to it, and a little more for each
-        learned topic that does: one candidate's share among all.
+        learned topic that does: about one candidate's share among all.
         """
         for topic in set(self.frontier.learned.tolist()) - self._asked:
             self._asked.add(topic)
             self._demand.update(self.library.links[topic])
         candidates, chances = _preferences(agent, self.view)
-        worth = {title: count / max(1, len(candidates)) for title, count in self._demand.items()}
+        worth = {title: count / (1 + len(candidates)) for title, count in self._demand.items()}
         for topic, chance in zip(candidates.tolist(), chances.tolist(), strict=True):
             for title in self.library.links[topic]:
                 worth[title] = worth.get(title, 0.0) + chance

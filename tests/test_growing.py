@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +17,14 @@ from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import CurriculumConfig
 from kgrl.errors import DataError, KgrlError, SettingError
 from kgrl.exam import Exam
+from kgrl.graph import IntArray
 from kgrl.growing import GrowingCurriculum, Recorded, first_corpus
 from kgrl.learners import ScratchLearner, SimulatedLearner
 from kgrl.learners.plugins import make_plugin
 from kgrl.research import Arrival, Library
 from kgrl.retrieval import INDEXED_PER_TOPIC
 from kgrl.runs import Run
+from kgrl.view import View
 
 _FIRST = 6
 _CONFIG = CurriculumConfig(
@@ -80,15 +83,12 @@ MakeGrowing = Callable[..., GrowingCurriculum]
 
 @pytest.fixture
 def make_growing(arrivals: dict[str, Arrival], tmp_path: Path) -> MakeGrowing:
-    def make(name: str = "pages.jsonl", supply: object = None, first: int | None = None) -> GrowingCurriculum:
+    def make(name: str = "pages.jsonl", supply: Any = None, first: int | None = None) -> GrowingCurriculum:
         library = Library(tmp_path / name)
         supply = FakeSupply(arrivals) if supply is None else supply
-        if first is None:
-            corpus = first_corpus(library, supply, _CONFIG.nucleus, _FIRST)  # type: ignore[arg-type]
-        else:
-            corpus = library.corpus(first)
+        corpus = library.corpus(first) if first else first_corpus(library, supply, _CONFIG.nucleus, _FIRST)
         learner = ScratchLearner(corpus, width=16, heads=2, vocabulary=300, layers=1)
-        return GrowingCurriculum(corpus, learner, library, supply, "mean-prediction-gain", _CONFIG)  # type: ignore[arg-type]
+        return GrowingCurriculum(corpus, learner, library, supply, "mean-prediction-gain", _CONFIG)
 
     return make
 
@@ -120,17 +120,17 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(make_growing: Mak
     exam = Exam(whole.corpus, size=8)
     expected = Run(tmp_path / "whole", whole, make_agent("closure"), exam, {}).carry_out()
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(expansion: object, loss: object) -> None:
         if getattr(expansion, "index", 0) == 4:
-            raise Stop
+            raise StopError
 
     recorded = Recorded(expected.expansions)
     first = expected.expansions[0].arrived
     folder = tmp_path / "parts"
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         Run(folder, make_growing(supply=recorded, first=first), make_agent("closure"), exam, {}).carry_out(stop)
     again = Run(folder, make_growing(supply=recorded, first=first), make_agent("closure"), exam, {}).carry_out()
     assert again.expansions == expected.expansions
@@ -146,14 +146,20 @@ def test_pages_that_likely_choices_link_to_are_wanted_first(
     class Sure:
         frontier_only = True
 
-        def preferences(self, view):  # type: ignore[no-untyped-def]
-            return view.candidates[:1], np.ones(1)
+        def __init__(self, topic: int) -> None:
+            self.topic = topic
+
+        def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
+            return np.array([self.topic], dtype=np.int32), np.ones(1)
 
     curriculum.start()
-    likely = int(curriculum.view.candidates[0])
-    wanted = curriculum.wanted(Sure())  # type: ignore[arg-type]
-    links = {t for t in curriculum.library.links[likely] if t not in curriculum.library.numbers}
-    assert links and set(wanted[: len(links)]) == links
+    curriculum.expand(int(curriculum.view.candidates[0]))
+    for likely in curriculum.view.candidates.tolist():
+        wanted = curriculum.wanted(Sure(likely))  # type: ignore[arg-type]
+        other = curriculum.wanted(make_agent("random"))
+        links = [t for t in curriculum.library.links[likely] if t not in curriculum.library.numbers]
+        assert sorted(wanted) == sorted(other)
+        assert all(wanted.index(title) <= other.index(title) for title in links)
     assert not set(wanted) & set(curriculum.library.numbers)
 
 

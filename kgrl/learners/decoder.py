@@ -169,7 +169,7 @@ class DecoderLearner(FlatWeights, ABC):
         return (totals / counts).astype(np.float32)
 
     def extend(self, corpus: Corpus) -> None:
-        """Read a corpus that begins with the one read until now: same passages under the same numbers, more behind them.
+        """Read a corpus that begins with the one read until now: the same passages, and more behind them.
 
         Raises:
             SettingError: If a plug-in tells topics apart by embeddings of the corpus that it began with.

@@ -22,8 +22,8 @@ __all__ = ["Library"]
 class Library:
     """Arrivals, and the corpus of the first so many of them.
 
-    Topics are numbered as they arrived, and so are their passages: what has a number keeps it, whatever arrives later. A
-    link is there once both its ends are.
+    Topics are numbered as they arrived, and so are their passages: what has a number keeps it, whatever arrives later.
+    A link is there once both its ends are.
 
     Args:
         path: A file with one arrival a line; made if it is missing, and appended to. A last line that was cut off in

@@ -158,7 +158,7 @@ def test_pages_that_likely_choices_link_to_are_wanted_first(
         wanted = curriculum.wanted(Sure(likely))  # type: ignore[arg-type]
         other = curriculum.wanted(make_agent("random"))
         links = [t for t in curriculum.library.links[likely] if t not in curriculum.library.numbers]
-        assert sorted(wanted) == sorted(other)
+        assert set(links) <= set(wanted)
         assert all(wanted.index(title) <= other.index(title) for title in links)
     assert not set(wanted) & set(curriculum.library.numbers)
 

@@ -31,6 +31,7 @@ from kgrl.research import Researcher
 from kgrl.retrieval import Retriever, embed_corpus
 from kgrl.rewards.base import Reward, as_reward
 from kgrl.rewards.context import RewardContext
+from kgrl.stages import Stages
 from kgrl.teaching import Teacher
 from kgrl.view import Agent, View
 
@@ -80,9 +81,8 @@ class Curriculum:
         self.reward: Reward | None = None if reward is None else as_reward(reward)
         self.goal = None if self.config.goal is None else corpus.graph.in_category(self.config.goal)
         self.trainable = self._can_be_picked()
-        domains = [corpus.graph.in_category(name) for name in self.config.stages]
-        self._stages = [self.trainable & np.isin(np.arange(len(corpus.graph)), domain) for domain in domains]
-        inside = domains[0] if domains else self.goal
+        self._stages = Stages(corpus.graph, self.config, self.trainable)
+        inside = self._stages.domains[0] if self._stages.names else self.goal
         self.nucleus = choose_nucleus(
             corpus.graph, self.config.nucleus, self.config.nucleus_size, inside, self.trainable
         )
@@ -217,7 +217,7 @@ class Curriculum:
         allowed = self.allowed
         if self.frontier.is_learned[topic] or not allowed[topic]:
             raise ValueError(f"cannot expand into {self.corpus.graph.titles[topic]!r}: it {self._why_not(topic)}")
-        return self.research.neighbourhood(topic, self.frontier, allowed if self._stages else None)
+        return self.research.neighbourhood(topic, self.frontier, allowed if self._stages.names else None)
 
     def _why_not(self, topic: int) -> str:
         if self.frontier.is_learned[topic]:
@@ -265,23 +265,12 @@ class Curriculum:
     @property
     def stage(self) -> str | None:
         """The category that is learned now, None where there are no stages."""
-        return self.config.stages[self._stage] if self._stages else None
-
-    @property
-    def _stage(self) -> int:
-        count = len(self._stages)
-        return min(self.tokens * count // self.config.budget_tokens, count - 1)
+        return self._stages.name(self.tokens)
 
     @property
     def allowed(self) -> NDArray[np.bool_]:
-        """Whether each topic can be picked now, as far as text and stages go, shape `[topics]`.
-
-        Those of the stage; all that can be trained on where there are no stages, or no frontier topic is of this one.
-        """
-        if not self._stages:
-            return self.trainable
-        staged = self._stages[self._stage]
-        return staged if staged[self.frontier.topics].any() else self.trainable
+        """Whether each topic can be picked now, as far as text and stages go, shape `[topics]`."""
+        return self._stages.allowed(self.tokens, self.frontier)
 
     @property
     def view(self) -> View:
@@ -316,6 +305,7 @@ class Curriculum:
         self.corpus, self.embeddings = corpus, embeddings
         self.goal = None if self.config.goal is None else corpus.graph.in_category(self.config.goal)
         self.trainable = self._can_be_picked()
+        self._stages = Stages(corpus.graph, self.config, self.trainable)
         self.research = Researcher(corpus, retriever, embeddings, self.config.neighbourhood)
         self._teacher.extend(corpus, self.research)
         if self.reward is not None:

@@ -10,7 +10,7 @@ import copy
 import heapq
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -211,7 +211,13 @@ class GrowingCurriculum(Curriculum):
 
 
 def first_corpus(
-    library: Library, supply: Supply, nucleus: Sequence[str], topics: int, ahead: int = 64, patience: float = 600.0
+    library: Library,
+    supply: Supply,
+    nucleus: Sequence[str],
+    topics: int,
+    ahead: int = 64,
+    patience: float = 600.0,
+    on_arrival: Callable[[int], None] = lambda arrived: None,
 ) -> Corpus:
     """Research a nucleus and what is linked with it, and return the corpus to begin with.
 
@@ -222,6 +228,7 @@ def first_corpus(
         topics: Topics to wait for, the nucleus included.
         ahead: Most titles that are wanted at a time.
         patience: Seconds to wait while nothing arrives.
+        on_arrival: Called with the number of topics whenever some have arrived.
 
     Raises:
         KgrlError: If a title of the nucleus is not to be had, or nothing arrives any more.
@@ -241,6 +248,7 @@ def first_corpus(
         supply.want([*missing, *_most_wanted(worth, library, supply, ahead)])
         if len(library) > before:
             waited_since = time.monotonic()
+            on_arrival(len(library))
         elif not missing and not supply.busy():
             return library.corpus(there)  # the site has no more
         elif time.monotonic() - waited_since > patience:

@@ -139,6 +139,15 @@ class Run:
         config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         return config
 
+    @staticmethod
+    def read_expansions(folder: Path) -> list[Expansion]:
+        """Return the records of a run, the nucleus first; none where it has not begun.
+
+        A last line that was cut off in writing is left out.
+        """
+        path = folder / "curriculum.jsonl"
+        return [Expansion.from_json(line) for line in whole_lines(path)] if path.exists() else []
+
     @property
     def _checkpoint_file(self) -> Path:
         return self.folder / "checkpoint" / "latest.json"
@@ -277,19 +286,15 @@ class Run:
     def _resume(self) -> None:
         """Bring curriculum, agent and learner to where the checkpoint was written; later lines are dropped."""
         state = json.loads(self._checkpoint_file.read_text(encoding="utf-8"))
-        self._expansions = [Expansion.from_json(line) for line in self._lines("curriculum.jsonl")][: state["index"] + 1]
-        self._metrics = [m for m in map(json.loads, self._lines("metrics.jsonl")) if m["index"] <= state["index"]]
+        self._expansions = self.read_expansions(self.folder)[: state["index"] + 1]
+        lines = map(json.loads, whole_lines(self.folder / "metrics.jsonl"))
+        self._metrics = [m for m in lines if m["index"] <= state["index"]]
         write_text(self.folder / "curriculum.jsonl", "".join(e.to_json() + "\n" for e in self._expansions))
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(m) + "\n" for m in self._metrics))
         self.curriculum.resume(self._expansions, self.agent)
         self.curriculum.learner.load(self._checkpoint_file.parent / state["learner"])
         self.curriculum.rng.bit_generator.state = state["rng"]
         self._seconds_before = float(state["seconds"])
-
-    def _lines(self, name: str) -> list[str]:
-        """The whole lines of a file; a last line that was cut off in writing is left out."""
-        text = (self.folder / name).read_text(encoding="utf-8")
-        return text[: text.rfind("\n") + 1].splitlines()
 
     def _finish(self, began: float) -> None:
         last = self._metrics[-1]
@@ -339,3 +344,9 @@ class Run:
             recalled={name: tuple((int(m["tokens"]), m[name]) for m in measured) for name in self.recall},
             recall_seconds=sum(m.get("recall_seconds", 0.0) for m in measured),
         )
+
+
+def whole_lines(path: Path) -> list[str]:
+    """Return the whole lines of a file; a last line that was cut off in writing is left out."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return text[: text.rfind("\n") + 1].split("\n")[:-1]

@@ -19,8 +19,8 @@ from kgrl.errors import DataError, KgrlError, SettingError
 from kgrl.exam import Exam
 from kgrl.graph import IntArray
 from kgrl.growing import GrowingCurriculum, Recorded, first_corpus
-from kgrl.learners import ScratchLearner, SimulatedLearner
-from kgrl.learners.plugins import make_plugin
+from kgrl.learners import ScratchLearner
+from kgrl.learners.plugins import Isolation
 from kgrl.research import Arrival, Library
 from kgrl.retrieval import INDEXED_PER_TOPIC
 from kgrl.runs import Run
@@ -178,13 +178,22 @@ def test_a_nucleus_that_is_not_to_be_had_is_named(arrivals: dict[str, Arrival], 
         first_corpus(library, FakeSupply(arrivals), ["Elsewhere"], 4, patience=0.2)
 
 
-def test_learners_that_cannot_grow_are_refused(arrivals: dict[str, Arrival], tmp_path: Path) -> None:
+def test_learners_that_cannot_grow_are_refused(
+    arrivals: dict[str, Arrival], tmp_path: Path, make_tiny_curriculum: Callable[..., Any]
+) -> None:
     library = Library(tmp_path / "pages.jsonl")
     supply = FakeSupply(arrivals)
     corpus = first_corpus(library, supply, ["Number"], _FIRST)
-    with pytest.raises(SettingError, match="simulated learner cannot go on"):
-        GrowingCurriculum(corpus, SimulatedLearner(corpus), library, supply)
-    learner = ScratchLearner(corpus, width=16, heads=2, vocabulary=300, layers=1, plugins=[make_plugin("isolation")])
+    with pytest.raises(SettingError, match="learner cannot go on"):
+        GrowingCurriculum(corpus, make_tiny_curriculum().learner, library, supply)
+    learner = ScratchLearner(
+        corpus,
+        width=16,
+        heads=2,
+        vocabulary=300,
+        layers=1,
+        plugins=[Isolation(np.eye(len(corpus.graph), dtype=np.float32))],
+    )
     with pytest.raises(SettingError, match="isolation"):
         learner.extend(corpus)
 

@@ -6,6 +6,7 @@ is off throughout: texts are read once, and a run repeats exactly.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from abc import ABC, abstractmethod
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -95,11 +96,10 @@ class DecoderLearner(FlatWeights, ABC):
         warmup_steps: int,
         plugins: Sequence[Plugin] = (),
     ) -> None:
-        self.corpus, self.tokenizer = corpus, tokenizer
-        self._known = {corpus.fingerprint}
+        self.tokenizer = tokenizer
+        self._read(corpus)
         self.model: PreTrainedModel = model.eval()  # type: ignore[no-untyped-call]
         self.learning_rate, self.block_tokens, self.warmup_steps = learning_rate, block_tokens, warmup_steps
-        self.tokens = TokenStore.of(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
         self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
         self._decoder: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
         self._head: Tensor = model.get_output_embeddings().weight  # type: ignore[no-untyped-call] # [vocabulary, width]
@@ -167,6 +167,16 @@ class DecoderLearner(FlatWeights, ABC):
         for bad in np.flatnonzero(~np.isfinite(totals)):
             raise DivergedError(f"the loss of passage {passages.ids[bad]} became {totals[bad]}")
         return (totals / counts).astype(np.float32)
+
+    def reading(self, corpus: Corpus) -> Self:
+        """Return the learner, weights and plug-ins shared, as one that reads another corpus."""
+        reader = copy.copy(self)
+        reader._read(corpus)
+        return reader
+
+    def _read(self, corpus: Corpus) -> None:
+        self.corpus, self._known = corpus, {corpus.fingerprint}
+        self.tokens = TokenStore.of(corpus, self.tokenizer.backend_tokenizer, document_token(self.tokenizer))
 
     def extend(self, corpus: Corpus) -> None:
         """Read a corpus that begins with the one read until now: the same passages, and more behind them.

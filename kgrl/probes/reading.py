@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,12 +46,8 @@ def text_losses(learner: Learner, corpus: Corpus) -> NDArray[np.float64]:
 
 def _reader_of(learner: Learner, corpus: Corpus) -> Learner:
     """The learner, weights and plug-ins shared, as one that reads another corpus."""
-    from kgrl.learners.decoder import DecoderLearner, document_token
-    from kgrl.tokens import TokenStore
+    from kgrl.learners.decoder import DecoderLearner
 
     check_reads_text(learner)
     assert isinstance(learner, DecoderLearner)
-    reader, tokenizer = copy.copy(learner), learner.tokenizer
-    reader.corpus, reader._known = corpus, {corpus.fingerprint}
-    reader.tokens = TokenStore.of(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
-    return reader
+    return learner.reading(corpus)

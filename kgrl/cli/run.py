@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from kgrl.cli.output import progress, show_facts
 from kgrl.cli.setting import Setting
@@ -49,6 +50,8 @@ class RunCommand(Setting):
     resume: Path | None = None
     json: Path | None = None
 
+    named: ClassVar[str] = "kgrl run"
+
     def run(self) -> dict[str, Any]:
         """Carry out the run, print its figures and return them.
 
@@ -57,7 +60,7 @@ class RunCommand(Setting):
         """
         if self.resume is None:
             self.check_task()
-        command = self._resumed() if self.resume else self
+        command = self.resumed() if self.resume else self
         if command.exam_every < 1:
             raise KgrlError(f"--exam-every must be at least 1, not {command.exam_every}")
         if min(command.link_recall, command.fact_recall) < 0:
@@ -65,15 +68,20 @@ class RunCommand(Setting):
         folder = self.resume or command.out or Path("runs") / command.default_name()
         if self.resume is None and (folder / "config.yaml").exists():
             raise KgrlError(f"{folder} holds a run already; go on with --resume {folder}, or choose another --out")
-        curriculum = command.make_curriculum(command.load_corpus())
         try:
-            result = run_recorded(command, folder, curriculum)
+            with command.curriculum_in(folder) as curriculum:
+                result = run_recorded(command, folder, curriculum)
         except KeyboardInterrupt as stop:
-            raise KeyboardInterrupt(f"interrupted; go on with: kgrl run --resume {folder}") from stop
+            raise KeyboardInterrupt(f"interrupted; go on with: {self.named} --resume {folder}") from stop
         figures = {**command.config(), **result.summary(), **command.noise(result), "folder": str(folder)}
         figures["report"] = str(_write_report(command, folder, curriculum, result))
         _show(figures)
         return figures
+
+    @contextmanager
+    def curriculum_in(self, folder: Path) -> Iterator[Curriculum]:
+        """Give the curriculum of a run that is recorded in a folder."""
+        yield self.make_curriculum(self.load_corpus())
 
     def noise(self, result: RunResult) -> dict[str, float]:
         """Return the share of tokens that went to planted topics, where the task has any."""
@@ -94,14 +102,15 @@ class RunCommand(Setting):
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         return "-".join(re.sub(r"[ /:]", "_", part) for part in (*filter(None, parts), stamp))
 
-    def _resumed(self) -> RunCommand:
+    def resumed(self) -> Self:
+        """Return the command that the run of the folder `resume` was begun with."""
         from kgrl.runs import Run
 
         assert self.resume is not None
         config = Run.read_config(self.resume)
         config |= {name: tuple(config.get(name, ())) for name in ("nucleus", "plugins")}
-        config["root"] = None if config["root"] is None else Path(config["root"])
-        return replace(RunCommand(**config), json=self.json)
+        config["root"] = None if config.get("root") is None else Path(config["root"])
+        return replace(type(self)(**config), json=self.json)
 
 
 def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> RunResult:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kgrl.corpus import Corpus
     from kgrl.curriculum import Curriculum
     from kgrl.exam import Exam
+    from kgrl.learners.base import Learner
 
 __all__ = ["Setting", "as_nucleus"]
 
@@ -134,12 +135,22 @@ class Setting:
             KgrlError: If a name is not known, or the values do not fit together.
         """
         from kgrl.curriculum import Curriculum
+
+        return Curriculum.make(corpus, self.make_learner(corpus), self.reward_name, self.curriculum_config())
+
+    def make_learner(self, corpus: Corpus) -> Learner:
+        """Make the learner for a corpus.
+
+        Raises:
+            KgrlError: If its name or its model's is not known.
+        """
+        from kgrl.learners.base import make_learner
         from kgrl.learners.plugins import make_plugin
 
         options: dict[str, Any] = {"model": self.model} if self.learner == "lora" else {}
         if self.plugins:  # learners of other packages may not know any
             options["plugins"] = [make_plugin(spec) for spec in self.plugins]
-        return Curriculum.make(corpus, self.learner, self.reward_name, self.curriculum_config(), **options)
+        return make_learner(self.learner, corpus, seed=self.seed, **options)
 
     def make_exam(self, curriculum: Curriculum, size: int) -> Exam:
         """Make the exam: on what the task examines, or on the goal's topics, or on all.

@@ -1,0 +1,126 @@
+"""The log: arrivals numbered from 0 without gaps, in one order for everybody, each topic once.
+
+A number is taken by a put that succeeds for one writer only, and who writes number n has read all before it. So a topic
+is appended once, whoever dies where and however many work on it, and what is in the log depends on the order of its
+topics alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.research.arrival import Arrival
+from kgrl.research.store import Space
+from kgrl.research.wording import Wording
+
+__all__ = ["ArrivalLog", "without_passages"]
+
+_CHUNK = 16
+"""Entries read at a time."""
+
+_log = logging.getLogger(__name__)
+
+
+class ArrivalLog:
+    """Reads the log and appends to it; threads may share one.
+
+    Args:
+        space: Where entries are kept.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space, self._lock = space, threading.Lock()
+        self._last: str | None = None
+        self._forget()
+
+    def read(self, since: int = 0) -> Iterator[Arrival]:
+        """Yield the arrivals from number `since` on, in order."""
+        return map(Arrival.from_json, self._texts(since))
+
+    def without_repeats(self, arrival: Arrival) -> Arrival:
+        """Return the arrival without passages that other splits of what has arrived have already."""
+        with self._lock:
+            self._catch_up()
+            return self._distinct(arrival)
+
+    def append(self, draft: Arrival, finish: Callable[[Arrival], Arrival]) -> str:
+        """Append an arrival, unless its topic is there under this or another title.
+
+        Args:
+            draft: The arrival.
+            finish: Makes the final arrival of the draft once passages that repeat others are gone.
+
+        Returns:
+            The title under which the topic is there.
+        """
+        with self._lock:
+            while True:
+                self._catch_up()
+                if draft.title in self._numbers:
+                    return self._titles[self._numbers[draft.title]]
+                final = finish(self._distinct(draft))
+                text = final.to_json()
+                if self._space.put_new(str(len(self._titles)), text):
+                    self._take(final, text)
+                    return draft.title
+
+    def knows(self, title: str) -> bool:
+        """Return whether a title is that of an arrival or among its other titles."""
+        with self._lock:
+            return title in self._numbers
+
+    def _distinct(self, arrival: Arrival) -> Arrival:
+        repeats = self._wording.repeats(arrival.texts, arrival.splits)
+        return without_passages(arrival, repeats)
+
+    def _texts(self, since: int) -> Iterator[str]:
+        while True:
+            keys = [str(number) for number in range(since, since + _CHUNK)]
+            found = self._space.get_many(keys)
+            for key in keys:
+                if key not in found:
+                    return
+                yield found[key]
+            since += _CHUNK
+
+    def _catch_up(self) -> None:
+        """Take in what is new; all of it where the store has lost what was known, as a Redis without a log may."""
+        known = len(self._titles)
+        entries = self._texts(max(0, known - 1))
+        if known and next(entries, None) != self._last:
+            _log.warning("the queue's log is not what it was: its last entries were lost; reading it again")
+            self._forget()
+            entries = self._texts(0)
+        for text in entries:
+            self._take(Arrival.from_json(text), text)
+
+    def _take(self, arrival: Arrival, text: str) -> None:
+        for title in (arrival.title, *arrival.aliases):
+            self._numbers.setdefault(title, len(self._titles))
+        self._titles.append(arrival.title)
+        self._wording.add(arrival.texts, arrival.splits)
+        self._last = text
+
+    def _forget(self) -> None:
+        self._titles: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._wording = Wording()
+        self._last = None
+
+
+def without_passages(arrival: Arrival, dropped: NDArray[np.bool_]) -> Arrival:
+    """Return the arrival without some of its passages.
+
+    Args:
+        arrival: The arrival.
+        dropped: Which, shape `[passages]`.
+    """
+    kept = np.flatnonzero(~dropped).tolist()
+    texts, splits = tuple(arrival.texts[row] for row in kept), tuple(arrival.splits[row] for row in kept)
+    return replace(arrival, texts=texts, splits=splits)

@@ -1,0 +1,236 @@
+"""Where a research queue is kept: a SQLite file or a Redis server, through huey's storages.
+
+A `Store` has huey's messages and a few `Space`s, each a table from keys to texts. Everything that is more than one put
+is the business of those who use it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from huey.constants import EmptyData  # type: ignore[import-untyped]
+from huey.registry import Message  # type: ignore[import-untyped]
+from huey.serializer import Serializer  # type: ignore[import-untyped]
+from huey.storage import PriorityRedisStorage, SqliteStorage  # type: ignore[import-untyped]
+
+from kgrl.errors import DataError, KgrlError, MissingDataError, SettingError
+
+__all__ = ["JsonSerializer", "QueueAwayError", "Space", "Store", "open_store"]
+
+_FILE = "queue.db"
+_SCHEMES = ("redis", "rediss", "unix")
+_BUSY_SECONDS = 30.0
+"""How long one process waits for another that writes to the SQLite file."""
+_ANSWER_SECONDS = 10.0
+"""How long a Redis may take for an answer."""
+
+Explain = Callable[[Exception], KgrlError | None]
+
+
+class QueueAwayError(KgrlError):
+    """The queue cannot be reached now; trying again later may help."""
+
+
+class JsonSerializer(Serializer):  # type: ignore[misc]
+    """huey's messages as JSON: reading one runs no code."""
+
+    def _serialize(self, data: tuple[Any, ...]) -> bytes:
+        return json.dumps(list(data)).encode()
+
+    def _deserialize(self, data: bytes) -> Any:
+        return Message(*json.loads(data))
+
+
+class Space:
+    """A table from keys to texts; each call is atomic.
+
+    Args:
+        storage: One of huey's storages.
+        explain: Turns what the storage raises into an error that says what is wrong, or into None.
+    """
+
+    def __init__(self, storage: Any, explain: Explain) -> None:
+        self._storage, self._explain = storage, explain
+
+    def get(self, key: str) -> str | None:
+        """Return the text under a key, None if there is none."""
+        with explained(self._explain):
+            value = self._storage.peek_data(key)
+        return None if value is EmptyData else bytes(value).decode()
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return the texts of those keys that have one."""
+        wanted = list(keys)
+        with explained(self._explain):
+            found = self._storage.peek_many(wanted) if wanted else {}
+        return {key: bytes(value).decode() for key, value in found.items()}
+
+    def put(self, key: str, text: str) -> None:
+        """Put a text in place of what is there."""
+        with explained(self._explain):
+            self._storage.put_data(key, text.encode())
+
+    def put_new(self, key: str, text: str) -> bool:
+        """Put a text where there is none; of several who try at once exactly one is told that it did."""
+        with explained(self._explain):
+            return bool(self._storage.put_if_empty(key, text.encode()))
+
+    def delete(self, *keys: str) -> None:
+        """Delete what is there."""
+        with explained(self._explain):
+            for key in keys:
+                self._storage.delete_data(key)
+
+    def items(self) -> dict[str, str]:
+        """Return everything."""
+        with explained(self._explain):
+            return {key: bytes(value).decode() for key, value in self._storage.result_items().items()}
+
+    def __len__(self) -> int:
+        with explained(self._explain):
+            return int(self._storage.result_store_size())
+
+    def count(self, key: str, amount: int) -> int:
+        """Add to a counter, which is 0 at first, and return its value."""
+        with explained(self._explain):
+            return int(self._storage.incr(key, amount))
+
+
+class Store:
+    """The spaces of a queue, and what keeps huey's messages.
+
+    Args:
+        place: Where it is, for messages; without a password.
+        make: Makes one of huey's storages by its name.
+        explain: Turns what storages raise into errors that say what is wrong.
+    """
+
+    def __init__(self, place: str, make: Callable[[str], Any], explain: Explain) -> None:
+        self.place, self._explain = place, explain
+        self.messages = make("kgrl")
+        names = ("facts", "jobs", "claims", "parts", "done", "aliases", "failed", "log")
+        self.facts, self.jobs, self.claims, self.parts, self.done, self.aliases, self.failed, self.log = (
+            Space(make(f"kgrl_{name}"), explain) for name in names
+        )
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn what huey raises inside into errors that say what is wrong."""
+        with explained(self._explain):
+            yield
+
+
+@contextmanager
+def explained(explain: Explain) -> Iterator[None]:
+    """Raise what an error means in its place."""
+    try:
+        yield
+    except KgrlError:
+        raise
+    except Exception as error:
+        meaning = explain(error)
+        if meaning is None:
+            raise
+        raise meaning from None  # what it was made of is in the text, and a driver's traceback may hold a password
+
+
+def open_store(where: str | Path) -> Store:
+    """Open the store at a place, and create what is missing.
+
+    Args:
+        where: A folder, which gets a SQLite file, or the URL of a Redis: `redis://:PASSWORD@HOST:PORT/DB`.
+
+    Raises:
+        DataError: If the SQLite file is damaged.
+        MissingDataError: If the package redis is not installed.
+        SettingError: If the URL is none, or the Redis wants a password.
+        QueueAwayError: If nothing answers there.
+    """
+    text = str(where)
+    if "://" not in text:
+        return _open_sqlite(Path(where))
+    if text.partition("://")[0] not in _SCHEMES:
+        raise SettingError(f"a queue is kept in a folder or at redis://HOST:PORT/DB, not at {_without_password(text)}")
+    return _open_redis(text)
+
+
+def _open_sqlite(folder: Path) -> Store:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _FILE
+
+    def explain(error: Exception) -> KgrlError | None:
+        if isinstance(error, sqlite3.OperationalError):
+            return QueueAwayError(f"the queue {path} cannot be used now: {error}")
+        if isinstance(error, sqlite3.DatabaseError):
+            way_out = "move it away and start again: what has not arrived is fetched again"
+            return DataError(path, None, f"the queue is damaged ({error}); {way_out}")
+        return None
+
+    with explained(explain):
+        storage = SqliteStorage("kgrl", filename=str(path), timeout=_BUSY_SECONDS)
+        storage.sql("select 1 from kv limit 1", results=True)
+
+    def named(name: str) -> Any:
+        twin = copy.copy(storage)  # shares connection and lock: a process does not wait for itself
+        twin.name = name
+        return twin
+
+    return Store(str(path), named, explain)
+
+
+def _open_redis(url: str) -> Store:
+    try:
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+    except ImportError:
+        raise MissingDataError("a queue in Redis needs the package redis: pip install 'kgrl[redis]'") from None
+    place = _without_password(url)
+    limits = {"socket_timeout": _ANSWER_SECONDS, "socket_connect_timeout": _ANSWER_SECONDS}
+    try:
+        pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 1), **limits)
+    except ValueError:  # its text may quote a piece of the password
+        form = "redis://:PASSWORD@HOST:PORT/DB, the password percent-encoded"
+        raise SettingError(f"{place} is not the URL of a Redis; it looks like {form}") from None
+
+    def explain(error: Exception) -> KgrlError | None:
+        if isinstance(error, redis.AuthenticationError):
+            return SettingError(f"the Redis at {place} refuses the password: {_with_password(url)} ({error})")
+        if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+            return QueueAwayError(
+                f"no Redis answers at {place}; start one with `redis-server`, or name a folder instead"
+            )
+        if isinstance(error, redis.RedisError):
+            return KgrlError(f"the Redis at {place} refuses: {error}")
+        return None
+
+    with explained(explain):
+        redis.Redis(connection_pool=pool).ping()
+    return Store(
+        place, lambda name: PriorityRedisStorage(name, connection_pool=pool, blocking=False, clean_name=False), explain
+    )
+
+
+def _without_password(url: str) -> str:
+    """The URL with stars for the password; what cannot be parsed is not shown at all."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return url.partition("://")[0] + "://…"
+    user = f"{parts.username or ''}:***@" if parts.password is not None else ""
+    return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}"
+
+
+def _with_password(url: str) -> str:
+    """What a URL with a password looks like."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"give it as {parts.scheme}://:PASSWORD@{parts.hostname or 'HOST'}{port}{parts.path}"

@@ -1,0 +1,250 @@
+"""Workers: they take jobs from a research queue and do them, in threads, in processes, on other machines."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from kgrl.encoder import Encoder
+from kgrl.errors import KgrlError, SettingError
+from kgrl.registry import Registry
+from kgrl.research.board import STAGES, Board, Job, Messages
+from kgrl.research.jobs import HopelessError, Jobs
+from kgrl.research.page import PageSource
+from kgrl.research.queue import ResearchQueue
+from kgrl.research.store import QueueAwayError
+
+__all__ = ["Worker", "make_page_source", "page_sources", "run_workers"]
+
+_IDLE_SECONDS, _IDLE_MOST = 0.02, 0.2
+_AWAY_SECONDS, _AWAY_MOST = 0.1, 5.0
+_TEND_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+page_sources: Registry[PageSource] = Registry("page source", group="kgrl.page_sources")
+"""Where pages come from, by name. The factories take the rest of a source's description as keyword arguments."""
+
+
+@page_sources.register("mediawiki")
+def _mediawiki(**options: Any) -> PageSource:
+    """A MediaWiki site; `kgrl.data` is not for the core to know, so it is looked up when it is asked for."""
+    source: PageSource = importlib.import_module("kgrl.data.wikipedia").MediaWiki(**options)
+    return source
+
+
+def make_page_source(description: Mapping[str, Any]) -> PageSource:
+    """Make the page source that a queue's settings describe.
+
+    Args:
+        description: Its name under `"source"` and what its factory takes.
+
+    Raises:
+        UnknownNameError: If there is none of that name.
+        SettingError: If the description does not fit it.
+    """
+    options = dict(description)
+    try:
+        return page_sources.make(str(options.pop("source", "")), **options)
+    except TypeError as error:
+        raise SettingError(f"the queue's page source {dict(description)} cannot be made: {error}") from error
+
+
+class Worker:
+    """Does jobs of a queue, one after another.
+
+    Args:
+        queue: The queue.
+        source: Where it fetches pages.
+        encoder: What it embeds passages with.
+        name: Names it in claims and reasons; by default made of machine and process.
+
+    Raises:
+        SettingError: If the queue is for another encoder.
+    """
+
+    def __init__(self, queue: ResearchQueue, source: PageSource, encoder: Encoder, name: str | None = None) -> None:
+        queue.check_encoder(encoder.fingerprint)
+        self.name = name or f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:4]}"
+        self.messages = Messages(queue.store, self._handle)
+        self._board, self._log = queue.board, queue.log
+        self._jobs = Jobs(source, encoder, queue.log, queue.encoding)
+        self._held: Job | None = None
+        self._holding = threading.Lock()  # a claim is not renewed while it is given back
+        self._trouble: KgrlError | None = None
+        self._tended = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Do jobs until told to stop; the one under way is finished first.
+
+        Where the queue cannot be reached, it is tried again until it can.
+
+        Args:
+            stop: Tells to stop.
+
+        Raises:
+            KgrlError: If the queue is damaged or refuses.
+        """
+        ended = threading.Event()
+        beat = threading.Thread(target=self._renew, args=(ended,), name=f"{self.name} renewing", daemon=True)
+        beat.start()
+        try:
+            self._loop(stop)
+        finally:
+            ended.set()
+            beat.join()
+
+    def _loop(self, stop: threading.Event) -> None:
+        idle, away = _IDLE_SECONDS, 0.0
+        while not stop.is_set():
+            try:
+                worked = self.step()
+            except QueueAwayError as error:
+                if not away:
+                    _log.warning("%s; trying again until it is back", error)
+                away = min(_AWAY_MOST, 2 * away or _AWAY_SECONDS)
+                stop.wait(away)
+                continue
+            if away:
+                _log.warning("the queue is back")
+            away = 0.0
+            idle = _IDLE_SECONDS if worked else min(_IDLE_MOST, 2 * idle)
+            if not worked:
+                stop.wait(idle)
+
+    def step(self) -> bool:
+        """Do the next job, if there is one, and return whether there was.
+
+        Raises:
+            QueueAwayError: If the queue cannot be reached now.
+            KgrlError: If it is damaged or refuses.
+        """
+        if time.monotonic() >= self._tended + _TEND_SECONDS:
+            self._board.tend(self.messages)
+            self._tended = time.monotonic()
+        worked = self.messages.step()
+        if self._trouble is not None:
+            trouble, self._trouble = self._trouble, None
+            raise trouble
+        return worked
+
+    def _handle(self, stage: str, title: str, attempt: int) -> None:
+        """Do the job of a message; huey would only log what goes wrong with the queue, so it is kept for `step`."""
+        job = Job(title, stage, attempt)
+        try:
+            if self._board.claim(job, self.name):
+                with self._claimed(job):
+                    self._do(job)
+        except KgrlError as error:
+            self._trouble = error
+
+    @contextmanager
+    def _claimed(self, job: Job) -> Iterator[None]:
+        self._held = job
+        try:
+            yield
+        finally:
+            with self._holding:
+                self._held = None
+            self._board.release(job)
+
+    def _do(self, claimed: Job) -> None:
+        board, job = self._board, self._board.job(claimed.title)
+        if job is None or job.key != claimed.key:
+            return  # done by another, or wanted no longer
+        given = board.part(job) if job.stage != STAGES[0] else ""
+        if given is None:
+            board.again(job, "what the stage before made was gone", stage=STAGES[0])
+            return
+        act = self._outcome(job, given)
+        # Meanwhile the claim may have run out and another may have done it: then nothing is to be written any more.
+        if board.job(job.title) == job:
+            act(board)
+
+    def _outcome(self, job: Job, given: str) -> Callable[[Board], object]:
+        """Do the work of a job, and return what is to be noted on the board."""
+        try:
+            made = self._jobs.run(job.stage, job.title, given)
+        except HopelessError as error:
+            reason = str(error)
+            return lambda board: board.fail(job, reason)
+        except QueueAwayError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a page or a source does wrong, the other titles are to come
+            reason = str(error) if isinstance(error, KgrlError) else f"{type(error).__name__}: {error}"
+            _log.warning("%s of %r went wrong: %s", job.stage, job.title, reason, exc_info=_mistake(error))
+            return lambda board: board.again(job, reason)
+        if job.stage == STAGES[-1]:
+            return lambda board: board.finish(job, made, known=self._log.knows(job.title))
+        return lambda board: self._pass_on(job, made)
+
+    def _pass_on(self, job: Job, made: str) -> None:
+        following = self._board.advance(job, made)
+        self.messages.send(following, self._board.worth().get(job.title, 0.0))
+
+    def _renew(self, ended: threading.Event) -> None:
+        """Renew the claim that is held, for as long as the worker runs."""
+        while not ended.wait(self._board.lease / 3):
+            with self._holding:
+                if self._held is not None:
+                    try:
+                        self._board.renew(self._held, self.name)
+                    except KgrlError:
+                        _log.debug("a claim could not be renewed", exc_info=True)  # the job itself will say so
+
+
+def _mistake(error: Exception) -> bool:
+    """Whether an error is a mistake in a program, worth a traceback."""
+    return not isinstance(error, KgrlError | OSError)
+
+
+@contextmanager
+def run_workers(
+    queue: ResearchQueue, make_source: Callable[[], PageSource], encoder: Encoder, threads: int = 2
+) -> Iterator[threading.Event]:
+    """Have threads of this process do the jobs of a queue, until the body is left.
+
+    Args:
+        queue: The queue.
+        make_source: Makes the page source of a thread.
+        encoder: What passages are embedded with; its model is loaded first.
+        threads: How many; none where the jobs are done elsewhere.
+
+    Yields:
+        What is set once a worker cannot go on.
+
+    Raises:
+        KgrlError: Why a worker could not go on; once the body is left.
+    """
+    broken, stop, failures = threading.Event(), threading.Event(), list[Exception]()
+    workers = [Worker(queue, make_source(), encoder) for _ in range(threads)]
+
+    def work(worker: Worker) -> None:
+        try:
+            worker.run(stop)
+        except Exception as error:  # noqa: BLE001 - raised by the thread that waits for the workers
+            _log.error("a worker has stopped: %s", error, exc_info=_mistake(error))
+            failures.append(error)
+            broken.set()
+
+    if workers:
+        encoder.encode(["ready"])  # a model that is missing is to be heard of now, not from every page
+    running = [threading.Thread(target=work, args=(worker,), name=worker.name, daemon=True) for worker in workers]
+    for thread in running:
+        thread.start()
+    try:
+        yield broken
+    finally:
+        stop.set()
+        for thread in running:
+            thread.join()
+    if failures:
+        raise failures[0]

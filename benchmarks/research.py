@@ -1,0 +1,173 @@
+"""What fetching costs training: everything in memory, expansion that runs ahead, and expansion that waits.
+
+Each teaches the same learner with the same agent and budget; pages are those of Wikispeedia, and each takes so many
+milliseconds to fetch. A share is the tokens trained a second divided by those of the run in memory, from the end of the
+nucleus to the end of the budget. In memory means fetched, cleaned, split, embedded and indexed before the clock starts.
+
+    python benchmarks/research.py --json docs/results/research.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kgrl.agents import make_agent
+from kgrl.cache import write_json
+from kgrl.corpus import Corpus
+from kgrl.curriculum_config import CurriculumConfig
+from kgrl.data import load_corpus
+from kgrl.encoder import Encoder
+from kgrl.growing import GrowingCurriculum, first_corpus
+from kgrl.learners.base import make_learner
+from kgrl.research import Library, Page, QueueSupply, ResearchQueue, Worker, run_workers
+
+_NUCLEUS = ("Physics", "Mathematics")
+_FIRST = 64
+
+
+class SlowPages:
+    """A corpus's topics as pages that take their time.
+
+    Args:
+        corpus: The corpus.
+        seconds: How long a page takes.
+    """
+
+    def __init__(self, corpus: Corpus, seconds: float) -> None:
+        self.corpus, self.seconds = corpus, seconds
+
+    def page(self, title: str) -> Page | None:
+        """Return a page after the wait."""
+        time.sleep(self.seconds)
+        corpus = self.corpus
+        topic = corpus.graph.index(title)
+        first, last = np.searchsorted(corpus.topics, [topic, topic + 1])
+        links = tuple(corpus.graph.titles[t] for t in corpus.graph.out(topic))
+        category = (corpus.graph.categories[topic],)
+        return Page(title, "\n".join(corpus.texts[first:last]), links, category, time.time())
+
+
+class InMemory(QueueSupply):
+    """Everything is there before the clock starts; nothing is wanted any more."""
+
+    def want(self, titles: Sequence[str]) -> None:
+        """All of it was fetched before."""
+
+    def take(self, library: Library, index: int) -> int:
+        """Return how many topics there are."""
+        return len(library)
+
+    def busy(self) -> bool:
+        """Return False."""
+        return False
+
+
+class Waiting(QueueSupply):
+    """Does the work itself, when it is wanted: as many pages as an expansion reads, one after another."""
+
+    def __init__(self, queue: ResearchQueue, worker: Worker, pages: int) -> None:
+        super().__init__(queue)
+        self.worker, self.pages = worker, pages
+
+    def want(self, titles: Sequence[str]) -> None:
+        """Fetch and prepare the best of what is wanted, and come back when that is done."""
+        super().want(titles[: self.pages])
+        while self.busy():
+            self.worker.step()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--milliseconds", type=int, default=300, help="what fetching a page takes")
+    parser.add_argument("--learner", default="lora")
+    parser.add_argument("--tokens", type=int, default=12_000, help="budget of each run")
+    parser.add_argument("--workers", type=int, default=4, help="threads that run ahead")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each kind, in turn")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of the learner")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    corpus = load_corpus("wikispeedia")
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for number in range(args.rounds):
+            for kind in ("memory", "async", "sync"):
+                row = measured(kind, corpus, args, Path(temporary) / f"{kind}-{number}")
+                rows.append(row | {"round": number})
+                print(json.dumps(rows[-1]), flush=True)
+    result = summary(rows) | {"settings": {k: v for k, v in vars(args).items() if k != "json"}, "runs": rows}
+    print(json.dumps({k: v for k, v in result.items() if k != "runs"}, indent=1))
+    if args.json:
+        write_json(args.json, result)
+
+
+def measured(kind: str, corpus: Corpus, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Run one curriculum and return how fast it trained."""
+    encoder, seconds = Encoder(), 0.0 if kind == "memory" else args.milliseconds / 1000
+    queue, library = ResearchQueue.open(str(folder / "queue")), Library(folder / "pages.jsonl")
+    queue.configure({"source": {"source": "benchmark"}, "encoder": encoder.fingerprint})
+    config = CurriculumConfig(budget_tokens=args.tokens, nucleus=_NUCLEUS)
+
+    def source() -> SlowPages:
+        return SlowPages(corpus, seconds)
+
+    ahead = run_workers(queue, source, encoder, threads=args.workers)
+    with ahead if kind == "async" else nullcontext():
+        supply = supply_of(kind, queue, source(), encoder, config.neighbourhood)
+        first = first_of(kind, library, queue, source, encoder, args)
+        learner = make_learner(args.learner, first)
+        curriculum = GrowingCurriculum(first, learner, library, supply, "mean-prediction-gain", config)
+        steps, began = [], 0.0
+        for expansion in curriculum.run(make_agent("closure")):
+            steps.append(expansion)
+            if expansion.index == 0:
+                began = time.perf_counter()
+        elapsed = time.perf_counter() - began
+    tokens = sum(step.tokens for step in steps[1:])
+    research = sum(step.seconds["research"] for step in steps[1:])
+    return {
+        "kind": kind,
+        "tokens": tokens,
+        "seconds": elapsed,
+        "tokens_per_second": tokens / elapsed,
+        "research_seconds": research,
+        "expansions": len(steps),
+        "topics": len(curriculum.corpus.graph),
+        "age_seconds": float(np.mean([step.data_age for step in steps[1:]])),
+    }
+
+
+def supply_of(kind: str, queue: ResearchQueue, source: SlowPages, encoder: Encoder, pages: int) -> QueueSupply:
+    """What brings pages while it trains."""
+    if kind == "sync":
+        return Waiting(queue, Worker(queue, source, encoder), pages)
+    return InMemory(queue) if kind == "memory" else QueueSupply(queue)
+
+
+def first_of(kind: str, library: Library, queue: ResearchQueue, source: Any, encoder: Encoder, args: Any) -> Corpus:
+    """The corpus to begin with; for `memory`, as many topics as a run can come to, none of them fetched slowly."""
+    topics = _FIRST if kind != "memory" else _FIRST + args.tokens // 100
+    with run_workers(queue, source, encoder, threads=args.workers) if kind != "async" else nullcontext():
+        return first_corpus(library, QueueSupply(queue), _NUCLEUS, topics)
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The median share of each kind over the rounds; each is compared with the memory run of its own round."""
+    rounds = sorted({row["round"] for row in rows})
+    speed = {(row["kind"], row["round"]): row["tokens_per_second"] for row in rows}
+    shares = {k: [speed[k, r] / speed["memory", r] for r in rounds] for k in ("async", "sync")}
+    return {f"{kind}_share": float(np.median(values)) for kind, values in shares.items()} | {"shares": shares}
+
+
+if __name__ == "__main__":
+    main()

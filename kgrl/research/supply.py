@@ -1,0 +1,40 @@
+"""What a research queue brings to a library."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from threading import Event
+
+from kgrl.research.library import Library
+from kgrl.research.queue import ResearchQueue
+
+__all__ = ["QueueSupply"]
+
+
+class QueueSupply:
+    """Asks a research queue for titles and takes what its workers have made of them; see `kgrl.growing.Supply`.
+
+    Args:
+        queue: The queue; workers serve it somewhere.
+        broken: Set once the workers of this process cannot go on, and nothing is to be waited for.
+    """
+
+    def __init__(self, queue: ResearchQueue, broken: Event | None = None) -> None:
+        self.queue, self._broken = queue, broken or Event()
+
+    def want(self, titles: Sequence[str]) -> None:
+        """Say which titles are wanted, best first."""
+        self.queue.want(titles)
+
+    def take(self, library: Library, index: int) -> int:
+        """Put what has arrived into the library and return how many topics it holds."""
+        library.add(self.queue.arrivals(len(library)))
+        return len(library)
+
+    def hopeless(self) -> Collection[str]:
+        """Return titles that will not arrive."""
+        return self.queue.failed()
+
+    def busy(self) -> bool:
+        """Return whether jobs are queued or running, and somebody does them."""
+        return not self._broken.is_set() and self.queue.busy()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
@@ -41,6 +41,9 @@ class ResearchRun(RunCommand):
         rate: Most requests a second.
     """
 
+    task: Annotated[None, tyro.conf.Suppress] = None
+    corpus: Annotated[None, tyro.conf.Suppress] = None
+    root: Annotated[None, tyro.conf.Suppress] = None
     url: str | None = None
     language: str = "en"
     queue: str | None = None
@@ -52,8 +55,6 @@ class ResearchRun(RunCommand):
     named: ClassVar[str] = "kgrl research run"
 
     def __post_init__(self) -> None:
-        if self.task is not None or self.corpus is not None or self.root is not None:
-            raise SettingError("a live run makes its own corpus; leave --task, --corpus and --root out")
         if self.resume is None and not self.nucleus:
             raise SettingError("a live run starts from titles: --nucleus Mathematics Physics")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class Arrival:
     @classmethod
     def from_json(cls, line: str) -> Arrival:
         """Read what `to_json` wrote."""
-        values = json.loads(line)
-        packed = values.pop("vectors")
-        vectors = np.frombuffer(base64.b64decode(packed["data"]), "<f4").reshape(packed["shape"])
-        return cls(**{n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}, vectors=vectors)
+        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in json.loads(line).items()}
+        packed = values["vectors"]
+        values["vectors"] = np.frombuffer(base64.b64decode(packed["data"]), "<f4").reshape(packed["shape"])
+        return cls(**values)

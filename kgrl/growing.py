@@ -110,7 +110,7 @@ class GrowingCurriculum(Curriculum):
         supply: What brings them.
         reward: A reward, its name, or a function of an expansion.
         config: Budgets, nucleus, goal and seed.
-        ahead: Most titles that are wanted at a time.
+        ahead: Topics that are to have arrived before they are learned; see `wanted`.
 
     Raises:
         SettingError: If the learner cannot go on with a larger corpus.
@@ -194,7 +194,10 @@ class GrowingCurriculum(Curriculum):
         self.extend(corpus, retriever, embeddings)
 
     def wanted(self, agent: Agent) -> list[str]:
-        """Return the titles to research next, best first, at most `ahead`.
+        """Return the titles to research next, best first.
+
+        As many as are missing from `ahead` topics that have arrived and are not learned, and at least a neighbourhood:
+        so pages come in as fast as they are learned, and near to what is likely to be picked.
 
         A title is worth the probability that the agent picks a topic that links to it, and a little more for each
         learned topic that does: about one candidate's share among all.
@@ -207,7 +210,9 @@ class GrowingCurriculum(Curriculum):
         for topic, chance in zip(candidates.tolist(), chances.tolist(), strict=True):
             for title in self.library.links[topic]:
                 worth[title] = worth.get(title, 0.0) + chance
-        return _most_wanted(worth, self.library, self.supply, self.ahead)
+        spare = len(self.library) - len(self.frontier.learned)
+        missing = max(self.config.neighbourhood, self.ahead - spare)
+        return _most_wanted(worth, self.library, self.supply, missing)
 
 
 def first_corpus(

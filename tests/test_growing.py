@@ -163,6 +163,17 @@ def test_pages_that_likely_choices_link_to_are_wanted_first(
     assert not set(wanted) & set(curriculum.library.numbers)
 
 
+def test_no_more_is_wanted_than_is_learned(arrivals: dict[str, Arrival], make_growing: MakeGrowing) -> None:
+    supply = FakeSupply(arrivals, at_once=40)
+    curriculum = make_growing(supply=supply)
+    curriculum.ahead = 8
+    for step in curriculum.run(make_agent("closure")):
+        if step.index:
+            assert len(supply.wanted[-1]) <= _CONFIG.neighbourhood
+            spare = len(curriculum.library) - len(curriculum.frontier.learned)
+            assert spare <= max(8, _FIRST) + 40  # what the nucleus waited for, and one look at what is there
+
+
 def test_what_is_hopeless_is_not_wanted(arrivals: dict[str, Arrival], make_growing: MakeGrowing) -> None:
     hopeless = sorted(arrivals)[:20]
     supply = FakeSupply(arrivals, hopeless=[t for t in hopeless if t != "Number"])

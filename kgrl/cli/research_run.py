@@ -37,7 +37,8 @@ class ResearchRun(RunCommand):
             default.
         workers: Threads of this process that do the jobs; 0 where `kgrl research worker` does them all.
         first_topics: Topics to wait for before training begins.
-        ahead: Most pages that are wanted at a time.
+        ahead: Topics that are to have arrived before they are learned. More leave the agent more to choose from, and
+            cost the time to fetch and embed them.
         rate: Most requests a second.
     """
 

@@ -119,7 +119,7 @@ class Jobs:
         draft = Arrival.from_json(given)
         repeats = near_duplicates(draft.texts, np.array(draft.splits, dtype=np.uint8))
         draft = self.log.without_repeats(without_passages(draft, repeats))
-        return _trainable(draft, "repeats what has arrived").to_json()
+        return _trainable(draft, "repeats itself or what has arrived").to_json()
 
     def _embed(self, _: str, given: str) -> str:
         draft = Arrival.from_json(given)
@@ -131,7 +131,7 @@ class Jobs:
         def finish(final: Arrival) -> Arrival:
             # What arrived meanwhile may have taken a passage that was embedded: the vectors are always those that
             # encoding the first passages at once gives, bit for bit, whenever that was done.
-            if _embedded(_trainable(final, "repeats what has arrived")) == _embedded(draft):
+            if _embedded(_trainable(final, "repeats itself or what has arrived")) == _embedded(draft):
                 return final
             return replace(final, vectors=self._encode(_embedded(final)))
 
@@ -175,12 +175,12 @@ def _is_prose(line: str) -> bool:
 
 def _broken(run: re.Match[str]) -> str:
     """Break a run without sentence end into paragraphs, at spaces where there are any."""
-    text, pieces = run[0], []
-    while len(text) > _MOST_SENTENCE:
-        at = text.rfind(" ", 1, _MOST_SENTENCE) + 1 or _MOST_SENTENCE
-        pieces.append(text[:at].rstrip())
-        text = text[at:]
-    return "\n\n".join([*pieces, text])
+    text, pieces, at = run[0], list[str](), 0
+    while len(text) - at > _MOST_SENTENCE:
+        end = text.rfind(" ", at + 1, at + _MOST_SENTENCE) + 1 or at + _MOST_SENTENCE
+        pieces.append(text[at:end].rstrip())
+        at = end
+    return "\n\n".join([*pieces, text[at:]])
 
 
 def _page(given: str) -> Page:

@@ -214,10 +214,10 @@ def _undisturbed(arrivals: Sequence[Arrival], source: PageSource, encoder: Encod
         log = ArrivalLog(open_store(folder).log)
         jobs = Jobs(quick, encoder, log, threading.Lock())
         for arrival in arrivals:
-            text = ""
+            text, wanted = "", next(iter(arrival.aliases), arrival.title)
             with contextlib.suppress(HopelessError):
                 for stage in STAGES:
-                    text = jobs.run(stage, arrival.title, text)
+                    text = jobs.run(stage, wanted, text)
         return [a.to_json() for a in log.read()] == [a.to_json() for a in arrivals]
 
 

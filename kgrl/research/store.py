@@ -28,6 +28,8 @@ _FILE = "queue.db"
 _SCHEMES = ("redis", "rediss", "unix")
 _BUSY_SECONDS = 30.0
 """How long one process waits for another that writes to the SQLite file."""
+_PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
+"""SQLite's errors that say nothing against the file."""
 _ANSWER_SECONDS = 10.0
 """How long a Redis may take for an answer."""
 
@@ -166,7 +168,7 @@ def _open_sqlite(folder: Path) -> Store:
     path = folder / _FILE
 
     def explain(error: Exception) -> KgrlError | None:
-        if isinstance(error, sqlite3.OperationalError):
+        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith(_PASSING):
             return QueueAwayError(f"the queue {path} cannot be used now: {error}")
         if isinstance(error, sqlite3.DatabaseError):
             way_out = "move it away and start again: what has not arrived is fetched again"

@@ -29,7 +29,16 @@ from kgrl.data import load_corpus
 from kgrl.encoder import Encoder
 from kgrl.growing import GrowingCurriculum, first_corpus
 from kgrl.learners.base import make_learner
-from kgrl.research import Library, Page, QueueSupply, ResearchQueue, Worker, run_workers
+from kgrl.research import (
+    Library,
+    Page,
+    QueueSupply,
+    ResearchQueue,
+    Worker,
+    page_sources,
+    run_workers,
+    worker_process,
+)
 
 _NUCLEUS = ("Physics", "Mathematics")
 _FIRST = 64
@@ -55,6 +64,12 @@ class SlowPages:
         links = tuple(corpus.graph.titles[t] for t in corpus.graph.out(topic))
         category = (corpus.graph.categories[topic],)
         return Page(title, "\n".join(corpus.texts[first:last]), links, category, time.time())
+
+
+@page_sources.register("slow")
+def _slow(seconds: float) -> SlowPages:
+    """What the worker process fetches from; it imports this file, too."""
+    return SlowPages(load_corpus("wikispeedia"), seconds)
 
 
 class InMemory(QueueSupply):
@@ -91,7 +106,9 @@ def main() -> None:
     parser.add_argument("--milliseconds", type=int, default=300, help="what fetching a page takes")
     parser.add_argument("--learner", default="lora")
     parser.add_argument("--tokens", type=int, default=12_000, help="budget of each run")
-    parser.add_argument("--workers", type=int, default=4, help="threads that run ahead")
+    parser.add_argument(
+        "--workers", type=int, default=4, help="pages that the process which runs ahead fetches at a time"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="runs of each kind, in turn")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of the learner")
     parser.add_argument("--json", type=Path)
@@ -115,14 +132,13 @@ def measured(kind: str, corpus: Corpus, args: argparse.Namespace, folder: Path) 
     """Run one curriculum and return how fast it trained."""
     encoder, seconds = Encoder(), 0.0 if kind == "memory" else args.milliseconds / 1000
     queue, library = ResearchQueue.open(str(folder / "queue")), Library(folder / "pages.jsonl")
-    queue.configure({"source": {"source": "benchmark"}, "encoder": encoder.fingerprint})
+    queue.configure({"source": {"source": "slow", "seconds": seconds}, "encoder": encoder.fingerprint})
     config = CurriculumConfig(budget_tokens=args.tokens, nucleus=_NUCLEUS)
 
     def source() -> SlowPages:
         return SlowPages(corpus, seconds)
 
-    ahead = run_workers(queue, source, encoder, threads=args.workers)
-    with ahead if kind == "async" else nullcontext():
+    with worker_process(str(folder / "queue"), args.workers) if kind == "async" else nullcontext():
         supply = supply_of(kind, queue, source(), encoder, config.neighbourhood)
         first = first_of(kind, library, queue, source, encoder, args)
         learner = make_learner(args.learner, first)

@@ -196,8 +196,8 @@ class GrowingCurriculum(Curriculum):
     def wanted(self, agent: Agent) -> list[str]:
         """Return the titles to research next, best first.
 
-        As many as are missing from `ahead` topics that have arrived and are not learned, and at least a neighbourhood:
-        so pages come in as fast as they are learned, and near to what is likely to be picked.
+        As many as are missing from `ahead` topics that have arrived and are not learned, so that pages come in as fast
+        as they are learned; at least a neighbourhood where there is little to choose from.
 
         A title is worth the probability that the agent picks a topic that links to it, and a little more for each
         learned topic that does: about one candidate's share among all.
@@ -210,8 +210,9 @@ class GrowingCurriculum(Curriculum):
         for topic, chance in zip(candidates.tolist(), chances.tolist(), strict=True):
             for title in self.library.links[topic]:
                 worth[title] = worth.get(title, 0.0) + chance
-        spare = len(self.library) - len(self.frontier.learned)
-        missing = max(self.config.neighbourhood, self.ahead - spare)
+        missing = self.ahead - (len(self.library) - len(self.frontier.learned))
+        if self._short_of_topics:
+            missing = max(missing, self.config.neighbourhood)
         return _most_wanted(worth, self.library, self.supply, missing)
 
 
@@ -267,7 +268,7 @@ def _most_wanted(worth: dict[str, Any], library: Library, supply: Supply, most: 
     """The titles worth most of those that may still arrive; in order of the alphabet where they are worth the same."""
     hopeless = supply.hopeless()
     open_ = ((-value, title) for title, value in worth.items() if title not in library.numbers)
-    return [title for _, title in heapq.nsmallest(most, (pair for pair in open_ if pair[1] not in hopeless))]
+    return [title for _, title in heapq.nsmallest(max(0, most), (pair for pair in open_ if pair[1] not in hopeless))]
 
 
 def _preferences(agent: Agent, view: View) -> tuple[IntArray, NDArray[np.float64]]:

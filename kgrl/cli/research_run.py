@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -35,7 +35,7 @@ class ResearchRun(RunCommand):
         language: The language of Wikipedia, where no URL is given.
         queue: Where jobs are kept: a folder, or redis://HOST:PORT/DB for workers on other machines; the run's folder by
             default.
-        workers: Threads of this process that do the jobs; 0 where `kgrl research worker` does them all.
+        workers: Jobs that a process beside this one does at a time; 0 where `kgrl research worker` does them all.
         first_topics: Topics to wait for before training begins.
         ahead: Topics that are to have arrived before they are learned. More leave the agent more to choose from, and
             cost the time to fetch and embed them.
@@ -73,12 +73,13 @@ class ResearchRun(RunCommand):
     def curriculum_in(self, folder: Path) -> Iterator[Curriculum]:
         """Give the curriculum; workers run as long as it is used."""
         from kgrl.encoder import Encoder
-        from kgrl.research import Library, QueueSupply, ResearchQueue, run_workers
+        from kgrl.research import Library, QueueSupply, ResearchQueue, worker_process
 
         encoder, library = Encoder(), Library(folder / _PAGES)
-        queue = ResearchQueue.open(self.queue or str(folder / _QUEUE))
+        where = self.queue or str(folder / _QUEUE)
+        queue = ResearchQueue.open(where)
         queue.configure({"source": self._source(), "encoder": encoder.fingerprint})
-        with run_workers(queue, self._make_source, encoder, threads=self.workers) as broken:
+        with worker_process(where, self.workers) if self.workers else nullcontext(lambda: False) as broken:
             yield self._growing(folder, library, QueueSupply(queue, broken))
 
     def _growing(self, folder: Path, library: Library, supply: Supply) -> GrowingCurriculum:
@@ -103,11 +104,6 @@ class ResearchRun(RunCommand):
 
     def _source(self) -> dict[str, Any]:
         return {"source": "mediawiki", "url": self.url, "language": self.language, "rate": self.rate}
-
-    def _make_source(self) -> Any:
-        from kgrl.research import make_page_source
-
-        return make_page_source(self._source())
 
 
 @dataclass(frozen=True)

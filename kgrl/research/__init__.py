@@ -7,6 +7,7 @@
 from kgrl.research.arrival import Arrival
 from kgrl.research.library import Library
 from kgrl.research.page import Page, PageSource
+from kgrl.research.process import worker_process
 from kgrl.research.queue import ResearchQueue, Status
 from kgrl.research.researcher import Researcher
 from kgrl.research.supply import QueueSupply
@@ -25,4 +26,5 @@ __all__ = [
     "make_page_source",
     "page_sources",
     "run_workers",
+    "worker_process",
 ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from threading import Event
+from collections.abc import Callable, Collection, Sequence
 
 from kgrl.research.library import Library
 from kgrl.research.queue import ResearchQueue
@@ -16,11 +15,11 @@ class QueueSupply:
 
     Args:
         queue: The queue; workers serve it somewhere.
-        broken: Set once the workers of this process cannot go on, and nothing is to be waited for.
+        broken: Whether the workers cannot go on, so that nothing is to be waited for.
     """
 
-    def __init__(self, queue: ResearchQueue, broken: Event | None = None) -> None:
-        self.queue, self._broken = queue, broken or Event()
+    def __init__(self, queue: ResearchQueue, broken: Callable[[], bool] = lambda: False) -> None:
+        self.queue, self._broken = queue, broken
 
     def want(self, titles: Sequence[str]) -> None:
         """Say which titles are wanted, best first."""
@@ -37,4 +36,4 @@ class QueueSupply:
 
     def busy(self) -> bool:
         """Return whether jobs are queued or running, and somebody does them."""
-        return not self._broken.is_set() and self.queue.busy()
+        return not self._broken() and self.queue.busy()

@@ -45,6 +45,7 @@ from kgrl.research.store import open_store
 from kgrl.research.worker import Worker
 
 KILLS, WORKERS, AHEAD = 50, 2, 24
+FORK = multiprocessing.get_context("fork")
 LIMITS: dict[str, Any] = {"lease": 1.0, "patience": 0.5}
 FIRST_SPAN = 0.005  # seconds; what a job of a type takes is then measured
 SLOW = (0.05, 0.3)  # seconds that fetching a page takes
@@ -80,7 +81,7 @@ class Victim:
         """Start a worker process."""
         self.stage, self.buffer = "", b""
         self.reader, writer = os.pipe()
-        process = multiprocessing.get_context("fork").Process(target=self._work, args=(writer,), daemon=True)
+        process = FORK.Process(target=self._work, args=(writer,), daemon=True)
         process.start()
         os.close(writer)
         assert process.pid is not None
@@ -125,17 +126,17 @@ def kill_workers(where: str, source: PageSource, encoder: Encoder, titles: Seque
         kills: How many, spread evenly over the types of jobs.
     """
     encoder.encode(["loaded before workers are forked"])
-    queue, rng = ResearchQueue.open(where, **LIMITS), np.random.default_rng(0)
-    queue.configure({"source": {"source": "benchmark"}, "encoder": encoder.fingerprint})
+    rng, wanted, enough = np.random.default_rng(0), FORK.Value("i", 0), FORK.Event()
+    # This process does not open the queue before the last fork: a SQLite connection must not be carried over one.
+    run = FORK.Process(target=_want, args=(where, encoder.fingerprint, titles, wanted, enough), daemon=True)
+    run.start()
     took: dict[str, list[float]] = {}
     victims = [Victim(where, source, encoder, took=took) for _ in range(WORKERS)]
     for victim in victims:
         victim.start()
-    began, hit, between, wanted = time.perf_counter(), Counter[str](), 0, 0
+    began, hit, between = time.perf_counter(), Counter[str](), 0
     targets = list(itertools.islice(itertools.cycle(STAGES), kills))
-    while targets and wanted <= len(titles):
-        wanted = max(wanted, len(queue.arrivals()) + len(queue.failed()) + AHEAD)
-        queue.want(titles[:wanted])
+    while targets:
         victim = _next_to_do(victims, targets[0])
         span = 2 * float(np.median(took.get(targets[0], [FIRST_SPAN])))
         time.sleep(float(rng.uniform(0, span)))
@@ -145,21 +146,32 @@ def kill_workers(where: str, source: PageSource, encoder: Encoder, titles: Seque
         between += not stage
         if stage in targets:
             targets.remove(stage)
+    enough.set()
+    run.join()
+    queue = ResearchQueue.open(where, **LIMITS)
     finished = _finish(queue)
     for victim in victims:
         victim.kill()
     seconds = time.perf_counter() - began
-    asked = titles[: min(wanted, len(titles))]
     return {
         "kills": sum(hit.values()),
         "by_stage": {stage: hit[stage] for stage in STAGES},
         "kills_between_jobs": between,
-        **_account(queue, asked),
+        **_account(queue, titles[: wanted.value]),
         "finished": finished,
         "damaged": _damaged(where),
         "same_as_undisturbed": _undisturbed(queue.arrivals(), source, encoder),
         "seconds": round(seconds, 1),
     }
+
+
+def _want(where: str, encoder: str, titles: Sequence[str], wanted: Any, enough: Any) -> None:
+    """Keep a queue full, as a run does."""
+    queue = ResearchQueue.open(where, **LIMITS)
+    queue.configure({"source": {"source": "benchmark"}, "encoder": encoder})
+    while not enough.wait(0.05):
+        wanted.value = min(len(titles), len(queue.store.log) + len(queue.failed()) + AHEAD)
+        queue.want(titles[: wanted.value])
 
 
 def _next_to_do(victims: Sequence[Victim], stage: str) -> Victim:

@@ -327,6 +327,18 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: bytes) -> None:
     assert (tmp_path / "queue.db").read_bytes() == damage
 
 
+def test_a_file_that_is_damaged_inside_is_named_and_left_alone(tmp_path: Path) -> None:
+    queue = ResearchQueue.open(tmp_path)
+    queue.want([f"T{n}" for n in range(20)])
+    finish(queue, Pages())
+    queue.store.messages.sql("pragma wal_checkpoint(truncate)", results=True)
+    with (tmp_path / "queue.db").open("r+b") as file:
+        file.seek(4096)  # what a database is, is written before that
+        file.write(b"x" * 200_000)
+    with pytest.raises(DataError, match=r"queue\.db: the queue is damaged"):
+        ResearchQueue.open(tmp_path).arrivals()
+
+
 def test_messages_are_json_and_nothing_else_is_read() -> None:
     import pickle  # noqa: TID251 - what must not be read
 

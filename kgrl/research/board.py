@@ -65,7 +65,8 @@ class Claim:
 
     Args:
         worker: Its name.
-        until: When the claim ends unless it is renewed, seconds since 1970.
+        until: When the claim ends unless it is renewed, seconds since 1970 by that worker's clock; where clocks
+            disagree by more than a lease, jobs are done twice.
     """
 
     worker: str

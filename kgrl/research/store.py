@@ -168,7 +168,7 @@ def _open_sqlite(folder: Path) -> Store:
     path = folder / _FILE
 
     def explain(error: Exception) -> KgrlError | None:
-        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith(_PASSING):
+        if isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorname", "").startswith(_PASSING):
             return QueueAwayError(f"the queue {path} cannot be used now: {error}")
         if isinstance(error, sqlite3.DatabaseError):
             way_out = "move it away and start again: what has not arrived is fetched again"

@@ -236,9 +236,15 @@ def test_the_status_is_printed_and_returned(tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize("command", [StatusCommand, WorkerCommand])
 def test_commands_make_no_queue(command: Any, tmp_path: Path) -> None:
-    with pytest.raises(KgrlError, match="is not there"):
-        command(str(tmp_path / "none")).run()
-    assert not (tmp_path / "none").exists()
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(KgrlError, match="there is no queue in"):
+            command(str(folder)).run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_folder_of_a_run_stands_for_its_queue(tmp_path: Path) -> None:
+    open_queue(tmp_path / "queue").want(["Logic"])
+    assert StatusCommand(str(tmp_path)).run()["queued"] == {"fetch": 1}
 
 
 def test_the_status_of_a_redis_does_not_show_its_password(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

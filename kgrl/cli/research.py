@@ -27,7 +27,7 @@ class WorkerCommand:
     A worker that is killed loses nothing: others do its job again.
 
     Args:
-        where: The queue: a run's folder for it, or redis://:PASSWORD@HOST:PORT/DB.
+        where: The queue: the folder of a live run or of its queue, or redis://:PASSWORD@HOST:PORT/DB.
         threads: How many jobs are done at a time.
         json: File to write what was done to, as one JSON object, once a worker cannot go on.
     """
@@ -48,13 +48,14 @@ class WorkerCommand:
         if self.threads < 1:
             raise SettingError(f"--threads {self.threads}: a worker needs at least one thread")
         queue = _existing(self.where)
-        source = queue.settings.get("source")
-        if source is None:
+        described = queue.settings.get("source")
+        if described is None:
             raise KgrlError(
                 f"the queue {queue.store.place} does not say where pages come from: start a run on it first"
             )
-        with run_workers(queue, lambda: make_page_source(source), Encoder(), self.threads) as broken:
-            facts = [("queue", queue.store.place), ("pages from", source), ("threads", self.threads)]
+        source = make_page_source(described)  # one for all threads, so that its rate holds for all of them
+        with run_workers(queue, lambda: source, Encoder(), self.threads) as broken:
+            facts = [("queue", queue.store.place), ("pages from", described), ("threads", self.threads)]
             show_facts("working; Ctrl-C ends it", facts)
             broken.wait()
         return {"where": queue.store.place, "threads": self.threads}
@@ -65,7 +66,7 @@ class StatusCommand:
     """Show what is queued, running, done and failed in a research queue.
 
     Args:
-        where: The queue: a run's folder for it, or redis://:PASSWORD@HOST:PORT/DB.
+        where: The queue: the folder of a live run or of its queue, or redis://:PASSWORD@HOST:PORT/DB.
         json: File to write the same to, as one JSON object, with every failure.
     """
 
@@ -87,12 +88,14 @@ class StatusCommand:
 def _existing(where: str) -> ResearchQueue:
     """Open a queue that is there; commands that look at one do not make one."""
     from kgrl.research.queue import ResearchQueue
+    from kgrl.research.store import QUEUE_FILE
 
-    if "://" not in where and not Path(where).is_dir():
-        raise KgrlError(
-            f"{where} is not there; a queue is a folder that `kgrl research run` made, or redis://HOST:PORT/DB"
-        )
-    return ResearchQueue.open(where)
+    if "://" in where:
+        return ResearchQueue.open(where)
+    for folder in (Path(where), Path(where) / "queue"):
+        if (folder / QUEUE_FILE).is_file():
+            return ResearchQueue.open(folder)
+    raise KgrlError(f"there is no queue in {where}; give the folder of a live run, or redis://HOST:PORT/DB")
 
 
 def _plain(status: Status) -> dict[str, Any]:

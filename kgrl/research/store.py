@@ -22,9 +22,10 @@ from huey.storage import PriorityRedisStorage, SqliteStorage  # type: ignore[imp
 
 from kgrl.errors import DataError, KgrlError, MissingDataError, SettingError
 
-__all__ = ["JsonSerializer", "QueueAwayError", "Space", "Store", "open_store"]
+__all__ = ["QUEUE_FILE", "JsonSerializer", "QueueAwayError", "Space", "Store", "open_store"]
 
-_FILE, _LOG = "queue.db", "kgrl_log"
+QUEUE_FILE = "queue.db"
+_LOG = "kgrl_log"
 _SCHEMES = ("redis", "rediss", "unix")
 _BUSY_SECONDS = 30.0
 """How long one process waits for another that writes to the SQLite file."""
@@ -165,7 +166,7 @@ def open_store(where: str | Path) -> Store:
 
 def _open_sqlite(folder: Path) -> Store:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _FILE
+    path = folder / QUEUE_FILE
 
     def explain(error: Exception) -> KgrlError | None:
         if isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorname", "").startswith(_PASSING):

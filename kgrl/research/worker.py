@@ -31,7 +31,8 @@ _TEND_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 page_sources: Registry[PageSource] = Registry("page source", group="kgrl.page_sources")
-"""Where pages come from, by name. The factories take the rest of a source's description as keyword arguments."""
+"""Where pages come from, by name. The factories take the rest of a source's description as keyword arguments;
+threads of a worker may share what they make."""
 
 
 @page_sources.register("mediawiki")

@@ -150,13 +150,13 @@ def measured(kind: str, corpus: Corpus, args: argparse.Namespace, folder: Path) 
                 began = time.perf_counter()
         elapsed = time.perf_counter() - began
     tokens = sum(step.tokens for step in steps[1:])
-    research = sum(step.seconds["research"] for step in steps[1:])
+    phases = {phase: sum(step.seconds[phase] for step in steps[1:]) for phase in ("research", "learn", "probe")}
     return {
         "kind": kind,
         "tokens": tokens,
         "seconds": elapsed,
         "tokens_per_second": tokens / elapsed,
-        "research_seconds": research,
+        "seconds_by_phase": phases,
         "expansions": len(steps),
         "topics": len(curriculum.corpus.graph),
         "age_seconds": float(np.mean([step.data_age for step in steps[1:]])),

@@ -1,9 +1,9 @@
 """The command line: one table of commands, and how they end.
 
 A command is a frozen dataclass that tyro turns into arguments, with a method `run()` that returns its result as one
-JSON object, and a field `json`, the file that `main` writes that object to. `traces` and `research` are groups of
-commands. Command modules import nothing heavy at their top, so that `kgrl --help` answers at once; what a command needs
-it imports in `run`.
+JSON object, and a field `json`, the file that `main` writes that object to. `data`, `traces` and `research` are groups
+of commands. Command modules import nothing heavy at their top, so that `kgrl --help` answers at once; what a command
+needs it imports in `run`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tyro
 from kgrl.cli.bench import Bench
 from kgrl.cli.calibrate import Calibrate
 from kgrl.cli.graph import Graph
-from kgrl.cli.groups import research
+from kgrl.cli.groups import data, research
 from kgrl.cli.info import Info
 from kgrl.cli.merge import Merge
 from kgrl.cli.pretrain import Pretrain
@@ -53,6 +53,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "calibrate": Calibrate,
     "merge": Merge,
     "graph": Graph,
+    "data": data,
     "traces": traces,
     "research": research,
     "info": Info,

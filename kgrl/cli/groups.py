@@ -1,4 +1,4 @@
-"""Commands that belong together: `kgrl research ...`."""
+"""Commands that belong together: `kgrl data ...` and `kgrl research ...`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ from typing import Annotated
 
 from tyro.conf import arg, subcommand
 
+from kgrl.cli.crawl import CrawlCommand
 from kgrl.cli.research import StatusCommand, WorkerCommand
 from kgrl.cli.research_run import ReplayCommand, ResearchRun
 
-__all__ = ["research"]
+__all__ = ["data", "research"]
+
+
+def data(command: Annotated[Annotated[CrawlCommand, subcommand("crawl")], arg(name="")]) -> CrawlCommand:
+    """Make corpora: crawl a site."""
+    return command
 
 
 def research(

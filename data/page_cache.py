@@ -1,0 +1,101 @@
+"""A cache of pages in one SQLite file, which any number of processes share."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from kgrl.errors import DataError
+from kgrl.research.page import Page
+
+__all__ = ["PageCache"]
+
+_BUSY_SECONDS = 60.0
+_SCHEMA = """
+create table if not exists pages (
+    site text not null, title text not null, page text, fetched real not null, primary key (site, title)
+) without rowid
+"""
+
+
+class PageCache:
+    """Remembers what sites gave, and that they had nothing.
+
+    Args:
+        path: The file; made if it is missing.
+
+    Raises:
+        DataError: If the file is no such cache, or damaged.
+
+    Example:
+        >>> import tempfile
+        >>> cache = PageCache(Path(tempfile.mkdtemp()) / "pages.db")
+        >>> cache.put("https://example.org", "Logic", Page("Logic", "Logic is …", fetched=time.time()))
+        >>> cache.get("https://example.org", "Logic")[0].text
+        'Logic is …'
+        >>> cache.get("https://example.org", "Set") is None
+        True
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._lock = path, threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._named():
+            self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
+            self._connection.isolation_level = None  # every statement is a transaction of its own
+            self._connection.execute("pragma journal_mode=wal")
+            self._connection.execute("pragma synchronous=normal")
+            self._connection.execute(_SCHEMA)
+
+    def get(self, site: str, title: str, max_age: float | None = None) -> tuple[Page | None] | None:
+        """Return what is remembered: a tuple with the page, with None where the site had none; None if nothing is.
+
+        Args:
+            site: The site's URL.
+            title: The title that was asked for.
+            max_age: Seconds after which a page is not remembered any more; never if None.
+
+        Raises:
+            DataError: If the file is damaged.
+        """
+        with self._named():
+            row = self._connection.execute(
+                "select page, fetched from pages where site = ? and title = ?", (site, title)
+            ).fetchone()
+        if row is None or (max_age is not None and row[1] < time.time() - max_age):
+            return None
+        return (None if row[0] is None else _page(row[0]),)
+
+    def put(self, site: str, title: str, page: Page | None) -> None:
+        """Remember what a site gave for a title; None where it has no such article."""
+        text = None if page is None else json.dumps(asdict(page), ensure_ascii=False)
+        fetched = time.time() if page is None else page.fetched
+        with self._named():
+            self._connection.execute("replace into pages values (?, ?, ?, ?)", (site, title, text, fetched))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Let one thread at the file at a time, and name it where it is damaged."""
+        try:
+            with self._lock:
+                yield
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            way_out = "delete it and those beside it that begin with its name; pages are then fetched again"
+            raise DataError(self.path, None, f"the page cache is damaged ({error}): {way_out}") from error
+
+
+def _page(text: str) -> Page:
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
+    return Page(**values)

@@ -16,13 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kgrl.corpus import Split, near_duplicates
-from kgrl.errors import DataError, KgrlError, SettingError
+from kgrl.errors import KgrlError, SettingError
 from kgrl.research.arrival import Arrival
-from kgrl.research.jobs import clean_text
 from kgrl.research.log import ArrivalLog
 from kgrl.research.queue import ResearchQueue
-from kgrl.research.store import JsonSerializer, QueueAwayError, open_store
-from kgrl.research.wording import Wording
+from kgrl.research.store import open_store
 from tests.redis_server import RedisServer, why_no_redis
 from tests.research_pages import Pages, TinyEncoder, finish, made_up
 
@@ -281,79 +279,6 @@ def test_the_status_is_plain_data(make: Make) -> None:
     assert (status.arrived, len(status.failures), dict(status.queued), status.running) == (1, 1, {}, ())
 
 
-@pytest.mark.parametrize("where", ["http://localhost", "ftp://x:secret@y"])
-def test_a_place_that_is_none_is_refused_without_its_password(where: str) -> None:
-    with pytest.raises(SettingError, match="redis://HOST:PORT") as refused:
-        ResearchQueue.open(where)
-    assert "secret" not in str(refused.value)
-
-
-@pytest.mark.parametrize("url", ["redis://:secret@127.0.0.1:1/0", "redis://me:secret@127.0.0.1:1"])
-def test_a_redis_that_is_not_there_is_named_without_the_password(url: str) -> None:
-    with pytest.raises(QueueAwayError, match=r"no Redis answers at .*127\.0\.0\.1:1") as away:
-        ResearchQueue.open(url)
-    assert "secret" not in str(away.value)
-
-
-@pytest.mark.parametrize("url", ["redis://:sec:ret/#@127.0.0.1:x", "redis://:secret@host:99999999"])
-def test_a_url_that_is_none_is_refused_without_the_password(url: str) -> None:
-    with pytest.raises(KgrlError) as refused:
-        ResearchQueue.open(url)
-    assert "ret" not in str(refused.value).replace("secret", "ret") or "sec" not in str(refused.value)
-
-
-def test_a_redis_that_wants_a_password_says_so(tmp_path: Path) -> None:
-    if reason := why_no_redis():
-        pytest.skip(reason)
-    with RedisServer(tmp_path, password="hush7") as server:
-        for url in (server.url.replace("hush7", "wrong9"), server.url.replace(":hush7@", "")):
-            with pytest.raises(SettingError, match=r"redis://:PASSWORD@127\.0\.0\.1") as refused:
-                ResearchQueue.open(url)
-            assert "wrong9" not in str(refused.value)
-        queue = ResearchQueue.open(server.url)
-        queue.want(["Logic"])
-        finish(queue, Pages())
-        assert titles_of(queue) == ["Logic"]
-        assert "hush7" not in queue.store.place
-
-
-@pytest.mark.parametrize(
-    "damage", [b"no database at all, but long enough to be looked at " * 40, b"SQLite format 3\0" * 99]
-)
-def test_a_damaged_file_is_named(tmp_path: Path, damage: bytes) -> None:
-    (tmp_path / "queue.db").write_bytes(damage)
-    with pytest.raises(DataError, match=r"queue\.db: the queue is damaged .*move it away"):
-        ResearchQueue.open(tmp_path)
-    assert (tmp_path / "queue.db").read_bytes() == damage
-
-
-def test_a_file_that_is_damaged_inside_is_named_and_left_alone(tmp_path: Path) -> None:
-    queue = ResearchQueue.open(tmp_path)
-    queue.want([f"T{n}" for n in range(20)])
-    finish(queue, Pages())
-    queue.store.messages.sql("pragma wal_checkpoint(truncate)", results=True)
-    with (tmp_path / "queue.db").open("r+b") as file:
-        file.seek(4096)  # what a database is, is written before that
-        file.write(b"x" * 200_000)
-    with pytest.raises(DataError, match=r"queue\.db: the queue is damaged"):
-        ResearchQueue.open(tmp_path).arrivals()
-
-
-def test_messages_are_json_and_nothing_else_is_read() -> None:
-    import pickle  # noqa: TID251 - what must not be read
-
-    with pytest.raises((ValueError, UnicodeDecodeError)):
-        JsonSerializer().deserialize(pickle.dumps(("id", "name")))
-
-
-def test_huge_lines_are_cleaned_in_bounded_time() -> None:
-    began = time.monotonic()
-    cleaned = clean_text("word " * 2_000_000)
-    assert max(map(len, cleaned.split("\n\n"))) <= 1_000
-    assert clean_text("x" * 10_000_000).replace("\n\n", "") == "x" * 10_000_000
-    assert time.monotonic() - began < 60
-
-
 def test_a_page_of_one_huge_line_arrives(make: Make) -> None:
     queue = make()
     queue.want(["Huge"])
@@ -361,23 +286,6 @@ def test_a_page_of_one_huge_line_arrives(make: Make) -> None:
     arrival = queue.arrivals()[0]
     assert max(map(len, arrival.texts)) <= 1_000
     assert sum(map(len, arrival.texts)) <= 1_000_000
-
-
-@given(st.text(max_size=300))
-def test_cleaned_text_is_clean_and_stays_as_it_is(text: str) -> None:
-    cleaned = clean_text(text)
-    assert not any((ord(c) < 32 and c != "\n") or 0xD800 <= ord(c) < 0xE000 for c in cleaned)
-    assert clean_text(cleaned) == cleaned
-
-
-@given(st.lists(st.sampled_from([made_up(f"T{n}", 1) for n in range(4)] + ["short one", "a"]), max_size=6), st.data())
-def test_wording_is_that_of_near_duplicates(texts: list[str], data: st.DataObject) -> None:
-    splits = data.draw(st.lists(st.sampled_from([0, 2]), min_size=len(texts), max_size=len(texts)))
-    held_out = [text for text, split in zip(texts, splits, strict=True) if split == Split.EXAM]
-    wording = Wording()
-    wording.add(held_out, [Split.EXAM] * len(held_out))
-    expected = near_duplicates(texts, np.array(splits, dtype=np.uint8)).tolist()
-    assert wording.repeats(texts, splits).tolist() == expected
 
 
 def draft(title: str) -> Arrival:
@@ -432,6 +340,24 @@ def test_a_log_that_lost_its_end_is_read_again(make: Make) -> None:
     queue.store.log.delete("1", "2")
     queue.log.append(draft("D4"), lambda final: final)
     assert titles_of(queue) == ["A1", "D4"]
+
+
+def test_what_the_queue_lost_is_put_back_by_the_run(make: Make) -> None:
+    queue, source = make(), Pages(redirects={"Maths": "Mathematics"})
+    queue.want(["Logic", "Maths"])
+    finish(queue, source)
+    had = queue.arrivals()
+    queue.store.log.delete("0", "1")
+    queue.store.done.delete(*queue.store.done.items())
+    with pytest.raises(KgrlError, match="forgotten arrival 1"):
+        queue.arrivals(2)
+    assert queue.restore(had) == 2
+    assert queue.restore(had) == 0
+    queue.want(["Logic", "Maths", "Mathematics", "Set"])
+    finish(queue, source)
+    assert titles_of(queue) == ["Logic", "Mathematics", "Set"]
+    with pytest.raises(KgrlError, match="another's queue"):
+        queue.restore(reversed(had))
 
 
 def test_the_log_is_the_same_for_the_same_order_of_titles(tmp_path: Path) -> None:

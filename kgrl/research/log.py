@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.errors import KgrlError
 from kgrl.research.arrival import Arrival
 from kgrl.research.store import Space
 from kgrl.research.wording import Wording
@@ -40,8 +41,31 @@ class ArrivalLog:
         self._forget()
 
     def read(self, since: int = 0) -> Iterator[Arrival]:
-        """Yield the arrivals from number `since` on, in order."""
-        return map(Arrival.from_json, self._texts(since))
+        """Yield the arrivals from number `since` on, in order.
+
+        Raises:
+            KgrlError: If the one before is not there, which was once read.
+        """
+        entries = self._texts(max(0, since - 1))
+        if since and next(entries, None) is None:
+            why = "its file was lost, or it is in a Redis without an append-only file"
+            raise KgrlError(f"the queue has forgotten arrival {since - 1}: {why}; resume the run, which puts it back")
+        return map(Arrival.from_json, entries)
+
+    def put_back(self, number: int, arrival: Arrival) -> bool:
+        """Put an arrival that was read once under its number again; return whether it was gone.
+
+        Raises:
+            KgrlError: If another is there.
+        """
+        text = arrival.to_json()
+        if self._space.put_new(str(number), text):
+            return True
+        if self._space.get(str(number)) != text:
+            raise KgrlError(
+                f"arrival {number} of the queue is not {arrival.title!r} as the run has it: another's queue"
+            )
+        return False
 
     def without_repeats(self, arrival: Arrival) -> Arrival:
         """Return the arrival without passages that other splits of what has arrived have already."""

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -219,11 +219,35 @@ class ResearchQueue:
         self.board.tend(self._messages)
 
     def arrivals(self, since: int = 0) -> list[Arrival]:
-        """Return what has arrived, from number `since` on, in the order that never changes."""
+        """Return what has arrived, from number `since` on, in the order that never changes.
+
+        Raises:
+            KgrlError: If the queue has forgotten what came before; see `restore`.
+        """
         arrived: list[Arrival] = []
         with self._unless_away():
             arrived.extend(self.log.read(since))
         return arrived
+
+    def restore(self, arrivals: Iterable[Arrival]) -> int:
+        """Put back what a run has and the queue has lost, with its file or in a Redis that keeps none.
+
+        Args:
+            arrivals: All that the run has, from number 0 on.
+
+        Returns:
+            How many were gone.
+
+        Raises:
+            KgrlError: If the queue has others under their numbers: those of another run.
+        """
+        gone = 0
+        for number, arrival in enumerate(arrivals):
+            if self.log.put_back(number, arrival):
+                gone += 1
+                for title in (arrival.title, *arrival.aliases):
+                    self.store.done.put(title, arrival.title)
+        return gone
 
     def failed(self) -> Collection[str]:
         """Return the titles that will not come: no article, nothing to train on, given up, or late aliases.

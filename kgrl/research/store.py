@@ -148,7 +148,9 @@ def open_store(where: str | Path) -> Store:
     """Open the store at a place, and create what is missing.
 
     Args:
-        where: A folder, which gets a SQLite file, or the URL of a Redis: `redis://:PASSWORD@HOST:PORT/DB`.
+        where: A folder, which gets a SQLite file, or the URL of a Redis: `redis://:PASSWORD@HOST:PORT/DB`. What a Redis
+            holds outlives its restarts if it has an append-only file (`appendonly yes`), and power cuts if that is
+            written at once (`appendfsync always`).
 
     Raises:
         DataError: If the SQLite file is damaged.
@@ -172,7 +174,7 @@ def _open_sqlite(folder: Path) -> Store:
         if isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorname", "").startswith(_PASSING):
             return QueueAwayError(f"the queue {path} cannot be used now: {error}")
         if isinstance(error, sqlite3.DatabaseError):
-            way_out = "move it away and start again: what has not arrived is fetched again"
+            way_out = "move it away and resume: what has not arrived is fetched again"
             return DataError(path, None, f"the queue is damaged ({error}); {way_out}")
         return None
 

@@ -147,6 +147,24 @@ def test_a_site_that_stays_away_is_given_up_with_its_reason(make: Make) -> None:
     assert not queue.status().queued
 
 
+def test_a_page_that_could_not_be_fetched_may_be_wanted_later(make: Make) -> None:
+    queue, source = make(), Pages(broken={"Logic": 5})
+    queue.want(["Logic"])
+    finish(queue, source)
+    queue.want(["Logic"])
+    assert queue.failed() == {"Logic"}
+    assert not queue.busy()
+    record = json.loads(queue.store.failed.get("Logic") or "")
+    assert time.time() < record["until"] < time.time() + 3_600
+    queue.store.failed.put("Logic", json.dumps({**record, "until": time.time() - 1}))  # ten minutes later
+    queue = make()
+    assert not queue.failed()
+    queue.want(["Logic"])
+    finish(queue, source)
+    assert titles_of(queue) == ["Logic"]
+    assert not queue.status().failures
+
+
 def test_a_retry_waits_its_time(make: Make) -> None:
     queue, source = make(patience=60.0), Pages(broken={"Logic": 1})
     queue.want(["Logic"])

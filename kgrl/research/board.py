@@ -29,6 +29,8 @@ STAGES = ("fetch", "clean", "split", "deduplicate", "embed", "index")
 MOST_ATTEMPTS = 5
 _GROWTH = 4.0
 """Waits between attempts grow by this factor: 2, 8, 32, 128 seconds."""
+_FORGIVEN_SECONDS = 600.0
+"""After so long a page that could not be fetched may be wanted again."""
 
 _log = logging.getLogger(__name__)
 
@@ -170,16 +172,18 @@ class Board:
     def again(self, job: Job, reason: str, stage: str | None = None, *, at_once: bool = False) -> Job | None:
         """Try a job again, at once or after a while; None where it was tried often enough, and has failed."""
         if job.attempt + 1 >= MOST_ATTEMPTS:
-            self.fail(job, f"gave up after {MOST_ATTEMPTS} attempts: {reason}")
+            # A site that could not be reached may be there again later; what kills workers or cannot be read stays so.
+            until = time.time() + _FORGIVEN_SECONDS if job.stage == STAGES[0] and not at_once else None
+            self.fail(job, f"gave up after {MOST_ATTEMPTS} attempts: {reason}", until)
             return None
         due = time.time() + (0.0 if at_once else self.patience * _GROWTH**job.attempt)
         repeated = replace(job, stage=stage or job.stage, attempt=job.attempt + 1, due=due, reason=reason)
         self.store.jobs.put(job.title, _text(repeated))
         return repeated
 
-    def fail(self, job: Job, reason: str) -> None:
-        """Note that a title will not come."""
-        record = {"stage": job.stage, "reason": reason, "attempts": job.attempt + 1}
+    def fail(self, job: Job, reason: str, until: float | None = None) -> None:
+        """Note that a title will not come; or not before a time, seconds since 1970."""
+        record = {"stage": job.stage, "reason": reason, "attempts": job.attempt + 1, "until": until}
         self.store.failed.put(job.title, json.dumps(record))
         self._close(job)
 
@@ -195,6 +199,7 @@ class Board:
             self.store.aliases.put(job.title, topic)
         self.store.done.put(topic, topic)
         self.store.done.put(job.title, topic)
+        self.store.failed.delete(job.title)  # if it was given up before
         self._close(job)
 
     def drop(self, job: Job) -> None:

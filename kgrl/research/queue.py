@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import threading
 import time
@@ -25,6 +26,8 @@ __all__ = ["Failure", "ResearchQueue", "Running", "Status"]
 
 _LEASE_SECONDS, _PATIENCE_SECONDS, _MOST_QUEUED = 30.0, 2.0, 256
 _CHUNK = 500
+_FRESH_SECONDS = 10.0
+"""After so long the failures are read again, even if there are as many as before."""
 
 _log = logging.getLogger(__name__)
 
@@ -38,12 +41,14 @@ class Failure:
         stage: The stage that it failed in.
         reason: Why.
         attempts: How often that was tried.
+        until: When it may be wanted again, seconds since 1970; never if None.
     """
 
     title: str
     stage: str
     reason: str
     attempts: int
+    until: float | None = None
 
 
 @dataclass(frozen=True)
@@ -118,8 +123,8 @@ class ResearchQueue:
         """Held by a worker of this process while its encoder works."""
         self._messages = Messages(store, refuse)
         self._away = False
-        self._failed: frozenset[str] = frozenset()
-        self._sizes: tuple[int, ...] = ()
+        self._failed: dict[str, float] = {}
+        self._failed_at: tuple[float, ...] = ()
 
     @classmethod
     def open(cls, where: str | Path, **limits: Any) -> ResearchQueue:
@@ -199,8 +204,9 @@ class ResearchQueue:
         unique = list(dict.fromkeys(titles))
         for first in range(0, len(unique), _CHUNK):
             chunk = unique[first : first + _CHUNK]
-            closed = {**self.store.done.get_many(chunk), **self.store.failed.get_many(chunk)}
-            yield from (title for title in chunk if title not in closed)
+            done, now = self.store.done.get_many(chunk), time.time()
+            failed = {title: _until(text) for title, text in self.store.failed.get_many(chunk).items()}
+            yield from (title for title in chunk if title not in done and failed.get(title, now) <= now)
 
     def _revise(self, wanted: list[str]) -> None:
         """Put what is wanted under way, drop what is not, and put the queue in order."""
@@ -252,13 +258,16 @@ class ResearchQueue:
     def failed(self) -> Collection[str]:
         """Return the titles that will not come: no article, nothing to train on, given up, or late aliases.
 
-        A late alias leads to a topic that had arrived before anybody knew of this title; see `aliases`.
+        A late alias leads to a topic that had arrived before anybody knew of this title; see `aliases`. What could not
+        be fetched is among them for ten minutes only.
         """
-        spaces = self.store.failed, self.store.aliases
+        now, spaces = time.time(), (self.store.failed, self.store.aliases)
         with self._unless_away():
-            if (sizes := tuple(map(len, spaces))) != self._sizes:
-                self._failed, self._sizes = frozenset().union(*(space.items() for space in spaces)), sizes
-        return self._failed
+            if (state := (now // _FRESH_SECONDS, *map(len, spaces))) != self._failed_at:
+                failed, aliases = (space.items() for space in spaces)
+                self._failed = {t: _until(text) for t, text in failed.items()} | dict.fromkeys(aliases, math.inf)
+                self._failed_at = state
+        return {title for title, until in self._failed.items() if until > now}
 
     def aliases(self) -> dict[str, str]:
         """Return the late aliases, each with the title of its topic; other aliases are in the arrivals."""
@@ -301,6 +310,12 @@ class ResearchQueue:
             if not self._away:
                 _log.warning("%s; going on with what has arrived", error)
             self._away = True
+
+
+def _until(record: str) -> float:
+    """Until when a title that failed is not to be wanted."""
+    until: float | None = json.loads(record)["until"]
+    return math.inf if until is None else until
 
 
 def _fit(title: str) -> bool:

@@ -1,8 +1,8 @@
-"""A crawl of a real MediaWiki, killed and started again, against one undisturbed: is the corpus the same, byte for byte?
+"""A crawl of a real MediaWiki, killed and started again, and one undisturbed: is the corpus the same, byte for byte?
 
-The site is Debian's MediaWiki on this machine. Its articles are Wikispeedia's, with their text and links, nearest to the
-nucleus; every tenth is linked through a redirect by half of the others, and links to articles that the site lacks are
-red. `kgrl data crawl` is killed with SIGKILL at random moments, spread over the crawl.
+The site is Debian's MediaWiki on this machine. Its articles are Wikispeedia's nearest to the nucleus, with their text
+and links; every tenth is linked through a redirect by half of the others, and links to articles that the site lacks
+are red. `kgrl data crawl` is killed with SIGKILL at random moments, spread over the crawl.
 
     KGRL_DATA=... python benchmarks/crawl.py --pages 2000 --json docs/results/crawl.json
 """
@@ -108,6 +108,7 @@ class Crawl:
         self.log = site.folder / "server.log"
 
     def start(self) -> subprocess.Popen[bytes]:
+        """Start it, in a session of its own, so that all of it can be killed."""
         return subprocess.Popen(self.command, start_new_session=True, stdout=subprocess.DEVNULL)
 
     def fetched(self) -> int:
@@ -121,6 +122,7 @@ class Crawl:
                 return 0
 
     def finish(self) -> None:
+        """Start it, and wait until it is over."""
         process = self.start()
         if process.wait():
             raise RuntimeError(f"the crawl ended with {process.returncode}")

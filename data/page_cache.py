@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 import threading
 import time
@@ -31,7 +32,7 @@ class PageCache:
         path: The file; made if it is missing.
 
     Raises:
-        DataError: If the file is no such cache, or damaged.
+        DataError: If the file cannot be used, is no such cache, or is damaged.
 
     Example:
         >>> import tempfile
@@ -62,7 +63,7 @@ class PageCache:
             max_age: Seconds after which a page is not remembered any more; never if None.
 
         Raises:
-            DataError: If the file is damaged.
+            DataError: If the file cannot be used or is damaged.
         """
         with self._named():
             row = self._connection.execute(
@@ -70,7 +71,7 @@ class PageCache:
             ).fetchone()
         if row is None or (max_age is not None and row[1] < time.time() - max_age):
             return None
-        return (None if row[0] is None else _page(row[0]),)
+        return (None if row[0] is None else self._page(row[0]),)
 
     def put(self, site: str, title: str, page: Page | None) -> None:
         """Remember what a site gave for a title; None where it has no such article."""
@@ -85,17 +86,26 @@ class PageCache:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Let one thread at the file at a time, and name it where it is damaged."""
+        """Let one thread at the file at a time, and name it where something is wrong with it."""
         try:
             with self._lock:
                 yield
-        except sqlite3.OperationalError:
-            raise
+        except sqlite3.OperationalError as error:  # no right to write, a full disk, another database
+            raise DataError(self.path, None, f"the page cache cannot be used: {error}") from error
         except sqlite3.DatabaseError as error:
-            way_out = "delete it and those beside it that begin with its name; pages are then fetched again"
-            raise DataError(self.path, None, f"the page cache is damaged ({error}): {way_out}") from error
+            raise self._damaged(error) from error
 
+    def _damaged(self, error: Exception) -> DataError:
+        files = " ".join(shlex.quote(f"{self.path}{end}") for end in ("", "-wal", "-shm"))
+        return DataError(
+            self.path,
+            None,
+            f"the page cache is damaged ({error}); delete it, and pages are fetched again: rm -f {files}",
+        )
 
-def _page(text: str) -> Page:
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
-    return Page(**values)
+    def _page(self, text: str) -> Page:
+        try:
+            values = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
+            return Page(**values)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise self._damaged(error) from error

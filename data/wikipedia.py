@@ -1,16 +1,15 @@
 """Pages of Wikipedia, or of any MediaWiki site, as they are now.
 
-wikipedia-api carries the requests, tries again what failed for a while and honours `Retry-After`. This module says what
-to ask for, goes no faster than it should, and remembers every page in a cache, so that what was fetched once is there
-without a network.
+`kgrl.data.wiki_client` asks the site. This module says what to ask for, and remembers every page in a cache, so that
+what was fetched once is there without a network.
 """
 
 from __future__ import annotations
 
-import json
+import html
 import logging
+import math
 import re
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,18 +17,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from wikipediaapi import Wikipedia, WikipediaException
+from wikipediaapi import WikipediaException
 
 from kgrl.cache import cache_dir
 from kgrl.data.page_cache import PageCache
+from kgrl.data.wiki_client import WikiClient
 from kgrl.data.wikitext import normal_title, read_wikitext
 from kgrl.errors import KgrlError, SettingError
 from kgrl.research.page import Page
 
 __all__ = ["MediaWiki"]
 
-_AGENT = "kgrl/0.1 (curriculum learning research; https://pypi.org/project/kgrl)"
-_TIMEOUT_SECONDS = 30.0
+_LANGUAGE = re.compile(r"[a-z][a-z0-9-]*")
+_LINK = re.compile(r"\[\[\s*:?([^\[\]|#{}<>\n]+)")
 _DISAMBIGUATION = re.compile(r"\((?:disambiguation|homonymie|desambiguación|begriffsklärung)\)$", re.IGNORECASE)
 _OF_DISAMBIGUATION = re.compile(r"disambiguation pages|homonymie|desambiguación|begriffsklärung", re.IGNORECASE)
 _NO_TITLE = re.compile(r"[<>\[\]{}|\x00-\x1f\x7f\ud800-\udfff\ufffd]")
@@ -42,7 +42,8 @@ class MediaWiki:
     """Gives the pages of a site by title; a `PageSource`. Threads may share one.
 
     Redirects are followed, those of links too. Pages that only list others, and links to pages that are missing, are
-    left out. Text is what the site's extension TextExtracts gives; where it has none, the markup is read.
+    left out. Links come in the order of the text; what templates bring comes last. Text is what the site's extension
+    TextExtracts gives; where it has none, the markup is read.
 
     Args:
         url: The site's API, such as `https://en.wikipedia.org/w/api.php`; that of Wikipedia if None.
@@ -50,12 +51,12 @@ class MediaWiki:
         cache: The file that remembers pages; `pages.db` in kgrl's cache folder if None.
         max_age: Seconds after which a page is fetched again, and kept as it was where that fails; never if None.
         rate: Most requests a second, over all threads.
-        retries: How often a request is tried again, after 1, 2, 4, ... seconds or what the site asks for.
-        retry_wait: Seconds before the first of these.
+        retries: How often a request is tried again after 429, 5xx, a cut connection or 30 seconds without answer.
+        retry_wait: Seconds before the first time, doubled each time; or what the site asks for, if that is more.
         transport: What carries requests, for tests.
 
     Raises:
-        SettingError: If the URL is none, or the rate is not above 0.
+        SettingError: If the URL or the language is none, or the rate is not above 0.
         DataError: If the cache is damaged.
     """
 
@@ -71,23 +72,16 @@ class MediaWiki:
         retry_wait: float = 1.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
+        if not _LANGUAGE.fullmatch(language):
+            raise SettingError(f"{language!r} is no language of Wikipedia, such as en")
         self.url = url or f"https://{language}.wikipedia.org/w/api.php"
         if urlsplit(self.url).scheme not in {"http", "https"} or not urlsplit(self.url).netloc:
             raise SettingError(f"{self.url!r} is no URL of an API, such as https://en.wikipedia.org/w/api.php")
-        if rate <= 0:
+        if not rate > 0:  # NaN too
             raise SettingError(f"the rate must be above 0 requests a second, not {rate}")
         self.max_age = max_age
         self._cache = PageCache(cache or cache_dir() / "pages.db")
-        self._client = _Client(
-            self.url,
-            user_agent=_AGENT,
-            language=language,
-            max_retries=retries,
-            retry_wait=retry_wait,
-            timeout=_TIMEOUT_SECONDS,
-            transport=_Polite(transport or httpx.HTTPTransport(), rate),
-        )
-        self._extracts = True
+        self._client = WikiClient(self.url, language, rate, retries, retry_wait, transport or httpx.HTTPTransport())
 
     def page(self, title: str) -> Page | None:
         """Return the page that a title leads to, None where there is no article.
@@ -95,6 +89,7 @@ class MediaWiki:
         Raises:
             KgrlError: If it is not in the cache and the site cannot be asked.
         """
+        title = " ".join(title.replace("_", " ").split())  # the first letter's case matters on some sites
         if not _fit(title):
             return None
         if (kept := self._cache.get(self.url, title, self.max_age)) is not None:
@@ -105,7 +100,7 @@ class MediaWiki:
             if (old := self._cache.get(self.url, title)) is not None:
                 _log.warning("%s cannot be asked (%s); %r is as it was", self.url, error, title)
                 return old[0]
-            reason = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__.lstrip('_')}: {error.__cause__ or error}"
             raise KgrlError(
                 f"{title!r} is not in {self._cache.path}, and {self.url} cannot be asked: {reason}"
             ) from error
@@ -113,27 +108,31 @@ class MediaWiki:
         return page
 
     def _fetch(self, title: str) -> Page | None:
-        text = "extracts" if self._extracts else "revisions"
-        asked = {"titles": title, "prop": f"{text}|categories|pageprops", "cllimit": "max", "ppprop": "disambiguation"}
         found = self._merged(
-            {**asked, "explaintext": 1, "exsectionformat": "plain", "rvprop": "content", "rvslots": "main"}
+            {
+                "titles": title,
+                "prop": "extracts|categories|pageprops|revisions",
+                "explaintext": 1,
+                "exsectionformat": "plain",
+                "cllimit": "max",
+                "ppprop": "disambiguation",
+                "rvprop": "content",
+                "rvslots": "main",
+            }
         )
         if found is None:
             return None
         categories = tuple(c["title"].partition(":")[2] for c in found.get("categories", ()))
         if _only_a_choice(found, categories):
             return None
-        if self._extracts and "extract" not in found:
-            self._extracts = False  # the site lacks the extension
-            return self._fetch(title)
-        came_from = (title, *found["redirects"]) if found["title"] != title else ()
+        markup = _markup(found)
         return Page(
             title=found["title"],
-            text=_text(found),
-            links=tuple(dict.fromkeys(link for link in self._links(found["title"]) if link != found["title"])),
+            text=str(found["extract"]) if "extract" in found else read_wikitext(markup).text,
+            links=self._links(found["title"], markup),
             categories=categories,
             fetched=time.time(),
-            redirects=tuple(dict.fromkeys(name for name in came_from if name != found["title"])),
+            redirects=tuple(dict.fromkeys(r for r in (title, *found["redirects"]) if r != found["title"])),
         )
 
     def _merged(self, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -148,13 +147,19 @@ class MediaWiki:
                 page[name] = page[name] + value if name == "categories" and name in page else value
         return page or None
 
-    def _links(self, title: str) -> Iterator[str]:
-        """The articles that a page links to, through redirects, in the site's order."""
-        asked = {"titles": title, "generator": "links", "gplnamespace": 0, "gpllimit": "max"}
-        for query in self._answers(asked):
-            for page in query.get("pages", ()):
-                if not page.get("missing") and page.get("ns") == 0:
-                    yield page["title"]
+    def _links(self, title: str, markup: str) -> tuple[str, ...]:
+        """The articles that a page links to, through redirects, in the order of its markup."""
+        found: dict[str, None] = {}
+        onward: dict[str, str] = {}
+        for query in self._answers({"titles": title, "generator": "links", "gplnamespace": 0, "gpllimit": "max"}):
+            onward |= {redirect["from"]: redirect["to"] for redirect in query.get("redirects", ())}
+            pages = query.get("pages", ())
+            found |= dict.fromkeys(p["title"] for p in pages if not p.get("missing") and p.get("ns") == 0)
+        places: dict[str, int] = {}
+        for place, link in enumerate(_LINK.findall(markup)):
+            places.setdefault(_end(normal_title(html.unescape(link)), onward), place)
+        found.pop(title, None)
+        return tuple(sorted(found, key=lambda link: places.get(normal_title(link), math.inf)))
 
     def _answers(self, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The pieces of an answer to a query."""
@@ -162,51 +167,10 @@ class MediaWiki:
         while True:
             asked = {"action": "query", "format": "json", "formatversion": 2, "redirects": 1, **parameters, **following}
             answer = self._client.ask(asked)
-            if "error" in answer:
-                raise KgrlError(f"{self.url} refuses: {json.dumps(answer['error'], ensure_ascii=False)[:300]}")
             yield answer.get("query", {})
             if "continue" not in answer:
                 return
             following = answer["continue"]
-
-
-class _Client(Wikipedia):  # type: ignore[misc] # wikipedia-api's classes have no types
-    """wikipedia-api's client, asking a site of one's own what it is told to."""
-
-    def __init__(self, url: str, **options: Any) -> None:
-        self._url = url
-        super().__init__(**options)
-
-    def _build_url(self, language: str) -> str:
-        return self._url
-
-    def ask(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to a request; tries again what may come right."""
-        answer: dict[str, Any] = self._get(self.language, parameters)
-        return answer
-
-
-class _Polite(httpx.BaseTransport):
-    """Sends requests one after another at no more than a rate, and calls a cut connection one that failed."""
-
-    def __init__(self, inner: httpx.BaseTransport, rate: float) -> None:
-        self._inner, self._pause = inner, 1.0 / rate
-        self._lock, self._next = threading.Lock(), 0.0
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        with self._lock:
-            start = max(self._next, time.monotonic())
-            self._next = start + self._pause
-        time.sleep(max(0.0, start - time.monotonic()))
-        try:
-            response = self._inner.handle_request(request)
-            response.read()  # here, so that an answer that is cut off is tried again
-        except (httpx.NetworkError, httpx.ProtocolError) as error:
-            raise httpx.ConnectError(str(error), request=request) from error
-        return response
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 def _fit(title: str) -> bool:
@@ -224,8 +188,15 @@ def _only_a_choice(found: Mapping[str, Any], categories: tuple[str, ...]) -> boo
     )
 
 
-def _text(found: Mapping[str, Any]) -> str:
-    if "extract" in found:
-        return str(found["extract"])
+def _markup(found: Mapping[str, Any]) -> str:
     revisions = found.get("revisions") or [{}]
-    return read_wikitext(revisions[0].get("slots", {}).get("main", {}).get("content", "")).text
+    return str(revisions[0].get("slots", {}).get("main", {}).get("content", ""))
+
+
+def _end(title: str, onward: Mapping[str, str]) -> str:
+    """Where redirects lead from a title."""
+    for _ in range(len(onward)):  # and no further: they may go in a circle
+        if title not in onward:
+            break
+        title = onward[title]
+    return title

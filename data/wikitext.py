@@ -18,7 +18,7 @@ __all__ = ["Article", "read_wikitext", "redirect_target"]
 
 _MOST_CHARACTERS = 1_000_000
 """Of a page's markup; longer ones are read by the fallback. The longest articles of Wikipedia have half as many."""
-_MOST_OPENINGS = 20_000
+_MOST_OPENINGS = 8_000
 """Of templates, links, tables and tags on a page; more are read by the fallback."""
 _DEEPEST = 40
 _SKIPPED_TAGS = {

@@ -112,7 +112,8 @@ def test_the_command_makes_a_corpus(site: MediaWikiServer, tmp_path: Path) -> No
 @pytest.mark.integration
 def test_a_crawl_killed_three_times_equals_an_undisturbed_one(site: MediaWikiServer, tmp_path: Path) -> None:
     assert main(_command(site, tmp_path / "whole", tmp_path / "whole.db")) == 0
-    command = [str(Path(sys.executable).with_name("kgrl")), *_command(site, tmp_path / "parts", tmp_path / "parts.db", rate=40.0)]
+    arguments = _command(site, tmp_path / "parts", tmp_path / "parts.db", rate=40.0)
+    command = [str(Path(sys.executable).with_name("kgrl")), *arguments]
     for _ in range(3):
         process = subprocess.Popen(command, start_new_session=True)
         time.sleep(2.0)

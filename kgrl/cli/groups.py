@@ -7,14 +7,20 @@ from typing import Annotated
 from tyro.conf import arg, subcommand
 
 from kgrl.cli.crawl import CrawlCommand
+from kgrl.cli.import_dump import ImportDumpCommand
 from kgrl.cli.research import StatusCommand, WorkerCommand
 from kgrl.cli.research_run import ReplayCommand, ResearchRun
 
 __all__ = ["data", "research"]
 
 
-def data(command: Annotated[Annotated[CrawlCommand, subcommand("crawl")], arg(name="")]) -> CrawlCommand:
-    """Make corpora: crawl a site."""
+def data(
+    command: Annotated[
+        Annotated[CrawlCommand, subcommand("crawl")] | Annotated[ImportDumpCommand, subcommand("import-dump")],
+        arg(name=""),
+    ],
+) -> CrawlCommand | ImportDumpCommand:
+    """Make corpora: crawl a site, import a dump."""
     return command
 
 

@@ -79,6 +79,7 @@ class ResearchRun(RunCommand):
         where = self.queue or str(folder / _QUEUE)
         queue = ResearchQueue.open(where)
         queue.configure({"source": self._source(), "encoder": encoder.fingerprint})
+        queue.restore(library.arrivals())
         with worker_process(where, self.workers) if self.workers else nullcontext(lambda: False) as broken:
             yield self._growing(folder, library, QueueSupply(queue, broken))
 

@@ -48,7 +48,7 @@ def _serve(where: str, threads: int) -> None:
     os.nice(_NICE)
     torch.set_num_threads(1)
     queue, parent = ResearchQueue.open(where), multiprocessing.parent_process()
-    source = queue.settings["source"]
-    with run_workers(queue, lambda: make_page_source(source), Encoder(), threads) as broken:
+    source = make_page_source(queue.settings["source"])  # one for all threads: they share its rate
+    with run_workers(queue, lambda: source, Encoder(), threads) as broken:
         while not broken.wait(_LOOK_SECONDS) and parent is not None and parent.is_alive():
             pass

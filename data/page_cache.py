@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from kgrl.errors import DataError
 from kgrl.research.page import Page
@@ -105,7 +106,9 @@ class PageCache:
 
     def _page(self, text: str) -> Page:
         try:
-            values = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
+            values: dict[str, Any] = {
+                name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()
+            }
             return Page(**values)
         except (AttributeError, TypeError, ValueError) as error:
             raise self._damaged(error) from error

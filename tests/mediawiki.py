@@ -23,6 +23,12 @@ _PAGE = (
     "<contributor><username>Tester</username></contributor><model>wikitext</model><format>text/x-wiki</format>"
     '<text xml:space="preserve">{text}</text></revision></page>\n'
 )
+# What Wikipedia's extension Disambiguator does, which Debian does not ship: the word becomes a property of the page.
+_DISAMBIGUATOR = """
+$wgHooks['GetDoubleUnderscoreIDs'][] = static function ( &$ids ) { $ids[] = 'disambiguation'; };
+$wgExtensionMessagesFiles['Disambiguator'] = __DIR__ . '/words.php';
+"""
+_WORDS = "<?php $magicWords['en'] = [ 'disambiguation' => [ 0, '__DISAMBIG__' ] ];"
 _NAMESPACES = {"Talk": 1, "User": 2, "Template": 10, "Category": 14}
 
 
@@ -85,7 +91,7 @@ class MediaWikiServer:
         self._maintain("dumpBackup.php", "--current", f"--output=file:{path}")
 
     def __enter__(self) -> Self:
-        command = ["php", "-S", f"127.0.0.1:{self.port}", "-t", str(_CODE)]
+        command = ["php", "-d", "opcache.enable_cli=1", "-S", f"127.0.0.1:{self.port}", "-t", str(_CODE)]
         with (self.folder / "server.log").open("w") as log:
             # A session of its own, so that its workers end with it.
             self._server = subprocess.Popen(
@@ -112,8 +118,9 @@ class MediaWikiServer:
         server = ["--server", f"http://127.0.0.1:{self.port}", "--scriptpath", ""]
         names = ["--dbtype", "sqlite", "--dbname", "wiki", "--pass", "a-password-for-tests", "Test", "Admin"]
         self._maintain("install.php", *places, *server, *names)
+        (self.folder / "words.php").write_text(_WORDS)
         with (self.folder / "LocalSettings.php").open("a") as settings:
-            settings.write("\n$wgJobRunRate = 0;\n$wgMaxArticleSize = 20000;\n")
+            settings.write("\n$wgJobRunRate = 0;\n$wgMaxArticleSize = 20000;\n" + _DISAMBIGUATOR)
             if extracts:
                 settings.write("wfLoadExtension( 'TextExtracts' );\n")
 

@@ -31,6 +31,9 @@ PAGES = {
     "Around": "#REDIRECT [[Round]]",
     "Mercury": "Mercury is a metal or a planet. [[Category:Disambiguation pages]]",
     "Mars (disambiguation)": "Mars may be many things.",
+    "Venus": "'''Venus''' may be a goddess or a planet. __DISAMBIG__",
+    "Order": "{{Box}} First [[reasoning]], then [[Math|numbers]], [[数学]], [[Logic#History]] and [[Größe &amp; Maß]].",
+    "Template:Box": "[[Big]]",
     "数学": "数学は数を扱う。[[Mathematics]]",
     "Größe & Maß": "Größe ist ein Maß.",
     "Etc/../../passwd": "A title that looks like a path.",
@@ -70,12 +73,14 @@ def test_a_page_has_text_links_categories_and_the_time(site: MediaWikiServer, ma
 @pytest.mark.integration
 def test_redirects_are_followed_and_what_is_no_article_is_none(site: MediaWikiServer, make: Make) -> None:
     source = make(site.api_url)
-    once = source.page("Maths")
-    assert once is not None
+    once, twice = source.page("Maths"), source.page("Math")
+    assert once is not None and twice is not None
     assert (once.title, once.redirects) == ("Mathematics", ("Maths",))
+    assert (twice.title, twice.redirects, twice.text) == ("Mathematics", ("Math", "Maths"), once.text)
     for title in (
         "Mercury",
         "Mars (disambiguation)",
+        "Venus",
         "Nowhere",
         "Talk:Logic",
         "Round",
@@ -87,6 +92,13 @@ def test_redirects_are_followed_and_what_is_no_article_is_none(site: MediaWikiSe
     ):
         assert source.page(title) is None, title
     assert source.page("\ud800") is None and source.page("x" * 300) is None
+
+
+@pytest.mark.integration
+def test_links_come_in_the_order_of_the_text_and_those_of_templates_last(site: MediaWikiServer, make: Make) -> None:
+    page = make(site.api_url).page("Order")
+    assert page is not None
+    assert page.links == ("Reasoning", "Mathematics", "数学", "Logic", "Größe & Maß", "Big")
 
 
 @pytest.mark.integration

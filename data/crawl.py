@@ -14,7 +14,7 @@ from itertools import islice
 from kgrl.corpus import Corpus
 from kgrl.data.build import build_corpus
 from kgrl.data.wikitext import normal_title
-from kgrl.errors import KgrlError
+from kgrl.errors import KgrlError, SettingError
 from kgrl.research.page import Page, PageSource
 
 __all__ = ["Worth", "crawl", "most_linked"]
@@ -54,14 +54,17 @@ def crawl(
         on_page: Called with the number of pages and the title of each new one.
 
     Raises:
+        SettingError: If there is no nucleus, no worker, or fewer topics than the nucleus has.
         KgrlError: If a title of the nucleus has no article, or the source cannot be asked.
     """
+    if not nucleus or workers < 1 or topics < len(nucleus):
+        raise SettingError("a crawl needs a nucleus, at least as many topics as that has titles, and a worker")
     pages: dict[str, Page] = {}
     missing = {normal_title(title): title for title in nucleus}
     for asked, page in _walk(source, list(missing), worth, workers):
         if page is None:
             if asked in missing:
-                raise KgrlError(f"there is no article {missing[asked]!r} to start from")
+                raise KgrlError(f"there is no article {missing[asked]!r} to start from: it is missing, or lists others")
             continue
         if page.title not in pages:
             pages[page.title] = page

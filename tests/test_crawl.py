@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrl.cli import main
+from kgrl.corpus import Corpus
 from kgrl.data import load_corpus
-from kgrl.data.crawl import crawl, most_linked
-from kgrl.errors import KgrlError
+from kgrl.data.crawl import Worth, crawl, most_linked
+from kgrl.data.wikipedia import MediaWiki
+from kgrl.errors import KgrlError, SettingError
 from kgrl.research import Page
+from tests.faulty_proxy import FaultyProxy
 from tests.mediawiki import MediaWikiServer
 
 _TOPICS = 40
@@ -67,6 +67,14 @@ def test_a_nucleus_without_an_article_is_named() -> None:
         crawl(Pages({"A": ()}), ["a", "nowhere"], 5)
 
 
+@pytest.mark.parametrize(
+    ("nucleus", "topics", "workers"), [([], 5, 1), (["A"], 0, 1), (["A", "B"], 1, 1), (["A"], 5, 0)]
+)
+def test_a_crawl_without_sense_is_refused(nucleus: list[str], topics: int, workers: int) -> None:
+    with pytest.raises(SettingError, match="a crawl needs a nucleus"):
+        crawl(Pages({"A": (), "B": ()}), nucleus, topics, workers=workers)
+
+
 @given(
     links=st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=50),
     workers=st.integers(1, 5),
@@ -91,8 +99,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MediaWikiServer]:
         yield server
 
 
-def _command(site: MediaWikiServer, folder: Path, cache: Path, rate: float = 1000.0) -> list[str]:
-    where = ["--url", site.api_url, "--out", str(folder), "--cache", str(cache), "--rate", str(rate)]
+def _command(site: MediaWikiServer, folder: Path, cache: Path) -> list[str]:
+    where = ["--url", site.api_url, "--out", str(folder), "--cache", str(cache), "--rate", "1000"]
     return ["data", "crawl", "--nucleus", "Topic 1, Topic 2", "--topics", "30", *where]
 
 
@@ -110,16 +118,42 @@ def test_the_command_makes_a_corpus(site: MediaWikiServer, tmp_path: Path) -> No
 
 
 @pytest.mark.integration
-def test_a_crawl_killed_three_times_equals_an_undisturbed_one(site: MediaWikiServer, tmp_path: Path) -> None:
-    assert main(_command(site, tmp_path / "whole", tmp_path / "whole.db")) == 0
-    arguments = _command(site, tmp_path / "parts", tmp_path / "parts.db", rate=40.0)
-    command = [str(Path(sys.executable).with_name("kgrl")), *arguments]
-    for _ in range(3):
-        process = subprocess.Popen(command, start_new_session=True)
-        time.sleep(2.0)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    assert not (tmp_path / "parts").exists()
-    subprocess.run(command, check=True)
-    for name in ("topics.jsonl", "passages.jsonl", "links.tsv"):
-        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+@pytest.mark.parametrize("worth", [None, most_linked])
+def test_a_crawl_that_lost_its_site_goes_on_to_the_same_corpus(
+    site: MediaWikiServer, tmp_path: Path, worth: Worth | None
+) -> None:
+    with FaultyProxy(site.api_url.removesuffix("/api.php")) as proxy:
+
+        def attempt(cache: str) -> Corpus:
+            source = MediaWiki(proxy.api_url, cache=tmp_path / cache, rate=1000.0, retries=0)
+            return crawl(source, ["Topic 1", "Topic 2"], 30, worth=worth)
+
+        whole = attempt("whole.db")
+        proxy.faults = ["ok"] * 20 + ["cut"] * 8
+        with pytest.raises(KgrlError, match=r"'Topic \d+' is not in .*parts.db, and http.* cannot be asked"):
+            attempt("parts.db")
+        proxy.faults = []
+        before = len(proxy.seen)
+        assert attempt("parts.db").fingerprint == whole.fingerprint
+        assert len(proxy.seen) - before < 60  # two requests for each of 30 pages, had nothing been kept
+
+
+@pytest.mark.integration
+def test_a_crawl_killed_three_times_equals_an_undisturbed_one(wikispeedia_root: Path, tmp_path: Path) -> None:
+    benchmark, corpus = _benchmark(), load_corpus("wikispeedia", root=wikispeedia_root)
+    pages = benchmark.wiki_pages(corpus, benchmark.nearest(corpus, 100))
+    with MediaWikiServer(tmp_path / "wiki", pages) as server:
+        figures = benchmark.measure(server, tmp_path, pages=100, kills=3)
+    assert (figures["pages"], figures["kills"], figures["equal"]) == (100, 3, True)
+    assert 0 < figures["killed_at"][0] < figures["killed_at"][-1] < 100  # each in the middle of the crawl
+    assert figures["killed"]["requests"] < 1.3 * figures["undisturbed"]["requests"]
+
+
+def _benchmark() -> ModuleType:
+    path = Path(__file__).parents[1] / "benchmarks" / "crawl.py"
+    spec = importlib.util.spec_from_file_location("crawl_benchmark", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kgrl.cli.output import progress, show_facts
-from kgrl.errors import KgrlError, SettingError
+from kgrl.errors import KgrlError
 
 __all__ = ["CrawlCommand"]
 
@@ -57,8 +57,6 @@ class CrawlCommand:
         from kgrl.data.wikipedia import MediaWiki
 
         titles = [title.strip() for title in self.nucleus.split(",") if title.strip()]
-        if not titles or self.topics < len(titles) or self.workers < 1:
-            raise SettingError("a crawl needs a nucleus, at least as many --topics as that has titles, and a worker")
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise KgrlError(f"{self.out} holds something already; choose another --out")
         age = None if self.max_age is None else self.max_age * _DAY_SECONDS

@@ -73,7 +73,13 @@ class RunCommand(Setting):
                 result = run_recorded(command, folder, curriculum)
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(f"interrupted; go on with: {self.named} --resume {folder}") from stop
-        figures = {**command.config(), **result.summary(), **command.noise(result), "folder": str(folder)}
+        figures = {
+            **command.config(),
+            "corpus": command.corpus_name,
+            **result.summary(),
+            **command.noise(result),
+            "folder": str(folder),
+        }
         figures["report"] = str(_write_report(command, folder, curriculum, result))
         _show(figures)
         return figures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +79,12 @@ class Library:
                     raise ValueError(f"{arrival.title!r} has arrived already")
                 file.write(arrival.to_json() + "\n")
                 self._take(arrival)
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """Yield what has arrived, in order, from the file."""
+        if self.path.exists():
+            with self.path.open(encoding="utf-8") as file:
+                yield from map(Arrival.from_json, file)
 
     def corpus(self, topics: int) -> Corpus:
         """Return the corpus of the first so many topics."""

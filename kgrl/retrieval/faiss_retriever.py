@@ -1,36 +1,207 @@
-"""Search over embedded passages with FAISS."""
+"""Search over embedded passages with FAISS: exact where that is quick, approximate where it is not.
+
+Which index, by the number of passages (two cores, 384 dimensions; docs/results/index.md has the measurements):
+
+    up to 50,000     flat     every cosine is computed: exact, and milliseconds a query
+    up to 250,000    hnsw     a graph of near neighbours (Malkov and Yashunin 2018): nearly exact, no training
+    more             ivfpq    inverted lists of product-quantised codes (Jégou et al. 2011), 4 bits for two dimensions
+
+What `ivfpq` finds is ranked again by the vectors themselves, which are kept in half precision beside the index and
+mapped into memory: so its cosines are those of the vectors, and what is approximate is only which are looked at.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.graph import IntArray
 from kgrl.retrieval.base import FloatArray
+from kgrl.retrieval.index_store import StoredIndex, open_index, save_index
 
-__all__ = ["FaissRetriever"]
+__all__ = ["FaissRetriever", "IndexKind", "kind_for"]
+
+IndexKind = Literal["flat", "hnsw", "ivfpq"]
+
+MOST_FLAT, MOST_HNSW = 50_000, 250_000
+_HNSW_LINKS, _HNSW_BUILD, _HNSW_SEARCH = 32, 100, 128
+_TRAINED_ON = 100
+"""Training vectors for each inverted list, at most; FAISS warns below 39."""
+_MOST_TRAINED = 150_000
+_PROBED = 48
+"""Inverted lists that a query looks at."""
+_LOOKED_AT = 20
+"""Candidates for each passage wanted that are ranked again by their vectors."""
+_LEAST_LOOKED_AT = 160
+_SEED = 20
+
+
+def kind_for(rows: int) -> IndexKind:
+    """Return the index that suits so many passages.
+
+    Example:
+        >>> [kind_for(rows) for rows in (10_000, 100_000, 1_000_000)]
+        ['flat', 'hnsw', 'ivfpq']
+    """
+    return "flat" if rows <= MOST_FLAT else "hnsw" if rows <= MOST_HNSW else "ivfpq"
 
 
 class FaissRetriever:
-    """Exact search over embedded passages.
+    """Finds the passages whose vectors have the largest cosines with a query's.
 
     Args:
-        ids: The passage id of each row, shape `[rows]`.
+        ids: The passage id of each row, each once, shape `[rows]`; they outlive any rebuilding.
         vectors: Unit vectors, float32, shape `[rows, dimensions]`.
+        kind: The index; by default the one that suits the number of rows now.
+
+    Raises:
+        UnknownNameError: If there is no such kind.
+
+    Attributes:
+        ids: The passage id of each row.
+        kind: The index.
 
     Example:
         >>> retriever = FaissRetriever(np.array([5, 9]), np.eye(2, dtype=np.float32))
-        >>> retriever.search(np.array([[0.0, 1.0]], dtype=np.float32), 1)[0].tolist()
-        [[9]]
+        >>> retriever.add(np.array([7]), np.array([[0.6, 0.8]], dtype=np.float32))
+        >>> retriever.search(np.array([[0.0, 1.0]], dtype=np.float32), 2)[0].tolist()
+        [[9, 7]]
     """
 
-    def __init__(self, ids: NDArray[np.integer], vectors: FloatArray) -> None:
-        self.ids = np.asarray(ids, dtype=np.int32)
-        self._index = faiss.IndexFlatIP(vectors.shape[1])
-        self._index.add(np.ascontiguousarray(vectors))
+    def __init__(self, ids: NDArray[np.integer], vectors: FloatArray, kind: IndexKind | None = None) -> None:
+        if kind is not None and kind not in get_args(IndexKind):
+            raise UnknownNameError("index", kind, get_args(IndexKind))
+        self.ids = np.empty(0, dtype=np.int32)
+        self.kind: IndexKind = kind or kind_for(len(vectors))
+        self._vectors: NDArray[np.float16] | None = None  # what ivfpq ranks by
+        self._index = _made(self.kind, np.ascontiguousarray(vectors, dtype=np.float32))
+        self.add(ids, vectors)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def add(self, ids: NDArray[np.integer], vectors: FloatArray) -> None:
+        """Add passages; the index stays of its kind, and keeps what it was trained to.
+
+        Args:
+            ids: Their ids, none of them there already, shape `[rows]`.
+            vectors: Unit vectors, float32, shape `[rows, dimensions]`.
+
+        Raises:
+            KgrlError: If an id is there already.
+            ValueError: If the shapes disagree.
+        """
+        if np.shape(vectors) != (len(ids), self._index.d):
+            raise ValueError(
+                f"{len(ids)} ids need vectors of shape {(len(ids), self._index.d)}, not {np.shape(vectors)}"
+            )
+        together = np.concatenate([self.ids, np.asarray(ids, dtype=np.int32)])
+        unique, counts = np.unique(together, return_counts=True)
+        if len(unique) < len(together):
+            raise KgrlError(f"passage {unique[counts > 1][0]} is in the index already")
+        if self.kind == "ivfpq":
+            half = np.asarray(vectors, dtype=np.float16)
+            self._vectors = half if self._vectors is None else np.concatenate([self._vectors, half])
+        self._index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+        self.ids = together
 
     def search(self, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
         """Return the ids and cosines of the k best passages for each query; see `Retriever`."""
-        scores, rows = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
-        return np.where(rows >= 0, self.ids[rows], np.int32(-1)), scores
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        if self._vectors is None:
+            scores, rows = self._index.search(queries, k)
+        else:
+            scores, rows = self._ranked_again(queries, k)
+        found = np.where(rows >= 0, self.ids[rows] if len(self) else -1, np.int32(-1)).astype(np.int32)
+        return found, np.where(rows >= 0, scores, -np.inf).astype(np.float32)
+
+    def _ranked_again(self, queries: FloatArray, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+        """Look at more than are wanted, and rank them by their vectors."""
+        assert self._vectors is not None
+        wanted = min(max(_LEAST_LOOKED_AT, _LOOKED_AT * k), max(k, len(self)))
+        if wanted >= len(self):  # all of them are wanted: what the lists leave out would be missing
+            rows = np.broadcast_to(np.arange(len(self)), (len(queries), len(self)))
+        else:
+            rows = self._index.search(queries, wanted)[1]
+        scores = np.full((len(queries), max(k, rows.shape[1])), -np.inf, dtype=np.float32)
+        for number, (query, own) in enumerate(zip(queries, rows, strict=True)):
+            scores[number, : len(own)] = self._vectors[own].astype(np.float32) @ query
+        scores[:, : rows.shape[1]][rows < 0] = -np.inf
+        padded = np.pad(rows, [(0, 0), (0, scores.shape[1] - rows.shape[1])], constant_values=-1)
+        # Ties go to the lower row, so that fewer are the first of more.
+        order = np.lexsort((padded, -scores), axis=1)[:, :k]
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(padded, order, axis=1)
+
+    def save(self, folder: str | Path, encoder: str = "") -> None:
+        """Write the index to a folder, in place of one that is there, at once or not at all.
+
+        Args:
+            folder: Where; missing, empty or a saved index.
+            encoder: Fingerprint of the encoder that made the vectors.
+        """
+        save_index(Path(folder), StoredIndex(self.kind, encoder, self._index, self.ids, self._vectors))
+
+    @classmethod
+    def open(cls, folder: str | Path, encoder: str | None = None) -> Self:
+        """Open what `save` wrote; vectors are mapped into memory, not read.
+
+        Args:
+            folder: The folder.
+            encoder: Fingerprint of the encoder that queries are made with; not compared if None.
+
+        Raises:
+            MissingDataError: If there is no index.
+            DataError: If a file is missing, cut off or of another version.
+            SettingError: If it was built by another encoder.
+        """
+        stored = open_index(Path(folder), encoder)
+        retriever = cls.__new__(cls)
+        retriever.kind, retriever.ids = stored.kind, stored.ids  # type: ignore[assignment]
+        retriever._index, retriever._vectors = stored.index, stored.vectors
+        _set_search(retriever._index)
+        return retriever
+
+
+def _made(kind: IndexKind, vectors: FloatArray) -> Any:
+    """An empty index of a kind, trained on vectors where it has to be."""
+    dimensions = vectors.shape[1]
+    if kind == "flat":
+        return faiss.IndexFlatIP(dimensions)
+    if kind == "hnsw":
+        index = faiss.IndexHNSWFlat(dimensions, _HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = _HNSW_BUILD
+    else:
+        index = _trained(vectors)
+    _set_search(index)
+    return index
+
+
+def _trained(vectors: FloatArray) -> Any:
+    """Inverted lists and a product quantiser, trained on a sample."""
+    lists = max(1, min(4096, 2 ** int(np.log2(max(1, 4 * np.sqrt(len(vectors)))))))
+    # A quantiser has 16 codewords; with fewer vectors there is nothing to quantise.
+    if len(vectors) < 16 * lists:
+        lists = 1
+    index = faiss.index_factory(
+        vectors.shape[1], f"IVF{lists},PQ{max(1, vectors.shape[1] // 2)}x4fs", faiss.METRIC_INNER_PRODUCT
+    )
+    index.cp.seed, index.pq.cp.seed = _SEED, _SEED
+    index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1
+    most = min(_MOST_TRAINED, _TRAINED_ON * max(lists, 256))
+    if len(vectors) > most:
+        vectors = vectors[np.random.default_rng(_SEED).choice(len(vectors), most, replace=False)]
+    index.train(vectors)
+    return index
+
+
+def _set_search(index: Any) -> None:
+    """Set how far a search looks; FAISS does not write that down for every index."""
+    if isinstance(index, faiss.IndexHNSW):
+        index.hnsw.efSearch = _HNSW_SEARCH
+    elif isinstance(index, faiss.IndexIVFFastScan | faiss.IndexIVF):
+        index.nprobe = min(_PROBED, index.nlist)

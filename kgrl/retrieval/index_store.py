@@ -1,0 +1,117 @@
+"""Indexes on disk: FAISS's file, ids and vectors beside it, and a description by which damage and mix-ups are found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.cache import new_folder, write_json, write_npy
+from kgrl.errors import DataError, MissingDataError, SettingError
+from kgrl.graph import IntArray
+
+__all__ = ["StoredIndex", "open_index", "save_index"]
+
+_VERSION = 1
+_META, _INDEX, _IDS, _VECTORS = "meta.json", "index.faiss", "ids.npy", "vectors.npy"
+_WAY_OUT = "build it again with `kgrl research index ... --rebuild`"
+
+
+class StoredIndex(NamedTuple):
+    """What an index is on disk.
+
+    Args:
+        kind: Its kind.
+        encoder: Fingerprint of the encoder that made its vectors; `""` where nobody said.
+        index: FAISS's index.
+        ids: The passage id of each row.
+        vectors: What candidates are ranked by, where that is not the index itself.
+    """
+
+    kind: str
+    encoder: str
+    index: Any
+    ids: IntArray
+    vectors: NDArray[np.float16] | None
+
+
+def save_index(folder: Path, stored: StoredIndex) -> None:
+    """Write an index to a folder, in place of one that is there, at once or not at all.
+
+    Raises:
+        FileExistsError: If the folder holds something else.
+    """
+    staged = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(staged, ignore_errors=True)
+    with new_folder(staged) as temporary:
+        faiss.write_index(stored.index, str(temporary / _INDEX))
+        write_npy(temporary / _IDS, stored.ids)
+        if stored.vectors is not None:
+            write_npy(temporary / _VECTORS, stored.vectors)
+        sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+        about = {"version": _VERSION, "kind": stored.kind, "encoder": stored.encoder, "files": sizes}
+        write_json(temporary / _META, {**about, "rows": len(stored.ids), "dimensions": stored.index.d})
+    _replace(staged, folder)
+
+
+def _replace(staged: Path, folder: Path) -> None:
+    """Put one folder in the place of another."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        if any(folder.iterdir()) and not (folder / _META).is_file():
+            raise FileExistsError(f"{folder} holds something that is no index")
+        folder.rename(old)
+    staged.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def open_index(folder: Path, encoder: str | None) -> StoredIndex:
+    """Open an index; its lists are read, its vectors are mapped into memory.
+
+    Raises:
+        MissingDataError: If there is none.
+        DataError: If a file is missing, cut off or of another version.
+        SettingError: If it was built by another encoder.
+    """
+    about = _described(folder)
+    if encoder is not None and about["encoder"] not in ("", encoder):
+        raise SettingError(
+            f"{folder} was built with the encoder {about['encoder']}, and queries are made with {encoder}: use the "
+            f"same model, or {_WAY_OUT}"
+        )
+    try:
+        index = faiss.read_index(str(folder / _INDEX), faiss.IO_FLAG_MMAP_IFC)
+        ids = np.load(folder / _IDS, allow_pickle=False)
+        vectors = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False) if _VECTORS in about["files"] else None
+    except (RuntimeError, ValueError, OSError, EOFError) as error:
+        raise DataError(folder, None, f"the index cannot be read ({error}); {_WAY_OUT}") from error
+    if index.ntotal != len(ids):
+        raise DataError(folder / _IDS, None, f"{len(ids)} ids for {index.ntotal} vectors; {_WAY_OUT}")
+    return StoredIndex(about["kind"], about["encoder"], index, ids, vectors)
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """The description of an index whose files are all there."""
+    path = folder / _META
+    if not path.is_file():
+        raise MissingDataError(f"{folder} holds no index: {_META} is missing; {_WAY_OUT}")
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version, sizes = about["version"], dict(about["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(path, None, f"not the description of an index ({error}); {_WAY_OUT}") from error
+    if version != _VERSION:
+        raise DataError(path, None, f"version {version} of an index, and this kgrl reads {_VERSION}; {_WAY_OUT}")
+    for name, size in sizes.items():
+        file = folder / Path(name).name
+        there = file.stat().st_size if file.is_file() else None
+        if there != size:
+            state = "is missing" if there is None else f"has {there} bytes in place of {size}"
+            raise DataError(file, None, f"{state}; {_WAY_OUT}")
+    return about

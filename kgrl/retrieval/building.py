@@ -1,0 +1,118 @@
+"""Building an index over passages of any source: embedded chunk by chunk, so that what is done is never done again.
+
+DIR/chunks/000000-KEY.npy    unit vectors of some passages; the key stands for texts and encoder
+DIR/index/                   the index, as `FaissRetriever.save` writes it
+DIR/texts.bin, texts.npy     the passages, and where each begins
+DIR/manifest.json            what all this was made of; written last
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.cache import content_key, replacing, write_json, write_npy
+from kgrl.encoder import Encoder
+from kgrl.errors import KgrlError, MissingDataError
+from kgrl.retrieval.faiss_retriever import FaissRetriever, IndexKind
+from kgrl.retrieval.sources import PassageSource
+
+__all__ = ["StoredTexts", "build_index"]
+
+_CHUNK = 2048
+"""Passages embedded between two writes: what an interruption loses at most."""
+_MANIFEST, _CHUNKS, _INDEX, _TEXTS, _ENDS = "manifest.json", "chunks", "index", "texts.bin", "texts.npy"
+
+
+def build_index(
+    source: PassageSource,
+    folder: Path,
+    encoder: Encoder,
+    kind: IndexKind | None = None,
+    *,
+    rebuild: bool = False,
+    on_chunk: Callable[[int], None] = lambda passages: None,
+) -> int:
+    """Embed a source's passages and index them; passages are numbered in the source's order.
+
+    A build that was interrupted goes on where it stopped, and one over a source that has grown embeds what is new.
+
+    Args:
+        source: The passages.
+        folder: Where the index goes.
+        encoder: Embeds them.
+        kind: The index; by default the one that suits their number.
+        rebuild: Start over, whatever is there.
+        on_chunk: Called with the number of passages embedded so far.
+
+    Returns:
+        The number of passages.
+
+    Raises:
+        DataError: If a record of the source cannot be used.
+        KgrlError: If the source has no passages.
+    """
+    if rebuild:
+        shutil.rmtree(folder, ignore_errors=True)
+    chunks: list[Path] = []
+    ends = [0]
+    with replacing(folder / _TEXTS) as temporary, temporary.open("wb") as file:
+        for texts in _batches(source.passages(), _CHUNK):
+            chunks.append(_embedded(texts, folder / _CHUNKS, len(chunks), encoder))
+            for text in texts:
+                file.write(text.encode())
+                ends.append(file.tell())
+            on_chunk(len(ends) - 1)
+    if not chunks:
+        raise KgrlError(f"{source.name} has no passages")
+    write_npy(folder / _ENDS, np.array(ends, dtype=np.int64))
+    vectors = np.concatenate([np.load(chunk, allow_pickle=False) for chunk in chunks])
+    FaissRetriever(np.arange(len(vectors)), vectors, kind).save(folder / _INDEX, encoder.fingerprint)
+    for stale in set((folder / _CHUNKS).iterdir()) - set(chunks):
+        stale.unlink()
+    write_json(folder / _MANIFEST, {"source": source.place, "passages": len(vectors), "encoder": encoder.fingerprint})
+    return len(vectors)
+
+
+def _batches(passages: Iterator[str], size: int) -> Iterator[list[str]]:
+    while batch := list(itertools.islice(passages, size)):
+        yield batch
+
+
+def _embedded(texts: list[str], folder: Path, number: int, encoder: Encoder) -> Path:
+    """The file with the vectors of some passages, made unless it is there."""
+    path = folder / f"{number:06d}-{content_key(encoder.fingerprint, *texts)}.npy"
+    if not path.exists():
+        write_npy(path, encoder.encode(texts))
+    return path
+
+
+class StoredTexts:
+    """The passages of an index, mapped into memory.
+
+    Args:
+        folder: The folder that `build_index` made.
+
+    Raises:
+        MissingDataError: If the build was not finished.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not (folder / _MANIFEST).is_file():
+            raise MissingDataError(
+                f"{folder} holds no finished index: start `kgrl research index` again, it goes on where it stopped"
+            )
+        self._ends: NDArray[np.int64] = np.load(folder / _ENDS, mmap_mode="r", allow_pickle=False)
+        empty = int(self._ends[-1]) == 0
+        self._bytes = b"" if empty else np.memmap(folder / _TEXTS, dtype=np.uint8, mode="r")
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, passage: int) -> str:
+        return bytes(self._bytes[self._ends[passage] : self._ends[passage + 1]]).decode()

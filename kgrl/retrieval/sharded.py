@@ -1,0 +1,154 @@
+"""An index in shards: one for each file of a source, built and searched side by side, with the results of one index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kgrl.cache import write_json
+from kgrl.encoder import Encoder
+from kgrl.errors import MissingDataError
+from kgrl.graph import IntArray
+from kgrl.learners.executors import Executor, SerialExecutor
+from kgrl.retrieval.base import FloatArray
+from kgrl.retrieval.building import StoredTexts, build_index
+from kgrl.retrieval.faiss_retriever import FaissRetriever, IndexKind
+from kgrl.retrieval.sources import PassageSource
+
+__all__ = ["ShardedRetriever", "build_shards"]
+
+_SHARDS = "shards.json"
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """A shard to be built."""
+
+    source: PassageSource
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+
+@dataclass(frozen=True)
+class _HowToBuild:
+    model: str | Path | None
+    max_tokens: int
+    kind: IndexKind | None
+    rebuild: bool
+
+
+def build_shards(
+    sources: Sequence[PassageSource],
+    folder: Path,
+    encoder: Encoder,
+    kind: IndexKind | None = None,
+    *,
+    executor: Executor | None = None,
+    rebuild: bool = False,
+    on_shard: Callable[[int], None] = lambda done: None,
+) -> int:
+    """Build a shard for each source; see `build_index`.
+
+    Args:
+        sources: The sources, in the order in which their passages are numbered.
+        folder: Where the shards go.
+        encoder: Embeds passages; other processes make their own of the same model.
+        kind: The index of every shard; by default the one that suits its size.
+        executor: Where shards are built; here, one after another, if None.
+        rebuild: Start over, whatever is there.
+        on_shard: Called with the number of shards that are built.
+
+    Returns:
+        The number of passages.
+
+    Raises:
+        KgrlError: If a shard cannot be built; the message names it. The others stay.
+    """
+    how = _HowToBuild(encoder.model, encoder.max_tokens, kind, rebuild)
+    shards = [_Shard(source, folder / f"{number:05d}") for number, source in enumerate(sources)]
+    total = 0
+    for done, passages in enumerate((executor or SerialExecutor()).map(_build, how, shards), 1):
+        total += passages
+        on_shard(done)
+    write_json(folder / _SHARDS, {"shards": [shard.folder.name for shard in shards]})
+    return total
+
+
+def _build(how: _HowToBuild, shard: _Shard) -> int:
+    encoder = Encoder(how.model, max_tokens=how.max_tokens)
+    return build_index(shard.source, shard.folder, encoder, how.kind, rebuild=how.rebuild)
+
+
+@dataclass(frozen=True)
+class _ToSearch:
+    folder: Path
+    encoder: str | None
+
+    @property
+    def name(self) -> str:
+        return str(self.folder)
+
+
+class ShardedRetriever:
+    """Searches the shards of a folder; passages are numbered through all of them.
+
+    Args:
+        folder: What `build_shards` wrote.
+        encoder: Fingerprint of the encoder that queries are made with; not compared if None.
+        executor: Where shards are searched; here, one after another, if None. Elsewhere, each search opens them anew.
+
+    Raises:
+        MissingDataError: If there are none.
+        DataError: If one is damaged.
+        SettingError: If one was built by another encoder.
+    """
+
+    def __init__(self, folder: Path, encoder: str | None = None, executor: Executor | None = None) -> None:
+        from json import loads
+
+        path = folder / _SHARDS
+        if not path.is_file():
+            raise MissingDataError(f"{folder} holds no index; `kgrl research index SOURCE --out {folder}` makes one")
+        folders = [folder / name for name in loads(path.read_text(encoding="utf-8"))["shards"]]
+        self._texts = [StoredTexts(shard) for shard in folders]
+        self._offsets = np.cumsum([0, *map(len, self._texts)])
+        self._executor = executor
+        self._shards = [_ToSearch(shard / "index", encoder) for shard in folders]
+        self._open = [FaissRetriever.open(shard.folder, encoder) for shard in self._shards]
+
+    def __len__(self) -> int:
+        return int(self._offsets[-1])
+
+    def text(self, passage: int) -> str:
+        """Return a passage."""
+        shard = int(np.searchsorted(self._offsets, passage, side="right")) - 1
+        return self._texts[shard][passage - int(self._offsets[shard])]
+
+    def texts(self) -> list[str]:
+        """Return all passages, in order."""
+        return [texts[number] for texts in self._texts for number in range(len(texts))]
+
+    def search(self, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+        """Return the ids and cosines of the k best passages of all shards; see `Retriever`."""
+        if self._executor is None:
+            found = [(number, *shard.search(queries, k)) for number, shard in enumerate(self._open)]
+        else:
+            tasks = self._executor.map(_search, (queries, k), self._shards)
+            by_name = {shard.name: number for number, shard in enumerate(self._shards)}
+            found = sorted(((by_name[name], ids, scores) for name, ids, scores in tasks), key=lambda part: part[0])
+        ids = np.concatenate(
+            [np.where(own >= 0, own + np.int32(self._offsets[number]), -1) for number, own, _ in found], axis=1
+        )
+        scores = np.concatenate([scores for _, _, scores in found], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(ids, order, axis=1).astype(np.int32), np.take_along_axis(scores, order, axis=1)
+
+
+def _search(asked: tuple[FloatArray, int], shard: _ToSearch) -> tuple[str, IntArray, FloatArray]:
+    return (shard.name, *FaissRetriever.open(shard.folder, shard.encoder).search(*asked))

@@ -1,0 +1,164 @@
+"""Indexes of each kind: what they find, how they grow, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from kgrl.errors import DataError, KgrlError, MissingDataError, SettingError, UnknownNameError
+from kgrl.retrieval import Bm25Retriever, FaissRetriever, reciprocal_rank_fusion
+from kgrl.retrieval.faiss_retriever import IndexKind, kind_for
+from kgrl.testing import RetrieverContract
+
+KINDS = get_args(IndexKind)
+
+
+def near_together(rows: int, dimensions: int = 32, seed: int = 0) -> NDArray[np.float32]:
+    """Unit vectors in clusters, as passages are."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(max(1, rows // 20), dimensions))
+    found = centres[rng.integers(len(centres), size=rows)] + 0.7 * rng.normal(size=(rows, dimensions))
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> IndexKind:
+    found: IndexKind = request.param
+    return found
+
+
+class TestEveryKind(RetrieverContract):
+    """Each keeps the contract."""
+
+    @pytest.fixture
+    def retriever(self, kind: IndexKind) -> FaissRetriever:
+        return FaissRetriever(np.arange(3_000)[::-1], near_together(3_000), kind)
+
+    @pytest.fixture
+    def queries(self) -> NDArray[np.float32]:
+        return near_together(3_000)[:9]
+
+
+def test_most_of_the_nearest_are_found(kind: IndexKind) -> None:
+    vectors, queries = near_together(6_000), near_together(6_000)[::100]
+    exact = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
+    ids, scores = FaissRetriever(np.arange(6_000), vectors, kind).search(queries, 10)
+    shared = [len(set(a) & set(b)) / 10 for a, b in zip(ids.tolist(), exact.tolist(), strict=True)]
+    assert np.mean(shared) >= (1.0 if kind == "flat" else 0.95)
+    np.testing.assert_allclose(scores[:, 0], 1.0, atol=2e-3)
+
+
+def test_what_is_added_later_is_found(kind: IndexKind, tmp_path: Path) -> None:
+    vectors = near_together(2_000)
+    retriever = FaissRetriever(np.arange(1_500), vectors[:1_500], kind)
+    retriever.add(np.arange(1_500, 2_000), vectors[1_500:])
+    assert len(retriever) == 2_000
+    assert (retriever.search(vectors[1_500:], 1)[0][:, 0] == np.arange(1_500, 2_000)).mean() > 0.98
+    retriever.save(tmp_path / "index")
+    retriever.add(np.array([9_999]), vectors[:1])
+    retriever.save(tmp_path / "index")  # in place of the one before
+    assert len(FaissRetriever.open(tmp_path / "index")) == 2_001
+    with pytest.raises(KgrlError, match="passage 7 is in the index already"):
+        retriever.add(np.array([7]), vectors[:1])
+    with pytest.raises(ValueError, match="2 ids need vectors"):
+        retriever.add(np.array([1, 2]), vectors[:1])
+
+
+@given(parts=st.lists(st.integers(1, 40), min_size=1, max_size=6))
+def test_pieces_are_the_same_as_all_at_once(parts: list[int]) -> None:
+    vectors, total = near_together(sum(parts)), sum(parts)
+    whole, pieces = FaissRetriever(np.arange(total), vectors), FaissRetriever(np.arange(parts[0]), vectors[: parts[0]])
+    for first, count in zip(np.cumsum(parts)[:-1], parts[1:], strict=True):
+        pieces.add(np.arange(first, first + count), vectors[first : first + count])
+    for one, other in zip(whole.search(vectors, 5), pieces.search(vectors, 5), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_what_is_opened_finds_the_same_under_the_same_ids(kind: IndexKind, tmp_path: Path) -> None:
+    vectors, ids = near_together(3_000), np.random.default_rng(1).permutation(10_000)[:3_000]
+    retriever = FaissRetriever(ids, vectors, kind)
+    retriever.save(tmp_path / "index", "mini")
+    opened = FaissRetriever.open(tmp_path / "index", "mini")
+    for one, other in zip(retriever.search(vectors[:50], 7), opened.search(vectors[:50], 7), strict=True):
+        assert np.array_equal(one, other)
+    assert (opened.kind, len(opened)) == (kind, 3_000)
+
+
+def test_another_encoder_is_refused(tmp_path: Path) -> None:
+    FaissRetriever(np.arange(5), near_together(5)).save(tmp_path / "index", "mini")
+    FaissRetriever.open(tmp_path / "index")
+    with pytest.raises(SettingError, match=r"built with the encoder mini, and queries are made with maxi.*--rebuild"):
+        FaissRetriever.open(tmp_path / "index", "maxi")
+
+
+def test_damage_is_named_with_the_way_out(kind: IndexKind, tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    with pytest.raises(MissingDataError, match="holds no index"):
+        FaissRetriever.open(folder)
+    FaissRetriever(np.arange(500), near_together(500), kind).save(folder)
+    for file in sorted(folder.iterdir()):
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(DataError, match=rf"{file.name}: .*`kgrl research index \.\.\. --rebuild`"):
+            FaissRetriever.open(folder)
+        if file.name != "meta.json":
+            file.write_bytes(b"\0" * len(whole))
+            with pytest.raises(DataError, match="--rebuild"):
+                FaissRetriever.open(folder).search(near_together(500)[:1], 1)
+        file.write_bytes(whole)
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps({**meta, "version": 99}))
+    with pytest.raises(DataError, match="version 99 of an index"):
+        FaissRetriever.open(folder)
+
+
+def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(FileExistsError, match="holds something that is no index"):
+        FaissRetriever(np.arange(5), near_together(5)).save(tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_the_kind_follows_the_size() -> None:
+    assert [kind_for(rows) for rows in (1, 50_000, 50_001, 250_000, 250_001)] == [
+        "flat",
+        "flat",
+        "hnsw",
+        "hnsw",
+        "ivfpq",
+    ]
+    with pytest.raises(UnknownNameError, match="unknown index 'ivfqp'; did you mean 'ivfpq'"):
+        FaissRetriever(np.arange(5), near_together(5), "ivfqp")  # type: ignore[arg-type]
+
+
+def test_words_find_names_and_say_what_is_missing() -> None:
+    texts = [f"Passage {n} speaks of Topic{n} and of rivers." for n in range(50)]
+    ids, scores = Bm25Retriever(texts, np.arange(100, 150, dtype=np.int32)).search(["Topic7", "nothing of it"], 60)
+    assert ids.shape == scores.shape == (2, 60)
+    assert ids[0, 0] == 107 and (ids[0, 1:] == -1).all()
+    assert (np.diff(scores[0]) <= 0).all()
+
+
+rankings = st.lists(st.permutations(range(12)).map(lambda order: order[:8]), min_size=1, max_size=4)
+
+
+@given(rankings, st.randoms(use_true_random=False))
+def test_fusion_does_not_depend_on_the_order_of_rankings(orders: list[list[int]], random: object) -> None:
+    one = reciprocal_rank_fusion([np.array([order]) for order in orders], 12)
+    other = reciprocal_rank_fusion([np.array([order]) for order in orders[::-1]], 12)
+    assert np.array_equal(one[0], other[0])
+    np.testing.assert_allclose(one[1], other[1], rtol=1e-6)
+    assert set(one[0][0].tolist()) - {-1} == {passage for order in orders for passage in order}
+
+
+def test_what_all_rank_first_is_first() -> None:
+    ids, scores = reciprocal_rank_fusion([np.array([[4, 1, 2]]), np.array([[4, 3, -1]])], 2)
+    assert ids.tolist() == [[4, 1]]
+    np.testing.assert_allclose(scores, [[2 / 61, 1 / 62]], rtol=1e-6)

@@ -237,7 +237,7 @@ def first_corpus(
         on_arrival: Called with the number of topics whenever some have arrived.
 
     Raises:
-        KgrlError: If a title of the nucleus is not to be had, or nothing arrives any more.
+        KgrlError: If a title of the nucleus is not to be had under that name, or nothing arrives any more.
     """
     waited_since = time.monotonic()
     while True:

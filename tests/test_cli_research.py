@@ -35,6 +35,7 @@ def _page(number: int) -> str:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MediaWikiServer]:
     pages = {f"Topic {number}": _page(number) for number in range(_TOPICS)}
+    pages["The first topic"] = "#REDIRECT [[Topic 1]]"
     with MediaWikiServer(tmp_path_factory.mktemp("wiki"), pages) as server:
         yield server
 
@@ -47,7 +48,7 @@ def _own_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _run(site: MediaWikiServer, folder: Path, *more: str) -> list[str]:
     sizes = ["--budget-tokens", "9000", "--expansion-tokens", "300", "--first-topics", "16", "--ahead", "16"]
-    where = ["--url", site.api_url, "--rate", "200", "--nucleus", "Topic 1", "Topic 2", "--learner", "scratch"]
+    where = ["--url", site.api_url, "--rate", "200", "--nucleus", "The first topic", "Topic 2", "--learner", "scratch"]
     return ["research", "run", *where, *sizes, "--out", str(folder), *more]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -100,7 +100,9 @@ class ResearchRun(RunCommand):
         """Return the curriculum that begins with a corpus of a library."""
         from kgrl.growing import GrowingCurriculum
 
-        learner, config = self.make_learner(corpus), self.curriculum_config()
+        # What was asked for may be another name of what arrived.
+        nucleus = tuple(corpus.graph.titles[library.numbers[title]] for title in self.nucleus)
+        learner, config = self.make_learner(corpus), replace(self.curriculum_config(), nucleus=nucleus)
         return GrowingCurriculum(corpus, learner, library, supply, self.reward_name, config, self.ahead)
 
     def _source(self) -> dict[str, Any]:

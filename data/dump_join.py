@@ -115,7 +115,8 @@ def _repeated(splits: list[int], wording: list[int], held_out: Mapping[Split, ND
     """Which passages have the words of one in a more protected split."""
     own, hashes = np.array(splits, np.uint8), np.array(wording, np.uint64)
     in_exam = np.isin(hashes, held_out[Split.EXAM]) & (own != Split.EXAM)
-    return in_exam | (np.isin(hashes, held_out[Split.PROBE]) & (own == Split.TRAIN))
+    repeated: NDArray[np.bool_] = in_exam | (np.isin(hashes, held_out[Split.PROBE]) & (own == Split.TRAIN))
+    return repeated
 
 
 def _write_passages(

@@ -31,7 +31,7 @@ def test_folders_are_relative_links(folder: str) -> None:
 
 
 def test_extras() -> None:
-    assert set(EXTRAS) == {"offline", "minari", "ray", "bench", "test", "dev"}
+    assert set(EXTRAS) == {"offline", "minari", "ray", "bm25", "datasets", "redis", "bench", "test", "dev"}
 
 
 def test_every_requirement_has_a_pin_that_satisfies_it() -> None:

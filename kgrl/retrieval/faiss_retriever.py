@@ -128,7 +128,7 @@ class FaissRetriever:
             rows = np.broadcast_to(np.arange(len(self)), (len(queries), len(self)))
         else:
             rows = self._index.search(queries, wanted)[1]
-        scores = np.full((len(queries), max(k, rows.shape[1])), -np.inf, dtype=np.float32)
+        scores: FloatArray = np.full((len(queries), max(k, rows.shape[1])), -np.inf, dtype=np.float32)
         for number, (query, own) in enumerate(zip(queries, rows, strict=True)):
             scores[number, : len(own)] = self._vectors[own].astype(np.float32) @ query
         scores[:, : rows.shape[1]][rows < 0] = -np.inf
@@ -170,6 +170,7 @@ class FaissRetriever:
 def _made(kind: IndexKind, vectors: FloatArray) -> Any:
     """An empty index of a kind, trained on vectors where it has to be."""
     dimensions = vectors.shape[1]
+    index: Any
     if kind == "flat":
         return faiss.IndexFlatIP(dimensions)
     if kind == "hnsw":
@@ -187,7 +188,7 @@ def _trained(vectors: FloatArray) -> Any:
     # A quantiser has 16 codewords; with fewer vectors there is nothing to quantise.
     if len(vectors) < 16 * lists:
         lists = 1
-    index = faiss.index_factory(
+    index: Any = faiss.index_factory(
         vectors.shape[1], f"IVF{lists},PQ{max(1, vectors.shape[1] // 2)}x4fs", faiss.METRIC_INNER_PRODUCT
     )
     index.cp.seed, index.pq.cp.seed = _SEED, _SEED

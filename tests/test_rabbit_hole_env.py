@@ -250,7 +250,7 @@ def test_a_policy_trains_in_it(tiny_corpus: Corpus, fake_embeddings: Vectors) ->
 class StubEncoder(Encoder):
     """Vectors of random directions, the same for the same texts."""
 
-    fingerprint = "stub"
+    fingerprint, dimensions = "stub", 384
 
     def __init__(self) -> None:
         self.model, self.max_tokens = "stub", 64

@@ -1,8 +1,9 @@
 """What fetching costs training: everything in memory, expansion that runs ahead, and expansion that waits.
 
 Each teaches the same learner with the same agent and budget; pages are those of Wikispeedia, and each takes so many
-milliseconds to fetch. A share is the tokens trained a second divided by those of the run in memory, from the end of the
-nucleus to the end of the budget. In memory means fetched, cleaned, split, embedded and indexed before the clock starts.
+milliseconds to fetch. The run in memory repeats the one that runs ahead, expansion by expansion, from its library: the
+same lessons, and nothing to fetch, embed or index. A share is the tokens trained a second divided by those of that run,
+from the end of the nucleus to the end of the budget.
 
     python benchmarks/research.py --json docs/results/research.json
 """
@@ -14,7 +15,6 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,12 @@ import numpy as np
 import torch
 
 from kgrl.agents import make_agent
-from kgrl.cache import write_json
+from kgrl.cache import write_json, write_text
 from kgrl.corpus import Corpus
 from kgrl.curriculum_config import CurriculumConfig
 from kgrl.data import load_corpus
 from kgrl.encoder import Encoder
-from kgrl.growing import GrowingCurriculum, first_corpus
+from kgrl.growing import GrowingCurriculum, Recorded, Supply, first_corpus
 from kgrl.learners.base import make_learner
 from kgrl.research import (
     Library,
@@ -39,6 +39,7 @@ from kgrl.research import (
     run_workers,
     worker_process,
 )
+from kgrl.runs import Run
 
 _NUCLEUS = ("Physics", "Mathematics")
 _FIRST = 64
@@ -72,21 +73,6 @@ def _slow(seconds: float) -> SlowPages:
     return SlowPages(load_corpus("wikispeedia"), seconds)
 
 
-class InMemory(QueueSupply):
-    """Everything is there before the clock starts; nothing is wanted any more."""
-
-    def want(self, titles: Sequence[str]) -> None:
-        """All of it was fetched before."""
-
-    def take(self, library: Library, index: int) -> int:
-        """Return how many topics there are."""
-        return len(library)
-
-    def busy(self) -> bool:
-        """Return False."""
-        return False
-
-
 class Waiting(QueueSupply):
     """Does the work itself, when it is wanted: as many pages as an expansion reads, one after another."""
 
@@ -118,8 +104,8 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         for number in range(args.rounds):
-            for kind in ("memory", "async", "sync"):
-                row = measured(kind, corpus, args, Path(temporary) / f"{kind}-{number}")
+            for kind in ("async", "memory", "sync"):
+                row = measured(kind, corpus, args, Path(temporary) / str(number))
                 rows.append(row | {"round": number})
                 print(json.dumps(rows[-1]), flush=True)
     result = summary(rows) | {"settings": {k: v for k, v in vars(args).items() if k != "json"}, "runs": rows}
@@ -130,25 +116,43 @@ def main() -> None:
 
 def measured(kind: str, corpus: Corpus, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run one curriculum and return how fast it trained."""
-    encoder, seconds = Encoder(), 0.0 if kind == "memory" else args.milliseconds / 1000
-    queue, library = ResearchQueue.open(str(folder / "queue")), Library(folder / "pages.jsonl")
-    queue.configure({"source": {"source": "slow", "seconds": seconds}, "encoder": encoder.fingerprint})
     config = CurriculumConfig(budget_tokens=args.tokens, nucleus=_NUCLEUS)
+    if kind == "memory":
+        library, recorded = Library(folder / "async" / "pages.jsonl"), Run.read_expansions(folder / "async")
+        return timed(kind, library, Recorded(recorded), library.corpus(recorded[0].arrived or 0), config, args, folder)
+    encoder, seconds, where = Encoder(), args.milliseconds / 1000, folder / kind
+    queue, library = ResearchQueue.open(str(where / "queue")), Library(where / "pages.jsonl")
+    queue.configure({"source": {"source": "slow", "seconds": seconds}, "encoder": encoder.fingerprint})
+    if kind == "async":
+        with worker_process(str(where / "queue"), args.workers):
+            first = first_corpus(library, QueueSupply(queue), _NUCLEUS, _FIRST)
+            return timed(kind, library, QueueSupply(queue), first, config, args, folder)
+    source = SlowPages(corpus, seconds)
+    with run_workers(queue, lambda: source, encoder, threads=args.workers):
+        first = first_corpus(library, QueueSupply(queue), _NUCLEUS, _FIRST)
+    waiting = Waiting(queue, Worker(queue, source, encoder), config.neighbourhood)
+    return timed(kind, library, waiting, first, config, args, folder)
 
-    def source() -> SlowPages:
-        return SlowPages(corpus, seconds)
 
-    with worker_process(str(folder / "queue"), args.workers) if kind == "async" else nullcontext():
-        supply = supply_of(kind, queue, source(), encoder, config.neighbourhood)
-        first = first_of(kind, library, queue, source, encoder, args)
-        learner = make_learner(args.learner, first)
-        curriculum = GrowingCurriculum(first, learner, library, supply, "mean-prediction-gain", config)
-        steps, began = [], 0.0
-        for expansion in curriculum.run(make_agent("closure")):
-            steps.append(expansion)
-            if expansion.index == 0:
-                began = time.perf_counter()
-        elapsed = time.perf_counter() - began
+def timed(
+    kind: str,
+    library: Library,
+    supply: Supply,
+    first: Corpus,
+    config: CurriculumConfig,
+    args: argparse.Namespace,
+    folder: Path,
+) -> dict[str, Any]:
+    """Run a curriculum, record it, and return how fast it trained once the nucleus was learned."""
+    learner = make_learner(args.learner, first)
+    curriculum = GrowingCurriculum(first, learner, library, supply, "mean-prediction-gain", config)
+    steps, began = [], 0.0
+    for expansion in curriculum.run(make_agent("closure")):
+        steps.append(expansion)
+        if expansion.index == 0:
+            began = time.perf_counter()
+    elapsed = time.perf_counter() - began
+    write_text(folder / kind / "curriculum.jsonl", "".join(step.to_json() + "\n" for step in steps))
     tokens = sum(step.tokens for step in steps[1:])
     phases = {phase: sum(step.seconds[phase] for step in steps[1:]) for phase in ("research", "learn", "probe")}
     return {
@@ -161,20 +165,6 @@ def measured(kind: str, corpus: Corpus, args: argparse.Namespace, folder: Path) 
         "topics": len(curriculum.corpus.graph),
         "age_seconds": float(np.mean([step.data_age for step in steps[1:]])),
     }
-
-
-def supply_of(kind: str, queue: ResearchQueue, source: SlowPages, encoder: Encoder, pages: int) -> QueueSupply:
-    """What brings pages while it trains."""
-    if kind == "sync":
-        return Waiting(queue, Worker(queue, source, encoder), pages)
-    return InMemory(queue) if kind == "memory" else QueueSupply(queue)
-
-
-def first_of(kind: str, library: Library, queue: ResearchQueue, source: Any, encoder: Encoder, args: Any) -> Corpus:
-    """The corpus to begin with; for `memory`, as many topics as a run can come to, none of them fetched slowly."""
-    topics = _FIRST if kind != "memory" else _FIRST + args.tokens // 100
-    with run_workers(queue, source, encoder, threads=args.workers) if kind != "async" else nullcontext():
-        return first_corpus(library, QueueSupply(queue), _NUCLEUS, topics)
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,9 @@
 from typing import TYPE_CHECKING, Any
 
 import kgrl.agents.baselines
-import kgrl.agents.oracle  # noqa: F401 - registers the oracle
+import kgrl.agents.markov
+import kgrl.agents.oracle
+import kgrl.agents.orders  # noqa: F401 - registers agents, as the oracle does
 from kgrl.agents.base import BaseAgent, agents, make_agent
 from kgrl.view import Agent
 

@@ -289,6 +289,7 @@ class Curriculum:
             rng=self.rng,
             measure=self._measure_for_agent,
             try_topics=self._try_for_agent,
+            measure_initial=self._measure_initial_for_agent,
         )
 
     def prepare(self, agent: Agent) -> None:
@@ -316,6 +317,14 @@ class Curriculum:
         known = np.isfinite(losses)
         self.profile.update(np.asarray(topics)[known], losses[known])
         return losses
+
+    def _measure_initial_for_agent(self, topics: IntArray) -> NDArray[np.float32]:
+        now = self.learner.snapshot()
+        self.rewind()
+        try:
+            return self.prober.losses(topics)
+        finally:
+            self.learner.restore(now)
 
     def _try_for_agent(self, topics: IntArray) -> NDArray[np.float32]:
         before = self.prober.losses(self._teacher.aim)

@@ -19,7 +19,7 @@ from kgrl.profile import LossProfile
 __all__ = ["Agent", "View"]
 
 
-def _no_learner_to_try(topics: IntArray) -> NDArray[np.float32]:
+def _no_learner(topics: IntArray) -> NDArray[np.float32]:
     return np.full(len(topics), np.nan, dtype=np.float32)
 
 
@@ -49,6 +49,8 @@ class View:
             each, taught as an expansion would teach it, measured on a fixed sample of probe passages and put back.
             All tokens of that, trained on or measured, are booked on the coming expansion as tokens of probing; they
             are not taken from the token budget. NaN in a view made by hand, which has no learner.
+        measure_initial: Measures like `measure`, with the learner as it was before any training; the profile does not
+            take note of it. NaN in a view made by hand.
     """
 
     graph: TopicGraph
@@ -63,7 +65,8 @@ class View:
     index: int
     rng: np.random.Generator
     measure: Callable[[IntArray], NDArray[np.float32]]
-    try_topics: Callable[[IntArray], NDArray[np.float32]] = _no_learner_to_try
+    try_topics: Callable[[IntArray], NDArray[np.float32]] = _no_learner
+    measure_initial: Callable[[IntArray], NDArray[np.float32]] = _no_learner
 
     @property
     def candidates(self) -> IntArray:

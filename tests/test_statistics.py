@@ -67,6 +67,11 @@ def test_a_bootstrap_interval_holds_its_value(scores: list[list[float]], seed: i
     assert interval.low <= interval.value <= interval.high
 
 
+def test_an_interval_is_widened_to_a_statistic_that_no_draw_reaches() -> None:
+    interval = bootstrap_interval([np.arange(20)], lambda strata: float(len(np.unique(strata[0]))))
+    assert interval.low < interval.value == interval.high == 20
+
+
 def test_the_bootstrap_draws_within_tasks_only() -> None:
     apart = bootstrap_interval([[0.0, 0.0], [10.0, 10.0]])
     together = bootstrap_interval([[0.0, 0.0, 10.0, 10.0]])
@@ -95,7 +100,7 @@ def test_a_profile_falls_from_one_to_zero(scores: list[list[float]], thresholds:
 
 
 def test_a_profile_weighs_tasks_the_same() -> None:
-    assert performance_profile([[1.0], [0.0, 0.0, 0.0]], [0.5]).tolist() == [0.5]
+    assert performance_profile([[1.0], [0.0, 0.0, 0.0]], [0.5, 1.0]).tolist() == [0.5, 0.0]
 
 
 @few

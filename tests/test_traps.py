@@ -118,7 +118,7 @@ def test_the_summary_correlates_returns_and_improvements() -> None:
 
 def test_unknown_names_are_refused_before_anything_is_played(capsys: pytest.CaptureFixture[str]) -> None:
     """Rewards and tasks are looked up first."""
-    assert main(["bench", "--rewards", "mean-prediction-gian"]) == 2
+    assert main(["bench", "--suite", "rewards", "--rewards", "mean-prediction-gian"]) == 2
     assert "did you mean 'mean-prediction-gain'" in capsys.readouterr().err
     assert main(["bench", "--tasks", "nosiy"]) == 2
     assert "did you mean 'noisy'" in capsys.readouterr().err

@@ -1,0 +1,90 @@
+"""The comparison with random: for each task, corpus and learner, what each agent's curricula are worth.
+
+Every figure is of paired seeds. Where one of a pair is missing or failed the pair is left out and the row says how many
+pairs there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kgrl.benchmark.statistics import interquartile_mean, speedup, verdict
+from kgrl.metrics import tokens_to_target
+
+__all__ = ["BASELINE", "compare"]
+
+BASELINE = "random"
+"""Uniform over the frontier: what every other agent is compared with."""
+
+_PLACE = ("task", "corpus", "learner")
+_Row = Mapping[str, Any]
+
+
+def compare(rows: Sequence[_Row]) -> list[dict[str, Any]]:
+    """Return a row for each agent in each place: verdict, speed-up, areas and noise budget.
+
+    The verdict is on the area under the exam's learning curve; the target of the speed-up is the loss that random ends
+    with, seed by seed. `aulc_iqm` is the interquartile mean of all of the agent's finished seeds. Where random has no
+    seed in common the verdict says so and the figures that need it are None.
+
+    Args:
+        rows: What came of cells; see `kgrl.benchmark.runner.read_rows`.
+    """
+    places: dict[tuple[str, ...], dict[str, dict[int, _Row]]] = {}
+    for row in rows:
+        if row["status"] == "finished":
+            agents = places.setdefault(tuple(row[name] for name in _PLACE), {})
+            agents.setdefault(row["agent"], {})[row["seed"]] = row
+    return [
+        {**dict(zip(_PLACE, place, strict=True)), "agent": agent, **_figures(seeds, agents.get(BASELINE, {}))}
+        for place, agents in sorted(places.items())
+        for agent, seeds in sorted(agents.items())
+    ]
+
+
+def _figures(ours: Mapping[int, _Row], random: Mapping[int, _Row]) -> dict[str, Any]:
+    own = [row["aulc"] for row in ours.values()]
+    noise = [row["noise_share"] for row in ours.values() if row["noise_share"] is not None]
+    shared = sorted(ours.keys() & random.keys())
+    return {
+        "seeds": len(ours),
+        "pairs": len(shared),
+        **_against([ours[seed] for seed in shared], [random[seed] for seed in shared]),
+        "aulc_iqm": interquartile_mean([own]),
+        "noise_share": float(np.mean(noise)) if noise else None,
+    }
+
+
+def _against(ours: Sequence[_Row], random: Sequence[_Row]) -> dict[str, Any]:
+    if not ours:
+        missing = dict.fromkeys(("difference", "difference_low", "difference_high", "more_seeds"))
+        speeds = dict.fromkeys(("speedup", "speedup_low", "speedup_high", "censored"))
+        return {"verdict": "missing", "sentence": f"No seed in common with {BASELINE}.", **missing, **speeds}
+    told = verdict([row["aulc"] for row in ours], [row["aulc"] for row in random])
+    targets = [row["curve"][-1][1] for row in random]
+    budget = max(row["tokens"] for row in (*ours, *random))
+    faster = speedup(_tokens_to(targets, random), _tokens_to(targets, ours), budget)
+    return {
+        "verdict": told.word,
+        "sentence": told.sentence,
+        "difference": told.difference.value,
+        "difference_low": _finite(told.difference.low),
+        "difference_high": _finite(told.difference.high),
+        "more_seeds": told.more_seeds,
+        "speedup": faster.ratio.value,
+        "speedup_low": _finite(faster.ratio.low),
+        "speedup_high": _finite(faster.ratio.high),
+        "censored": faster.censored_ours,
+    }
+
+
+def _tokens_to(targets: Sequence[float], rows: Sequence[_Row]) -> list[float | None]:
+    return [tokens_to_target(row["curve"], target) for row, target in zip(rows, targets, strict=True)]
+
+
+def _finite(limit: float) -> float | None:
+    """A limit for JSON, which has no infinity: None where the interval is open or one seed shows no spread."""
+    return float(limit) if np.isfinite(limit) else None

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from kgrl.agents import make_agent
 from kgrl.benchmark.tasks import Task, make_task
+from kgrl.benchmark.traps import Embedded
 from kgrl.cache import replacing, write_json
 from kgrl.curriculum import Curriculum
 from kgrl.encoder import Encoder
@@ -77,8 +78,8 @@ def check_folder(out: Path, places: Sequence[tuple[str, str]]) -> None:
         DataError: If it holds results of another version of kgrl, or of a corpus that has changed since.
     """
     path, now = out / "about.json", version("kgrl")
-    about = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"version": now}
-    known: dict[str, str] = about.setdefault("corpora", {})
+    about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"version": now}
+    known = about.setdefault("corpora", {})
     if about["version"] != now:
         raise DataError(path, None, f"the folder has results of kgrl {about['version']}, not {now}; choose another")
     for task, corpus in dict.fromkeys(places):
@@ -159,7 +160,7 @@ def _carry_out(out: Path, cell: Cell) -> dict[str, Any]:
 
 
 @cache
-def _made(task: str, corpus: str) -> tuple[Task, Any]:
+def _made(task: str, corpus: str) -> tuple[Task, Embedded]:
     """A task with its retriever and topic embeddings, kept for the cells to come."""
     made = make_task(task, corpus)
     return made, embed_corpus(made.corpus, Encoder())

@@ -21,6 +21,7 @@ from kgrl.corpus import Corpus
 from kgrl.curriculum import CurriculumConfig
 from kgrl.errors import DataError, KgrlError
 from kgrl.learners.executors import SerialExecutor
+from kgrl.research import Researcher
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.view import View
 
@@ -44,7 +45,8 @@ def tiny_task(
     task = Task("noisy", "Anything.", tiny_corpus, config, "mean-prediction-gain", everything, planted)
     ids = indexed_passages(tiny_corpus)
     embedded = FaissRetriever(ids, fake_embeddings[tiny_corpus.topics[ids]]), fake_embeddings
-    monkeypatch.setattr(runner, "_made", lambda *names: (task, embedded))
+    research = Researcher(tiny_corpus, *embedded, config.neighbourhood)
+    monkeypatch.setattr(runner, "_made", lambda *names: (task, embedded, research))
     agents.register("crashing")(Crashing)
     yield
     del agents._factories["crashing"]

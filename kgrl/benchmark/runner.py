@@ -33,6 +33,7 @@ from kgrl.expansion import Expansion
 from kgrl.learners.base import make_learner
 from kgrl.learners.executors import Executor
 from kgrl.metrics import aulc
+from kgrl.research import Researcher
 from kgrl.retrieval import embed_corpus
 
 __all__ = ["Cell", "check_folder", "failures", "play", "read_rows", "run_cells"]
@@ -121,12 +122,12 @@ def play(out: Path, cell: Cell) -> Cell:
 
 
 def _carry_out(out: Path, cell: Cell) -> dict[str, Any]:
-    task, embedded = _made(cell.task, cell.corpus)
+    task, embedded, research = _made(cell.task, cell.corpus)
     agent = make_agent(cell.agent)
     learner = make_learner(cell.learner, task.corpus, seed=cell.seed)
     config = replace(task.config, seed=cell.seed)
     curriculum = Curriculum(task.corpus, learner, *embedded, task.reward, config)
-    _ = curriculum.research.tables  # looked up once for a corpus; no cell's own time
+    curriculum.research.tables = research.tables  # looked up once for all cells; that takes longer than one's learning
     exam = task.make_exam()
     began, exam_seconds = time.perf_counter(), 0.0
     curve, steps = list[tuple[int, float]](), list[Expansion]()
@@ -160,10 +161,11 @@ def _carry_out(out: Path, cell: Cell) -> dict[str, Any]:
 
 
 @cache
-def _made(task: str, corpus: str) -> tuple[Task, Embedded]:
-    """A task with its retriever and topic embeddings, kept for the cells to come."""
+def _made(task: str, corpus: str) -> tuple[Task, Embedded, Researcher]:
+    """A task with its retriever, topic embeddings and research, kept for the cells to come."""
     made = make_task(task, corpus)
-    return made, embed_corpus(made.corpus, Encoder())
+    embedded = embed_corpus(made.corpus, Encoder())
+    return made, embedded, Researcher(made.corpus, *embedded, made.config.neighbourhood)
 
 
 def _write_expansions(path: Path, steps: Sequence[Expansion]) -> None:

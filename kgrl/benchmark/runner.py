@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from kgrl.agents import make_agent
 from kgrl.benchmark.tasks import Task, make_task
@@ -29,10 +31,11 @@ from kgrl.cache import replacing, write_json
 from kgrl.curriculum import Curriculum
 from kgrl.encoder import Encoder
 from kgrl.errors import DataError, KgrlError
+from kgrl.exam import Exam
 from kgrl.expansion import Expansion
-from kgrl.learners.base import make_learner
+from kgrl.learners.base import Learner, Sized, make_learner
 from kgrl.learners.executors import Executor
-from kgrl.metrics import aulc
+from kgrl.metrics import aulc, continual_metrics
 from kgrl.research import Researcher
 from kgrl.retrieval import embed_corpus
 
@@ -128,36 +131,67 @@ def _carry_out(out: Path, cell: Cell) -> dict[str, Any]:
     config = replace(task.config, seed=cell.seed)
     curriculum = Curriculum(task.corpus, learner, *embedded, task.reward, config)
     curriculum.research.tables = research.tables  # looked up once for all cells; that takes longer than one's learning
-    exam = task.make_exam()
-    began, exam_seconds = time.perf_counter(), 0.0
-    curve, steps = list[tuple[int, float]](), list[Expansion]()
-
-    def examine(tokens: int) -> None:
-        nonlocal exam_seconds
-        start = time.perf_counter()
-        curve.append((tokens, float(exam.losses(learner).mean())))
-        exam_seconds += time.perf_counter() - start
-
-    examine(0)
+    watched = _Examined(task.make_exam(), learner)
+    began, steps = time.perf_counter(), list[Expansion]()
+    watched.take(0)
     for step in curriculum.run(agent):
         steps.append(step)
-        if step.tokens_total - curve[-1][0] >= config.budget_tokens * _EXAM_EVERY:
-            examine(step.tokens_total)
-    if curve[-1][0] != steps[-1].tokens_total:
-        examine(steps[-1].tokens_total)
+        watched.learned.setdefault(len(watched.curve), []).extend(step.neighbourhood)
+        if step.tokens_total - watched.curve[-1][0] >= config.budget_tokens * _EXAM_EVERY:
+            watched.take(step.tokens_total)
+    if watched.curve[-1][0] != steps[-1].tokens_total:
+        watched.take(steps[-1].tokens_total)
     seconds = {phase: sum(step.seconds.get(phase, 0.0) for step in steps) for phase in _PHASES}
     _write_expansions(out / f"{cell.name}.parquet", steps)
     return {
         "status": "finished",
-        "curve": curve,
-        "aulc": aulc(curve, config.budget_tokens),
+        "curve": watched.curve,
+        "aulc": aulc(watched.curve, config.budget_tokens),
         "budget": config.budget_tokens,
         "tokens": steps[-1].tokens_total,
         "probe_tokens": sum(step.probe_tokens for step in steps),
+        "flops": _operations(learner, steps),
         "expansions": len(steps),
         "noise_share": task.noise_share(steps) if task.planted.any() else None,
-        "seconds": {**seconds, "exam": exam_seconds, "all": time.perf_counter() - began},
+        **watched.kept(),
+        "seconds": {**seconds, "exam": watched.seconds, "all": time.perf_counter() - began},
     }
+
+
+class _Examined:
+    """A learner's exam, taken again and again."""
+
+    def __init__(self, exam: Exam, learner: Learner) -> None:
+        self.exam, self.learner = exam, learner
+        self.curve: list[tuple[int, float]] = []
+        self.seconds = 0.0
+        self.learned: dict[int, list[int]] = {}
+        """The topics learned before each exam, by its number."""
+        self._losses: list[NDArray[np.float64]] = []
+
+    def take(self, tokens: int) -> None:
+        """Examine the learner, which was trained on so many tokens."""
+        start = time.perf_counter()
+        self._losses.append(self.exam.losses(self.learner))
+        self.curve.append((tokens, float(self._losses[-1].mean())))
+        self.seconds += time.perf_counter() - start
+
+    def kept(self) -> dict[str, float | None]:
+        """What was kept of the exam's topics that were learned; None for each where none of them was."""
+        first = {topic: row for row, topics in reversed(self.learned.items()) for topic in topics}
+        rows = np.array([first.get(int(topic), 0) for topic in self.exam.topics])
+        if not rows.any():
+            return dict.fromkeys(("acc", "bwt", "fwt", "forgetting"))
+        told = continual_metrics(self._losses, rows)
+        return {"acc": told.acc, "bwt": told.bwt, "fwt": told.fwt, "forgetting": float(told.forgetting.mean())}
+
+
+def _operations(learner: Learner, steps: Sequence[Expansion]) -> float | None:
+    """Floating-point operations: 6 N a token trained on, 2 N a token measured (Kaplan et al. 2020)."""
+    if not isinstance(learner, Sized):
+        return None
+    trained, measured = steps[-1].tokens_total, sum(step.probe_tokens for step in steps)
+    return float(learner.n_parameters) * (6 * trained + 2 * measured)
 
 
 @cache

@@ -2,6 +2,7 @@
 
     runs/NAME/config.yaml         everything needed to repeat the run
     runs/NAME/curriculum.jsonl    one expansion a line, flushed as it happens
+    runs/NAME/choices.jsonl       what the agent preferred at each choice, one a line; empty where it does not say
     runs/NAME/metrics.jsonl       tokens, losses and seconds after each expansion; what is kept of topics learned before
                                   and, where questions are asked, what is recalled
     runs/NAME/events.*            the same for TensorBoard
@@ -17,8 +18,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,67 +26,21 @@ import numpy as np
 import yaml
 
 from kgrl.cache import write_json, write_text
+from kgrl.choices import Choice, Noting, noting, whole_lines
 from kgrl.curriculum import Curriculum
 from kgrl.errors import DataError, DivergedError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
-from kgrl.metrics import aulc, continual_metrics
+from kgrl.metrics import continual_metrics
 from kgrl.probes.reading import check_reads_text
 from kgrl.probes.recall import Recall
+from kgrl.run_result import RunResult
 from kgrl.view import Agent
 
 if TYPE_CHECKING:
     from kgrl.learners.adapters import AdapterFacts
 
 __all__ = ["Run", "RunResult"]
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What came of a run.
-
-    Args:
-        expansions: The records, the nucleus first.
-        curve: (tokens, exam loss in nats per token), from before any training to the end.
-        seconds: Wall-clock of the whole run, exam included, all sittings of a resumed run together.
-        exam_seconds: The part of it spent on the exam.
-        budget: The token budget.
-        recalled: What was recalled, by the name of the questions: tokens and `Recalled.figures` at each exam.
-        recall_seconds: The part of `seconds` spent on those questions.
-    """
-
-    expansions: tuple[Expansion, ...]
-    curve: tuple[tuple[int, float], ...]
-    seconds: float
-    exam_seconds: float
-    budget: int
-    recalled: Mapping[str, tuple[tuple[int, Mapping[str, Any]], ...]] = field(default_factory=dict)
-    recall_seconds: float = 0.0
-
-    def summary(self) -> dict[str, Any]:
-        """Return the figures a report starts with, ready for JSON."""
-        steps = self.expansions
-        phases = {phase: sum(e.seconds.get(phase, 0.0) for e in steps) for phase in ("research", "learn", "probe")}
-        recall = {"recall": self.recall_seconds} if self.recalled else {}
-        return {
-            "exam_loss_before": self.curve[0][1],
-            "exam_loss_after": self.curve[-1][1],
-            "aulc": aulc(self.curve, self.budget),
-            "tokens": steps[-1].tokens_total,
-            "probe_tokens": sum(e.probe_tokens for e in steps),
-            "expansions": len(steps),
-            "topics": sum(len(e.neighbourhood) for e in steps),
-            "seconds": self.seconds,
-            "seconds_by_phase": {**phases, "exam": self.exam_seconds, **recall},
-            "curve": [list(point) for point in self.curve],
-            **{name: _before_and_after(points) for name, points in self.recalled.items()},
-        }
-
-
-def _before_and_after(points: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
-    """What was recalled before any training and at the end, with (tokens, share) in between."""
-    curve = [[tokens, figures["share"]] for tokens, figures in points]
-    return {"before": dict(points[0][1]), "after": dict(points[-1][1]), "curve": curve}
 
 
 class Run:
@@ -116,7 +70,7 @@ class Run:
         exam_every: int = 2,
         recall: Mapping[str, Recall] | None = None,
     ) -> None:
-        self.folder, self.curriculum, self.agent, self.exam = folder, curriculum, agent, exam
+        self.folder, self.curriculum, self.agent, self.exam = folder, curriculum, noting(agent), exam
         self.exam_every, self.recall = exam_every, dict(recall or {})
         if self.recall:
             check_reads_text(curriculum.learner)
@@ -145,8 +99,7 @@ class Run:
 
         A last line that was cut off in writing is left out.
         """
-        path = folder / "curriculum.jsonl"
-        return [Expansion.from_json(line) for line in whole_lines(path)] if path.exists() else []
+        return [Expansion.from_json(line) for line in whole_lines(folder / "curriculum.jsonl")]
 
     @property
     def _checkpoint_file(self) -> Path:
@@ -183,20 +136,26 @@ class Run:
 
     def _begin(self) -> None:
         """Start with empty records and the exam of the untrained learner."""
-        for name in ("curriculum.jsonl", "metrics.jsonl"):
+        for name in ("curriculum.jsonl", "choices.jsonl", "metrics.jsonl"):
             write_text(self.folder / name, "")
         self.curriculum.rewind()
         self._note({"index": -1, "tokens": 0}, self._examine())
 
     def _after(self, expansion: Expansion, began: float) -> float | None:
-        with (self.folder / "curriculum.jsonl").open("a", encoding="utf-8") as file:
-            file.write(expansion.to_json() + "\n")
+        # The choice first, so that whoever follows the run finds it once the expansion is there.
+        if isinstance(self.agent, Noting) and self.agent.choice is not None:
+            self._append("choices.jsonl", self.agent.choice.to_json())
+        self._append("curriculum.jsonl", expansion.to_json())
         self._expansions.append(expansion)
         due = expansion.index % self.exam_every == 0 or self.curriculum.out_of_budget
         exam = self._examine() if due else None
         self._note({"index": expansion.index, "tokens": expansion.tokens_total, **self._figures(expansion)}, exam)
         self._save_checkpoint(expansion.index, began)
         return None if exam is None else float(exam["exam_loss"])
+
+    def _append(self, name: str, line: str) -> None:
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
     def _figures(self, expansion: Expansion) -> dict[str, Any]:
         return {
@@ -229,7 +188,7 @@ class Run:
     def _kept(self) -> dict[str, Any]:
         """What the learner keeps of the examined topics that it has learned; nothing before there is one."""
         exams = [m for m in self._metrics if "exam_losses" in m]
-        step = {topic: e.index for e in self._expansions for topic in e.neighbourhood}
+        step = {topic: e.index for e in reversed(self._expansions) for topic in e.neighbourhood}  # the first counts
         learned = [t for t in self.exam.topics.tolist() if t in step]
         if not learned:
             return {}
@@ -246,8 +205,7 @@ class Run:
         self._metrics.append(line)
         if exam is not None:
             line |= self._kept()
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._append("metrics.jsonl", json.dumps(line, allow_nan=False))
 
     def _log_events(self, events: Any, expansion: Expansion, exam_loss: float | None) -> None:
         scalars = {"loss/train": expansion.train_loss, "loss/exam": exam_loss, "reward/total": expansion.reward}
@@ -289,6 +247,8 @@ class Run:
         self._expansions = self.read_expansions(self.folder)[: state["index"] + 1]
         lines = map(json.loads, whole_lines(self.folder / "metrics.jsonl"))
         self._metrics = [m for m in lines if m["index"] <= state["index"]]
+        choices = [c for c in Choice.read(self.folder) if c.index <= state["index"]]
+        write_text(self.folder / "choices.jsonl", "".join(c.to_json() + "\n" for c in choices))
         write_text(self.folder / "curriculum.jsonl", "".join(e.to_json() + "\n" for e in self._expansions))
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(m) + "\n" for m in self._metrics))
         self.curriculum.resume(self._expansions, self.agent)
@@ -344,9 +304,3 @@ class Run:
             recalled={name: tuple((int(m["tokens"]), m[name]) for m in measured) for name in self.recall},
             recall_seconds=sum(m.get("recall_seconds", 0.0) for m in measured),
         )
-
-
-def whole_lines(path: Path) -> list[str]:
-    """Return the whole lines of a file; a last line that was cut off in writing is left out."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return text[: text.rfind("\n") + 1].split("\n")[:-1]

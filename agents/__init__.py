@@ -9,6 +9,7 @@ import kgrl.agents.baselines
 import kgrl.agents.markov
 import kgrl.agents.oracle
 import kgrl.agents.orders  # noqa: F401 - registers agents, as the oracle does
+import kgrl.agents.passages
 from kgrl.agents.base import BaseAgent, agents, make_agent
 from kgrl.view import Agent
 
@@ -26,6 +27,14 @@ def _curiosity() -> Agent:
     from kgrl.builtin import FOLDER
 
     return PPOAgent.load(FOLDER)
+
+
+@agents.register("human")
+def _human() -> Agent:
+    """The same policy, drawn from in place of taking its most probable topic: as a reader of Wikispeedia clicks on."""
+    agent = _curiosity()
+    agent.sample = True  # type: ignore[attr-defined]
+    return agent
 
 
 def __getattr__(name: str) -> Any:

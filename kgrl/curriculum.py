@@ -24,7 +24,7 @@ from kgrl.errors import DivergedError
 from kgrl.expansion import Expansion
 from kgrl.graph import Frontier, IntArray
 from kgrl.learners.base import Learner, Snapshot, make_learner
-from kgrl.measures import check_needs
+from kgrl.measures import Lesson, check_needs
 from kgrl.nucleus import choose_nucleus
 from kgrl.profile import LossProfile
 from kgrl.research import Researcher
@@ -33,7 +33,8 @@ from kgrl.rewards.base import Reward, as_reward
 from kgrl.rewards.context import RewardContext
 from kgrl.stages import Stages
 from kgrl.teaching import Teacher
-from kgrl.view import Agent, View
+from kgrl.trials import Trials
+from kgrl.view import Agent, PassageAgent, View
 
 __all__ = ["Curriculum", "CurriculumConfig"]
 
@@ -91,8 +92,9 @@ class Curriculum:
             check_needs(self.reward, learner, self.goal)
             self.reward.bind(RewardContext(corpus.graph, embeddings, self.goal))
         self.research = Researcher(corpus, retriever, embeddings, self.config.neighbourhood)
-        self._teacher = Teacher(corpus, learner, self.research, self.reward, self.goal, self.config)
-        self.prober = self._teacher.prober
+        self.teacher = Teacher(corpus, learner, self.research, self.reward, self.goal, self.config)
+        self.prober = self.teacher.prober
+        self._trials = Trials(self)
         self._initial = learner.snapshot()
         self._nucleated: tuple[Snapshot, Expansion] | None = None
         self._clear(self.config.seed)
@@ -152,9 +154,11 @@ class Curriculum:
         """
         self._clear(self.config.seed if seed is None else seed)
         if self._nucleated is None:
-            self._teacher.measurer.prepare()
+            self.teacher.measurer.prepare()
             self.rewind()
-            expansion = self._expand(self.nucleus)
+            began = time.perf_counter()
+            lesson = self.teacher.lesson(self.nucleus, self.used, self.tokens)
+            expansion = self._expand(lesson, time.perf_counter() - began)
             self._nucleated = self.learner.snapshot(), expansion
         else:
             snapshot, expansion = self._nucleated
@@ -164,16 +168,19 @@ class Curriculum:
             self.reward.begin(expansion)
         return expansion
 
-    def expand(self, topic: int) -> Expansion:
-        """Learn the neighbourhood of a topic and return the record, its reward included.
+    def expand(self, choice: int | IntArray) -> Expansion:
+        """Learn what an agent chose and return the record, its reward included.
+
+        Args:
+            choice: A topic, whose neighbourhood is learned; or ids of passages, which are read in that order.
 
         Raises:
-            ValueError: If the topic is learned already or has no train passages.
+            ValueError: If the topic is learned already or has no train passages, or a passage cannot be read.
             DivergedError: If a loss becomes NaN or infinite; the message says at which expansion.
         """
         began = time.perf_counter()
-        neighbourhood = self._neighbourhood(topic)
-        return _rewarded(self._expand(neighbourhood, time.perf_counter() - began), self.reward)
+        lesson = self.lesson(choice)
+        return _rewarded(self._expand(lesson, time.perf_counter() - began), self.reward)
 
     def attempt(self, topic: int) -> Expansion:
         """Return the expansion that a topic would give now, its reward included; learner and reward are put back.
@@ -186,32 +193,45 @@ class Curriculum:
         """
         began, snapshot = time.perf_counter(), self.learner.snapshot()
         seconds, tokens = self.prober.settle()
-        neighbourhood = self._neighbourhood(topic)
+        lesson = self.lesson(topic)
         try:
-            with self._named(topic):
-                expansion = self._teach(neighbourhood)
+            with self.named(lesson):
+                expansion = self._teach(lesson)
         finally:
             self.learner.restore(snapshot)
         self.prober.seconds = seconds + time.perf_counter() - began
         self.prober.tokens = tokens + expansion.probe_tokens + expansion.tokens
         return _rewarded(expansion, copy.deepcopy(self.reward))
 
-    def _expand(self, neighbourhood: IntArray, seconds: float = 0.0) -> Expansion:
-        with self._named(neighbourhood[0]):
-            expansion = self._teach(neighbourhood, seconds)
+    def _expand(self, lesson: Lesson, seconds: float) -> Expansion:
+        with self.named(lesson):
+            expansion = self._teach(lesson, seconds)
         self.replay(expansion)
         return expansion
 
-    def _teach(self, neighbourhood: IntArray, seconds: float = 0.0) -> Expansion:
-        return self._teacher.teach(neighbourhood, self.used, self.index, self.tokens, seconds)
+    def _teach(self, lesson: Lesson, seconds: float = 0.0) -> Expansion:
+        return self.teacher.teach(lesson, self.index, self.tokens, seconds)
 
     @contextmanager
-    def _named(self, topic: int) -> Iterator[None]:
+    def named(self, lesson: Lesson) -> Iterator[None]:
         """Let a diverged loss say at which expansion, and into which topic."""
         try:
             yield
         except DivergedError as error:
-            raise DivergedError(f"expansion {self.index} ({self.corpus.graph.titles[topic]}): {error}") from error
+            title = self.corpus.graph.titles[lesson.neighbourhood[0]]
+            raise DivergedError(f"expansion {self.index} ({title}): {error}") from error
+
+    def lesson(self, choice: int | IntArray) -> Lesson:
+        """Return what an expansion would read now; see `expand`.
+
+        Raises:
+            ValueError: If the topic is learned already or has no train passages, or a passage cannot be read.
+        """
+        if not isinstance(choice, np.ndarray):
+            return self.teacher.lesson(self._neighbourhood(choice), self.used, self.tokens)
+        if not len(choice) or not np.isin(choice, self._unread()).all():
+            raise ValueError("cannot read such passages: none, or some that are no train passages or were read before")
+        return self.teacher.reading(choice, self.tokens)
 
     def _neighbourhood(self, topic: int) -> IntArray:
         allowed = self.allowed
@@ -250,12 +270,14 @@ class Curriculum:
             agent: Is reset after the nucleus and observes the others.
         """
         self._clear(self.config.seed)
-        self._teacher.measurer.prepare()
+        self.teacher.measurer.prepare()
         self.prober.settle()  # the nucleus's record has what that cost
         self.replay(expansions[0])
         if self.reward is not None:
             self.reward.begin(expansions[0])
         agent.reset(self.view)
+        if len(expansions) > 1:
+            self.prober.settle()  # nor is what a reset measures booked again
         for expansion in expansions[1:]:
             self.replay(expansion)
             if self.reward is not None:
@@ -287,9 +309,11 @@ class Curriculum:
             budget=self.config.budget_tokens,
             index=self.index,
             rng=self.rng,
-            measure=self._measure_for_agent,
-            try_topics=self._try_for_agent,
-            measure_initial=self._measure_initial_for_agent,
+            measure=self._trials.measure,
+            try_topics=self._trials.try_topics,
+            measure_initial=self._trials.measure_initial,
+            teach_initial=self._trials.teach_initial,
+            unread=self._unread,
         )
 
     def prepare(self, agent: Agent) -> None:
@@ -308,34 +332,13 @@ class Curriculum:
         self.trainable = self._can_be_picked()
         self._stages = Stages(corpus.graph, self.config, self.trainable)
         self.research = Researcher(corpus, retriever, embeddings, self.config.neighbourhood)
-        self._teacher.extend(corpus, self.research)
+        self.teacher.extend(corpus, self.research)
         if self.reward is not None:
             self.reward.bind(RewardContext(corpus.graph, embeddings, self.goal))
 
-    def _measure_for_agent(self, topics: IntArray) -> NDArray[np.float32]:
-        losses = self.prober.losses(topics)
-        known = np.isfinite(losses)
-        self.profile.update(np.asarray(topics)[known], losses[known])
-        return losses
-
-    def _measure_initial_for_agent(self, topics: IntArray) -> NDArray[np.float32]:
-        now = self.learner.snapshot()
-        self.rewind()
-        try:
-            return self.prober.losses(topics)
-        finally:
-            self.learner.restore(now)
-
-    def _try_for_agent(self, topics: IntArray) -> NDArray[np.float32]:
-        before = self.prober.losses(self._teacher.aim)
-        drops = np.empty(len(topics), dtype=np.float32)
-        for row, topic in enumerate(topics.tolist()):
-            began = time.perf_counter()
-            lesson = self._teacher.lesson(self._neighbourhood(topic), self.used, self.tokens)
-            self.prober.seconds += time.perf_counter() - began
-            with self._named(topic):
-                drops[row] = self._teacher.drop_after(lesson, before)
-        return drops
+    def _unread(self) -> IntArray:
+        unread = (self.corpus.splits == Split.TRAIN) & ~self.used & self.allowed[self.corpus.topics]
+        return np.flatnonzero(unread).astype(np.int32)
 
     @property
     def out_of_budget(self) -> bool:
@@ -348,6 +351,8 @@ class Curriculum:
         return len(self.view.candidates) == 0
 
     def _nothing_left(self, agent: Agent) -> bool:
+        if isinstance(agent, PassageAgent):
+            return not len(self._unread())
         unlearned = self.trainable & ~self.frontier.is_learned
         return self.exhausted if agent.frontier_only else not unlearned.any()
 
@@ -355,7 +360,7 @@ class Curriculum:
         """Let an agent choose until the budget or the frontier is used up.
 
         Args:
-            agent: Chooses the topics.
+            agent: Chooses the topics, or the passages.
             resume: Go on from the present state in place of starting over.
 
         Yields:
@@ -371,10 +376,10 @@ class Curriculum:
             self.prepare(agent)
             if self._nothing_left(agent):
                 break
-            topic = agent.choose(self.view)
-            if agent.frontier_only and topic not in self.frontier:
-                raise ValueError(f"{self.corpus.graph.titles[topic]!r} is not on the frontier")
-            expansion = self.expand(topic)
+            choice = agent.choose(self.view)
+            if agent.frontier_only and choice not in self.frontier:
+                raise ValueError(f"{self.corpus.graph.titles[int(choice)]!r} is not on the frontier")
+            expansion = self.expand(choice)
             agent.observe(expansion)
             yield expansion
 

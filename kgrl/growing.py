@@ -23,6 +23,7 @@ from kgrl.errors import KgrlError, SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph import IntArray
 from kgrl.learners.base import Learner
+from kgrl.measures import Lesson
 from kgrl.research import Library
 from kgrl.view import Agent, View
 
@@ -142,9 +143,9 @@ class GrowingCurriculum(Curriculum):
         self._history = [super().start(seed)]
         return self._history[0]
 
-    def expand(self, topic: int) -> Expansion:
-        """Learn the neighbourhood of a topic; see `Curriculum.expand`."""
-        expansion = super().expand(topic)
+    def expand(self, choice: int | IntArray) -> Expansion:
+        """Learn what an agent chose; see `Curriculum.expand`."""
+        expansion = super().expand(choice)
         self._history.append(expansion)
         return expansion
 
@@ -156,8 +157,8 @@ class GrowingCurriculum(Curriculum):
         super().resume(expansions, agent)
         self._history = list(expansions)
 
-    def _teach(self, neighbourhood: IntArray, seconds: float = 0.0) -> Expansion:
-        expansion = super()._teach(neighbourhood, seconds + self._stalled)
+    def _teach(self, lesson: Lesson, seconds: float = 0.0) -> Expansion:
+        expansion = super()._teach(lesson, seconds + self._stalled)
         self._stalled = 0.0
         fetched = self.library.fetched(np.unique(self.corpus.topics[list(expansion.passages)]))
         return replace(expansion, arrived=len(self.corpus.graph), data_age=max(0.0, time.time() - float(fetched.min())))

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.corpus import Corpus, Split
+from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum_config import CurriculumConfig
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
@@ -22,6 +22,8 @@ from kgrl.research import Researcher
 from kgrl.rewards.base import Reward
 
 __all__ = ["Teacher"]
+
+_COUNTED_AT_ONCE = 32
 
 
 class Teacher:
@@ -93,24 +95,42 @@ class Teacher:
         allowance = min(self.config.expansion_tokens, self.config.budget_tokens - tokens)
         return Lesson(self.research.gather(neighbourhood, used), allowance, neighbourhood)
 
-    def teach(
-        self, neighbourhood: IntArray, used: NDArray[np.bool_], index: int, tokens: int, seconds: float = 0.0
-    ) -> Expansion:
-        """Research and learn a neighbourhood, and return the record, not rewarded yet.
+    def reading(self, ids: IntArray, tokens: int) -> Lesson:
+        """Return a lesson of passages that were picked themselves, as many of them as there are tokens for.
+
+        It is about the topics of these passages, in the order in which they are read.
 
         Args:
-            neighbourhood: The topics, the picked one first.
-            used: Whether each passage has been trained on, shape `[passages]`.
+            ids: Ids of the passages, in the order to read, at least one; there may be far more than can be read.
+            tokens: Tokens trained on so far.
+        """
+        allowance = min(self.config.expansion_tokens, self.config.budget_tokens - tokens)
+        passages = self._within(ids, allowance)
+        topics = np.array(list(dict.fromkeys(passages.topics.tolist())), dtype=np.int32)
+        return Lesson(passages, allowance, topics)
+
+    def _within(self, ids: IntArray, allowance: int) -> Passages:
+        """The passages that are reached; they are counted in ever larger parts, since there may be very many."""
+        most = _COUNTED_AT_ONCE
+        while True:
+            ends = np.cumsum(self.learner.count_tokens(self.corpus.select(ids[:most])))
+            if ends[-1] >= allowance or most >= len(ids):
+                return self.corpus.select(ids[: np.searchsorted(ends, allowance) + 1])
+            most *= 2
+
+    def teach(self, lesson: Lesson, index: int, tokens: int, seconds: float = 0.0) -> Expansion:
+        """Learn a lesson and return the record, not rewarded yet.
+
+        Args:
+            lesson: The lesson; the first topic that it is about is the picked one.
             index: Number of the expansion.
             tokens: Tokens trained on so far.
-            seconds: Wall-clock of research that was done before.
+            seconds: Wall-clock of the research for it.
 
         Raises:
             DivergedError: If a loss becomes NaN or infinite.
         """
-        began = time.perf_counter()
-        lesson = self.lesson(neighbourhood, used, tokens)
-        researched = time.perf_counter()
+        neighbourhood = lesson.neighbourhood
         own = neighbourhood if "self" in self.needs else neighbourhood[:0]
         before, measures = self.prober.before(own), self.measurer.before(lesson)
         learning = time.perf_counter()
@@ -119,7 +139,7 @@ class Teacher:
         measures |= self.measurer.after(lesson, learned.tokens)
         probes = self.prober.measurements(own, before, self.prober.after(own))
         probe_seconds, probe_tokens = self.prober.settle()
-        phases = {"research": seconds + researched - began, "learn": learn_seconds, "probe": probe_seconds}
+        phases = {"research": seconds, "learn": learn_seconds, "probe": probe_seconds}
         record = self._record(lesson, learned, index, tokens)
         return replace(record, probes=probes, measures=measures, seconds=phases, probe_tokens=probe_tokens)
 
@@ -143,12 +163,6 @@ class Teacher:
             adapter=learned.module,
         )
 
-    def drop_after(self, lesson: Lesson, before: NDArray[np.float32]) -> float:
-        """Return by how much a lesson would lower the mean loss of `aim`, in nats per token, found out on a fork.
-
-        Args:
-            lesson: The lesson.
-            before: The losses of `aim` now.
-        """
-        after = losses_after(self.prober, lesson.passages, lesson.allowance, self.aim)
-        return float(np.mean(before - after))
+    def losses_after(self, lesson: Lesson, topics: IntArray) -> NDArray[np.float32]:
+        """Return the probe losses of topics after a lesson, found out on a fork; see `kgrl.forks.losses_after`."""
+        return losses_after(self.prober, lesson.passages, lesson.allowance, topics)

@@ -22,7 +22,7 @@ from kgrl.rewards import Reward, RewardContext, RewardFunction
 from kgrl.rewards.base import KNOWLEDGE, MEASURES, PROBES
 from kgrl.samples import sample_context, sample_curriculum, sample_expansions
 from kgrl.trace_source import TraceSource
-from kgrl.view import Agent
+from kgrl.view import Agent, PassageAgent
 
 __all__ = [
     "AgentContract",
@@ -55,15 +55,18 @@ class AgentContract:
         assert isinstance(agent.frontier_only, bool)
 
     def test_every_choice_can_be_learned(self, agent: Agent, curriculum: Curriculum) -> None:
-        """It chooses an int, a candidate if it stays on the frontier, and otherwise an unlearned topic with text."""
+        """It chooses a candidate if it stays on the frontier, else an unlearned topic with text, or unread passages."""
         curriculum.start()
         agent.reset(curriculum.view)
         while not curriculum.out_of_budget and not curriculum.exhausted:
-            topic = agent.choose(curriculum.view)
-            assert isinstance(topic, int)
-            assert curriculum.trainable[topic] and not curriculum.frontier.is_learned[topic]
-            assert topic in curriculum.frontier or not agent.frontier_only
-            agent.observe(curriculum.expand(topic))
+            choice = agent.choose(curriculum.view)
+            if isinstance(agent, PassageAgent):
+                assert np.isin(choice, curriculum.view.unread()).all()
+            else:
+                assert isinstance(choice, int)
+                assert curriculum.trainable[choice] and not curriculum.frontier.is_learned[choice]
+                assert choice in curriculum.frontier or not agent.frontier_only
+            agent.observe(curriculum.expand(choice))
 
     def test_choosing_changes_nothing(self, agent: Agent, curriculum: Curriculum) -> None:
         """Learned set, frontier and tokens are after a choice what they were before."""

@@ -16,11 +16,19 @@ from kgrl.expansion import Expansion
 from kgrl.graph import Frontier, IntArray, TopicGraph
 from kgrl.profile import LossProfile
 
-__all__ = ["Agent", "View"]
+__all__ = ["Agent", "PassageAgent", "View"]
 
 
 def _no_learner(topics: IntArray) -> NDArray[np.float32]:
     return np.full(len(topics), np.nan, dtype=np.float32)
+
+
+def _no_lesson(taught: IntArray, measured: IntArray) -> NDArray[np.float32]:
+    return _no_learner(measured)
+
+
+def _no_passages() -> IntArray:
+    return np.empty(0, dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,11 @@ class View:
             are not taken from the token budget. NaN in a view made by hand, which has no learner.
         measure_initial: Measures like `measure`, with the learner as it was before any training; the profile does not
             take note of it. NaN in a view made by hand.
+        teach_initial: Says what the probe losses of some topics (second argument) would be if the learner as it was
+            before any training learned some others (first argument) as one expansion, shape `[topics measured]`. Booked
+            like a try. NaN in a view made by hand.
+        unread: Returns the ids of the passages that can be trained on and have not been, ascending: train passages of
+            topics that are `trainable`. None in a view made by hand. Its cost grows with the corpus.
     """
 
     graph: TopicGraph
@@ -67,6 +80,8 @@ class View:
     measure: Callable[[IntArray], NDArray[np.float32]]
     try_topics: Callable[[IntArray], NDArray[np.float32]] = _no_learner
     measure_initial: Callable[[IntArray], NDArray[np.float32]] = _no_learner
+    teach_initial: Callable[[IntArray, IntArray], NDArray[np.float32]] = _no_lesson
+    unread: Callable[[], IntArray] = _no_passages
 
     @property
     def candidates(self) -> IntArray:
@@ -77,7 +92,7 @@ class View:
 
 @runtime_checkable
 class Agent(Protocol):
-    """Picks the next topic.
+    """Picks the next topic, or passages where it is a `PassageAgent`.
 
     Implementers inherit `kgrl.testing.AgentContract` in their tests.
 
@@ -92,10 +107,24 @@ class Agent(Protocol):
         """Start over on a curriculum that has just learned its nucleus."""
         ...
 
-    def choose(self, view: View) -> int:
-        """Return the topic to learn next; `view.candidates` is not empty."""
+    def choose(self, view: View) -> int | IntArray:
+        """Return the topic to learn next; `view.candidates` is not empty unless the agent leaves the frontier."""
         ...
 
     def observe(self, expansion: Expansion) -> None:
         """Take note of what the choice led to."""
         ...
+
+
+@runtime_checkable
+class PassageAgent(Agent, Protocol):
+    """Picks passages in place of a topic: a curriculum to compare with, which knows no topics.
+
+    `choose` returns ids of unread passages in the order to read, of which the expansion reads as many as it has tokens
+    for. The curriculum ends when every passage is read.
+
+    Attributes:
+        reads_passages: True; by this attribute such agents are known.
+    """
+
+    reads_passages: bool

@@ -5,6 +5,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+import kgrl.agents.alp_gmm
 import kgrl.agents.baselines
 import kgrl.agents.markov
 import kgrl.agents.oracle

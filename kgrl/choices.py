@@ -100,7 +100,7 @@ class Noting:
         """Return what the agent chooses, and keep what it prefers as `choice`."""
         # On a copy of the generator: an agent may draw what it looks at, and looks at the same when it chooses.
         topics, chances = self.preferences(replace(view, rng=copy.deepcopy(view.rng)))
-        topic = self.agent.choose(view)
+        topic = int(self.agent.choose(view))  # an agent that picks passages has no candidates to prefer
         self.choice = Choice.of(view.index, topic, topics, chances)
         return topic
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,18 @@ import pytest
 from numpy.typing import NDArray
 
 from kgrl.agents import BaseAgent, agents
-from kgrl.benchmark import runner
-from kgrl.benchmark.comparison import compare
-from kgrl.benchmark.runner import Cell, check_folder, failures, read_rows, run_cells
+from kgrl.agents.baselines import Closure
+from kgrl.benchmark import folder, runner
+from kgrl.benchmark.archive import read_archive, write_archive
+from kgrl.benchmark.comparison import compare, missing
+from kgrl.benchmark.folder import check_folder
+from kgrl.benchmark.places import Place
+from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
 from kgrl.benchmark.tasks import Task
 from kgrl.corpus import Corpus
 from kgrl.curriculum import CurriculumConfig
 from kgrl.errors import DataError, KgrlError
+from kgrl.learners.base import make_learner
 from kgrl.learners.executors import SerialExecutor
 from kgrl.research import Researcher
 from kgrl.retrieval import FaissRetriever, indexed_passages
@@ -46,17 +52,23 @@ def tiny_task(
     ids = indexed_passages(tiny_corpus)
     embedded = FaissRetriever(ids, fake_embeddings[tiny_corpus.topics[ids]]), fake_embeddings
     research = Researcher(tiny_corpus, *embedded, config.neighbourhood)
-    monkeypatch.setattr(runner, "_made", lambda *names: (task, embedded, research))
+    place = Place(task, embedded, research, task.make_exam())
+    monkeypatch.setattr(runner, "make_place", lambda *names: place)
+    monkeypatch.setattr(folder, "task_of", lambda name, corpus, budget: task_with(task, budget))
     agents.register("crashing")(Crashing)
     yield
     del agents._factories["crashing"]
+
+
+def task_with(task: Task, budget: int | None) -> Task:
+    return replace(task, config=replace(task.config, budget_tokens=budget or task.config.budget_tokens))
 
 
 def cells(*named: str, seeds: int = 2) -> list[Cell]:
     return [Cell("noisy", "tiny", "scratch", agent, seed) for seed in range(seeds) for agent in named]
 
 
-def run(named: list[Cell], out: Path) -> list[Cell]:
+def run(named: list[Cell], out: Path) -> list[dict[str, Any]]:
     return list(run_cells(named, out, SerialExecutor()))
 
 
@@ -78,7 +90,10 @@ def test_a_row_has_the_curve_and_the_curriculum_is_beside_it(tmp_path: Path) -> 
     assert len(steps) == row["expansions"]
     assert steps[1]["title"]
     assert 0 <= row["noise_share"] <= 1
-    assert sum(row["seconds"][phase] for phase in ("learn", "probe", "exam")) <= row["seconds"]["all"]
+    parts = [row["seconds"][phase] for phase in ("research", "learn", "probe", "exam", "make", "choose")]
+    assert min(parts) >= 0
+    assert sum(parts) <= row["seconds"]["all"]
+    assert 0 < row["overhead"] < 1
 
 
 def test_an_agent_that_crashes_fails_its_own_cells_alone(tmp_path: Path) -> None:
@@ -90,18 +105,84 @@ def test_an_agent_that_crashes_fails_its_own_cells_alone(tmp_path: Path) -> None
     assert {row["agent"] for row in compare(rows)} == {"random"}
 
 
-def test_a_folder_of_another_version_or_corpus_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    places = [("noisy", "tiny")]
-    check_folder(tmp_path, places)
-    check_folder(tmp_path, places)
-    path = tmp_path / "about.json"
-    about = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**about, "corpora": {"noisy/tiny": "changed"}}), encoding="utf-8")
-    with pytest.raises(DataError, match="another 'tiny'"):
-        check_folder(tmp_path, places)
-    path.write_text(json.dumps({**about, "version": "0.0.0"}), encoding="utf-8")
+def changed(out: Path, **about: Any) -> None:
+    path = out / "about.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **about}), encoding="utf-8")
+
+
+def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
+    check_folder(tmp_path, cells("random"))
+    changed(tmp_path, version="0.0.0")
     with pytest.raises(DataError, match=r"kgrl 0\.0\.0"):
-        check_folder(tmp_path, places)
+        check_folder(tmp_path, cells("random"))
+
+
+def test_a_folder_with_another_corpus_learner_or_task_is_refused(tmp_path: Path) -> None:
+    check_folder(tmp_path, cells("random"))
+    about = json.loads((tmp_path / "about.json").read_text(encoding="utf-8"))
+    (name,) = about["places"]
+    assert name == "noisy/tiny/scratch"
+    for what in ("corpus", "learner learning_rate", "expansion_tokens", "encoder"):
+        changed(tmp_path, places={name: {**about["places"][name], what: "another"}})
+        with pytest.raises(DataError, match=f"{what} 'another' and not"):
+            check_folder(tmp_path, cells("random"))
+    changed(tmp_path, places=about["places"])
+    check_folder(tmp_path, cells("random", "bfs"))
+
+
+def test_another_budget_is_refused(tmp_path: Path) -> None:
+    check_folder(tmp_path, cells("random"))
+    with pytest.raises(DataError, match="budget_tokens 400 and not 300"):
+        check_folder(tmp_path, [replace(cell, budget=300) for cell in cells("random")])
+
+
+def test_an_agent_of_other_options_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_folder(tmp_path, cells("closure"))
+    monkeypatch.setattr(folder, "make_agent", lambda name: Closure(c=3.0))
+    with pytest.raises(DataError, match=r"results of 'closure' with c 10\.0 and not 3\.0"):
+        check_folder(tmp_path, cells("closure"))
+
+
+def test_cells_go_to_another_folder_in_one_file(tmp_path: Path) -> None:
+    old, new, file = tmp_path / "old", tmp_path / "new", tmp_path / "cells.parquet"
+    check_folder(old, cells("random", "crashing"))
+    run(cells("random", "crashing"), old)
+    assert write_archive(old, file) == 4
+    assert read_archive(file, new) == 4
+    assert read_rows(new) == read_rows(old)
+    assert read_archive(file, new) == 0
+    check_folder(new, cells("random", "crashing"))
+    changed(new, version="0.0.0")
+    with pytest.raises(DataError, match="choose another folder"):
+        read_archive(file, new)
+    pq.write_table(pq.read_table(file).select(["task"]).replace_schema_metadata({}), file)
+    with pytest.raises(DataError, match="no archive"):
+        read_archive(file, tmp_path / "third")
+
+
+def test_left_over_temporary_files_of_a_cell_go_when_it_is_carried_out(tmp_path: Path) -> None:
+    path = tmp_path / "noisy/tiny/scratch/random/.0.json.abc.tmp"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"status": "fini')
+    run(cells("random", seeds=1), tmp_path)
+    assert not path.exists()
+    assert [row["status"] for row in read_rows(tmp_path)] == ["finished"]
+
+
+@pytest.mark.parametrize(("learner", "exams"), [("scratch", 5), ("lora", 3)])
+def test_how_often_the_exam_is_taken_is_the_learners(
+    learner: str, exams: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_EXAMS_OF", {"lora": 2})
+    monkeypatch.setattr(runner, "make_learner", lambda name, corpus, seed: make_learner("scratch", corpus, seed=seed))
+    (row,) = run([replace(cell, learner=learner) for cell in cells("random", seeds=1)], tmp_path)
+    assert len(row["curve"]) == exams
+
+
+def test_what_is_missing_of_the_grid_is_named() -> None:
+    rows = [made_up("random", seed, [5.0, 3.0]) for seed in range(2)] + [made_up("a", 1, [5.0, 2.0])]
+    assert missing([*rows, made_up("a", 0, [5.0, 2.0], learner="lora")]) == ["noisy/tiny/scratch/a/0"]
+    assert missing([*rows, {**made_up("a", 0, [5.0]), "status": "failed"}]) == []
 
 
 def test_an_empty_folder_says_how_results_are_made(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ pairs there are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from kgrl.benchmark.statistics import interquartile_mean, speedup, verdict
 from kgrl.metrics import tokens_to_target
 
-__all__ = ["BASELINE", "compare"]
+__all__ = ["BASELINE", "compare", "finished", "missing"]
 
 BASELINE = "random"
 """Uniform over the frontier: what every other agent is compared with."""
@@ -33,16 +34,49 @@ def compare(rows: Sequence[_Row]) -> list[dict[str, Any]]:
     Args:
         rows: What came of cells; see `kgrl.benchmark.runner.read_rows`.
     """
+    return [
+        {**dict(zip(_PLACE, place, strict=True)), "agent": agent, **_figures(seeds, agents.get(BASELINE, {}))}
+        for place, agents in sorted(finished(rows).items())
+        for agent, seeds in sorted(agents.items())
+    ]
+
+
+def finished(rows: Sequence[_Row]) -> dict[tuple[str, ...], dict[str, dict[int, _Row]]]:
+    """Return the finished cells by (task, corpus, learner), then by agent, then by seed.
+
+    Args:
+        rows: What came of cells.
+    """
     places: dict[tuple[str, ...], dict[str, dict[int, _Row]]] = {}
     for row in rows:
         if row["status"] == "finished":
             agents = places.setdefault(tuple(row[name] for name in _PLACE), {})
             agents.setdefault(row["agent"], {})[row["seed"]] = row
-    return [
-        {**dict(zip(_PLACE, place, strict=True)), "agent": agent, **_figures(seeds, agents.get(BASELINE, {}))}
-        for place, agents in sorted(places.items())
-        for agent, seeds in sorted(agents.items())
-    ]
+    return places
+
+
+def missing(rows: Sequence[_Row]) -> list[str]:
+    """Return the cells, as `task/corpus/learner/agent/seed`, that would make the grid whole.
+
+    The grid of a learner is all agents on all seeds in all places that it has any cell of. Failed cells are there.
+
+    Args:
+        rows: What came of cells.
+
+    Example:
+        >>> row = {"task": "coverage", "corpus": "vital", "learner": "scratch", "agent": "random", "seed": 0}
+        >>> missing([row, {**row, "seed": 1}, {**row, "task": "noisy"}])
+        ['noisy/vital/scratch/random/1']
+    """
+    absent = []
+    for learner in sorted({row["learner"] for row in rows}):
+        mine = [row for row in rows if row["learner"] == learner]
+        places = sorted({(row["task"], row["corpus"], learner) for row in mine})
+        names, seeds = (sorted({row[part] for row in mine}) for part in ("agent", "seed"))
+        there = {(*(row[part] for part in _PLACE), row["agent"], row["seed"]) for row in mine}
+        grid = ((*place, agent, seed) for place, agent, seed in product(places, names, seeds))
+        absent += ["/".join(map(str, cell)) for cell in grid if cell not in there]
+    return absent
 
 
 def _figures(ours: Mapping[int, _Row], random: Mapping[int, _Row]) -> dict[str, Any]:

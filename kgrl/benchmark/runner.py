@@ -1,6 +1,6 @@
 """The runner: carries out the cells of a benchmark, each once, and keeps what came of them.
 
-    OUT/about.json                              version, and the fingerprints of the corpora
+    OUT/about.json                              what the results depend on; see `kgrl.benchmark.folder`
     OUT/TASK/CORPUS/LEARNER/AGENT/SEED.json     what came of a cell
     OUT/TASK/CORPUS/LEARNER/AGENT/SEED.parquet  its curriculum, one row an expansion
 
@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cache
-from importlib.metadata import version
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,25 +23,24 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kgrl.agents import make_agent
-from kgrl.benchmark.tasks import Task, make_task
-from kgrl.benchmark.traps import Embedded
+from kgrl.benchmark.places import make_place
 from kgrl.cache import replacing, write_json
-from kgrl.curriculum import Curriculum
-from kgrl.encoder import Encoder
-from kgrl.errors import DataError, KgrlError
+from kgrl.errors import KgrlError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.learners.base import Learner, Sized, make_learner
 from kgrl.learners.executors import Executor
 from kgrl.metrics import aulc, continual_metrics
-from kgrl.research import Researcher
-from kgrl.retrieval import embed_corpus
 
-__all__ = ["Cell", "check_folder", "failures", "play", "read_rows", "run_cells"]
+__all__ = ["Cell", "cell_file", "failures", "play", "read_rows", "run_cells"]
 
-_EXAM_EVERY = 0.05
-"""The exam is taken whenever so much of the budget was spent."""
-_PHASES = ("research", "learn", "probe")
+Row = dict[str, Any]
+
+_EXAMS, _EXAMS_OF = 20, {"lora": 10}
+"""Exams in a budget, the one before any training not counted; the same for all agents of a learner. Twenty of a LoRA
+learner take two thirds of the time that its learning takes."""
+_PHASES, _LEARNER = ("research", "learn", "probe"), ("learn", "probe", "exam")
+"""The phases that expansions tell, and those in which the learner works: the rest of a cell's time is overhead."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +48,13 @@ class Cell:
     """One curriculum of a benchmark.
 
     Args:
-        task: The task by name.
+        task: The task by name, `"target:CATEGORY"` for another goal than the usual.
         corpus: The corpus by name.
         learner: The learner by name.
         agent: The agent by name, or the folder of a trained policy, which goes by the folder's name.
         seed: Seeds learner, probes and draws; cells of one seed are paired.
+        budget: Most tokens to train on, where the task's own budget is larger; its own if None. A folder holds results
+            of one budget for each place, which `kgrl.benchmark.folder.check_folder` sees to.
     """
 
     task: str
@@ -63,99 +62,111 @@ class Cell:
     learner: str
     agent: str
     seed: int
+    budget: int | None = None
 
     @property
     def name(self) -> str:
         """What messages call it, and where in the folder it is."""
-        parts = (self.task, self.corpus, self.learner, Path(self.agent).name, str(self.seed))
-        return "/".join(quote(part, safe="") for part in parts)
+        return _name(self.key)
+
+    @property
+    def key(self) -> Row:
+        """What its row is known by."""
+        names = {"task": self.task, "corpus": self.corpus, "learner": self.learner}
+        return {**names, "agent": Path(self.agent).name, "seed": self.seed}
 
 
-def check_folder(out: Path, places: Sequence[tuple[str, str]]) -> None:
-    """Make a folder for the results of this version on these corpora, or see that it is one.
+def cell_file(out: Path, key: Mapping[str, Any]) -> Path:
+    """Return the file of a cell.
 
     Args:
-        out: The folder.
-        places: Tasks and the corpora that they are on, by name.
-
-    Raises:
-        DataError: If it holds results of another version of kgrl, or of a corpus that has changed since.
+        out: Folder that keeps results.
+        key: Its task, corpus, learner, agent and seed by these names; a row has them.
     """
-    path, now = out / "about.json", version("kgrl")
-    about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"version": now}
-    known = about.setdefault("corpora", {})
-    if about["version"] != now:
-        raise DataError(path, None, f"the folder has results of kgrl {about['version']}, not {now}; choose another")
-    for task, corpus in dict.fromkeys(places):
-        fingerprint = _made(task, corpus)[0].corpus.fingerprint
-        if known.setdefault(f"{task}/{corpus}", fingerprint) != fingerprint:
-            raise DataError(path, None, f"the folder has results of {task!r} on another {corpus!r}; choose another")
-    write_json(path, about)
+    return out / f"{_name(key)}.json"
 
 
-def run_cells(cells: Sequence[Cell], out: Path, executor: Executor) -> Iterator[Cell]:
+def _name(key: Mapping[str, Any]) -> str:
+    return "/".join(quote(str(key[part]), safe="") for part in ("task", "corpus", "learner", "agent", "seed"))
+
+
+def run_cells(cells: Sequence[Cell], out: Path, executor: Executor) -> Iterator[Row]:
     """Carry out the cells that are not there, and those that failed before, again.
 
     Args:
         cells: The cells, begun in this order.
-        out: Folder that keeps results; see `check_folder`.
+        out: Folder that keeps results; see `kgrl.benchmark.folder.check_folder`.
         executor: Carries cells out, several at a time where it can.
 
     Yields:
-        Each cell as it is finished.
+        What came of each cell: first of those that were there, then of the others as they come to their end.
     """
-    waiting = [cell for cell in cells if not _is_finished(out, cell)]
-    yield from (cell for cell in cells if cell not in set(waiting))
-    yield from executor.map(play, out, waiting)
+    waiting = []
+    for cell in cells:
+        row = _read(cell_file(out, cell.key))
+        if row is not None and row["status"] == "finished":
+            yield row
+        else:
+            waiting.append(cell)
+    yield from executor.map(play, out.resolve(), waiting, lost=_lose)
 
 
-def play(out: Path, cell: Cell) -> Cell:
-    """Carry out a cell and write what came of it; one that raises is written down as failed.
+def play(out: Path, cell: Cell) -> Row:
+    """Carry out a cell, write what came of it and return that; one that raises is written down as failed.
 
     Args:
         out: Folder that keeps results.
         cell: The cell.
     """
+    path, began = cell_file(out, cell.key), time.perf_counter()
+    for left_over in path.parent.glob(f".{path.stem}.*.tmp"):  # of a process that was killed as it wrote
+        left_over.unlink(missing_ok=True)
     try:
-        row = _carry_out(out, cell)
+        row = _carry_out(path.with_suffix(".parquet"), cell)
     except Exception as error:  # noqa: BLE001 - an agent of somebody else may raise anything; the other cells go on
-        row = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
-    write_json(out / f"{cell.name}.json", {**asdict(cell), "agent": Path(cell.agent).name, **row})
-    return cell
+        row = _failed(error) | {"seconds": {"all": time.perf_counter() - began}}
+    return _write(path, cell, row)
 
 
-def _carry_out(out: Path, cell: Cell) -> dict[str, Any]:
-    task, embedded, research = _made(cell.task, cell.corpus)
-    agent = make_agent(cell.agent)
-    learner = make_learner(cell.learner, task.corpus, seed=cell.seed)
-    config = replace(task.config, seed=cell.seed)
-    curriculum = Curriculum(task.corpus, learner, *embedded, task.reward, config)
-    curriculum.research.tables = research.tables  # looked up once for all cells; that takes longer than one's learning
-    watched = _Examined(task.make_exam(), learner)
-    began, steps = time.perf_counter(), list[Expansion]()
-    watched.take(0)
-    for step in curriculum.run(agent):
-        steps.append(step)
-        watched.learned.setdefault(len(watched.curve), []).extend(step.neighbourhood)
-        if step.tokens_total - watched.curve[-1][0] >= config.budget_tokens * _EXAM_EVERY:
-            watched.take(step.tokens_total)
-    if watched.curve[-1][0] != steps[-1].tokens_total:
-        watched.take(steps[-1].tokens_total)
+def _lose(out: Path, cell: Cell, error: KgrlError) -> Row:
+    """Write down a cell as failed whose worker died."""
+    return _write(cell_file(out, cell.key), cell, _failed(error))
+
+
+def _failed(error: Exception) -> Row:
+    return {"status": "failed", "error": f"{type(error).__name__.removeprefix('_')}: {error}"}
+
+
+def _write(path: Path, cell: Cell, row: Row) -> Row:
+    row = {**cell.key, **row}
+    write_json(path, row)
+    return row
+
+
+def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
+    place, began = make_place(cell.task, cell.corpus, cell.budget), time.perf_counter()
+    agent, learner = make_agent(cell.agent), make_learner(cell.learner, place.task.corpus, seed=cell.seed)
+    curriculum, budget = place.make_curriculum(learner, cell.seed), place.task.config.budget_tokens
+    made, watched = time.perf_counter() - began, _Examined(place.exam, learner)
+    steps = watched.follow(curriculum.run(agent), budget / _EXAMS_OF.get(cell.learner, _EXAMS))
     seconds = {phase: sum(step.seconds.get(phase, 0.0) for step in steps) for phase in _PHASES}
-    _write_expansions(out / f"{cell.name}.parquet", steps)
-    return {
+    seconds |= {"exam": watched.seconds, "make": made}
+    seconds["choose"] = time.perf_counter() - began - sum(seconds.values())
+    _write_expansions(curriculum_file, steps)
+    row = {
         "status": "finished",
         "curve": watched.curve,
-        "aulc": aulc(watched.curve, config.budget_tokens),
-        "budget": config.budget_tokens,
+        "aulc": aulc(watched.curve, budget),
+        "budget": budget,
         "tokens": steps[-1].tokens_total,
         "probe_tokens": sum(step.probe_tokens for step in steps),
         "flops": _operations(learner, steps),
         "expansions": len(steps),
-        "noise_share": task.noise_share(steps) if task.planted.any() else None,
+        "noise_share": place.task.noise_share(steps) if place.task.planted.any() else None,
         **watched.kept(),
-        "seconds": {**seconds, "exam": watched.seconds, "all": time.perf_counter() - began},
     }
+    seconds["all"] = time.perf_counter() - began
+    return {**row, "seconds": seconds, "overhead": 1 - sum(seconds[name] for name in _LEARNER) / seconds["all"]}
 
 
 class _Examined:
@@ -168,6 +179,19 @@ class _Examined:
         self.learned: dict[int, list[int]] = {}
         """The topics learned before each exam, by its number."""
         self._losses: list[NDArray[np.float64]] = []
+
+    def follow(self, curriculum: Iterable[Expansion], spacing: float) -> list[Expansion]:
+        """Return a curriculum's expansions; the exam is taken before, after so many tokens each, and at the end."""
+        steps = list[Expansion]()
+        self.take(0)
+        for step in curriculum:
+            steps.append(step)
+            self.learned.setdefault(len(self.curve), []).extend(step.neighbourhood)
+            if step.tokens_total - self.curve[-1][0] >= spacing:
+                self.take(step.tokens_total)
+        if self.curve[-1][0] != steps[-1].tokens_total:
+            self.take(steps[-1].tokens_total)
+        return steps
 
     def take(self, tokens: int) -> None:
         """Examine the learner, which was trained on so many tokens."""
@@ -187,19 +211,14 @@ class _Examined:
 
 
 def _operations(learner: Learner, steps: Sequence[Expansion]) -> float | None:
-    """Floating-point operations: 6 N a token trained on, 2 N a token measured (Kaplan et al. 2020)."""
+    """Floating-point operations: 6 N a token trained on, 2 N a token measured (Kaplan et al. 2020); no exams.
+
+    Tokens that agents' tries train on are among those measured, and are counted as such.
+    """
     if not isinstance(learner, Sized):
         return None
     trained, measured = steps[-1].tokens_total, sum(step.probe_tokens for step in steps)
     return float(learner.n_parameters) * (6 * trained + 2 * measured)
-
-
-@cache
-def _made(task: str, corpus: str) -> tuple[Task, Embedded, Researcher]:
-    """A task with its retriever, topic embeddings and research, kept for the cells to come."""
-    made = make_task(task, corpus)
-    embedded = embed_corpus(made.corpus, Encoder())
-    return made, embedded, Researcher(made.corpus, *embedded, made.config.neighbourhood)
 
 
 def _write_expansions(path: Path, steps: Sequence[Expansion]) -> None:
@@ -228,12 +247,11 @@ def _write_expansions(path: Path, steps: Sequence[Expansion]) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def _is_finished(out: Path, cell: Cell) -> bool:
-    path = out / f"{cell.name}.json"
-    return path.exists() and json.loads(path.read_text(encoding="utf-8"))["status"] == "finished"
+def _read(path: Path) -> Row | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def read_rows(out: Path) -> list[dict[str, Any]]:
+def read_rows(out: Path) -> list[Row]:
     """Return what came of all cells in a folder, in order of their names.
 
     Raises:
@@ -245,7 +263,7 @@ def read_rows(out: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def failures(rows: Sequence[dict[str, Any]]) -> list[str]:
+def failures(rows: Sequence[Row]) -> list[str]:
     """Return a line for each cell that failed: which, and why."""
     named = ("task", "corpus", "learner", "agent", "seed")
     return ["/".join(str(row[n]) for n in named) + f": {row['error']}" for row in rows if row["status"] == "failed"]

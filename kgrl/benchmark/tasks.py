@@ -32,7 +32,7 @@ __all__ = ["GOALS", "INVENTED", "Task", "corpus_of_task", "make_task", "tasks"]
 INVENTED = "invented:2000"
 """The corpus of the task `invented`, unless another invented world is asked for."""
 
-_DEFAULT_CORPUS, _INVENTED = "vital", "invented"
+_DEFAULT_CORPUS, _INVENTED, _TARGET = "vital", "invented", "target"
 _LIMITED = 20
 """`limited` reaches one topic in so many."""
 _DOMAINS = 4
@@ -99,25 +99,29 @@ def make_task(name: str, corpus: str | Corpus | None = None, *, root: Path | Non
     """Make a task.
 
     Args:
-        name: `"coverage"`, `"target"`, `"limited"`, `"noisy"`, `"forgetting"`, `"deceptive"` or `"invented"`.
+        name: `"coverage"`, `"target"`, `"limited"`, `"noisy"`, `"forgetting"`, `"deceptive"` or `"invented"`; or
+            `"target:CATEGORY"`, `target` with another goal than the corpus's usual one.
         corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows; if None `"vital"`, and for the task
             `"invented"` the corpus `"invented:2000"`. Tasks that lay traps are made from the corpus without them, or
             from the name that `corpus_of_task` returns.
         root: Folder of the corpus's source files, as for `load_corpus`.
 
     Raises:
-        UnknownNameError: If there is no such task; the nearest is suggested.
-        SettingError: If the task needs a goal and none is known for the corpus, or an invented world and it is none.
+        UnknownNameError: If there is no such task or goal; the nearest is suggested.
+        SettingError: If the task needs a goal and none is known for the corpus, or an invented world and it is none, or
+            is given a goal and has none.
 
     Example:
         >>> make_task("nosiy")
         Traceback (most recent call last):
         kgrl.errors.UnknownNameError: unknown task 'nosiy'; did you mean 'noisy'? Known: ...
     """
-    factory: Callable[[Corpus], Task] = tasks[name]
-    if isinstance(corpus, Corpus):
-        return factory(corpus)
-    return factory(load_corpus(_origin(name, corpus), root=root))
+    kind, _, goal = name.partition(":")
+    factory: Callable[..., Task] = tasks[kind]
+    if goal and kind != _TARGET:
+        raise SettingError(f"{name!r}: the task {_TARGET!r} alone is given a goal")
+    made = corpus if isinstance(corpus, Corpus) else load_corpus(_origin(name, corpus), root=root)
+    return factory(made, goal) if goal else factory(made)
 
 
 def corpus_of_task(name: str, corpus: str | None = None) -> str:
@@ -158,13 +162,21 @@ def _coverage(corpus: Corpus) -> Task:
     return Task("coverage", about, corpus, CurriculumConfig(), "mean-prediction-gain", everything, nothing)
 
 
-@tasks.register("target")
-def _target(corpus: Corpus) -> Task:
+@tasks.register(_TARGET)
+def _target(corpus: Corpus, other: str | None = None) -> Task:
     about = "Starts inside the goal's category and stays with it and with what its articles build on."
-    goal = goal_of(corpus)
+    goal = other or goal_of(corpus)
     examined = corpus.graph.in_category(goal)
     config = CurriculumConfig(goal=goal)
-    return Task("target", about, corpus, config, "target-prediction-gain", examined, _nothing_planted(corpus))
+    return Task(
+        f"{_TARGET}:{other}" if other else _TARGET,
+        about,
+        corpus,
+        config,
+        "target-prediction-gain",
+        examined,
+        _nothing_planted(corpus),
+    )
 
 
 @tasks.register("limited")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kgrl.cli.output import progress, show_table
-from kgrl.errors import SettingError
+from kgrl.errors import DataError, KgrlError, SettingError
 
 if TYPE_CHECKING:
+    from kgrl.benchmark.runner import Cell as AgentCell
     from kgrl.benchmark.traps import Cell
 
 __all__ = ["Bench"]
+
+_FIGURES = ("agent", "seeds", "aulc_iqm", "speedup", "noise_share", "verdict")
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,19 @@ class Bench:
     Args:
         suite: The suite: agents or rewards.
         rewards: Suite rewards: rewards, by name or as expressions; the default and all that are registered if none.
-        tasks: Tasks by name; all if none.
+        tasks: Tasks by name, as several values or with commas between, as all lists here but that of rewards; all if
+            none. Suite agents: target:Technology is the task target with the goal Technology.
         corpus: The corpora; the task invented has its own.
         learner: The learner by name.
         agents: Agents by name, or folders of trained policies; in the suite rewards also greedy, which takes what the
-            reward likes best, by trying. If none, all that are registered, or greedy and random in the suite rewards.
+            reward likes best, by trying. If none, or all in the suite agents: all that are registered and need no
+            training first; greedy and random in the suite rewards.
         seeds: Number of seeds, the same for all.
+        budget_tokens: Suite agents: most tokens of a curriculum, where the task's own budget is larger.
         sample: Suite rewards: candidates that greedy tries at a step.
-        workers: Suite agents: cells carried out at a time, each in a process of its own.
+        workers: Suite agents: cells carried out at a time, with one thread each.
+        executor: Suite agents: where cells are carried out: process (processes of this machine), ray, or serial (in
+            this process, where an agent that kills its process ends the benchmark).
         out: Folder that keeps what is finished; runs/bench-SUITE if none.
         json: File to write the figures to, as one JSON object.
     """
@@ -53,8 +61,10 @@ class Bench:
     learner: str = "scratch"
     agents: tuple[str, ...] = ()
     seeds: int = 2
+    budget_tokens: int | None = None
     sample: int = 8
     workers: int = 1
+    executor: Literal["process", "ray", "serial"] = "process"
     out: Path | None = None
     json: Path | None = None
 
@@ -63,43 +73,56 @@ class Bench:
 
         Raises:
             KgrlError: If a name is unknown or a number senseless, a reward needs what a task or the learner cannot
-                give, or the folder holds results of another version or corpus.
+                give, or the folder holds results of another version, corpus, budget, learner or agent.
         """
-        from kgrl.benchmark.tasks import tasks
-
         if min(self.seeds, self.sample, self.workers) < 1:
             raise SettingError(
                 f"seeds, sample and workers must be at least 1, not {self.seeds}, {self.sample} and {self.workers}"
             )
-        for name in self.tasks:
-            tasks[name]
         folder = self.out or Path(f"runs/bench-{self.suite}")
         return self._compare_agents(folder) if self.suite == "agents" else self._compare_rewards(folder)
 
     def _compare_agents(self, folder: Path) -> dict[str, Any]:
-        from kgrl.benchmark.comparison import BASELINE, compare
-        from kgrl.benchmark.runner import Cell, check_folder, failures, read_rows, run_cells
+        from kgrl.benchmark.comparison import compare, missing
+        from kgrl.benchmark.folder import check_folder
+        from kgrl.benchmark.runner import failures, read_rows
+        from kgrl.benchmark.scores import rank_agents
+
+        cells = self._agent_cells()
+        check_folder(folder, cells)  # which also makes each agent, corpus and task, before hours of work and not after
+        self._carry_out(cells, folder)
+        rows = read_rows(folder)
+        figures, ranking = compare(rows), rank_agents(rows)
+        failed, absent = failures(rows), missing(rows)
+        _show("agents", ("task", "corpus", "learner", *_FIGURES), figures)
+        _show("ranking", ("learner", "rank", "agent", "places", "score", "score_low", "score_high"), ranking)
+        for title, lines in (("failed", failed), ("missing", absent)):
+            if lines:
+                show_table(title, ("cell",), [[line] for line in lines])
+        return {"suite": self.suite, "rows": figures, "ranking": ranking, "failed": failed, "missing": absent}
+
+    def _carry_out(self, cells: Sequence[AgentCell], folder: Path) -> None:
+        from kgrl.benchmark.pace import Pace
+        from kgrl.benchmark.runner import run_cells
         from kgrl.learners.executors import executors
 
-        places, named = self._places(), dict.fromkeys((BASELINE, *(self.agents or _all_agents())))
-        _check_agents(named)
-        check_folder(folder, places)
-        # Seeds come outermost, so that a benchmark that was stopped has the same seeds of everything.
-        cells = [
-            Cell(task, corpus, self.learner, agent, seed)
-            for seed, (task, corpus), agent in product(range(self.seeds), places, named)
-        ]
-        executor = executors.make("process" if self.workers > 1 else "serial", workers=self.workers)
+        executor, pace = executors.make(self.executor, workers=self.workers), Pace(cells, self.workers)
         with progress("bench", total=len(cells)) as advance:
-            for done, cell in enumerate(run_cells(cells, folder, executor), start=1):
-                advance(done, f"{cell.task} {Path(cell.agent).name}")
-        rows = read_rows(folder)
-        figures, failed = compare(rows), failures(rows)
-        columns = ("task", "corpus", "agent", "seeds", "aulc_iqm", "speedup", "noise_share", "verdict")
-        show_table("agents", columns, [[_shown(row[name]) for name in columns] for row in figures])
-        if failed:
-            show_table("failed", ("cell",), [[line] for line in failed])
-        return {"suite": self.suite, "rows": figures, "failed": failed}
+            for done, row in enumerate(run_cells(cells, folder, executor), start=1):
+                pace.book(row)
+                advance(done, f"{row['task']} {row['agent']}", pace.left())
+
+    def _agent_cells(self) -> list[AgentCell]:
+        """Seeds come outermost, so that a benchmark that was stopped has the same seeds of everything."""
+        from kgrl.benchmark.comparison import BASELINE
+        from kgrl.benchmark.runner import Cell
+
+        named = _listed(self.agents)
+        agents = dict.fromkeys((BASELINE, *(_all_agents() if named in ((), ("all",)) else named)))
+        return [
+            Cell(task, corpus, self.learner, agent, seed, self.budget_tokens)
+            for seed, (task, corpus), agent in product(range(self.seeds), self._places(), agents)
+        ]
 
     def _compare_rewards(self, folder: Path) -> dict[str, Any]:
         from kgrl.benchmark.traps import carry_out, summary
@@ -110,7 +133,7 @@ class Bench:
             rows = carry_out(cells, folder, lambda done, cell: advance(done, f"{cell.task} {cell.agent}"))
         figures = summary(rows)
         columns = ("reward", "task", "corpus", "noise_share", "exam_aulc", "return_exam_correlation", "episodes")
-        show_table("rewards", columns, [[_shown(row[name]) for name in columns] for row in figures])
+        _show("rewards", columns, figures)
         return {"suite": self.suite, "default_reward": DEFAULT_REWARD, "rows": figures}
 
     def _cells(self) -> list[Cell]:
@@ -124,7 +147,7 @@ class Bench:
             as_reward(reward)
         return [
             Cell(task, corpus, self.learner, agent, rewards, seed, self.sample)
-            for (task, corpus), agent in product(self._places(), self.agents or (GREEDY, "random"))
+            for (task, corpus), agent in product(self._places(), _listed(self.agents) or (GREEDY, "random"))
             for rewards, seed in product([(name,) for name in named] if agent == GREEDY else [named], range(self.seeds))
         ]
 
@@ -132,23 +155,36 @@ class Bench:
         """The tasks and the corpora they are on; `invented` has its own."""
         from kgrl.benchmark.tasks import INVENTED, tasks
 
-        named = product(self.tasks or tuple(tasks), self.corpus)
+        chosen = _listed(self.tasks) or tuple(tasks)
+        for name in chosen:
+            tasks[name.partition(":")[0]]
+        named = product(chosen, _listed(self.corpus))
         return list(dict.fromkeys((task, INVENTED if task == "invented" else corpus) for task, corpus in named))
 
 
+def _listed(values: Iterable[str]) -> tuple[str, ...]:
+    """The names in some arguments, each of which may hold several with commas between."""
+    return tuple(name for value in values for part in value.split(",") if (name := part.strip()))
+
+
 def _all_agents() -> tuple[str, ...]:
+    """The registered agents, but for those that cannot be made without arguments, since they are trained first."""
     from kgrl.agents import agents
 
-    return tuple(agents)
+    return tuple(name for name in dict.fromkeys((*agents, "ppo")) if _can_be_made(name))
 
 
-def _check_agents(named: Iterable[str]) -> None:
-    """Make each once, so that a name that is misspelt is told before hours of work and not after."""
+def _can_be_made(agent: str) -> bool:
     from kgrl.agents import make_agent
 
-    for name in named:
-        make_agent(name)
+    try:
+        make_agent(agent)
+    except DataError:
+        raise  # what is damaged is no agent to be left out
+    except (KgrlError, TypeError):
+        return False
+    return True
 
 
-def _shown(value: Any) -> Any:
-    return "" if value is None else value
+def _show(title: str, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+    show_table(title, columns, [["" if row[name] is None else row[name] for name in columns] for row in rows])

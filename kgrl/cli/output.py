@@ -5,16 +5,26 @@ Titles come from data that nobody vetted, so everything shown passes through `pl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Protocol
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["plain", "progress", "show_facts", "show_table"]
+__all__ = ["Advance", "plain", "progress", "show_facts", "show_table"]
 
 _PIPED_WIDTH = 10_000
 
@@ -80,8 +90,24 @@ def _show(console: Console, title: str, table: Table, rows: Iterable[Sequence[ob
     console.file.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n\n")
 
 
+class Advance(Protocol):
+    """Tells a progress bar how far the work is."""
+
+    def __call__(self, done: int, note: str, left: float | None = None) -> None:
+        """Show how far the work is, a word on what it is at, and the seconds left where they are known better."""
+        ...
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time left as the work itself tells it, and else by the pace so far."""
+
+    def render(self, task: Task) -> Text:
+        left = task.fields["left"]
+        return super().render(task) if left is None else Text(str(timedelta(seconds=round(left))), "progress.remaining")
+
+
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
+def progress(title: str, total: int) -> Iterator[Advance]:
     """Show a progress bar on a terminal, and nothing where output is piped.
 
     Args:
@@ -89,11 +115,15 @@ def progress(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
         total: How far it goes, for example tokens or steps.
 
     Yields:
-        A function that takes how far the work is and a word on what it is at.
+        A function that takes how far the work is and a word on what it is at; see `Advance`.
     """
+
+    def advance(done: int, note: str, left: float | None = None) -> None:
+        bar.update(task, completed=done, note=plain(note), left=left)
+
     console = Console(stderr=True)
-    counts = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    counts = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _TimeLeft())
     columns = (TextColumn("{task.description}", markup=False), *counts, TextColumn("{task.fields[note]}", markup=False))
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(plain(title), total=total, note="")
-        yield lambda done, note: bar.update(task, completed=done, note=plain(note))
+        task = bar.add_task(plain(title), total=total, note="", left=None)
+        yield advance

@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -24,6 +25,8 @@ __all__ = ["Executor", "ProcessExecutor", "RayExecutor", "SerialExecutor", "Task
 
 _RETRIES = 3
 """How often Ray begins a task again whose worker was killed."""
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables by which numeric libraries are told how many threads to use."""
 
 
 class Task(Protocol):
@@ -38,18 +41,23 @@ class Task(Protocol):
 S = TypeVar("S")
 T = TypeVar("T", bound=Task)
 R = TypeVar("R")
+Lost = Callable[[S, T, KgrlError], R]
 
 
 class Executor(Protocol):
     """Carries out tasks, several at a time where it can."""
 
-    def map(self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T]) -> Iterator[R]:
+    def map(
+        self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T], lost: Lost[S, T, R] | None = None
+    ) -> Iterator[R]:
         """Call `function(shared, task)` for every task.
 
         Args:
             function: A function of a module, so that other processes can import it.
             shared: What all tasks need; sent to each worker, not with each task.
             tasks: The tasks; begun in this order.
+            lost: Called here with `shared`, a task whose worker died, and the error; what it returns takes the place of
+                the task's result, and the others go on. If None, the error is raised.
 
         Yields:
             The results, as tasks are finished.
@@ -85,8 +93,10 @@ class SerialExecutor:
     def __init__(self, workers: int = 1) -> None:
         _check_workers(workers)
 
-    def map(self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T]) -> Iterator[R]:
-        """Carry out the tasks in order; see `Executor`."""
+    def map(
+        self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T], lost: Lost[S, T, R] | None = None
+    ) -> Iterator[R]:
+        """Carry out the tasks in order; see `Executor`. Where one kills this process, nobody is left to call `lost`."""
         for task in tasks:
             yield _attempt(function, shared, task)
 
@@ -106,7 +116,9 @@ class ProcessExecutor:
         _check_workers(workers)
         self.workers = workers
 
-    def map(self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T]) -> Iterator[R]:
+    def map(
+        self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T], lost: Lost[S, T, R] | None = None
+    ) -> Iterator[R]:
         """Carry out the tasks; see `Executor`."""
         waiting = deque(tasks)
         running: dict[Future[R], tuple[ProcessPoolExecutor, T]] = {}
@@ -116,11 +128,18 @@ class ProcessExecutor:
             while waiting or running:
                 while idle and waiting:
                     pool, task = idle.pop(), waiting.popleft()
-                    running[pool.submit(_attempt_shared, function, task)] = pool, task
+                    with _one_thread_for_children():
+                        running[pool.submit(_attempt_shared, function, task)] = pool, task
                 done = wait(running, return_when=FIRST_COMPLETED).done.pop()
                 pool, task = running.pop(done)
-                idle.append(pool)
-                yield _result(done, task)
+                dead = isinstance(done.exception(), BrokenProcessPool)
+                idle.append(stack.enter_context(_worker(shared)) if dead else pool)
+                try:
+                    yield _result(done, task)
+                except _LostError as error:
+                    if lost is None:
+                        raise
+                    yield lost(shared, task, error)
 
 
 @executors.register("ray")
@@ -142,7 +161,9 @@ class RayExecutor:
         _check_workers(workers)
         self.workers, self._ray = workers, _import_ray()
 
-    def map(self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T]) -> Iterator[R]:
+    def map(
+        self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T], lost: Lost[S, T, R] | None = None
+    ) -> Iterator[R]:
         """Carry out the tasks; see `Executor`."""
         remote = self._ray.remote(num_cpus=1, max_retries=_RETRIES)(_attempt_on_ray)
         with self._cluster():
@@ -151,7 +172,12 @@ class RayExecutor:
             waiting = list(task_of)
             while waiting:
                 (done,), waiting = self._ray.wait(waiting)
-                yield self._result(done, task_of[done])
+                try:
+                    yield self._result(done, task_of[done])
+                except _LostError as error:
+                    if lost is None:
+                        raise
+                    yield lost(shared, task_of[done], error)
 
     @contextmanager
     def _cluster(self) -> Iterator[None]:
@@ -173,7 +199,11 @@ class RayExecutor:
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None  # what the task raised; Ray's own error adds pages of traces
         except self._ray.exceptions.RayError as error:
-            raise KgrlError(f"{task.name}: its worker was lost {_RETRIES + 1} times: {error}") from error
+            raise _LostError(f"{task.name}: its worker was lost {_RETRIES + 1} times: {error}") from error
+
+
+class _LostError(KgrlError):
+    """The worker of a task died."""
 
 
 def _check_workers(workers: int) -> None:
@@ -202,7 +232,28 @@ _shared: Any = None
 def _begin_worker(shared: object) -> None:
     global _shared
     _shared = shared
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _use_one_thread()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it was killed, which could not tell it to."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def _one_thread_for_children() -> Iterator[None]:
+    """Let processes that are started now compute with one thread each; libraries read it as they are loaded."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _attempt_shared(function: Callable[[Any, T], R], task: T) -> R:
@@ -224,7 +275,7 @@ def _result(done: Future[R], task: Task) -> R:
     try:
         return done.result()
     except BrokenProcessPool as error:
-        raise KgrlError(
+        raise _LostError(
             f"{task.name}: its worker process died, killed from outside or out of memory; "
             "use fewer workers, or the executor 'ray', which begins such tasks again"
         ) from error

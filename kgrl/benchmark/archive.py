@@ -1,0 +1,66 @@
+"""A benchmark's cells in one Parquet file: to commit them, and to go on with them on another machine.
+
+One row a cell: its key and main figures as columns, for people who open the file, and all that came of it as JSON, from
+which cells are put back as they were. `about.json` is in the file's metadata. Curricula are not in it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kgrl.benchmark.folder import ABOUT, agree
+from kgrl.benchmark.runner import cell_file, read_rows
+from kgrl.cache import replacing, write_json
+from kgrl.errors import DataError
+
+__all__ = ["read_archive", "write_archive"]
+
+_KEY = b"kgrl.benchmark"
+_COLUMNS = ("task", "corpus", "learner", "agent", "seed", "status", "aulc", "tokens", "flops", "noise_share")
+
+
+def write_archive(out: Path, file: Path) -> int:
+    """Write all cells of a folder to a file, and return their number.
+
+    Args:
+        out: The folder of a benchmark.
+        file: The Parquet file; replaced if it is there.
+
+    Raises:
+        KgrlError: If the folder holds no results.
+    """
+    rows = read_rows(out)
+    columns = {name: [row.get(name) for row in rows] for name in _COLUMNS}
+    table = pa.table({**columns, "row": [json.dumps(row, ensure_ascii=False) for row in rows]})
+    about = (out / ABOUT).read_bytes()
+    with replacing(file) as temporary:
+        pq.write_table(table.replace_schema_metadata({_KEY: about}), temporary, compression="zstd")
+    return len(rows)
+
+
+def read_archive(file: Path, out: Path) -> int:
+    """Put the cells of a file into a folder, those that are there already left out, and return how many that were.
+
+    Args:
+        file: What `write_archive` wrote.
+        out: The folder; made if it is missing.
+
+    Raises:
+        DataError: If the file is no such archive, or the folder has results of another version, place or agent.
+    """
+    try:
+        table = pq.read_table(file)
+        about: dict[str, Any] = json.loads(table.schema.metadata[_KEY])
+        rows = [json.loads(row) for row in table["row"].to_pylist()]
+    except (pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+        raise DataError(file, None, f"is no archive of a benchmark: {error!r}") from error
+    write_json(out / ABOUT, agree(out / ABOUT, about))
+    absent = [(path, row) for row in rows if not (path := cell_file(out, row)).exists()]
+    for path, row in absent:
+        write_json(path, row)
+    return len(absent)

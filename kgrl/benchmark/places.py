@@ -1,0 +1,89 @@
+"""Places: a task on a corpus, ready for curricula, made once in a process for all the cells there.
+
+Corpora, embeddings and what research looks up are shared by the tasks that have them in common: looking it up takes
+longer than a cell's learning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+from kgrl.benchmark.tasks import Task, make_task
+from kgrl.benchmark.traps import Embedded
+from kgrl.corpus import Corpus
+from kgrl.curriculum import Curriculum
+from kgrl.data import load_corpus
+from kgrl.data.derived import DERIVED
+from kgrl.encoder import Encoder
+from kgrl.exam import Exam
+from kgrl.learners.base import Learner
+from kgrl.research import Researcher
+from kgrl.retrieval import embed_corpus
+
+__all__ = ["Place", "make_place", "task_of"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A task with all that its curricula have in common.
+
+    Args:
+        task: The task.
+        embedded: Retriever and topic embeddings of its corpus.
+        research: Has looked up what retrieval finds.
+        exam: The exam.
+    """
+
+    task: Task
+    embedded: Embedded
+    research: Researcher
+    exam: Exam
+
+    def make_curriculum(self, learner: Learner, seed: int) -> Curriculum:
+        """Return a curriculum of the task that teaches a learner."""
+        config = replace(self.task.config, seed=seed)
+        curriculum = Curriculum(self.task.corpus, learner, *self.embedded, self.task.reward, config)
+        curriculum.research.tables = self.research.tables
+        return curriculum
+
+
+@cache
+def task_of(name: str, corpus: str, budget: int | None = None) -> Task:
+    """Return a task, made once.
+
+    Args:
+        name: The task.
+        corpus: The corpus that it is made from, by name.
+        budget: Most tokens to train on, where the task's own budget is larger; its own if None.
+    """
+    task = make_task(name, _corpus(corpus.removeprefix(f"{name}:") if name in DERIVED else corpus))
+    config = task.config
+    return (
+        task
+        if budget is None
+        else replace(task, config=replace(config, budget_tokens=min(budget, config.budget_tokens)))
+    )
+
+
+@cache
+def make_place(name: str, corpus: str, budget: int | None = None) -> Place:
+    """Return a task's place, made once; see `task_of`."""
+    task = task_of(name, corpus, budget)
+    research = _research(task.corpus, task.config.neighbourhood)
+    return Place(task, _embedded(task.corpus), research, task.make_exam())
+
+
+@cache
+def _corpus(name: str) -> Corpus:
+    return load_corpus(name)
+
+
+@cache
+def _embedded(corpus: Corpus) -> Embedded:
+    return embed_corpus(corpus, Encoder())
+
+
+@cache
+def _research(corpus: Corpus, neighbourhood: int) -> Researcher:
+    return Researcher(corpus, *_embedded(corpus), neighbourhood)

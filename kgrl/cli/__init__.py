@@ -26,6 +26,7 @@ from kgrl.cli.quickstart import Quickstart
 from kgrl.cli.run import RunCommand
 from kgrl.cli.traces import traces
 from kgrl.cli.train import Train
+from kgrl.cli.view import View
 from kgrl.errors import KgrlError
 
 __all__ = ["COMMANDS", "Command", "main"]
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "bench": Bench,
     "calibrate": Calibrate,
     "merge": Merge,
+    "view": View,
     "graph": Graph,
     "data": data,
     "traces": traces,

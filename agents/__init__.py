@@ -9,8 +9,9 @@ import kgrl.agents.alp_gmm
 import kgrl.agents.baselines
 import kgrl.agents.markov
 import kgrl.agents.oracle
-import kgrl.agents.orders  # noqa: F401 - registers agents, as the oracle does
+import kgrl.agents.orders
 import kgrl.agents.passages
+import kgrl.agents.skill_it  # noqa: F401 - registers agents, as those above do
 from kgrl.agents.base import BaseAgent, agents, make_agent
 from kgrl.view import Agent
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.agents.arms import check_setting, payoff
 from kgrl.agents.base import BaseAgent, agents
-from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.view import View
 
@@ -20,8 +20,9 @@ Array = NDArray[np.float64]
 _MOST_FOR_COMPONENTS = 4096
 """Topics that the principal components are computed from; of a larger graph, as many at equal distances."""
 _LEAST_VARIANCE = 1e-9
+_FIT: dict[str, Any] = {"tol": 0.01, "reg_covar": 1e-4, "max_iter": 30, "init_params": "k-means++", "random_state": 0}
+"""A third of the time that the library's own settings take, and it is a fit of few and noisy points."""
 _FEWEST_COMPONENTS = 2
-_PER_THOUSAND = 1000.0
 
 
 class Mixture(NamedTuple):
@@ -49,7 +50,8 @@ class Mixture(NamedTuple):
         mean, covariance = self.means[drawn, :-1], self.covariances[drawn, :-1, :-1]
         # Factored here, since numpy's own way warns of rounding where points lie in a plane.
         values, vectors = np.linalg.eigh(covariance)
-        return mean + vectors @ (np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(len(mean)))
+        point: Array = mean + vectors @ (np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(len(mean)))
+        return point
 
 
 def fit_mixture(points: Array, k_max: int) -> Mixture:
@@ -72,7 +74,7 @@ def fit_mixture(points: Array, k_max: int) -> Mixture:
         warnings.simplefilter("ignore")  # that few points tell less than was asked for; the criterion decides
         most = min(k_max, max(_FEWEST_COMPONENTS, len(points) // (points.shape[1] + 1)))
         for k in range(_FEWEST_COMPONENTS, most + 1):
-            mixture = GaussianMixture(k, random_state=0, reg_covar=1e-4).fit(points)
+            mixture = GaussianMixture(k, **_FIT).fit(points)
             fits.append((float(mixture.aic(points)), mixture))
     best = min(fits, key=lambda fit: fit[0])[1]
     return Mixture(best.means_, best.covariances_)
@@ -111,9 +113,9 @@ class AlpGmm(BaseAgent):
     A choice takes a component in proportion to its mean ALP, draws a point from it, and takes the candidate nearest
     to the point; a share of the choices, and all before the first fit, is uniform over the candidates.
 
-    The payoff is the reward per thousand tokens; where nobody is rewarded, the gain on the probe `mean` or `target`.
-    Coordinates are the first principal components of the topic embeddings, each scaled to unit variance, and ALP is
-    scaled by its mean square in a fit, so that all columns weigh alike.
+    The payoff is progress per thousand tokens, see `kgrl.agents.arms.payoff`. Coordinates are the first principal
+    components of the topic embeddings, each scaled to unit variance, and ALP is scaled by its mean square in a fit,
+    so that all columns weigh alike.
 
     Args:
         random: Share of choices that are uniform.
@@ -123,17 +125,16 @@ class AlpGmm(BaseAgent):
         dimensions: Coordinates of a topic.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        SettingError: If an argument is out of its range.
     """
 
     def __init__(
-        self, random: float = 0.2, refit: int = 10, window: int = 200, k_max: int = 10, dimensions: int = 4
+        self, random: float = 0.2, refit: int = 20, window: int = 200, k_max: int = 10, dimensions: int = 4
     ) -> None:
-        if not 0 <= random <= 1:
-            raise ValueError(f"random must be between 0 and 1, not {random}")
-        if min(refit, k_max, window) < _FEWEST_COMPONENTS or dimensions < 1:
-            given = f"{refit}, {window}, {k_max} and {dimensions}"
-            raise ValueError(f"refit, window and k_max must be at least 2 and dimensions at least 1, not {given}")
+        check_setting("random", random, 0, 1)
+        for name, value in (("refit", refit), ("window", window), ("k_max", k_max)):
+            check_setting(name, value, _FEWEST_COMPONENTS)
+        check_setting("dimensions", dimensions, 1)
         self.random, self.refit, self.window, self.k_max = random, refit, window, k_max
         self.dimensions = dimensions
 
@@ -153,14 +154,14 @@ class AlpGmm(BaseAgent):
         Raises:
             SettingError: If the record holds neither a reward nor a gain.
         """
-        payoff, topic = _payoff(expansion), expansion.topic
+        topic, paid = expansion.topic, payoff(expansion)
         if self._picks:
             nearest = int(np.argmax(self._embeddings[self._picks] @ self._embeddings[topic]))
-            self._alp.append(abs(payoff - self._payoffs[nearest]))
+            self._alp.append(abs(paid - self._payoffs[nearest]))
         else:
             self._alp.append(0.0)
         self._picks.append(topic)
-        self._payoffs.append(payoff)
+        self._payoffs.append(paid)
 
     def choose(self, view: View) -> int:
         """Return the candidate nearest to a point drawn from the mixture, or a uniform one."""
@@ -181,13 +182,3 @@ class AlpGmm(BaseAgent):
             points = np.column_stack([self._coordinates[self._picks[rows]], alp / scale])
             self._mixture, self._fitted = fit_mixture(points, self.k_max), due
         return self._mixture
-
-
-def _payoff(expansion: Expansion) -> float:
-    """What the choice brought per thousand tokens."""
-    if expansion.reward is not None:
-        return _PER_THOUSAND * expansion.reward / expansion.tokens
-    for name in ("target", "mean"):
-        if name in expansion.probes:
-            return _PER_THOUSAND * expansion.probes[name].gain / expansion.tokens
-    raise SettingError("alp-gmm learns from progress and this curriculum measures none; give it a reward")

@@ -45,7 +45,7 @@ def test_payoff_is_progress_per_thousand_tokens() -> None:
     gain = {"mean": Measurement((1,), (4.0,), (3.5,))}
     agent.observe(dataclasses.replace(step(2, None, tokens=250), probes=gain))
     assert agent._payoffs == pytest.approx([2.0, 2.0])
-    with pytest.raises(SettingError, match="give it a reward"):
+    with pytest.raises(SettingError, match="give the curriculum a reward"):
         agent.observe(step(3, None))
 
 
@@ -115,7 +115,7 @@ def test_a_resumed_run_goes_on_identically(make_tiny_curriculum: Make) -> None:
 
 @pytest.mark.parametrize("wrong", [{"random": 1.5}, {"refit": 1}, {"k_max": 1}, {"window": 0}, {"dimensions": 0}])
 def test_arguments_are_checked(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(SettingError, match=next(iter(wrong))):
         AlpGmm(**wrong)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,358 @@
+"""Tuning: the hyperparameters of agents, sought with equal budgets on graphs that the benchmark does not use.
+
+Every agent gets the same number of trials on the same places and seeds. The first trial is the constructor's own
+defaults, the others are drawn at random from `SPACES` (Bergstra and Bengio 2012, "Random search for hyper-parameter
+optimization"). What is found goes into `agents/tuned/NAME.yaml`, which `kgrl.agents.make_agent` reads.
+
+The oracle is not tuned: its one hyperparameter is how much it may look ahead, and that is what it is. Agents without
+hyperparameters have nothing to tune.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import yaml
+
+from kgrl.agents import agents
+from kgrl.benchmark.comparison import BASELINE
+from kgrl.benchmark.folder import check_folder
+from kgrl.benchmark.runner import Cell, read_rows, run_cells
+from kgrl.cache import write_text
+from kgrl.errors import KgrlError, SettingError, UnknownNameError
+from kgrl.learners.executors import Executor, Lost, Task
+
+__all__ = ["PLACES", "SPACES", "Outcome", "Range", "Search", "Trial", "Tuned", "write_tuned"]
+
+PLACES = (
+    ("coverage", "vital-fr"),
+    ("target", "vital-fr"),
+    ("noisy", "vital-es"),  # the noise that is planted is French in part, which would be none among French articles
+    ("coverage", "invented:1000:7"),
+    ("target", "invented:1000:7"),
+)
+"""Tasks and corpora that agents are tuned on; the benchmark's own are `vital` and `wikispeedia`."""
+
+LEARNER = "scratch"
+_RANDOM_SEEDS = 5
+"""So many seeds of random, at least, tell how far apart two seeds are."""
+_MOST_DRAWS = 1_000
+_DIGITS = 2
+"""Significant digits of a number that is drawn; more would tell nothing, and files are there to be read."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers that a hyperparameter is drawn from.
+
+    Args:
+        low: The least.
+        high: The greatest.
+        scale: Whether the number is drawn uniformly, or its logarithm is.
+    """
+
+    low: float
+    high: float
+    scale: Literal["log", "linear"] = "log"
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """Return a number of two significant digits.
+
+        Example:
+            >>> Range(1.0, 100.0).draw(np.random.default_rng(0))
+            19.0
+        """
+        if self.scale == "linear":
+            value = rng.uniform(self.low, self.high)
+        else:
+            value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        return float(f"{value:.{_DIGITS}g}")
+
+
+_Rows = Mapping[tuple[str, str, str, int], Mapping[str, Any]]
+_Space = Mapping[str, tuple[Any, ...] | Range]
+_SAMPLES = (4, 8, 16, 32)  # not above twice the default: measuring is free of tokens, and more of it would always win
+
+SPACES: dict[str, _Space] = {
+    "closure": {"c": Range(0.1, 100.0)},
+    "easy-to-hard": {"pacing": ("linear", "logarithmic"), "sample": (64, 128, 256, 512)},
+    "hard-to-easy": {"pacing": ("linear", "logarithmic"), "sample": (64, 128, 256, 512)},
+    "greedy-loss": {"sample": _SAMPLES},
+    "least-loss": {"sample": _SAMPLES},
+    "alp-gmm": {
+        "random": Range(0.05, 0.5),
+        "refit": (3, 5, 10, 20),
+        "window": (20, 50, 200),
+        "k_max": (3, 5, 10),
+        "dimensions": (2, 4, 8),
+    },
+}
+"""What is tried of each agent's options: one of some values, or a number from a range."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An agent with options.
+
+    Args:
+        agent: The agent by name.
+        options: Arguments of its constructor, by name.
+    """
+
+    agent: str
+    options: tuple[tuple[str, Any], ...]
+
+    @property
+    def name(self) -> str:
+        """The name that it goes by as an agent, which says all there is to it.
+
+        Example:
+            >>> Trial("closure", (("c", 3.2),)).name
+            'closure(c=3.2)'
+        """
+        return f"{self.agent}({','.join(f'{option}={value}' for option, value in self.options)})"
+
+    def register(self) -> None:
+        """Make it an agent by name, in this process."""
+        if self.name not in agents:
+            agents.register(self.name)(partial(agents[self.agent], **dict(self.options)))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a trial.
+
+    Args:
+        options: The options tried.
+        score: See `Search`; None if a cell failed or is not there.
+        places: The score of each place, `TASK/CORPUS`.
+        error: Why there is no score.
+    """
+
+    options: dict[str, Any]
+    score: float | None
+    places: dict[str, float]
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning an agent has found.
+
+    Args:
+        agent: The agent by name.
+        outcomes: What came of each trial; the first is the defaults.
+        cells: Number of curricula that were carried out for it.
+    """
+
+    agent: str
+    outcomes: tuple[Outcome, ...]
+    cells: int
+
+    @property
+    def best(self) -> Outcome:
+        """The trial with the greatest score, the earliest of several: the defaults, if nothing is better.
+
+        Raises:
+            KgrlError: If every trial failed.
+        """
+        scored = [outcome for outcome in self.outcomes if outcome.score is not None]
+        if not scored:
+            raise KgrlError(f"all trials of {self.agent!r} failed; the first: {self.outcomes[0].error}")
+        return max(scored, key=lambda outcome: outcome.score or 0.0)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search of options with equal budgets.
+
+    The score of a trial is the mean over places and seeds of (A_random - A) / s: A the area under the exam's learning
+    curve, A_random that of random with the same seed, s the standard deviation of A_random over seeds in that place.
+    It has no unit, and 0 is random. The best of several trials is the best by luck too, so that its score is more than
+    it will have elsewhere; what agents are worth is for the benchmark to say.
+
+    Args:
+        agents: Names of the agents.
+        trials: Trials of each agent, the defaults among them; a space of fewer members is tried in whole.
+        seeds: Curricula of a trial in each place.
+        seed: Seeds the drawing of options.
+        places: Tasks and their corpora.
+
+    Raises:
+        UnknownNameError: If there is nothing to tune about an agent.
+        SettingError: If there is no trial or no seed.
+    """
+
+    agents: tuple[str, ...] = tuple(SPACES)
+    trials: int = 12
+    seeds: int = 1
+    seed: int = 0
+    places: tuple[tuple[str, str], ...] = PLACES
+
+    def __post_init__(self) -> None:
+        if min(self.trials, self.seeds) < 1:
+            raise SettingError(f"trials and seeds must be at least 1, not {self.trials} and {self.seeds}")
+        for agent in self.agents:
+            if agent not in SPACES:
+                raise UnknownNameError("agent with options to tune", agent, SPACES)
+
+    def trials_of(self, agent: str) -> list[Trial]:
+        """Return the trials of an agent, the defaults first, no two alike."""
+        space, rng = SPACES[agent], np.random.default_rng([self.seed, *agent.encode()])
+        found = {_trial(agent, _defaults(agent, space)): None}
+        for options in _grid(space, rng) if _is_grid(space) else _draws(space, rng):
+            if len(found) == self.trials:
+                break
+            found.setdefault(_trial(agent, options))
+        return list(found)
+
+    def cells(self) -> list[Cell]:
+        """Return all cells: those of random first, then agent by agent."""
+        named = [trial.name for agent in self.agents for trial in self.trials_of(agent)]
+        return self._random_cells() + [cell for name in named for cell in self._cells(name, self.seeds)]
+
+    def run(self, out: Path, executor: Executor) -> Iterator[dict[str, Any]]:
+        """Carry out the cells that are not there yet; see `kgrl.benchmark.runner.run_cells`.
+
+        Args:
+            out: Folder that keeps results. A search may go on in it after a kill, or with more agents or trials.
+            executor: Carries cells out.
+
+        Yields:
+            What came of each cell: first of those that were there, then of the others as they come to their end.
+
+        Raises:
+            DataError: If the folder holds results of another version, or of a place or an agent that has changed.
+        """
+        trials = [trial for agent in self.agents for trial in self.trials_of(agent)]
+        for trial in trials:
+            trial.register()
+        cells = self.cells()
+        check_folder(out, cells)
+        yield from run_cells(cells, out, _WithTrials(executor, trials))
+
+    def results(self, out: Path) -> list[Tuned]:
+        """Return what was found, from the cells in a folder."""
+        rows = {(row["task"], row["corpus"], row["agent"], row["seed"]): row for row in read_rows(out)}
+        return [self._tuned(agent, rows) for agent in self.agents]
+
+    def _cells(self, name: str, seeds: int) -> list[Cell]:
+        return [Cell(task, corpus, LEARNER, name, seed) for (task, corpus), seed in product(self.places, range(seeds))]
+
+    def _random_cells(self) -> list[Cell]:
+        return self._cells(BASELINE, max(_RANDOM_SEEDS, self.seeds))
+
+    def _tuned(self, agent: str, rows: _Rows) -> Tuned:
+        trials = self.trials_of(agent)
+        outcomes = tuple(self._outcome(trial, rows) for trial in trials)
+        return Tuned(agent, outcomes, len(trials) * len(self.places) * self.seeds)
+
+    def _outcome(self, trial: Trial, rows: _Rows) -> Outcome:
+        for cell in (*self._random_cells(), *self._cells(trial.name, self.seeds)):
+            row = rows.get((cell.task, cell.corpus, cell.agent, cell.seed), {"status": "missing"})
+            if row["status"] != "finished":
+                return Outcome(dict(trial.options), None, {}, f"{cell.name}: {row.get('error', 'was not carried out')}")
+        scores = {"/".join(place): self._score(trial, place, rows) for place in self.places}
+        return Outcome(dict(trial.options), float(np.mean(list(scores.values()))), scores)
+
+    def _score(self, trial: Trial, place: tuple[str, str], rows: _Rows) -> float:
+        random = [rows[*place, BASELINE, seed]["aulc"] for seed in range(max(_RANDOM_SEEDS, self.seeds))]
+        ours = [rows[*place, trial.name, seed]["aulc"] for seed in range(self.seeds)]
+        return float(np.mean(np.subtract(random[: self.seeds], ours)) / np.std(random, ddof=1))
+
+
+S = TypeVar("S")
+T = TypeVar("T", bound=Task)
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class _WithTrials:
+    """An executor in whose workers trials are agents by name."""
+
+    executor: Executor
+    trials: Sequence[Trial]
+
+    def map(
+        self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T], lost: Lost[S, T, R] | None = None
+    ) -> Iterator[R]:
+        """Carry out the tasks; see `Executor`."""
+        return self.executor.map(partial(_call_with, self.trials, function), shared, tasks, lost)
+
+
+def _call_with(trials: Sequence[Trial], function: Callable[[S, T], R], shared: S, task: T) -> R:
+    for trial in trials:
+        trial.register()
+    return function(shared, task)
+
+
+def _trial(agent: str, options: Mapping[str, Any]) -> Trial:
+    return Trial(agent, tuple(options.items()))
+
+
+def _defaults(agent: str, space: _Space) -> dict[str, Any]:
+    """What the constructor has as the defaults of the options that are tuned."""
+    parameters = inspect.signature(agents[agent]).parameters
+    for option in space:
+        if option not in parameters:
+            raise UnknownNameError(f"option of the agent {agent!r}", option, parameters)
+    return {option: parameters[option].default for option in space}
+
+
+def _is_grid(space: _Space) -> bool:
+    return not any(isinstance(values, Range) for values in space.values())
+
+
+def _grid(space: _Space, rng: np.random.Generator) -> Iterable[dict[str, Any]]:
+    """All members of a space of listed values, in an order drawn at random."""
+    members = list(product(*(values for values in space.values() if not isinstance(values, Range))))
+    return [dict(zip(space, members[i], strict=True)) for i in rng.permutation(len(members))]
+
+
+def _draws(space: _Space, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """Members of a space, drawn as often as it may take to find some that differ."""
+    for _ in range(_MOST_DRAWS):
+        yield {option: _draw(values, rng) for option, values in space.items()}
+
+
+def _draw(values: tuple[Any, ...] | Range, rng: np.random.Generator) -> Any:
+    return values.draw(rng) if isinstance(values, Range) else values[rng.integers(len(values))]
+
+
+def write_tuned(tuned: Tuned, search: Search, command: str, folder: Path) -> Path:
+    """Write the options that were found best, and how, to `NAME.yaml`.
+
+    Args:
+        tuned: What was found.
+        search: The search that found it.
+        command: The command that repeats it.
+        folder: The folder; that of agents is `kgrl.agents.base.TUNED`.
+
+    Returns:
+        The file.
+
+    Raises:
+        KgrlError: If every trial failed.
+    """
+    found = {
+        "options": tuned.best.options,
+        "score": tuned.best.score,
+        "score_of_defaults": tuned.outcomes[0].score,
+        "trials": len(tuned.outcomes),
+        "cells": tuned.cells,
+        "places": ["/".join(place) for place in search.places],
+        "seeds": search.seeds,
+        "seed": search.seed,
+        "command": command,
+    }
+    path = folder / f"{tuned.agent}.yaml"
+    write_text(path, yaml.safe_dump(found, sort_keys=False, width=120))
+    return path

@@ -33,12 +33,14 @@ class Question:
         true: The true statement.
         wrong: The same with other names in the place of the right one.
         group: What figures are broken down by: a number of hops, or a distance in the graph.
+        named: The topic that stands in the true statement, None where it is not told.
     """
 
     topic: int
     true: str
     wrong: tuple[str, ...]
     group: str
+    named: int | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def link_questions(
         wrong = tuple(map(mention.with_name, titles.others(mention, rng)))
         if len(wrong) == _WRONG and len(questions) < size:
             group = str(distances[named]) if distances[named] >= 0 else "unlinked"
-            questions.append(Question(mention.topic, mention.sentence, wrong, group))
+            questions.append(Question(mention.topic, mention.sentence, wrong, group, named))
     if not questions:
         raise SettingError(f"no exam passage of {corpus.name!r} names a topic that {_WRONG} others could stand for")
     return questions

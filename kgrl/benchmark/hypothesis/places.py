@@ -1,0 +1,57 @@
+"""A corpus with its embeddings and research, made once for all measurements on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.corpus import Corpus
+from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.learners.base import Learner
+from kgrl.research import Researcher
+from kgrl.retrieval import Retriever
+
+__all__ = ["Place"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A corpus, and what belongs to it.
+
+    Args:
+        corpus: The corpus.
+        retriever: Searches its train passages.
+        embeddings: Unit topic embeddings, float32 `[topics, dimensions]`.
+        research: Has looked up what curricula find; that takes longer than what a scratch learner learns.
+    """
+
+    corpus: Corpus
+    retriever: Retriever
+    embeddings: NDArray[np.float32]
+    research: Researcher
+
+    @classmethod
+    def load(cls, name: str) -> Self:
+        """Load a corpus by name."""
+        from kgrl.data import load_corpus
+        from kgrl.encoder import Encoder
+        from kgrl.retrieval import embed_corpus
+
+        corpus = load_corpus(name)
+        return cls.of(corpus, *embed_corpus(corpus, Encoder()))
+
+    @classmethod
+    def of(cls, corpus: Corpus, retriever: Retriever, embeddings: NDArray[np.float32]) -> Self:
+        """Put together a corpus that is loaded."""
+        return cls(
+            corpus, retriever, embeddings, Researcher(corpus, retriever, embeddings, CurriculumConfig().neighbourhood)
+        )
+
+    def curriculum(self, learner: Learner, config: CurriculumConfig) -> Curriculum:
+        """Return a curriculum that nobody is rewarded in."""
+        curriculum = Curriculum(self.corpus, learner, self.retriever, self.embeddings, None, config)
+        curriculum.research.tables = self.research.tables
+        return curriculum

@@ -1,0 +1,164 @@
+"""The question `recall`: do learners come to know the topics next to what they learned, before they read about them?
+
+Along a curriculum of random frontier picks a learner is asked the same questions and measured on the same probe
+passages again and again. At each moment a topic is learned, on the frontier (linked to a learned one) or far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.agents import make_agent
+from kgrl.benchmark.hypothesis.findings import Finding, finding, finding_of
+from kgrl.benchmark.hypothesis.matching import Covariates, match_pairs
+from kgrl.benchmark.hypothesis.places import Place
+from kgrl.benchmark.hypothesis.plan import SEED, Planner
+from kgrl.benchmark.hypothesis.store import Row
+from kgrl.benchmark.statistics import Interval
+from kgrl.corpus import Split
+from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.learners.base import make_learner
+from kgrl.probes import Recall, link_questions, sample_topics
+
+__all__ = ["follow", "recall_findings"]
+
+Array = NDArray[Any]
+
+LEARNED, FRONTIER, FAR = 0, 1, 2
+_QUESTIONS, _SAMPLE, _MOMENTS = 128, 256, 10
+_BUDGETS = {"lora": 20_000}
+_SCRATCH_BUDGET = 50_000
+_DRAWS = 2000
+
+
+class _Watch:
+    """What is asked and measured along a curriculum."""
+
+    def __init__(self, place: Place, curriculum: Curriculum) -> None:
+        self.place, self.curriculum = place, curriculum
+        self.recall = Recall(place.corpus, link_questions(place.corpus, curriculum.nucleus, _QUESTIONS))
+        self.topics = sample_topics(place.corpus, Split.PROBE, _SAMPLE, SEED)
+        self.about = np.array([(q.topic, q.named) for q in self.recall.questions])
+        self.moments: list[dict[str, Any]] = []
+
+    def take(self, tokens: int) -> None:
+        """Ask and measure."""
+        learner, state = self.curriculum.learner, self._states()
+        of_passage, of_named = state[self.about[:, 0]], state[self.about[:, 1]]
+        self.moments.append(
+            {
+                "tokens": tokens,
+                "answers": self.recall.answers(learner).astype(int).tolist(),
+                "question_states": np.where(of_passage == LEARNED, LEARNED, of_named).tolist(),
+                "losses": self.curriculum.prober.losses(self.topics).tolist(),
+                "states": state[self.topics].tolist(),
+                "cosines": self._cosines().tolist(),
+            }
+        )
+
+    def _states(self) -> Array:
+        frontier = self.curriculum.frontier
+        return np.where(frontier.is_learned, LEARNED, np.where(frontier.links_to_learned > 0, FRONTIER, FAR))
+
+    def _cosines(self) -> Array:
+        """The cosine of each topic of the sample to the learned topic that is most like it."""
+        learned = np.flatnonzero(self.curriculum.frontier.is_learned)
+        vectors = self.place.embeddings
+        return (vectors[self.topics] @ vectors[learned].T).max(axis=1) if len(learned) else np.zeros(len(self.topics))
+
+
+def follow(place: Place, name: str, seed: int, budget: int | None = None) -> Row:
+    """Follow a curriculum of random frontier picks.
+
+    Args:
+        place: The corpus and what belongs to it.
+        name: The learner by name.
+        seed: Seeds the weights and the picks.
+        budget: Tokens; 50,000, and 20,000 for `lora`, if None.
+
+    Returns:
+        The questions, the sampled topics, and what was found before training and after each tenth of the budget.
+    """
+    budget = budget or _BUDGETS.get(name, _SCRATCH_BUDGET)
+    learner = make_learner(name, place.corpus, seed=seed)
+    curriculum = place.curriculum(learner, CurriculumConfig(seed=seed, budget_tokens=budget))
+    watch = _Watch(place, curriculum)
+    watch.take(0)
+    for step in curriculum.run(make_agent("random")):
+        if step.tokens_total >= len(watch.moments) * budget / _MOMENTS:
+            watch.take(step.tokens_total)
+    return {
+        "seed": seed,
+        "questions": watch.about.tolist(),
+        "topics": watch.topics.tolist(),
+        "moments": watch.moments,
+    }
+
+
+def recall_findings(rows: Sequence[Row], planner: Planner, learner: str) -> list[Finding]:
+    """Return whether recall of links to frontier topics rose more than to far ones, and losses fell more."""
+    corpus = planner.corpus.name
+    found = [_rise(rows, corpus, learner), _loss(rows, planner, learner)]
+    return [f for f in found if f is not None]
+
+
+def _rise(rows: Sequence[Row], corpus: str, learner: str) -> Finding | None:
+    """The rise of the share of right answers: on frontier topics less on far ones, at the same moments.
+
+    Moments weigh by their frontier questions. Of a bootstrap draw, questions are drawn (each names another topic).
+    """
+    if len(rows) < 1:
+        return None
+    answers = np.array([[moment["answers"] for moment in row["moments"]] for row in rows], dtype=np.float64)
+    states = np.array([[moment["question_states"] for moment in row["moments"]] for row in rows])
+    questions = answers.shape[-1]
+    rise = (answers - answers[:, :1])[:, 1:].reshape(-1, questions)
+    frontier, far = ((states[:, 1:].reshape(-1, questions) == state).astype(float) for state in (FRONTIER, FAR))
+    draws = np.random.default_rng(SEED).multinomial(questions, np.full(questions, 1 / questions), size=_DRAWS)
+    weights = np.vstack([np.ones(questions), draws])
+    gaps = _gap(weights, rise, frontier, far)
+    if not np.isfinite(gaps[0]):
+        return None
+    low, high = np.nanquantile(gaps[1:], [0.025, 0.975])
+    interval = Interval(float(gaps[0]), min(float(low), float(gaps[0])), max(float(high), float(gaps[0])))
+    measure = "rise in the share recalled of links to unread frontier topics minus to unread far ones"
+    asked = int((frontier.any(axis=0) | far.any(axis=0)).sum())
+    return finding_of(interval, None, asked, "recall", measure, corpus, learner, "questions")
+
+
+def _gap(weights: Array, rise: Array, frontier: Array, far: Array) -> Array:
+    """The mean over moments of the difference of the two groups' mean rise, for each row of weights, `[draws]`."""
+    ours, theirs = weights @ frontier.T, weights @ far.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gaps = weights @ (frontier * rise).T / ours - weights @ (far * rise).T / theirs
+    known = np.isfinite(gaps)
+    counted = np.where(known, ours, 0.0)
+    with np.errstate(invalid="ignore"):
+        means: Array = (np.where(known, gaps, 0.0) * counted).sum(axis=1) / counted.sum(axis=1)
+    return means
+
+
+def _loss(rows: Sequence[Row], planner: Planner, learner: str) -> Finding | None:
+    """The drop of the loss since the start: of unread frontier topics less matched far ones', a mean for each topic."""
+    gaps: dict[int, list[float]] = {}
+    for row in rows:
+        start = np.array(row["moments"][0]["losses"])
+        for moment in row["moments"][1:]:
+            for topic, gap in _loss_gaps(np.array(row["topics"]), start, moment, planner):
+                gaps.setdefault(topic, []).append(gap)
+    means = [float(np.mean(values)) for values in gaps.values()]
+    measure = "drop of unread frontier topics minus matched far ones, nats per token"
+    return finding(means, "recall", measure, planner.corpus.name, learner, "topics")
+
+
+def _loss_gaps(topics: Array, start: Array, moment: dict[str, Any], planner: Planner) -> list[tuple[int, float]]:
+    states, drops = np.array(moment["states"]), start - np.array(moment["losses"])
+    covariates = Covariates(np.array(moment["cosines"]), planner.log_degree[topics], planner.category[topics])
+    ours, pool = np.flatnonzero(states == FRONTIER), np.flatnonzero(states == FAR)
+    found = match_pairs(covariates.take(ours), covariates.take(pool))
+    pairs = [(row, pool[other]) for row, other in zip(ours, found, strict=True) if other >= 0]
+    return [(int(topics[row]), float(drops[row] - drops[other])) for row, other in pairs]

@@ -66,7 +66,7 @@ def write_report(
     write_text(path, _document(html.escape(title), "\n".join(body)))
 
 
-def _document(title: str, body: str) -> str:
+def _document(title: str, body: str, style: str = STYLE, behaviour: str = BEHAVIOUR) -> str:
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -75,14 +75,14 @@ def _document(title: str, body: str) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{title}</title>
-<style>{STYLE}</style>
+<style>{style}</style>
 <script>{get_plotlyjs()}</script>
 </head>
 <body>
 <main>
 {body}
 </main>
-<script>{BEHAVIOUR}</script>
+<script>{behaviour}</script>
 </body>
 </html>
 """

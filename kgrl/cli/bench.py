@@ -31,11 +31,14 @@ class Bench:
     each reward in turn; other agents play once a seed, and each reward says what it would have paid them. Rewards that
     the learner or the task cannot give are left out.
 
+    The suite hypothesis: whether learning follows links. Its tasks are transfer, order and recall; several learners may
+    be named, with commas between them.
+
     What is finished is kept in a folder, so that the command can be stopped and started again, and go on with more
     agents or seeds.
 
     Args:
-        suite: The suite: agents or rewards.
+        suite: The suite: agents, rewards or hypothesis.
         rewards: Suite rewards: rewards, by name or as expressions; the default and all that are registered if none.
         tasks: Tasks by name, as several values or with commas between, as all lists here but that of rewards; all if
             none. Suite agents: target:Technology is the task target with the goal Technology.
@@ -45,6 +48,7 @@ class Bench:
             reward likes best, by trying. If none, or all in the suite agents: all that are registered and need no
             training first; greedy and random in the suite rewards.
         seeds: Number of seeds, the same for all.
+        topics: Suite hypothesis: topics that are learned on forks, to see what that does to others.
         budget_tokens: Suite agents: most tokens of a curriculum, where the task's own budget is larger.
         sample: Suite rewards: candidates that greedy tries at a step.
         workers: Suite agents: cells carried out at a time, with one thread each.
@@ -54,13 +58,14 @@ class Bench:
         json: File to write the figures to, as one JSON object.
     """
 
-    suite: Literal["agents", "rewards"] = "agents"
+    suite: Literal["agents", "rewards", "hypothesis"] = "agents"
     rewards: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     corpus: tuple[str, ...] = ("vital",)
     learner: str = "scratch"
     agents: tuple[str, ...] = ()
     seeds: int = 2
+    topics: int = 200
     budget_tokens: int | None = None
     sample: int = 8
     workers: int = 1
@@ -80,6 +85,10 @@ class Bench:
                 f"seeds, sample and workers must be at least 1, not {self.seeds}, {self.sample} and {self.workers}"
             )
         folder = self.out or Path(f"runs/bench-{self.suite}")
+        if self.suite == "hypothesis":
+            from kgrl.cli.bench_hypothesis import ask_hypothesis
+
+            return ask_hypothesis(self.corpus, (self.learner,), self.tasks, self.topics, self.seeds, folder)
         return self._compare_agents(folder) if self.suite == "agents" else self._compare_rewards(folder)
 
     def _compare_agents(self, folder: Path) -> dict[str, Any]:

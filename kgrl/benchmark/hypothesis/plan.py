@@ -24,7 +24,8 @@ SEED = 20_26
 FAR = 4
 """Distances from here on are one, topics that no way leads to among them."""
 _PAIRS, _RING = 6, 4
-_LEAST_WORDS = 100
+_LEAST_WORDS = 40
+"""Words of a topic's own that it must have to be learned; the leads of vital articles have few more."""
 _POOL_SAMPLE = 200
 _ANY = Calipers(np.inf, np.inf, category=False)
 

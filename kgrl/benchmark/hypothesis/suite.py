@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kgrl.benchmark.hypothesis.effects import by_distance, pair_differences, transfer_findings
-from kgrl.benchmark.hypothesis.findings import with_holm
+from kgrl.benchmark.hypothesis.findings import Finding, with_holm
 from kgrl.benchmark.hypothesis.order import AGENTS, compare_orders, order_findings
 from kgrl.benchmark.hypothesis.places import Place
 from kgrl.benchmark.hypothesis.plan import Plan, Planner, balance
@@ -64,26 +64,20 @@ class Suite:
         return Store(self.folder)
 
     @cached_property
-    def places(self) -> dict[str, Place]:
-        """The corpora, loaded.
+    def _loaded(self) -> dict[str, _Loaded]:
+        return {}
+
+    def _at(self, corpus: str) -> _Loaded:
+        """A corpus and what is made of it, from the first time it is needed: embedding a large one takes long.
 
         Raises:
-            DataError: If the folder is of another version, or of other corpora.
+            DataError: If the folder is of another version of kgrl, or of another corpus of that name.
         """
-        places = {name: Place.load(name) for name in self.corpora}
-        for name, place in places.items():
-            self.store.check(name, place.corpus.fingerprint)
-        return places
-
-    @cached_property
-    def planners(self) -> dict[str, Planner]:
-        """What plans the measurements of `transfer`, by corpus."""
-        return {name: Planner(place.corpus, place.embeddings) for name, place in self.places.items()}
-
-    @cached_property
-    def plans(self) -> dict[str, list[Plan]]:
-        """The plans of `transfer`, by corpus."""
-        return {name: chosen(planner, self.topics) for name, planner in self.planners.items()}
+        if corpus not in self._loaded:
+            place = Place.load(corpus)
+            self.store.check(corpus, place.corpus.fingerprint)
+            self._loaded[corpus] = _Loaded(place, self.topics)
+        return self._loaded[corpus]
 
     @property
     def size(self) -> int:
@@ -107,23 +101,24 @@ class Suite:
                         advance(done, f"{question} {corpus} {learner}")
 
     def _transfer(self, corpus: str, name: str) -> Iterator[Row]:
-        planned = [plan for plan in self.plans[corpus] if plan.measured]
+        at = self._at(corpus)
+        planned = [plan for plan in at.plans if plan.measured]
         for state in STATES:
             under = _under("transfer", corpus, name, state)
-            learner = make_learner(name, self.places[corpus].corpus, seed=0)
+            learner = make_learner(name, at.place.corpus, seed=0)
             if any(not (self.folder / under / f"{plan.topic}.json").exists() for plan in planned):
-                prepare(learner, name, state, self.planners[corpus])
-            yield from measure_topics(self.places[corpus].corpus, learner, planned, self.store, under)
+                prepare(learner, name, state, at.planner)
+            yield from measure_topics(at.place.corpus, learner, planned, self.store, under)
 
     def _order(self, corpus: str, name: str) -> Iterator[Row]:
-        place = self.places[corpus]
+        place = self._at(corpus).place
         for seed in range(self.seeds):
             for agent in AGENTS:
                 key = f"{_under('order', corpus, name)}/{agent}-{seed}"
                 yield self.store.once(key, lambda agent=agent, seed=seed: compare_orders(place, name, agent, seed))
 
     def _recall(self, corpus: str, name: str) -> Iterator[Row]:
-        place = self.places[corpus]
+        place = self._at(corpus).place
         for seed in range(self.seeds):
             key = f"{_under('recall', corpus, name)}/{seed}"
             yield self.store.once(key, lambda seed=seed: follow(place, name, seed))
@@ -142,7 +137,7 @@ class Suite:
                         found += transfer_findings(rows, corpus, f"{name}, {state}")
                         tables[f"{corpus}, {name}, {state}"] = _table(rows)
                 found += order_findings(self.store.rows(_under("order", corpus, name)), corpus, name)
-                found += recall_findings(self.store.rows(_under("recall", corpus, name)), self.planners[corpus], name)
+                found += self._recalled(corpus, name)
         if tables:
             from kgrl.benchmark.hypothesis.picture import draw_distances
 
@@ -152,8 +147,26 @@ class Suite:
             "lesson_tokens": LESSON_TOKENS,
             "findings": [finding.figures() for finding in with_holm(found)] if found else [],
             "transfer": tables,
-            "matching": {name: balance(plans) for name, plans in self.plans.items()} if tables else {},
+            "matching": {
+                name: balance(self._at(name).plans) for name in dict.fromkeys(t.split(",")[0] for t in tables)
+            },
         }
+
+    def _recalled(self, corpus: str, name: str) -> list[Finding]:
+        rows = self.store.rows(_under("recall", corpus, name))
+        return recall_findings(rows, self._at(corpus).planner, name) if rows else []
+
+
+class _Loaded:
+    """A corpus, and what is planned on it."""
+
+    def __init__(self, place: Place, topics: int) -> None:
+        self.place, self._topics = place, topics
+        self.planner = Planner(place.corpus, place.embeddings)
+
+    @cached_property
+    def plans(self) -> list[Plan]:
+        return chosen(self.planner, self._topics)
 
 
 def _table(rows: Sequence[Row]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ LESSON_TOKENS = 512
 STATES = ("cold", "trained")
 """Before any training, and after some text of the half of the topics that is never learned on forks."""
 _TRAINED_TOKENS = {"lora": 20_000}
-_SCRATCH_TOKENS = 200_000
+_SCRATCH_TOKENS = 100_000
 """A scratch learner knows nothing at first; after so many tokens it has the frequent words and how they follow."""
 
 

@@ -6,6 +6,8 @@
 from typing import TYPE_CHECKING, Any
 
 import kgrl.agents.alp_gmm
+import kgrl.agents.bandit_progress
+import kgrl.agents.bandits
 import kgrl.agents.baselines
 import kgrl.agents.markov
 import kgrl.agents.oracle

@@ -34,7 +34,7 @@ from kgrl.rewards.context import RewardContext
 from kgrl.stages import Stages
 from kgrl.teaching import Teacher
 from kgrl.trials import Trials
-from kgrl.view import Agent, PassageAgent, View
+from kgrl.view import Agent, PassageAgent, Reminded, View
 
 __all__ = ["Curriculum", "CurriculumConfig"]
 
@@ -279,6 +279,8 @@ class Curriculum:
         if len(expansions) > 1:
             self.prober.settle()  # nor is what a reset measures booked again
         for expansion in expansions[1:]:
+            if isinstance(agent, Reminded):
+                agent.remind(self.view)
             self.replay(expansion)
             if self.reward is not None:
                 self.reward.evaluate(expansion)  # for what a reward remembers of earlier expansions

@@ -16,7 +16,7 @@ from kgrl.expansion import Expansion
 from kgrl.graph import Frontier, IntArray, TopicGraph
 from kgrl.profile import LossProfile
 
-__all__ = ["Agent", "PassageAgent", "View"]
+__all__ = ["Agent", "PassageAgent", "Reminded", "View"]
 
 
 def _no_learner(topics: IntArray) -> NDArray[np.float32]:
@@ -128,3 +128,12 @@ class PassageAgent(Agent, Protocol):
     """
 
     reads_passages: bool
+
+
+@runtime_checkable
+class Reminded(Protocol):
+    """An agent that has to know from what it chose, to learn from what came of it (importance weights)."""
+
+    def remind(self, view: View) -> None:
+        """Take note of the view of a recorded choice; comes in place of `choose` where a curriculum is resumed."""
+        ...

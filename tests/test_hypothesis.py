@@ -18,6 +18,8 @@ from kgrl.benchmark.hypothesis.plan import Plan, Planner, balance
 from kgrl.benchmark.hypothesis.recall import follow, recall_findings
 from kgrl.benchmark.hypothesis.store import Row, Store
 from kgrl.benchmark.hypothesis.transfer import LESSON_TOKENS, chosen, lesson, measure_topics, prepare
+from kgrl.cli import main
+from kgrl.cli.bench_hypothesis import _listed
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum import CurriculumConfig
 from kgrl.data import load_corpus
@@ -231,7 +233,7 @@ def place(tiny_corpus: Corpus, fake_embeddings: FloatArray) -> Place:
 def world(monkeypatch: pytest.MonkeyPatch) -> Place:
     """An invented world, since its passages name linked topics; few questions, so that they are answered at once."""
     monkeypatch.setattr(recall, "_QUESTIONS", 8)
-    monkeypatch.setattr(recall, "_SAMPLE", 16)
+    monkeypatch.setattr(recall, "_SAMPLE", 200)
     corpus, rng = load_corpus("invented:300"), np.random.default_rng(3)
     drawn = rng.normal(size=(300, DIMENSIONS))
     vectors = np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), dtype=np.float32)
@@ -278,6 +280,14 @@ def test_orders_are_compared_from_the_same_weights_over_the_same_tokens(
     assert len(found) == 4 and all(f.n == 2 and f.learner == "scratch, random" for f in found)
     final = rows[0]["shuffled"][-1][1] - rows[0]["links"][-1][1], rows[1]["shuffled"][-1][1] - rows[1]["links"][-1][1]
     assert found[1].effect == pytest.approx(np.mean(final))
+
+
+def test_a_curriculum_that_ends_early_is_compared_as_far_as_it_went(corpus: Corpus, vectors: FloatArray) -> None:
+    planner, states = Planner(corpus, vectors), [recall.FRONTIER] * 5 + [recall.FAR] * 5
+    long = recall_row(states, [[0] * 10, [1] * 5 + [0] * 5], [0.2] * 10)
+    short = recall_row(states, [[0] * 10, [0] * 10], [0.2] * 10)
+    long["moments"].append(long["moments"][-1])
+    assert recall_findings([long, short], planner, "fake")[0].effect == pytest.approx(2 / 3)
 
 
 def recall_row(states: list[int], answers: list[list[int]], drops: list[float]) -> Row:
@@ -333,6 +343,15 @@ def test_the_suite_measures_once_and_reports(world: Place, tmp_path: Path, monke
     again.run(lambda done, note: None)
     assert {path: path.stat().st_mtime_ns for path in written} == written
     assert again.figures() == figures and json.loads(json.dumps(figures)) == figures
+
+
+def test_a_misspelt_question_is_told_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--suite", "hypothesis", "--tasks", "order,recal", "--out", str(tmp_path)]) == 2
+    assert "did you mean 'recall'" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_names_come_with_commas_or_blanks_between_them() -> None:
+    assert _listed(("vital,wikispeedia", "invented:2000", "vital")) == ("vital", "wikispeedia", "invented:2000")
 
 
 @pytest.mark.parametrize("wrong", [{"questions": ("transfre",)}, {"learners": ("skratch",)}])

@@ -91,6 +91,8 @@ def follow(place: Place, name: str, seed: int, budget: int | None = None) -> Row
     for step in curriculum.run(make_agent("random")):
         if step.tokens_total >= len(watch.moments) * budget / _MOMENTS:
             watch.take(step.tokens_total)
+    if watch.moments[-1]["tokens"] != step.tokens_total:
+        watch.take(step.tokens_total)
     return {
         "seed": seed,
         "questions": watch.about.tolist(),
@@ -111,13 +113,10 @@ def _rise(rows: Sequence[Row], corpus: str, learner: str) -> Finding | None:
 
     Moments weigh by their frontier questions. Of a bootstrap draw, questions are drawn (each names another topic).
     """
-    if len(rows) < 1:
-        return None
-    answers = np.array([[moment["answers"] for moment in row["moments"]] for row in rows], dtype=np.float64)
-    states = np.array([[moment["question_states"] for moment in row["moments"]] for row in rows])
-    questions = answers.shape[-1]
-    rise = (answers - answers[:, :1])[:, 1:].reshape(-1, questions)
-    frontier, far = ((states[:, 1:].reshape(-1, questions) == state).astype(float) for state in (FRONTIER, FAR))
+    later = [(row["moments"][0], moment) for row in rows for moment in row["moments"][1:]]
+    rise = np.array([np.subtract(now["answers"], first["answers"]) for first, now in later], dtype=np.float64)
+    states = np.array([now["question_states"] for _, now in later])
+    frontier, far, questions = states == FRONTIER, states == FAR, rise.shape[1]
     draws = np.random.default_rng(SEED).multinomial(questions, np.full(questions, 1 / questions), size=_DRAWS)
     weights = np.vstack([np.ones(questions), draws])
     gaps = _gap(weights, rise, frontier, far)

@@ -86,4 +86,6 @@ def _embedded(corpus: Corpus) -> Embedded:
 
 @cache
 def _research(corpus: Corpus, neighbourhood: int) -> Researcher:
-    return Researcher(corpus, *_embedded(corpus), neighbourhood)
+    research = Researcher(corpus, *_embedded(corpus), neighbourhood)
+    research.tables  # noqa: B018 - looked up now, so that no cell is said to have taken the time
+    return research

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -91,7 +92,7 @@ def _curves(computed: Computed, places: Sequence[Place]) -> Figure:
     across = min(3, len(places))
     down = -(-len(places) // across)
     figure = _figure(4.2 * across, 3.0 * down + 0.8)
-    drawn: dict[str, object] = {}
+    drawn: dict[str, Artist] = {}
     for at, place in enumerate(places, start=1):
         axes = figure.add_subplot(down, across, at)
         _title(axes, f"{place.task} on {place.corpus}{_without(computed, place)}")
@@ -99,8 +100,9 @@ def _curves(computed: Computed, places: Sequence[Place]) -> Figure:
             look = computed.looks[agent]
             if look.shown:
                 x = [point["tokens"] for point in points]
-                style = {"color": look.colour, "linestyle": _DASHES[look.dash]}
-                (drawn[agent],) = axes.plot(x, [point["loss"] for point in points], linewidth=1.6, **style)
+                (drawn[agent],) = axes.plot(
+                    x, [point["loss"] for point in points], linewidth=1.6, color=look.colour, ls=_DASHES[look.dash]
+                )
                 low, high = ([point[side] for point in points] for side in ("low", "high"))
                 axes.fill_between(x, low, high, color=look.colour, alpha=0.13, linewidth=0)
         axes.set_xlabel("tokens trained on")
@@ -118,13 +120,12 @@ def _aggregates(computed: Computed, learner: str) -> Figure:
     rows = computed.aggregates[learner]
     figure = _figure(12.5, max(3.6, 1.2 + _ROW * len(rows)))
     profile, score, better = (figure.add_subplot(1, 3, at) for at in (1, 2, 3))
-    drawn: dict[str, object] = {}
+    drawn: dict[str, Artist] = {}
     for agent, points in by_agent(computed.profiles[learner]).items():
         look = computed.looks[agent]
         if look.shown:
             x, y = [point["threshold"] for point in points], [point["share"] for point in points]
-            style = {"color": look.colour, "linestyle": _DASHES[look.dash]}
-            (drawn[agent],) = profile.step(x, y, where="post", linewidth=1.6, **style)
+            (drawn[agent],) = profile.step(x, y, where="post", linewidth=1.6, color=look.colour, ls=_DASHES[look.dash])
     profile.set_xlabel(f"normalised score: 0 {BASELINE}, 1 {CEILING}")
     profile.set_ylabel("share of runs above")
     _legend(figure, drawn)
@@ -136,10 +137,10 @@ def _aggregates(computed: Computed, learner: str) -> Figure:
 
 def _cost(rows: Sequence[Row]) -> Figure:
     figure = _figure(8, 1.4 + _ROW * len(rows))
-    axes, start, drawn = figure.add_subplot(), np.zeros(len(rows)), dict[str, object]()
+    axes, start, drawn = figure.add_subplot(), np.zeros(len(rows)), dict[str, Artist]()
     for phase, colour in PHASE_COLOURS.items():
         shares = np.array([row[f"share_{phase}"] or 0.0 for row in rows])
-        drawn[phase] = axes.barh(range(len(rows)), shares, left=start, color=colour, height=0.7)
+        drawn[phase] = axes.barh(range(len(rows)), shares, left=start, color=colour, height=0.7).patches[0]
         start += shares
     for at, row in enumerate(rows):
         if row["seconds"] is None:
@@ -210,7 +211,7 @@ def _quieten(axes: Axes) -> None:
         text.set_parse_math(False)
 
 
-def _legend(figure: Figure, drawn: dict[str, object]) -> None:
+def _legend(figure: Figure, drawn: dict[str, Artist]) -> None:
     if not drawn:
         return
     names = [_short(name) for name in drawn]

@@ -77,7 +77,7 @@ def finding(
     Example:
         >>> found = finding([1.0, 1.2, 0.9], "order", "loss", "vital", "scratch", "seeds")
         >>> found.sentence
-        'Supported: loss, +1.03 (95% interval +0.654 to +1.41, 3 seeds, d = 6.77).'
+        'Supported: loss, +1.03 (95% interval +0.654 to +1.41, 3 seeds, d = 6.76).'
     """
     values = np.asarray(differences, dtype=np.float64)
     if len(values) < 2:

@@ -53,7 +53,7 @@ class Store:
             DataError: If it holds measurements of another version, or of a corpus that has changed since.
         """
         path, now = self.folder / "about.json", version("kgrl")
-        about = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"version": now, "corpora": {}}
+        about: Row = json.loads(path.read_text("utf-8")) if path.exists() else {"version": now, "corpora": {}}
         if about["version"] != now:
             raise DataError(path, None, f"the folder has results of kgrl {about['version']}, not {now}; choose another")
         if about["corpora"].setdefault(corpus, fingerprint) != fingerprint:

@@ -28,7 +28,7 @@ from kgrl.research import Researcher
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.view import View
 
-PLACES = (("coverage", "tiny"), ("noisy", "tiny"))
+PLACES: tuple[tuning.Place, ...] = (("coverage", "tiny", None), ("noisy", "tiny", 100))
 SEARCH = Search(("closure",), trials=3, places=PLACES)
 
 
@@ -197,8 +197,8 @@ def test_a_trial_that_crashes_is_recorded_and_the_others_go_on(skewed: None, tin
     assert found.best is found.outcomes[0]  # 1 and 2 do the same, and 1 is the default
 
 
-def row(agent: str, place: tuple[str, str], seed: int, aulc: float) -> tuple[Cell, dict[str, Any]]:
-    cell = Cell(*place, tuning.LEARNER, agent, seed)
+def row(agent: str, place: tuning.Place, seed: int, aulc: float) -> tuple[Cell, dict[str, Any]]:
+    cell = Cell(*place[:2], tuning.LEARNER, agent, seed)
     named = {"task": cell.task, "corpus": cell.corpus, "learner": cell.learner, "agent": agent, "seed": seed}
     return cell, {**named, "status": "finished", "aulc": aulc}
 
@@ -239,7 +239,7 @@ def test_of_equal_trials_the_defaults_are_best(tmp_path: Path) -> None:
 def test_nothing_is_written_where_all_trials_failed(tmp_path: Path) -> None:
     trials = made_up(tmp_path, [1.0, 1.0, 1.0])
     for trial in trials:
-        cell = Cell(*PLACES[1], tuning.LEARNER, trial.name, 0)
+        cell = Cell("noisy", "tiny", tuning.LEARNER, trial.name, 0)
         (tmp_path / f"{cell.name}.json").unlink()
     assert len(read_rows(tmp_path)) == 13
     (found,) = SEARCH.results(tmp_path)

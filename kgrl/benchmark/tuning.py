@@ -30,16 +30,21 @@ from kgrl.cache import write_text
 from kgrl.errors import KgrlError, SettingError, UnknownNameError
 from kgrl.learners.executors import Executor, Lost, Task
 
-__all__ = ["PLACES", "SPACES", "Outcome", "Range", "Search", "Trial", "Tuned", "write_tuned"]
+__all__ = ["PLACES", "SPACES", "Outcome", "Place", "Range", "Search", "Trial", "Tuned", "write_tuned"]
 
-PLACES = (
-    ("coverage", "vital-fr"),
-    ("target", "vital-fr"),
-    ("noisy", "vital-es"),  # the noise that is planted is French in part, which would be none among French articles
-    ("coverage", "invented:1000:7"),
-    ("target", "invented:1000:7"),
+Place = tuple[str, str, int | None]
+
+PLACES: tuple[Place, ...] = (
+    ("coverage", "vital-fr", None),
+    ("target", "invented:1000:7", None),
+    # The noise that is planted is French in part, which would be none among French articles.
+    ("noisy", "vital-es", 6_000),
 )
-"""Tasks and corpora that agents are tuned on; the benchmark's own are `vital` and `wikispeedia`."""
+"""Tasks and corpora that agents are tuned on, and most tokens of a curriculum there, None for the task's own.
+
+The benchmark's corpora are others, `vital` and `wikispeedia`. On `noisy` an expansion is one topic, so that fewer tokens
+are as many expansions.
+"""
 
 LEARNER = "scratch"
 _RANDOM_SEEDS = 5
@@ -54,8 +59,8 @@ class Range:
     """Numbers that a hyperparameter is drawn from.
 
     Args:
-        low: The least.
-        high: The greatest.
+        low: The least; of two significant digits at most, as what is drawn.
+        high: The greatest; likewise.
         scale: Whether the number is drawn uniformly, or its logarithm is.
     """
 
@@ -87,6 +92,19 @@ SPACES: dict[str, _Space] = {
     "hard-to-easy": {"pacing": ("linear", "logarithmic"), "sample": (64, 128, 256, 512)},
     "greedy-loss": {"sample": _SAMPLES},
     "least-loss": {"sample": _SAMPLES},
+    "alp": {"rate": Range(0.02, 0.9), "focus": Range(0.01, 0.5), "exploration": Range(0.05, 0.5)},
+    "exp3s": {"rate": Range(0.001, 1.0), "exploration": Range(0.01, 0.5), "beta": (0.0, 0.01, 0.1)},
+    "odm": {"smoothing": Range(0.0, 0.99, "linear")},
+    "tscl": {
+        "variant": ("online", "window", "sampling"),
+        "alpha": Range(0.05, 0.9),
+        "temperature": Range(0.05, 2.0),
+        "window": (3, 5, 10, 20),
+    },
+    "d-ucb": {"width": Range(0.1, 4.0), "discount": (0.8, 0.9, 0.95, 0.98, 0.99, 1.0)},
+    "plr": {"temperature": Range(0.03, 3.0), "staleness": Range(0.0, 0.9, "linear")},
+    # How many topics are taught and measured for the transfer is what it costs, and stays what it is.
+    "skill-it": {"eta": Range(0.02, 5.0), "window": (1, 3, 10)},
     "alp-gmm": {
         "random": Range(0.05, 0.5),
         "refit": (3, 5, 10, 20),
@@ -184,7 +202,7 @@ class Search:
         trials: Trials of each agent, the defaults among them; a space of fewer members is tried in whole.
         seeds: Curricula of a trial in each place.
         seed: Seeds the drawing of options.
-        places: Tasks and their corpora.
+        places: Where; see `PLACES`.
 
     Raises:
         UnknownNameError: If there is nothing to tune about an agent.
@@ -195,7 +213,7 @@ class Search:
     trials: int = 12
     seeds: int = 1
     seed: int = 0
-    places: tuple[tuple[str, str], ...] = PLACES
+    places: tuple[Place, ...] = PLACES
 
     def __post_init__(self) -> None:
         if min(self.trials, self.seeds) < 1:
@@ -245,7 +263,10 @@ class Search:
         return [self._tuned(agent, rows) for agent in self.agents]
 
     def _cells(self, name: str, seeds: int) -> list[Cell]:
-        return [Cell(task, corpus, LEARNER, name, seed) for (task, corpus), seed in product(self.places, range(seeds))]
+        return [
+            Cell(task, corpus, LEARNER, name, seed, budget)
+            for (task, corpus, budget), seed in product(self.places, range(seeds))
+        ]
 
     def _random_cells(self) -> list[Cell]:
         return self._cells(BASELINE, max(_RANDOM_SEEDS, self.seeds))
@@ -260,7 +281,7 @@ class Search:
             row = rows.get((cell.task, cell.corpus, cell.agent, cell.seed), {"status": "missing"})
             if row["status"] != "finished":
                 return Outcome(dict(trial.options), None, {}, f"{cell.name}: {row.get('error', 'was not carried out')}")
-        scores = {"/".join(place): self._score(trial, place, rows) for place in self.places}
+        scores = {f"{task}/{corpus}": self._score(trial, (task, corpus), rows) for task, corpus, _ in self.places}
         return Outcome(dict(trial.options), float(np.mean(list(scores.values()))), scores)
 
     def _score(self, trial: Trial, place: tuple[str, str], rows: _Rows) -> float:
@@ -348,7 +369,7 @@ def write_tuned(tuned: Tuned, search: Search, command: str, folder: Path) -> Pat
         "score_of_defaults": tuned.outcomes[0].score,
         "trials": len(tuned.outcomes),
         "cells": tuned.cells,
-        "places": ["/".join(place) for place in search.places],
+        "places": [f"{task}/{corpus}" for task, corpus, _ in search.places],
         "seeds": search.seeds,
         "seed": search.seed,
         "command": command,

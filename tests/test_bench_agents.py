@@ -22,9 +22,10 @@ from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.places import Place
 from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
 from kgrl.benchmark.tasks import Task
+from kgrl.cli.bench import Bench
 from kgrl.corpus import Corpus
 from kgrl.curriculum import CurriculumConfig
-from kgrl.errors import DataError, KgrlError
+from kgrl.errors import DataError, KgrlError, UnknownNameError
 from kgrl.learners.base import make_learner
 from kgrl.learners.executors import SerialExecutor
 from kgrl.research import Researcher
@@ -220,3 +221,44 @@ def test_a_run_that_never_reaches_the_target_is_counted() -> None:
     rows += [made_up("slow", seed, [5.0, 4.0 - seed / 10]) for seed in range(2)]
     slow = compare(rows)[1]
     assert (slow["verdict"], slow["censored"], slow["speedup_low"]) == ("worse", 2, 0.0)
+
+
+def bench(out: Path, **options: Any) -> Bench:
+    usual: dict[str, Any] = {"tasks": ("noisy",), "corpus": ("tiny",), "seeds": 1, "executor": "serial", "out": out}
+    return Bench(**{**usual, **options})
+
+
+def test_the_command_takes_lists_with_commas_and_as_several_values(tmp_path: Path) -> None:
+    result = bench(tmp_path, tasks=("noisy,coverage", "target:Arts"), agents=("bfs, degree",)).run()
+    assert {row["task"] for row in result["rows"]} == {"noisy", "coverage", "target:Arts"}
+    assert {row["agent"] for row in result["rows"]} == {"random", "bfs", "degree"}
+    assert (len(result["ranking"]), result["failed"], result["missing"]) == (3, [], [])
+
+
+def test_all_agents_are_those_that_need_no_training_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(name: str) -> BaseAgent:
+        if name == "ppo":
+            raise KgrlError("it is trained first")
+        return Closure()
+
+    monkeypatch.setattr("kgrl.agents.make_agent", made)
+    named = {cell.agent for cell in bench(tmp_path, agents=("all",))._agent_cells()}
+    assert named == set(agents) - {"ppo"}
+
+
+@pytest.mark.parametrize(
+    ("options", "meant"),
+    [({"tasks": ("noisy,coverge",)}, "coverage"), ({"agents": ("clozure",)}, "closure")],
+)
+def test_misspelt_names_are_told_before_work_begins(options: dict[str, Any], meant: str, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match=f"did you mean '{meant}'"):
+        bench(tmp_path / "out", **options).run()
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_result_names_what_is_missing_of_the_folders_grid(tmp_path: Path) -> None:
+    check_folder(tmp_path, cells("random", "bfs"))
+    run(cells("random", "bfs"), tmp_path)
+    (tmp_path / "noisy/tiny/scratch/bfs/1.json").unlink()
+    result = bench(tmp_path, agents=("random",)).run()
+    assert result["missing"] == ["noisy/tiny/scratch/bfs/1"]

@@ -144,7 +144,8 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
         # `meta` is compared with the boxes' values and never drawn.
         drawn = [{name: part for name, part in trace.items() if name != "meta"} for trace in figure["data"]]
         assert "<i>" not in json.dumps([drawn, figure["layout"]])
-    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    text, code = (tmp_path / "report.md").read_text(encoding="utf-8").split("## Command\n")
+    assert all(line.startswith("    ") for line in code.splitlines() if line), "in code, markup is text"
     assert "<script" not in text and "<img" not in text and "<i>" not in text
     assert all(len(set(lengths)) == 1 for lengths in markdown_tables(text))
 

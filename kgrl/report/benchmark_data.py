@@ -6,6 +6,7 @@ its places: what is not there is a gap, and a gap has a name.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,13 +92,14 @@ class Results:
     def cells(self) -> dict[Place, dict[str, dict[int, Row]]]:
         """What came of cells, finished or failed: by place, agent and seed."""
         found: dict[Place, dict[str, dict[int, Row]]] = {}
-        for row in sorted(self.rows, key=Place.of):
+        most = Counter(row["learner"] for row in self.rows)
+        for row in sorted(self.rows, key=lambda row: (-most[row["learner"]], Place.of(row))):
             found.setdefault(Place.of(row), {}).setdefault(row["agent"], {})[row["seed"]] = row
         return found
 
     @property
     def places(self) -> list[Place]:
-        """All places, those of one learner together."""
+        """All places, those of one learner together, and first of the learner with the most cells."""
         return list(self.cells)
 
     @cached_property

@@ -162,6 +162,7 @@ def phases_figure(rows: Sequence[Row]) -> go.Figure:
         )
     _say_missing(figure, [at for at, row in enumerate(rows) if row["seconds"] is None])
     figure.update_layout(barmode="stack", bargap=0.25, legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0})
+    figure.update_layout(legend_traceorder="normal")
     _name_rows(figure, [row["agent"] for row in rows])
     figure.update_layout(margin_t=40)
     figure.update_xaxes(title="share of a cell's seconds", tickformat=".0%", range=[0, 1])

@@ -30,7 +30,7 @@ def as_markdown(computed: Computed) -> str:
         "## Protocol\n",
         "".join(f"- **{term}.** {text}\n" for term, text in PROTOCOL),
         "## Command\n",
-        "".join(f"    {command}\n" for command in commands(computed.results)),
+        "".join(f"    {' '.join(command.split())}\n" for command in commands(computed.results)),
     ]
     return "\n".join(parts)
 

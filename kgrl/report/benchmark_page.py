@@ -79,7 +79,7 @@ def _verdicts(computed: Computed) -> str:
     if results.gaps:
         cells = sum(len(gap.seeds) for gap in results.gaps)
         inside = gaps_table(results).html("Cells without figures")
-        gaps = _card(_details(f"<b>{cells:,} cells have no figures</b><small>which, and why</small>", inside))
+        gaps = _card(_details(f"<b>Cells without figures: {cells:,}</b><small>which, and why</small>", inside))
     return (
         lead + _card(matrix(computed)) + gaps + "<h3>By place</h3>" + _buttons("verdicts") + _card(verdicts(computed))
     )
@@ -238,7 +238,7 @@ def _gaps(gaps: Sequence[Gap]) -> str:
     if len(gaps) <= 3:
         return f'<div class="gaps">{lines}</div>'
     cells = sum(len(gap.seeds) for gap in gaps)
-    return f'<div class="gaps">{_details(f"without {cells:,} cells that failed or are missing", lines)}</div>'
+    return f'<div class="gaps">{_details(f"Cells that failed or are missing: {cells:,}", lines)}</div>'
 
 
 def _details(line: str, inside: str) -> str:

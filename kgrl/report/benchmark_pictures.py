@@ -113,7 +113,7 @@ def _curves(computed: Computed, places: Sequence[Place]) -> Figure:
 
 def _without(computed: Computed, place: Place) -> str:
     cells = sum(len(gap.seeds) for gap in computed.results.gaps_of(place))
-    return f"\n(without {cells} cells that failed or are missing)" if cells else ""
+    return f"\n(cells that failed or are missing: {cells})" if cells else ""
 
 
 def _aggregates(computed: Computed, learner: str) -> Figure:
@@ -128,6 +128,7 @@ def _aggregates(computed: Computed, learner: str) -> Figure:
             (drawn[agent],) = profile.step(x, y, where="post", linewidth=1.6, color=look.colour, ls=_DASHES[look.dash])
     profile.set_xlabel(f"normalised score: 0 {BASELINE}, 1 {CEILING}")
     profile.set_ylabel("share of runs above")
+    _quieten(profile)
     _legend(figure, drawn)
     _dots(score, rows, "score", "normalised score", computed, mark=0.0)
     others = [row for row in rows if row["agent"] != BASELINE]

@@ -42,8 +42,8 @@ PLACES: tuple[Place, ...] = (
 )
 """Tasks and corpora that agents are tuned on, and most tokens of a curriculum there, None for the task's own.
 
-The benchmark's corpora are others, `vital` and `wikispeedia`. On `noisy` an expansion is one topic, so that fewer tokens
-are as many expansions.
+The benchmark's corpora are others, `vital` and `wikispeedia`. On `noisy` an expansion is one topic, so that
+fewer tokens are as many expansions.
 """
 
 LEARNER = "scratch"

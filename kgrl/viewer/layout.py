@@ -55,6 +55,8 @@ def layout(graph: TopicGraph) -> NDArray[np.float32]:
         >>> layout(TopicGraph.from_links(["a", "b", "c"], [0, 1], [1, 2])).shape
         (3, 2)
     """
+    if not len(graph):
+        return np.zeros((0, 2), dtype=np.float32)
     indptr, indices = graph.undirected
     linked = np.flatnonzero(np.diff(indptr))
     places = np.zeros((len(graph), 2), dtype=np.float32)

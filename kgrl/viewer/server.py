@@ -1,8 +1,8 @@
 """The viewer's web server: the page, its files and the runs as JSON, to this machine only.
 
-It is bound to 127.0.0.1 and answers only requests that were addressed to it by that name or as localhost, so that a page
-of another site whose name was made to point here is refused. It reads nothing but the runs it was given and the files
-that come with it, and lets the page load and run nothing else.
+It is bound to 127.0.0.1 and answers only requests that were addressed to it by that name or as localhost, so that a
+page of another site whose name was made to point here is refused. It reads nothing but the runs it was given and the
+files that come with it, and lets the page load and run nothing else.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ const Ring = createNodeBorderProgram({
     { size: { fill: true }, color: { attribute: "color" } },
   ],
 });
-const SIZES = [0.75, 0.95, 1.4, 2]; // by kind
+const SIZES = [0.6, 1, 1.5, 2.1]; // by kind
 const RINGS = [0, 0.34, 0.2, 0.34];
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -20,8 +20,8 @@ export class GraphView {
     this.picked = -1;
     this.selected = -1;
     this.rows = linkRows(graph.links, graph.titles.length);
-    this.base = Math.max(1.6, Math.min(7, 320 / Math.sqrt(graph.titles.length + 1)));
     this.theme = theme;
+    this.#measure(container);
     this.sigma = new Sigma(built(graph), container, {
       defaultNodeType: "ring",
       nodeProgramClasses: { ring: Ring },
@@ -44,6 +44,16 @@ export class GraphView {
     });
     this.sigma.on("clickNode", ({ node }) => onPick(Number(node)));
     this.sigma.on("clickStage", () => onPick(-1));
+    this.sigma.on("resize", () => {
+      this.#measure(container);
+      this.sigma.refresh({ skipIndexation: true, schedule: true });
+    });
+  }
+
+  // Topics are drawn as large as there is room for.
+  #measure(container) {
+    const room = Math.sqrt((container.offsetWidth * container.offsetHeight) / (this.titles.length + 1));
+    this.base = Math.max(1.2, Math.min(9, 0.26 * room));
   }
 
   // Show everything with other colours.
@@ -108,6 +118,7 @@ export class GraphView {
       ringColour: special ? theme.picked : [theme.faint, theme.frontier, theme.ink, theme.nucleus][kind],
       label: kind === KIND.unseen && !special ? null : this.titles[topic],
       forceLabel: special,
+      highlighted: special, // drawn above all others
     };
   }
 
@@ -153,9 +164,9 @@ function drawLabel(context, node, settings, theme) {
 
 function drawHover(context, node, settings, theme) {
   context.beginPath();
-  context.arc(node.x, node.y, node.size + 3, 0, 2 * Math.PI);
+  context.arc(node.x, node.y, node.size + 2, 0, 2 * Math.PI);
   context.strokeStyle = theme.picked;
-  context.lineWidth = 2;
+  context.lineWidth = 1.5;
   context.stroke();
   drawLabel(context, node, settings, theme);
 }

@@ -15,7 +15,8 @@ function topicButton(titles, topic, onPick) {
 }
 
 // step: all about an expansion, as the server gives it. counts: how many topics are learned, and on the frontier.
-export function drawStep(article, { step, titles, counts, scores, onPick }) {
+// exams: [step, tokens, loss] of each exam.
+export function drawStep(article, { step, titles, counts, exams, scores, onPick }) {
   const nucleus = step.index === 0;
   const parts = [
     element("h3", { text: nucleus ? "The nucleus" : titles[step.topic] }),
@@ -26,12 +27,20 @@ export function drawStep(article, { step, titles, counts, scores, onPick }) {
       ["learned", `${digits(counts.learned)} topics`],
       ["frontier", `${digits(counts.frontier)} topics`],
     ]),
+    ...examPart(step, exams),
     ...learnedPart(step, titles, onPick),
     ...rewardPart(step),
     ...candidatesPart(step, titles, scores, onPick),
     ...passagesPart(step, titles, onPick),
   ];
   article.replaceChildren(...parts);
+}
+
+function examPart(step, exams) {
+  if (exams.length < 2) return [];
+  const before = exams.findLast(([at]) => at <= step.index) ?? exams[0];
+  const heading = element("h4", { text: `Exam loss ${digits(before[2])} nats per token` });
+  return [heading, lineChart(exams.map(([at, , loss]) => [at, loss]), "Exam loss over the steps", step.index)];
 }
 
 function learnedPart(step, titles, onPick) {

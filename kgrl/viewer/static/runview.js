@@ -111,8 +111,9 @@ export class RunView {
     try {
       const step = await fetched(`/api/runs/${this.number}/steps/${index}`, this.asked.signal);
       const counts = { learned: this.state.learned[index], frontier: this.state.frontier[index] };
-      const { scores } = this.news;
-      drawStep(this.section.querySelector(".step"), { step, titles: this.titles, counts, scores, onPick: (topic) => this.#pick(topic) });
+      const { exams, scores } = this.news;
+      const article = this.section.querySelector(".step");
+      drawStep(article, { step, titles: this.titles, counts, exams, scores, onPick: (topic) => this.#pick(topic) });
     } catch (error) {
       if (error.name !== "AbortError") this.page.tell(error.message);
     }

@@ -282,7 +282,7 @@ def test_alp_goes_where_progress_changes() -> None:
             st.floats(0, 1e6),
             st.lists(st.booleans(), min_size=3, max_size=3).filter(any),
         ),
-        max_size=30,
+        max_size=12,
     )
 )
 def test_chances_are_chances_whatever_the_payoffs(

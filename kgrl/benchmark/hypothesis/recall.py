@@ -29,7 +29,7 @@ __all__ = ["follow", "recall_findings"]
 Array = NDArray[Any]
 
 LEARNED, FRONTIER, FAR = 0, 1, 2
-_QUESTIONS, _SAMPLE, _MOMENTS = 128, 256, 10
+_QUESTIONS, _SAMPLE, _MOMENTS = 64, 256, 10
 _BUDGETS = {"lora": 20_000}
 _SCRATCH_BUDGET = 50_000
 _DRAWS = 2000

@@ -35,9 +35,8 @@ __all__ = ["PLACES", "SPACES", "Outcome", "Place", "Range", "Search", "Trial", "
 Place = tuple[str, str, int | None]
 
 PLACES: tuple[Place, ...] = (
-    ("coverage", "vital-fr", None),
+    ("coverage", "vital-es", None),  # and not vital-fr: the noise that is planted below is French in part
     ("target", "invented:1000:7", None),
-    # The noise that is planted is French in part, which would be none among French articles.
     ("noisy", "vital-es", 6_000),
 )
 """Tasks and corpora that agents are tuned on, and most tokens of a curriculum there, None for the task's own.

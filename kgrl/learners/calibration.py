@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from kgrl.learners.learning_curve import Parameters
 __all__ = ["ByTopic", "Calibration", "Errors", "Fitted"]
 
 _FORMAT = 1
+_PLANTED = "-noisy"
+"""What ends the name of a corpus that noise was planted in."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,9 @@ class Calibration:
     def builtin(cls, corpus: Corpus, learner: str = "scratch") -> Calibration:
         """Return the calibration that ships for a corpus, by its name.
 
+        A corpus with planted noise has the curves of the corpus that it was made from: they say nothing of what planted
+        topics teach.
+
         Args:
             corpus: The corpus.
             learner: The kind of learner that it was fitted to, `"scratch"` or `"lora"`.
@@ -193,13 +198,16 @@ class Calibration:
         Raises:
             MissingDataError: If none ships; the message says for which corpora and learners some do.
         """
-        path = FOLDER / f"calibration-{corpus.name}-{learner}.json"
+        origin = corpus.name.removesuffix(_PLANTED)
+        path = FOLDER / f"calibration-{origin.replace(':', '-')}-{learner}.json"
         if not path.is_file():
             shipped = sorted(p.stem.removeprefix("calibration-") for p in FOLDER.glob("calibration-*.json"))
             raise MissingDataError(
                 f"no calibration of learner {learner!r} for corpus {corpus.name!r} ships with kgrl (there are "
                 f"{', '.join(shipped) or 'none'}); `kgrl calibrate` fits one"
             )
+        if origin != corpus.name:
+            return replace(cls.read(path), corpus=corpus.name, fingerprint=corpus.fingerprint)
         return cls.read(path)
 
 

@@ -6,6 +6,7 @@ import gzip
 import http.client
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import numpy as np
 import pytest
 
 from kgrl.cli import main
+from kgrl.cli.view import shown_runs
 from kgrl.errors import DataError, KgrlError
 from kgrl.graph import Frontier, TopicGraph
+from kgrl.research import Arrival, Library
 from kgrl.viewer import ShownRun, ViewerServer
 from kgrl.viewer.layout import layout, stored_layout
 from kgrl.viewer.tail import Tail
@@ -293,3 +296,31 @@ def test_a_run_whose_corpus_is_missing_is_refused(capsys: pytest.CaptureFixture[
 
 def test_three_runs_are_too_many(capsys: pytest.CaptureFixture[str], run: MadeRun) -> None:
     assert "one run or two, not 3" in refused(capsys, *[run.folder] * 3)
+
+
+def test_a_live_runs_corpus_is_the_pages_that_it_recorded(tmp_path: Path) -> None:
+    corpus = made_corpus(TITLES, 150)
+    run = MadeRun(tmp_path / "live", corpus)
+    run.grow(4)
+    (run.folder / "config.yaml").write_text("agent: made\nurl: http://127.0.0.1/api.php\n")
+    Library(run.folder / "pages.jsonl").add(
+        Arrival(
+            title=title,
+            category="",
+            links=tuple(TITLES[t] for t in corpus.graph.out(topic)),
+            aliases=(),
+            texts=(corpus.texts[topic],),
+            splits=(0,),
+            vectors=np.eye(1, 4, dtype=np.float32),
+            fetched=1.0,
+        )
+        for topic, title in enumerate(TITLES)
+    )
+    path = run.folder / "curriculum.jsonl"
+    path.write_text(path.read_text().replace('"arrived": null', '"arrived": 60'))
+    (shown,) = shown_runs((run.folder,))
+    assert shown.graph()["titles"] == TITLES
+    assert len(shown.steps(0, None)["steps"]) == 4
+    append(path, replace(run.expansions[3], index=4, arrived=61).to_json() + "\n")
+    with pytest.raises(DataError, match="grown since; start kgrl view again"):
+        shown.steps(4, None)

@@ -272,14 +272,19 @@ def test_ten_thousand_topics_and_sixty_thousand_links(browser: Any, tmp_path: Pa
               view.sigma.refresh = (o) => { written += o.partialGraph.nodes.length; return look.call(view.sigma, o); };
               begin = performance.now();
               for (let step = 201; step <= 230; step++) { view.show(step); await frame(); await frame(); }
-              return { write, draw: (performance.now() - begin) / 30, written: written / 30 };
+              const drawn = (performance.now() - begin) / 30;
+              begin = performance.now();
+              for (let i = 0; i < 5; i++) view.sigma.render();
+              const script = (performance.now() - begin) / 5;
+              return { write, script, draw: drawn, written: written / 30 };
             }"""
         )
         visit.page.select_option("#speed", "30")
         begin, first = time.perf_counter(), visit.page.evaluate("kgrl.goTo(1), kgrl.play(true), kgrl.step")
         visit.page.wait_for_timeout(4_000)
         rate = (visit.step() - first) / (time.perf_counter() - begin)
-        print(f"{measured['write']:.2f} ms to work out a step, {measured['draw']:.0f} ms until it is drawn,", end=" ")
+        print(f"{measured['write']:.2f} ms to work out a step, {measured['script']:.1f} ms of script for a frame,")
+        print(f"{measured['draw']:.0f} ms until a frame is drawn without a graphics card,", end=" ")
         print(f"{measured['written']:.0f} topics written anew in a step; played at {rate:.1f} steps/s of 30")
         assert 0 < measured["written"] < 1_000
         well(visit)

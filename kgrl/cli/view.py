@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kgrl.corpus import Corpus
     from kgrl.viewer import ShownRun
 
-__all__ = ["View"]
+__all__ = ["View", "shown_runs"]
 
 _MOST = 2
 
@@ -50,7 +50,7 @@ class View:
 
         if not 1 <= len(self.runs) <= _MOST:
             raise KgrlError(f"kgrl view shows one run or two, not {len(self.runs)}")
-        with ViewerServer(_shown(self.runs), self.port) as server:
+        with ViewerServer(shown_runs(self.runs), self.port) as server:
             show_facts("", [("viewer", server.url), ("end it with", "Ctrl-C")])
             if self.browser:
                 webbrowser.open(server.url)
@@ -59,8 +59,8 @@ class View:
             return {"url": server.url, "runs": [str(folder) for folder in self.runs]}
 
 
-def _shown(folders: tuple[Path, ...]) -> list[ShownRun]:
-    """The runs; a corpus that two of them share is loaded once."""
+def shown_runs(folders: tuple[Path, ...]) -> list[ShownRun]:
+    """Return runs with their corpora; a corpus that two of them share is loaded once."""
     from kgrl.viewer import ShownRun
 
     corpora: dict[tuple[str, ...], Corpus] = {}

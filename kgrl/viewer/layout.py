@@ -87,7 +87,8 @@ def _start(links: sparse.csr_array) -> Points:
         vectors -= np.average(vectors, axis=0, weights=degree)
         vectors, _ = np.linalg.qr(vectors)
     # Ranks in place of values: modes crowd nearly all topics into one point.
-    return np.argsort(np.argsort(vectors, axis=0), axis=0) / links.shape[0] - 0.5
+    places: Points = np.argsort(np.argsort(vectors, axis=0), axis=0) / links.shape[0] - 0.5
+    return places
 
 
 def _relaxed(places: Points, links: sparse.csr_array) -> Points:
@@ -126,7 +127,8 @@ def _repulsion(places: Points, weight: NDArray[np.float64]) -> Points:
     spread = fft.rfft2(mesh.reshape(_MESH, _MESH), s=(2 * _MESH, 2 * _MESH))
     field = [fft.irfft2(spread * kernel)[:_MESH, :_MESH].ravel() for kernel in _KERNELS]
     push = np.stack([sum(f[index] * share for index, share in corners) for f in field], axis=1)
-    return push * (_MESH - 2) / (span * weight.sum())
+    scaled: Points = push * (_MESH - 2) / (span * weight.sum())
+    return scaled
 
 
 def _kernels() -> list[NDArray[np.complex128]]:
@@ -142,7 +144,8 @@ _KERNELS = _kernels()
 def _framed(places: NDArray[np.floating]) -> NDArray[np.float32]:
     """Centre the places and scale them to the unit square."""
     middle = (places.max(axis=0) + places.min(axis=0)) / 2
-    return ((places - middle) / (np.ptp(places, axis=0).max() + 1e-12)).astype(np.float32)
+    framed: NDArray[np.float32] = ((places - middle) / (np.ptp(places, axis=0).max() + 1e-12)).astype(np.float32)
+    return framed
 
 
 def _apart(places: NDArray[np.float32]) -> Points:

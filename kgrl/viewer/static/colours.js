@@ -28,6 +28,7 @@ const TABLES = Object.fromEntries(Object.entries(SCALES).map(([name, stops]) => 
 export class Scale {
   // range: lowest and highest value, or null where nothing was measured.
   constructor(name, range) {
+    this.name = name;
     this.table = TABLES[name];
     const [low, high] = range ?? [0, 1];
     const widest = Math.max(Math.abs(low), Math.abs(high), 1e-6);
@@ -38,6 +39,14 @@ export class Scale {
   of(value) {
     const at = Math.round(((value - this.low) / (this.high - this.low)) * (STEPS - 1));
     return this.table[Math.max(0, Math.min(STEPS - 1, at))];
+  }
+
+  // Whether a range of values is shown well enough by this scale.
+  fits(range) {
+    if (range === null || this.empty) return this.empty === (range === null);
+    const slack = 0.05 * (this.high - this.low);
+    const wanted = new Scale(this.name, range);
+    return Math.abs(wanted.low - this.low) < slack && Math.abs(wanted.high - this.high) < slack;
   }
 
   draw(canvas) {

@@ -60,9 +60,7 @@ class Page {
   // Colours by all losses of all runs, so that the same colour means the same on both sides.
   recolour() {
     const colour = $("colour").value;
-    const ranges = this.runs.map((run) => run.state.range(colour)).filter(Boolean);
-    const range = ranges.length ? [Math.min(...ranges.map((r) => r[0])), Math.max(...ranges.map((r) => r[1]))] : null;
-    const scale = new Scale(colour, range);
+    const scale = (this.scale = new Scale(colour, this.#range(colour)));
     for (const run of this.runs) run.recolour(scale, colour, this.theme);
     scale.draw($("ramp"));
     const unit = colour === "loss" ? "" : "nats ";
@@ -71,6 +69,11 @@ class Page {
     const what = colour === "loss" ? "loss in nats per token as last measured, or where a learned topic was not measured the training loss of its step" : "fall of the loss since it was first measured, in nats per token";
     $("scale").title = what;
     $("scale").setAttribute("aria-label", `Colours show the ${what}, from ${scale.low.toFixed(1)} to ${scale.high.toFixed(1)}`);
+  }
+
+  #range(colour) {
+    const ranges = this.runs.map((run) => run.state.range(colour)).filter(Boolean);
+    return ranges.length ? [Math.min(...ranges.map((r) => r[0])), Math.max(...ranges.map((r) => r[1]))] : null;
   }
 
   play(on = !this.playing) {
@@ -97,7 +100,8 @@ class Page {
       const atEnd = this.step === this.last;
       const grown = await Promise.all(this.runs.filter((run) => run.going).map((run) => run.follow()));
       if (grown.some(Boolean)) {
-        this.recolour();
+        // Every topic is drawn anew for another scale, so a live run keeps its scale while that fits.
+        if (!this.scale.fits(this.#range($("colour").value))) this.recolour();
         this.goTo(atEnd && !this.playing ? this.last : this.step);
       }
       this.tell("");

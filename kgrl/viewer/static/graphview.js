@@ -9,7 +9,7 @@ const Ring = createNodeBorderProgram({
     { size: { fill: true }, color: { attribute: "color" } },
   ],
 });
-const SIZES = [0.6, 1, 1.5, 2.1]; // by kind
+const SIZES = [0.6, 1.1, 2, 2.8]; // by kind
 const RINGS = [0, 0.34, 0.2, 0.34];
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 

@@ -175,7 +175,7 @@ def test_how_often_the_exam_is_taken_is_the_learners(
     learner: str, exams: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_EXAMS_OF", {"lora": 2})
-    monkeypatch.setattr(runner, "make_learner", lambda name, corpus, seed: make_learner("scratch", corpus, seed=seed))
+    monkeypatch.setattr(runner, "make_learner", lambda name, corpus, seed=0: make_learner("scratch", corpus, seed=seed))
     (row,) = run([replace(cell, learner=learner) for cell in cells("random", seeds=1)], tmp_path)
     assert len(row["curve"]) == exams
 

@@ -41,6 +41,15 @@ def _human() -> Agent:
     return agent
 
 
+@agents.register("ppo")
+def _ppo() -> Agent:
+    """A policy trained in simulations towards goals and without one, on graphs that the benchmark does not use."""
+    from kgrl.agents.ppo import PPOAgent
+    from kgrl.builtin import FOLDER
+
+    return PPOAgent.load(FOLDER / "ppo")
+
+
 def __getattr__(name: str) -> Any:
     if name == "PPOAgent":
         from kgrl.agents.ppo import PPOAgent

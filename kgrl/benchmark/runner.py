@@ -38,9 +38,8 @@ __all__ = ["Cell", "cell_file", "failures", "play", "read_rows", "run_cells"]
 
 Row = dict[str, Any]
 
-_EXAMS, _EXAMS_OF = 20, {"lora": 10}
-"""Exams in a budget, the one before any training not counted; the same for all agents of a learner. Twenty of a LoRA
-learner take two thirds of the time that its learning takes."""
+_EXAMS = 10
+"""Exams in a budget, the one before any training not counted. Twenty took as long as a scratch learner's learning."""
 _PHASES, _LEARNER = ("research", "learn", "probe"), ("learn", "probe", "exam")
 """The phases that expansions tell, and those in which the learner works: the rest of a cell's time is overhead."""
 
@@ -152,7 +151,7 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
     agent, learner = make_agent(cell.agent), make_learner(cell.learner, place.task.corpus, seed=cell.seed)
     curriculum, budget = place.make_curriculum(learner, cell.seed), place.task.config.budget_tokens
     made, watched = time.perf_counter() - began, _Examined(place.exam, learner)
-    steps = watched.follow(curriculum.run(agent), budget / _EXAMS_OF.get(cell.learner, _EXAMS))
+    steps = watched.follow(curriculum.run(agent), budget / _EXAMS)
     seconds = {phase: sum(step.seconds.get(phase, 0.0) for step in steps) for phase in _PHASES}
     seconds |= {"exam": watched.seconds, "make": made}
     seconds["choose"] = time.perf_counter() - began - sum(seconds.values())

@@ -8,8 +8,8 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from kgrl.cli.output import progress, show_table
-from kgrl.errors import DataError, KgrlError, SettingError
+from kgrl.cli.output import progress, show_facts, show_table
+from kgrl.errors import SettingError
 
 if TYPE_CHECKING:
     from kgrl.benchmark.runner import Cell as AgentCell
@@ -35,7 +35,7 @@ class Bench:
     be named, with commas between them.
 
     What is finished is kept in a folder, so that the command can be stopped and started again, and go on with more
-    agents or seeds.
+    agents or seeds. The suite agents leaves its report there: report.html, report.md, tables and pictures.
 
     Args:
         suite: The suite: agents, rewards or hypothesis.
@@ -45,8 +45,8 @@ class Bench:
         corpus: The corpora; the task invented has its own.
         learner: The learner by name.
         agents: Agents by name, or folders of trained policies; in the suite rewards also greedy, which takes what the
-            reward likes best, by trying. If none, or all in the suite agents: all that are registered and need no
-            training first; greedy and random in the suite rewards.
+            reward likes best, by trying. If none, or all in the suite agents: all that are registered; greedy and
+            random in the suite rewards.
         seeds: Number of seeds, the same for all.
         topics: Suite hypothesis: topics that are learned on forks, to see what that does to others.
         budget_tokens: Suite agents: most tokens of a curriculum, where the task's own budget is larger.
@@ -96,11 +96,12 @@ class Bench:
         from kgrl.benchmark.folder import check_folder
         from kgrl.benchmark.runner import failures, read_rows
         from kgrl.benchmark.scores import rank_agents
+        from kgrl.report.benchmark import write_benchmark_report
 
         cells = self._agent_cells()
         check_folder(folder, cells)  # which also makes each agent, corpus and task, before hours of work and not after
         self._carry_out(cells, folder)
-        rows = read_rows(folder)
+        report, rows = write_benchmark_report(folder), read_rows(folder)
         figures, ranking = compare(rows), rank_agents(rows)
         failed, absent = failures(rows), missing(rows)
         _show("agents", ("task", "corpus", "learner", *_FIGURES), figures)
@@ -108,7 +109,9 @@ class Bench:
         for title, lines in (("failed", failed), ("missing", absent)):
             if lines:
                 show_table(title, ("cell",), [[line] for line in lines])
-        return {"suite": self.suite, "rows": figures, "ranking": ranking, "failed": failed, "missing": absent}
+        show_facts("", [("report", report)])
+        figured = {"rows": figures, "ranking": ranking, "failed": failed, "missing": absent}
+        return {"suite": self.suite, **figured, "report": str(report)}
 
     def _carry_out(self, cells: Sequence[AgentCell], folder: Path) -> None:
         from kgrl.benchmark.pace import Pace
@@ -177,22 +180,9 @@ def _listed(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _all_agents() -> tuple[str, ...]:
-    """The registered agents, but for those that cannot be made without arguments, since they are trained first."""
     from kgrl.agents import agents
 
-    return tuple(name for name in dict.fromkeys((*agents, "ppo")) if _can_be_made(name))
-
-
-def _can_be_made(agent: str) -> bool:
-    from kgrl.agents import make_agent
-
-    try:
-        make_agent(agent)
-    except DataError:
-        raise  # what is damaged is no agent to be left out
-    except (KgrlError, TypeError):
-        return False
-    return True
+    return tuple(agents)
 
 
 def _show(title: str, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:

@@ -109,7 +109,7 @@ def _known() -> dict[str, list[str]]:
 
     registries: dict[str, Iterable[str]] = {
         "corpora": corpora,
-        "agents": sorted([*agents, "ppo"]),  # not in the registry, since it has to be trained first
+        "agents": agents,
         "recipes": shipped_recipes(),
         "learners": learners,
         "plug-ins of learners": plugins,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +115,13 @@ class Suite:
         for seed in range(self.seeds):
             for agent in AGENTS:
                 key = f"{_under('order', corpus, name)}/{agent}-{seed}"
-                yield self.store.once(key, lambda agent=agent, seed=seed: compare_orders(place, name, agent, seed))
+                yield self.store.once(key, partial(compare_orders, place, name, agent, seed))
 
     def _recall(self, corpus: str, name: str) -> Iterator[Row]:
         place = self._at(corpus).place
         for seed in range(self.seeds):
             key = f"{_under('recall', corpus, name)}/{seed}"
-            yield self.store.once(key, lambda seed=seed: follow(place, name, seed))
+            yield self.store.once(key, partial(follow, place, name, seed))
 
     def figures(self) -> dict[str, Any]:
         """Return the findings on what is measured so far, tables by distance and the balance of the matching.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def measure_topics(corpus: Corpus, learner: Learner, plans: list[Plan], store: S
     prober = Prober(corpus, learner, {})
     for plan in plans:
         if plan.measured:
-            yield store.once(f"{under}/{plan.topic}", lambda plan=plan: _measure(corpus, prober, plan))
+            yield store.once(f"{under}/{plan.topic}", partial(_measure, corpus, prober, plan))
 
 
 def _measure(corpus: Corpus, prober: Prober, plan: Plan) -> dict[str, Any]:

@@ -1,0 +1,117 @@
+"""The benchmark of docs/results/benchmark.md: carries out its cells, seed by seed, and keeps all that is finished.
+
+    python benchmarks/benchmark.py --out FOLDER --workers 2
+    python benchmarks/benchmark.py --out FOLDER --figures
+
+It begins with the cells in docs/results/benchmark_cells.parquet, and brings that file and benchmark.json beside it up
+to date after every seed of every part. So it can be stopped at any time and go on on another machine. The second
+command takes the figures from what is there. `kgrl bench` makes the same cells, and the report, in the same folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import tyro
+
+from kgrl.agents import agents
+from kgrl.benchmark.archive import read_archive, write_archive
+from kgrl.benchmark.comparison import compare, missing
+from kgrl.benchmark.folder import check_folder
+from kgrl.benchmark.pace import Pace
+from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
+from kgrl.benchmark.scores import CEILING, rank_agents
+from kgrl.cache import write_json
+from kgrl.learners.executors import Executor, executors
+
+RESULTS = Path("docs/results")
+CELLS, FIGURES = RESULTS / "benchmark_cells.parquet", RESULTS / "benchmark.json"
+CORPORA = ("vital", "wikispeedia")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the benchmark: tasks and agents that are carried out together, one seed after another."""
+
+    tasks: tuple[str, ...]
+    corpora: tuple[str, ...]
+    learner: str
+    agents: tuple[str, ...]
+    seeds: int
+    budget: int | None = None
+
+    def cells(self, seed: int) -> list[Cell]:
+        """The cells of a seed."""
+        places = product(self.tasks, self.corpora, self.agents)
+        return [Cell(task, corpus, self.learner, agent, seed, self.budget) for task, corpus, agent in places]
+
+
+_CHEAP = tuple(name for name in agents if name != CEILING)
+_LORA = ("random", "iid", "closure", "similarity", "alp", "exp3s", "skill-it", "curiosity", "ppo", CEILING)
+_TASKS = ("target", "coverage", "limited", "forgetting", "deceptive", "noisy")
+PARTS = (
+    Part(_TASKS, CORPORA, "scratch", _CHEAP, seeds=10),
+    Part(_TASKS, CORPORA, "scratch", ("random", CEILING), seeds=10),
+    Part(("target", "target:Technology", "target:Arts"), ("vital",), "lora", _LORA, seeds=5, budget=5_200),
+    Part(("target", "target:Citizenship", "target:Geography"), ("wikispeedia",), "lora", _LORA, seeds=5, budget=5_200),
+    Part(("coverage", "noisy"), CORPORA, "lora", _LORA, seeds=5, budget=5_200),
+)
+"""The dear ones last: an oracle's cell takes as long as ten others, one of SmolLM2 minutes."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Carries out the benchmark.
+
+    Args:
+        out: Folder that keeps what came of each cell.
+        workers: Cells carried out at a time.
+        figures: Carry nothing out.
+    """
+
+    out: Path
+    workers: int = 1
+    figures: bool = False
+
+
+def main(command: Benchmark) -> None:
+    if CELLS.exists():
+        print(f"{read_archive(CELLS, command.out)} cells put back from {CELLS}", flush=True)
+    if not command.figures:
+        executor = executors.make("process", workers=command.workers)
+        for part, seed in rounds():
+            carry_out(part.cells(seed), command, executor)
+            keep(command.out)
+    keep(command.out)
+
+
+def rounds() -> Iterator[tuple[Part, int]]:
+    """Parts in turn, each seed after seed."""
+    for part in PARTS:
+        for seed in range(part.seeds):
+            yield part, seed
+
+
+def carry_out(cells: list[Cell], command: Benchmark, executor: Executor) -> None:
+    """Carry cells out, those that are finished left out, and print a line for each."""
+    check_folder(command.out, cells)
+    pace = Pace(cells, command.workers)
+    for done, row in enumerate(run_cells(cells, command.out, executor), start=1):
+        pace.book(row)
+        named = "/".join(str(row[name]) for name in ("task", "corpus", "learner", "agent", "seed"))
+        print(f"{done}/{len(cells)} {named} {row['status']}, {(pace.left() or 0) / 60:.0f} minutes left", flush=True)
+
+
+def keep(out: Path) -> None:
+    """Bring the committed files up to date."""
+    rows = read_rows(out)
+    write_archive(out, CELLS)
+    told = {"rows": compare(rows), "ranking": rank_agents(rows), "failed": failures(rows), "missing": missing(rows)}
+    write_json(FIGURES, told)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Benchmark, description=__doc__))

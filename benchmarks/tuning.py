@@ -16,7 +16,8 @@ import tyro
 
 from kgrl.agents.base import TUNED
 from kgrl.benchmark.pace import Pace
-from kgrl.benchmark.tuning import SPACES, Search, Tuned, write_tuned
+from kgrl.benchmark.search_spaces import SPACES
+from kgrl.benchmark.tuning import Search, Tuned, write_tuned
 from kgrl.cache import write_json
 from kgrl.errors import KgrlError
 from kgrl.learners.executors import executors

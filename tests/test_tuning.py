@@ -17,8 +17,9 @@ from kgrl.agents.baselines import Closure
 from kgrl.benchmark import runner, tuning
 from kgrl.benchmark.places import Place
 from kgrl.benchmark.runner import Cell, read_rows
+from kgrl.benchmark.search_spaces import SPACES, Place, Range
 from kgrl.benchmark.tasks import Task
-from kgrl.benchmark.tuning import SPACES, Range, Search, Trial, write_tuned
+from kgrl.benchmark.tuning import Search, Trial, write_tuned
 from kgrl.cache import write_json
 from kgrl.corpus import Corpus
 from kgrl.curriculum import CurriculumConfig
@@ -28,7 +29,7 @@ from kgrl.research import Researcher
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.view import View
 
-PLACES: tuple[tuning.Place, ...] = (("coverage", "tiny", None), ("noisy", "tiny", 100))
+PLACES: tuple[Place, ...] = (("coverage", "tiny", None), ("noisy", "tiny", 100))
 SEARCH = Search(("closure",), trials=3, places=PLACES)
 
 
@@ -197,7 +198,7 @@ def test_a_trial_that_crashes_is_recorded_and_the_others_go_on(skewed: None, tin
     assert found.best is found.outcomes[0]  # 1 and 2 do the same, and 1 is the default
 
 
-def row(agent: str, place: tuning.Place, seed: int, aulc: float) -> tuple[Cell, dict[str, Any]]:
+def row(agent: str, place: Place, seed: int, aulc: float) -> tuple[Cell, dict[str, Any]]:
     cell = Cell(*place[:2], tuning.LEARNER, agent, seed)
     named = {"task": cell.task, "corpus": cell.corpus, "learner": cell.learner, "agent": agent, "seed": seed}
     return cell, {**named, "status": "finished", "aulc": aulc}

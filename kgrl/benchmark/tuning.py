@@ -1,8 +1,9 @@
 """Tuning: the hyperparameters of agents, sought with equal budgets on graphs that the benchmark does not use.
 
 Every agent gets the same number of trials on the same places and seeds. The first trial is the constructor's own
-defaults, the others are drawn at random from `SPACES` (Bergstra and Bengio 2012, "Random search for hyper-parameter
-optimization"). What is found goes into `agents/tuned/NAME.yaml`, which `kgrl.agents.make_agent` reads.
+defaults, the others are drawn at random from `kgrl.benchmark.search_spaces` (Bergstra and Bengio 2012, "Random search
+for hyper-parameter optimization"). What is found goes into `agents/tuned/NAME.yaml`, which `kgrl.agents.make_agent`
+reads.
 
 The oracle is not tuned: its one hyperparameter is how much it may look ahead, and that is what it is. Agents without
 hyperparameters have nothing to tune.
@@ -10,14 +11,12 @@ hyperparameters have nothing to tune.
 
 from __future__ import annotations
 
-import inspect
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
@@ -26,93 +25,17 @@ from kgrl.agents import agents
 from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.runner import Cell, read_rows, run_cells
+from kgrl.benchmark.search_spaces import PLACES, SPACES, Place, defaults, members
 from kgrl.cache import write_text
 from kgrl.errors import KgrlError, SettingError, UnknownNameError
 from kgrl.learners.executors import Executor, Lost, Task
 
-__all__ = ["PLACES", "SPACES", "Outcome", "Place", "Range", "Search", "Trial", "Tuned", "write_tuned"]
-
-Place = tuple[str, str, int | None]
-
-PLACES: tuple[Place, ...] = (
-    ("coverage", "vital-es", None),  # and not vital-fr: the noise that is planted below is French in part
-    ("target", "invented:1000:7", None),
-    ("noisy", "vital-es", 6_000),
-)
-"""Tasks and corpora that agents are tuned on, and most tokens of a curriculum there, None for the task's own.
-
-The benchmark's corpora are others, `vital` and `wikispeedia`. On `noisy` an expansion is one topic, so that
-fewer tokens are as many expansions.
-"""
+__all__ = ["Outcome", "Search", "Trial", "Tuned", "write_tuned"]
 
 LEARNER = "scratch"
 _RANDOM_SEEDS = 5
 """So many seeds of random, at least, tell how far apart two seeds are."""
-_MOST_DRAWS = 1_000
-_DIGITS = 2
-"""Significant digits of a number that is drawn; more would tell nothing, and files are there to be read."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Numbers that a hyperparameter is drawn from.
-
-    Args:
-        low: The least; of two significant digits at most, as what is drawn.
-        high: The greatest; likewise.
-        scale: Whether the number is drawn uniformly, or its logarithm is.
-    """
-
-    low: float
-    high: float
-    scale: Literal["log", "linear"] = "log"
-
-    def draw(self, rng: np.random.Generator) -> float:
-        """Return a number of two significant digits.
-
-        Example:
-            >>> Range(1.0, 100.0).draw(np.random.default_rng(0))
-            19.0
-        """
-        if self.scale == "linear":
-            value = rng.uniform(self.low, self.high)
-        else:
-            value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
-        return float(f"{value:.{_DIGITS}g}")
-
-
 _Rows = Mapping[tuple[str, str, str, int], Mapping[str, Any]]
-_Space = Mapping[str, tuple[Any, ...] | Range]
-_SAMPLES = (4, 8, 16, 32)  # not above twice the default: measuring is free of tokens, and more of it would always win
-
-SPACES: dict[str, _Space] = {
-    "closure": {"c": Range(0.1, 100.0)},
-    "easy-to-hard": {"pacing": ("linear", "logarithmic"), "sample": (64, 128, 256, 512)},
-    "hard-to-easy": {"pacing": ("linear", "logarithmic"), "sample": (64, 128, 256, 512)},
-    "greedy-loss": {"sample": _SAMPLES},
-    "least-loss": {"sample": _SAMPLES},
-    "alp": {"rate": Range(0.02, 0.9), "focus": Range(0.01, 0.5), "exploration": Range(0.05, 0.5)},
-    "exp3s": {"rate": Range(0.001, 1.0), "exploration": Range(0.01, 0.5), "beta": (0.0, 0.01, 0.1)},
-    "odm": {"smoothing": Range(0.0, 0.99, "linear")},
-    "tscl": {
-        "variant": ("online", "window", "sampling"),
-        "alpha": Range(0.05, 0.9),
-        "temperature": Range(0.05, 2.0),
-        "window": (3, 5, 10, 20),
-    },
-    "d-ucb": {"width": Range(0.1, 4.0), "discount": (0.8, 0.9, 0.95, 0.98, 0.99, 1.0)},
-    "plr": {"temperature": Range(0.03, 3.0), "staleness": Range(0.0, 0.9, "linear")},
-    # How many topics are taught and measured for the transfer is what it costs, and stays what it is.
-    "skill-it": {"eta": Range(0.02, 5.0), "window": (1, 3, 10)},
-    "alp-gmm": {
-        "random": Range(0.05, 0.5),
-        "refit": (3, 5, 10, 20),
-        "window": (20, 50, 200),
-        "k_max": (3, 5, 10),
-        "dimensions": (2, 4, 8),
-    },
-}
-"""What is tried of each agent's options: one of some values, or a number from a range."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +124,7 @@ class Search:
         trials: Trials of each agent, the defaults among them; a space of fewer members is tried in whole.
         seeds: Curricula of a trial in each place.
         seed: Seeds the drawing of options.
-        places: Where; see `PLACES`.
+        places: Where; see `kgrl.benchmark.search_spaces.PLACES`.
 
     Raises:
         UnknownNameError: If there is nothing to tune about an agent.
@@ -224,8 +147,8 @@ class Search:
     def trials_of(self, agent: str) -> list[Trial]:
         """Return the trials of an agent, the defaults first, no two alike."""
         space, rng = SPACES[agent], np.random.default_rng([self.seed, *agent.encode()])
-        found = {_trial(agent, _defaults(agent, space)): None}
-        for options in _grid(space, rng) if _is_grid(space) else _draws(space, rng):
+        found = {_trial(agent, defaults(agent, space)): None}
+        for options in members(space, rng):
             if len(found) == self.trials:
                 break
             found.setdefault(_trial(agent, options))
@@ -316,35 +239,6 @@ def _call_with(trials: Sequence[Trial], function: Callable[[S, T], R], shared: S
 
 def _trial(agent: str, options: Mapping[str, Any]) -> Trial:
     return Trial(agent, tuple(options.items()))
-
-
-def _defaults(agent: str, space: _Space) -> dict[str, Any]:
-    """What the constructor has as the defaults of the options that are tuned."""
-    parameters = inspect.signature(agents[agent]).parameters
-    for option in space:
-        if option not in parameters:
-            raise UnknownNameError(f"option of the agent {agent!r}", option, parameters)
-    return {option: parameters[option].default for option in space}
-
-
-def _is_grid(space: _Space) -> bool:
-    return not any(isinstance(values, Range) for values in space.values())
-
-
-def _grid(space: _Space, rng: np.random.Generator) -> Iterable[dict[str, Any]]:
-    """All members of a space of listed values, in an order drawn at random."""
-    members = list(product(*(values for values in space.values() if not isinstance(values, Range))))
-    return [dict(zip(space, members[i], strict=True)) for i in rng.permutation(len(members))]
-
-
-def _draws(space: _Space, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-    """Members of a space, drawn as often as it may take to find some that differ."""
-    for _ in range(_MOST_DRAWS):
-        yield {option: _draw(values, rng) for option, values in space.items()}
-
-
-def _draw(values: tuple[Any, ...] | Range, rng: np.random.Generator) -> Any:
-    return values.draw(rng) if isinstance(values, Range) else values[rng.integers(len(values))]
 
 
 def write_tuned(tuned: Tuned, search: Search, command: str, folder: Path) -> Path:

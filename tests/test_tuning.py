@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from kgrl.agents import BaseAgent, agents, base, make_agent
 from kgrl.agents.baselines import Closure
-from kgrl.benchmark import runner, tuning
+from kgrl.benchmark import runner, search_spaces, tuning
 from kgrl.benchmark.places import Place
 from kgrl.benchmark.runner import Cell, read_rows
-from kgrl.benchmark.search_spaces import SPACES, Place, Range
+from kgrl.benchmark.search_spaces import SPACES, Range
 from kgrl.benchmark.tasks import Task
 from kgrl.benchmark.tuning import Search, Trial, write_tuned
 from kgrl.cache import write_json
@@ -29,7 +29,7 @@ from kgrl.research import Researcher
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.view import View
 
-PLACES: tuple[Place, ...] = (("coverage", "tiny", None), ("noisy", "tiny", 100))
+PLACES: tuple[search_spaces.Place, ...] = (("coverage", "tiny", None), ("noisy", "tiny", 100))
 SEARCH = Search(("closure",), trials=3, places=PLACES)
 
 
@@ -198,7 +198,7 @@ def test_a_trial_that_crashes_is_recorded_and_the_others_go_on(skewed: None, tin
     assert found.best is found.outcomes[0]  # 1 and 2 do the same, and 1 is the default
 
 
-def row(agent: str, place: Place, seed: int, aulc: float) -> tuple[Cell, dict[str, Any]]:
+def row(agent: str, place: search_spaces.Place, seed: int, aulc: float) -> tuple[Cell, dict[str, Any]]:
     cell = Cell(*place[:2], tuning.LEARNER, agent, seed)
     named = {"task": cell.task, "corpus": cell.corpus, "learner": cell.learner, "agent": agent, "seed": seed}
     return cell, {**named, "status": "finished", "aulc": aulc}

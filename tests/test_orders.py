@@ -58,10 +58,11 @@ def paced_view(spent: int) -> View:
 
 
 def test_pacing_opens_easy_or_hard_topics_first() -> None:
-    assert picks("easy-to-hard", paced_view(0)) == {2: 200}  # only topic 0 is open; 2 opens next
-    assert set(picks("easy-to-hard", paced_view(55))) == {2, 3}  # a share of .595 is open: 0, 2, 3
-    assert picks("hard-to-easy", paced_view(0)) == {4: 200}
-    assert set(picks("hard-to-easy", paced_view(100))) == {1, 2, 3, 4}
+    easy, hard = EasyToHard("linear"), HardToEasy("linear")
+    assert picks(easy, paced_view(0)) == {2: 200}  # only topic 0 is open; 2 opens next
+    assert set(picks(easy, paced_view(55))) == {2, 3}  # a share of .595 is open: 0, 2, 3
+    assert picks(hard, paced_view(0)) == {4: 200}
+    assert set(picks(hard, paced_view(100))) == {1, 2, 3, 4}
 
 
 def test_logarithmic_pacing_is_ahead_of_linear_pacing() -> None:

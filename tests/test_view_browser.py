@@ -290,6 +290,11 @@ def test_ten_thousand_topics_and_sixty_thousand_links(browser: Any, tmp_path: Pa
         well(visit)
 
 
+def interruptible() -> None:
+    """Let Ctrl-C reach a child: whatever runs in the background ignores it, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_real_run_is_followed_by_the_real_command(browser: Any, tmp_path: Path) -> None:
     kgrl = [str(Path(sys.executable).with_name("kgrl"))]
     setting = ["--corpus", "invented:60", "--learner", "scratch", "--agent", "closure", "--budget-tokens", "12000"]
@@ -302,7 +307,9 @@ def test_a_real_run_is_followed_by_the_real_command(browser: Any, tmp_path: Path
             assert running.poll() is None, log.read_text()
             time.sleep(0.2)
         command = [*kgrl, "view", str(folder), "--no-browser"]
-        viewing = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=out, text=True, env=environment)
+        viewing = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=out, text=True, env=environment, preexec_fn=interruptible
+        )
     assert viewing.stdout is not None
     url = next(match[0] for line in viewing.stdout if (match := re.search(r"http://127\.0\.0\.1:\d+/", line)))
     try:
@@ -317,6 +324,8 @@ def test_a_real_run_is_followed_by_the_real_command(browser: Any, tmp_path: Path
         running.kill()
         running.wait()
         viewing.send_signal(signal.SIGINT)
-        viewing.stdout.read()
-        assert viewing.wait(timeout=30) == 0
-        viewing.stdout.close()
+        try:
+            viewing.communicate(timeout=60)
+        finally:
+            viewing.kill()
+    assert viewing.returncode == 0

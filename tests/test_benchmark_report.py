@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,36 +15,10 @@ from kgrl.benchmark.runner import read_rows
 from kgrl.errors import KgrlError
 from kgrl.report.benchmark import write_benchmark_report
 from tests.benchmark_results import write_benchmark, write_cell, write_failed
+from tests.html_page import Page
 
 PLACE = ("noisy", "tiny", "scratch")
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'|\u2028"
-
-
-class Page(HTMLParser):
-    """Collects a page's elements, its text, and the content of its scripts."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text, self.scripts = "", []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_data(self, data: str) -> None:
-        if self.cdata_elem == "script":
-            self.scripts[-1] += data
-        elif self.cdata_elem != "style":
-            self.text += data
-
-    def data(self) -> list[Any]:
-        """The content of the page's scripts that are JSON, the curricula last."""
-        kinds = [attributes.get("type") for tag, attributes in self.elements if tag == "script"]
-        return [json.loads(s) for s, kind in zip(self.scripts, kinds, strict=True) if kind == "application/json"]
 
 
 def report(out: Path) -> Page:
@@ -105,7 +77,7 @@ def test_missing_and_failed_cells_are_named(page: Page) -> None:
 
 
 def test_no_figure_leaves_an_agent_out_without_a_word(page: Page) -> None:
-    figures = [data for data in page.data() if "layout" in data]
+    figures = [data for data in page.data if "layout" in data]
     by_row = [figure for figure in figures if "broken" in str(figure["layout"].get("yaxis", {}).get("ticktext"))]
     assert len(by_row) == 5, "score, improvement, time, forgetting and noise"
     for figure in by_row:
@@ -137,10 +109,10 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     page = report(tmp_path)
     assert not {"img", "i"} & {tag for tag, _ in page.elements}
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
-    assert page.data()[-1]["titles"] == [HOSTILE], "the reader still sees the title"
+    assert page.data[-1]["titles"] == [HOSTILE], "the reader still sees the title"
     assert all("\u2028" not in script for script in page.scripts)
     assert HOSTILE in page.text, "and the error"
-    for figure in page.data()[:-1]:
+    for figure in page.data[:-1]:
         # `meta` is compared with the boxes' values and never drawn.
         drawn = [{name: part for name, part in trace.items() if name != "meta"} for trace in figure["data"]]
         assert "<i>" not in json.dumps([drawn, figure["layout"]])
@@ -182,9 +154,9 @@ def test_pictures_are_beside_the_page(usual: Path) -> None:
 def test_all_curricula_are_in_one_file_and_one_seed_on_the_page(usual: Path, page: Page) -> None:
     steps = pq.read_table(usual / "curricula.parquet").to_pylist()
     assert len(steps) == 17 * 5
-    cells = page.data()[-1]["cells"]
+    cells = page.data[-1]["cells"]
     assert len(cells) == 6, "three agents in two places"
-    titles = page.data()[-1]["titles"]
+    titles = page.data[-1]["titles"]
     of_closure = [s for s in steps if (s["task"], s["agent"], s["seed"]) == ("noisy", "closure", 0)]
     shown = cells["noisy/tiny/scratch/closure/0"]
     assert [titles[title] for title in shown["t"]] == [step["title"] for step in of_closure]
@@ -196,7 +168,7 @@ def test_all_curricula_are_in_one_file_and_one_seed_on_the_page(usual: Path, pag
 def test_a_curriculum_whose_file_is_gone_is_missing(tmp_path: Path) -> None:
     write_benchmark(tmp_path, agents=["random"], seeds=1)
     (tmp_path / "noisy/tiny/scratch/random/0.parquet").unlink()
-    assert report(tmp_path).data()[-1]["cells"] == {"noisy/tiny/scratch/random/0": None}
+    assert report(tmp_path).data[-1]["cells"] == {"noisy/tiny/scratch/random/0": None}
     assert pq.read_table(tmp_path / "curricula.parquet").num_rows == 0
 
 

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +18,9 @@ from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import TopicGraph
 from kgrl.report import RunData, write_report
 from kgrl.report.tree import GrownTree
+from tests.html_page import Page
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
-
-
-class Page(HTMLParser):
-    """Collects a page's elements, its text, and the content of its scripts."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text, self.scripts = "", []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_data(self, data: str) -> None:
-        if self.elements and self.elements[-1][0] == "script" and self.cdata_elem == "script":
-            self.scripts[-1] += data
-        else:
-            self.text += data
-
-    @property
-    def figures(self) -> list[dict[str, Any]]:
-        """The embedded plotly figures."""
-        kinds = [attributes.get("type") for tag, attributes in self.elements if tag == "script"]
-        return [json.loads(s) for s, kind in zip(self.scripts, kinds, strict=True) if kind == "application/json"]
 
 
 @pytest.fixture
@@ -79,14 +52,14 @@ def write(tmp_path: Path, graph: TopicGraph, *runs: RunData, **options: Any) -> 
 def test_hostile_titles_stay_text(tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]) -> None:
     page = write(tmp_path, graph, make_run(), make_run(HOSTILE))
     assert "img" not in [tag for tag, _ in page.elements]
-    assert len(page.figures) == 3
+    assert len(page.data) == 3
     # plotly.js, three figures, the page's behaviour; a title that broke out would add a script.
     assert len(page.scripts) == 5
     assert HOSTILE in page.text, "the reader still sees the title"
 
 
 def test_plotly_gets_titles_escaped(tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]) -> None:
-    for figure in write(tmp_path, graph, make_run(HOSTILE)).figures:
+    for figure in write(tmp_path, graph, make_run(HOSTILE)).data:
         assert "<script" not in json.dumps(figure) and "<img" not in json.dumps(figure)
 
 
@@ -117,7 +90,7 @@ def test_parts_of_rewards_are_drawn_by_name(
         return replace(run, expansions=[nucleus, replace(step, reward=1.0, reward_components=parts)])
 
     page = write(tmp_path, graph, rewarded("random", gain=0.5), rewarded("closure", gain=0.25, cost=50.0))
-    figure = page.figures[1]
+    figure = page.data[1]
     assert [note["text"] for note in figure["layout"]["annotations"]] == ["gain", "cost"]
     lines = [(line["name"], line["x"], line["y"], line["yaxis"]) for line in figure["data"]]
     assert lines == [
@@ -127,7 +100,7 @@ def test_parts_of_rewards_are_drawn_by_name(
         ("closure", [100], [50.0], "y2"),
     ]
     hostile = write(tmp_path, graph, rewarded("random", **{HOSTILE: 1.0}))
-    assert "<img" not in json.dumps(hostile.figures) and len(hostile.scripts) == 5
+    assert "<img" not in json.dumps(hostile.data) and len(hostile.scripts) == 5
     assert "Rewards" not in write(tmp_path, graph, make_run()).text, "nothing where nobody was rewarded"
 
 
@@ -139,7 +112,7 @@ def test_target_that_is_not_reached_is_said(
 
 
 def test_curves_hold_every_measurement(tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]) -> None:
-    curves = write(tmp_path, graph, make_run("random"), make_run("closure", final=2.5)).figures[0]
+    curves = write(tmp_path, graph, make_run("random"), make_run("closure", final=2.5)).data[0]
     assert [(line["name"], line["x"], line["y"]) for line in curves["data"]] == [
         ("random", [0, 50, 100], [4.0, 3.5, 3.0]),
         ("closure", [0, 50, 100], [4.0, 3.5, 2.5]),
@@ -149,7 +122,7 @@ def test_curves_hold_every_measurement(tmp_path: Path, graph: TopicGraph, make_r
 def test_tree_marks_nucleus_and_tells_losses(
     tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]
 ) -> None:
-    learned = next(t for t in write(tmp_path, graph, make_run()).figures[1]["data"] if t.get("name") == "learned")
+    learned = next(t for t in write(tmp_path, graph, make_run()).data[1]["data"] if t.get("name") == "learned")
     assert learned["marker"]["symbol"] == ["diamond", "circle", "circle"]
     assert learned["meta"] == {"order": [0, 1, 1], "loss": [3.5, 3.25, 3.25]}
     assert "3.456" in learned["hovertext"][1], "the topic's last probe loss"
@@ -159,7 +132,7 @@ def test_tree_marks_nucleus_and_tells_losses(
 def test_picked_topics_bear_the_number_of_their_expansion(
     tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]
 ) -> None:
-    learned = next(t for t in write(tmp_path, graph, make_run()).figures[1]["data"] if t.get("name") == "learned")
+    learned = next(t for t in write(tmp_path, graph, make_run()).data[1]["data"] if t.get("name") == "learned")
     assert learned["text"] == ["", "1", ""], "the nucleus was not picked, and the third came along"
 
 
@@ -175,7 +148,7 @@ def test_every_row_of_the_table_has_a_cell_for_each_column(
 
 def test_no_goal_no_outline(tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]) -> None:
     page = write(tmp_path, graph, make_run(goal=None))
-    learned = next(t for t in page.figures[1]["data"] if t.get("name") == "learned")
+    learned = next(t for t in page.data[1]["data"] if t.get("name") == "learned")
     assert "of the goal" not in page.text
     assert np.all(np.array(learned["marker"]["line"]["width"]) == 0)
 

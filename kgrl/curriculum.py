@@ -6,11 +6,9 @@ does not know Gymnasium, any data source, or how agents think.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ from kgrl.nucleus import choose_nucleus
 from kgrl.profile import LossProfile
 from kgrl.research import Researcher
 from kgrl.retrieval import Retriever, embed_corpus
-from kgrl.rewards.base import Reward, as_reward
+from kgrl.rewards.base import Reward, as_reward, rewarded
 from kgrl.rewards.context import RewardContext
 from kgrl.stages import Stages
 from kgrl.teaching import Teacher
@@ -94,7 +92,7 @@ class Curriculum:
         self.research = Researcher(corpus, retriever, embeddings, self.config.neighbourhood)
         self.teacher = Teacher(corpus, learner, self.research, self.reward, self.goal, self.config)
         self.prober = self.teacher.prober
-        self._trials = Trials(self)
+        self.trials = Trials(self)
         self._initial = learner.snapshot()
         self._nucleated: tuple[Snapshot, Expansion] | None = None
         self._clear(self.config.seed)
@@ -180,36 +178,21 @@ class Curriculum:
         """
         began = time.perf_counter()
         lesson = self.lesson(choice)
-        return _rewarded(self._expand(lesson, time.perf_counter() - began), self.reward)
-
-    def attempt(self, topic: int) -> Expansion:
-        """Return the expansion that a topic would give now, its reward included; learner and reward are put back.
-
-        What it cost is booked on the coming expansion as tokens and seconds of probing.
-
-        Raises:
-            ValueError: If the topic is learned already or has no train passages.
-            DivergedError: If a loss becomes NaN or infinite.
-        """
-        began, snapshot = time.perf_counter(), self.learner.snapshot()
-        seconds, tokens = self.prober.settle()
-        lesson = self.lesson(topic)
-        try:
-            with self.named(lesson):
-                expansion = self._teach(lesson)
-        finally:
-            self.learner.restore(snapshot)
-        self.prober.seconds = seconds + time.perf_counter() - began
-        self.prober.tokens = tokens + expansion.probe_tokens + expansion.tokens
-        return _rewarded(expansion, copy.deepcopy(self.reward))
+        return rewarded(self._expand(lesson, time.perf_counter() - began), self.reward)
 
     def _expand(self, lesson: Lesson, seconds: float) -> Expansion:
         with self.named(lesson):
-            expansion = self._teach(lesson, seconds)
+            expansion = self.teach(lesson, seconds)
         self.replay(expansion)
         return expansion
 
-    def _teach(self, lesson: Lesson, seconds: float = 0.0) -> Expansion:
+    def teach(self, lesson: Lesson, seconds: float = 0.0) -> Expansion:
+        """Teach a lesson and return its record; the curriculum's state stays what it was, the learner's does not.
+
+        Args:
+            lesson: What is read.
+            seconds: What it took to research it.
+        """
         return self.teacher.teach(lesson, self.index, self.tokens, seconds)
 
     @contextmanager
@@ -311,10 +294,10 @@ class Curriculum:
             budget=self.config.budget_tokens,
             index=self.index,
             rng=self.rng,
-            measure=self._trials.measure,
-            try_topics=self._trials.try_topics,
-            measure_initial=self._trials.measure_initial,
-            teach_initial=self._trials.teach_initial,
+            measure=self.trials.measure,
+            try_topics=self.trials.try_topics,
+            measure_initial=self.trials.measure_initial,
+            teach_initial=self.trials.teach_initial,
             unread=self._unread,
         )
 
@@ -384,11 +367,3 @@ class Curriculum:
             expansion = self.expand(choice)
             agent.observe(expansion)
             yield expansion
-
-
-def _rewarded(expansion: Expansion, reward: Reward | None) -> Expansion:
-    """The record with its reward, where there is one."""
-    if reward is None:
-        return expansion
-    value, parts = reward.evaluate(expansion)
-    return replace(expansion, reward=value, reward_components=parts)

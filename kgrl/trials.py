@@ -1,7 +1,8 @@
-"""What agents may measure: a curriculum's learner as it is, as it was at first, and as it would be after a lesson."""
+"""What can be tried: a curriculum's learner as it is, as it was at first, and as it would be after a lesson."""
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.expansion import Expansion
 from kgrl.graph import IntArray
+from kgrl.rewards.base import rewarded
 
 if TYPE_CHECKING:
     from kgrl.curriculum import Curriculum
@@ -21,7 +24,9 @@ Losses = NDArray[np.float32]
 
 
 class Trials:
-    """The measurements behind a view. All cost is booked on the coming expansion, and the learner is put back.
+    """The measurements behind a view, and expansions on trial.
+
+    All cost is booked on the coming expansion as probing, and the learner is put back.
 
     Args:
         curriculum: The curriculum whose learner is measured.
@@ -72,3 +77,23 @@ class Trials:
             with curriculum.named(lesson):
                 drops[row] = np.mean(before - curriculum.teacher.losses_after(lesson, aim))
         return drops
+
+    def attempt(self, topic: int) -> Expansion:
+        """Return the expansion that a topic would give now, its reward included. No view offers it.
+
+        Raises:
+            ValueError: If the topic is learned already or has no train passages.
+            DivergedError: If a loss becomes NaN or infinite.
+        """
+        curriculum, prober = self._curriculum, self._curriculum.prober
+        began, snapshot = time.perf_counter(), curriculum.learner.snapshot()
+        seconds, tokens = prober.settle()
+        lesson = curriculum.lesson(topic)
+        try:
+            with curriculum.named(lesson):
+                expansion = curriculum.teach(lesson)
+        finally:
+            curriculum.learner.restore(snapshot)
+        prober.seconds = seconds + time.perf_counter() - began
+        prober.tokens = tokens + expansion.probe_tokens + expansion.tokens
+        return rewarded(expansion, copy.deepcopy(curriculum.reward))

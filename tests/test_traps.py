@@ -57,7 +57,7 @@ def test_an_attempt_changes_nothing_and_is_paid_for(make_tiny_curriculum: Callab
     for each in (curriculum, other):
         each.start()
     topic = int(curriculum.view.candidates[0])
-    attempted = curriculum.attempt(topic)
+    attempted = curriculum.trials.attempt(topic)
     expansion, plain = curriculum.expand(topic), other.expand(topic)
     assert (attempted.reward, attempted.probes) == (expansion.reward, expansion.probes)
     assert expansion.reward == plain.reward

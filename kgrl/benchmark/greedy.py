@@ -32,4 +32,4 @@ class GreedyReward(SampledAgent):
 
     def judge(self, view: View, topics: IntArray) -> NDArray[np.floating]:
         """Return the rewards that the topics' expansions would have."""
-        return np.array([self.curriculum.attempt(int(topic)).reward for topic in topics], dtype=np.float64)
+        return np.array([self.curriculum.trials.attempt(int(topic)).reward for topic in topics], dtype=np.float64)

@@ -11,7 +11,7 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -33,6 +33,7 @@ __all__ = [
     "measure_of",
     "plugged_in",
     "probe_of",
+    "rewarded",
     "rewards",
 ]
 
@@ -327,6 +328,14 @@ def _of(taken: Mapping[str, T], name: str, reads: str, expansion: Expansion) -> 
         measured = ", ".join(sorted(taken)) or "nothing"
         raise RewardError(f"{reads}, but expansion {expansion.index} measured {measured}")
     return taken[name]
+
+
+def rewarded(expansion: Expansion, reward: Reward | None) -> Expansion:
+    """Return a record with its reward, where there is one."""
+    if reward is None:
+        return expansion
+    value, parts = reward.evaluate(expansion)
+    return replace(expansion, reward=value, reward_components=parts)
 
 
 # What rewards are composed with builds on this module, and their operators on it.

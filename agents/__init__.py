@@ -9,6 +9,7 @@ import kgrl.agents.alp_gmm
 import kgrl.agents.bandit_progress
 import kgrl.agents.bandits
 import kgrl.agents.baselines
+import kgrl.agents.interleaved
 import kgrl.agents.markov
 import kgrl.agents.oracle
 import kgrl.agents.orders

@@ -119,7 +119,7 @@ class AlpGmm(BaseAgent):
 
     Args:
         random: Share of choices that are uniform.
-        refit: Expansions between two fits.
+        refit: Expansions between two fits; a budget of the benchmark is some 20 expansions.
         window: Latest expansions that a fit reads.
         k_max: Most components of the mixture; at least 2.
         dimensions: Coordinates of a topic.
@@ -129,7 +129,7 @@ class AlpGmm(BaseAgent):
     """
 
     def __init__(
-        self, random: float = 0.2, refit: int = 20, window: int = 200, k_max: int = 10, dimensions: int = 4
+        self, random: float = 0.2, refit: int = 5, window: int = 200, k_max: int = 10, dimensions: int = 4
     ) -> None:
         check_setting("random", random, 0, 1)
         for name, value in (("refit", refit), ("window", window), ("k_max", k_max)):

@@ -4,8 +4,9 @@
     python benchmarks/benchmark.py --out FOLDER --figures
 
 It begins with the cells in docs/results/benchmark_cells.parquet, and brings that file and benchmark.json beside it up
-to date after every seed of every part. So it can be stopped at any time and go on on another machine. The second
-command takes the figures from what is there. `kgrl bench` makes the same cells, and the report, in the same folder.
+to date after every seed of every part. So it can be stopped at any time and go on on another machine. At the end it
+writes the tables, benchmark_tables.md, and the pictures in benchmark/. The second command does no more than that.
+`kgrl bench` makes the same cells, and the report, in the same folder.
 """
 
 from __future__ import annotations
@@ -24,11 +25,16 @@ from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.pace import Pace
 from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
 from kgrl.benchmark.scores import CEILING, rank_agents
-from kgrl.cache import write_json
+from kgrl.cache import write_json, write_text
 from kgrl.learners.executors import Executor, executors
+from kgrl.report.benchmark_data import Results
+from kgrl.report.benchmark_files import Computed
+from kgrl.report.benchmark_markdown import as_markdown
+from kgrl.report.benchmark_pictures import draw_pictures
 
 RESULTS = Path("docs/results")
 CELLS, FIGURES = RESULTS / "benchmark_cells.parquet", RESULTS / "benchmark.json"
+TABLES, PICTURES = RESULTS / "benchmark_tables.md", RESULTS / "benchmark"
 CORPORA = ("vital", "wikispeedia")
 
 
@@ -86,6 +92,7 @@ def main(command: Benchmark) -> None:
             carry_out(part.cells(seed), command, executor)
             keep(command.out)
     keep(command.out)
+    tell(command.out)
 
 
 def rounds() -> Iterator[tuple[Part, int]]:
@@ -111,6 +118,13 @@ def keep(out: Path) -> None:
     write_archive(out, CELLS)
     told = {"rows": compare(rows), "ranking": rank_agents(rows), "failed": failures(rows), "missing": missing(rows)}
     write_json(FIGURES, told)
+
+
+def tell(out: Path) -> None:
+    """Write the tables and draw the pictures."""
+    computed = Computed.of(Results.read(out))
+    write_text(TABLES, as_markdown(computed))
+    draw_pictures(computed, PICTURES)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ so that a run is the same whether or not anybody asks.
 
 from __future__ import annotations
 
-import copy
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,7 @@ from numpy.typing import NDArray
 
 from kgrl.expansion import Expansion
 from kgrl.graph import IntArray
-from kgrl.growing import Preferring
-from kgrl.view import Agent, View
+from kgrl.view import Agent, PassageAgent, Preferring, View, preferred
 
 __all__ = ["Choice", "Noting", "noting", "whole_lines"]
 
@@ -31,7 +29,7 @@ class Choice:
 
     Args:
         index: Number of the expansion that it led to.
-        topic: The topic picked.
+        topic: The topic picked; that of the first passage where passages are.
         topics: The candidates that were preferred, best first, at most 64.
         chances: The agent's preference for each of them, out of 1 for all candidates.
 
@@ -84,6 +82,8 @@ class Noting:
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.frontier_only = agent.frontier_only
+        if isinstance(agent, PassageAgent):
+            self.reads_passages = True
         self.choice: Choice | None = None
 
     def reset(self, view: View) -> None:
@@ -96,13 +96,13 @@ class Noting:
         assert isinstance(self.agent, Preferring)
         return self.agent.preferences(view)
 
-    def choose(self, view: View) -> int:
+    def choose(self, view: View) -> int | IntArray:
         """Return what the agent chooses, and keep what it prefers as `choice`."""
-        # On a copy of the generator: an agent may draw what it looks at, and looks at the same when it chooses.
-        topics, chances = self.preferences(replace(view, rng=copy.deepcopy(view.rng)))
-        topic = int(self.agent.choose(view))  # an agent that picks passages has no candidates to prefer
-        self.choice = Choice.of(view.index, topic, topics, chances)
-        return topic
+        topics, chances = preferred(self.agent, view.glance())  # the same that it looks at when it chooses
+        picked = self.agent.choose(view)
+        topic = view.passage_topics[picked[0]] if isinstance(picked, np.ndarray) else picked
+        self.choice = Choice.of(view.index, int(topic), topics, chances)
+        return picked
 
     def observe(self, expansion: Expansion) -> None:
         """Take note of what the choice led to; see `Agent.observe`."""

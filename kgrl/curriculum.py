@@ -299,6 +299,7 @@ class Curriculum:
             measure_initial=self.trials.measure_initial,
             teach_initial=self.trials.teach_initial,
             unread=self._unread,
+            passage_topics=self.corpus.topics,
         )
 
     def prepare(self, agent: Agent) -> None:

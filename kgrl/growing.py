@@ -6,7 +6,6 @@ expansion, which the record says (`Expansion.arrived`); so it can be repeated wi
 
 from __future__ import annotations
 
-import copy
 import heapq
 import time
 from collections import Counter
@@ -15,7 +14,6 @@ from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum, CurriculumConfig
@@ -25,9 +23,9 @@ from kgrl.graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.measures import Lesson
 from kgrl.research import Library
-from kgrl.view import Agent, View
+from kgrl.view import Agent, preferred
 
-__all__ = ["GrowingCurriculum", "GrowingLearner", "Preferring", "Recorded", "Supply", "first_corpus"]
+__all__ = ["GrowingCurriculum", "GrowingLearner", "Recorded", "Supply", "first_corpus"]
 
 _GROWTH = 8
 """The corpus grows once there is an eighth more of it: all times together cost a few times what the last one does."""
@@ -60,15 +58,6 @@ class GrowingLearner(Protocol):
 
     def extend(self, corpus: Corpus) -> None:
         """Read a corpus that begins with the one read until now, passage by passage."""
-        ...
-
-
-@runtime_checkable
-class Preferring(Protocol):
-    """An agent that says what it is likely to choose; the pages around that are fetched first."""
-
-    def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
-        """Return candidates and the probability of each, float64, both of shape `[candidates]`."""
         ...
 
 
@@ -206,7 +195,7 @@ class GrowingCurriculum(Curriculum):
         for topic in set(self.frontier.learned.tolist()) - self._asked:
             self._asked.add(topic)
             self._demand.update(self.library.links[topic])
-        candidates, chances = _preferences(agent, self.view)
+        candidates, chances = preferred(agent, self.view.glance())
         worth = {title: count / (1 + len(candidates)) for title, count in self._demand.items()}
         for topic, chance in zip(candidates.tolist(), chances.tolist(), strict=True):
             for title in self.library.links[topic]:
@@ -270,11 +259,3 @@ def _most_wanted(worth: dict[str, Any], library: Library, supply: Supply, most: 
     hopeless = supply.hopeless()
     open_ = ((-value, title) for title, value in worth.items() if title not in library.numbers)
     return [title for _, title in heapq.nsmallest(max(0, most), (pair for pair in open_ if pair[1] not in hopeless))]
-
-
-def _preferences(agent: Agent, view: View) -> tuple[IntArray, NDArray[np.float64]]:
-    """What an agent is likely to choose; all candidates alike where it does not say."""
-    if isinstance(agent, Preferring):
-        return agent.preferences(replace(view, rng=copy.deepcopy(view.rng)))
-    candidates = view.candidates
-    return candidates, np.full(len(candidates), 1.0 / max(1, len(candidates)))

@@ -5,8 +5,9 @@ A view is read-only. It holds the learned set, the frontier, the loss profile an
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -16,7 +17,7 @@ from kgrl.expansion import Expansion
 from kgrl.graph import Frontier, IntArray, TopicGraph
 from kgrl.profile import LossProfile
 
-__all__ = ["Agent", "PassageAgent", "Reminded", "View"]
+__all__ = ["Agent", "PassageAgent", "Preferring", "Reminded", "View", "preferred"]
 
 
 def _no_learner(topics: IntArray) -> NDArray[np.float32]:
@@ -64,6 +65,7 @@ class View:
             like a try. NaN in a view made by hand.
         unread: Returns the ids of the passages that can be trained on and have not been, ascending: train passages of
             topics that are `trainable`. None in a view made by hand. Its cost grows with the corpus.
+        passage_topics: The topic of each passage, shape `[passages]`; empty in a view made by hand.
     """
 
     graph: TopicGraph
@@ -82,12 +84,17 @@ class View:
     measure_initial: Callable[[IntArray], NDArray[np.float32]] = _no_learner
     teach_initial: Callable[[IntArray, IntArray], NDArray[np.float32]] = _no_lesson
     unread: Callable[[], IntArray] = _no_passages
+    passage_topics: IntArray = field(default_factory=_no_passages)
 
     @property
     def candidates(self) -> IntArray:
         """The frontier topics that have text to learn, in order of discovery."""
         topics = self.frontier.topics
         return topics[self.trainable[topics]]
+
+    def glance(self) -> View:
+        """Return the view with a copy of the generator: a curriculum is the same whether or not anybody looks."""
+        return replace(self, rng=copy.deepcopy(self.rng))
 
 
 @runtime_checkable
@@ -118,7 +125,7 @@ class Agent(Protocol):
 
 @runtime_checkable
 class PassageAgent(Agent, Protocol):
-    """Picks passages in place of a topic: a curriculum to compare with, which knows no topics.
+    """Picks passages in place of a topic.
 
     `choose` returns ids of unread passages in the order to read, of which the expansion reads as many as it has tokens
     for. The curriculum ends when every passage is read.
@@ -137,3 +144,25 @@ class Reminded(Protocol):
     def remind(self, view: View) -> None:
         """Take note of the view of a recorded choice; comes in place of `choose` where a curriculum is resumed."""
         ...
+
+
+@runtime_checkable
+class Preferring(Protocol):
+    """An agent that says what it is likely to choose."""
+
+    def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
+        """Return candidates and the probability of each, float64, both of shape `[candidates]`."""
+        ...
+
+
+def preferred(agent: Agent, view: View) -> tuple[IntArray, NDArray[np.float64]]:
+    """Return candidates and how likely an agent is to choose each: all alike where it does not say.
+
+    Args:
+        agent: The agent.
+        view: What it looks at; a glance, unless what it draws is for a choice.
+    """
+    if isinstance(agent, Preferring):
+        return agent.preferences(view)
+    candidates = view.candidates
+    return candidates, np.full(len(candidates), 1.0 / max(1, len(candidates)))

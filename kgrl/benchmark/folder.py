@@ -21,6 +21,7 @@ from kgrl.corpus import Corpus
 from kgrl.encoder import Encoder
 from kgrl.errors import DataError
 from kgrl.learners.base import make_learner
+from kgrl.view import Agent
 
 if TYPE_CHECKING:
     from kgrl.benchmark.runner import Cell
@@ -77,7 +78,7 @@ def agree(path: Path, about: dict[str, Any]) -> dict[str, Any]:
 
 
 def described(thing: object) -> dict[str, Any]:
-    """Return what can be told of an object: its class, its plain public attributes, and its networks' weights.
+    """Return what can be told of an object: class, plain public attributes, networks' weights, and agents within.
 
     Example:
         >>> described(make_agent("closure"))
@@ -87,6 +88,8 @@ def described(thing: object) -> dict[str, Any]:
     for name, value in vars(thing).items():
         if _is_network(value):
             told[name] = _weights(value)
+        elif isinstance(value, Agent):
+            told[name] = described(value)
         elif not name.startswith("_") and isinstance(value, _PLAIN):
             told[name] = value
     return told

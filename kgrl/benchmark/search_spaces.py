@@ -89,7 +89,7 @@ SPACES: dict[str, Space] = {
     "skill-it": {"eta": Range(0.02, 5.0), "window": (1, 3, 10)},
     "alp-gmm": {
         "random": Range(0.05, 0.5),
-        "refit": (3, 5, 10, 20),
+        "refit": (3, 5, 10),  # with more there is no fit in a budget, and the agent is random
         "window": (20, 50, 200),
         "k_max": (3, 5, 10),
         "dimensions": (2, 4, 8),

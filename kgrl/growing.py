@@ -146,8 +146,9 @@ class GrowingCurriculum(Curriculum):
         super().resume(expansions, agent)
         self._history = list(expansions)
 
-    def _teach(self, lesson: Lesson, seconds: float = 0.0) -> Expansion:
-        expansion = super()._teach(lesson, seconds + self._stalled)
+    def teach(self, lesson: Lesson, seconds: float = 0.0) -> Expansion:
+        """Teach a lesson; its record says also what had arrived, and how old that was. See `Curriculum.teach`."""
+        expansion = super().teach(lesson, seconds + self._stalled)
         self._stalled = 0.0
         fetched = self.library.fetched(np.unique(self.corpus.topics[list(expansion.passages)]))
         return replace(expansion, arrived=len(self.corpus.graph), data_age=max(0.0, time.time() - float(fetched.min())))

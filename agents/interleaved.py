@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.agents.base import agents, make_agent
+from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph import IntArray
 from kgrl.view import Agent, View, preferred
@@ -21,13 +22,17 @@ __all__ = ["Interleaved"]
 class Interleaved:
     """Reads passages of several topics in turn, each topic drawn as another agent would.
 
-    Candidates are drawn one after the other without replacement, with that agent's probabilities. Of the first few, all
-    first passages are read, then all second ones, until they are read up; then the next few follow. Nothing is
-    retrieved. Where the frontier is read up, other unread passages follow in random order.
+    Candidates are drawn one after the other without replacement, with probabilities p^(1/temperature), p being those of
+    that agent. Of the first few, all first passages are read, then all second ones, until they are read up; then the
+    next few follow. Nothing is retrieved. Where the frontier is read up, other unread passages follow in random order.
 
     Args:
         agent: Says which candidates it is likely to choose; see `kgrl.view.preferred`.
+        temperature: 1 draws as the agent does, more is closer to uniform.
         topics: Topics that take turns.
+
+    Raises:
+        SettingError: If the temperature or the number of topics is too small.
 
     Example:
         >>> Interleaved(make_agent("random")).topics
@@ -37,8 +42,10 @@ class Interleaved:
     frontier_only = False
     reads_passages = True
 
-    def __init__(self, agent: Agent, topics: int = 8) -> None:
-        self.agent, self.topics = agent, topics
+    def __init__(self, agent: Agent, temperature: float = 1.0, topics: int = 8) -> None:
+        if temperature <= 0 or topics < 1:
+            raise SettingError(f"temperature must be above 0 and topics at least 1, not {temperature} and {topics}")
+        self.agent, self.temperature, self.topics = agent, temperature, topics
 
     def reset(self, view: View) -> None:
         """Start over on a curriculum."""
@@ -69,7 +76,7 @@ class Interleaved:
             return view.candidates
         candidates, chances = self.preferences(view)
         with np.errstate(divide="ignore"):  # what is never chosen comes last
-            keys = np.log(chances) + view.rng.gumbel(size=len(chances))
+            keys = np.log(chances) / self.temperature + view.rng.gumbel(size=len(chances))
         return candidates[np.argsort(-keys, kind="stable")]
 
     def _in_turn(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -82,9 +89,9 @@ class Interleaved:
 
 
 @agents.register("interleaved")
-def _interleaved() -> Agent:
+def _interleaved(temperature: float = 1.0) -> Agent:
     """Reads several topics in turn, drawn as `ppo` prefers them."""
-    return Interleaved(make_agent("ppo"))
+    return Interleaved(make_agent("ppo"), temperature)
 
 
 @agents.register("random-interleaved")

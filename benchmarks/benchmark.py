@@ -56,7 +56,7 @@ class Part:
 
 
 _CHEAP = tuple(name for name in agents if name != CEILING)
-_LORA = ("random", "iid", "closure", "similarity", "alp", "exp3s", "skill-it", "curiosity", "ppo", CEILING)
+_LORA = ("random", "iid", "closure", "similarity", "alp", "exp3s", "skill-it", "curiosity", "ppo", "interleaved", CEILING)
 _TASKS = ("target", "coverage", "limited", "forgetting", "deceptive", "noisy")
 PARTS = (
     Part(_TASKS, CORPORA, "scratch", _CHEAP, seeds=10),

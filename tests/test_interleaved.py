@@ -15,6 +15,7 @@ from kgrl.benchmark.folder import described
 from kgrl.choices import noting
 from kgrl.corpus import Split
 from kgrl.curriculum import Curriculum
+from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph import IntArray
 from kgrl.testing import AgentContract
@@ -68,7 +69,7 @@ def test_topics_take_turns(make_tiny_curriculum: Make, topics: int) -> None:
         group = candidates[begin : begin + topics]
         while any(waiting[topic] for topic in group):
             expected += [waiting[topic].pop(0) for topic in group if waiting[topic]]
-    chosen = Interleaved(Sure(), topics).choose(view)
+    chosen = Interleaved(Sure(), topics=topics).choose(view)
     assert chosen[: len(expected)].tolist() == expected
     assert sorted(chosen.tolist()) == view.unread().tolist()
 
@@ -81,6 +82,20 @@ def test_the_first_topic_is_drawn_as_the_agent_would(make_tiny_curriculum: Make)
     counts = np.array([firsts.count(topic) for topic in view.candidates.tolist()])
     share = 2_000 / len(counts)
     assert np.abs(counts - share).max() < 6 * np.sqrt(share)
+
+
+def test_a_high_temperature_draws_uniformly(make_tiny_curriculum: Make) -> None:
+    curriculum = make_tiny_curriculum()
+    curriculum.start()
+    view, hot = curriculum.view, Interleaved(Sure(), temperature=1e6)
+    firsts = {int(view.passage_topics[hot.choose(view)[0]]) for _ in range(500)}
+    assert firsts == set(view.candidates.tolist())
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"topics": 0}])
+def test_senseless_options_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(SettingError, match="not"):
+        Interleaved(Sure(), **wrong)  # type: ignore[arg-type]
 
 
 def test_a_lesson_is_about_more_topics_than_one_of_the_agent_alone(make_tiny_curriculum: Make) -> None:

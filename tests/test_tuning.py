@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kgrl.agents import BaseAgent, agents, base, make_agent
 from kgrl.agents.baselines import Closure
 from kgrl.benchmark import runner, search_spaces, tuning
+from kgrl.benchmark.folder import described
 from kgrl.benchmark.places import Place
 from kgrl.benchmark.runner import Cell, read_rows
 from kgrl.benchmark.search_spaces import SPACES, Range
@@ -134,7 +135,7 @@ def test_every_trial_can_be_made_and_the_first_is_the_defaults(agent: str) -> No
     default = agents.make(agent)
     for trial in trials:
         made = agents.make(agent, **dict(trial.options))
-        assert (vars(made) == vars(default)) == (trial is trials[0])
+        assert (described(made) == described(default)) == (trial is trials[0])
 
 
 def test_trials_are_as_many_for_all_and_the_same_again() -> None:

@@ -5,8 +5,9 @@
 
 It begins with the cells in docs/results/benchmark_cells.parquet, and brings that file and benchmark.json beside it up
 to date after every seed of every part. So it can be stopped at any time and go on on another machine. At the end it
-writes the tables, benchmark_tables.md, and the pictures in benchmark/. The second command does no more than that.
-`kgrl bench` makes the same cells, and the report, in the same folder.
+draws the pictures in benchmark/ and writes the tables into benchmark.md, below the line "## Tables"; what is above is
+written by hand. The second command does no more than that. `kgrl bench` makes the same cells, and the report, in the
+same folder.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
 from kgrl.benchmark.scores import CEILING, rank_agents
 from kgrl.cache import write_json, write_text
 from kgrl.learners.executors import Executor, executors
+from kgrl.report.benchmark_contents import aggregate_table, verdict_table
 from kgrl.report.benchmark_data import Results
 from kgrl.report.benchmark_files import Computed
-from kgrl.report.benchmark_markdown import as_markdown
 from kgrl.report.benchmark_pictures import draw_pictures
+from kgrl.report.benchmark_tables import Column, Table, share
 
 RESULTS = Path("docs/results")
 CELLS, FIGURES = RESULTS / "benchmark_cells.parquet", RESULTS / "benchmark.json"
-TABLES, PICTURES = RESULTS / "benchmark_tables.md", RESULTS / "benchmark"
+PAGE, PICTURES, TABLES = RESULTS / "benchmark.md", RESULTS / "benchmark", "## Tables\n"
 CORPORA = ("vital", "wikispeedia")
 
 
@@ -56,7 +58,19 @@ class Part:
 
 
 _CHEAP = tuple(name for name in agents if name != CEILING)
-_LORA = ("random", "iid", "closure", "similarity", "alp", "exp3s", "skill-it", "curiosity", "ppo", "interleaved", CEILING)
+_LORA = (
+    "random",
+    "iid",
+    "closure",
+    "similarity",
+    "alp",
+    "exp3s",
+    "skill-it",
+    "curiosity",
+    "ppo",
+    "interleaved",
+    CEILING,
+)
 _TASKS = ("target", "coverage", "limited", "forgetting", "deceptive", "noisy")
 PARTS = (
     Part(_TASKS, CORPORA, "scratch", _CHEAP, seeds=10),
@@ -123,8 +137,21 @@ def keep(out: Path) -> None:
 def tell(out: Path) -> None:
     """Write the tables and draw the pictures."""
     computed = Computed.of(Results.read(out))
-    write_text(TABLES, as_markdown(computed))
+    by_hand = PAGE.read_text(encoding="utf-8").partition(TABLES)[0]
+    write_text(PAGE, "\n".join([by_hand + TABLES, *tables(computed)]))
     draw_pictures(computed, PICTURES)
+
+
+def tables(computed: Computed) -> Iterator[str]:
+    """The aggregates of each learner, then the verdicts of each place without their sentences, which repeat figures."""
+    for learner, places in computed.results.learners.items():
+        yield f"### All tasks, {learner}\n\n{aggregate_table(computed.aggregates[learner], len(places)).markdown()}"
+        for place in places:
+            table = verdict_table(computed.results, place)
+            columns = [column for column in table.columns if column.heading != "in words"]
+            if computed.noise[place]:
+                columns.append(Column("noise", lambda row: share(row["noise_share"]), "of tokens"))
+            yield f"### {place.name}\n\n{Table(columns, table.rows).markdown()}"
 
 
 if __name__ == "__main__":

@@ -71,13 +71,21 @@ _LORA = (
     "interleaved",
     CEILING,
 )
+_GOALS = (
+    "target",
+    "target:Arts",
+    "target:Technology",
+    "target:Physical sciences",
+    "target:Biology and health sciences",
+    "target:Philosophy and religion",
+)
 _TASKS = ("target", "coverage", "limited", "forgetting", "deceptive", "noisy")
 PARTS = (
     Part(_TASKS, CORPORA, "scratch", _CHEAP, seeds=10),
     Part(_TASKS, CORPORA, "scratch", ("random", CEILING), seeds=10),
-    Part(("target", "target:Technology", "target:Arts"), ("vital",), "lora", _LORA, seeds=5, budget=5_200),
-    Part(("target", "target:Citizenship", "target:Geography"), ("wikispeedia",), "lora", _LORA, seeds=5, budget=5_200),
-    Part(("coverage", "noisy"), CORPORA, "lora", _LORA, seeds=5, budget=5_200),
+    Part(_GOALS, ("vital",), "lora", _LORA, seeds=5, budget=5_200),
+    Part(("coverage", "noisy"), ("vital",), "lora", _LORA, seeds=5, budget=5_200),
+    Part(("target", "coverage", "noisy"), ("wikispeedia",), "lora", _LORA, seeds=5, budget=5_200),
 )
 """The dear ones last: an oracle's cell takes as long as ten others, one of SmolLM2 minutes."""
 

@@ -52,8 +52,10 @@ class Interleaved:
         self.agent.reset(view)
 
     def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
-        """Return what the other agent is likely to choose."""
-        return preferred(self.agent, view)
+        """Return candidates and the probability that each is drawn first."""
+        candidates, chances = preferred(self.agent, view)
+        flattened = chances ** (1 / self.temperature)
+        return candidates, flattened / flattened.sum()
 
     def choose(self, view: View) -> IntArray:
         """Return the unread passages in the order to read; the expansion reads as far as its tokens go."""
@@ -76,7 +78,7 @@ class Interleaved:
             return view.candidates
         candidates, chances = self.preferences(view)
         with np.errstate(divide="ignore"):  # what is never chosen comes last
-            keys = np.log(chances) / self.temperature + view.rng.gumbel(size=len(chances))
+            keys = np.log(chances) + view.rng.gumbel(size=len(chances))
         return candidates[np.argsort(-keys, kind="stable")]
 
     def _in_turn(self, places: NDArray[np.int64]) -> NDArray[np.int64]:

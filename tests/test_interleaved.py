@@ -90,6 +90,7 @@ def test_a_high_temperature_draws_uniformly(make_tiny_curriculum: Make) -> None:
     view, hot = curriculum.view, Interleaved(Sure(), temperature=1e6)
     firsts = {int(view.passage_topics[hot.choose(view)[0]]) for _ in range(500)}
     assert firsts == set(view.candidates.tolist())
+    np.testing.assert_allclose(hot.preferences(view)[1], 1 / len(firsts), rtol=1e-3)
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"topics": 0}])

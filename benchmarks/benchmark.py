@@ -21,7 +21,7 @@ import tyro
 
 from kgrl.agents import agents
 from kgrl.benchmark.archive import read_archive, write_archive
-from kgrl.benchmark.comparison import compare, missing
+from kgrl.benchmark.comparison import across_goals, compare, missing
 from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.pace import Pace
 from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
@@ -138,8 +138,8 @@ def keep(out: Path) -> None:
     """Bring the committed files up to date."""
     rows = read_rows(out)
     write_archive(out, CELLS)
-    told = {"rows": compare(rows), "ranking": rank_agents(rows), "failed": failures(rows), "missing": missing(rows)}
-    write_json(FIGURES, told)
+    told = {"rows": compare(rows), "across_goals": across_goals(rows), "ranking": rank_agents(rows)}
+    write_json(FIGURES, told | {"failed": failures(rows), "missing": missing(rows)})
 
 
 def tell(out: Path) -> None:

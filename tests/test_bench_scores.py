@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kgrl.benchmark.comparison import finished
+from kgrl.benchmark.comparison import across_goals, finished
 from kgrl.benchmark.scores import lead, rank_agents, scores
 
 SEEDS = range(4)
@@ -66,3 +66,25 @@ def test_without_an_oracle_or_a_bandit_the_ranking_says_none() -> None:
     assert (half["score"], half["rival"], half["ahead"], half["places"]) == (None, None, None, 0)
     assert half["improvement"] == 1.0
     assert random["agent"] == "random"
+
+
+def run(task: str, agent: str, seed: int, half_way: int) -> dict[str, Any]:
+    """A curve from 5 nats down to 3 at a time, flat from there to 1,000 tokens."""
+    curve = [(0, 5.0), (half_way, 3.0), (1_000, 3.0)]
+    return {**cell(agent, seed, 4.0, task), "curve": curve, "tokens": 1_000}
+
+
+def test_goals_weigh_the_same_whatever_seeds_they_have() -> None:
+    rows = [run("target", "random", seed, 800) for seed in range(3)] + [run("target:Arts", "random", 0, 800)]
+    rows += [run("target", "a", seed, 400) for seed in range(3)] + [run("target:Arts", "a", 0, 100)]
+    rows += [run("coverage", "random", 0, 800), run("coverage", "a", 0, 1)]
+    (row,) = across_goals(rows)
+    assert (row["goals"], row["pairs"], row["censored"]) == (2, 4, 0)
+    assert row["speedup"] == pytest.approx((2 * 8) ** 0.5)
+    assert row["speedup_low"] < 2 < 8 < row["speedup_high"]
+
+
+def test_a_run_that_never_gets_to_the_goal_counts_at_the_budget() -> None:
+    never = {**run("target", "a", 0, 400), "curve": [(0, 5.0), (1_000, 4.0)]}
+    (row,) = across_goals([run("target", "random", 0, 500), never])
+    assert (row["speedup"], row["censored"], row["speedup_low"]) == (pytest.approx(0.5), 1, 0.0)

@@ -11,17 +11,20 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kgrl.benchmark.statistics import interquartile_mean, speedup, verdict
+from kgrl.benchmark.statistics import interquartile_mean, paired_difference, speedup, verdict
 from kgrl.metrics import tokens_to_target
 
-__all__ = ["BASELINE", "compare", "finished", "missing"]
+__all__ = ["BASELINE", "across_goals", "compare", "finished", "missing"]
 
 BASELINE = "random"
 """Uniform over the frontier: what every other agent is compared with."""
 
+_TARGET = "target"
 _PLACE = ("task", "corpus", "learner")
 _Row = Mapping[str, Any]
+_Goal = tuple[NDArray[np.float64], NDArray[np.float64], int]
 
 
 def compare(rows: Sequence[_Row]) -> list[dict[str, Any]]:
@@ -39,6 +42,47 @@ def compare(rows: Sequence[_Row]) -> list[dict[str, Any]]:
         for place, agents in sorted(finished(rows).items())
         for agent, seeds in sorted(agents.items())
     ]
+
+
+def across_goals(rows: Sequence[_Row]) -> list[dict[str, Any]]:
+    """Return the speed-up of each agent over all goals of `target` together, a row for each learner and agent.
+
+    A goal's speed-up is the geometric mean over its seeds, and `speedup` that over goals. The interval is Student's
+    over goals, since seeds of one goal share its topics. Runs of ours that never reach random's final loss count at the
+    budget; `censored` says how many.
+
+    Args:
+        rows: What came of cells; a goal is a task on a corpus.
+    """
+    goals: dict[tuple[str, str], list[_Goal]] = {}
+    for (task, _, learner), agents in sorted(finished(rows).items()):
+        if task.partition(":")[0] == _TARGET:
+            for agent in sorted(agents.keys() - {BASELINE}):
+                if shared := sorted(agents[agent].keys() & agents.get(BASELINE, {}).keys()):
+                    pairs = [(agents[agent][seed], agents[BASELINE][seed]) for seed in shared]
+                    goals.setdefault((learner, agent), []).append(_goal(pairs))
+    return [{"learner": learner, "agent": agent, **_over(found)} for (learner, agent), found in goals.items()]
+
+
+def _goal(pairs: Sequence[tuple[_Row, _Row]]) -> _Goal:
+    """The logarithms of tokens to the target, random's and ours, and how many of ours are censored."""
+    ours, random = zip(*pairs, strict=True)
+    targets, budget = [row["curve"][-1][1] for row in random], max(row["tokens"] for row in (*ours, *random))
+    theirs, mine = _tokens_to(targets, random), _tokens_to(targets, ours)
+    logs = [np.log([budget if tokens is None else tokens for tokens in found]) for found in (theirs, mine)]
+    return logs[0], logs[1], sum(tokens is None for tokens in mine)
+
+
+def _over(goals: Sequence[_Goal]) -> dict[str, Any]:
+    ratio = paired_difference([random.mean() for random, _, _ in goals], [ours.mean() for _, ours, _ in goals])
+    return {
+        "goals": len(goals),
+        "pairs": sum(len(ours) for _, ours, _ in goals),
+        "censored": sum(censored for _, _, censored in goals),
+        "speedup": float(np.exp(ratio.value)),
+        "speedup_low": _finite(np.exp(ratio.low)),
+        "speedup_high": _finite(np.exp(ratio.high)),
+    }
 
 
 def finished(rows: Sequence[_Row]) -> dict[tuple[str, ...], dict[str, dict[int, _Row]]]:

@@ -12,27 +12,30 @@ same folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from kgrl.agents import agents
 from kgrl.benchmark.archive import read_archive, write_archive
-from kgrl.benchmark.comparison import across_goals, compare, missing
+from kgrl.benchmark.comparison import across_goals, compare, finished, missing
 from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.pace import Pace
 from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
 from kgrl.benchmark.scores import CEILING, rank_agents
+from kgrl.benchmark.statistics import paired_difference
 from kgrl.cache import write_json, write_text
 from kgrl.learners.executors import Executor, executors
 from kgrl.report.benchmark_contents import aggregate_table, verdict_table
 from kgrl.report.benchmark_data import Results
 from kgrl.report.benchmark_files import Computed
 from kgrl.report.benchmark_pictures import draw_pictures
-from kgrl.report.benchmark_tables import Column, Table, share
+from kgrl.report.benchmark_tables import Column, Table, share, span
 
 RESULTS = Path("docs/results")
 CELLS, FIGURES = RESULTS / "benchmark_cells.parquet", RESULTS / "benchmark.json"
@@ -139,7 +142,21 @@ def keep(out: Path) -> None:
     rows = read_rows(out)
     write_archive(out, CELLS)
     told = {"rows": compare(rows), "across_goals": across_goals(rows), "ranking": rank_agents(rows)}
+    told["interleaving"] = policy_gains(rows)
     write_json(FIGURES, told | {"failed": failures(rows), "missing": missing(rows)})
+
+
+def policy_gains(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the policy adds to interleaving: the area of `interleaved` less that of its control, seed by seed."""
+    found = []
+    for (task, corpus, learner), cells in sorted(finished(rows).items()):
+        ours, control = cells.get("interleaved", {}), cells.get("random-interleaved", {})
+        if seeds := sorted(ours.keys() & control.keys()):
+            gain = paired_difference([ours[s]["aulc"] for s in seeds], [control[s]["aulc"] for s in seeds])
+            place = {"task": task, "corpus": corpus, "learner": learner, "pairs": len(seeds)}
+            limits = {"low": gain.low, "high": gain.high} if len(seeds) > 1 else {"low": None, "high": None}
+            found.append({**place, "difference": gain.value, **limits})
+    return found
 
 
 def tell(out: Path) -> None:
@@ -147,11 +164,19 @@ def tell(out: Path) -> None:
     computed = Computed.of(Results.read(out))
     by_hand = PAGE.read_text(encoding="utf-8").partition(TABLES)[0]
     write_text(PAGE, "\n".join([by_hand + TABLES, *tables(computed)]))
-    draw_pictures(computed, PICTURES)
+    draw_pictures(computed, out / "figures")
+    PICTURES.mkdir(exist_ok=True)
+    for kind in ("verdicts", "curves", "aggregates"):
+        for picture in (out / "figures").glob(f"{kind}-*.png"):
+            shutil.copyfile(picture, PICTURES / picture.name)
 
 
 def tables(computed: Computed) -> Iterator[str]:
     """The aggregates of each learner, then the verdicts of each place without their sentences, which repeat figures."""
+    rows = computed.results.rows
+    goals = [row for row in across_goals(rows) if row["goals"] >= _FEWEST_GOALS]
+    yield "### Over all goals of target\n\n" + Table(_GOAL_COLUMNS, goals).markdown()
+    yield "### interleaved less random-interleaved\n\n" + Table(_GAIN_COLUMNS, policy_gains(rows)).markdown()
     for learner, places in computed.results.learners.items():
         yield f"### All tasks, {learner}\n\n{aggregate_table(computed.aggregates[learner], len(places)).markdown()}"
         for place in places:
@@ -160,6 +185,24 @@ def tables(computed: Computed) -> Iterator[str]:
             if computed.noise[place]:
                 columns.append(Column("noise", lambda row: share(row["noise_share"]), "of tokens"))
             yield f"### {place.name}\n\n{Table(columns, table.rows).markdown()}"
+
+
+_FEWEST_GOALS = 3
+_GOAL_COLUMNS = (
+    *(Column(name, lambda row, name=name: str(row[name]), text=True) for name in ("learner", "agent")),
+    *(Column(name, lambda row, name=name: str(row[name])) for name in ("goals", "pairs")),
+    Column("speed-up", lambda row: f"{row['speedup']:.2f}", "times fewer tokens", lambda row: _limits(row, "speedup_")),
+    Column("never there", lambda row: str(row["censored"]), "runs"),
+)
+_GAIN_COLUMNS = (
+    *(Column(name, lambda row, name=name: str(row[name]), text=True) for name in ("task", "corpus", "learner")),
+    Column("pairs", lambda row: str(row["pairs"])),
+    Column("AULC", lambda row: f"{row['difference']:+.3f}", "nats per token", lambda row: _limits(row, "")),
+)
+
+
+def _limits(row: Mapping[str, Any], prefix: str) -> str:
+    return span(row[f"{prefix}low"], row[f"{prefix}high"], ".3f")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from kgrl.errors import KgrlError, SettingError
 from kgrl.research.arrival import Arrival
 from kgrl.research.log import ArrivalLog
 from kgrl.research.queue import ResearchQueue
-from kgrl.research.store import open_store
+from kgrl.research.store import QueueAwayError, open_store
 from tests.redis_server import RedisServer, why_no_redis
 from tests.research_pages import Pages, TinyEncoder, finish, made_up
 
@@ -66,6 +66,18 @@ def test_what_is_wanted_arrives_best_first(make: Make) -> None:
     first = [text for text, split in zip(logic.texts, logic.splits, strict=True) if split == Split.TRAIN][:4]
     np.testing.assert_array_equal(logic.vectors, TinyEncoder().encode(first))
     assert [a.title for a in queue.arrivals(2)] == ["Number"]
+
+
+def test_an_empty_queue_is_busy_once_after_it_was_away(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(wanted: dict[str, float]) -> None:
+        raise QueueAwayError("away")
+
+    queue = make()
+    assert not queue.busy()
+    with monkeypatch.context() as patched:
+        patched.setattr(queue.board, "want", away)
+        queue.want(["Logic"])
+    assert queue.busy() and not queue.busy()
 
 
 def test_another_who_opens_the_place_sees_the_same(make: Make) -> None:

@@ -122,7 +122,7 @@ class ResearchQueue:
         self.encoding = threading.Lock()
         """Held by a worker of this process while its encoder works."""
         self._messages = Messages(store, refuse)
-        self._away = False
+        self._away = self._missed = False
         self._failed: dict[str, float] = {}
         self._failed_at: tuple[float, ...] = ()
 
@@ -274,11 +274,16 @@ class ResearchQueue:
         return self.store.aliases.items()
 
     def busy(self) -> bool:
-        """Return whether titles are under way; True while the queue is away."""
+        """Return whether titles are under way.
+
+        True while the queue is away, and once after it was: what was wanted then was not heard, so that an empty queue
+        does not mean that nothing more comes.
+        """
         jobs = 1
         with self._unless_away():
             jobs = len(self.store.jobs)
-        return jobs > 0
+        missed, self._missed = self._missed, False
+        return jobs > 0 or missed
 
     def status(self) -> Status:
         """Return what there is.
@@ -309,7 +314,7 @@ class ResearchQueue:
         except QueueAwayError as error:
             if not self._away:
                 _log.warning("%s; going on with what has arrived", error)
-            self._away = True
+            self._away = self._missed = True
 
 
 def _until(record: str) -> float:

@@ -74,8 +74,6 @@ class Interleaved:
 
     def _drawn(self, view: View) -> IntArray:
         """The candidates in the order drawn: sorted by log-probability with Gumbel noise, which is the same."""
-        if not len(view.candidates):
-            return view.candidates
         candidates, chances = self.preferences(view)
         with np.errstate(divide="ignore"):  # what is never chosen comes last
             keys = np.log(chances) + view.rng.gumbel(size=len(chances))

@@ -86,6 +86,7 @@ _TASKS = ("target", "coverage", "limited", "forgetting", "deceptive", "noisy")
 PARTS = (
     Part(_TASKS, CORPORA, "scratch", _CHEAP, seeds=10),
     Part(_TASKS, CORPORA, "scratch", ("random", CEILING), seeds=10),
+    Part(_GOALS, ("vital",), "scratch", ("random", "ppo", "interleaved"), seeds=10),
     Part(_GOALS, ("vital",), "lora", _LORA, seeds=5, budget=5_200),
     Part(("coverage", "noisy"), ("vital",), "lora", _LORA, seeds=5, budget=5_200),
     Part(("target", "coverage", "noisy"), ("wikispeedia",), "lora", _LORA, seeds=5, budget=5_200),
@@ -172,7 +173,7 @@ def tell(out: Path) -> None:
 
 
 def tables(computed: Computed) -> Iterator[str]:
-    """The aggregates of each learner, then the verdicts of each place without their sentences, which repeat figures."""
+    """The aggregates of each learner, then the verdicts of each place: who has any cell, without sentences."""
     rows = computed.results.rows
     goals = [row for row in across_goals(rows) if row["goals"] >= _FEWEST_GOALS]
     yield "### Over all goals of target\n\n" + Table(_GOAL_COLUMNS, goals).markdown()
@@ -184,7 +185,8 @@ def tables(computed: Computed) -> Iterator[str]:
             columns = [column for column in table.columns if column.heading != "in words"]
             if computed.noise[place]:
                 columns.append(Column("noise", lambda row: share(row["noise_share"]), "of tokens"))
-            yield f"### {place.name}\n\n{Table(columns, table.rows).markdown()}"
+            there = [row for row in table.rows if row["seeds"]]
+            yield f"### {place.name}\n\n{Table(columns, there).markdown()}"
 
 
 _FEWEST_GOALS = 3

@@ -158,11 +158,13 @@ class Preferring(Protocol):
 def preferred(agent: Agent, view: View) -> tuple[IntArray, NDArray[np.float64]]:
     """Return candidates and how likely an agent is to choose each: all alike where it does not say.
 
+    An agent is not asked where there are none.
+
     Args:
         agent: The agent.
         view: What it looks at; a glance, unless what it draws is for a choice.
     """
-    if isinstance(agent, Preferring):
-        return agent.preferences(view)
     candidates = view.candidates
+    if len(candidates) and isinstance(agent, Preferring):
+        return agent.preferences(view)
     return candidates, np.full(len(candidates), 1.0 / max(1, len(candidates)))

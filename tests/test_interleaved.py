@@ -53,7 +53,7 @@ class TestContract(AgentContract):
 @pytest.mark.parametrize("name", ["interleaved", "random-interleaved"])
 def test_it_goes_on_where_the_frontier_is_read_up(make_tiny_curriculum: Make, name: str) -> None:
     curriculum = make_tiny_curriculum(budget_tokens=100_000)
-    read = [passage for step in curriculum.run(make_agent(name)) for passage in step.passages]
+    read = [passage for step in curriculum.run(noting(make_agent(name))) for passage in step.passages]
     assert sorted(read) == np.flatnonzero(curriculum.corpus.splits == Split.TRAIN).tolist()
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kgrl.agents.arms import check_setting, payoff
 from kgrl.agents.base import BaseAgent, agents
 from kgrl.expansion import Expansion
+from kgrl.recent import keep_recent
 from kgrl.view import View
 
 __all__ = ["AlpGmm", "Mixture", "fit_mixture", "principal_coordinates"]
@@ -80,8 +81,11 @@ def fit_mixture(points: Array, k_max: int) -> Mixture:
     return Mixture(best.means_, best.covariances_)
 
 
+@keep_recent(8)
 def principal_coordinates(embeddings: NDArray[np.float32], dimensions: int) -> Array:
     """Return the first principal components of embeddings, each scaled to unit variance, `[topics, dimensions]`.
+
+    The answers for the last few arrays are kept.
 
     Args:
         embeddings: `[topics, columns]`; rows of zeros, of topics without text, do not count.
@@ -101,6 +105,7 @@ def principal_coordinates(embeddings: NDArray[np.float32], dimensions: int) -> A
     largest = np.argsort(-variances)[:dimensions]
     kept = largest[variances[largest] > _LEAST_VARIANCE]
     coordinates: Array = (embeddings - mean) @ directions[:, kept] / np.sqrt(variances[kept])
+    coordinates.flags.writeable = False
     return coordinates
 
 

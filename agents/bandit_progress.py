@@ -113,13 +113,13 @@ def largest_chances(draws: list[Floats]) -> Floats:
     # chance to beat all is a polynomial in x of at most so high a degree, and its mean over x is this sum of points.
     points, weights = np.polynomial.legendre.leggauss(len(draws) // 2 + 1)
     points, weights = (points + 1) / 2, weights / 2
-    chances = np.empty(len(draws))
-    for arm, own in enumerate(draws):
-        beats = np.ones((len(own), len(points)))
-        for other in draws[:arm] + draws[arm + 1 :]:
-            smaller = (other < own[:, None]).mean(axis=1, keepdims=True)
-            beats *= smaller + (other == own[:, None]).mean(axis=1, keepdims=True) * points
-        chances[arm] = (beats @ weights).mean()
+    numbers, counts = np.concatenate(draws), np.array([len(own) for own in draws])
+    starts, owners = np.cumsum(counts) - counts, np.repeat(np.arange(len(draws)), counts)
+    smaller = np.add.reduceat(numbers < numbers[:, None], starts, axis=1, dtype=np.float64) / counts
+    equal = np.add.reduceat(numbers == numbers[:, None], starts, axis=1, dtype=np.float64) / counts
+    beaten = smaller[..., None] + equal[..., None] * points  # [numbers, arms, points]
+    beaten[np.arange(len(numbers)), owners] = 1.0  # nobody draws against itself
+    chances: Floats = np.add.reduceat(beaten.prod(axis=1) @ weights, starts) / counts
     return chances
 
 

@@ -6,7 +6,6 @@ Features of a topic or a link never change while somebody reads; those that depe
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from kgrl.builtin import FOLDER, click_counts, project
 from kgrl.click_counts import ClickCounts
 from kgrl.graph import TopicGraph
 from kgrl.nucleus import pagerank
+from kgrl.recent import keep_recent
 from kgrl.relations import TopicRelations, coherence
 
 if TYPE_CHECKING:
@@ -235,6 +235,7 @@ class WalkTables:
         return relative
 
 
+@keep_recent(8)  # a benchmark goes through two corpora, each as it is and with two kinds of traps
 def walk_tables(graph: TopicGraph, embeddings: FloatArray, clicks: Path = FOLDER) -> WalkTables:
     """Return the tables of a graph; those of the last few graphs are kept.
 
@@ -243,14 +244,7 @@ def walk_tables(graph: TopicGraph, embeddings: FloatArray, clicks: Path = FOLDER
         embeddings: Unit topic embeddings, float32 `[topics, dimensions]`.
         clicks: Folder of the clicks that features are made from.
     """
-    for folder, tables in _recent:
-        if folder == clicks and tables.graph is graph and tables.relations.embeddings is embeddings:
-            return tables
-    _recent.append((clicks, WalkTables(TopicRelations(graph, embeddings), (click_counts(graph, clicks),))))
-    return _recent[-1][1]
-
-
-_recent: deque[tuple[Path, WalkTables]] = deque(maxlen=4)
+    return WalkTables(TopicRelations(graph, embeddings), (click_counts(graph, clicks),))
 
 
 def _all_cosines(left: FloatArray, right: FloatArray, kept: bool) -> NDArray[np.int16]:

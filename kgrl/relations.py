@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from kgrl.graph import IntArray, TopicGraph
+from kgrl.recent import keep_recent
 
 __all__ = ["TopicRelations", "coherence"]
 
@@ -89,19 +90,20 @@ class TopicRelations:
         return counts, indices
 
 
+@keep_recent(8)
 def coherence(graph: TopicGraph, embeddings: FloatArray) -> NDArray[np.float64]:
     """Return how much more alike to its linked topics each topic is than to the ends of links at large.
 
     c(v) = the mean cosine of v and the topics linked with it, in either direction, less the mean cosine of v and all
     topics, each counted as often as it has links. It is 0 on average for a topic whose links are drawn at random, as
-    modularity is (Newman 2006), and 0 for a topic without links.
+    modularity is (Newman 2006), and 0 for a topic without links. The answers for the last few graphs are kept.
 
     Args:
         graph: The topic graph.
         embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`.
 
     Returns:
-        Differences of cosines, shape `[topics]`.
+        Differences of cosines, shape `[topics]`, read-only.
 
     Example:
         >>> pairs = TopicGraph.from_links(["Cat", "Dog", "Sum", "Product"], [0, 2], [1, 3])
@@ -117,7 +119,9 @@ def coherence(graph: TopicGraph, embeddings: FloatArray) -> NDArray[np.float64]:
         cosines[rows] = _dot(embeddings[sources[rows]], embeddings[targets[rows]])
     observed = np.bincount(sources, cosines, len(graph)) / np.maximum(links, 1)
     expected = embeddings @ (links @ embeddings / max(1, len(targets)))
-    return np.where(links > 0, observed - expected, 0.0)
+    differences = np.where(links > 0, observed - expected, 0.0)
+    differences.flags.writeable = False
+    return differences
 
 
 def _dot(left: FloatArray, right: FloatArray) -> FloatArray:

@@ -1,7 +1,7 @@
 """Places: a task on a corpus, ready for curricula, made once in a process for all the cells there.
 
-Corpora, embeddings and what research looks up are shared by the tasks that have them in common: looking it up takes
-longer than a cell's learning.
+Corpora, embeddings, what research looks up and what policies are shown of a graph are shared by the tasks that have
+them in common: looking it up takes longer than a cell's learning.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from kgrl.curriculum import Curriculum
 from kgrl.data import load_corpus
 from kgrl.data.derived import DERIVED
 from kgrl.encoder import Encoder
+from kgrl.envs.walk_tables import walk_tables
 from kgrl.exam import Exam
 from kgrl.learners.base import Learner
 from kgrl.research import Researcher
@@ -70,8 +71,9 @@ def task_of(name: str, corpus: str, budget: int | None = None) -> Task:
 def make_place(name: str, corpus: str, budget: int | None = None) -> Place:
     """Return a task's place, made once; see `task_of`."""
     task = task_of(name, corpus, budget)
-    research = _research(task.corpus, task.config.neighbourhood)
-    return Place(task, _embedded(task.corpus), research, task.make_exam())
+    research, embedded = _research(task.corpus, task.config.neighbourhood), _embedded(task.corpus)
+    walk_tables(task.corpus.graph, embedded[1]).compiled  # noqa: B018 - so that no cell is said to have taken the time
+    return Place(task, embedded, research, task.make_exam())
 
 
 @cache
@@ -87,5 +89,5 @@ def _embedded(corpus: Corpus) -> Embedded:
 @cache
 def _research(corpus: Corpus, neighbourhood: int) -> Researcher:
     research = Researcher(corpus, *_embedded(corpus), neighbourhood)
-    research.tables  # noqa: B018 - looked up now, so that no cell is said to have taken the time
+    research.tables  # noqa: B018 - for the same reason
     return research

@@ -14,9 +14,11 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-__all__ = ["PACKED", "packed_attention"]
+__all__ = ["NO_MASK", "PACKED", "packed_attention"]
 
 PACKED = "kgrl_packed"
+NO_MASK = torch.empty(1, 1, 0, 0)
+"""Given as the attention mask along with lengths: transformers takes a mask of four axes as it is and makes none."""
 
 
 def packed_attention(

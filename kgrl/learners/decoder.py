@@ -26,7 +26,7 @@ from kgrl.cache import write_json
 from kgrl.corpus import Corpus, Passages
 from kgrl.errors import DivergedError, KgrlError, SettingError
 from kgrl.graph import IntArray
-from kgrl.learners.attention import PACKED
+from kgrl.learners.attention import NO_MASK, PACKED
 from kgrl.learners.base import Learned
 from kgrl.learners.flat_weights import FlatWeights, Trained
 from kgrl.learners.lesson import Lesson, Reading, arrange
@@ -311,7 +311,8 @@ class DecoderLearner(FlatWeights, ABC):
         """The decoder's last states of a block, `[tokens, width]`."""
         inputs, positions = self._tensor(block.inputs)[None], self._tensor(block.positions)[None]
         # Without our attention, transformers masks between passages where it sees positions that start over.
-        ours = {"lengths": block.lengths} if self.model.config._attn_implementation == PACKED else {}
+        packed = self.model.config._attn_implementation == PACKED
+        ours = {"lengths": block.lengths, "attention_mask": NO_MASK} if packed else {}
         output = self._decoder(input_ids=inputs, position_ids=positions, use_cache=False, **ours)
         states: Tensor = output.last_hidden_state[0]
         return states

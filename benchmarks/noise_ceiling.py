@@ -1,0 +1,89 @@
+"""What avoiding planted topics can be worth on `noisy`: `iid`, told which topics are planted, and random.
+
+    python benchmarks/noise_ceiling.py --out FOLDER --json docs/results/noise_ceiling.json
+
+No agent can know that, nor leave the frontier: what `told` reaches is out of reach for those that may not. Cells of
+`random` and `iid` are those of docs/results/benchmark_cells.parquet; with finished cells it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import tyro
+
+from kgrl.agents import agents, make_agent
+from kgrl.agents.base import BaseAgent
+from kgrl.benchmark.archive import read_archive
+from kgrl.benchmark.comparison import compare
+from kgrl.benchmark.runner import Cell, read_rows, run_cells
+from kgrl.cache import write_json
+from kgrl.data import load_corpus
+from kgrl.graph import IntArray
+from kgrl.learners.executors import executors
+from kgrl.view import View
+
+CELLS = Path("docs/results/benchmark_cells.parquet")
+CORPORA = ("vital", "wikispeedia")
+AGENTS = ("random", "iid", "told")
+
+
+class Told(BaseAgent):
+    """Uniform over passages of real topics, which come before planted ones.
+
+    Args:
+        real: Number of real topics of each corpus, by the number of all its topics.
+    """
+
+    frontier_only = False
+    reads_passages = True
+
+    def __init__(self, real: dict[int, int]) -> None:
+        self.real, self.iid = real, make_agent("iid")
+
+    def choose(self, view: View) -> IntArray:
+        """Return all unread passages of real topics in an order drawn uniformly."""
+        order = self.iid.choose(view)
+        assert not isinstance(order, int)
+        return order[view.passage_topics[order] < self.real[len(view.graph)]]
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Measures it.
+
+    Args:
+        out: Folder that keeps what came of each cell.
+        json: File for the comparison.
+        seeds: Curricula on each corpus.
+    """
+
+    out: Path
+    json: Path
+    seeds: int = 5
+
+
+def main(command: Ceiling) -> None:
+    agents.register("told")(partial(Told, real_topics()))
+    read_archive(CELLS, command.out)
+    cells = [Cell("noisy", c, "scratch", a, s) for s in range(command.seeds) for c in CORPORA for a in AGENTS]
+    serial = executors.make("serial")  # other processes do not know the agent
+    for row in run_cells(cells, command.out, serial):
+        print(*(row[name] for name in ("corpus", "agent", "seed", "status")), flush=True)
+    keys = {(cell.task, cell.corpus, cell.learner, cell.agent, cell.seed) for cell in cells}
+    named = ("task", "corpus", "learner", "agent", "seed")
+    rows = compare([row for row in read_rows(command.out) if tuple(row[name] for name in named) in keys])
+    write_json(command.json, {"rows": rows})
+    for row in rows:
+        print({name: row[name] for name in ("corpus", "agent", "pairs", "difference", "speedup", "speedup_low")})
+
+
+def real_topics() -> dict[int, int]:
+    """The number of real topics of each corpus, by the number of its topics with planted ones."""
+    return {len(load_corpus(f"noisy:{name}").graph): len(load_corpus(name).graph) for name in CORPORA}
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Ceiling))

@@ -1,13 +1,17 @@
-"""The curriculum without topics: the order in which a data mixture is read where nobody thinks about one."""
+"""The curriculum without a frontier: the order in which a data mixture is read, all of it or what passes a filter."""
 
 from __future__ import annotations
 
+import numpy as np
+
+from kgrl.agents.arms import check_setting
 from kgrl.agents.base import agents
 from kgrl.expansion import Expansion
 from kgrl.graph import IntArray
+from kgrl.relations import coherence
 from kgrl.view import View
 
-__all__ = ["UniformPassages"]
+__all__ = ["CoherentPassages", "UniformPassages"]
 
 
 @agents.register("iid")
@@ -30,3 +34,33 @@ class UniformPassages:
 
     def observe(self, expansion: Expansion) -> None:
         """Nothing is learned from what a draw led to."""
+
+
+@agents.register("coherent")
+class CoherentPassages(UniformPassages):
+    """Uniform over the passages of coherent topics first: what a filter is worth that looks at no learner.
+
+    A topic is coherent where its text is more like that of the topics linked with it than like that of topics at large;
+    see `kgrl.relations.coherence`, which the reward `incoherence-penalty` reads as well. Noise and boilerplate are not.
+    The goal is not looked at.
+
+    Args:
+        least: Coherence from which a topic counts as coherent, a difference of cosines; at most 1.
+
+    Raises:
+        SettingError: If it is out of its range.
+    """
+
+    def __init__(self, least: float = 0.1) -> None:
+        check_setting("least", least, -1, 1)
+        self.least = least
+
+    def reset(self, view: View) -> None:
+        """Look up which topics are coherent."""
+        self._coherent = coherence(view.graph, view.embeddings) >= self.least
+
+    def choose(self, view: View) -> IntArray:
+        """Return all unread passages, those of coherent topics first, both parts in an order drawn uniformly."""
+        order = super().choose(view)
+        first = self._coherent[view.passage_topics[order]]
+        return np.concatenate([order[first], order[~first]])

@@ -1,4 +1,4 @@
-"""The curriculum without topics: passages drawn uniformly, read without replacement, and recorded like any other."""
+"""Curricula without a frontier: passages drawn uniformly, read without replacement, and recorded like any other."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 
 from kgrl.agents import make_agent
+from kgrl.agents.passages import CoherentPassages
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum
+from kgrl.errors import SettingError
 from kgrl.exam import Exam
+from kgrl.graph import TopicGraph
+from kgrl.learners.base import make_learner
+from kgrl.retrieval import FaissRetriever
 from kgrl.runs import Run
 from kgrl.view import PassageAgent
 
@@ -84,3 +89,26 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(make_tiny_curriculum: Make, 
     with pytest.raises(KeyboardInterrupt):
         run("killed").carry_out(stop)
     assert run("killed").carry_out().expansions == whole.expansions
+
+
+def test_passages_of_coherent_topics_are_read_first() -> None:
+    links = [(0, 1), (1, 0), (2, 3), (3, 2), (4, 0), (4, 2)]
+    graph = TopicGraph.from_links(["Cat", "Dog", "Sum", "Product", "Menu"], *zip(*links, strict=True))
+    cats, sums = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
+    embeddings = np.array([cats, cats, sums, sums, [0.0, 0.0, 1.0]], dtype=np.float32)
+    texts = [f"Text {i}." for i in range(10)]
+    corpus = Corpus("five", graph, texts, np.repeat(np.arange(5), 2), [Split.TRAIN] * 10)
+    curriculum = Curriculum(
+        corpus, make_learner("scratch", corpus), FaissRetriever(np.arange(10), embeddings.repeat(2, 0)), embeddings
+    )
+    agent = CoherentPassages()
+    agent.reset(curriculum.view)
+    orders = np.array([agent.choose(curriculum.view) for _ in range(50)])
+    assert (np.sort(orders) == np.arange(10)).all(), "whatever is incoherent is read as well, at the end"
+    assert set(orders[:, -2:].ravel().tolist()) == {8, 9}, "the menu's text is like that of no topic it is linked with"
+    assert len(np.unique(orders[:, 0])) > 4
+
+
+def test_a_threshold_that_no_cosines_differ_by_is_refused() -> None:
+    with pytest.raises(SettingError, match="least"):
+        CoherentPassages(least=1.5)

@@ -94,6 +94,7 @@ SPACES: dict[str, Space] = {
         "k_max": (3, 5, 10),
         "dimensions": (2, 4, 8),
     },
+    "coherent": {"least": Range(0.02, 0.3)},
     "interleaved": {"temperature": (1.0, 2.0, 4.0, 8.0, 16.0)},
 }
 """What is tried of each agent's options: one of some values, or a number from a range."""

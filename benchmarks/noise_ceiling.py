@@ -2,8 +2,9 @@
 
     python benchmarks/noise_ceiling.py --out FOLDER --json docs/results/noise_ceiling.json
 
-No agent can know that, nor leave the frontier: what `told` reaches is out of reach for those that may not. Cells of
-`random` and `iid` are those of docs/results/benchmark_cells.parquet; with finished cells it goes on where it stopped.
+What `told` reaches is what a filter before uniform draws can gain at best; it is no bound for agents that choose by
+other things. Cells of `random` and `iid` are those of docs/results/benchmark_cells.parquet; with finished cells it goes
+on where it stopped.
 """
 
 from __future__ import annotations

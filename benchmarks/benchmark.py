@@ -41,6 +41,8 @@ RESULTS = Path("docs/results")
 CELLS, FIGURES = RESULTS / "benchmark_cells.parquet", RESULTS / "benchmark.json"
 PAGE, PICTURES, TABLES = RESULTS / "benchmark.md", RESULTS / "benchmark", "## Tables\n"
 CORPORA = ("vital", "wikispeedia")
+CONTROLS = {"interleaved": "random-interleaved", "coherent": "iid"}
+"""Agents and what they are without their own idea: the policy, or the filter."""
 
 
 @dataclass(frozen=True)
@@ -143,17 +145,17 @@ def keep(out: Path) -> None:
     rows = read_rows(out)
     write_archive(out, CELLS)
     told = {"rows": compare(rows), "across_goals": across_goals(rows), "ranking": rank_agents(rows)}
-    told["interleaving"] = policy_gains(rows)
+    told["controls"] = {agent: gains(rows, agent, control) for agent, control in CONTROLS.items()}
     write_json(FIGURES, told | {"failed": failures(rows), "missing": missing(rows)})
 
 
-def policy_gains(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What the policy adds to interleaving: the area of `interleaved` less that of its control, seed by seed."""
+def gains(rows: Sequence[Mapping[str, Any]], agent: str, control: str) -> list[dict[str, Any]]:
+    """The area of an agent less that of its control, seed by seed, in each place."""
     found = []
     for (task, corpus, learner), cells in sorted(finished(rows).items()):
-        ours, control = cells.get("interleaved", {}), cells.get("random-interleaved", {})
-        if seeds := sorted(ours.keys() & control.keys()):
-            gain = paired_difference([ours[s]["aulc"] for s in seeds], [control[s]["aulc"] for s in seeds])
+        ours, theirs = cells.get(agent, {}), cells.get(control, {})
+        if seeds := sorted(ours.keys() & theirs.keys()):
+            gain = paired_difference([ours[s]["aulc"] for s in seeds], [theirs[s]["aulc"] for s in seeds])
             place = {"task": task, "corpus": corpus, "learner": learner, "pairs": len(seeds)}
             limits = {"low": gain.low, "high": gain.high} if len(seeds) > 1 else {"low": None, "high": None}
             found.append({**place, "difference": gain.value, **limits})
@@ -177,7 +179,8 @@ def tables(computed: Computed) -> Iterator[str]:
     rows = computed.results.rows
     goals = [row for row in across_goals(rows) if row["goals"] >= _FEWEST_GOALS]
     yield "### Over all goals of target\n\n" + Table(_GOAL_COLUMNS, goals).markdown()
-    yield "### interleaved less random-interleaved\n\n" + Table(_GAIN_COLUMNS, policy_gains(rows)).markdown()
+    for agent, control in CONTROLS.items():
+        yield f"### {agent} less {control}\n\n" + Table(_GAIN_COLUMNS, gains(rows, agent, control)).markdown()
     for learner, places in computed.results.learners.items():
         yield f"### All tasks, {learner}\n\n{aggregate_table(computed.aggregates[learner], len(places)).markdown()}"
         for place in places:

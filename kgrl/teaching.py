@@ -98,14 +98,16 @@ class Teacher:
     def reading(self, ids: IntArray, tokens: int) -> Lesson:
         """Return a lesson of passages that were picked themselves, as many of them as there are tokens for.
 
-        It is about the topics of these passages, in the order in which they are read.
+        There are no more of them than a topic picked would bring as a rule, so that a learner, which takes an update a
+        lesson at least, takes about as many for the same tokens whatever an agent picks. The lesson is about the topics
+        of these passages, in the order in which they are read.
 
         Args:
             ids: Ids of the passages, in the order to read, at least one; there may be far more than can be read.
             tokens: Tokens trained on so far.
         """
         allowance = min(self.config.expansion_tokens, self.config.budget_tokens - tokens)
-        passages = self._within(ids, allowance)
+        passages = self._within(ids[: self.research.usual_passages], allowance)
         topics = np.array(list(dict.fromkeys(passages.topics.tolist())), dtype=np.int32)
         return Lesson(passages, allowance, topics)
 

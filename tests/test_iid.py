@@ -63,13 +63,22 @@ def test_only_passages_that_can_be_read_are(make_tiny_curriculum: Make, tiny_cor
 
 
 def test_passages_are_cut_where_the_tokens_end(make_tiny_curriculum: Make, tiny_corpus: Corpus) -> None:
-    curriculum = make_tiny_curriculum(budget_tokens=100_000, expansion_tokens=3_000)
+    curriculum = make_tiny_curriculum(budget_tokens=100_000, expansion_tokens=3_000, neighbourhood=8)
     curriculum.start()
     ids = curriculum.view.unread()
     words = np.cumsum([len(tiny_corpus.texts[i].split()) for i in ids])
     lesson = curriculum.lesson(ids)
     assert len(lesson.passages) == 1 + np.flatnonzero(words < 3_000)[-1] + 1
     assert lesson.neighbourhood.tolist() == list(dict.fromkeys(tiny_corpus.topics[lesson.passages.ids].tolist()))
+
+
+def test_an_expansion_has_as_many_passages_as_one_of_a_topic_would(make_tiny_curriculum: Make) -> None:
+    def passages(name: str) -> list[int]:
+        curriculum = make_tiny_curriculum(budget_tokens=20_000, expansion_tokens=20_000, neighbourhood=1)
+        return [len(step.passages) for step in list(curriculum.run(make_agent(name)))[1:6]]
+
+    drawn, topics = passages("iid"), passages("random")
+    assert len(set(drawn)) == 1 and abs(drawn[0] - np.mean(topics)) <= 1
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(make_tiny_curriculum: Make, tmp_path: Path) -> None:

@@ -54,6 +54,16 @@ class Researcher:
         ]
         return ResearchTables(starts, related, ends.astype(np.int64), np.concatenate(owned), np.concatenate(found))
 
+    @cached_property
+    def usual_passages(self) -> int:
+        """How many passages a neighbourhood of average topics brings, at least one.
+
+        Those are its topics' own, and what retrieval finds for each but one, which as a rule is its own as well.
+        """
+        passages = int(np.count_nonzero(self.corpus.splits == Split.TRAIN))
+        owned = passages / max(int(np.count_nonzero(self._trainable)), 1)
+        return max(round(self.neighbourhood_size * (owned + self.neighbourhood_size - 1)), 1)
+
     def neighbourhood(self, topic: int, frontier: Frontier, among: NDArray[np.bool_] | None = None) -> IntArray:
         """Return the topic and its closest related topics that are not learned yet.
 

@@ -146,7 +146,8 @@ def _write(path: Path, cell: Cell, row: Row) -> Row:
 
 def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
     place = make_place(cell.task, cell.corpus, cell.budget)
-    _load(cell.agent, cell.learner, place.task.corpus)
+    _load_learner(cell.learner, place.task.corpus)
+    _load_agent(cell.agent)
     began = time.perf_counter()
     agent, learner = make_agent(cell.agent), make_learner(cell.learner, place.task.corpus, seed=cell.seed)
     curriculum, budget = place.make_curriculum(learner, cell.seed), place.task.config.budget_tokens
@@ -173,9 +174,16 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
 
 
 @cache
-def _load(agent: str, learner: str, corpus: Corpus) -> None:
-    """Make agent, learner and a table once: what is imported, and tokens kept on disk, are no single cell's time."""
-    make_agent(agent), make_learner(learner, corpus), pa.table({"index": [0]})
+def _load_learner(learner: str, corpus: Corpus) -> None:
+    """Make a learner once, and a table: what is imported, and tokens kept on disk, are no single cell's time."""
+    make_learner(learner, corpus)
+    pa.table({"index": [0]})
+
+
+@cache
+def _load_agent(agent: str) -> None:
+    """Make an agent once, for the same reason."""
+    make_agent(agent)
 
 
 class _Examined:

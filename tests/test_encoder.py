@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,6 +83,12 @@ def test_vectors_from_the_cache_are_read_only(tmp_path: Path) -> None:
 
 def test_an_empty_list_has_no_vectors(tmp_path: Path) -> None:
     assert CountingEncoder().encode_cached([], tmp_path).shape == (0, 8)
+
+
+def test_reading_a_corpus_needs_no_torch() -> None:
+    code = "import sys, kgrl.data; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.integration

@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import Path
 
 import tyro
-from benchmark_tables import CONTROLS, asked, gains, glance, measured, tables
+from benchmark_tables import CONTROLS, asked, gains, glance, measured, noise_worth, tables
 
 from kgrl.agents import agents
 from kgrl.benchmark.archive import read_archive, write_archive
@@ -141,6 +141,7 @@ def keep(out: Path) -> None:
     write_archive(out, CELLS)
     told = {"rows": compare(rows), "across_goals": across_goals(rows), "ranking": rank_agents(rows)}
     told["controls"] = {agent: gains(rows, agent, control) for agent, control in CONTROLS.items()}
+    told["noise_worth"] = noise_worth(rows)
     write_json(FIGURES, told | {"failed": failures(rows), "missing": missing(rows)})
 
 

@@ -5,6 +5,7 @@ A speed-up with a sign of less or equal is a bound: some runs never reached the 
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -67,6 +68,28 @@ def glance(results: Results) -> Iterator[str]:
             yield f"### {learner}: {title}\n\n{Table(columns, rows).markdown()}"
 
 
+def noise_worth(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """What it would be worth to read what random reads without its planted tokens, if these taught it nothing.
+
+    A curriculum without them is at any token where random is at that token divided by the share of real ones.
+    """
+    found = []
+    for (task, corpus, learner), cells in sorted(finished(rows).items()):
+        if task == "noisy" and (seeds := cells.get(BASELINE)):
+            saved = [_area_saved(row) for row in seeds.values()]
+            noise = float(np.mean([row["noise_share"] for row in seeds.values()]))
+            place = {"corpus": corpus, "learner": learner, "seeds": len(saved), "noise_share": noise}
+            found.append({**place, "speedup": 1 / (1 - noise), "area": float(np.mean(saved))})
+    return found
+
+
+def _area_saved(row: Row) -> float:
+    real = 1 - row["noise_share"]
+    tokens, losses = np.array(row["curve"], dtype=float).T
+    at = np.linspace(0.0, tokens[-1] * real, 1_000)
+    return float((np.interp(at, tokens, losses) - np.interp(at / real, tokens, losses)).mean())
+
+
 def tables(computed: Computed) -> Iterator[str]:
     """The aggregates of each learner, then the verdicts of each place: who has any cell, without sentences."""
     rows = computed.results.rows
@@ -74,6 +97,7 @@ def tables(computed: Computed) -> Iterator[str]:
     yield "### Over all goals of target\n\n" + Table(_GOAL_COLUMNS, goals).markdown()
     for agent, control in CONTROLS.items():
         yield f"### {agent} less {control}\n\n" + Table(_GAIN_COLUMNS, gains(rows, agent, control)).markdown()
+    yield "### Noise that taught nothing\n\n" + Table(_NOISE_COLUMNS, noise_worth(rows)).markdown()
     for learner, places in computed.results.learners.items():
         yield f"### All tasks, {learner}\n\n{aggregate_table(computed.aggregates[learner], len(places)).markdown()}"
         for place in places:
@@ -82,7 +106,8 @@ def tables(computed: Computed) -> Iterator[str]:
             if computed.noise[place]:
                 columns.append(Column("noise", lambda row: share(row["noise_share"]), "of tokens"))
             there = [row for row in table.rows if row["seeds"]]
-            yield f"### {place.name}\n\n{Table(columns, there).markdown()}"
+            folded = f"<details><summary>{html.escape(place.name)}</summary>"
+            yield f"{folded}\n\n{Table(columns, there).markdown()}\n</details>\n"
 
 
 def gains(rows: Sequence[Row], agent: str, control: str) -> list[dict[str, Any]]:
@@ -200,4 +225,11 @@ _GAIN_COLUMNS = (
     *(Column(name, lambda row, name=name: str(row[name]), text=True) for name in ("task", "corpus", "learner")),
     Column("pairs", lambda row: str(row["pairs"])),
     Column("AULC", lambda row: f"{row['difference']:+.3f}", "nats per token", lambda row: _limits(row, "")),
+)
+_NOISE_COLUMNS = (
+    *(Column(name, lambda row, name=name: str(row[name]), text=True) for name in ("corpus", "learner")),
+    Column("seeds", lambda row: str(row["seeds"])),
+    Column("random's noise", lambda row: share(row["noise_share"]), "of tokens"),
+    Column("without it", lambda row: f"{row['speedup']:.2f}", "times fewer tokens"),
+    Column("area saved", lambda row: f"{row['area']:.3f}", "nats per token"),
 )

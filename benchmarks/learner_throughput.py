@@ -174,6 +174,7 @@ def peak_gib() -> float:
 
 
 def show(result: dict[str, Any]) -> None:
+    """Print every figure on a line of its own."""
     table = Table("figure", "value")
     for name, value in result.items():
         table.add_row(name.replace("_", " "), f"{value:.3g}" if isinstance(value, float) else str(value))

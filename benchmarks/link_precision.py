@@ -135,6 +135,7 @@ def fit(measured: Measured) -> tuple[FloatArray, float, float]:
 
 
 def show(result: dict[str, Any]) -> None:
+    """Print the precision of both linkers."""
     table = Table("linker", "source topics", "links kept", "in Wikispeedia", "precision")
     for linker in ("naive", "kgrl"):
         for name, row in result[linker].items():
@@ -144,6 +145,7 @@ def show(result: dict[str, Any]) -> None:
 
 
 def show_fit(weights: FloatArray, bias: float, threshold: float) -> None:
+    """Print the weights that were fitted."""
     for name, weight in zip(FEATURES, weights, strict=True):
         print(f"{name:12} {weight:+.3f}")
     print(f"{'bias':12} {bias:+.3f}\n{'threshold':12} {threshold:.3f}")

@@ -116,6 +116,7 @@ def routes(tasks: list[Task]) -> dict[str, IntArray]:
 
 
 def titled(task: Task) -> str:
+    """What a task is called: the title of its first topic."""
     return corpus().graph.titles[task.topics[0]]
 
 

@@ -45,16 +45,19 @@ class Task:
 
 @cache
 def corpus() -> Corpus:
+    """The corpus that all tasks are of."""
     return load_corpus("wikispeedia")
 
 
 @cache
 def embeddings() -> NDArray[np.float32]:
+    """Its topics' embeddings, `[topics, dimensions]`."""
     return embed_corpus(corpus(), Encoder())[1]
 
 
 @cache
 def partition() -> IntArray:
+    """The community of each topic, `[topics]`."""
     return communities(corpus().graph, COMMUNITIES)
 
 

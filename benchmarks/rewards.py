@@ -153,6 +153,7 @@ def scores(name: str, course: Course) -> NDArray[np.float64]:
 
 
 def summary(ms: NDArray[np.float64]) -> dict[str, float]:
+    """The median and the 95th percentile of some milliseconds."""
     return {"median_ms": float(np.median(ms)), "p95_ms": float(np.percentile(ms, 95))}
 
 
@@ -237,6 +238,7 @@ def rate(n: int, ends: IntArray, cluster: NDArray[np.bool_]) -> float:
 
 
 def show(title: str, found: dict[str, Any]) -> None:
+    """Print what each reward costs an expansion."""
     links, topics = found["links"], found["topics_an_expansion"]
     table = Table("reward", "median ms", "95% ms", "naive ms", title=f"{title}: {links:.0f} links, {topics:.1f} topics")
     for name, row in found["rewards"].items():

@@ -97,6 +97,7 @@ class Agent(nn.Module):
 
 
 def layer(inputs: int, outputs: int, gain: float = 2**0.5) -> nn.Linear:
+    """A linear layer with orthogonal weights and no bias."""
     linear = nn.Linear(inputs, outputs)
     nn.init.orthogonal_(linear.weight, gain)
     nn.init.zeros_(linear.bias)
@@ -104,6 +105,7 @@ def layer(inputs: int, outputs: int, gain: float = 2**0.5) -> nn.Linear:
 
 
 def tensors(observation: dict[str, np.ndarray]) -> Observation:
+    """An observation of arrays as tensors that share their memory."""
     return {name: torch.as_tensor(values) for name, values in observation.items()}
 
 

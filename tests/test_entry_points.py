@@ -66,6 +66,7 @@ def test_nothing_is_loaded_before_a_name_is_looked_up(install: Install) -> None:
     install("late_one", "short = late_one:short", "raise SystemExit('loaded too early')")
     registry = RewardRegistry("reward", group="kgrl.rewards")
     registry.register("own")(lambda expansion: 0.0)
+    assert "late_one" not in sys.modules
 
 
 @pytest.mark.parametrize(

@@ -38,4 +38,5 @@ def test_readme_has_the_three_examples() -> None:
 
 @pytest.mark.parametrize("line", re.findall(r"^kgrl [^#\n]+", README, re.MULTILINE))
 def test_command_is_understood(line: str) -> None:
+    """A line that is not exits."""
     tyro.extras.subcommand_cli_from_dict(COMMANDS, args=shlex.split(line)[1:])

@@ -97,7 +97,7 @@ class Agent(nn.Module):
 
 
 def layer(inputs: int, outputs: int, gain: float = 2**0.5) -> nn.Linear:
-    """A linear layer with orthogonal weights and no bias."""
+    """A linear layer with orthogonal weights and a bias of zero."""
     linear = nn.Linear(inputs, outputs)
     nn.init.orthogonal_(linear.weight, gain)
     nn.init.zeros_(linear.bias)

@@ -6,7 +6,7 @@
 It begins with the cells in docs/results/benchmark_cells.parquet, and brings that file and benchmark.json beside it up
 to date after every seed of every part. So it can be stopped at any time and go on on another machine. At the end it
 draws the pictures in benchmark/ and writes the tables of benchmark_tables.py into benchmark.md, between comments that
-name them; the rest is written by hand and holds no figure. The second command does no more than that. `kgrl bench`
+name them; the rest is by hand and holds no figure measured here. The second command does no more than that. `kgrl bench`
 makes the same cells, and the report, in the same folder.
 """
 
@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import Path
 
 import tyro
-from benchmark_tables import CONTROLS, asked, gains, glance, measured, noise_worth, tables
+from benchmark_tables import CONTROLS, CORPORA, TASKS, asked, gains, glance, measured, noise_worth, tables
 
 from kgrl.agents import agents
 from kgrl.benchmark.archive import read_archive, write_archive
@@ -37,7 +37,6 @@ from kgrl.report.benchmark_pictures import draw_pictures
 RESULTS = Path("docs/results")
 CELLS, FIGURES = RESULTS / "benchmark_cells.parquet", RESULTS / "benchmark.json"
 PAGE, PICTURES = RESULTS / "benchmark.md", RESULTS / "benchmark"
-CORPORA = ("vital", "wikispeedia")
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,9 @@ _GOALS = (
     "target:Biology and health sciences",
     "target:Philosophy and religion",
 )
-_TASKS = ("target", "coverage", "limited", "forgetting", "deceptive", "noisy")
 PARTS = (
-    Part(_TASKS, CORPORA, "scratch", _CHEAP, seeds=10),
-    Part(_TASKS, CORPORA, "scratch", ("random", CEILING), seeds=10),
+    Part(TASKS, CORPORA, "scratch", _CHEAP, seeds=10),
+    Part(TASKS, CORPORA, "scratch", ("random", CEILING), seeds=10),
     Part(_GOALS, ("vital",), "scratch", ("random", "ppo", "interleaved"), seeds=10),
     Part(_GOALS, ("vital",), "lora", _LORA, seeds=5, budget=5_200),
     Part(("coverage", "noisy"), ("vital",), "lora", _LORA, seeds=5, budget=5_200),

@@ -25,9 +25,10 @@ Row = Mapping[str, Any]
 CONTROLS = {"interleaved": "random-interleaved", "coherent": "iid"}
 """Agents and what they are without their own idea: the policy, or the filter."""
 
+CORPORA = ("vital", "wikispeedia")
+TASKS = ("target", "coverage", "noisy", "limited", "forgetting", "deceptive")
 _SCRATCH, _LORA = "scratch", "lora"
-_CORPORA = {_SCRATCH: ("vital", "wikispeedia"), _LORA: ("vital",)}
-_TASKS = ("target", "coverage", "noisy", "limited", "forgetting", "deceptive")
+_CORPORA = {_SCRATCH: CORPORA, _LORA: ("vital",)}
 _SPEEDUPS = {("target", _SCRATCH): "interleaved", ("noisy", _SCRATCH): "coherent"}
 """Where half of random's tokens were asked for, and the agent of kgrl's that needs the fewest there."""
 _FEWEST_GOALS = 3
@@ -48,7 +49,7 @@ def measured(results: Results) -> str:
         for corpus in corpora:
             place = f"{corpus}, {learner}"
             columns.append(Column(place, lambda row, place=place: row[place], text=True))
-    tasks = [*_TASKS, *sorted({row["task"] for row in results.figures} - set(_TASKS))]
+    tasks = [*TASKS, *sorted({row["task"] for row in results.figures} - set(TASKS))]
     rows = [
         {"task": t} | {f"{c}, {at}": _counted(results, t, c, at) for at, some in _CORPORA.items() for c in some}
         for t in tasks
@@ -59,7 +60,7 @@ def measured(results: Results) -> str:
 def glance(results: Results) -> Iterator[str]:
     """Verdicts and speed-ups of all agents of each learner, in the order of their mean rank."""
     for learner, corpora in _CORPORA.items():
-        wanted = [Place(learner, task, corpus) for task in _TASKS for corpus in corpora]
+        wanted = [Place(learner, task, corpus) for task in TASKS for corpus in corpora]
         places = [place for place in wanted if place in results.places]
         rows = [{"agent": agent, **_by_place(results, places, agent)} for agent in results.agents(learner)]
         for title, told in (("area below random's, nats per token", _gain), ("times fewer tokens than random", _speed)):
@@ -157,10 +158,10 @@ def _expenses(results: Results) -> Iterator[Row]:
     cells = [row for row in results.rows if row["learner"] == _SCRATCH and row["status"] == "finished"]
     seconds: dict[tuple[str, ...], list[float]] = {}
     for row in cells:
-        if row["task"] in _TASKS:
+        if row["task"] in TASKS:
             seconds.setdefault((row["task"], row["corpus"], row["agent"]), []).append(row["seconds"]["all"])
     fastest, usual = (_hours([statistic(some) for some in seconds.values()]) for statistic in (np.min, np.median))
-    grid = len({agent for _, _, agent in seconds}) * len(_TASKS) * len(_CORPORA[_SCRATCH])
+    grid = len({agent for _, _, agent in seconds}) * len(TASKS) * len(CORPORA)
     found = f"{fastest:.1f} hours by the fastest seed of each cell, {usual:.1f} by the median, beside other work"
     reached = fastest <= _HOURS and len(seconds) == grid
     yield _told(f"all scratch cells, {_SEEDS} seeds, in {_HOURS:.0f} hours of two cores", found, reached)

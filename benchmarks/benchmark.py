@@ -6,8 +6,8 @@
 It begins with the cells in docs/results/benchmark_cells.parquet, and brings that file and benchmark.json beside it up
 to date after every seed of every part. So it can be stopped at any time and go on on another machine. At the end it
 draws the pictures in benchmark/ and writes the tables of benchmark_tables.py into benchmark.md, between comments that
-name them; the rest is by hand and holds no figure measured here. The second command does no more than that. `kgrl bench`
-makes the same cells, and the report, in the same folder.
+name them; the rest is by hand and holds no figure measured here. The second command does no more than that.
+`kgrl bench` makes the same cells, and the report, in the same folder.
 """
 
 from __future__ import annotations

@@ -154,6 +154,12 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stderr.strip() == "", f"imported {done.stderr}"
 
 
+def test_names_are_listed_without_what_takes_seconds_to_import() -> None:
+    code = "import sys; from kgrl.cli import main; main(['info']); print({'transformers', 'peft'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "set()", done.stderr
+
+
 def test_a_file_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "blocked").write_text("a file, not a folder")
     assert main(["info", "--json", str(tmp_path / "blocked" / "info.json")]) == 2

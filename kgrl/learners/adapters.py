@@ -27,7 +27,7 @@ from torch import Tensor
 
 from kgrl.cache import write_json, write_text
 from kgrl.errors import DataError, KgrlError
-from kgrl.learners.models import HUB_NAMES
+from kgrl.learners.model_names import HUB_NAMES
 from kgrl.learners.tensors import read_tensors, save_tensors
 
 if TYPE_CHECKING:

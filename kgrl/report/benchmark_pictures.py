@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -69,12 +70,17 @@ def _verdicts(computed: Computed, learner: str, places: Sequence[Place]) -> Figu
         for line, agent in enumerate(agents):
             _verdict(axes, column, line, rows[agent])
     axes.set_xlim(-0.5, len(places) - 0.5)
-    axes.set_xticks(range(len(places)), [f"{place.task}\n{place.corpus}" for place in places])
+    axes.set_xticks(range(len(places)), [_heading(place) for place in places])
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
     _name_rows(axes, agents)
     axes.grid(visible=False)
     figure.supxlabel("AULC below random's, nats per token: + better, − worse, ≈ not distinguishable", fontsize=8)
     return figure
+
+
+def _heading(place: Place) -> str:
+    """The task, in lines that fit over a column, and the corpus."""
+    return "\n".join([*textwrap.wrap(place.task, 18, break_long_words=False), place.corpus])
 
 
 def _verdict(axes: Axes, column: int, line: int, row: Row) -> None:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgrl.agents import make_agent
+from kgrl.benchmark.learners import make_learner
 from kgrl.benchmark.places import task_of
 from kgrl.cache import write_json
 from kgrl.corpus import Corpus
 from kgrl.encoder import Encoder
 from kgrl.errors import DataError
-from kgrl.learners.base import make_learner
 from kgrl.view import Agent
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from kgrl.agents import make_agent
 from kgrl.benchmark.greedy import GreedyReward
+from kgrl.benchmark.learners import make_learner
 from kgrl.benchmark.tasks import Task, make_task
 from kgrl.cache import write_json
 from kgrl.curriculum import Curriculum
@@ -27,7 +28,7 @@ from kgrl.encoder import Encoder
 from kgrl.errors import DataError, SettingError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion, Expansions
-from kgrl.learners.base import Learner, make_learner
+from kgrl.learners.base import Learner
 from kgrl.measures import check_needs
 from kgrl.metrics import aulc
 from kgrl.retrieval import FaissRetriever, embed_corpus

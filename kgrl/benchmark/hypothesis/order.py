@@ -13,11 +13,12 @@ from kgrl.agents import make_agent
 from kgrl.benchmark.hypothesis.findings import Finding, finding
 from kgrl.benchmark.hypothesis.places import Place
 from kgrl.benchmark.hypothesis.store import Row
+from kgrl.benchmark.learners import make_learner
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum import CurriculumConfig
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
-from kgrl.learners.base import Learned, Learner, make_learner
+from kgrl.learners.base import Learned, Learner
 from kgrl.metrics import aulc
 from kgrl.probes import Prober, sample_topics
 

@@ -18,10 +18,10 @@ from kgrl.benchmark.hypothesis.matching import Covariates, match_pairs
 from kgrl.benchmark.hypothesis.places import Place
 from kgrl.benchmark.hypothesis.plan import SEED, Planner
 from kgrl.benchmark.hypothesis.store import Row
+from kgrl.benchmark.learners import make_learner
 from kgrl.benchmark.statistics import Interval
 from kgrl.corpus import Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
-from kgrl.learners.base import make_learner
 from kgrl.probes import Recall, link_questions, sample_topics
 
 __all__ = ["follow", "recall_findings"]

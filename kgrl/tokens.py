@@ -20,7 +20,7 @@ from kgrl.graph import IntArray
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["TokenStore"]
+__all__ = ["TokenStore", "document_token"]
 
 _BATCH = 4096
 """Passages tokenised between two pieces of the array; bounds the memory that Python's lists of ids take."""
@@ -43,30 +43,30 @@ class TokenStore:
         self.ids, self.offsets = ids, offsets
 
     @classmethod
-    def of(cls, corpus: Corpus, tokenizer: Tokenizer, document_token: int, cache: Path | None = None) -> TokenStore:
+    def of(cls, corpus: Corpus, tokenizer: Tokenizer, document: int, cache: Path | None = None) -> TokenStore:
         """Tokenise a corpus, or map the arrays where this machine has done so before.
 
         Args:
             corpus: The corpus.
             tokenizer: A fast tokenizer; it adds no special tokens of its own.
-            document_token: The id that leads every passage.
+            document: The id that leads every passage.
             cache: The folder of the arrays; by default `tokens` in kgrl's cache folder.
 
         Raises:
             KgrlError: If a passage has no tokens.
         """
         folder = cache if cache is not None else cache_dir() / "tokens"
-        key = content_key(corpus.fingerprint, tokenizer.to_str(), str(document_token))
+        key = content_key(corpus.fingerprint, tokenizer.to_str(), str(document))
         ids, offsets = folder / f"{key}.ids.npy", folder / f"{key}.offsets.npy"
         if not offsets.exists():
-            made = _tokenise(corpus, tokenizer, document_token)
+            made = _tokenise(corpus, tokenizer, document)
             write_npy(ids, made.ids)
             write_npy(offsets, made.offsets)  # last: where there are offsets, there are ids
         return cls(np.load(ids, mmap_mode="r", allow_pickle=False), np.load(offsets, allow_pickle=False))
 
-    def extended(self, corpus: Corpus, tokenizer: Tokenizer, document_token: int) -> TokenStore:
+    def extended(self, corpus: Corpus, tokenizer: Tokenizer, document: int) -> TokenStore:
         """Return the token ids of a corpus that begins with this one's passages; the others alone are tokenised."""
-        more = _tokenise(corpus, tokenizer, document_token, len(self))
+        more = _tokenise(corpus, tokenizer, document, len(self))
         offsets = np.concatenate([self.offsets, more.offsets[1:] + self.offsets[-1]])
         return TokenStore(np.concatenate([self.ids, more.ids]), offsets)
 
@@ -86,7 +86,24 @@ class TokenStore:
         return [self[int(i)] for i in passages.ids]
 
 
-def _tokenise(corpus: Corpus, tokenizer: Tokenizer, document_token: int, first: int = 0) -> TokenStore:
+def document_token(tokenizer: Any) -> int:
+    """Return the id that leads every passage: what the model saw before a document when it was pretrained.
+
+    That is `<|endoftext|>` where the vocabulary has it, else the beginning-of-sequence token, else the end token. What
+    begins a chat model's sequences announces a role instead: led by SmolLM2's `<|im_start|>` mathematics articles have
+    a loss of 3.76 nats per token, led by `<|endoftext|>` 3.33, and a curriculum would teach the difference first.
+
+    Raises:
+        KgrlError: If it has none of them.
+    """
+    candidates = (tokenizer.get_vocab().get("<|endoftext|>"), tokenizer.bos_token_id, tokenizer.eos_token_id)
+    for token in candidates:
+        if token is not None:
+            return int(token)
+    raise KgrlError("the tokenizer has no token that could lead a passage: neither <|endoftext|> nor bos nor eos")
+
+
+def _tokenise(corpus: Corpus, tokenizer: Tokenizer, document: int, first: int = 0) -> TokenStore:
     """Tokenise all passages from one on, a batch at a time."""
     # What a model was set up to pad or cut to has no place here.
     tokenizer.no_padding()
@@ -96,7 +113,7 @@ def _tokenise(corpus: Corpus, tokenizer: Tokenizer, document_token: int, first: 
     lengths: list[int] = []
     for start in range(first, len(corpus), _BATCH):
         encoded = tokenizer.encode_batch_fast(list(corpus.texts[start : start + _BATCH]), add_special_tokens=False)
-        pieces += [np.array([document_token, *passage.ids], dtype=dtype) for passage in encoded]
+        pieces += [np.array([document, *passage.ids], dtype=dtype) for passage in encoded]
         lengths += [len(passage.ids) + 1 for passage in encoded]
     if 1 in lengths:
         raise KgrlError(f"passage {first + lengths.index(1)} of corpus {corpus.name!r} has no tokens")

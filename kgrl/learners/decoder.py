@@ -34,7 +34,7 @@ from kgrl.learners.loss import mean_loss, token_losses
 from kgrl.learners.packing import Block, pack
 from kgrl.learners.plugins.base import Measure, Plugin
 from kgrl.learners.tensors import read_tensors, save_tensors
-from kgrl.tokens import TokenStore
+from kgrl.tokens import TokenStore, document_token
 
 __all__ = ["DecoderLearner", "DecoderSnapshot"]
 
@@ -74,7 +74,7 @@ class DecoderLearner(FlatWeights, ABC):
         plugins: What changes its lessons, updates or measurements, in the order in which they are called.
 
     Attributes:
-        parameters: Number of the model's parameters, frozen ones included.
+        n_parameters: Number of the model's parameters, frozen ones included.
 
     Raises:
         SettingError: If a plug-in does not work with this learner.
@@ -351,23 +351,6 @@ class DecoderLearner(FlatWeights, ABC):
         """Losses of one sequence by the model's own forward, `[tokens - 1]`."""
         logits = self.model(self._tensor(ids[None, :-1]), use_cache=False).logits[0].float()
         return nn.functional.cross_entropy(logits, self._tensor(ids[1:]), reduction="none")
-
-
-def document_token(tokenizer: Any) -> int:
-    """Return the id that leads every passage: what the model saw before a document when it was pretrained.
-
-    That is `<|endoftext|>` where the vocabulary has it, else the beginning-of-sequence token, else the end token. What
-    begins a chat model's sequences announces a role instead: led by SmolLM2's `<|im_start|>` mathematics articles have
-    a loss of 3.76 nats per token, led by `<|endoftext|>` 3.33, and a curriculum would teach the difference first.
-
-    Raises:
-        KgrlError: If it has none of them.
-    """
-    candidates = (tokenizer.get_vocab().get("<|endoftext|>"), tokenizer.bos_token_id, tokenizer.eos_token_id)
-    for token in candidates:
-        if token is not None:
-            return int(token)
-    raise KgrlError("the tokenizer has no token that could lead a passage: neither <|endoftext|> nor bos nor eos")
 
 
 def _context(config: Any) -> int:

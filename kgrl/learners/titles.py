@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from kgrl.device import best_dtype
-from kgrl.learners.decoder import document_token
 from kgrl.learners.loss import token_losses
 from kgrl.learners.models import load_pretrained
+from kgrl.tokens import document_token
 
 __all__ = ["ModelTitleScorer"]
 

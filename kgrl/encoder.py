@@ -6,11 +6,14 @@ are pooled as the model's folder says, by their mean where it says nothing, and 
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +23,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kgrl.cache import cache_dir, content_key, file_digest
+from kgrl.cache import cache_dir, content_key, file_digest, write_npy
 from kgrl.errors import MissingDataError
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ links there, and what was fitted to it on one kind of machine was refused on the
 _BATCH = 64
 _CHUNK = 1024
 """Texts encoded between two writes to a partial cache entry: what an interrupt loses at most."""
+_KEYS, _KEY_BYTES = ".keys", 16
+"""The file beside a cache entry that says which texts it has."""
 
 _log = logging.getLogger(__name__)
 
@@ -100,8 +105,9 @@ class Encoder:
     def encode_cached(self, texts: Sequence[str], cache: Path | None = None) -> FloatArray:
         """Encode texts, or read their vectors where this machine has encoded the same list before.
 
-        A terminal shows progress. An interrupted run goes on where it stopped; of two processes that want the same list
-        one works and one waits.
+        Of another list those texts are encoded that no earlier list had: a corpus with topics planted in it costs what
+        these cost. A terminal shows progress. An interrupted run goes on where it stopped; of two processes that want
+        the same list one works and one waits.
 
         Args:
             texts: The texts; the entry is keyed by all of them in order.
@@ -126,6 +132,8 @@ class Encoder:
         vectors = _open_partial(partial, (len(texts), self.dimensions))
         # A row is done when it is a unit vector: zeros were never written, and a torn write has another length.
         todo = np.flatnonzero(np.abs(np.linalg.norm(vectors, axis=1) - 1) > 1e-3)
+        keys = self._keys(texts)
+        todo = _borrow(entry.parent, keys, vectors, todo)
         _log.info("encoding %d texts (%d done before)", len(todo), len(texts) - len(todo))
         with _progress() as progress:
             task = progress.add_task("encoding", total=len(texts), completed=len(texts) - len(todo))
@@ -134,7 +142,14 @@ class Encoder:
                 vectors.flush()
                 progress.advance(task, len(rows))
         del vectors
+        write_npy(entry.with_suffix(_KEYS), keys)
         partial.replace(entry)
+
+    def _keys(self, texts: Sequence[str]) -> NDArray[np.uint8]:
+        """What the vector of each text is known by, whatever list the text is in, `[texts, _KEY_BYTES]`."""
+        named = (f"{self.fingerprint} {text}".encode(errors="surrogatepass") for text in texts)
+        digests = b"".join(hashlib.blake2b(name, digest_size=_KEY_BYTES).digest() for name in named)
+        return np.frombuffer(digests, dtype=np.uint8).reshape(-1, _KEY_BYTES)
 
     def _encode_batch(self, texts: list[str]) -> FloatArray:
         import torch  # two seconds that reading a corpus does without
@@ -202,6 +217,21 @@ def _by_length(texts: Sequence[str], rows: NDArray[np.intp], size: int) -> Itera
     ordered = rows[np.argsort(lengths, kind="stable")]
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]
+
+
+def _borrow(folder: Path, keys: NDArray[np.uint8], vectors: FloatArray, todo: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Fill in those rows of `todo` whose vectors finished entries of the folder have; return the other rows."""
+    wanted = defaultdict[bytes, list[int]](list)
+    for row in todo:
+        wanted[keys[row].tobytes()].append(int(row))
+    for known in sorted(folder.glob(f"*{_KEYS}")):
+        entry = known.with_suffix(".npy")
+        if wanted and entry.exists():
+            source = np.load(entry, mmap_mode="r", allow_pickle=False)
+            for row, key in enumerate(map(bytes, np.load(known, allow_pickle=False))):
+                if key in wanted:
+                    vectors[wanted.pop(key)] = source[row]
+    return np.array(sorted(chain.from_iterable(wanted.values())), dtype=np.intp)
 
 
 def _open_partial(path: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.float32]]:

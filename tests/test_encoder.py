@@ -6,9 +6,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kgrl import encoder as encoder_module
@@ -46,11 +49,32 @@ def test_the_same_list_is_encoded_once(tmp_path: Path) -> None:
     assert encoder.encoded == len(TEXTS)
 
 
-def test_another_order_or_another_encoder_is_another_entry(tmp_path: Path) -> None:
+def test_another_encoder_encodes_anew(tmp_path: Path) -> None:
     CountingEncoder().encode_cached(TEXTS, tmp_path)
-    for encoder, texts in ((CountingEncoder(), TEXTS[::-1]), (CountingEncoder("other"), TEXTS)):
-        assert np.array_equal(encoder.encode_cached(texts, tmp_path), CountingEncoder().encode(texts))
-        assert encoder.encoded == len(TEXTS)
+    other = CountingEncoder("other")
+    assert np.array_equal(other.encode_cached(TEXTS, tmp_path), CountingEncoder().encode(TEXTS))
+    assert other.encoded == len(TEXTS)
+
+
+@given(st.lists(st.lists(st.text("ab", min_size=1, max_size=2), max_size=6), max_size=4))
+def test_a_text_that_another_list_had_is_not_encoded_again(lists: list[list[str]]) -> None:
+    encoder, known, new = CountingEncoder(), set[str](), 0
+    with TemporaryDirectory() as folder:
+        for texts in lists:
+            vectors = encoder.encode_cached(texts, Path(folder))
+            new += sum(text not in known for text in texts)
+            known.update(texts)
+            assert np.array_equal(vectors, CountingEncoder().encode(texts) if texts else np.empty((0, 8)))
+    assert encoder.encoded == new
+
+
+def test_an_entry_that_was_deleted_is_encoded_again(tmp_path: Path) -> None:
+    CountingEncoder().encode_cached(TEXTS, tmp_path)
+    for entry in tmp_path.glob("*.npy"):
+        entry.unlink()
+    again = CountingEncoder()
+    assert np.array_equal(again.encode_cached(TEXTS[::-1], tmp_path), CountingEncoder().encode(TEXTS[::-1]))
+    assert again.encoded == len(TEXTS)
 
 
 def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

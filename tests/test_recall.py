@@ -261,7 +261,8 @@ def test_a_learner_taught_a_small_world_recalls_facts_and_not_others() -> None:
     before = facts.measure(learner).overall
     train = np.flatnonzero(corpus.splits == Split.TRAIN)
     rng = np.random.default_rng(0)
-    for _ in range(20):
+    # After 20 rounds machines that round differently recall from 5 to 13 of the 47, after 60 no fewer than 14.
+    for _ in range(60):
         learner.learn(corpus.select(rng.permutation(train)), 1_000_000)
     after, control = facts.measure(learner).overall, others.measure(learner).overall
     assert before.interval[0] < CHANCE

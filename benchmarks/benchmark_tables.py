@@ -162,7 +162,7 @@ def _expenses(results: Results) -> Iterator[Row]:
             seconds.setdefault((row["task"], row["corpus"], row["agent"]), []).append(row["seconds"]["all"])
     fastest, usual = (_hours([statistic(some) for some in seconds.values()]) for statistic in (np.min, np.median))
     grid = len({agent for _, _, agent in seconds}) * len(TASKS) * len(CORPORA)
-    found = f"{fastest:.1f} hours by the fastest seed of each cell, {usual:.1f} by the median, beside other work"
+    found = f"{fastest:.1f} hours by the fastest seed of each cell, {usual:.1f} by the median, on several machines"
     reached = fastest <= _HOURS and len(seconds) == grid
     yield _told(f"all scratch cells, {_SEEDS} seeds, in {_HOURS:.0f} hours of two cores", found, reached)
     overhead = np.array([row["overhead"] for row in cells])

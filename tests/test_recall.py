@@ -261,7 +261,7 @@ def test_a_learner_taught_a_small_world_recalls_facts_and_not_others() -> None:
     before = facts.measure(learner).overall
     train = np.flatnonzero(corpus.splits == Split.TRAIN)
     rng = np.random.default_rng(0)
-    # After 20 rounds seeds and machines that round differently recall from 5 to 13 of the 47, after 40 no fewer than 13.
+    # After 20 rounds seeds, and machines that round otherwise, recall from 5 to 13 of the 47, after 40 at least 13.
     for _ in range(40):
         learner.learn(corpus.select(rng.permutation(train)), 1_000_000)
     after, control = facts.measure(learner).overall, others.measure(learner).overall

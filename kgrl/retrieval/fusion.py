@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,11 +36,13 @@ def reciprocal_rank_fusion(rankings: Sequence[IntArray], k: int, constant: float
     queries = len(rankings[0])
     ids, scores = np.full((queries, k), -1, dtype=np.int32), np.full((queries, k), -np.inf, dtype=np.float32)
     for query in range(queries):
-        total: dict[int, float] = {}
+        shares: defaultdict[int, list[float]] = defaultdict(list)
         for ranking in rankings:
             for rank, passage in enumerate(ranking[query].tolist(), 1):
                 if passage >= 0:
-                    total[passage] = total.get(passage, 0.0) + 1.0 / (constant + rank)
+                    shares[passage].append(1.0 / (constant + rank))
+        # Rounded once: added one by one, what is equal would differ by the order of the rankings.
+        total = {passage: math.fsum(of_ranks) for passage, of_ranks in shares.items()}
         best = sorted(total, key=lambda passage: (-total[passage], passage))[:k]
         ids[query, : len(best)] = best
         scores[query, : len(best)] = [total[passage] for passage in best]

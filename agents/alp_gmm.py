@@ -136,6 +136,8 @@ class AlpGmm(BaseAgent):
     def __init__(
         self, random: float = 0.2, refit: int = 5, window: int = 200, k_max: int = 10, dimensions: int = 4
     ) -> None:
+        import sklearn.mixture  # noqa: F401 - takes a second, here in place of within the curriculum's first fit
+
         check_setting("random", random, 0, 1)
         for name, value in (("refit", refit), ("window", window), ("k_max", k_max)):
             check_setting(name, value, _FEWEST_COMPONENTS)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import tyro
 from benchmark_tables import CONTROLS, CORPORA, TASKS, asked, gains, glance, measured, noise_worth, tables
+from pages import fill
 
 from kgrl.agents import agents
 from kgrl.benchmark.archive import read_archive, write_archive
@@ -155,16 +156,6 @@ def tell(out: Path) -> None:
     for kind in ("verdicts", "curves", "aggregates"):
         for picture in (out / "figures").glob(f"{kind}-*.png"):
             shutil.copyfile(picture, PICTURES / picture.name)
-
-
-def fill(page: str, name: str, text: str) -> str:
-    """Put text between the comments of a page that name its place."""
-    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
-    before, found, rest = page.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise SystemExit(f"{PAGE} needs the lines {begin.strip()} and {end.strip()}")
-    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 if __name__ == "__main__":

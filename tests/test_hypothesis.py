@@ -287,7 +287,7 @@ def test_a_curriculum_that_ends_early_is_compared_as_far_as_it_went(corpus: Corp
     long = recall_row(states, [[0] * 10, [1] * 5 + [0] * 5], [0.2] * 10)
     short = recall_row(states, [[0] * 10, [0] * 10], [0.2] * 10)
     long["moments"].append(long["moments"][-1])
-    assert recall_findings([long, short], planner, "fake")[0].effect == pytest.approx(2 / 3)
+    assert recall_findings([long, short], planner, "tiny", "fake")[0].effect == pytest.approx(2 / 3)
 
 
 def recall_row(states: list[int], answers: list[list[int]], drops: list[float]) -> Row:
@@ -311,7 +311,7 @@ def test_recall_is_compared_between_frontier_and_far_topics(corpus: Corpus, vect
     # Learned topics are all recalled later, frontier ones half of them, far ones none.
     later = [1] * 20 + [0, 1, 1, 0] * 5 + [0] * 20
     row = recall_row(states, [[0] * 60, later], [1.0] * 20 + [0.3] * 20 + [0.1] * 20)
-    rise, loss = recall_findings([row], planner, "fake")
+    rise, loss = recall_findings([row], planner, "tiny", "fake")
     assert rise.effect == pytest.approx(0.5) and rise.word == "supported" and rise.n == 40
     assert loss.effect == pytest.approx(0.2) and loss.n == 20
 
@@ -338,6 +338,7 @@ def test_the_suite_measures_once_and_reports(world: Place, tmp_path: Path, monke
     figures = asked.figures()
     assert seen == list(range(1, len(seen) + 1)) and len(seen) <= asked.size
     assert {found["question"] for found in figures["findings"]} >= {"order", "recall"}
+    assert {found["corpus"] for found in figures["findings"]} == {"invented:300"}  # as it was asked for
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json") if path.name != "about.json"}
     again = suite.Suite(("invented:300",), ("scratch",), suite.QUESTIONS, 3, 2, tmp_path)
     again.run(lambda done, note: None)

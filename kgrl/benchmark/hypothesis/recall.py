@@ -101,10 +101,9 @@ def follow(place: Place, name: str, seed: int, budget: int | None = None) -> Row
     }
 
 
-def recall_findings(rows: Sequence[Row], planner: Planner, learner: str) -> list[Finding]:
+def recall_findings(rows: Sequence[Row], planner: Planner, corpus: str, learner: str) -> list[Finding]:
     """Return whether recall of links to frontier topics rose more than to far ones, and losses fell more."""
-    corpus = planner.corpus.name
-    found = [_rise(rows, corpus, learner), _loss(rows, planner, learner)]
+    found = [_rise(rows, corpus, learner), _loss(rows, planner, corpus, learner)]
     return [f for f in found if f is not None]
 
 
@@ -141,7 +140,7 @@ def _gap(weights: Array, rise: Array, frontier: Array, far: Array) -> Array:
     return means
 
 
-def _loss(rows: Sequence[Row], planner: Planner, learner: str) -> Finding | None:
+def _loss(rows: Sequence[Row], planner: Planner, corpus: str, learner: str) -> Finding | None:
     """The drop of the loss since the start: of unread frontier topics less matched far ones', a mean for each topic."""
     gaps: dict[int, list[float]] = {}
     for row in rows:
@@ -151,7 +150,7 @@ def _loss(rows: Sequence[Row], planner: Planner, learner: str) -> Finding | None
                 gaps.setdefault(topic, []).append(gap)
     means = [float(np.mean(values)) for values in gaps.values()]
     measure = "drop of unread frontier topics minus matched far ones, nats per token"
-    return finding(means, "recall", measure, planner.corpus.name, learner, "topics")
+    return finding(means, "recall", measure, corpus, learner, "topics")
 
 
 def _loss_gaps(topics: Array, start: Array, moment: dict[str, Any], planner: Planner) -> list[tuple[int, float]]:

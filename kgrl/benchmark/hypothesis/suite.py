@@ -155,7 +155,7 @@ class Suite:
 
     def _recalled(self, corpus: str, name: str) -> list[Finding]:
         rows = self.store.rows(_under("recall", corpus, name))
-        return recall_findings(rows, self._at(corpus).planner, name) if rows else []
+        return recall_findings(rows, self._at(corpus).planner, corpus, name) if rows else []
 
 
 class _Loaded:

@@ -151,11 +151,11 @@ def test_pictures_are_beside_the_page(usual: Path) -> None:
     assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
 
 
-def test_all_curricula_are_in_one_file_and_one_seed_on_the_page(usual: Path, page: Page) -> None:
+def test_all_curricula_are_in_one_file_and_on_the_page(usual: Path, page: Page) -> None:
     steps = pq.read_table(usual / "curricula.parquet").to_pylist()
     assert len(steps) == 17 * 5
     cells = page.data[-1]["cells"]
-    assert len(cells) == 6, "three agents in two places"
+    assert len(cells) == 17, "three agents in two places, three seeds, less one that failed"
     titles = page.data[-1]["titles"]
     of_closure = [s for s in steps if (s["task"], s["agent"], s["seed"]) == ("noisy", "closure", 0)]
     shown = cells["noisy/tiny/scratch/closure/0"]

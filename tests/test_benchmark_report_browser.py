@@ -29,6 +29,7 @@ def test_the_page_works_without_a_network(tmp_path: Path) -> None:
         visit.wait_until(f"document.querySelectorAll('#curves {curve}').length === 4")
         visit.page.locator("#curricula summary").first.press("Enter")
         visit.page.locator("#curricula details details summary").first.press("Enter")
+        visit.page.locator("#curricula details[data-cell] summary").first.press("Enter")
         visit.wait_until("document.querySelectorAll('#curricula ol li').length === 5")
         assert HOSTILE in visit.page.locator("#curricula ol li").first.inner_text()
         assert not visit.page.evaluate("document.querySelectorAll('img, main i').length")

@@ -1,4 +1,4 @@
-"""Every curriculum of a benchmark: one seed of each agent and place on the page, and all of them in a Parquet file.
+"""Every curriculum of a benchmark: as lists on the page, and as rows of a Parquet file.
 
 On the page a curriculum is three lists of numbers, and titles are numbers too, into one list of the page: a benchmark
 of 500 curricula of 250 expansions takes two megabytes. A list is made of them when the reader opens it.
@@ -7,7 +7,7 @@ of 500 curricula of 250 expansions takes two megabytes. A list is made of them w
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def write_curricula(results: Results, path: Path) -> None:
 
 
 def shown_curricula(results: Results) -> dict[str, Any]:
-    """Return the curricula that the page shows: of each agent and place that of the first seed that finished.
+    """Return the curricula of all finished cells as the page has them.
 
     Returns:
         `titles`, and `cells` by name, each with lists of equal length: numbers of titles, tokens, and rewards; a cell
@@ -57,7 +57,7 @@ def shown_curricula(results: Results) -> dict[str, Any]:
     titles: dict[str, int] = {}
     cells: dict[str, Any] = {}
     for place in results.places:
-        for agent, seed in _first(_finished(results, place)).items():
+        for agent, seed in _finished(results, place):
             columns = _read(results, place, agent, seed, ("title", "tokens", "reward"))
             cells[cell_name(place, agent, seed)] = columns and {
                 "t": [titles.setdefault(title, len(titles)) for title in columns["title"]],
@@ -86,14 +86,6 @@ def as_json(value: Any) -> str:
 def _finished(results: Results, place: Place) -> Iterator[tuple[str, int]]:
     for agent in sorted(results.cells[place]):
         yield from ((agent, seed) for seed in results.finished(place, agent))
-
-
-def _first(cells: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """The first seed of each agent, of cells in order of their seeds."""
-    found: dict[str, int] = {}
-    for agent, seed in cells:
-        found.setdefault(agent, seed)
-    return found
 
 
 def _read(results: Results, place: Place, agent: str, seed: int, names: tuple[str, ...]) -> dict[str, Any] | None:

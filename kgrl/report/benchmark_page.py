@@ -187,8 +187,8 @@ def _noise(computed: Computed) -> str:
 def _curricula(computed: Computed) -> str:
     shown, results = shown_curricula(computed.results), computed.results
     lead = (
-        f'<p class="lead">What was picked, in order. Of each agent in each place the page has the first seed that '
-        f"finished, {len(shown['cells']):,} curricula; all seeds are in <code>curricula.parquet</code> beside it.</p>"
+        f'<p class="lead">What was picked, in order: {len(shown["cells"]):,} curricula, which are in '
+        "<code>curricula.parquet</code> beside the page too.</p>"
     )
     places = "".join(_details(html.escape(place.name), _curricula_of(computed, place)) for place in results.places)
     data = f'<script type="application/json" id="curricula-data">{as_json(shown)}</script>'
@@ -196,19 +196,24 @@ def _curricula(computed: Computed) -> str:
 
 
 def _curricula_of(computed: Computed, place: Place) -> str:
-    parts = []
-    for agent in computed.results.agents(place.learner):
-        cells = computed.results.finished(place, agent)
-        parts += [_curriculum(place, agent, *min(cells.items()))] if cells else []
-    return "".join(parts) + _gaps(_of(computed, place))
+    agents = computed.results.agents(place.learner)
+    return "".join(_agents_curricula(computed, place, agent) for agent in agents) + _gaps(_of(computed, place))
+
+
+def _agents_curricula(computed: Computed, place: Place, agent: str) -> str:
+    """An agent's curricula in a place, seed by seed; nothing where none finished."""
+    cells = computed.results.finished(place, agent)
+    if not cells:
+        return ""
+    line = f"{html.escape(agent)}<small>{len(cells)} curricul{'a' if len(cells) > 1 else 'um'}</small>"
+    return _details(line, "".join(_curriculum(place, agent, seed, row) for seed, row in sorted(cells.items())))
 
 
 def _curriculum(place: Place, agent: str, seed: int, row: Row) -> str:
     count = row.get("expansions")
-    told = f"seed {seed}" + ("" if count is None else f", {count:,} expansions")
+    told = "" if count is None else f"<small>{count:,} expansions</small>"
     name = html.escape(cell_name(place, agent, seed), quote=True)
-    summary_line = f"{html.escape(agent)}<small>{told}</small>"
-    return f'<details data-cell="{name}"><summary>{summary_line}</summary><div class="inside"></div></details>'
+    return f'<details data-cell="{name}"><summary>seed {seed}{told}</summary><div class="inside"></div></details>'
 
 
 def _how(computed: Computed) -> str:

@@ -256,37 +256,28 @@ def test_a_run_without_scores_says_so(browser: Any, run: MadeRun) -> None:
 
 
 def test_ten_thousand_topics_and_sixty_thousand_links(browser: Any, tmp_path: Path) -> None:
-    """Says how smooth it is; asserts only that everything is drawn, and that a step writes few topics anew."""
+    """All are drawn, and a step writes few of them anew; benchmarks/viewer.py says how smooth that is."""
     run = MadeRun(tmp_path / "large", made_corpus([f"Topic {i}" for i in range(10_000)], 68_500), neighbourhood=8)
     run.grow(300)
     with serving(run) as server, visiting(browser, server.url) as visit:
         assert visit.page.evaluate("kgrl.runs[0].view.sigma.getGraph().size") > 60_000
-        measured = visit.page.evaluate(
+        written = visit.page.evaluate(
             """async () => {
-              const view = kgrl.runs[0].view, frame = () => new Promise(requestAnimationFrame);
-              let begin = performance.now();
-              for (let step = 1; step <= 200; step++) view.show(step);
-              const write = (performance.now() - begin) / 200;
+              const view = kgrl.runs[0].view, look = view.sigma.refresh;
               let written = 0;
-              const look = view.sigma.refresh;
               view.sigma.refresh = (o) => { written += o.partialGraph.nodes.length; return look.call(view.sigma, o); };
-              begin = performance.now();
-              for (let step = 201; step <= 230; step++) { view.show(step); await frame(); await frame(); }
-              const drawn = (performance.now() - begin) / 30;
-              begin = performance.now();
-              for (let i = 0; i < 5; i++) view.sigma.render();
-              const script = (performance.now() - begin) / 5;
-              return { write, script, draw: drawn, written: written / 30 };
+              for (let step = 1; step <= 30; step++) {
+                view.show(step);
+                await new Promise(requestAnimationFrame);
+              }
+              view.sigma.refresh = look;
+              return written / 30;
             }"""
         )
+        assert 0 < written < 1_000
         visit.page.select_option("#speed", "30")
-        begin, first = time.perf_counter(), visit.page.evaluate("kgrl.goTo(1), kgrl.play(true), kgrl.step")
-        visit.page.wait_for_timeout(4_000)
-        rate = (visit.step() - first) / (time.perf_counter() - begin)
-        print(f"{measured['write']:.2f} ms to work out a step, {measured['script']:.1f} ms of script for a frame,")
-        print(f"{measured['draw']:.0f} ms until a frame is drawn without a graphics card,", end=" ")
-        print(f"{measured['written']:.0f} topics written anew in a step; played at {rate:.1f} steps/s of 30")
-        assert 0 < measured["written"] < 1_000
+        visit.page.evaluate("kgrl.goTo(1), kgrl.play(true)")
+        visit.wait_for_step(100)
         well(visit)
 
 

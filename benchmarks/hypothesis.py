@@ -22,6 +22,7 @@ PAGE = RESULTS / "hypothesis.md"
 FILES = (
     "hypothesis.json",
     "hypothesis_smollm2.json",
+    "hypothesis_smollm2_order.json",
     "hypothesis_smollm2_recall.json",
 )
 HOLDS = " †"

@@ -66,13 +66,14 @@ def rows(figures: Row) -> Iterator[Row]:
 def columns(question: str) -> list[Column]:
     """Return the columns of a question's table."""
     first = [Column(name, lambda row, name=name: row[name], text=True) for name in ("corpus", "learner")]
-    measured = [Column(heading, lambda row, heading=heading: effect(row[heading])) for heading in _MEASURES[question]]
+    cell = counted if question == "recall" else effect
+    measured = [Column(heading, lambda row, heading=heading: cell(row[heading])) for heading in _MEASURES[question]]
     if question == "transfer":
         return [*first, Column("state", lambda row: row["detail"], text=True), *_learned(), *measured]
     if question == "order":
         seeds = Column("seeds", lambda row: str(row["AULC of the exam"]["n"]))
         return [*first, Column("curriculum", lambda row: row["detail"], text=True), seeds, *measured]
-    return [*first, *(Column(c.heading, lambda row, h=c.heading: counted(row[h])) for c in measured)]
+    return [*first, *measured]
 
 
 def _learned() -> list[Column]:

@@ -173,7 +173,7 @@ def bench(code: Path, out: Path) -> None:
 
 def trained(code: Path, out: Path) -> None:
     """A policy trained on simulated learners."""
-    what = ("--steps", "2048", "--envs", "32", "--init", "builtin", "--goal", "Mathematics", "--out", "policy")
+    what = ("--steps", "2048", "--envs", "32", "--init", "builtin", "--out", "policy")
     kgrl(code, out, "train", "--learner", "simulated", "--corpus", "vital", "--seed", "1", *what)
 
 

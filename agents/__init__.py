@@ -5,22 +5,22 @@
 
 from typing import TYPE_CHECKING, Any
 
-import kgrl.agents.alp_gmm
-import kgrl.agents.bandit_progress
-import kgrl.agents.bandits
-import kgrl.agents.baselines
-import kgrl.agents.interleaved
-import kgrl.agents.markov
-import kgrl.agents.oracle
-import kgrl.agents.orders
-import kgrl.agents.passages
-import kgrl.agents.skill_it  # noqa: F401 - registers agents, as those above do
+import kgrl.agents.bandits.alp_gmm
+import kgrl.agents.bandits.progress
+import kgrl.agents.bandits.published
+import kgrl.agents.bandits.skill_it
+import kgrl.agents.baselines.frontier
+import kgrl.agents.baselines.interleaved
+import kgrl.agents.baselines.markov
+import kgrl.agents.baselines.oracle
+import kgrl.agents.baselines.orders
+import kgrl.agents.baselines.passages
 from kgrl.agents.base import BaseAgent, agents, make_agent
-from kgrl.view import Agent
+from kgrl.curriculum.view import Agent
 
 if TYPE_CHECKING:
-    from kgrl.agents.ppo import PPOAgent
-    from kgrl.agents.training import train_ppo
+    from kgrl.agents.policy.agent import PPOAgent
+    from kgrl.agents.training.ppo import train_ppo
 
 __all__ = ["BaseAgent", "PPOAgent", "agents", "make_agent", "train_ppo"]
 
@@ -28,7 +28,7 @@ __all__ = ["BaseAgent", "PPOAgent", "agents", "make_agent", "train_ppo"]
 @agents.register("curiosity")
 def _curiosity() -> Agent:
     """The policy that ships with kgrl, pretrained on what readers of Wikispeedia clicked."""
-    from kgrl.agents.ppo import PPOAgent
+    from kgrl.agents.policy.agent import PPOAgent
     from kgrl.builtin import FOLDER
 
     return PPOAgent.load(FOLDER)
@@ -45,7 +45,7 @@ def _human() -> Agent:
 @agents.register("ppo")
 def _ppo() -> Agent:
     """A policy trained in simulations towards goals and without one, on graphs that the benchmark does not use."""
-    from kgrl.agents.ppo import PPOAgent
+    from kgrl.agents.policy.agent import PPOAgent
     from kgrl.builtin import FOLDER
 
     return PPOAgent.load(FOLDER / "ppo")
@@ -53,11 +53,11 @@ def _ppo() -> Agent:
 
 def __getattr__(name: str) -> Any:
     if name == "PPOAgent":
-        from kgrl.agents.ppo import PPOAgent
+        from kgrl.agents.policy.agent import PPOAgent
 
         return PPOAgent
     if name == "train_ppo":
-        from kgrl.agents.training import train_ppo
+        from kgrl.agents.training.ppo import train_ppo
 
         return train_ppo
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
+from kgrl.curriculum.view import Agent, View
 from kgrl.errors import DataError
 from kgrl.expansion import Expansion
-from kgrl.registry import Registry
-from kgrl.view import Agent, View
+from kgrl.system.registry import Registry
 
 __all__ = ["POLICY_FILE", "TUNED", "BaseAgent", "agents", "make_agent", "tuned_options"]
 
@@ -68,7 +68,7 @@ def make_agent(agent: str | Path | Agent) -> Agent:
         return agent
     if str(agent) not in agents and (Path(agent) / POLICY_FILE).is_file():
         # torch takes seconds to import, and only trained agents need it.
-        from kgrl.agents.ppo import PPOAgent
+        from kgrl.agents.policy.agent import PPOAgent
 
         return PPOAgent.load(Path(agent))
     return _make_tuned(str(agent))

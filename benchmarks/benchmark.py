@@ -27,13 +27,13 @@ from kgrl.benchmark.archive import read_archive, write_archive
 from kgrl.benchmark.comparison import across_goals, compare, missing
 from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.pace import Pace
+from kgrl.benchmark.report.computed import Computed
+from kgrl.benchmark.report.pictures import draw_pictures
+from kgrl.benchmark.report.results import Results
 from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
 from kgrl.benchmark.scores import CEILING, rank_agents
-from kgrl.cache import write_json, write_text
-from kgrl.learners.executors import Executor, executors
-from kgrl.report.benchmark_data import Results
-from kgrl.report.benchmark_files import Computed
-from kgrl.report.benchmark_pictures import draw_pictures
+from kgrl.system.executors import Executor, executors
+from kgrl.system.files import write_json, write_text
 
 RESULTS = Path("docs/results")
 CELLS, FIGURES = RESULTS / "benchmark_cells.parquet", RESULTS / "benchmark.json"

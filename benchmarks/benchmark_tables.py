@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from kgrl.benchmark.comparison import BASELINE, across_goals, finished
+from kgrl.benchmark.report.computed import Computed
+from kgrl.benchmark.report.matrix import MARKS
+from kgrl.benchmark.report.results import Place, Results
+from kgrl.benchmark.report.tables import Column, Table, share, span
 from kgrl.benchmark.scores import CEILING, rank_agents
 from kgrl.benchmark.statistics import paired_difference
 from kgrl.report.benchmark_contents import aggregate_table, verdict_table
-from kgrl.report.benchmark_data import Place, Results
-from kgrl.report.benchmark_files import Computed
-from kgrl.report.benchmark_matrix import MARKS
-from kgrl.report.benchmark_tables import Column, Table, share, span
 
 Row = Mapping[str, Any]
 

@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from kgrl.agents.base import POLICY_FILE
-from kgrl.agents.click_scoring import INDUCTIVE_WEIGHTS
-from kgrl.agents.policy import WEIGHTS_FILE
+from kgrl.agents.policy.network import WEIGHTS_FILE
+from kgrl.agents.pretraining.scoring import INDUCTIVE_WEIGHTS
 from kgrl.builtin import CLICKS_FILE, FOLDER
-from kgrl.cache import replacing
+from kgrl.system.files import replacing
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from kgrl.builtin import FOLDER, PROJECTED, PROJECTION_FILE
-from kgrl.cache import replacing
 from kgrl.data import load_corpus
-from kgrl.encoder import Encoder
 from kgrl.retrieval import embed_corpus
+from kgrl.retrieval.encoder import Encoder
+from kgrl.system.files import replacing
 
 
 def main() -> None:

@@ -21,15 +21,15 @@ from typing import Any
 import torch
 
 from kgrl.builtin import FOLDER
-from kgrl.cache import write_json
 from kgrl.cli.calibrate import Calibrate
 from kgrl.cli.run import RunCommand, run_recorded
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
 from kgrl.learners import make_learner
-from kgrl.learners.calibration import Calibration
-from kgrl.learners.transfer import estimate_transfer
+from kgrl.learners.simulated.calibration import Calibration
+from kgrl.learners.simulated.transfer import estimate_transfer
 from kgrl.rewards import MeanPredictionGain, SelfPredictionGain
+from kgrl.system.files import write_json
 
 AGENTS = ("random", "closure", "bfs", "random-global")
 SEEDS = (0, 1, 2, 3)

@@ -26,9 +26,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgrl.cache import write_json
 from kgrl.corpus import Corpus
 from kgrl.data import load_corpus
+from kgrl.system.files import write_json
 
 if TYPE_CHECKING:
     from tests.mediawiki import MediaWikiServer

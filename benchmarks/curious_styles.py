@@ -23,12 +23,12 @@ from PIL import Image
 from scipy import stats
 from sklearn.manifold import MDS
 
-from kgrl.cache import replacing, write_json
 from kgrl.data import load_corpus
-from kgrl.data.walkers import EmbeddingWalker, WalkSource
-from kgrl.encoder import Encoder
+from kgrl.data.traces.walkers import EmbeddingWalker, WalkSource
 from kgrl.graph import TopicGraph
 from kgrl.retrieval import embed_corpus
+from kgrl.retrieval.encoder import Encoder
+from kgrl.system.files import replacing, write_json
 from kgrl.traces import BACK, Trace
 
 Points = NDArray[np.float64]

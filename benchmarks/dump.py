@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from kgrl.cache import write_json
 from kgrl.corpus import Corpus
 from kgrl.data import load_corpus
-from kgrl.data.dump import import_dump
+from kgrl.data.wikimedia.dump import import_dump
+from kgrl.system.files import write_json
 
 _ARTICLES, _ARTICLE_BYTES = 7_000_000, 8_000
 _HEAD = (

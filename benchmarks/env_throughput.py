@@ -21,11 +21,11 @@ import minigrid  # noqa: F401 - registers its environments
 import numba
 import numpy as np
 
-from kgrl.cache import write_json
 from kgrl.corpus import Corpus
 from kgrl.data import load_corpus
 from kgrl.envs import make_curriculum_env, make_curriculum_vector_env
 from kgrl.learners import SimulatedLearner
+from kgrl.system.files import write_json
 
 MEASURED = ("learn", "losses", "count_tokens")
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kgrl.cache import write_json
 from kgrl.cli.run import RunCommand
-from kgrl.metrics import tokens_to_target
+from kgrl.runs.metrics import tokens_to_target
+from kgrl.system.files import write_json
 
 
 class Task(NamedTuple):

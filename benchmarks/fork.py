@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from kgrl.cache import write_json
 from kgrl.corpus import Passages, Split
 from kgrl.data import load_corpus
 from kgrl.learners import LoraLearner
+from kgrl.system.files import write_json
 
 RANK, UPDATES, REPEATS, PROBES = 8, 4, 25, 8
 

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from scipy.stats import bootstrap
 
-from kgrl.agents.evaluation import Comparison, greedy, play, random_picker
-from kgrl.agents.policy import load_policy
-from kgrl.agents.recipe import read_recipe
-from kgrl.agents.recipe_run import make_envs
+from kgrl.agents.policy.network import load_policy
+from kgrl.agents.training.evaluation import Comparison, greedy, play, random_picker
+from kgrl.agents.training.recipe import read_recipe
+from kgrl.agents.training.recipe_run import make_envs
 from kgrl.builtin import FOLDER
-from kgrl.cache import write_json
+from kgrl.system.files import write_json
 
 RECIPES = ("ppo-goals", "ppo-coverage")
 EPISODES, FIRST_SEED = 64, 5_000_000

@@ -14,8 +14,8 @@ from typing import Any
 
 from pages import fill
 
-from kgrl.cache import write_text
-from kgrl.report.benchmark_tables import Column, Table
+from kgrl.benchmark.report.tables import Column, Table
+from kgrl.system.files import write_text
 
 RESULTS = Path("docs/results")
 PAGE = RESULTS / "hypothesis.md"

@@ -20,10 +20,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.cache import write_json
 from kgrl.data import load_corpus
-from kgrl.encoder import Encoder
 from kgrl.retrieval import FaissRetriever, indexed_passages
+from kgrl.retrieval.encoder import Encoder
+from kgrl.system.files import write_json
 
 _CORPORA = ("wikispeedia", "vital")
 _QUERIES, _K = 1_000, 10

@@ -33,8 +33,6 @@ from typing import Any
 import numpy as np
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_EXECUTING
 
-from kgrl.cache import write_json
-from kgrl.encoder import Encoder
 from kgrl.research.arrival import Arrival
 from kgrl.research.board import STAGES
 from kgrl.research.jobs import HopelessError, Jobs
@@ -43,6 +41,8 @@ from kgrl.research.page import Page, PageSource
 from kgrl.research.queue import ResearchQueue
 from kgrl.research.store import open_store
 from kgrl.research.worker import Worker
+from kgrl.retrieval.encoder import Encoder
+from kgrl.system.files import write_json
 
 KILLS, WORKERS, AHEAD = 50, 2, 24
 FORK = multiprocessing.get_context("fork")

@@ -22,12 +22,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from kgrl.cache import write_json
 from kgrl.cli.run import RunCommand, run_recorded
 from kgrl.curriculum import Curriculum
-from kgrl.encoder import Encoder
 from kgrl.learners import make_learner
 from kgrl.retrieval import embed_corpus
+from kgrl.retrieval.encoder import Encoder
+from kgrl.system.files import write_json
 
 AGENTS = ("random", "random-global", "closure", "bfs", "degree", "pagerank", "similarity", "curiosity")
 RUNGS = ("simulated", "scratch", "lora")

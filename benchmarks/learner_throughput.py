@@ -31,10 +31,10 @@ from plain_loop import BATCH, PlainLoop
 from rich.console import Console
 from rich.table import Table
 
-from kgrl.cache import write_json
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.data import load_corpus
 from kgrl.learners import LoraLearner
+from kgrl.system.files import write_json
 
 MODEL = "smollm2"
 PEAK_SIZE = 2048

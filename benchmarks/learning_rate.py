@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from kgrl.agents import make_agent
-from kgrl.cache import write_json
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.data import load_corpus
 from kgrl.exam import Exam
 from kgrl.runs import Run
+from kgrl.system.files import write_json
 
 SETTINGS = ((3e-4, 512), (5e-4, 512), (1e-3, 512), (2e-3, 512), (5e-4, 256), (1e-3, 256), (5e-4, 128), (1e-3, 128))
 SEEDS = (0,)

@@ -21,10 +21,17 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from kgrl.cache import write_json
-from kgrl.data.linking import FEATURES, THRESHOLD, best_of_mention, find_candidates, link_features, link_probability
-from kgrl.data.vital import embed_leads, find_leads, read_leads
-from kgrl.data.wikispeedia import read_graph
+from kgrl.data.text.linking import (
+    FEATURES,
+    THRESHOLD,
+    best_of_mention,
+    find_candidates,
+    link_features,
+    link_probability,
+)
+from kgrl.data.wikimedia.vital import embed_leads, find_leads, read_leads
+from kgrl.data.wikispeedia.corpus import read_graph
+from kgrl.system.files import write_json
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

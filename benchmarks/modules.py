@@ -31,16 +31,16 @@ from neighbourhood_tasks import (
     random_tasks,
 )
 
-from kgrl.cache import write_json
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 from kgrl.learners import LoraLearner
-from kgrl.learners.adapters import Adapter, read_adapter
-from kgrl.learners.composition import compose, methods
-from kgrl.learners.executors import executors
-from kgrl.learners.interference import interference, routed_losses, wearing
-from kgrl.learners.neighbourhoods import NeighbourhoodTask, train_neighbourhood
-from kgrl.learners.routing import centroids, nearest
+from kgrl.learners.adapters.composition import compose, methods
+from kgrl.learners.adapters.folder import Adapter, read_adapter
+from kgrl.learners.adapters.routing import centroids, nearest
+from kgrl.learners.neighbourhoods.interference import interference, routed_losses, wearing
+from kgrl.learners.neighbourhoods.training import NeighbourhoodTask, train_neighbourhood
 from kgrl.report.interference import draw_interference
+from kgrl.system.executors import executors
+from kgrl.system.files import write_json
 
 PARTITIONS = ("graph", "random")
 

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.communities import communities
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.data import load_corpus
-from kgrl.encoder import Encoder
-from kgrl.graph import IntArray
+from kgrl.graph.communities import communities
+from kgrl.graph.topic_graph import IntArray
 from kgrl.learners import LoraLearner, ScratchLearner
 from kgrl.retrieval import embed_corpus
+from kgrl.retrieval.encoder import Encoder
 
 COMMUNITIES, HELD_OUT, MOST_HELD_OUT = 8, 2, 16
 """Number of neighbourhoods, and passages that each is tested on: of a topic, and at most."""

@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.agents.click_baselines import click_baselines
-from kgrl.agents.click_batches import PolicyPredictor
-from kgrl.agents.policy import CandidateScorer, load_policy
-from kgrl.agents.pretraining import ClickData, Pretrainer, PretrainingConfig
-from kgrl.cache import write_json
-from kgrl.click_counts import ClickCounts
+from kgrl.agents.policy.network import CandidateScorer, load_policy
+from kgrl.agents.pretraining.baselines import click_baselines
+from kgrl.agents.pretraining.batches import PolicyPredictor
+from kgrl.agents.pretraining.cloning import ClickData, Pretrainer, PretrainingConfig
 from kgrl.data import TracedClicks, load_clicks
-from kgrl.envs.walk_features import GOAL_FEATURES, PATH_FEATURES
-from kgrl.envs.walk_tables import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES
-from kgrl.next_click import ClickPredictor, inductive, score_clicks
+from kgrl.envs.features.walk_features import GOAL_FEATURES, PATH_FEATURES
+from kgrl.envs.features.walk_tables import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES
+from kgrl.system.files import write_json
+from kgrl.traces.click_counts import ClickCounts
+from kgrl.traces.next_click import ClickPredictor, inductive, score_clicks
 
 _PLACES = ("mentioned", "log_order", "log_place", "place_rank")
 _SIMILARITIES = tuple(name for name in (*LINK_FEATURES, *PATH_FEATURES) if "similarity" in name or "outlook" in name)

@@ -20,11 +20,11 @@ from kgrl.agents.base import BaseAgent
 from kgrl.benchmark.archive import read_archive
 from kgrl.benchmark.comparison import compare
 from kgrl.benchmark.runner import Cell, read_rows, run_cells
-from kgrl.cache import write_json
+from kgrl.curriculum.view import View
 from kgrl.data import load_corpus
-from kgrl.graph import IntArray
-from kgrl.learners.executors import executors
-from kgrl.view import View
+from kgrl.graph.topic_graph import IntArray
+from kgrl.system.executors import executors
+from kgrl.system.files import write_json
 
 CELLS = Path("docs/results/benchmark_cells.parquet")
 CORPORA = ("vital", "wikispeedia")

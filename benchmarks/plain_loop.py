@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import DataCollatorForLanguageModeling, PrinterCallback, Trainer, TrainingArguments
 
-from kgrl.learners.models import load_pretrained
+from kgrl.learners.decoder.models import load_pretrained
 
 BATCH = 8
 

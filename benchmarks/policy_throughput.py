@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kgrl.agents.click_batches import tensors
-from kgrl.agents.policy import load_policy
+from kgrl.agents.policy.network import load_policy
+from kgrl.agents.pretraining.batches import tensors
 from kgrl.builtin import FOLDER
-from kgrl.cache import write_json
-from kgrl.envs.features import describe
-from kgrl.envs.walk_features import Walks
-from kgrl.envs.walk_tables import walk_tables
+from kgrl.envs.features.space import describe
+from kgrl.envs.features.walk_features import Walks
+from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.graph import TopicGraph
+from kgrl.system.files import write_json
 from kgrl.traces import SEEN, STACK
 
 TOPICS, LINKS, SLOTS, SETS, REPEATS = 5_000, 30, 64, 256, 24

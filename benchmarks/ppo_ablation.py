@@ -23,9 +23,9 @@ from scipy.stats import bootstrap
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-from kgrl.agents.recipe import Recipe, read_recipe
-from kgrl.agents.recipe_run import train_recipe
-from kgrl.cache import replacing, write_json
+from kgrl.agents.training.recipe import Recipe, read_recipe
+from kgrl.agents.training.recipe_run import train_recipe
+from kgrl.system.files import replacing, write_json
 
 ARMS = {"PPO from pretrained weights": "builtin", "PPO from random weights": "random"}
 ALONE = "pretraining alone"

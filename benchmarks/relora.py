@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from kgrl.cache import write_json
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.data import load_corpus
 from kgrl.learners import ScratchLearner
 from kgrl.learners.plugins import ReLoRA
+from kgrl.system.files import write_json
 
 PRESETS = ("0.7m", "2m")
 METHODS = ("full rank", "LoRA", "ReLoRA", "quarter full rank, LoRA", "quarter full rank, ReLoRA")

@@ -22,24 +22,15 @@ import numpy as np
 import torch
 
 from kgrl.agents import make_agent
-from kgrl.cache import write_json, write_text
 from kgrl.corpus import Corpus
-from kgrl.curriculum_config import CurriculumConfig
+from kgrl.curriculum.config import CurriculumConfig
 from kgrl.data import load_corpus
-from kgrl.encoder import Encoder
-from kgrl.growing import GrowingCurriculum, Recorded, Supply, first_corpus
 from kgrl.learners.base import make_learner
-from kgrl.research import (
-    Library,
-    Page,
-    QueueSupply,
-    ResearchQueue,
-    Worker,
-    page_sources,
-    run_workers,
-    worker_process,
-)
+from kgrl.research import Library, Page, QueueSupply, ResearchQueue, Worker, page_sources, run_workers, worker_process
+from kgrl.research.growing import GrowingCurriculum, Recorded, Supply, first_corpus
+from kgrl.retrieval.encoder import Encoder
 from kgrl.runs import Run
+from kgrl.system.files import write_json, write_text
 
 _NUCLEUS = ("Physics", "Mathematics")
 _FIRST = 64

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from kgrl.benchmark.greedy import GreedyReward
 from kgrl.benchmark.tasks import Task, make_task
 from kgrl.curriculum import Curriculum
-from kgrl.encoder import Encoder
 from kgrl.expansion import Expansion
 from kgrl.learners import make_learner
 from kgrl.retrieval import FaissRetriever, embed_corpus
+from kgrl.retrieval.encoder import Encoder
 
 REWARDS = ("mean-prediction-gain", "self-prediction-gain", "prediction-gain")
 REAL, PLANTED, QUIET = "#d7dbe3", "#f3b3b0", "#626b7d"

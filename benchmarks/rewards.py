@@ -25,17 +25,18 @@ from rich.console import Console
 from rich.table import Table
 
 from kgrl.agents import make_agent
-from kgrl.cache import write_json
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.data import load_corpus
-from kgrl.encoder import Encoder
 from kgrl.expansion import Expansion
-from kgrl.graph import IntArray, TopicGraph
+from kgrl.graph import TopicGraph
+from kgrl.graph.topic_graph import IntArray
 from kgrl.learners import SimulatedLearner
 from kgrl.retrieval import embed_corpus
+from kgrl.retrieval.encoder import Encoder
 from kgrl.rewards import CompressionProgress, InformationGap, Reward, RewardContext, as_reward, rewards
 from kgrl.rewards.base import MEASURES
+from kgrl.system.files import write_json
 
 FROM, TO = 900, 1_100
 """Learned topics after the first expansion that counts, and at most after the last."""

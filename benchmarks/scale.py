@@ -38,17 +38,18 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.cache import write_json
 from kgrl.corpus import Corpus, Split
-from kgrl.envs.curriculum_features import known_of_nothing
-from kgrl.envs.curriculum_types import Aims, Known, Tables
-from kgrl.envs.shortlist_kernels import shortlist_into
-from kgrl.graph import Frontier, IntArray, TopicGraph
+from kgrl.curriculum.research_kernels import ResearchTables, neighbourhood_into
+from kgrl.envs.features.arrays import Aims, Known, Tables
+from kgrl.envs.features.curriculum_features import known_of_nothing
+from kgrl.envs.features.shortlist_kernels import shortlist_into
+from kgrl.graph import Frontier, TopicGraph
+from kgrl.graph.topic_graph import IntArray
 from kgrl.learners import SimulatedLearner
-from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
-from kgrl.learners.learning_curve import Parameters
-from kgrl.learners.relatives import NEAREST, Relatives
-from kgrl.research.kernels import ResearchTables, neighbourhood_into
+from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
+from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.learners.simulated.relatives import NEAREST, Relatives
+from kgrl.system.files import write_json
 
 SIZES = (10_000, 1_000_000, 7_000_000)
 DRAWN, EXPONENT, MOST_LINKED = 28.9, 2.3, 0.05
@@ -336,7 +337,7 @@ def simulated(graph: TopicGraph, rng: np.random.Generator) -> SimulatedLearner:
     nearest = rng.integers(n, size=(n, NEAREST), dtype=np.int32)
     relatives = Relatives(graph, nearest, np.full(nearest.shape, 0.5, dtype=np.float32))
     # Embeddings of seven million topics are not to be had here; the learner only wants what follows from them.
-    with patch("kgrl.learners.simulated.Relatives.of", return_value=relatives):
+    with patch("kgrl.learners.simulated.learner.Relatives.of", return_value=relatives):
         return SimulatedLearner(corpus, calibration=calibration)
 
 

@@ -26,13 +26,13 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from kgrl.cache import write_json
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.data import load_corpus
 from kgrl.learners import ScratchLearner
-from kgrl.learners.executors import ProcessExecutor
-from kgrl.learners.packing import Block, pack
-from kgrl.learners.scratch import PRESETS
+from kgrl.learners.decoder.packing import Block, pack
+from kgrl.learners.decoder.scratch import PRESETS
+from kgrl.system.executors import ProcessExecutor
+from kgrl.system.files import write_json
 
 SEEDS, TOKENS, WORKERS, CONTEXT = 4, 4096, 2, 512
 VARIANTS = ("one after the other", "2 processes", "one batch, 1 thread", "one batch, 2 threads")

@@ -38,7 +38,6 @@ from neighbourhood_tasks import (
     small_base,
 )
 
-from kgrl.cache import write_json
 from kgrl.corpus import Passages
 from kgrl.learners.plugins import (
     ElasticWeights,
@@ -50,7 +49,8 @@ from kgrl.learners.plugins import (
     Replay,
     TopK,
 )
-from kgrl.metrics import continual_metrics
+from kgrl.runs.metrics import continual_metrics
+from kgrl.system.files import write_json
 
 METHODS: dict[str, Callable[[float], list[Plugin]]] = {
     "plain": lambda _: [],

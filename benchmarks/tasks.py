@@ -21,16 +21,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from kgrl.agents.recipe import Aim, Recipe, read_recipe
-from kgrl.agents.recipe_run import train_recipe
+from kgrl.agents.training.recipe import Aim, Recipe, read_recipe
+from kgrl.agents.training.recipe_run import train_recipe
 from kgrl.benchmark.traps import Cell, carry_out
-from kgrl.cache import write_json
-from kgrl.curriculum_config import DEFAULT_REWARD
+from kgrl.curriculum.config import DEFAULT_REWARD
 from kgrl.data import load_corpus, save_folder
-from kgrl.data.planted import plant
-from kgrl.data.vital import find_leads, read_leads
-from kgrl.learners.calibration import Calibration
-from kgrl.metrics import tokens_to_target
+from kgrl.data.traps.planted import plant
+from kgrl.data.wikimedia.vital import find_leads, read_leads
+from kgrl.learners.simulated.calibration import Calibration
+from kgrl.runs.metrics import tokens_to_target
+from kgrl.system.files import write_json
 
 CORPORA = ("vital", "wikispeedia")
 SEEDS = range(10)

@@ -18,9 +18,9 @@ from kgrl.agents.base import TUNED
 from kgrl.benchmark.pace import Pace
 from kgrl.benchmark.search_spaces import SPACES
 from kgrl.benchmark.tuning import Search, Tuned, write_tuned
-from kgrl.cache import write_json
 from kgrl.errors import KgrlError
-from kgrl.learners.executors import executors
+from kgrl.system.executors import executors
+from kgrl.system.files import write_json
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgrl.cache import write_json
+from kgrl.system.files import write_json
 from tests.browser import Visit, chromium, visiting
 from tests.made_runs import MadeRun, made_corpus, serving
 

@@ -9,25 +9,25 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from kgrl.cache import cache_dir
 from kgrl.corpus import Corpus
-from kgrl.data.clickstream import ClickstreamWalks, read_clickstream
-from kgrl.data.derived import DERIVED
 from kgrl.data.download import download
 from kgrl.data.folder import load_folder, save_folder
-from kgrl.data.invented import is_invented, load_invented
+from kgrl.data.invented.naming import is_invented, load_invented
 from kgrl.data.reading import OnError
-from kgrl.data.run_traces import RunTraces
-from kgrl.data.trace_store import StoredTraces, recorded_corpus
-from kgrl.data.traced_clicks import TracedClicks, load_clicks
-from kgrl.data.vital import LANGUAGES, load_vital, vital_name
-from kgrl.data.wikispeedia import load_wikispeedia, read_graph
-from kgrl.data.wikispeedia_traces import WikispeediaTraces
+from kgrl.data.traces.run_traces import RunTraces
+from kgrl.data.traces.trace_store import StoredTraces, recorded_corpus
+from kgrl.data.traces.traced_clicks import TracedClicks, load_clicks
+from kgrl.data.traps.derived import DERIVED
+from kgrl.data.wikimedia.clickstream import ClickstreamWalks, read_clickstream
+from kgrl.data.wikimedia.vital import LANGUAGES, load_vital, vital_name
+from kgrl.data.wikispeedia.corpus import load_wikispeedia, read_graph
+from kgrl.data.wikispeedia.traces import WikispeediaTraces
 from kgrl.errors import SettingError, UnknownNameError
-from kgrl.graph import TopicGraph
-from kgrl.registry import Registry
-from kgrl.runs import Run
-from kgrl.trace_source import TraceSource
+from kgrl.graph.topic_graph import TopicGraph
+from kgrl.runs.run import Run
+from kgrl.system.files import cache_dir
+from kgrl.system.registry import Registry
+from kgrl.traces.source import TraceSource
 
 __all__ = [
     "TracedClicks",
@@ -55,7 +55,7 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
     Args:
         name: `"vital"`, `"vital-fr"`, `"vital-es"`, `"wikispeedia"`, `"invented:2000"` or `"invented:2000:7"` (a
             world of 2,000 topics made from seed 7), or a folder that `kgrl.data.folder` describes. With `"noisy:"` or
-            `"deceptive:"` before it, the corpus with the traps that `kgrl.data.derived` lays.
+            `"deceptive:"` before it, the corpus with the traps that `kgrl.data.traps.derived` lays.
         root: Where the source files of a corpus are that is not packaged: the folder of Wikispeedia's archives.
         on_error: What to do with a record that cannot be used: `"fail"`, or `"skip"` and log how many were skipped.
 

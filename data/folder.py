@@ -22,11 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kgrl.cache import new_folder
 from kgrl.corpus import Corpus, Split, near_duplicates, split_passages
 from kgrl.data.reading import OnError, Problems, json_lines, lines_of, parquet_rows
 from kgrl.errors import DataError
-from kgrl.graph import TopicGraph
+from kgrl.graph.topic_graph import TopicGraph
+from kgrl.system.files import new_folder
 
 __all__ = ["load_folder", "save_folder"]
 

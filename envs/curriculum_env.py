@@ -1,6 +1,7 @@
 """A curriculum as a Gymnasium environment: an action picks a candidate slot, the reward is what it was worth.
 
-The environment is a thin shell around `Curriculum`; what is observed is made in `kgrl.envs.curriculum_features`.
+The environment is a thin shell around `Curriculum`; what is observed is made in
+`kgrl.envs.features.curriculum_features`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
-from kgrl.curriculum import Curriculum, CurriculumConfig
-from kgrl.curriculum_config import DEFAULT_REWARD
-from kgrl.envs.curriculum_features import FeatureState, observe
-from kgrl.envs.features import Observation
+from kgrl.curriculum.config import DEFAULT_REWARD, CurriculumConfig
+from kgrl.curriculum.loop import Curriculum
+from kgrl.envs.features.curriculum_features import FeatureState, observe
+from kgrl.envs.features.space import Observation
 from kgrl.envs.slot_env import SlotEnv, Step
 from kgrl.errors import KgrlError, SettingError
 from kgrl.expansion import Expansion

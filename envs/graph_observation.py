@@ -14,12 +14,12 @@ from gymnasium.spaces import GraphInstance
 from numpy.typing import NDArray
 
 from kgrl.builtin import PROJECTED
+from kgrl.curriculum.view import View
 from kgrl.envs.curriculum_env import CurriculumEnv
-from kgrl.envs.features import CLIP, Observation
-from kgrl.envs.walk_tables import TOPIC_FEATURES, walk_tables
+from kgrl.envs.features.space import CLIP, Observation
+from kgrl.envs.features.walk_tables import TOPIC_FEATURES, walk_tables
 from kgrl.errors import SettingError
-from kgrl.graph import IntArray
-from kgrl.view import View
+from kgrl.graph.topic_graph import IntArray
 
 __all__ = ["EDGE_FEATURES", "NODE_FEATURES", "GraphObservation"]
 

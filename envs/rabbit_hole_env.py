@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
-from kgrl.envs.features import Observation, Slots, describe
+from kgrl.envs.features.space import Observation, Slots, describe
+from kgrl.envs.features.walk_features import GoalTables, Walks
+from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.envs.slot_env import SlotEnv, Step
-from kgrl.envs.walk_features import GoalTables, Walks
-from kgrl.envs.walk_tables import walk_tables
 from kgrl.errors import SettingError
-from kgrl.graph import IntArray, TopicGraph
+from kgrl.graph.topic_graph import IntArray, TopicGraph
 
 __all__ = ["RabbitHoleEnv", "make_rabbit_hole_env"]
 
@@ -176,8 +176,8 @@ def make_rabbit_hole_env(corpus: str | Corpus = "vital", **options: Any) -> Rabb
         corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows.
         options: Passed on to `RabbitHoleEnv`: `target`, `max_steps`, `slots`, `render_mode`.
     """
-    from kgrl.encoder import Encoder
-    from kgrl.retrieval import embed_corpus
+    from kgrl.retrieval.corpus_index import embed_corpus
+    from kgrl.retrieval.encoder import Encoder
 
     if isinstance(corpus, str):
         from kgrl.data import load_corpus

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import gymnasium as gym
 
-from kgrl.data.run_traces import picks_to_traces
+from kgrl.data.traces.run_traces import picks_to_traces
 from kgrl.expansion import Expansion
-from kgrl.graph import TopicGraph
-from kgrl.trace_source import Tally
-from kgrl.traces import BACK, Outcome, Trace
+from kgrl.graph.topic_graph import TopicGraph
+from kgrl.traces.source import Tally
+from kgrl.traces.trace import BACK, Outcome, Trace
 
 __all__ = ["RecordTraces"]
 
@@ -22,10 +22,10 @@ Acted = TypeVar("Acted")
 class RecordTraces(gym.Wrapper[Observed, Acted, Observed, Acted]):
     """Keeps the traces of all episodes; it is a source of them, see `TraceSource`.
 
-    From a curriculum environment, whose `info` holds an `expansion`, picks become clicks as `kgrl.data.run_traces`
-    says. From a link-navigation environment `info["topic"]` is the page now, and `info["target"]`, where it is there
-    and not negative, the topic to reach. A step to the page below on the stack is a back click, and an episode that
-    is reset or closed before its end is recorded as far as it got.
+    From a curriculum environment, whose `info` holds an `expansion`, picks become clicks as
+    `kgrl.data.traces.run_traces` says. From a link-navigation environment `info["topic"]` is the page now, and
+    `info["target"]`, where it is there and not negative, the topic to reach. A step to the page below on the stack is a
+    back click, and an episode that is reset or closed before its end is recorded as far as it got.
 
     Args:
         env: The environment.

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from kgrl.curriculum.view import View
 from kgrl.expansion import Expansion
-from kgrl.graph import IntArray
-from kgrl.view import View
+from kgrl.graph.topic_graph import IntArray
 
 __all__ = ["GraphPainter", "describe"]
 

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 from numpy.typing import NDArray
 
-from kgrl.envs.features import Observation, Slots, observation_space
+from kgrl.envs.features.space import Observation, Slots, observation_space
 from kgrl.errors import SettingError
 
 __all__ = ["MOST_INVALID", "SlotEnv", "Step"]
@@ -26,7 +26,7 @@ MOST_INVALID = 1_000
 class SlotEnv(gym.Env[Observation, np.int64], ABC):
     """An environment in which an action picks one of the candidates on show; subclasses say what that leads to.
 
-    **Observation**: `candidates`, `topics`, `path`, `goal`, `mask` and `global`; see `kgrl.envs.features`.
+    **Observation**: `candidates`, `topics`, `path`, `goal`, `mask` and `global`; see `kgrl.envs.features.space`.
 
     **Action**: a candidate slot. Slots have no lasting meaning: they are drawn and shuffled anew at every step. Which
     slots are filled is told by `action_masks()` (bool), by `info["action_mask"]` (int8) and by the observation.

@@ -6,7 +6,7 @@ from gymnasium.envs.registration import register
 register(
     id="kgrl/Curriculum-v0",
     entry_point="kgrl.envs.curriculum_env:make_curriculum_env",
-    vector_entry_point="kgrl.envs.vector_env:make_curriculum_vector_env",
+    vector_entry_point="kgrl.envs.vector.env:make_curriculum_vector_env",
 )
 register(id="kgrl/RabbitHole-v0", entry_point="kgrl.envs.rabbit_hole_env:make_rabbit_hole_env")
 for _task in ("coverage", "target", "limited", "noisy", "forgetting", "deceptive", "invented"):

@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kgrl.graph import IntArray, TopicGraph
+from kgrl.graph.topic_graph import IntArray, TopicGraph
 
 __all__ = ["Corpus", "Passage", "Passages", "Split", "cut", "near_duplicates", "split_passages"]
 

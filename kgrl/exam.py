@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import DivergedError, KgrlError
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
-from kgrl.probes import sample_topics
+from kgrl.probes.sampling import sample_topics
 
 __all__ = ["Exam"]
 

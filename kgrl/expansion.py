@@ -64,7 +64,8 @@ class Expansion:
         adapter: Name of the adapter that the step trained, None where there is one for the whole curriculum.
         reward: The reward of the step, or None where no reward function is used.
         reward_components: The reward's parts by name, before weighting.
-        measures: What a reward needs measured beyond probes, by name; `kgrl.measures` lists the names and their units.
+        measures: What a reward needs measured beyond probes, by name; `kgrl.curriculum.measures` lists the names and
+            their units.
         chunked: Number of passages that were longer than the learner's context and read in pieces.
         changed: Share of the learner's trained weights that the step changed; None where the learner does not say.
     """

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kgrl.metrics import aulc
+from kgrl.runs.metrics import aulc
 
 BUDGET = 2000
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kgrl.choices import Choice
 from kgrl.corpus import Corpus
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import Frontier, TopicGraph
+from kgrl.runs.choices import Choice
 from kgrl.viewer import ShownRun, ViewerServer
 
 __all__ = ["MadeRun", "made_corpus", "serving"]

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.encoder import Encoder
 from kgrl.errors import KgrlError
 from kgrl.research import Page
 from kgrl.research.queue import ResearchQueue
 from kgrl.research.worker import Worker
+from kgrl.retrieval.encoder import Encoder
 
 __all__ = ["Pages", "TinyEncoder", "finish", "made_up"]
 

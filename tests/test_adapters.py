@@ -17,14 +17,7 @@ from transformers import AutoModelForCausalLM
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import DataError, KgrlError
 from kgrl.learners import LoraLearner, ScratchLearner
-from kgrl.learners.adapters import (
-    AdapterFacts,
-    check_base,
-    read_adapter,
-    same_base,
-    save_adapter,
-    write_adapter,
-)
+from kgrl.learners.adapters.folder import AdapterFacts, check_base, read_adapter, same_base, save_adapter, write_adapter
 
 FACTS = AdapterFacts("tiny", ("Prime number", "Sum"), tokens=1234, seed=3, losses={"exam": 2.5})
 
@@ -86,7 +79,7 @@ def test_many_titles_are_counted_and_not_all_listed(folder: Path) -> None:
 
 @given(st.text())
 def test_no_title_is_markup_in_a_card(title: str) -> None:
-    from kgrl.learners.adapters import _escaped
+    from kgrl.learners.adapters.folder import _escaped
 
     shown = _escaped(title)
     assert "<" not in shown and len(shown.splitlines()) <= 1

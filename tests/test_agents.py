@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from kgrl.agents import agents, make_agent
-from kgrl.agents.baselines import Closure, GreedyLoss, ScoringAgent
+from kgrl.agents.baselines.frontier import Closure, GreedyLoss, ScoringAgent
 from kgrl.curriculum import Curriculum
+from kgrl.curriculum.state import LossProfile
+from kgrl.curriculum.view import Agent, View
 from kgrl.errors import UnknownNameError
-from kgrl.graph import Frontier, IntArray, TopicGraph
-from kgrl.profile import LossProfile
+from kgrl.graph import Frontier, TopicGraph
+from kgrl.graph.topic_graph import IntArray
 from kgrl.testing import AgentContract
-from kgrl.view import Agent, View
 
 Make = Callable[..., Curriculum]
 

@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_util import make_vec_env
 
 from kgrl.agents import PPOAgent, make_agent, train_ppo
-from kgrl.agents.policy import CandidateScorer, PolicyConfig
-from kgrl.agents.ppo import CuriosityActorCritic, PPOConfig
-from kgrl.agents.training import _even_batch
+from kgrl.agents.policy.agent import CuriosityActorCritic, PPOConfig
+from kgrl.agents.policy.network import CandidateScorer, PolicyConfig
+from kgrl.agents.training.ppo import _even_batch
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
+from kgrl.curriculum.view import Agent
 from kgrl.envs import CurriculumEnv
-from kgrl.envs.features import FEATURE_VERSION, observation_space
+from kgrl.envs.features.space import FEATURE_VERSION, observation_space
 from kgrl.errors import KgrlError, MissingDataError
 from kgrl.testing import AgentContract
-from kgrl.view import Agent
 
 Make = Callable[..., Curriculum]
 SMALL = PPOConfig(rollout=16, batch=8, epochs=2, hidden=8)

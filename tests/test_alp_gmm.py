@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from kgrl.agents import make_agent
-from kgrl.agents.alp_gmm import AlpGmm, Mixture, fit_mixture, principal_coordinates
+from kgrl.agents.bandits.alp_gmm import AlpGmm, Mixture, fit_mixture, principal_coordinates
 from kgrl.curriculum import Curriculum
+from kgrl.curriculum.view import View
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion, Measurement
-from kgrl.view import View
 from tests.test_agents import make_view, picks
 
 Make = Callable[..., Curriculum]

@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrl.agents import make_agent
-from kgrl.agents.arms import ArmBandit, Arms, RunningScale, payoff
-from kgrl.agents.bandit_progress import LearningProgress, TeacherStudent, largest_chances
-from kgrl.agents.bandits import DiscountedUCB, Exp3S, OnlineDataMixing, PrioritizedLevels, _shared
+from kgrl.agents.bandits.arms import ArmBandit, Arms, RunningScale, payoff
+from kgrl.agents.bandits.progress import LearningProgress, TeacherStudent, largest_chances
+from kgrl.agents.bandits.published import DiscountedUCB, Exp3S, OnlineDataMixing, PrioritizedLevels, _shared
 from kgrl.curriculum import Curriculum
+from kgrl.curriculum.state import LossProfile
+from kgrl.curriculum.view import View
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import Frontier, TopicGraph
-from kgrl.profile import LossProfile
-from kgrl.view import View
 from tests.test_agents import make_view
 
 Make = Callable[..., Curriculum]

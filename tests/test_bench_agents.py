@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kgrl.agents import BaseAgent, agents
-from kgrl.agents.baselines import Closure
+from kgrl.agents.baselines.frontier import Closure
 from kgrl.benchmark import folder, runner
 from kgrl.benchmark.archive import read_archive, write_archive
 from kgrl.benchmark.comparison import compare, missing
@@ -25,11 +25,11 @@ from kgrl.benchmark.tasks import Task
 from kgrl.cli.bench import Bench
 from kgrl.corpus import Corpus
 from kgrl.curriculum import CurriculumConfig
+from kgrl.curriculum.view import View
 from kgrl.errors import DataError, KgrlError, UnknownNameError
-from kgrl.learners.executors import SerialExecutor
 from kgrl.research import Researcher
 from kgrl.retrieval import FaissRetriever, indexed_passages
-from kgrl.view import View
+from kgrl.system.executors import SerialExecutor
 
 
 class Crashing(BaseAgent):

@@ -8,12 +8,12 @@ import torch
 from kgrl.benchmark.learners import make_learner
 from kgrl.errors import UnknownNameError
 from kgrl.learners import LoraLearner
-from kgrl.samples import sample_corpus
+from kgrl.testing.samples import sample_corpus
 
 
 @pytest.mark.integration
 def test_smollm2_computes_in_float32_where_bfloat16_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kgrl.learners.lora.best_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr("kgrl.learners.decoder.lora.best_dtype", lambda device: torch.bfloat16)
     learner = make_learner("lora", sample_corpus())
     assert isinstance(learner, LoraLearner)
     assert {weight.dtype for weight in learner.peft_model.parameters()} == {torch.float32}

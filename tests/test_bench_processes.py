@@ -15,7 +15,7 @@ import pytest
 
 from kgrl.benchmark.comparison import compare
 from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
-from kgrl.learners.executors import executors
+from kgrl.system.executors import executors
 
 pytestmark = pytest.mark.integration
 

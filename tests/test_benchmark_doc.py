@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kgrl.benchmark.archive import read_archive
-from kgrl.report.benchmark_data import Results
+from kgrl.benchmark.report.results import Results
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"

@@ -15,14 +15,14 @@ import pytest
 from numpy.typing import NDArray
 
 from kgrl.cli import main
-from kgrl.encoder import Encoder
 from kgrl.errors import KgrlError, MissingDataError, SettingError
-from kgrl.learners.executors import ProcessExecutor, RayExecutor
 from kgrl.retrieval import building
 from kgrl.retrieval.building import StoredTexts, build_index
+from kgrl.retrieval.encoder import Encoder
 from kgrl.retrieval.faiss_retriever import FaissRetriever
 from kgrl.retrieval.sharded import ShardedRetriever, build_shards
 from kgrl.retrieval.sources import PassageSource, passage_sources
+from kgrl.system.executors import ProcessExecutor, RayExecutor
 
 _SUBJECTS = ["rivers", "stones", "numbers", "proofs", "engines", "planets", "letters", "forests", "markets", "signals"]
 

@@ -14,13 +14,13 @@ from kgrl.corpus import Corpus, Split
 from kgrl.errors import DataError, KgrlError, MissingDataError, SettingError
 from kgrl.expansion import Expansion, Measurement
 from kgrl.learners import SimulatedLearner
-from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
-from kgrl.learners.calibration_fit import LEAST_LESSONS, fit, fit_calibration
-from kgrl.learners.courses import Course, course_of_run, course_of_transfer, read_run, tokens_per_word
-from kgrl.learners.learning_curve import Parameters
-from kgrl.learners.records import Records
-from kgrl.learners.relatives import Relatives
-from kgrl.learners.transfer import estimate_transfer
+from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
+from kgrl.learners.simulated.courses import Course, course_of_run, course_of_transfer, read_run, tokens_per_word
+from kgrl.learners.simulated.fit import LEAST_LESSONS, fit, fit_calibration
+from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.learners.simulated.records import Records
+from kgrl.learners.simulated.relatives import Relatives
+from kgrl.learners.simulated.transfer import estimate_transfer
 
 TRUE = Parameters(
     style=0.8,

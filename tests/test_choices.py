@@ -11,13 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from kgrl.agents import make_agent
-from kgrl.choices import Choice, Noting
 from kgrl.curriculum import Curriculum
+from kgrl.curriculum.view import View
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 from kgrl.runs import Run
-from kgrl.view import View
+from kgrl.runs.choices import Choice, Noting
 
 Make = Callable[..., Curriculum]
 
@@ -53,7 +53,7 @@ def test_every_expansion_after_the_nucleus_has_its_choice(make_tiny_curriculum: 
 
 def test_asking_changes_nothing(make_tiny_curriculum: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = run_in(tmp_path / "asked", make_tiny_curriculum(budget_tokens=1_500), Drawing()).carry_out()
-    monkeypatch.setattr("kgrl.runs.noting", lambda agent: agent)
+    monkeypatch.setattr("kgrl.runs.run.noting", lambda agent: agent)
     silent = run_in(tmp_path / "silent", make_tiny_curriculum(budget_tokens=1_500), Drawing()).carry_out()
     assert asked.expansions == silent.expansions and asked.curve == silent.curve
     assert (tmp_path / "silent" / "choices.jsonl").read_text() == ""
@@ -64,7 +64,7 @@ def test_agents_that_ship_choose_the_same_when_asked(
     make_tiny_curriculum: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     asked = run_in(tmp_path / "asked", make_tiny_curriculum(budget_tokens=1_500), make_agent(name)).carry_out()
-    monkeypatch.setattr("kgrl.runs.noting", lambda agent: agent)
+    monkeypatch.setattr("kgrl.runs.run.noting", lambda agent: agent)
     silent = run_in(tmp_path / "silent", make_tiny_curriculum(budget_tokens=1_500), make_agent(name)).carry_out()
     assert asked.expansions == silent.expansions
     assert bool(Choice.read(tmp_path / "asked")) == hasattr(make_agent(name), "preferences")

@@ -11,7 +11,7 @@ import yaml
 from kgrl.cli import main
 from kgrl.corpus import Corpus
 from kgrl.data.folder import save_folder
-from kgrl.learners.calibration import Calibration
+from kgrl.learners.simulated.calibration import Calibration
 
 
 def kgrl(*arguments: object) -> int:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kgrl.cli import main
-from kgrl.learners.adapters import Adapter, AdapterFacts, read_adapter, save_adapter
+from kgrl.learners.adapters.folder import Adapter, AdapterFacts, read_adapter, save_adapter
 
 
 def make(folder: Path, seed: int = 0, base: str = "net@12ab", **config: Any) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kgrl.agents import make_agent
-from kgrl.agents.recipe import Aim, Environments, Recipe, read_recipe
+from kgrl.agents.training.recipe import Aim, Environments, Recipe, read_recipe
 from kgrl.benchmark.tasks import make_task
 from kgrl.cli import main
 from kgrl.cli.train import Train

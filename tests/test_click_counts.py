@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from kgrl.click_counts import ClickCounts
 from kgrl.graph import TopicGraph
 from kgrl.traces import BACK, ClickTable, Trace, TraceError
+from kgrl.traces.click_counts import ClickCounts
 
 LINKS = ((0, 1), (0, 2), (1, 0), (1, 2), (2, 1), (3, 2))
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kgrl.data.clickstream import ClickstreamWalks, read_clickstream
+from kgrl.data.wikimedia.clickstream import ClickstreamWalks, read_clickstream
 from kgrl.errors import DataError, KgrlError, MissingDataError
 from kgrl.graph import TopicGraph
 from kgrl.testing import TraceSourceContract
-from kgrl.trace_source import TraceSource
+from kgrl.traces.source import TraceSource
 
 ROWS = [
     ("other-search", "Set_theory", "external", 100),
@@ -70,7 +70,7 @@ def test_a_plain_file_reads_like_a_gzipped_one(file: Path, graph: TopicGraph, tm
 def test_more_clicks_than_are_looked_up_at_a_time(
     graph: TopicGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kgrl.data.clickstream._CHUNK", 3)
+    monkeypatch.setattr("kgrl.data.wikimedia.clickstream._CHUNK", 3)
     assert read_clickstream(write(tmp_path / "f.gz", list(ROWS) * 7), graph).counts.tolist() == [231, 70, 105]
 
 
@@ -117,7 +117,7 @@ def peak_of_reading(path: Path, graph: TopicGraph, repeats: int) -> int:
 
 
 def test_memory_does_not_grow_with_the_file(graph: TopicGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kgrl.data.clickstream._CHUNK", 1000)
+    monkeypatch.setattr("kgrl.data.wikimedia.clickstream._CHUNK", 1000)
     small, large = (peak_of_reading(tmp_path / f"{n}.gz", graph, n) for n in (5_000, 50_000))
     assert large < 1.1 * small + 50_000
     assert large < 2_000_000

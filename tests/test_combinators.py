@@ -29,8 +29,8 @@ from kgrl.rewards import (
     ZScore,
     as_reward,
 )
-from kgrl.samples import sample_context, sample_expansions
 from kgrl.testing import RewardContract
+from kgrl.testing.samples import sample_context, sample_expansions
 
 STEPS = sample_expansions()
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrl.communities import communities, random_partition
-from kgrl.data.wikispeedia import read_graph
+from kgrl.data.wikispeedia.corpus import read_graph
 from kgrl.errors import SettingError
 from kgrl.graph import TopicGraph
+from kgrl.graph.communities import communities, random_partition
 
 
 def cliques(*sizes: int, links: tuple[tuple[int, int], ...] = (), alone: int = 0) -> TopicGraph:

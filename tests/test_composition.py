@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from kgrl.errors import KgrlError, SettingError, UnknownNameError
-from kgrl.learners.adapters import Adapter, AdapterFacts, read_adapter, save_adapter
-from kgrl.learners.composition import compose, methods
+from kgrl.learners.adapters.composition import compose, methods
+from kgrl.learners.adapters.folder import Adapter, AdapterFacts, read_adapter, save_adapter
 
 LAYERS = {"first": (6, 5), "second": (5, 7)}
 PREFIX = "base_model.model."

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from kgrl.cli import main
 from kgrl.corpus import Corpus
 from kgrl.data import load_corpus
-from kgrl.data.crawl import Worth, crawl, most_linked
-from kgrl.data.wikipedia import MediaWiki
+from kgrl.data.wikimedia.crawl import Worth, crawl, most_linked
+from kgrl.data.wikimedia.wikipedia import MediaWiki
 from kgrl.errors import KgrlError, SettingError
 from kgrl.research import Page
 from tests.faulty_proxy import FaultyProxy

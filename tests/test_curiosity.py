@@ -11,16 +11,16 @@ import pytest
 from safetensors.numpy import load_file
 
 from kgrl.agents import PPOAgent, make_agent
-from kgrl.agents.click_scoring import INDUCTIVE_WEIGHTS
-from kgrl.agents.policy import WEIGHTS_FILE, load_policy
+from kgrl.agents.policy.network import WEIGHTS_FILE, load_policy
+from kgrl.agents.pretraining.scoring import INDUCTIVE_WEIGHTS
 from kgrl.builtin import FOLDER
 from kgrl.cli import main
 from kgrl.curriculum import Curriculum
+from kgrl.curriculum.view import Agent
 from kgrl.envs import CurriculumEnv
 from kgrl.envs.rabbit_hole_env import RabbitHoleEnv
 from kgrl.graph import TopicGraph
 from kgrl.testing import AgentContract
-from kgrl.view import Agent
 
 Make = Callable[..., Curriculum]
 

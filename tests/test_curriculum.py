@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.curriculum.state import LossProfile
+from kgrl.curriculum.view import View
 from kgrl.errors import DivergedError, KgrlError, UnknownNameError
 from kgrl.expansion import Expansion
-from kgrl.profile import LossProfile
-from kgrl.view import View
 
 Make = Callable[..., Curriculum]
 

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrl.cache import cache_dir, content_key, file_digest, new_folder, replacing, write_json, write_npy, write_text
+from kgrl.system.files import (
+    cache_dir,
+    content_key,
+    file_digest,
+    new_folder,
+    replacing,
+    write_json,
+    write_npy,
+    write_text,
+)
 
 
 def test_environment_overrides_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from kgrl.corpus import Corpus, Split
 from kgrl.data import corpora, load_corpus, save_folder
-from kgrl.data.build import build_corpus, processed, with_links
-from kgrl.data.vital import find_leads, load_vital, read_leads
+from kgrl.data.text.build import build_corpus, processed, with_links
+from kgrl.data.wikimedia.vital import find_leads, load_vital, read_leads
 from kgrl.errors import DataError, MissingDataError, UnknownNameError
 
 TEXT = "Logic is the study of reasoning. It is old and taught everywhere. It asks what follows from what."
@@ -93,7 +93,7 @@ def test_an_unknown_language_lists_the_known() -> None:
 
 
 def test_a_missing_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kgrl.data.vital._PACKAGE", "no-such-package-of-leads")
+    monkeypatch.setattr("kgrl.data.wikimedia.vital._PACKAGE", "no-such-package-of-leads")
     with pytest.raises(MissingDataError, match="pip install"):
         find_leads("en")
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrl.data.linking import best_of_mention, find_candidates, find_links, link_features, link_probability
-from kgrl.data.mentions import Form, MentionFinder, tokenize
+from kgrl.data.text.linking import best_of_mention, find_candidates, find_links, link_features, link_probability
+from kgrl.data.text.mentions import Form, MentionFinder, tokenize
 
 
 def mentioned(titles: list[str], text: str) -> list[list[str]]:

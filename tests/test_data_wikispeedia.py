@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrl.corpus import Split
-from kgrl.data.plaintext import clean_article
-from kgrl.data.wikispeedia import load_wikispeedia, raw_name, read_graph, title_of
+from kgrl.data.text.plaintext import clean_article
+from kgrl.data.wikispeedia.corpus import load_wikispeedia, raw_name, read_graph, title_of
 from kgrl.errors import DataError, MissingDataError
 
 ARTICLES = "# comment\n\n%C3%89mile_Zola\nFrance\nPhysics\nDonation\n"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from kgrl import device
-from kgrl.device import best_dtype
+from kgrl.system import device
+from kgrl.system.device import best_dtype
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ import pytest
 from kgrl.cli import main
 from kgrl.corpus import Corpus, Split
 from kgrl.data import load_corpus
-from kgrl.data.dump import import_dump
+from kgrl.data.wikimedia.dump import import_dump
 from kgrl.errors import DataError, KgrlError
 from kgrl.graph import TopicGraph
 from tests.mediawiki import MediaWikiServer

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kgrl import encoder as encoder_module
-from kgrl.encoder import Encoder
+from kgrl.retrieval import encoder as encoder_module
+from kgrl.retrieval.encoder import Encoder
 
 TEXTS = ["a", "bb", "a longer one", "dddd", "e", "the last of them"]
 

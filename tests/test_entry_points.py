@@ -15,10 +15,10 @@ from kgrl.agents import agents
 from kgrl.data import corpora
 from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.learners import learners
-from kgrl.registry import PluggedIn, Registry
 from kgrl.rewards import Reward, rewards
 from kgrl.rewards.base import RewardRegistry
-from kgrl.samples import sample_expansions
+from kgrl.system.registry import PluggedIn, Registry
+from kgrl.testing.samples import sample_expansions
 
 Install = Callable[[str, str, str], None]
 

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrl.click_counts import ClickCounts
 from kgrl.curriculum import Curriculum
-from kgrl.envs.curriculum_features import FeatureState, observe, shortlist
-from kgrl.envs.features import CLIP, FEATURES, GLOBAL_FEATURES, LEARNING_FEATURES, describe, observation_space
-from kgrl.envs.walk_features import GoalTables, Walks
-from kgrl.envs.walk_tables import WalkTables
+from kgrl.curriculum.state import LossProfile
+from kgrl.curriculum.view import View
+from kgrl.envs.features.curriculum_features import FeatureState, observe, shortlist
+from kgrl.envs.features.space import CLIP, FEATURES, GLOBAL_FEATURES, LEARNING_FEATURES, describe, observation_space
+from kgrl.envs.features.walk_features import GoalTables, Walks
+from kgrl.envs.features.walk_tables import WalkTables
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import Frontier, TopicGraph
-from kgrl.profile import LossProfile
-from kgrl.relations import TopicRelations
+from kgrl.graph.relations import TopicRelations
 from kgrl.traces import SEEN, ClickTable, Trace
-from kgrl.view import View
+from kgrl.traces.click_counts import ClickCounts
 
 Make = Callable[..., Curriculum]
 
@@ -215,7 +215,7 @@ def test_a_curriculum_is_described_as_readers_walks_are(
     make_tiny_curriculum: Make, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
     if not kept:
-        monkeypatch.setattr("kgrl.envs.walk_tables._KEPT_PAIRS", 0)
+        monkeypatch.setattr("kgrl.envs.features.walk_tables._KEPT_PAIRS", 0)
     curriculum = make_tiny_curriculum(goal="Nature")
     graph, vectors, rng = curriculum.corpus.graph, curriculum.embeddings, np.random.default_rng(3)
     walked = [walk_of(graph, rng) for _ in range(200)]

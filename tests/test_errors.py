@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kgrl.errors import DataError, KgrlError, MissingDataError, UnknownNameError, nearest
-from kgrl.registry import Registry
+from kgrl.system.registry import Registry
 
 
 def test_unknown_names_list_the_known_ones_up_to_a_point() -> None:

@@ -14,9 +14,9 @@ from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.expansion import Expansion
 from kgrl.learners import ScratchLearner
+from kgrl.learners.decoder.token_store import TokenStore
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.rewards import Reward, rewards
-from kgrl.tokens import TokenStore
 
 Make = Callable[[Corpus], Curriculum]
 

@@ -24,11 +24,11 @@ from kgrl.curriculum import Curriculum
 from kgrl.data import load_corpus
 from kgrl.envs import CurriculumEnv
 from kgrl.envs.graph_observation import GraphObservation
-from kgrl.envs.vector_env import CurriculumVectorEnv
+from kgrl.envs.vector.env import CurriculumVectorEnv
 from kgrl.errors import MissingDataError
 from kgrl.learners import SimulatedLearner
-from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
-from kgrl.learners.learning_curve import Parameters
+from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
+from kgrl.learners.simulated.learning_curve import Parameters
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 Make = Callable[..., Curriculum]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kgrl.errors import KgrlError, MissingDataError, SettingError, UnknownNameError
-from kgrl.learners.executors import executors
+from kgrl.system.executors import executors
 
 # Worker processes import what they carry out, so it stands in a module of its own.
 MODULE = """

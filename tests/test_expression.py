@@ -28,7 +28,7 @@ from kgrl.rewards import (
     rewards,
 )
 from kgrl.rewards.expression import parse_reward
-from kgrl.samples import sample_expansions
+from kgrl.testing.samples import sample_expansions
 
 STEPS = sample_expansions()
 NUMBERS = st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-6)

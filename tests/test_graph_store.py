@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kgrl.errors import DataError, MissingDataError, UnknownNameError
 from kgrl.graph import Frontier, TopicGraph
-from kgrl.graph_store import StoredStrings, StoredTitles, pack, pack_titles
+from kgrl.graph.storage import StoredStrings, StoredTitles, pack, pack_titles
 
 titles = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), unique=True, max_size=10)
 

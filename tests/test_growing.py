@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from kgrl.agents import make_agent
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import CurriculumConfig
+from kgrl.curriculum.view import View
 from kgrl.errors import DataError, KgrlError, SettingError
 from kgrl.exam import Exam
-from kgrl.graph import IntArray
-from kgrl.growing import GrowingCurriculum, Recorded, first_corpus
+from kgrl.graph.topic_graph import IntArray
 from kgrl.learners import ScratchLearner
 from kgrl.learners.plugins import Isolation
 from kgrl.research import Arrival, Library
+from kgrl.research.growing import GrowingCurriculum, Recorded, first_corpus
 from kgrl.retrieval import INDEXED_PER_TOPIC
 from kgrl.runs import Run
-from kgrl.view import View
 
 _FIRST = 6
 _CONFIG = CurriculumConfig(

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from kgrl.agents import make_agent
-from kgrl.agents.passages import CoherentPassages
+from kgrl.agents.baselines.passages import CoherentPassages
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum
+from kgrl.curriculum.view import PassageAgent
 from kgrl.errors import SettingError
 from kgrl.exam import Exam
 from kgrl.graph import TopicGraph
 from kgrl.learners.base import make_learner
 from kgrl.retrieval import FaissRetriever
 from kgrl.runs import Run
-from kgrl.view import PassageAgent
 
 Make = Callable[..., Curriculum]
 

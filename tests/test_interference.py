@@ -17,10 +17,10 @@ from kgrl.corpus import Corpus, Passages, Split
 from kgrl.errors import KgrlError, SettingError
 from kgrl.graph import TopicGraph
 from kgrl.learners import LoraLearner
-from kgrl.learners.adapters import Adapter, AdapterFacts, read_adapter, save_adapter, write_adapter
-from kgrl.learners.composition import compose, methods
-from kgrl.learners.interference import Interference, interference, routed_losses, wearing
-from kgrl.learners.routing import centroids, nearest
+from kgrl.learners.adapters.composition import compose, methods
+from kgrl.learners.adapters.folder import Adapter, AdapterFacts, read_adapter, save_adapter, write_adapter
+from kgrl.learners.adapters.routing import centroids, nearest
+from kgrl.learners.neighbourhoods.interference import Interference, interference, routed_losses, wearing
 from kgrl.report.interference import draw_interference
 
 
@@ -194,7 +194,7 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
 @pytest.mark.integration
 def test_composed_smollm2_adapters_are_plain_peft(tmp_path: Path) -> None:
     """Two adapters of two passages each: loaded by PEFT and merged into the weights, losses stay what kgrl measures."""
-    from kgrl.learners.models import load_pretrained
+    from kgrl.learners.decoder.models import load_pretrained
 
     texts = [
         "A prime number is a natural number greater than 1 that is not a product of two smaller natural numbers.",

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from kgrl.agents import make_agent
 from kgrl.agents.base import BaseAgent
-from kgrl.agents.interleaved import Interleaved
+from kgrl.agents.baselines.interleaved import Interleaved
 from kgrl.benchmark.folder import described
-from kgrl.choices import noting
 from kgrl.corpus import Split
 from kgrl.curriculum import Curriculum
+from kgrl.curriculum.view import Agent, PassageAgent, View
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
+from kgrl.runs.choices import noting
 from kgrl.testing import AgentContract
-from kgrl.view import Agent, PassageAgent, View
 
 Make = Callable[..., Curriculum]
 

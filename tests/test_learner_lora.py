@@ -16,9 +16,9 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreT
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.learners import LoraLearner, ScratchLearner
-from kgrl.learners.low_rank import fuse
+from kgrl.learners.decoder.low_rank import fuse
+from kgrl.learners.decoder.token_store import document_token
 from kgrl.testing import LearnerContract
-from kgrl.tokens import document_token
 
 
 @pytest.fixture

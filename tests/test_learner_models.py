@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from transformers import AutoModelForCausalLM
 
-from kgrl.learners.models import _dequantised
+from kgrl.learners.decoder.models import _dequantised
 
 WIDTH, HIDDEN = 32, 64
 

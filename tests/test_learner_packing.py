@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from kgrl.learners.loss import mean_loss, token_losses
-from kgrl.learners.packing import pack
+from kgrl.learners.decoder.loss import mean_loss, token_losses
+from kgrl.learners.decoder.packing import pack
 
 lengths = st.lists(st.integers(2, 21), min_size=1, max_size=30)
 
@@ -45,7 +45,7 @@ def test_blocks_have_about_the_size_asked_for(lengths: list[int], block_tokens: 
 @pytest.fixture
 def problem(monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, Tensor, Tensor]:
     """Seven positions of a vocabulary of 20, in tiles of three: there are several, and the last is smaller."""
-    monkeypatch.setattr("kgrl.learners.loss._TILE_LOGITS", 21)
+    monkeypatch.setattr("kgrl.learners.decoder.loss._TILE_LOGITS", 21)
     torch.manual_seed(0)
     return 9 * torch.randn(7, 3), 9 * torch.randn(20, 3), torch.randint(20, (7,))
 

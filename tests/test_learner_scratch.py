@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import DivergedError, KgrlError, UnknownNameError
 from kgrl.learners import ScratchLearner, make_learner
-from kgrl.learners.scratch import PRESETS, train_tokenizer
+from kgrl.learners.decoder.scratch import PRESETS, train_tokenizer
 from kgrl.testing import LearnerContract
 
 SMALL = {"width": 32, "heads": 2, "vocabulary": 400}

@@ -8,7 +8,7 @@ import pytest
 from kgrl.corpus import Corpus, Split
 from kgrl.graph import TopicGraph
 from kgrl.learners import LoraLearner
-from kgrl.learners.models import fingerprint
+from kgrl.learners.decoder.models import fingerprint
 from kgrl.testing import LearnerContract
 
 pytestmark = pytest.mark.integration

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from kgrl.agents import make_agent
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
-from kgrl.envs.vector_env import CurriculumVectorEnv
+from kgrl.curriculum.measures import check_needs
+from kgrl.envs.vector.env import CurriculumVectorEnv
 from kgrl.errors import SettingError, UnknownNameError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import TopicGraph
 from kgrl.learners import ScratchLearner
 from kgrl.learners.base import Differentiable
-from kgrl.measures import check_needs
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.rewards import (
     ForgettingPenalty,
@@ -221,7 +221,7 @@ def test_nothing_of_the_exam_is_read_in_a_run(
 
 def test_vector_environments_say_what_they_do_not_measure(make_tiny_curriculum: Callable[..., Curriculum]) -> None:
     """And where it is measured."""
-    from kgrl.learners.simulated import SimulatedLearner
+    from kgrl.learners.simulated.learner import SimulatedLearner
 
     curriculum = make_tiny_curriculum(reward="self-prediction-gain")
     curriculum.learner = SimulatedLearner.__new__(SimulatedLearner)

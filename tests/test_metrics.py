@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrl.metrics import aulc, continual_metrics, tokens_to_target
+from kgrl.runs.metrics import aulc, continual_metrics, tokens_to_target
 
 losses = st.lists(st.floats(0.1, 10), min_size=2, max_size=10)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kgrl.data.minari_export import export_minari
+from kgrl.data.traces.minari_export import export_minari
 from kgrl.errors import DataError, SettingError
 from kgrl.graph import TopicGraph
 from kgrl.traces import BACK, Outcome, Trace

@@ -14,14 +14,10 @@ from transformers import AutoModelForCausalLM
 
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import KgrlError, SettingError
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 from kgrl.learners import LoraLearner, ScratchLearner
-from kgrl.learners.adapters import read_adapter
-from kgrl.learners.neighbourhoods import (
-    NeighbourhoodTask,
-    train_neighbourhood,
-    train_neighbourhoods,
-)
+from kgrl.learners.adapters.folder import read_adapter
+from kgrl.learners.neighbourhoods.training import NeighbourhoodTask, train_neighbourhood, train_neighbourhoods
 
 TOKENS = 300
 
@@ -161,10 +157,10 @@ def test_a_folder_made_by_others_is_not_overwritten(
 def test_adapters_added_later_have_the_number_format_of_the_first(
     tiny_corpus: Corpus, partition: IntArray, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kgrl.device.best_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr("kgrl.system.device.best_dtype", lambda device: torch.bfloat16)
     first = np.where(partition == 0, 0, -1).astype(np.int32)
     train(tiny_corpus, first, tmp_path, options)
-    monkeypatch.setattr("kgrl.device.best_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("kgrl.system.device.best_dtype", lambda device: torch.float32)
     train(tiny_corpus, np.where(partition == 2, 1, first).astype(np.int32), tmp_path, options)
     records = [json.loads(path.read_text()) for path in tmp_path.glob("adapters/*/neighbourhood.json")]
     assert [record["settings"]["options"]["dtype"] for record in records] == ["bfloat16", "bfloat16"]

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kgrl.agents.click_baselines import Markov, Popularity, Similarity, Uniform, click_baselines
-from kgrl.click_counts import ClickCounts
+from kgrl.agents.pretraining.baselines import Markov, Popularity, Similarity, Uniform, click_baselines
 from kgrl.graph import TopicGraph
-from kgrl.next_click import candidates_of, inductive, score_clicks
 from kgrl.traces import BACK, ClickTable, Trace
+from kgrl.traces.click_counts import ClickCounts
+from kgrl.traces.next_click import candidates_of, inductive, score_clicks
 
 LINKS = ((0, 1), (0, 2), (1, 0), (1, 2), (2, 1), (3, 2))
 READ = ((0, 1, 2), (0, 1, 2), (0, 1, 0), (2, 1, 0))

@@ -9,7 +9,7 @@ import pytest
 from kgrl.corpus import Corpus
 from kgrl.errors import UnknownNameError
 from kgrl.graph import TopicGraph
-from kgrl.nucleus import choose_nucleus, connect, pagerank
+from kgrl.graph.nucleus import choose_nucleus, connect, pagerank
 
 
 def is_connected(graph: TopicGraph, topics: np.ndarray) -> bool:

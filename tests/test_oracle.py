@@ -10,20 +10,20 @@ import pytest
 from numpy.typing import NDArray
 
 from kgrl.agents import make_agent
-from kgrl.agents.baselines import BreadthFirst
-from kgrl.agents.oracle import Oracle
+from kgrl.agents.baselines.frontier import BreadthFirst
+from kgrl.agents.baselines.oracle import Oracle
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.curriculum.view import Agent, View
 from kgrl.errors import DivergedError, SettingError
 from kgrl.expansion import Expansion
-from kgrl.forks import losses_after
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 from kgrl.learners import ScratchLearner
 from kgrl.learners.base import Learner
 from kgrl.probes import Prober
+from kgrl.probes.forks import losses_after
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.testing import AgentContract
-from kgrl.view import Agent, View
 
 Make = Callable[..., Curriculum]
 Embeddings = NDArray[np.float32]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from kgrl.agents import make_agent
-from kgrl.agents.orders import EasyToHard, HardToEasy
+from kgrl.agents.baselines.orders import EasyToHard, HardToEasy
 from kgrl.curriculum import Curriculum
+from kgrl.curriculum.state import LossProfile
+from kgrl.curriculum.view import View
 from kgrl.expansion import Expansion
 from kgrl.graph import Frontier, TopicGraph
-from kgrl.profile import LossProfile
-from kgrl.view import View
 from tests.test_agents import make_view, picks
 
 

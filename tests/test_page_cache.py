@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrl.data.page_cache import PageCache
+from kgrl.data.wikimedia.page_cache import PageCache
 from kgrl.errors import DataError
 from kgrl.research import Page
 

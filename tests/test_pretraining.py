@@ -10,14 +10,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from kgrl.agents import click_batches
-from kgrl.agents.click_batches import PolicyPredictor
-from kgrl.agents.policy import CandidateScorer, PolicyConfig
-from kgrl.agents.pretraining import FOLDS, ClickData, Pretrainer, PretrainingConfig
-from kgrl.click_counts import ClickCounts
+from kgrl.agents.policy.network import CandidateScorer, PolicyConfig
+from kgrl.agents.pretraining import batches as click_batches
+from kgrl.agents.pretraining.batches import PolicyPredictor
+from kgrl.agents.pretraining.cloning import FOLDS, ClickData, Pretrainer, PretrainingConfig
 from kgrl.graph import TopicGraph
-from kgrl.next_click import candidates_of
 from kgrl.traces import BACK, ClickTable, Outcome, Trace
+from kgrl.traces.click_counts import ClickCounts
+from kgrl.traces.next_click import candidates_of
 
 TOPICS, LINKS = 24, 5
 SMALL = PretrainingConfig(epochs=8, hidden=16, recurrent=8, heads=2, dropout=0.0, learning_rate=2e-2, pair_clicks=99)

@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from kgrl.agents import make_agent
-from kgrl.agents.click_batches import PolicyPredictor
-from kgrl.agents.click_scoring import ClickScoring
-from kgrl.agents.policy import CandidateScorer, load_policy
-from kgrl.agents.pretraining import ClickData, Pretrainer, PretrainingConfig
-from kgrl.agents.pretraining_run import PretrainingRun
+from kgrl.agents.policy.network import CandidateScorer, load_policy
+from kgrl.agents.pretraining.batches import PolicyPredictor
+from kgrl.agents.pretraining.cloning import ClickData, Pretrainer, PretrainingConfig
+from kgrl.agents.pretraining.run import PretrainingRun
+from kgrl.agents.pretraining.scoring import ClickScoring
 from kgrl.builtin import CLICKS_FILE
 from kgrl.data import TracedClicks
-from kgrl.envs.features import FEATURE_VERSION
+from kgrl.envs.features.space import FEATURE_VERSION
 from kgrl.errors import KgrlError, MissingDataError
 from kgrl.graph import TopicGraph
-from kgrl.trace_source import Tally
 from kgrl.traces import ClickTable, Outcome, Trace, buckets
+from kgrl.traces.source import Tally
 
 CONFIG = PretrainingConfig(epochs=2, hidden=8, recurrent=8, heads=2, learning_rate=1e-2)
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env
 
 from kgrl.agents import train_ppo
-from kgrl.agents.ppo import PPOConfig
+from kgrl.agents.policy.agent import PPOConfig
 from kgrl.corpus import Corpus
-from kgrl.encoder import Encoder
 from kgrl.envs import RabbitHoleEnv
 from kgrl.envs.recording import RecordTraces
 from kgrl.errors import SettingError
 from kgrl.graph import TopicGraph
+from kgrl.retrieval.encoder import Encoder
 from kgrl.traces import BACK, Outcome
 
 Vectors = NDArray[np.float32]
@@ -261,7 +261,7 @@ class StubEncoder(Encoder):
 
 
 def test_gym_make_knows_the_environment(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kgrl.encoder.Encoder", StubEncoder)
+    monkeypatch.setattr("kgrl.retrieval.encoder.Encoder", StubEncoder)
     made = gym.make("kgrl:kgrl/RabbitHole-v0", corpus=tiny_corpus, target=True, slots=5, max_steps=4)
     _, info = made.reset(seed=0)
     assert info["title"] in tiny_corpus.graph.titles and info["target"] >= 0

@@ -18,9 +18,10 @@ import torch
 
 from kgrl.corpus import Corpus
 from kgrl.errors import KgrlError, UnknownNameError
-from kgrl.learners import ScratchLearner, neighbourhoods
-from kgrl.learners.executors import executors
-from kgrl.learners.neighbourhoods import NeighbourhoodResult, NeighbourhoodTask, train_neighbourhoods
+from kgrl.learners import ScratchLearner
+from kgrl.learners.neighbourhoods import training as neighbourhoods
+from kgrl.learners.neighbourhoods.training import NeighbourhoodResult, NeighbourhoodTask, train_neighbourhoods
+from kgrl.system.executors import executors
 
 pytestmark = [
     pytest.mark.integration,
@@ -54,8 +55,8 @@ def paused_once(folder: Path) -> Any:
 
     # A function within a function is sent to Ray's workers as it is: they cannot import this module.
     def train(corpus: Corpus, task: NeighbourhoodTask) -> NeighbourhoodResult:
-        import kgrl.learners.neighbourhoods as original
-        from kgrl.learners.lora import LoraLearner
+        import kgrl.learners.neighbourhoods.training as original
+        from kgrl.learners.decoder.lora import LoraLearner
 
         learn = LoraLearner.learn
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kgrl.recent import keep_recent
+from kgrl.system.memo import keep_recent
 
 
 def test_results_are_kept_by_what_was_asked() -> None:

@@ -18,8 +18,8 @@ from kgrl.errors import UnknownNameError
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import TopicGraph
 from kgrl.learners import SimulatedLearner
-from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
-from kgrl.learners.learning_curve import Parameters
+from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
+from kgrl.learners.simulated.learning_curve import Parameters
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.rewards import (
     FlopCost,

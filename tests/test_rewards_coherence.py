@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrl.data.planted import plant
+from kgrl.data.traps.planted import plant
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph import TopicGraph
-from kgrl.relations import coherence
+from kgrl.graph.relations import coherence
 from kgrl.rewards import IncoherencePenalty, RewardContext, RewardError
-from kgrl.samples import sample_corpus
+from kgrl.testing.samples import sample_corpus
 
 # Two pairs of twins that are linked with each other, and a stranger that is linked with one of each.
 PAIRS = TopicGraph.from_links(["Cat", "Dog", "Sum", "Product", "Spam"], [0, 2, 4, 4], [1, 3, 0, 2])

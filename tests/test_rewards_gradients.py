@@ -16,7 +16,7 @@ from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.expansion import Expansion
 from kgrl.learners import LoraLearner, ScratchLearner
-from kgrl.learners.decoder import DecoderLearner
+from kgrl.learners.decoder.learner import DecoderLearner
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.rewards import Reward, as_reward
 from kgrl.testing import DifferentiableContract

@@ -16,7 +16,7 @@ from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph import TopicGraph
 from kgrl.rewards import CountNovelty, Novelty, RandomNetworkDistillation, Reward, RewardContext, RewardError, as_reward
-from kgrl.samples import sample_context
+from kgrl.testing.samples import sample_context
 
 R = TypeVar("R", bound=Reward)
 NAMES = ["novelty", "count-novelty", "random-network-distillation"]

@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from kgrl.agents import make_agent
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
-from kgrl.data.run_traces import RunTraces, picks_to_traces
+from kgrl.data.traces.run_traces import RunTraces, picks_to_traces
 from kgrl.envs import CurriculumEnv
 from kgrl.envs.recording import RecordTraces
 from kgrl.errors import DataError, MissingDataError
 from kgrl.expansion import Expansion
 from kgrl.graph import TopicGraph
 from kgrl.testing import TraceSourceContract
-from kgrl.trace_source import TraceSource
 from kgrl.traces import BACK, Outcome, Trace
+from kgrl.traces.source import TraceSource
 
 
 def expansion(graph: TopicGraph, index: int, *neighbourhood: int) -> Expansion:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.curriculum.view import View
 from kgrl.errors import DataError, DivergedError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
@@ -21,7 +22,6 @@ from kgrl.learners import LoraLearner
 from kgrl.learners.plugins import Isolation
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.runs import Run, RunResult
-from kgrl.view import View
 
 Make = Callable[..., Curriculum]
 

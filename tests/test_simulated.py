@@ -18,10 +18,10 @@ from kgrl.errors import KgrlError, MissingDataError, SettingError
 from kgrl.graph import TopicGraph
 from kgrl.learners import SimulatedLearner, make_learner
 from kgrl.learners.base import Sized
-from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
-from kgrl.learners.draws import drawn
-from kgrl.learners.learning_curve import Parameters
-from kgrl.learners.relatives import THRESHOLD, nearest_topics
+from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
+from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.learners.simulated.relatives import THRESHOLD, nearest_topics
+from kgrl.system.random_bits import drawn
 from kgrl.testing import LearnerContract
 
 CURVES = Parameters(
@@ -235,7 +235,7 @@ def test_a_topic_without_text_is_nobodys_relative() -> None:
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys, kgrl.learners.simulated; print('torch' in sys.modules)"
+    code = "import sys, kgrl.learners.simulated.learner; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

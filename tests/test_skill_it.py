@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from kgrl.agents import make_agent
-from kgrl.agents.skill_it import SkillIt
+from kgrl.agents.bandits.skill_it import SkillIt
 from kgrl.curriculum import Curriculum
+from kgrl.curriculum.view import View
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion, Measurement
-from kgrl.graph import Frontier, IntArray, TopicGraph
-from kgrl.view import View
+from kgrl.graph import Frontier, TopicGraph
+from kgrl.graph.topic_graph import IntArray
 from tests.test_agents import make_view
 
 Make = Callable[..., Curriculum]

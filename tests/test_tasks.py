@@ -17,16 +17,16 @@ from kgrl.benchmark.tasks import Task, corpus_of_task, make_task, tasks
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.data import load_corpus
-from kgrl.data.deception import Deceived, deceive
 from kgrl.data.folder import save_folder
-from kgrl.data.planted import Kind, Planted, plant
+from kgrl.data.traps.deception import Deceived, deceive
+from kgrl.data.traps.planted import Kind, Planted, plant
 from kgrl.envs import CurriculumEnv, CurriculumVectorEnv
 from kgrl.errors import KgrlError, SettingError, UnknownNameError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.learners import SimulatedLearner
-from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
-from kgrl.learners.learning_curve import Parameters
+from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
+from kgrl.learners.simulated.learning_curve import Parameters
 from kgrl.retrieval import FaissRetriever
 from kgrl.runs import Run
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from kgrl.data import load_corpus
-from kgrl.data.walkers import ModelWalker, WalkSource
-from kgrl.learners.titles import ModelTitleScorer
+from kgrl.data.traces.walkers import ModelWalker, WalkSource
+from kgrl.learners.decoder.titles import ModelTitleScorer
 
 pytestmark = pytest.mark.integration
 
@@ -22,7 +22,7 @@ def score() -> ModelTitleScorer:
 
 def test_scores_are_the_model_s_own(score: ModelTitleScorer) -> None:
     """Laid end to end, titles are scored as they are one by one with the model's ordinary forward."""
-    from kgrl.learners.models import load_pretrained
+    from kgrl.learners.decoder.models import load_pretrained
 
     model, tokenizer = load_pretrained("smollm2", score._head.dtype)
     titles = ["France", "A very long title, with a comma", "Toaster", "Côte d'Ivoire"]

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from kgrl.corpus import Corpus
 from kgrl.errors import KgrlError
 from kgrl.graph import TopicGraph
-from kgrl.tokens import TokenStore
+from kgrl.learners.decoder.token_store import TokenStore
 
 TEXTS = ["one two three", "two", "three one"]
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from kgrl.graph import TopicGraph
 from kgrl.report.traces import write_trace_report
-from kgrl.trace_stats import TraceStats, trace_stats
 from kgrl.traces import BACK, Outcome, Trace
+from kgrl.traces.statistics import TraceStats, trace_stats
 
 TITLES = ["a", "b", "c", "d", "e"]
 CATEGORIES = ["North", "North", "South", "", "South"]

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kgrl.data import trace_store
-from kgrl.data.trace_store import StoredTraces, write_traces
+from kgrl.data.traces import trace_store
+from kgrl.data.traces.trace_store import StoredTraces, write_traces
 from kgrl.errors import DataError, MissingDataError
 from kgrl.graph import TopicGraph
 from kgrl.testing import TraceSourceContract
-from kgrl.trace_source import TraceSource
 from kgrl.traces import BACK, Outcome, Trace
+from kgrl.traces.source import TraceSource
 
 TITLES = ["Set (mathematics)", "<", "Émile Zola", "集合"]
 GRAPH = TopicGraph.from_links(TITLES, [0, 0, 1, 2, 3], [1, 2, 3, 0, 0])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrl.data.wikispeedia_traces import WikispeediaTraces
+from kgrl.data.wikispeedia.traces import WikispeediaTraces
 from kgrl.errors import DataError, MissingDataError
 from kgrl.graph import TopicGraph
 from kgrl.traces import BACK, ClickTable, Outcome, Trace, TraceError, name_bucket, positions

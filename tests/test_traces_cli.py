@@ -12,7 +12,7 @@ import pytest
 from kgrl.cli import main
 from kgrl.corpus import Corpus
 from kgrl.data import load_traces, save_folder
-from kgrl.data.trace_store import StoredTraces, recorded_corpus, write_traces
+from kgrl.data.traces.trace_store import StoredTraces, recorded_corpus, write_traces
 from kgrl.errors import DataError, SettingError, UnknownNameError
 from kgrl.graph import TopicGraph
 from kgrl.traces import Trace

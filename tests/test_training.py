@@ -19,18 +19,18 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from kgrl.agents import PPOAgent, train_ppo
-from kgrl.agents.callbacks import KeepBest, Tracker
-from kgrl.agents.evaluation import Comparison, Curves, greedy, play, random_picker
-from kgrl.agents.policy import CandidateScorer, PolicyConfig
-from kgrl.agents.ppo import PPOConfig
-from kgrl.agents.recipe import Aim, Environments, Episodes, Evaluation, Recipe, read_recipe, shipped_recipes
-from kgrl.agents.training import initial_policy, rollout_bytes
-from kgrl.agents.vec_env import VectorEnvAdapter
+from kgrl.agents.policy.agent import PPOConfig
+from kgrl.agents.policy.network import CandidateScorer, PolicyConfig
+from kgrl.agents.training.callbacks import KeepBest, Tracker
+from kgrl.agents.training.evaluation import Comparison, Curves, greedy, play, random_picker
+from kgrl.agents.training.ppo import initial_policy, rollout_bytes
+from kgrl.agents.training.recipe import Aim, Environments, Episodes, Evaluation, Recipe, read_recipe, shipped_recipes
+from kgrl.agents.training.vec_env import VectorEnvAdapter
 from kgrl.curriculum import Curriculum
 from kgrl.envs import CurriculumEnv
-from kgrl.envs.features import observation_space
+from kgrl.envs.features.space import observation_space
 from kgrl.errors import DataError, MissingDataError, SettingError, UnknownNameError
-from kgrl.memory import available_bytes, check_fits
+from kgrl.system.memory import available_bytes, check_fits
 
 Make = Callable[..., Curriculum]
 SMALL = PPOConfig(rollout=16, batch=16, epochs=2, hidden=8, learning_rate=1e-2)

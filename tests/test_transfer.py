@@ -11,7 +11,7 @@ from kgrl.corpus import Corpus, Passages, Split
 from kgrl.errors import KgrlError, SettingError
 from kgrl.learners import ScratchLearner
 from kgrl.learners.base import Learned
-from kgrl.learners.transfer import Transfer, estimate_transfer
+from kgrl.learners.simulated.transfer import Transfer, estimate_transfer
 from kgrl.probes import Prober
 
 SIZE, TOKENS = 6, 150

@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from kgrl.agents import BaseAgent, agents, base, make_agent
-from kgrl.agents.baselines import Closure
+from kgrl.agents.baselines.frontier import Closure
 from kgrl.benchmark import runner, search_spaces, tuning
 from kgrl.benchmark.folder import described
 from kgrl.benchmark.places import Place
@@ -21,14 +21,14 @@ from kgrl.benchmark.runner import Cell, read_rows
 from kgrl.benchmark.search_spaces import SPACES, Range
 from kgrl.benchmark.tasks import Task
 from kgrl.benchmark.tuning import Search, Trial, write_tuned
-from kgrl.cache import write_json
 from kgrl.corpus import Corpus
 from kgrl.curriculum import CurriculumConfig
+from kgrl.curriculum.view import View
 from kgrl.errors import DataError, KgrlError, SettingError, UnknownNameError
-from kgrl.learners.executors import SerialExecutor
 from kgrl.research import Researcher
 from kgrl.retrieval import FaissRetriever, indexed_passages
-from kgrl.view import View
+from kgrl.system.executors import SerialExecutor
+from kgrl.system.files import write_json
 
 PLACES: tuple[search_spaces.Place, ...] = (("coverage", "tiny", None), ("noisy", "tiny", 100))
 SEARCH = Search(("closure",), trials=3, places=PLACES)

@@ -12,8 +12,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 from kgrl.agents import train_ppo
-from kgrl.agents.ppo import PPOConfig
-from kgrl.agents.vec_env import FiniteHorizon, VectorEnvAdapter
+from kgrl.agents.policy.agent import PPOConfig
+from kgrl.agents.training.vec_env import FiniteHorizon, VectorEnvAdapter
 from kgrl.curriculum import Curriculum
 from kgrl.envs import CurriculumEnv
 from kgrl.errors import SettingError

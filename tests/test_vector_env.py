@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
-from kgrl.curriculum_config import DEFAULT_REWARD
+from kgrl.curriculum.config import DEFAULT_REWARD
 from kgrl.envs import CurriculumEnv, CurriculumVectorEnv, Variety
-from kgrl.envs.variety import draw_tasks, regions
+from kgrl.envs.vector.variety import draw_tasks, regions
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.learners import SimulatedLearner
-from kgrl.learners.calibration import ByTopic, Calibration, Errors, Fitted
-from kgrl.learners.learning_curve import Parameters
+from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
+from kgrl.learners.simulated.learning_curve import Parameters
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.rewards import MeanPredictionGain, Reward, SelfPredictionGain, TokenCost
 
@@ -206,7 +206,7 @@ def test_misuse_is_refused(make: Make, make_tiny_curriculum: Make, monkeypatch: 
         CurriculumVectorEnv(make_tiny_curriculum(), 2)
     with pytest.raises(SettingError, match="at least 1"):
         CurriculumVectorEnv(make(), 0)
-    monkeypatch.setattr("kgrl.memory.available_bytes", lambda: 2**30)
+    monkeypatch.setattr("kgrl.system.memory.available_bytes", lambda: 2**30)
     with pytest.raises(SettingError, match=r"copies of the environment need about .* would fit"):
         CurriculumVectorEnv(make(), 100_000)
 

@@ -15,7 +15,7 @@ from kgrl.agents import make_agent
 from kgrl.cli import main
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.data import load_corpus
-from kgrl.data.vital import find_leads
+from kgrl.data.wikimedia.vital import find_leads
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +34,7 @@ def name(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     kept = {key: row for key, row in whole.items() if row["topic"] == LANGUAGES[corpus][0]}
     path = tmp_path / "leads.json"
     path.write_text(json.dumps(kept))
-    monkeypatch.setattr("kgrl.data.vital.find_leads", lambda language: path)
+    monkeypatch.setattr("kgrl.data.wikimedia.vital.find_leads", lambda language: path)
     return corpus
 
 

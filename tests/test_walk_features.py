@@ -10,14 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from kgrl.builtin import PROJECTED
-from kgrl.click_counts import ClickCounts
-from kgrl.envs.features import CLIP, PATH_ROWS, describe
-from kgrl.envs.walk_features import GOAL_FEATURES, WALK_FEATURES, GoalTables, Walks, walk_features
-from kgrl.envs.walk_tables import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES, WalkTables
-from kgrl.graph import IntArray, TopicGraph
-from kgrl.nucleus import pagerank
-from kgrl.relations import TopicRelations
+from kgrl.envs.features.space import CLIP, PATH_ROWS, describe
+from kgrl.envs.features.walk_features import GOAL_FEATURES, WALK_FEATURES, GoalTables, Walks, walk_features
+from kgrl.envs.features.walk_tables import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES, WalkTables
+from kgrl.graph import TopicGraph
+from kgrl.graph.nucleus import pagerank
+from kgrl.graph.relations import TopicRelations
+from kgrl.graph.topic_graph import IntArray
 from kgrl.traces import BACK, STACK, ClickTable, Trace
+from kgrl.traces.click_counts import ClickCounts
 
 ANGLES = (0, 50, 90, 120, 180, 270)  # degrees: topics are directions in the plane
 LINKS = ((5, 0), (0, 1), (0, 2), (1, 0), (1, 2), (1, 3), (1, 4), (2, 4), (3, 1), (3, 4), (4, 0))

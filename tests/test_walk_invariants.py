@@ -9,15 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kgrl.agents.click_batches import ClickBatches
-from kgrl.click_counts import ClickCounts
+from kgrl.agents.pretraining.batches import ClickBatches
 from kgrl.envs import RabbitHoleEnv
-from kgrl.envs.features import FEATURES, Observation, describe, observation_space
-from kgrl.envs.walk_features import GoalTables, Walks
-from kgrl.envs.walk_tables import WalkTables
-from kgrl.graph import IntArray, TopicGraph
-from kgrl.relations import TopicRelations
+from kgrl.envs.features.space import FEATURES, Observation, describe, observation_space
+from kgrl.envs.features.walk_features import GoalTables, Walks
+from kgrl.envs.features.walk_tables import WalkTables
+from kgrl.graph import TopicGraph
+from kgrl.graph.relations import TopicRelations
+from kgrl.graph.topic_graph import IntArray
 from kgrl.traces import BACK, ClickTable, Trace
+from kgrl.traces.click_counts import ClickCounts
 
 few = settings(max_examples=20)
 """For what takes a whole random graph each."""

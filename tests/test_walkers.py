@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
-from kgrl.data.walkers import EmbeddingWalker, ModelWalker, Walker, WalkSource
+from kgrl.data.traces.walkers import EmbeddingWalker, ModelWalker, Walker, WalkSource
 from kgrl.errors import SettingError
 from kgrl.graph import TopicGraph
 from kgrl.testing import TraceSourceContract
-from kgrl.trace_source import TraceSource
 from kgrl.traces import BACK
+from kgrl.traces.source import TraceSource
 
 KNOB = (0.0, 0.25, 0.5, 0.75, 1.0)
 

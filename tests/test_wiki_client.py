@@ -13,7 +13,7 @@ import httpx
 import pytest
 from wikipediaapi import WikipediaException
 
-from kgrl.data.wiki_client import WikiClient
+from kgrl.data.wikimedia.wiki_client import WikiClient
 
 URL = "https://example.org/w/api.php"
 WELL: dict[str, Any] = {"query": {}}

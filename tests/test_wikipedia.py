@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from kgrl.data.page_cache import PageCache
-from kgrl.data.wikipedia import MediaWiki
+from kgrl.data.wikimedia.page_cache import PageCache
+from kgrl.data.wikimedia.wikipedia import MediaWiki
 from kgrl.errors import DataError, KgrlError, SettingError
 from kgrl.research import Page, PageSource
 from tests.faulty_proxy import FaultyProxy

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrl.data.wikitext import read_wikitext, redirect_target
+from kgrl.data.wikimedia.wikitext import read_wikitext, redirect_target
 
 
 def test_text_links_and_categories() -> None:

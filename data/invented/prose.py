@@ -14,8 +14,8 @@ from kgrl.corpus import Corpus, Split, near_duplicates
 from kgrl.data.invented.draws import Draws
 from kgrl.data.invented.phrases import ANY_FACT, FACTS, OPENINGS
 from kgrl.data.invented.world import Fact, InventedWorld, Topic, asked_wording, sentence
-from kgrl.data.mentions import tokenize
-from kgrl.graph import IntArray, TopicGraph
+from kgrl.data.text.mentions import tokenize
+from kgrl.graph.topic_graph import IntArray, TopicGraph
 
 __all__ = ["write_corpus"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kgrl.data.invented.draws import Draws
 from kgrl.data.invented.world import Fact, InventedWorld
 from kgrl.errors import SettingError
-from kgrl.probes import Question
+from kgrl.probes.questions import Question
 
 __all__ = ["fact_questions"]
 

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from kgrl.benchmark.folder import ABOUT, agree
 from kgrl.benchmark.runner import cell_file, read_rows
-from kgrl.cache import replacing, write_json
 from kgrl.errors import DataError
+from kgrl.system.files import replacing, write_json
 
 __all__ = ["read_archive", "write_archive"]
 

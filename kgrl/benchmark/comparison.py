@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.benchmark.statistics import interquartile_mean, paired_difference, speedup, verdict
-from kgrl.metrics import tokens_to_target
+from kgrl.runs.metrics import tokens_to_target
 
 __all__ = ["BASELINE", "across_goals", "compare", "finished", "missing"]
 

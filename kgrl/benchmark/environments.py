@@ -6,7 +6,7 @@ from typing import Any
 
 from kgrl.benchmark.tasks import make_task
 from kgrl.corpus import Corpus
-from kgrl.envs import CurriculumEnv
+from kgrl.envs.curriculum_env import CurriculumEnv
 from kgrl.learners.base import Learner
 
 __all__ = ["make_task_env"]

@@ -14,14 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgrl.agents import make_agent
+from kgrl.agents.base import make_agent
 from kgrl.benchmark.learners import make_learner
 from kgrl.benchmark.places import task_of
-from kgrl.cache import write_json
 from kgrl.corpus import Corpus
-from kgrl.encoder import Encoder
+from kgrl.curriculum.view import Agent
 from kgrl.errors import DataError
-from kgrl.view import Agent
+from kgrl.retrieval.encoder import Encoder
+from kgrl.system.files import write_json
 
 if TYPE_CHECKING:
     from kgrl.benchmark.runner import Cell
@@ -115,7 +115,7 @@ def _is_network(value: object) -> bool:
 
 
 def _weights(network: Any) -> str:
-    from kgrl.learners.models import fingerprint
+    from kgrl.learners.decoder.models import fingerprint
 
     return fingerprint(network)
 

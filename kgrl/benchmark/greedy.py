@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.agents.baselines import SampledAgent
-from kgrl.curriculum import Curriculum
-from kgrl.graph import IntArray
-from kgrl.view import View
+from kgrl.agents.baselines.frontier import SampledAgent
+from kgrl.curriculum.loop import Curriculum
+from kgrl.curriculum.view import View
+from kgrl.graph.topic_graph import IntArray
 
 __all__ = ["GreedyReward"]
 

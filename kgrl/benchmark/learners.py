@@ -26,7 +26,7 @@ def make_learner(name: str, corpus: Corpus, *, seed: int = 0) -> Learner:
         UnknownNameError: If no learner has that name.
 
     Example:
-        >>> from kgrl.samples import sample_corpus
+        >>> from kgrl.testing.samples import sample_corpus
         >>> make_learner("scratch", sample_corpus()).n_parameters
         441216
     """

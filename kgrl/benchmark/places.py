@@ -12,15 +12,15 @@ from functools import cache
 from kgrl.benchmark.tasks import Task, make_task
 from kgrl.benchmark.traps import Embedded
 from kgrl.corpus import Corpus
-from kgrl.curriculum import Curriculum
+from kgrl.curriculum.loop import Curriculum
+from kgrl.curriculum.researcher import Researcher
 from kgrl.data import load_corpus
-from kgrl.data.derived import DERIVED
-from kgrl.encoder import Encoder
-from kgrl.envs.walk_tables import walk_tables
+from kgrl.data.traps.derived import DERIVED
+from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.exam import Exam
 from kgrl.learners.base import Learner
-from kgrl.research import Researcher
-from kgrl.retrieval import embed_corpus
+from kgrl.retrieval.corpus_index import embed_corpus
+from kgrl.retrieval.encoder import Encoder
 
 __all__ = ["Place", "make_place", "task_of"]
 

@@ -23,17 +23,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kgrl.agents import make_agent
+from kgrl.agents.base import make_agent
 from kgrl.benchmark.learners import make_learner
 from kgrl.benchmark.places import make_place
-from kgrl.cache import replacing, write_json
 from kgrl.corpus import Corpus
 from kgrl.errors import KgrlError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.learners.base import Learner, Sized
-from kgrl.learners.executors import Executor
-from kgrl.metrics import aulc, continual_metrics
+from kgrl.runs.metrics import aulc, continual_metrics
+from kgrl.system.executors import Executor
+from kgrl.system.files import replacing, write_json
 
 __all__ = ["Cell", "cell_file", "failures", "play", "read_rows", "run_cells"]
 

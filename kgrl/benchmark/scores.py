@@ -14,12 +14,7 @@ from typing import Any
 import numpy as np
 
 from kgrl.benchmark.comparison import BASELINE, finished
-from kgrl.benchmark.statistics import (
-    Interval,
-    bootstrap_interval,
-    paired_difference,
-    probability_of_improvement,
-)
+from kgrl.benchmark.statistics import Interval, bootstrap_interval, paired_difference, probability_of_improvement
 
 __all__ = ["BANDITS", "CEILING", "lead", "rank_agents", "scores"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from kgrl.metrics import Curve
+from kgrl.runs.metrics import Curve
 
 __all__ = [
     "Interval",
@@ -200,7 +200,8 @@ def speedup(baseline: Tokens, ours: Tokens, budget: float, *, level: float = _LE
     that of `paired_difference` on logarithms.
 
     Args:
-        baseline: Tokens to the target for each seed, or None for never, as `kgrl.metrics.tokens_to_target` returns.
+        baseline: Tokens to the target for each seed, or None for never, as `kgrl.runs.metrics.tokens_to_target`
+            returns.
         ours: The same seeds in the same order.
         budget: Tokens that every run had.
         level: Confidence.

@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
-from kgrl.curriculum import Curriculum, CurriculumConfig
-from kgrl.curriculum_config import DEFAULT_REWARD
+from kgrl.curriculum.config import DEFAULT_REWARD, CurriculumConfig
+from kgrl.curriculum.loop import Curriculum
 from kgrl.data import load_corpus
-from kgrl.data.derived import DERIVED, GOALS, deceptive, goal_of, noisy
+from kgrl.data.traps.derived import DERIVED, GOALS, deceptive, goal_of, noisy
 from kgrl.errors import SettingError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
-from kgrl.graph import IntArray
+from kgrl.graph.nucleus import choose_nucleus
+from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
-from kgrl.nucleus import choose_nucleus
-from kgrl.registry import Registry
+from kgrl.system.registry import Registry
 
 __all__ = ["GOALS", "INVENTED", "Task", "corpus_of_task", "make_task", "tasks"]
 

@@ -18,22 +18,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.agents import make_agent
+from kgrl.agents.base import make_agent
 from kgrl.benchmark.greedy import GreedyReward
 from kgrl.benchmark.learners import make_learner
 from kgrl.benchmark.tasks import Task, make_task
-from kgrl.cache import write_json
-from kgrl.curriculum import Curriculum
-from kgrl.encoder import Encoder
+from kgrl.curriculum.loop import Curriculum
+from kgrl.curriculum.measures import check_needs
+from kgrl.curriculum.view import Agent
 from kgrl.errors import DataError, SettingError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion, Expansions
 from kgrl.learners.base import Learner
-from kgrl.measures import check_needs
-from kgrl.metrics import aulc
-from kgrl.retrieval import FaissRetriever, embed_corpus
-from kgrl.rewards import Composed, as_reward
-from kgrl.view import Agent
+from kgrl.retrieval.corpus_index import embed_corpus
+from kgrl.retrieval.encoder import Encoder
+from kgrl.retrieval.faiss_retriever import FaissRetriever
+from kgrl.rewards.base import as_reward
+from kgrl.rewards.combinators import Composed
+from kgrl.runs.metrics import aulc
+from kgrl.system.files import write_json
 
 __all__ = ["GREEDY", "Cell", "Outcome", "carry_out", "play", "summary"]
 

@@ -21,14 +21,14 @@ from typing import Any, TypeVar
 import numpy as np
 import yaml
 
-from kgrl.agents import agents
+from kgrl.agents.base import agents
 from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.runner import Cell, read_rows, run_cells
 from kgrl.benchmark.search_spaces import PLACES, SPACES, Place, defaults, members
-from kgrl.cache import write_text
 from kgrl.errors import KgrlError, SettingError, UnknownNameError
-from kgrl.learners.executors import Executor, Lost, Task
+from kgrl.system.executors import Executor, Lost, Task
+from kgrl.system.files import write_text
 
 __all__ = ["Outcome", "Search", "Trial", "Tuned", "write_tuned"]
 

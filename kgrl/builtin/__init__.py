@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from kgrl.click_counts import ClickCounts
-from kgrl.graph import TopicGraph
+from kgrl.graph.topic_graph import TopicGraph
+from kgrl.traces.click_counts import ClickCounts
 
 __all__ = ["CLICKS_FILE", "FOLDER", "PROJECTED", "PROJECTION_FILE", "click_counts", "project"]
 

@@ -91,6 +91,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _finish(command: Command) -> None:
     result = command.run()
     if command.json is not None:
-        from kgrl.cache import write_json
+        from kgrl.system.files import write_json
 
         write_json(command.json, result)

@@ -116,7 +116,7 @@ class Bench:
     def _carry_out(self, cells: Sequence[AgentCell], folder: Path) -> None:
         from kgrl.benchmark.pace import Pace
         from kgrl.benchmark.runner import run_cells
-        from kgrl.learners.executors import executors
+        from kgrl.system.executors import executors
 
         executor, pace = executors.make(self.executor, workers=self.workers), Pace(cells, self.workers)
         with progress("bench", total=len(cells)) as advance:
@@ -138,7 +138,7 @@ class Bench:
 
     def _compare_rewards(self, folder: Path) -> dict[str, Any]:
         from kgrl.benchmark.traps import carry_out, summary
-        from kgrl.curriculum_config import DEFAULT_REWARD
+        from kgrl.curriculum.config import DEFAULT_REWARD
 
         cells = self._cells()
         with progress("bench", total=len(cells)) as advance:
@@ -151,8 +151,8 @@ class Bench:
     def _cells(self) -> list[Cell]:
         """All episodes, those of one task together."""
         from kgrl.benchmark.traps import GREEDY, Cell
-        from kgrl.curriculum_config import DEFAULT_REWARD
-        from kgrl.rewards import as_reward, rewards
+        from kgrl.curriculum.config import DEFAULT_REWARD
+        from kgrl.rewards.base import as_reward, rewards
 
         named = self.rewards or (DEFAULT_REWARD, *rewards)
         for reward in named:
@@ -180,7 +180,7 @@ def _listed(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _all_agents() -> tuple[str, ...]:
-    from kgrl.agents import agents
+    from kgrl.agents.base import agents
 
     return tuple(agents)
 

@@ -12,8 +12,8 @@ from kgrl.errors import KgrlError
 
 if TYPE_CHECKING:
     from kgrl.corpus import Corpus
-    from kgrl.learners.calibration import Calibration, Errors
-    from kgrl.learners.courses import Course
+    from kgrl.learners.simulated.calibration import Calibration, Errors
+    from kgrl.learners.simulated.courses import Course
 
 __all__ = ["Calibrate"]
 
@@ -50,7 +50,7 @@ class Calibrate:
             KgrlError: If folders hold no records, records do not fit together, or there are too few of them.
         """
         from kgrl.data import load_corpus
-        from kgrl.learners.calibration_fit import fit_calibration, fits_needed
+        from kgrl.learners.simulated.fit import fit_calibration, fits_needed
 
         setting = _setting(self.runs)
         root = setting["root"]
@@ -73,7 +73,7 @@ class Calibrate:
 
     def _courses(self, corpus: Corpus) -> tuple[list[Course], float]:
         """What was learned and measured, and the learner's tokens for each word."""
-        from kgrl.learners.courses import course_of_run, course_of_transfer, read_run, tokens_per_word
+        from kgrl.learners.simulated.courses import course_of_run, course_of_transfer, read_run, tokens_per_word
 
         recorded = {folder: read_run(folder, corpus) for folder in self.runs}
         rate = tokens_per_word(corpus, list(recorded.values()))
@@ -87,7 +87,7 @@ def _setting(runs: Sequence[Path]) -> dict[str, Any]:
     Raises:
         KgrlError: If two of them differ in something that learning curves depend on.
     """
-    from kgrl.runs import Run
+    from kgrl.runs.run import Run
 
     configs = {folder: Run.read_config(folder) for folder in runs}
     first, shared = next(iter(configs)), next(iter(configs.values()))

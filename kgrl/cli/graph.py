@@ -13,7 +13,7 @@ from kgrl.errors import KgrlError
 
 if TYPE_CHECKING:
     from kgrl.corpus import Corpus
-    from kgrl.graph import TopicGraph
+    from kgrl.graph.topic_graph import TopicGraph
 
 __all__ = ["EXPORTS", "Graph", "describe", "export_graph"]
 
@@ -60,7 +60,7 @@ class Graph:
 
     def _nucleus(self, corpus: Corpus) -> list[str]:
         from kgrl.corpus import Split
-        from kgrl.nucleus import choose_nucleus
+        from kgrl.graph.nucleus import choose_nucleus
 
         graph = corpus.graph
         goal = None if self.goal is None else graph.in_category(self.goal)
@@ -126,7 +126,7 @@ def _writer(path: Path) -> Callable[[TopicGraph, Path], None]:
 
 
 def _write_tsv(graph: TopicGraph, path: Path) -> None:
-    from kgrl.cache import write_text
+    from kgrl.system.files import write_text
 
     sources, targets = graph.links()
     lines = (f"{graph.titles[a]}\t{graph.titles[b]}\n" for a, b in zip(sources, targets, strict=True))
@@ -136,7 +136,7 @@ def _write_tsv(graph: TopicGraph, path: Path) -> None:
 def _write_graphml(graph: TopicGraph, path: Path) -> None:
     import networkx as nx
 
-    from kgrl.cache import replacing
+    from kgrl.system.files import replacing
 
     with replacing(path) as temporary:
         # The plain writer: the one on lxml differs where lxml happens to be installed.
@@ -146,7 +146,7 @@ def _write_graphml(graph: TopicGraph, path: Path) -> None:
 def _write_node_link(graph: TopicGraph, path: Path) -> None:
     import networkx as nx
 
-    from kgrl.cache import write_json
+    from kgrl.system.files import write_json
 
     write_json(path, nx.node_link_data(graph.to_networkx(), edges="edges"))
 

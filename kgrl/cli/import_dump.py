@@ -42,7 +42,7 @@ class ImportDumpCommand:
         Raises:
             KgrlError: If the dump is damaged, or the folder is in use.
         """
-        from kgrl.data.dump import import_dump
+        from kgrl.data.wikimedia.dump import import_dump
 
         size = self.dump.stat().st_size if self.dump.is_file() else 0
         with progress(f"reading {self.dump.name}", total=size) as advance:

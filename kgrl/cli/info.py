@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kgrl.cli.output import show_facts, show_table
 
 if TYPE_CHECKING:
-    from kgrl.registry import Registry
+    from kgrl.system.registry import Registry
 
 __all__ = ["Info"]
 
@@ -73,8 +73,8 @@ def _version(name: str) -> str:
 
 
 def _machine() -> dict[str, str]:
-    from kgrl.cache import cache_dir
-    from kgrl.device import best_dtype
+    from kgrl.system.device import best_dtype
+    from kgrl.system.files import cache_dir
 
     return {
         "system": f"{platform.system()} {platform.machine()}",
@@ -90,7 +90,7 @@ def _found() -> dict[str, str]:
 
 
 def _wikispeedia() -> str:
-    from kgrl.cache import cache_dir
+    from kgrl.system.files import cache_dir
 
     shared = os.environ.get("KGRL_DATA")
     parents = [*([Path(shared)] if shared else []), cache_dir() / "downloads"]
@@ -99,13 +99,13 @@ def _wikispeedia() -> str:
 
 
 def _known() -> dict[str, list[str]]:
-    from kgrl.agents import agents
-    from kgrl.agents.recipe import shipped_recipes
+    from kgrl.agents.base import agents
+    from kgrl.agents.training.recipe import shipped_recipes
     from kgrl.data import corpora
-    from kgrl.learners import learners
-    from kgrl.learners.composition import methods
+    from kgrl.learners.adapters.composition import methods
+    from kgrl.learners.base import learners
     from kgrl.learners.plugins import plugins
-    from kgrl.rewards import rewards
+    from kgrl.rewards.base import rewards
 
     registries: dict[str, Iterable[str]] = {
         "corpora": corpora,
@@ -121,10 +121,10 @@ def _known() -> dict[str, list[str]]:
 
 def _plugged_in() -> list[dict[str, Any]]:
     """What installed packages add by entry points, kind by kind."""
-    from kgrl.agents import agents
+    from kgrl.agents.base import agents
     from kgrl.data import corpora
-    from kgrl.learners import learners
-    from kgrl.rewards import rewards
+    from kgrl.learners.base import learners
+    from kgrl.rewards.base import rewards
 
     registries: tuple[Registry[Any], ...] = (corpora, agents, learners, rewards)
     return [{"kind": registry.kind, **asdict(plugged)} for registry in registries for plugged in registry.plugged_in]

@@ -13,7 +13,7 @@ from kgrl.cli.output import show_facts, show_table
 from kgrl.errors import KgrlError
 
 if TYPE_CHECKING:
-    from kgrl.learners.adapters import Adapter
+    from kgrl.learners.adapters.folder import Adapter
 
 __all__ = ["Merge"]
 
@@ -47,9 +47,9 @@ class Merge:
             KgrlError: If a folder holds no adapter, adapters do not fit together, or a setting is senseless.
             FileExistsError: If there is something at `out` already.
         """
-        from kgrl.cache import new_folder
-        from kgrl.learners.adapters import save_adapter
-        from kgrl.learners.composition import compose
+        from kgrl.learners.adapters.composition import compose
+        from kgrl.learners.adapters.folder import save_adapter
+        from kgrl.system.files import new_folder
 
         options = {"weight": self.weight, "density": self.density}
         given = {name: value for name, value in options.items() if value is not None}
@@ -71,7 +71,7 @@ class Merge:
 
 def _read(folder: Path) -> list[Adapter]:
     """The adapters of a run, or the one that the folder itself is."""
-    from kgrl.learners.adapters import is_adapter, read_adapter
+    from kgrl.learners.adapters.folder import is_adapter, read_adapter
 
     if is_adapter(folder):
         return [read_adapter(folder)]

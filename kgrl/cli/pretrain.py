@@ -46,11 +46,11 @@ class Pretrain:
         Raises:
             KgrlError: If the traces cannot be read, or the folder holds an unfinished pretraining of other settings.
         """
-        from kgrl.agents.click_batches import PolicyPredictor
-        from kgrl.agents.pretraining import ClickData, PretrainingConfig
-        from kgrl.agents.pretraining_run import PretrainingRun
-        from kgrl.data import load_clicks
-        from kgrl.next_click import score_clicks
+        from kgrl.agents.pretraining.batches import PolicyPredictor
+        from kgrl.agents.pretraining.cloning import ClickData, PretrainingConfig
+        from kgrl.agents.pretraining.run import PretrainingRun
+        from kgrl.data.traces.traced_clicks import load_clicks
+        from kgrl.traces.next_click import score_clicks
 
         read = load_clicks(self.source, self.root, self.corpus)
         data = ClickData(read.graph, read.embeddings, read.clicks, read.hidden if self.hide_articles else None)

@@ -12,8 +12,8 @@ from kgrl.cli.run import RunCommand, run_recorded
 from kgrl.errors import KgrlError
 
 if TYPE_CHECKING:
-    from kgrl.curriculum import Curriculum
-    from kgrl.runs import RunResult
+    from kgrl.curriculum.loop import Curriculum
+    from kgrl.runs.run_result import RunResult
 
 __all__ = ["Quickstart"]
 
@@ -78,7 +78,8 @@ class Quickstart:
         )
 
     def _write_report(self, folder: Path, curriculum: Curriculum, results: dict[str, RunResult]) -> Path:
-        from kgrl.report import RunData, write_report
+        from kgrl.report.data import RunData
+        from kgrl.report.page import write_report
 
         path = folder / "report.html"
         runs = [RunData.of(name, result, curriculum) for name, result in results.items()]
@@ -88,7 +89,7 @@ class Quickstart:
 
 def _compare(results: dict[str, RunResult]) -> dict[str, dict[str, Any]]:
     """Each agent's figures, with the tokens it took to the baseline's final loss (None if it never got there)."""
-    from kgrl.metrics import tokens_to_target
+    from kgrl.runs.metrics import tokens_to_target
 
     target = results[BASELINE].curve[-1][1]
     return {

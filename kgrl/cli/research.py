@@ -42,8 +42,8 @@ class WorkerCommand:
         Raises:
             KgrlError: If the queue is not there, is for another encoder, or cannot be worked on any more.
         """
-        from kgrl.encoder import Encoder
         from kgrl.research.worker import make_page_source, run_workers
+        from kgrl.retrieval.encoder import Encoder
 
         if self.threads < 1:
             raise SettingError(f"--threads {self.threads}: a worker needs at least one thread")

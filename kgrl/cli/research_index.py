@@ -52,10 +52,10 @@ class IndexCommand:
         Raises:
             KgrlError: If a source cannot be read, or a package is missing.
         """
-        from kgrl.encoder import Encoder
-        from kgrl.learners.executors import executors
+        from kgrl.retrieval.encoder import Encoder
         from kgrl.retrieval.sharded import build_shards
         from kgrl.retrieval.sources import passage_sources
+        from kgrl.system.executors import executors
 
         sources = passage_sources(self.sources, self.field, self.on_error)
         options = {} if self.executor == "serial" or self.workers is None else {"workers": self.workers}
@@ -99,8 +99,9 @@ class SearchCommand:
         Raises:
             KgrlError: If there is no index, or it was built with another encoder.
         """
-        from kgrl.encoder import Encoder
-        from kgrl.retrieval import Bm25Retriever, reciprocal_rank_fusion
+        from kgrl.retrieval.bm25 import Bm25Retriever
+        from kgrl.retrieval.encoder import Encoder
+        from kgrl.retrieval.fusion import reciprocal_rank_fusion
         from kgrl.retrieval.sharded import ShardedRetriever
 
         encoder = Encoder(self.encoder)

@@ -16,9 +16,9 @@ from kgrl.errors import KgrlError, SettingError
 
 if TYPE_CHECKING:
     from kgrl.corpus import Corpus
-    from kgrl.curriculum import Curriculum
-    from kgrl.growing import GrowingCurriculum, Supply
-    from kgrl.research import Library
+    from kgrl.curriculum.loop import Curriculum
+    from kgrl.research.growing import GrowingCurriculum, Supply
+    from kgrl.research.library import Library
 
 __all__ = ["ReplayCommand", "ResearchRun"]
 
@@ -72,8 +72,11 @@ class ResearchRun(RunCommand):
     @contextmanager
     def curriculum_in(self, folder: Path) -> Iterator[Curriculum]:
         """Give the curriculum; workers run as long as it is used."""
-        from kgrl.encoder import Encoder
-        from kgrl.research import Library, QueueSupply, ResearchQueue, worker_process
+        from kgrl.research.library import Library
+        from kgrl.research.process import worker_process
+        from kgrl.research.queue import ResearchQueue
+        from kgrl.research.supply import QueueSupply
+        from kgrl.retrieval.encoder import Encoder
 
         encoder, library = Encoder(), Library(folder / _PAGES)
         where = self.queue or str(folder / _QUEUE)
@@ -85,8 +88,8 @@ class ResearchRun(RunCommand):
 
     def _growing(self, folder: Path, library: Library, supply: Supply) -> GrowingCurriculum:
         """The curriculum, on the pages it began with or on the first that arrive."""
-        from kgrl.growing import first_corpus
-        from kgrl.runs import Run
+        from kgrl.research.growing import first_corpus
+        from kgrl.runs.run import Run
 
         if recorded := Run.read_expansions(folder):
             return self.on(library.corpus(recorded[0].arrived or 0), library, supply)
@@ -98,7 +101,7 @@ class ResearchRun(RunCommand):
 
     def on(self, corpus: Corpus, library: Library, supply: Supply) -> GrowingCurriculum:
         """Return the curriculum that begins with a corpus of a library."""
-        from kgrl.growing import GrowingCurriculum
+        from kgrl.research.growing import GrowingCurriculum
 
         # What was asked for may be another name of what arrived.
         nucleus = tuple(corpus.graph.titles[library.numbers[title]] for title in self.nucleus)
@@ -127,10 +130,10 @@ class ReplayCommand:
         Raises:
             KgrlError: If the folder holds no live run.
         """
-        from kgrl.agents import make_agent
-        from kgrl.growing import Recorded
-        from kgrl.research import Library
-        from kgrl.runs import Run
+        from kgrl.agents.base import make_agent
+        from kgrl.research.growing import Recorded
+        from kgrl.research.library import Library
+        from kgrl.runs.run import Run
 
         recorded = Run.read_expansions(self.folder)
         if not recorded or recorded[0].arrived is None:

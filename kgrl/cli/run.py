@@ -15,9 +15,9 @@ from kgrl.cli.setting import Setting
 from kgrl.errors import KgrlError
 
 if TYPE_CHECKING:
-    from kgrl.curriculum import Curriculum
-    from kgrl.probes import Recall
-    from kgrl.runs import RunResult
+    from kgrl.curriculum.loop import Curriculum
+    from kgrl.probes.recall import Recall
+    from kgrl.runs.run_result import RunResult
 
 __all__ = ["RunCommand", "run_recorded"]
 
@@ -110,7 +110,7 @@ class RunCommand(Setting):
 
     def resumed(self) -> Self:
         """Return the command that the run of the folder `resume` was begun with."""
-        from kgrl.runs import Run
+        from kgrl.runs.run import Run
 
         assert self.resume is not None
         config = Run.read_config(self.resume)
@@ -127,8 +127,8 @@ def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> R
         folder: Where; a checkpoint there is gone on from.
         curriculum: The command's curriculum; one learner can serve runs in turn.
     """
-    from kgrl.agents import make_agent
-    from kgrl.runs import Run
+    from kgrl.agents.base import make_agent
+    from kgrl.runs.run import Run
 
     agent = make_agent(command.agent)
     exam = command.make_exam(curriculum, command.exam_topics)
@@ -140,8 +140,10 @@ def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> R
 
 def _recall(command: RunCommand, curriculum: Curriculum) -> dict[str, Recall]:
     """The questions that are asked for."""
-    from kgrl.data.invented import fact_questions, world_of
-    from kgrl.probes import Recall, link_questions
+    from kgrl.data.invented.naming import world_of
+    from kgrl.data.invented.questions import fact_questions
+    from kgrl.probes.questions import link_questions
+    from kgrl.probes.recall import Recall
 
     corpus, recall = curriculum.corpus, {}
     links, facts = _RECALLED
@@ -154,7 +156,8 @@ def _recall(command: RunCommand, curriculum: Curriculum) -> dict[str, Recall]:
 
 
 def _write_report(command: RunCommand, folder: Path, curriculum: Curriculum, result: RunResult) -> Path:
-    from kgrl.report import RunData, write_report
+    from kgrl.report.data import RunData
+    from kgrl.report.page import write_report
 
     path, agent = folder / "report.html", Path(command.agent).name
     about = command.task or command.goal or command.corpus_name

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from kgrl.curriculum_config import DEFAULT_REWARD, CurriculumConfig
+from kgrl.curriculum.config import DEFAULT_REWARD, CurriculumConfig
 from kgrl.errors import SettingError
 
 if TYPE_CHECKING:
     from kgrl.benchmark.tasks import Task
     from kgrl.corpus import Corpus
-    from kgrl.curriculum import Curriculum
+    from kgrl.curriculum.loop import Curriculum
     from kgrl.exam import Exam
     from kgrl.learners.base import Learner
 
@@ -134,7 +134,7 @@ class Setting:
         Raises:
             KgrlError: If a name is not known, or the values do not fit together.
         """
-        from kgrl.curriculum import Curriculum
+        from kgrl.curriculum.loop import Curriculum
 
         return Curriculum.make(corpus, self.make_learner(corpus), self.reward_name, self.curriculum_config())
 
@@ -167,6 +167,6 @@ class Setting:
 
 def as_nucleus(named: tuple[str, ...]) -> str | tuple[str, ...]:
     """Return a nucleus as `CurriculumConfig` takes it: a method by its name, or titles."""
-    from kgrl.nucleus import NUCLEUS_METHODS
+    from kgrl.graph.nucleus import NUCLEUS_METHODS
 
     return named[0] if len(named) == 1 and named[0] in NUCLEUS_METHODS else named

@@ -40,9 +40,9 @@ class Score:
         Raises:
             KgrlError: If the policy or the traces cannot be read, or there is nothing to score.
         """
-        from kgrl.agents.click_scoring import ClickScoring
+        from kgrl.agents.pretraining.scoring import ClickScoring
         from kgrl.builtin import FOLDER
-        from kgrl.data import load_clicks
+        from kgrl.data.traces.traced_clicks import load_clicks
 
         read = load_clicks(self.source, self.root, self.corpus)
         scoring = ClickScoring(read, FOLDER if self.policy == "builtin" else Path(self.policy), self.split)

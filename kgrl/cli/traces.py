@@ -14,10 +14,10 @@ from kgrl.cli.trace_score import Score
 from kgrl.errors import KgrlError, SettingError
 
 if TYPE_CHECKING:
-    from kgrl.data.walkers import Walker
-    from kgrl.trace_source import TraceSource
-    from kgrl.trace_stats import TraceStats
-    from kgrl.traces import Trace
+    from kgrl.data.traces.walkers import Walker
+    from kgrl.traces.source import TraceSource
+    from kgrl.traces.statistics import TraceStats
+    from kgrl.traces.trace import Trace
 
 __all__ = ["Export", "Generate", "Import", "Stats", "traces"]
 
@@ -67,7 +67,7 @@ class Stats(TraceSetting):
         Raises:
             KgrlError: If the source is not known or holds no trace, or more than 5% of it cannot be used.
         """
-        from kgrl.trace_stats import trace_stats
+        from kgrl.traces.statistics import trace_stats
 
         source = self.load()
         stats = trace_stats(source, source.graph)
@@ -103,7 +103,7 @@ class Import(TraceSetting):
             KgrlError: If the source is not known, or more than 5% of it cannot be used; nothing is written then.
         """
         from kgrl.data import traced_corpus
-        from kgrl.data.trace_store import write_traces
+        from kgrl.data.traces.trace_store import write_traces
 
         _check_ending(self.out)
         source = self.load()
@@ -131,7 +131,7 @@ class Export(TraceSetting):
         Raises:
             KgrlError: If Minari is not installed or has such a dataset already, or the source cannot be read.
         """
-        from kgrl.data.minari_export import export_minari
+        from kgrl.data.traces.minari_export import export_minari
 
         source = self.load()
         folder = export_minari(source, source.graph, self.dataset_id)
@@ -178,8 +178,8 @@ class Generate:
         Raises:
             KgrlError: If a name is not known, or a setting is out of range.
         """
-        from kgrl.data.trace_store import write_traces
-        from kgrl.data.walkers import WalkSource
+        from kgrl.data.traces.trace_store import write_traces
+        from kgrl.data.traces.walkers import WalkSource
 
         _check_ending(self.out)
         source = WalkSource(self.make_walker(), self.walks, self.length, self.seed)
@@ -190,10 +190,10 @@ class Generate:
     def make_walker(self) -> Walker:
         """Make the walker on its corpus."""
         from kgrl.data import load_corpus
-        from kgrl.data.walkers import EmbeddingWalker, ModelWalker
-        from kgrl.encoder import Encoder
-        from kgrl.learners.titles import ModelTitleScorer
-        from kgrl.retrieval import embed_corpus
+        from kgrl.data.traces.walkers import EmbeddingWalker, ModelWalker
+        from kgrl.learners.decoder.titles import ModelTitleScorer
+        from kgrl.retrieval.corpus_index import embed_corpus
+        from kgrl.retrieval.encoder import Encoder
 
         corpus = load_corpus(self.corpus, root=self.root)
         if self.walker == "model":
@@ -231,7 +231,7 @@ def _watched(source: TraceSource, total: int) -> Iterator[Trace]:
 
 def _show_rows(source: TraceSource) -> dict[str, Any]:
     """Print what a source read and skipped, and return it for JSON."""
-    from kgrl.data.clickstream import ClickstreamWalks
+    from kgrl.data.wikimedia.clickstream import ClickstreamWalks
 
     tally = source.tally
     counts: dict[str, Any] = {"rows": tally.kept, "skipped": dict(tally.skipped)}

@@ -13,7 +13,7 @@ from kgrl.cli.setting import as_nucleus
 from kgrl.errors import SettingError
 
 if TYPE_CHECKING:
-    from kgrl.agents.recipe import Recipe
+    from kgrl.agents.training.recipe import Recipe
 
 __all__ = ["Train"]
 
@@ -84,7 +84,7 @@ class Train:
         Raises:
             KgrlError: If a name is unknown, values do not fit together, or the environments would not fit in memory.
         """
-        from kgrl.agents.recipe_run import train_recipe
+        from kgrl.agents.training.recipe_run import train_recipe
 
         name, recipe = self._recipe()
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -106,7 +106,7 @@ class Train:
 
     def _recipe(self) -> tuple[str, Recipe]:
         """The name of the recipe, and the recipe with what the command line says in its place."""
-        from kgrl.agents.recipe import Environments, read_recipe
+        from kgrl.agents.training.recipe import Environments, read_recipe
 
         name = self.recipe or (_SIMULATED if self.learner in (None, "simulated") else _REAL)
         recipe = read_recipe(name)
@@ -120,9 +120,9 @@ class Train:
 
     def _on_task(self, recipe: Recipe) -> Recipe:
         """The recipe on the task: its aim, and what its configuration sets apart from the usual one."""
-        from kgrl.agents.recipe import Aim, Environments
+        from kgrl.agents.training.recipe import Aim, Environments
         from kgrl.benchmark.tasks import corpus_of_task, make_task
-        from kgrl.curriculum_config import CurriculumConfig
+        from kgrl.curriculum.config import CurriculumConfig
 
         assert self.task is not None
         if len(self.corpus) > 1 or self.goal is not None or self.nucleus:

@@ -15,7 +15,7 @@ from kgrl.errors import KgrlError
 
 if TYPE_CHECKING:
     from kgrl.corpus import Corpus
-    from kgrl.viewer import ShownRun
+    from kgrl.viewer.shown_run import ShownRun
 
 __all__ = ["View", "shown_runs"]
 
@@ -46,7 +46,7 @@ class View:
         Raises:
             KgrlError: If there are more than two runs, one cannot be read, its corpus is missing or the port is taken.
         """
-        from kgrl.viewer import ViewerServer
+        from kgrl.viewer.server import ViewerServer
 
         if not 1 <= len(self.runs) <= _MOST:
             raise KgrlError(f"kgrl view shows one run or two, not {len(self.runs)}")
@@ -61,7 +61,7 @@ class View:
 
 def shown_runs(folders: tuple[Path, ...]) -> list[ShownRun]:
     """Return runs with their corpora; a corpus that two of them share is loaded once."""
-    from kgrl.viewer import ShownRun
+    from kgrl.viewer.shown_run import ShownRun
 
     corpora: dict[tuple[str, ...], Corpus] = {}
     shown = []
@@ -74,7 +74,7 @@ def shown_runs(folders: tuple[Path, ...]) -> list[ShownRun]:
 
 
 def _corpus_key(folder: Path) -> tuple[str, ...]:
-    from kgrl.runs import Run
+    from kgrl.runs.run import Run
 
     config = Run.read_config(folder)
     if "corpus" not in config:  # a live run's corpus is its own
@@ -85,8 +85,8 @@ def _corpus_key(folder: Path) -> tuple[str, ...]:
 def _corpus(folder: Path) -> Corpus:
     """The corpus of a run: the one that its configuration names, or the pages that a live run recorded."""
     from kgrl.cli.run import RunCommand
-    from kgrl.research import Library
-    from kgrl.runs import Run
+    from kgrl.research.library import Library
+    from kgrl.runs.run import Run
 
     if "corpus" not in Run.read_config(folder):
         expansions = Run.read_expansions(folder)

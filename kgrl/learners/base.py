@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Passages
-from kgrl.registry import Registry
+from kgrl.system.registry import Registry
 
 __all__ = ["Differentiable", "Learned", "Learner", "Sized", "Snapshot", "learners", "make_learner"]
 

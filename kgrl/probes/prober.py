@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import DivergedError
 from kgrl.expansion import Measurement
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 
 __all__ = ["Prober"]

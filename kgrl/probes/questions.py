@@ -13,7 +13,7 @@ import numpy as np
 
 from kgrl.corpus import Corpus, Split, cut
 from kgrl.errors import SettingError
-from kgrl.graph import IntArray, TopicGraph
+from kgrl.graph.topic_graph import IntArray, TopicGraph
 
 __all__ = ["Question", "distances_from", "link_questions"]
 

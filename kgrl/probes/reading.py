@@ -18,7 +18,7 @@ def check_reads_text(learner: Learner) -> None:
     Raises:
         SettingError: If the learner reads no text, as a simulated one.
     """
-    from kgrl.learners.decoder import DecoderLearner
+    from kgrl.learners.decoder.learner import DecoderLearner
 
     if not isinstance(learner, DecoderLearner):
         kind = getattr(learner, "kind", type(learner).__name__)
@@ -46,7 +46,7 @@ def text_losses(learner: Learner, corpus: Corpus) -> NDArray[np.float64]:
 
 def _reader_of(learner: Learner, corpus: Corpus) -> Learner:
     """The learner, weights and plug-ins shared, as one that reads another corpus."""
-    from kgrl.learners.decoder import DecoderLearner
+    from kgrl.learners.decoder.learner import DecoderLearner
 
     check_reads_text(learner)
     assert isinstance(learner, DecoderLearner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kgrl.corpus import Corpus, Split
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 
 __all__ = ["sample_topics"]
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kgrl.cache import write_text
-from kgrl.report.benchmark_curricula import write_curricula
-from kgrl.report.benchmark_data import Results
-from kgrl.report.benchmark_files import Computed, csv_tables
-from kgrl.report.benchmark_markdown import as_markdown
-from kgrl.report.benchmark_page import as_page
-from kgrl.report.benchmark_pictures import draw_pictures
+from kgrl.benchmark.report.computed import Computed, csv_tables
+from kgrl.benchmark.report.curricula import write_curricula
+from kgrl.benchmark.report.markdown import as_markdown
+from kgrl.benchmark.report.page import as_page
+from kgrl.benchmark.report.pictures import draw_pictures
+from kgrl.benchmark.report.results import Results
+from kgrl.system.files import write_text
 
 __all__ = ["write_benchmark_report"]
 

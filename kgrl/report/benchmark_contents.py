@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from kgrl.benchmark.comparison import BASELINE
-from kgrl.report.benchmark_data import Place, Results, Row
+from kgrl.benchmark.report.results import Place, Results, Row
+from kgrl.benchmark.report.tables import Column, Table, number, share, span
 from kgrl.report.benchmark_scores import KEPT, PHASES, costs
-from kgrl.report.benchmark_tables import Column, Table, number, share, span
 
 __all__ = [
     "aggregate_table",

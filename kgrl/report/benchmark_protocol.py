@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 
 from kgrl.benchmark.comparison import BASELINE
+from kgrl.benchmark.report.results import Results
 from kgrl.benchmark.scores import CEILING
-from kgrl.report.benchmark_data import Results
 
 __all__ = ["PROTOCOL", "commands"]
 

@@ -10,13 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from kgrl.benchmark.report.results import Place, Results, Row
 from kgrl.benchmark.scores import rank_agents, scores
-from kgrl.benchmark.statistics import (
-    efficiency_curve,
-    paired_difference,
-    performance_profile,
-)
-from kgrl.report.benchmark_data import Place, Results, Row
+from kgrl.benchmark.statistics import efficiency_curve, paired_difference, performance_profile
 
 __all__ = ["KEPT", "PHASES", "aggregates", "by_agent", "costs", "curves", "kept", "noise", "profiles"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kgrl.curriculum import Curriculum
+from kgrl.curriculum.loop import Curriculum
 from kgrl.expansion import Expansion
-from kgrl.runs import RunResult
+from kgrl.runs.run_result import RunResult
 
 __all__ = ["RunData"]
 

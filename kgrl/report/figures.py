@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from kgrl.expansion import Expansion
-from kgrl.graph import TopicGraph
+from kgrl.graph.topic_graph import TopicGraph
 from kgrl.report.data import RunData
 from kgrl.report.tree import GrownTree
 

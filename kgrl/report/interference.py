@@ -14,9 +14,9 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from kgrl.cache import replacing
 from kgrl.errors import KgrlError
-from kgrl.learners.interference import Interference
+from kgrl.learners.neighbourhoods.interference import Interference
+from kgrl.system.files import replacing
 
 __all__ = ["draw_interference"]
 

@@ -14,14 +14,14 @@ import plotly.io
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from kgrl.cache import write_text
 from kgrl.expansion import Expansion
-from kgrl.graph import TopicGraph
-from kgrl.metrics import tokens_to_target
+from kgrl.graph.topic_graph import TopicGraph
 from kgrl.report.data import RunData
 from kgrl.report.figures import components_figure, curves_figure, tree_figure
 from kgrl.report.style import BEHAVIOUR, STYLE
 from kgrl.report.tree import GrownTree
+from kgrl.runs.metrics import tokens_to_target
+from kgrl.system.files import write_text
 
 __all__ = ["write_report"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 
-from kgrl.cache import write_text
 from kgrl.report.figures import RUN_COLOURS, _layout
 from kgrl.report.page import _card, _document, _figure, _grid, _section
-from kgrl.trace_stats import TraceStats
+from kgrl.system.files import write_text
+from kgrl.traces.statistics import TraceStats
 
 __all__ = ["lengths_figure", "moves_figure", "shares_figure", "write_trace_report"]
 
@@ -41,7 +41,7 @@ def write_trace_report(path: Path, title: str, stats: Mapping[str, TraceStats]) 
     Args:
         path: The HTML file.
         title: The page's heading.
-        stats: The figures of each source, as `kgrl.trace_stats.trace_stats` gathers them.
+        stats: The figures of each source, as `kgrl.traces.statistics.trace_stats` gathers them.
 
     Raises:
         ValueError: If there is no source.

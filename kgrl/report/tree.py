@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.expansion import Expansion
-from kgrl.graph import Frontier, IntArray, TopicGraph
+from kgrl.graph.frontier import Frontier
+from kgrl.graph.topic_graph import IntArray, TopicGraph
 
 __all__ = ["GrownTree"]
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.cache import write_text
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import DataError
-from kgrl.graph import IntArray, TopicGraph
+from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.research.arrival import Arrival
-from kgrl.retrieval import FaissRetriever, topic_embeddings
+from kgrl.retrieval.corpus_index import topic_embeddings
+from kgrl.retrieval.faiss_retriever import FaissRetriever
+from kgrl.system.files import write_text
 
 __all__ = ["Library"]
 

@@ -43,7 +43,7 @@ def _serve(where: str, threads: int) -> None:
     """Work until the process that started this one ends."""
     import torch
 
-    from kgrl.encoder import Encoder
+    from kgrl.retrieval.encoder import Encoder
 
     os.nice(_NICE)
     torch.set_num_threads(1)

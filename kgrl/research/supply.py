@@ -11,7 +11,7 @@ __all__ = ["QueueSupply"]
 
 
 class QueueSupply:
-    """Asks a research queue for titles and takes what its workers have made of them; see `kgrl.growing.Supply`.
+    """Supply from a research queue, whose workers make arrivals of titles; see `kgrl.research.growing.Supply`.
 
     Args:
         queue: The queue; workers serve it somewhere.

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from kgrl.encoder import Encoder
 from kgrl.errors import KgrlError, SettingError
-from kgrl.registry import Registry
 from kgrl.research.board import STAGES, Board, Job, Messages
 from kgrl.research.jobs import HopelessError, Jobs
 from kgrl.research.page import PageSource
 from kgrl.research.queue import ResearchQueue
 from kgrl.research.store import QueueAwayError
+from kgrl.retrieval.encoder import Encoder
+from kgrl.system.registry import Registry
 
 __all__ = ["Worker", "make_page_source", "page_sources", "run_workers"]
 
@@ -38,7 +38,7 @@ threads of a worker may share what they make."""
 @page_sources.register("mediawiki")
 def _mediawiki(**options: Any) -> PageSource:
     """A MediaWiki site; `kgrl.data` is not for the core to know, so it is looked up when it is asked for."""
-    source: PageSource = importlib.import_module("kgrl.data.wikipedia").MediaWiki(**options)
+    source: PageSource = importlib.import_module("kgrl.data.wikimedia.wikipedia").MediaWiki(**options)
     return source
 
 

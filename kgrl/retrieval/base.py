@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 
 __all__ = ["FloatArray", "Retriever"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kgrl.errors import MissingDataError
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import FloatArray
 
 __all__ = ["Bm25Retriever"]

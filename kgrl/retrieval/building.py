@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.cache import content_key, replacing, write_json, write_npy
-from kgrl.encoder import Encoder
 from kgrl.errors import KgrlError, MissingDataError
+from kgrl.retrieval.encoder import Encoder
 from kgrl.retrieval.faiss_retriever import FaissRetriever, IndexKind
 from kgrl.retrieval.sources import PassageSource
+from kgrl.system.files import content_key, replacing, write_json, write_npy
 
 __all__ = ["StoredTexts", "build_index"]
 

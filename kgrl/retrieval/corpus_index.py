@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from kgrl.corpus import Corpus, Split
-from kgrl.encoder import Encoder
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import FloatArray
+from kgrl.retrieval.encoder import Encoder
 from kgrl.retrieval.faiss_retriever import FaissRetriever
 
 __all__ = ["INDEXED_PER_TOPIC", "embed_corpus", "indexed_passages", "topic_embeddings"]

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.errors import KgrlError, UnknownNameError
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import FloatArray
 from kgrl.retrieval.index_store import StoredIndex, open_index, save_index
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import FloatArray
 
 __all__ = ["reciprocal_rank_fusion"]

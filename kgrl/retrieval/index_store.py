@@ -11,9 +11,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.cache import new_folder, write_json, write_npy
 from kgrl.errors import DataError, MissingDataError, SettingError
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
+from kgrl.system.files import new_folder, write_json, write_npy
 
 __all__ = ["StoredIndex", "open_index", "save_index"]
 

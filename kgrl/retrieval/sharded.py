@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from kgrl.cache import write_json
-from kgrl.encoder import Encoder
 from kgrl.errors import MissingDataError
-from kgrl.graph import IntArray
-from kgrl.learners.executors import Executor, SerialExecutor
+from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import FloatArray
 from kgrl.retrieval.building import StoredTexts, build_index
+from kgrl.retrieval.encoder import Encoder
 from kgrl.retrieval.faiss_retriever import FaissRetriever, IndexKind
 from kgrl.retrieval.sources import PassageSource
+from kgrl.system.executors import Executor, SerialExecutor
+from kgrl.system.files import write_json
 
 __all__ = ["ShardedRetriever", "build_shards"]
 

@@ -1,13 +1,6 @@
 """Reward functions: what an expansion was worth."""
 
-from kgrl.rewards.base import (
-    FunctionReward,
-    Reward,
-    RewardError,
-    RewardFunction,
-    as_reward,
-    rewards,
-)
+from kgrl.rewards.base import FunctionReward, Reward, RewardError, RewardFunction, as_reward, rewards
 from kgrl.rewards.coherence import IncoherencePenalty
 from kgrl.rewards.combinators import (
     Clip,
@@ -26,12 +19,7 @@ from kgrl.rewards.costs import FlopCost, TimeCost, TokenCost
 from kgrl.rewards.coverage import Coverage, FacilityLocation
 from kgrl.rewards.expression import ExpressionError
 from kgrl.rewards.gains import MeanPredictionGain, PredictionGain, SelfPredictionGain, TargetPredictionGain
-from kgrl.rewards.gradients import (
-    GradientAlignment,
-    GradientComplexityGain,
-    GradientPredictionGain,
-    L2ComplexityGain,
-)
+from kgrl.rewards.gradients import GradientAlignment, GradientComplexityGain, GradientPredictionGain, L2ComplexityGain
 from kgrl.rewards.novelty import CountNovelty, Novelty, RandomNetworkDistillation
 from kgrl.rewards.progress import AbsoluteLearningProgress, ForgettingPenalty, FrontierSurprise, ReducibleLoss
 from kgrl.rewards.topology import ConformationalFreedom, CycleRank, InformationGap

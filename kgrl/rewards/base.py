@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from kgrl.errors import KgrlError, SettingError
 from kgrl.expansion import Expansion, Expansions, Measurement
-from kgrl.registry import Registry
 from kgrl.rewards.context import RewardContext
+from kgrl.system.registry import Registry
 
 __all__ = [
     "FunctionReward",

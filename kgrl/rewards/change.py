@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from kgrl.expansion import Expansion
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 from kgrl.rewards.base import Reward, RewardError
 from kgrl.rewards.context import RewardContext
 

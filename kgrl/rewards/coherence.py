@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion, Expansions
-from kgrl.relations import coherence
+from kgrl.graph.relations import coherence
 from kgrl.rewards.base import Reward, RewardError, rewards
 from kgrl.rewards.context import RewardContext
 

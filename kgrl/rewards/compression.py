@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 from kgrl.rewards.base import rewards
 from kgrl.rewards.change import Change
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.graph import IntArray, TopicGraph
+from kgrl.graph.topic_graph import IntArray, TopicGraph
 
 __all__ = ["RewardContext"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kgrl.graph import IntArray
+from kgrl.graph.topic_graph import IntArray
 
 __all__ = ["Components", "FlagComplex"]
 

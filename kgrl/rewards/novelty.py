@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
-from kgrl.graph import IntArray, TopicGraph
+from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.rewards.base import rewards
 from kgrl.rewards.change import Bound
 from kgrl.rewards.context import RewardContext
@@ -94,7 +94,7 @@ class CountNovelty(_Remembering):
 
     Args:
         groups: What is counted in place of categories: the group of each topic from 0, int `[topics]`, such as
-            `kgrl.communities.communities(graph)`.
+            `kgrl.graph.communities.communities(graph)`.
 
     Example:
         >>> context = RewardContext(TopicGraph.from_links("abc", [0], [1], ["x", "x", "y"]), np.eye(3))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kgrl.curriculum import Curriculum
-from kgrl.samples import sample_curriculum
-from kgrl.view import Agent, PassageAgent
+from kgrl.curriculum.loop import Curriculum
+from kgrl.curriculum.view import Agent, PassageAgent
+from kgrl.testing.samples import sample_curriculum
 
 __all__ = ["AgentContract"]
 

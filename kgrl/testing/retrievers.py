@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kgrl.retrieval import Retriever
+from kgrl.retrieval.base import Retriever
 
 __all__ = ["RetrieverContract"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from kgrl.expansion import Expansion, Expansions
-from kgrl.rewards import Reward, RewardContext, RewardFunction
-from kgrl.rewards.base import KNOWLEDGE, MEASURES, PROBES
-from kgrl.samples import sample_context, sample_expansions
+from kgrl.rewards.base import KNOWLEDGE, MEASURES, PROBES, Reward, RewardFunction
+from kgrl.rewards.context import RewardContext
+from kgrl.testing.samples import sample_context, sample_expansions
 
 __all__ = ["RewardContract"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgrl.trace_source import TraceSource
+from kgrl.traces.source import TraceSource
 
 __all__ = ["TraceSourceContract"]
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, sparse, spatial
 
-from kgrl.cache import cache_dir, content_key, write_npy
-from kgrl.graph import TopicGraph
+from kgrl.graph.topic_graph import TopicGraph
+from kgrl.system.files import cache_dir, content_key, write_npy
 
 __all__ = ["layout", "stored_layout"]
 

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kgrl.choices import Choice
 from kgrl.corpus import Corpus
 from kgrl.errors import DataError
 from kgrl.expansion import Expansion
-from kgrl.runs import Run
+from kgrl.runs.choices import Choice
+from kgrl.runs.run import Run
 from kgrl.viewer.layout import stored_layout
 from kgrl.viewer.tail import Tail
 

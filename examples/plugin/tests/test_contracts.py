@@ -4,10 +4,10 @@ import pytest
 from kgrl_example.agents import Even
 from kgrl_example.rewards import Evenness
 
+from kgrl.curriculum.view import Agent
 from kgrl.rewards import Reward, rewards
-from kgrl.samples import sample_context, sample_expansions
 from kgrl.testing import AgentContract, RewardContract
-from kgrl.view import Agent
+from kgrl.testing.samples import sample_context, sample_expansions
 
 
 class TestEvenness(RewardContract):

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from kgrl.cache import replacing
+from kgrl.system.files import replacing
 
 __all__ = ["draw_distances"]
 

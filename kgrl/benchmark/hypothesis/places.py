@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
-from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.curriculum.config import CurriculumConfig
+from kgrl.curriculum.loop import Curriculum
+from kgrl.curriculum.researcher import Researcher
 from kgrl.learners.base import Learner
-from kgrl.research import Researcher
-from kgrl.retrieval import Retriever
+from kgrl.retrieval.base import Retriever
 
 __all__ = ["Place"]
 
@@ -37,8 +38,8 @@ class Place:
     def load(cls, name: str) -> Self:
         """Load a corpus by name."""
         from kgrl.data import load_corpus
-        from kgrl.encoder import Encoder
-        from kgrl.retrieval import embed_corpus
+        from kgrl.retrieval.corpus_index import embed_corpus
+        from kgrl.retrieval.encoder import Encoder
 
         corpus = load_corpus(name)
         return cls.of(corpus, *embed_corpus(corpus, Encoder()))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kgrl.benchmark.hypothesis.matching import CALIPERS, Calipers, Covariates, match_pairs, standardised_difference
 from kgrl.corpus import Corpus, Split
-from kgrl.probes import distances_from
+from kgrl.probes.questions import distances_from
 
 __all__ = ["FAR", "Measured", "Plan", "Planner", "balance"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.agents import make_agent
+from kgrl.agents.base import make_agent
 from kgrl.benchmark.hypothesis.findings import Finding, finding, finding_of
 from kgrl.benchmark.hypothesis.matching import Covariates, match_pairs
 from kgrl.benchmark.hypothesis.places import Place
@@ -21,8 +21,11 @@ from kgrl.benchmark.hypothesis.store import Row
 from kgrl.benchmark.learners import make_learner
 from kgrl.benchmark.statistics import Interval
 from kgrl.corpus import Split
-from kgrl.curriculum import Curriculum, CurriculumConfig
-from kgrl.probes import Recall, link_questions, sample_topics
+from kgrl.curriculum.config import CurriculumConfig
+from kgrl.curriculum.loop import Curriculum
+from kgrl.probes.questions import link_questions
+from kgrl.probes.recall import Recall
+from kgrl.probes.sampling import sample_topics
 
 __all__ = ["follow", "recall_findings"]
 

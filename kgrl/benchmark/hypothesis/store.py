@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from kgrl.cache import write_json
 from kgrl.errors import DataError
+from kgrl.system.files import write_json
 
 __all__ = ["Store"]
 

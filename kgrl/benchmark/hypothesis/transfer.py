@@ -12,9 +12,9 @@ import numpy as np
 from kgrl.benchmark.hypothesis.plan import SEED, Plan, Planner
 from kgrl.benchmark.hypothesis.store import Row, Store
 from kgrl.corpus import Corpus, Passages, Split
-from kgrl.forks import losses_after
 from kgrl.learners.base import Learner
-from kgrl.probes import Prober
+from kgrl.probes.forks import losses_after
+from kgrl.probes.prober import Prober
 
 __all__ = ["LESSON_TOKENS", "STATES", "chosen", "lesson", "measure_topics", "prepare"]
 

@@ -10,14 +10,14 @@ import inspect
 import yaml
 
 from kgrl.errors import SettingError
-from kgrl.learners.plugins.base import Plugin
+from kgrl.learners.decoder.plugin import Plugin
 from kgrl.learners.plugins.elastic import ElasticWeights
 from kgrl.learners.plugins.isolation import Isolation
 from kgrl.learners.plugins.orthogonal import OrthogonalSlots
 from kgrl.learners.plugins.relora import ReLoRA
 from kgrl.learners.plugins.replay import Replay
 from kgrl.learners.plugins.restrictions import FreezeLayers, GradientProjection, TopK
-from kgrl.registry import Registry
+from kgrl.system.registry import Registry
 
 __all__ = [
     "ElasticWeights",

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from kgrl.corpus import Passages
-from kgrl.learners.plugins.base import Plugin
+from kgrl.learners.decoder.plugin import Plugin
 
 if TYPE_CHECKING:
-    from kgrl.learners.decoder import DecoderLearner
+    from kgrl.learners.decoder.learner import DecoderLearner
 
 __all__ = ["ElasticWeights"]
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kgrl.corpus import Passages
-from kgrl.encoder import Encoder
-from kgrl.graph import IntArray
-from kgrl.learners.plugins.base import Measure, Plugin
-from kgrl.learners.routing import nearest
-from kgrl.retrieval import embed_corpus
+from kgrl.graph.topic_graph import IntArray
+from kgrl.learners.adapters.routing import nearest
+from kgrl.learners.decoder.plugin import Measure, Plugin
+from kgrl.retrieval.corpus_index import embed_corpus
+from kgrl.retrieval.encoder import Encoder
 
 if TYPE_CHECKING:
-    from kgrl.learners.decoder import DecoderLearner
+    from kgrl.learners.decoder.learner import DecoderLearner
 
 __all__ = ["Isolation"]
 

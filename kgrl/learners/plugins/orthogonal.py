@@ -10,10 +10,10 @@ from torch import Tensor
 
 from kgrl.corpus import Passages
 from kgrl.errors import SettingError
-from kgrl.learners.plugins.base import Plugin
+from kgrl.learners.decoder.plugin import Plugin
 
 if TYPE_CHECKING:
-    from kgrl.learners.decoder import DecoderLearner
+    from kgrl.learners.decoder.learner import DecoderLearner
 
 __all__ = ["OrthogonalSlots"]
 

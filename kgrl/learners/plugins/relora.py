@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from kgrl.errors import SettingError
-from kgrl.learners.plugins.base import Plugin
+from kgrl.learners.decoder.plugin import Plugin
 
 if TYPE_CHECKING:
-    from kgrl.learners.decoder import DecoderLearner
+    from kgrl.learners.decoder.learner import DecoderLearner
 
 __all__ = ["ReLoRA"]
 
@@ -70,7 +70,7 @@ class ReLoRA(Plugin):
 
     def attach(self, learner: DecoderLearner) -> None:
         """Find the adapters, and remember the layers under them."""
-        from kgrl.learners.low_rank import adapted_layers  # brings PEFT; plug-ins are listed by name without it
+        from kgrl.learners.decoder.low_rank import adapted_layers
 
         super().attach(learner)
         self._layers = adapted_layers(learner.model)
@@ -110,7 +110,7 @@ class ReLoRA(Plugin):
     @torch.no_grad()
     def _merge(self) -> None:
         """Merge all adapters into new base weights, and begin them anew."""
-        from kgrl.learners.low_rank import merged_weight
+        from kgrl.learners.decoder.low_rank import merged_weight
 
         rng = np.random.default_rng((self.seed, self.merges))
         for name, layer in self._layers.items():

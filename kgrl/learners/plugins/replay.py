@@ -11,8 +11,8 @@ from torch import Tensor
 
 from kgrl.corpus import Passages
 from kgrl.errors import SettingError, UnknownNameError
-from kgrl.graph import IntArray
-from kgrl.learners.plugins.base import Plugin
+from kgrl.graph.topic_graph import IntArray
+from kgrl.learners.decoder.plugin import Plugin
 
 __all__ = ["Replay", "Sampling"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kgrl.agents import BaseAgent
-from kgrl.view import View
+from kgrl.curriculum.view import View
 
 
 class Even(BaseAgent):

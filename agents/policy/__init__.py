@@ -1,0 +1,1 @@
+"""The curiosity policy: its network, and the agent that acts by it."""

@@ -1,0 +1,1 @@
+"""Pretraining of the curiosity policy on recorded clicks, and its scores beside baselines."""

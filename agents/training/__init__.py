@@ -1,0 +1,1 @@
+"""Training of the curiosity policy by reinforcement learning, as recipes describe it."""

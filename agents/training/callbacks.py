@@ -1,0 +1,159 @@
+"""What happens while an agent is trained: the value head warms up, policies are compared and kept, figures sent."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from kgrl.agents.policy.network import CandidateScorer, save_policy
+from kgrl.agents.training.evaluation import Comparison, greedy, play, random_picker
+from kgrl.errors import MissingDataError
+
+__all__ = ["KeepBest", "Tracker", "Tracking", "ValueWarmUp"]
+
+Tracking = Literal["wandb", "trackio"]
+
+
+class ValueWarmUp(BaseCallback):
+    """Trains the value head alone at first.
+
+    The value head of a policy that was pretrained on traces has learned nothing. Until it has, its errors decide which
+    picks look good, and its gradients go through the layers that scores are made from.
+
+    Args:
+        steps: Environment steps after which all weights are trained.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def _on_training_start(self) -> None:
+        self._train_all(self.num_timesteps >= self.steps)
+
+    def _on_rollout_end(self) -> None:
+        # The update that follows is the first to learn from a rollout that ends after the warm-up.
+        self._train_all(self.num_timesteps > self.steps)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _train_all(self, all_weights: bool) -> None:
+        for name, weights in self.model.policy.named_parameters():
+            weights.requires_grad_(all_weights or ".value." in name)
+
+
+class KeepBest(BaseCallback):
+    """Compares the policy with random picks from time to time, and ends training with the best weights seen.
+
+    The weights that training begins with are compared too. Figures are logged as `eval/...`.
+
+    Args:
+        env: Environments that are not trained in; each plays one episode.
+        every: Environment steps between two comparisons.
+        folder: Where the best policy is kept, as safetensors and JSON; nowhere if None.
+        seed: Seeds the episodes, which are the same every time.
+
+    Attributes:
+        history: Steps and figures of every comparison; see `Comparison.to_dict`.
+    """
+
+    def __init__(self, env: VecEnv, every: int, folder: Path | None = None, seed: int = 1_000_000) -> None:
+        super().__init__()
+        self.env, self.every, self.folder, self.seed = env, every, folder, seed
+        self.history: list[dict[str, float]] = []
+        self._random = play(env, random_picker(seed), seed)
+        self._best: tuple[float, Mapping[str, Tensor]] | None = None
+        self._next = 0
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps >= self._next:
+            self._compare()
+            self._next = self.num_timesteps + self.every
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_end(self) -> None:
+        self._compare()
+        assert self._best is not None
+        self._scorer.load_state_dict(self._best[1])
+
+    @property
+    def _scorer(self) -> CandidateScorer:
+        scorer = self.model.policy.scorer
+        assert isinstance(scorer, CandidateScorer)
+        return scorer
+
+    def _compare(self) -> None:
+        self._scorer.eval()
+        figures = Comparison(play(self.env, greedy(self._scorer), self.seed), self._random).to_dict()
+        for name, value in figures.items():
+            self.logger.record(f"eval/{name}", value)
+        self.history.append({"steps": self.num_timesteps, **figures})
+        if self._best is None or figures["gain"] > self._best[0]:
+            self._best = figures["gain"], deepcopy(self._scorer.state_dict())
+            if self.folder is not None:
+                save_policy(self._scorer, self.folder, _about(self.env, self.history[-1]))
+
+
+def _about(env: VecEnv, figures: dict[str, float]) -> dict[str, Any]:
+    slots = int(env.action_space.n)  # type: ignore[attr-defined]
+    return {"slots": slots, "sample": False, "training": dict(figures)}
+
+
+class Tracker(BaseCallback):
+    """Sends what is logged to Weights & Biases or Trackio, which has the same interface.
+
+    Args:
+        service: Which of them; imported now.
+        name: The run's name there.
+        config: What the run is configured with.
+        project: The project there.
+
+    Raises:
+        MissingDataError: If it is not installed; the message says how to install it.
+    """
+
+    def __init__(self, service: Tracking, name: str, config: Mapping[str, Any], project: str = "kgrl") -> None:
+        super().__init__()
+        try:
+            self._service: Any = importlib.import_module(service)
+        except ImportError as error:
+            raise MissingDataError(f"{service} is not installed; run: pip install {service}") from error
+        self._run = {"project": project, "name": name, "config": dict(config)}
+
+    def _on_training_start(self) -> None:
+        self._service.init(**self._run)
+        self.logger.output_formats.append(_Sender(self._service))
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_end(self) -> None:
+        self._service.finish()
+
+
+class _Sender(KVWriter):
+    """Sends the numbers of each dump of the logger."""
+
+    def __init__(self, service: Any) -> None:
+        self._service = service
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        numbers = {
+            name: float(value) for name, value in key_values.items() if isinstance(value, int | float | np.number)
+        }
+        self._service.log(numbers, step=step)
+
+    def close(self) -> None:
+        """Nothing is open."""

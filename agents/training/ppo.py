@@ -1,0 +1,160 @@
+"""Proximal policy optimisation of the curiosity policy, with masked slots (MaskablePPO of sb3-contrib)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+from sb3_contrib import MaskablePPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
+
+from kgrl.agents.policy.agent import CuriosityActorCritic, PPOAgent, PPOConfig
+from kgrl.agents.policy.network import CandidateScorer, load_policy
+from kgrl.agents.training.callbacks import ValueWarmUp
+from kgrl.agents.training.vec_env import VectorEnvAdapter
+from kgrl.builtin import FOLDER
+from kgrl.system.memory import check_fits
+
+__all__ = ["initial_policy", "rollout_bytes", "train_ppo"]
+
+Envs = gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv
+
+_SCALARS = 7 * 8
+"""Bytes a step takes beside observation and mask: action, reward, return, advantage, value, probability, beginning."""
+
+
+def train_ppo(
+    env: Envs,
+    steps: int = 512,
+    *,
+    seed: int = 0,
+    config: PPOConfig | None = None,
+    init: CandidateScorer | None = None,
+    callbacks: Sequence[BaseCallback] = (),
+    log_dir: Path | None = None,
+    progress: bool = True,
+) -> PPOAgent:
+    """Train a curiosity agent.
+
+    Args:
+        env: A curriculum environment, or a vector environment of Gymnasium or Stable-Baselines3 that holds some.
+        steps: Environment steps to train for, rounded up to whole rollouts.
+        seed: Seeds weights, actions and the environment.
+        config: Hyperparameters.
+        init: A policy to begin with, which is left as it is; random weights if None.
+        callbacks: Called while training goes on; see `kgrl.agents.training.callbacks`.
+        log_dir: Folder for TensorBoard events; none are written if None.
+        progress: Show a progress bar.
+
+    Returns:
+        The agent; its `training` holds steps, seconds, hyperparameters and `mean_return`, that of the last 100 episodes
+        (None where none was finished).
+
+    Raises:
+        SettingError: If the rollouts would not fit in memory.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> env = gym.make("kgrl:kgrl/Curriculum-v0", corpus="vital", learner="scratch")    # doctest: +SKIP
+        >>> train_ppo(env, steps=512).save(Path("policies/mine"))                           # doctest: +SKIP
+    """
+    if steps < 2:
+        raise ValueError(f"steps must be at least 2, not {steps}")
+    config = config or PPOConfig()
+    env = VectorEnvAdapter([env]) if isinstance(env, VectorEnv) else env
+    model = _make_model(env, steps, seed, config, init, log_dir)
+    called = [*([ValueWarmUp(config.warm_up)] if config.warm_up else []), *callbacks]
+    began = time.perf_counter()
+    model.learn(total_timesteps=steps, callback=called, progress_bar=progress, tb_log_name="ppo")
+    returns = [episode["r"] for episode in model.ep_info_buffer or ()]
+    training = {
+        "steps": model.num_timesteps,
+        "mean_return": float(np.mean(returns)) if returns else None,
+        "seconds": time.perf_counter() - began,
+        "seed": seed,
+        "config": asdict(config),
+    }
+    policy = model.policy
+    assert isinstance(policy, CuriosityActorCritic) and isinstance(model.action_space, spaces.Discrete)
+    return PPOAgent(policy.scorer, int(model.action_space.n), training=training)
+
+
+def initial_policy(init: str) -> CandidateScorer | None:
+    """Return the policy that training begins with.
+
+    One member of a committee is trained on: three would cost three times as much.
+
+    Args:
+        init: `"builtin"` for the policy that ships with kgrl, `"random"` for none, or the folder of a policy.
+
+    Raises:
+        MissingDataError: If the folder holds no policy.
+        KgrlError: If that policy reads other features than this version of kgrl makes.
+    """
+    if init == "random":
+        return None
+    return load_policy(FOLDER if init == "builtin" else Path(init))[0].apart()[0]
+
+
+def rollout_bytes(space: spaces.Dict, steps: int) -> int:
+    """Return how many bytes the rollouts of one environment take.
+
+    Args:
+        space: The space of its observations.
+        steps: Steps of a rollout.
+    """
+    sizes = [prod(box.shape or ()) * np.dtype(box.dtype).itemsize for box in space.values()]
+    mask = prod(space["mask"].shape or ()) * np.dtype(np.float32).itemsize
+    # The largest part of all observations is copied once more, when a rollout is put in the order of environments.
+    return steps * (sum(sizes) + max(sizes) + mask + _SCALARS)
+
+
+def _even_batch(total: int, batch: int) -> int:
+    """The size nearest above `batch` that splits a rollout evenly.
+
+    A last minibatch of a single step would make its normalised advantage, and with it the weights, NaN.
+    """
+    return -(-total // max(1, total // batch))
+
+
+def _make_model(
+    env: gym.Env[Any, Any] | VecEnv,
+    steps: int,
+    seed: int,
+    config: PPOConfig,
+    init: CandidateScorer | None,
+    log_dir: Path | None,
+) -> MaskablePPO:
+    n_envs = env.num_envs if isinstance(env, VecEnv) else 1
+    rollout = min(config.rollout, max(2, -(-steps // n_envs)))
+    assert isinstance(env.observation_space, spaces.Dict)
+    check_fits(n_envs, rollout_bytes(env.observation_space, rollout), f"environments' rollouts of {rollout} steps")
+    return MaskablePPO(
+        CuriosityActorCritic,
+        env,
+        learning_rate=config.learning_rate,
+        n_steps=rollout,
+        batch_size=_even_batch(rollout * n_envs, config.batch),
+        n_epochs=config.epochs,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        clip_range=config.clip,
+        ent_coef=config.entropy,
+        vf_coef=config.value,
+        max_grad_norm=config.max_grad_norm,
+        target_kl=config.target_kl,
+        policy_kwargs={"hidden": config.hidden, "init": init},
+        tensorboard_log=None if log_dir is None else str(log_dir),
+        seed=seed,
+        device="cpu",
+        verbose=0,
+    )

@@ -1,0 +1,195 @@
+"""Carrying a recipe out: its environments, the training in them, and what is left in the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from kgrl.agents.policy.agent import PPOAgent
+from kgrl.agents.training.callbacks import KeepBest, Tracker, Tracking
+from kgrl.agents.training.ppo import initial_policy, rollout_bytes, train_ppo
+from kgrl.agents.training.recipe import Recipe
+from kgrl.agents.training.vec_env import FiniteHorizon, VectorEnvAdapter
+from kgrl.corpus import Corpus
+from kgrl.curriculum.config import CurriculumConfig
+from kgrl.curriculum.loop import Curriculum
+from kgrl.envs.curriculum_env import make_curriculum_env
+from kgrl.envs.features.space import observation_space
+from kgrl.errors import MissingDataError, SettingError
+from kgrl.learners.base import Learner, make_learner
+from kgrl.retrieval.corpus_index import embed_corpus
+from kgrl.retrieval.encoder import Encoder
+from kgrl.retrieval.faiss_retriever import FaissRetriever
+from kgrl.system.memory import check_fits
+
+__all__ = ["RECIPE_FILE", "Embedded", "make_envs", "recipe_corpora", "train_recipe"]
+
+RECIPE_FILE = "recipe.yaml"
+
+Embedded = tuple[Corpus, FaissRetriever, NDArray[np.float32]]
+"""A corpus, the retriever of its passages, and its topics' embeddings."""
+
+
+def train_recipe(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    seed: int = 0,
+    learner_options: Mapping[str, Any] | None = None,
+    track: Tracking | None = None,
+    progress: bool = True,
+) -> PPOAgent:
+    """Train an agent as a recipe says, and write it to a folder.
+
+    The folder then holds `policy.safetensors` and `policy.json`, `recipe.yaml` and TensorBoard events. With the
+    simulated learner the policy is the best of those compared with random picks on held-out graphs; until the end, the
+    folder holds the best so far.
+
+    Args:
+        recipe: The recipe.
+        folder: Where; made if needed.
+        seed: Seeds weights, actions and environments.
+        learner_options: Options of the learner.
+        track: A service to send figures to besides.
+        progress: Show a progress bar.
+
+    Returns:
+        The agent. Where it was compared, its `training` holds `evaluation`: steps and figures of every comparison.
+
+    Raises:
+        KgrlError: If a name is unknown, values do not fit together, or the environments would not fit in memory.
+    """
+    shared = recipe.environment
+    rollout = rollout_bytes(observation_space(shared.slots), recipe.ppo.rollout)
+    check_fits(shared.envs, rollout, f"environments' rollouts of {recipe.ppo.rollout} steps")
+    callbacks: list[BaseCallback] = []
+    if track is not None:
+        callbacks.append(Tracker(track, folder.name, {**asdict(recipe), "seed": seed}))
+    init, corpora = initial_policy(recipe.init), recipe_corpora(recipe)
+    env = make_envs(recipe, seed, learner_options, corpora=corpora)
+    best: KeepBest | None = None
+    if shared.learner == "simulated":
+        held_out = make_envs(recipe, seed, learner_options, corpora=corpora, held_out=True)
+        best = KeepBest(held_out, recipe.evaluation.every, folder)
+        callbacks.append(best)
+    recipe.write(folder / RECIPE_FILE)
+    agent = train_ppo(
+        env,
+        recipe.steps,
+        seed=seed,
+        config=recipe.ppo,
+        init=init,
+        callbacks=callbacks,
+        log_dir=folder,
+        progress=progress,
+    )
+    agent.training["init"] = recipe.init
+    if best is not None:
+        agent.training["evaluation"] = best.history
+    agent.save(folder)
+    return agent
+
+
+def recipe_corpora(recipe: Recipe) -> dict[str, Embedded]:
+    """Return the corpora of a recipe by name, read and embedded once for all environments made of them."""
+    from kgrl.data import load_corpus
+
+    corpora = {name: load_corpus(name) for name in dict.fromkeys(aim.corpus for aim in recipe.aims)}
+    return {name: (corpus, *embed_corpus(corpus, Encoder())) for name, corpus in corpora.items()}
+
+
+def make_envs(
+    recipe: Recipe,
+    seed: int = 0,
+    learner_options: Mapping[str, Any] | None = None,
+    *,
+    corpora: Mapping[str, Embedded] | None = None,
+    held_out: bool = False,
+) -> VecEnv:
+    """Make the environments of a recipe, shared out evenly among its aims.
+
+    Args:
+        recipe: The recipe.
+        seed: Seeds probes and learners; environments are seeded by their `seed()`.
+        learner_options: Options of the learner.
+        corpora: What `recipe_corpora` returned; read now if None.
+        held_out: Make those in which policies are compared, on the communities of the graph that are kept for that.
+
+    Raises:
+        SettingError: If there are fewer environments than aims.
+    """
+    count = recipe.evaluation.envs if held_out else recipe.environment.envs
+    corpora = recipe_corpora(recipe) if corpora is None else corpora
+    options = dict(learner_options or {})
+    if recipe.environment.learner == "simulated":
+        return _simulated(recipe, corpora, count, seed, options, held_out=held_out)
+    return _real(recipe, corpora, count, seed, options)
+
+
+def _simulated(
+    recipe: Recipe, corpora: Mapping[str, Embedded], count: int, seed: int, options: dict[str, Any], *, held_out: bool
+) -> VecEnv:
+    from gymnasium.vector import AutoresetMode
+
+    from kgrl.envs.vector.env import CurriculumVectorEnv
+    from kgrl.envs.vector.variety import Variety
+
+    if count < len(recipe.aims):
+        raise SettingError(f"{count} environments cannot be shared out among {len(recipe.aims)} aims; raise envs")
+    parts = []
+    for number, aim in enumerate(recipe.aims):
+        corpus, retriever, embeddings = corpora[aim.corpus]
+        # The goal is for rewards that refuse to do without; each episode's own takes its place.
+        config = CurriculumConfig(**recipe.environment.config(), goal=aim.goals[0], seed=seed)
+        learner = _simulated_learner(recipe, aim.corpus, corpus, seed, options)
+        parts.append(
+            CurriculumVectorEnv(
+                Curriculum(corpus, learner, retriever, embeddings, aim.reward, config),
+                count // len(recipe.aims) + (number < count % len(recipe.aims)),
+                slots=recipe.environment.slots,
+                autoreset_mode=AutoresetMode.SAME_STEP,
+                variety=Variety(aim.goals, **asdict(recipe.variety), held_out=held_out),
+            )
+        )
+    return FiniteHorizon(VectorEnvAdapter(parts))
+
+
+def _simulated_learner(recipe: Recipe, name: str, corpus: Corpus, seed: int, options: dict[str, Any]) -> Learner:
+    """The learner of an aim's corpus, by the recipe's first calibration; the others come in with the variety.
+
+    Raises:
+        MissingDataError: If there is no calibration for the corpus.
+    """
+    named = {"calibration": recipe.variety.calibrations[0]} if recipe.variety.calibrations else {}
+    try:
+        return make_learner("simulated", corpus, seed=seed, **{**named, **options})
+    except MissingDataError as error:
+        raise MissingDataError(
+            f"{error} to runs, such as those of `kgrl run --corpus {name} --learner scratch --agent random`; its file "
+            "goes into a recipe, under variety: calibrations"
+        ) from error
+
+
+def _real(recipe: Recipe, corpora: Mapping[str, Embedded], count: int, seed: int, options: dict[str, Any]) -> VecEnv:
+    """Single environments, each with a learner of its own; aims and goals are dealt out in turn."""
+    learner = recipe.environment.learner
+    dealt = [(aim, goal) for aim in recipe.aims for goal in aim.goals]
+    makers: list[Callable[[], gym.Env[Any, Any]]] = []
+    for number in range(count):
+        aim, goal = dealt[number % len(dealt)]
+        settings = {**recipe.environment.config(), "goal": goal, "seed": seed, "slots": recipe.environment.slots}
+        makers.append(
+            partial(
+                make_curriculum_env, corpora[aim.corpus][0], learner, aim.reward, learner_options=options, **settings
+            )
+        )
+    return FiniteHorizon(DummyVecEnv(makers))

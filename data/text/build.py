@@ -1,0 +1,89 @@
+"""From documents to a corpus: cut, split, drop near-duplicates, and keep the processed form."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import filelock
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kgrl.corpus import Corpus, cut, near_duplicates, split_passages
+from kgrl.data.folder import load_folder, save_folder
+from kgrl.data.text.link_places import find_places
+from kgrl.graph.topic_graph import TopicGraph
+from kgrl.system.files import cache_dir, content_key
+
+__all__ = ["build_corpus", "processed", "with_links"]
+
+_VERSION = "5"
+"""Part of every key of the processed forms; raise it when cutting, cleaning or linking changes."""
+
+_log = logging.getLogger(__name__)
+
+
+def build_corpus(
+    name: str,
+    titles: Sequence[str],
+    categories: Sequence[str],
+    documents: Sequence[str],
+    sources: ArrayLike = (),
+    targets: ArrayLike = (),
+) -> Corpus:
+    """Cut documents into passages, split them into train, probe and exam, and drop near-duplicates across splits.
+
+    Args:
+        name: The corpus's name.
+        titles: One title for each topic.
+        categories: One category for each topic, `""` where there is none.
+        documents: One text for each topic, `""` where there is none.
+        sources: Topic numbers the links start from, shape `[links]`.
+        targets: Topic numbers the links lead to, shape `[links]`.
+
+    Example:
+        >>> text = "Logic is the study of reasoning. It is old. It asks what follows from what."
+        >>> build_corpus("tiny", ["Logic"], ["Philosophy"], [text]).split_counts.tolist()
+        [1, 1, 1]
+    """
+    passages = [cut(document) for document in documents]
+    texts = [text for topic in passages for text in topic]
+    topics = np.repeat(np.arange(len(titles), dtype=np.int32), [len(topic) for topic in passages])
+    drawn = [split_passages(title, topic) for title, topic in zip(titles, passages, strict=True)]
+    splits = np.concatenate([np.empty(0, dtype=np.uint8), *drawn])
+    keep = np.flatnonzero(~near_duplicates(texts, splits))
+    _log.info("%s: %d passages, %d near-duplicates dropped", name, len(texts), len(texts) - len(keep))
+    graph = TopicGraph.from_links(titles, sources, targets, categories)
+    return Corpus(name, graph, [texts[i] for i in keep], topics[keep], splits[keep])
+
+
+def with_links(corpus: Corpus, sources: ArrayLike, targets: ArrayLike) -> Corpus:
+    """Return the corpus with these links instead of its own."""
+    graph = TopicGraph.from_links(corpus.graph.titles, sources, targets, corpus.graph.categories)
+    return Corpus(corpus.name, graph, corpus.texts, corpus.topics, corpus.splits)
+
+
+def with_places(corpus: Corpus) -> Corpus:
+    """Return the corpus with the places of its links."""
+    return Corpus(
+        corpus.name, corpus.graph.with_places(find_places(corpus)), corpus.texts, corpus.topics, corpus.splits
+    )
+
+
+def processed(name: str, content: Sequence[str], build: Callable[[], Corpus]) -> Corpus:
+    """Read a corpus's processed form from the cache, or build it and put it there.
+
+    Args:
+        name: The corpus's name.
+        content: What the corpus is made from: digests of source files and parameters. They key the cache entry.
+        build: Builds the corpus.
+    """
+    entry = cache_dir() / "corpora" / f"{name}-{content_key(_VERSION, *content)}"
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(entry.with_suffix(".lock")):  # of two processes one builds and one waits
+        if not entry.exists():
+            start = time.perf_counter()
+            save_folder(with_places(build()), entry)
+            _log.info("%s: processed in %.0f s, kept in %s", name, time.perf_counter() - start, entry)
+    return load_folder(entry, name=name)

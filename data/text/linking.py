@@ -1,0 +1,241 @@
+"""Links found in text: which mentions of topics are meant as such.
+
+Taking every mention for a link makes "as well" a link to Well. Here each candidate is scored by a logistic model of a
+few features: how near the two topics are in meaning, how the words are capitalised, what stands beside them, how common
+they are. The weights were fitted by `benchmarks/link_precision.py` to Wikispeedia's links, on half of the English vital
+articles that Wikispeedia has too; docs/results/links.md has the figures for the other half. The features name no
+language, and French and Spanish are linked with the same weights, which is not measured.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.data.text.mentions import Form, Mention, MentionFinder, Token, tokenize
+
+__all__ = [
+    "FEATURES",
+    "THRESHOLD",
+    "Candidates",
+    "best_of_mention",
+    "find_candidates",
+    "find_links",
+    "link_features",
+    "link_probability",
+]
+
+_MODEL = {
+    # Cosine of the topics' embeddings, both less the mean embedding.
+    "similarity": 7.140,
+    # Similarity less its mean over all topics that mention the target.
+    "contrast": -3.051,
+    # Share of capitals among these words' mentions inside sentences, over all texts.
+    "capitalised": 1.092,
+    # The same in the target's own text: whether the title is a name or a common noun.
+    "own_capital": 0.871,
+    # Whether the target mentions the source.
+    "mutual": 0.896,
+    # Whether a capitalised word stands before the mention, which is then part of a longer name.
+    "after_name": -0.585,
+    # Whether one stands after it.
+    "before_name": -0.964,
+    # Whether the title has a part in parentheses that is not mentioned.
+    "unqualified": -1.113,
+    # Log of the number of texts over the number of those that mention these words.
+    "rarity": 0.059,
+    # Log of the mention's characters.
+    "length": 0.242,
+    # Log of one and the words before the mention.
+    "position": -0.176,
+}
+"""Weight of each feature in the log odds of a link."""
+_BIAS = -2.532
+FEATURES = tuple(_MODEL)
+THRESHOLD = 0.447
+"""Probability from which on a candidate is a link; precision is 78.5% there on the half the weights were fitted to."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs of topics of which the first one's text mentions the second, each pair once.
+
+    Args:
+        sources: Topics that mention, int32, shape `[pairs]`.
+        targets: Topics that are mentioned, int32, shape `[pairs]`.
+        position: Number of words before the first mention, shape `[pairs]`.
+        primary: Whether no other target of that mention is written in a closer form, shape `[pairs]`.
+        counted: The features that come from the words alone, by name, each of shape `[pairs]`.
+    """
+
+    sources: NDArray[np.int32]
+    targets: NDArray[np.int32]
+    position: NDArray[np.int32]
+    primary: NDArray[np.bool_]
+    counted: dict[str, NDArray[np.float64]]
+
+
+@dataclass
+class _Text:
+    """A topic's text with its mentions."""
+
+    raw: str
+    tokens: list[Token]
+    mentions: list[Mention]
+
+    def key(self, mention: Mention) -> tuple[str, ...]:
+        return tuple(token.key for token in self.tokens[mention.first : mention.last + 1])
+
+    def follows_name(self, mention: Mention) -> bool:
+        before = self.tokens[mention.first - 1] if mention.first else None
+        return before is not None and not before.opens and self._joined(before, self.tokens[mention.first], before)
+
+    def precedes_name(self, mention: Mention) -> bool:
+        after = self.tokens[mention.last + 1] if mention.last + 1 < len(self.tokens) else None
+        return after is not None and self._joined(self.tokens[mention.last], after, after)
+
+    def _joined(self, left: Token, right: Token, neighbour: Token) -> bool:
+        return self.raw[left.end : right.start] == " " and neighbour.text[0].isupper()
+
+
+def find_links(
+    titles: Sequence[str],
+    texts: Sequence[str],
+    embeddings: NDArray[np.float32],
+    aliases: Sequence[Sequence[str]] | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Find the links between topics that their texts mention.
+
+    Args:
+        titles: One title for each topic.
+        texts: One text for each topic.
+        embeddings: Unit topic embeddings, float32 of shape `[topics, dimensions]`; zeros where there is none.
+        aliases: Further names of each topic.
+
+    Returns:
+        Sources and targets, each int32 of shape `[links]`.
+    """
+    candidates = find_candidates(titles, texts, aliases)
+    probability = link_probability(link_features(candidates, embeddings))
+    chosen = (probability >= THRESHOLD) & best_of_mention(candidates, probability)
+    return candidates.sources[chosen], candidates.targets[chosen]
+
+
+def find_candidates(
+    titles: Sequence[str], texts: Sequence[str], aliases: Sequence[Sequence[str]] | None = None
+) -> Candidates:
+    """Find every pair of topics of which the first one's text mentions the second; arguments as for `find_links`."""
+    finder = MentionFinder(titles, aliases)
+    read = []
+    for raw in texts:
+        tokens = tokenize(raw)
+        read.append(_Text(raw, tokens, list(finder.find(tokens, raw))))
+    names = _Capitals(read)
+    rows: dict[tuple[int, int], tuple[float, ...]] = {}
+    for source, text in enumerate(read):
+        for mention in text.mentions:
+            for target, form in mention.targets:
+                if target != source and (source, target) not in rows:
+                    rows[source, target] = _row(text, mention, target, form, names)
+    pairs = np.array(list(rows), dtype=np.int32).reshape(-1, 2)
+    table = np.array(list(rows.values()), dtype=np.float64).reshape(-1, 2 + len(_COUNTED))
+    counted = dict(zip(_COUNTED, table[:, 2:].T, strict=True))
+    counted["mutual"] = np.array([(b, a) in rows for a, b in rows], dtype=np.float64)
+    return Candidates(pairs[:, 0], pairs[:, 1], table[:, 0].astype(np.int32), table[:, 1] > 0, counted)
+
+
+def link_features(candidates: Candidates, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the features of candidates in the order of `FEATURES`, float64 of shape `[pairs, features]`."""
+    centred = embeddings - embeddings.mean(axis=0)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+    similarity = np.einsum("nd,nd->n", centred[candidates.sources], centred[candidates.targets]).astype(np.float64)
+    n = len(embeddings)
+    mentioned = np.maximum(np.bincount(candidates.targets, minlength=n), 1)
+    mean = np.bincount(candidates.targets, similarity, minlength=n) / mentioned
+    values = {"similarity": similarity, "contrast": similarity - mean[candidates.targets], **candidates.counted}
+    return np.stack([values[name] for name in FEATURES], axis=1)
+
+
+def link_probability(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability that each candidate is a link, shape `[pairs]`, from its features."""
+    probability: NDArray[np.float64] = 1 / (1 + np.exp(-(features @ np.array(list(_MODEL.values())) + _BIAS)))
+    return probability
+
+
+def best_of_mention(candidates: Candidates, score: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which candidates score highest among those for the same words of the same text, shape `[pairs]`."""
+    order = np.lexsort((-score, candidates.position, candidates.sources))
+    sources, position = candidates.sources[order], candidates.position[order]
+    best = np.zeros(len(order), dtype=bool)
+    best[order] = np.r_[True, (np.diff(sources) != 0) | (np.diff(position) != 0)][: len(order)]
+    return best
+
+
+_COUNTED = ("capitalised", "own_capital", "after_name", "before_name", "unqualified", "rarity", "length", "position")
+
+
+def _row(text: _Text, mention: Mention, target: int, form: Form, names: _Capitals) -> tuple[float, ...]:
+    """Position, whether the target is primary, and the counted features of one candidate."""
+    key = text.key(mention)
+    length = text.tokens[mention.last].end - text.tokens[mention.first].start
+    return (
+        mention.first,
+        form == mention.targets[0][1],
+        names.share(key),
+        names.own_share(target),
+        text.follows_name(mention),
+        text.precedes_name(mention),
+        form == Form.UNQUALIFIED,
+        names.rarity(key),
+        np.log(length),
+        np.log1p(mention.first),
+    )
+
+
+class _Capitals:
+    """How mentions are capitalised inside sentences, and in how many texts they are.
+
+    Args:
+        texts: All texts; text i is that of topic i.
+    """
+
+    def __init__(self, texts: Sequence[_Text]) -> None:
+        self._n = len(texts)
+        self._texts_with: Counter[tuple[str, ...]] = Counter()
+        self._seen: Counter[tuple[str, ...]] = Counter()
+        self._capital: Counter[tuple[str, ...]] = Counter()
+        self._own_seen: Counter[int] = Counter()
+        self._own_capital: Counter[int] = Counter()
+        for topic, text in enumerate(texts):
+            self._texts_with.update({text.key(mention) for mention in text.mentions})
+            for mention, is_capital in _inside_sentences(text):
+                key = text.key(mention)
+                self._seen[key] += 1
+                self._capital[key] += is_capital
+                if any(target == topic for target, _ in mention.targets):
+                    self._own_seen[topic] += 1
+                    self._own_capital[topic] += is_capital
+
+    def share(self, key: tuple[str, ...]) -> float:
+        """Share of capitals among the mentions of these words, drawn towards a half where they are few."""
+        return (self._capital[key] + 0.5) / (self._seen[key] + 1)
+
+    def own_share(self, topic: int) -> float:
+        """Share of capitals among a topic's mentions in its own text."""
+        return (self._own_capital[topic] + 0.5) / (self._own_seen[topic] + 1)
+
+    def rarity(self, key: tuple[str, ...]) -> float:
+        """Log of the number of texts over the number of those that mention these words."""
+        return float(np.log(self._n / self._texts_with[key]))
+
+
+def _inside_sentences(text: _Text) -> Iterator[tuple[Mention, bool]]:
+    """Yield the mentions that do not open a sentence and whether they are capitalised."""
+    for mention in text.mentions:
+        token = text.tokens[mention.first]
+        if not token.opens:
+            yield mention, token.text[0].isupper()

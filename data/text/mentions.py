@@ -1,0 +1,159 @@
+"""Mentions: where texts name topics, by longest match over every form a title is written in.
+
+A mention is a guess. Which of them are links is decided by `kgrl.data.text.linking`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+__all__ = ["Form", "Mention", "MentionFinder", "Token", "tokenize"]
+
+_TOKEN = re.compile(r"\w+[+#]*")
+_GAP = re.compile(r"\s*[-–'’.,&/ ]?\s*")
+"""What may stand between two words of one mention."""
+_SENTENCE_END = re.compile(r"[.!?:;\n]")
+_QUALIFIER = re.compile(r"\s*\([^()]*\)$")
+_SHORTEST_STEM = 4
+_LONGEST_ABBREVIATION = 3
+
+
+class Form(IntEnum):
+    """How a mention writes a title."""
+
+    TITLE = 0
+    UNQUALIFIED = 1
+    """Without the parentheses: State for State (polity)."""
+    INFLECTED = 2
+    """Plural for singular or the other way round."""
+
+
+class Token(NamedTuple):
+    """A word of a text.
+
+    Args:
+        text: The word as written.
+        key: The word in lower case.
+        start: Where it starts, in characters.
+        end: Where it ends.
+        opens: Whether it opens a sentence, so that its capital says nothing.
+    """
+
+    text: str
+    key: str
+    start: int
+    end: int
+    opens: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Some words of a text and the topics they may stand for.
+
+    Args:
+        first: Number of its first word.
+        last: Number of its last word.
+        targets: Topics and the form in which each is written, best form first.
+    """
+
+    first: int
+    last: int
+    targets: tuple[tuple[int, Form], ...]
+
+
+def tokenize(text: str) -> list[Token]:
+    """Split a text into words.
+
+    Example:
+        >>> [(t.key, t.opens) for t in tokenize("Algol 68. C++ came later.")]
+        [('algol', True), ('68', False), ('c++', True), ('came', False), ('later', False)]
+    """
+    tokens: list[Token] = []
+    end = 0
+    for match in _TOKEN.finditer(text):
+        opens = not tokens or _SENTENCE_END.search(text, end, match.start()) is not None
+        tokens.append(Token(match[0], match[0].lower(), match.start(), match.end(), opens))
+        end = match.end()
+    return tokens
+
+
+class MentionFinder:
+    """Finds mentions of topics.
+
+    Args:
+        titles: The titles, of which those in parentheses may be mentioned without them.
+        aliases: Further names of each topic.
+
+    Example:
+        >>> finder = MentionFinder(["State (polity)", "City", "City state"])
+        >>> text = tokenize("Cities and city states: a state may be one.")
+        >>> [[t for t, form in m.targets] for m in finder.find(text, "Cities and city states: a state may be one.")]
+        [[1], [2], [0]]
+    """
+
+    def __init__(self, titles: Sequence[str], aliases: Sequence[Sequence[str]] | None = None) -> None:
+        forms: dict[tuple[str, ...], dict[int, Form]] = {}
+        self._longest: dict[str, int] = {}  # by first word
+        for topic, title in enumerate(titles):
+            for name in (title, *(aliases[topic] if aliases else ())):
+                for form, key in _forms(name):
+                    held = forms.setdefault(key, {})
+                    held[topic] = min(form, held.get(topic, form))
+                    self._longest[key[0]] = max(len(key), self._longest.get(key[0], 0))
+        self._by_key = {key: tuple(sorted(held.items(), key=lambda item: item[1])) for key, held in forms.items()}
+
+    def find(self, tokens: Sequence[Token], text: str) -> Iterator[Mention]:
+        """Yield the mentions in a text from left to right, each the longest that starts where it does."""
+        at = 0
+        while at < len(tokens):
+            longest = self._longest.get(tokens[at].key, 0)
+            for length in range(_reach(tokens, text, at, longest), 0, -1):
+                targets = self._by_key.get(tuple(t.key for t in tokens[at : at + length]))
+                if targets:
+                    yield Mention(at, at + length - 1, targets)
+                    break
+            else:
+                length = 1
+            at += length
+
+
+def _reach(tokens: Sequence[Token], text: str, at: int, longest: int) -> int:
+    """How many words from `at` on can belong to one mention."""
+    reach = min(1, longest)
+    while reach < longest and at + reach < len(tokens) and _joins(text, tokens[at + reach - 1], tokens[at + reach]):
+        reach += 1
+    return reach
+
+
+def _joins(text: str, left: Token, right: Token) -> bool:
+    """Whether two neighbouring words can belong to one mention."""
+    gap = _GAP.fullmatch(text, left.end, right.start)
+    # A full stop is part of a name after an initial or an abbreviation.
+    return gap is not None and ("." not in gap[0] or len(left.key) <= _LONGEST_ABBREVIATION)
+
+
+def _forms(name: str) -> Iterator[tuple[Form, tuple[str, ...]]]:
+    """Yield the ways in which a name is written."""
+    bare = _QUALIFIER.sub("", name)
+    for form, written in ((Form.TITLE, name), (Form.UNQUALIFIED, bare)):
+        key = tuple(match[0].lower() for match in _TOKEN.finditer(written))
+        if not key or (form == Form.UNQUALIFIED and bare == name):
+            continue
+        yield form, key
+    for last in _inflections(key[-1]) if key else ():
+        yield Form.INFLECTED, (*key[:-1], last)
+
+
+def _inflections(word: str) -> Iterable[str]:
+    """The plurals and singulars a word may have in English, French or Spanish; most are no words, and match nothing."""
+    if not word.isalpha():
+        return
+    yield from (f"{word}s", f"{word}es", f"{word}x")
+    if word.endswith("y"):
+        yield f"{word[:-1]}ies"
+    if word.endswith("s") and len(word) > _SHORTEST_STEM:
+        yield word[:-1]

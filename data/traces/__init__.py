@@ -1,0 +1,1 @@
+"""Traces: storage, the clicks recorded in runs, generated walks and export."""

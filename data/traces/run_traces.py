@@ -1,0 +1,139 @@
+"""The walks of kgrl's own agents: curricula read as traces.
+
+A curriculum is no walk: its next pick is linked with some learned topic, not always with the last one, and the
+frontier ignores the direction of links while a click follows it. So picks become clicks where a reader could have made
+them:
+
+- the nucleus and the topics that a pick brings along are learned, but nobody picked them: they are not clicked;
+- a pick is clicked from the nearest page on the way back that links to it, after as many back clicks as that takes;
+- where no page of the stack links to it, a new trace begins, on the topic learned last that does;
+- where no learned topic links to it (the link goes the other way, or the agent left the frontier), the new trace
+  begins with the pick itself, which is then nobody's click.
+
+Traces without a click are left out. There is no target, so outcomes are `Outcome.OPEN`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgrl.errors import MissingDataError
+from kgrl.expansion import Expansion
+from kgrl.graph.topic_graph import TopicGraph
+from kgrl.traces.source import Tally
+from kgrl.traces.trace import BACK, Trace, TraceError
+
+__all__ = ["RunTraces", "picks_to_traces"]
+
+_RECORD = "curriculum.jsonl"
+
+
+class RunTraces:
+    """Recorded runs as a source of traces, see `TraceSource`; the module says how picks become clicks.
+
+    Traces name their run's folder as their source.
+
+    Args:
+        folder: A run's folder, or one with runs anywhere inside.
+        graph: The topic graph the runs were made on.
+
+    Attributes:
+        graph: The topic graph.
+        tally: Counts expansions, not traces. One that is malformed or names a topic that `graph` has not is skipped.
+
+    Raises:
+        MissingDataError: If there is no run.
+    """
+
+    def __init__(self, folder: Path, graph: TopicGraph) -> None:
+        self.folder, self.graph = folder, graph
+        self.tally = Tally(folder)
+        self._records = sorted(folder.rglob(_RECORD))
+        if not self._records:
+            raise MissingDataError(f"{folder} holds no run: there is no {_RECORD} in it")
+
+    def __iter__(self) -> Iterator[Trace]:
+        """Yield the traces, run by run in the order of their paths.
+
+        Raises:
+            DataError: At the end, if more than 5% of the expansions had to be skipped.
+        """
+        self.tally = Tally(self.folder)
+        for record in self._records:
+            yield from picks_to_traces(self._expansions(record), self.graph, record.resolve().parent.name)
+        self.tally.check()
+
+    def _expansions(self, record: Path) -> Iterator[Expansion]:
+        with record.open(encoding="utf-8") as file:
+            for line in file:
+                if not line.endswith("\n"):
+                    break  # the run is being written, or was cut off in writing; it goes on without this line too
+                try:
+                    expansion = self._parse(line)
+                except TraceError as error:
+                    self.tally.skip(error.kind)
+                else:
+                    self.tally.keep()
+                    yield expansion
+
+    def _parse(self, line: str) -> Expansion:
+        try:
+            expansion = Expansion.from_json(line)
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise TraceError("malformed row", f"no expansion: {line[:40]!r}") from error
+        topic = expansion.topic
+        topics: list[Any] = [topic, *expansion.neighbourhood]  # whatever JSON held
+        if not all(isinstance(t, int) and 0 <= t < len(self.graph) for t in topics):
+            raise TraceError("unknown topic", f"a topic of {expansion.title!r} is not in the graph")
+        if self.graph.titles[topic] != expansion.title:
+            raise TraceError("unknown topic", f"topic {topic} is {self.graph.titles[topic]!r}, not {expansion.title!r}")
+        return expansion
+
+
+def picks_to_traces(expansions: Iterable[Expansion], graph: TopicGraph, source: str) -> Iterator[Trace]:
+    """Yield the traces that a curriculum comes to; the module says how.
+
+    Args:
+        expansions: The curriculum's records in order, the nucleus (index 0) first.
+        graph: Its topic graph.
+        source: What the traces name as their source.
+
+    Example:
+        >>> graph = TopicGraph.from_links(["a", "b", "c", "d"], [0, 0, 1], [1, 2, 3])
+        >>> picks = [Expansion(i, i, graph.titles[i], (i,), (), 2, 2, 9, 1.0) for i in range(4)]
+        >>> [trace.steps for trace in picks_to_traces(picks, graph, "example")]
+        [(0, 1, -1, 2), (1, 3)]
+    """
+    learned: dict[int, None] = {}  # in order, without repeats
+    steps: list[int] = []
+    stack: list[int] = []
+    for expansion in expansions:
+        if expansion.index > 0:
+            pick = expansion.topic
+            if linking := _linking(graph, stack, pick):
+                steps += [BACK] * (len(stack) - 1 - linking[-1])
+                del stack[linking[-1] + 1 :]
+            else:
+                yield from _with_a_click(steps, source)
+                known = list(learned)
+                stack = [known[at] for at in _linking(graph, known, pick)[-1:]]
+                steps = list(stack)
+            steps.append(pick)
+            stack.append(pick)
+        learned |= dict.fromkeys(expansion.neighbourhood)
+    yield from _with_a_click(steps, source)
+
+
+def _linking(graph: TopicGraph, topics: list[int], pick: int) -> list[int]:
+    """Where in `topics` those are that link to `pick`."""
+    return np.flatnonzero(graph.positions(topics, [pick] * len(topics)) >= 0).tolist()
+
+
+def _with_a_click(steps: list[int], source: str) -> Iterator[Trace]:
+    if len(steps) > 1:
+        yield Trace(tuple(steps), source=source)

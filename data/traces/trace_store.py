@@ -1,0 +1,189 @@
+"""Traces as Parquet files that name topics by title.
+
+A trace file has four columns: `steps`, the titles in the order they were opened with null for each back click;
+`target`, a title or null; `outcome`; and `source`. Its metadata names the version of this layout and the topic graph
+the traces were recorded on. As topics go by title, a file can be read on another graph with the same titles, say a
+newer version of it; what no longer fits is counted and skipped.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from kgrl.data.reading import Problems, parquet_rows
+from kgrl.errors import DataError, MissingDataError
+from kgrl.graph.topic_graph import TopicGraph
+from kgrl.system.files import replacing
+from kgrl.traces.source import Tally, sift
+from kgrl.traces.trace import BACK, Outcome, Trace, TraceError
+
+__all__ = ["SCHEMA_VERSION", "StoredTraces", "recorded_corpus", "write_traces"]
+
+SCHEMA_VERSION = 1
+"""Raised whenever a column is added, removed or changes its meaning."""
+
+_VERSION_KEY, _GRAPH_KEY, _CORPUS_KEY = b"kgrl.trace_schema", b"kgrl.graph", b"kgrl.corpus"
+_SCHEMA = pa.schema(
+    [
+        ("steps", pa.list_(pa.string())),
+        ("target", pa.string()),
+        ("outcome", pa.string()),
+        ("source", pa.string()),
+    ]
+)
+_GROUP = 8192
+"""Traces held in memory while writing, and in a row group of the file."""
+_MOST_UNKNOWN = 0.05
+"""Share of a file's titles that another graph may lack; the share of bad rows that sources may have."""
+_FINGERPRINT_SHOWN = 12
+
+
+def write_traces(path: Path, traces: Iterable[Trace], graph: TopicGraph, *, corpus: str = "") -> int:
+    """Write a trace file, atomically, and return the number of traces.
+
+    Args:
+        path: The Parquet file.
+        traces: The traces; read once, a few thousand at a time.
+        graph: The topic graph whose topics they number.
+        corpus: The corpus that the graph is of, as `kgrl.data.load_corpus` takes it, for those who read the file.
+    """
+    metadata = {_VERSION_KEY: str(SCHEMA_VERSION), _GRAPH_KEY: _describe(graph), _CORPUS_KEY: corpus}
+    schema = _SCHEMA.with_metadata(metadata)
+    written, waiting = 0, iter(traces)
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        while group := [_row(trace, graph) for trace in itertools.islice(waiting, _GROUP)]:
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            written += len(group)
+    return written
+
+
+class StoredTraces:
+    """A trace file as a source of traces; see `TraceSource`.
+
+    Args:
+        path: The Parquet file.
+        graph: The topic graph that the traces are to be walks on.
+
+    Raises:
+        MissingDataError: If there is no such file.
+        DataError: If it is no trace file, one of another version, or one of another graph: more than 5% of the titles
+            in it are not topics of `graph`. The message names both graphs.
+
+    Example:
+        >>> import tempfile
+        >>> graph = TopicGraph.from_links(["Logic", "Set"], [0], [1])
+        >>> path = Path(tempfile.mkdtemp()) / "traces.parquet"
+        >>> write_traces(path, [Trace((0, 1, BACK), source="example")], graph)
+        1
+        >>> next(iter(StoredTraces(path, graph))).steps
+        (0, 1, -1)
+    """
+
+    def __init__(self, path: Path, graph: TopicGraph) -> None:
+        recorded = _metadata(path)[_GRAPH_KEY]
+        self.path, self.graph = path, graph
+        self.tally = Tally(path)
+        self._topics = {title: topic for topic, title in enumerate(graph.titles)}
+        if recorded != _describe(graph):
+            self._refuse_other_titles(recorded)
+
+    def __iter__(self) -> Iterator[Trace]:
+        """Yield the traces; see `TraceSource`."""
+        self.tally = Tally(self.path)
+        return sift(self._rows(self.tally), self._trace, self.tally)
+
+    def _rows(self, tally: Tally) -> Iterator[dict[str, Any]]:
+        problems = Problems(self.path, "skip")
+        try:
+            for _, row in parquet_rows(self.path, problems):
+                yield row
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(self.path, None, f"damaged: {error}") from error
+        for kind, count in problems.skipped.items():
+            tally.skip(kind, count)
+
+    def _trace(self, row: dict[str, Any]) -> Trace:
+        steps, target = row["steps"], row["target"]
+        if not steps or not row["source"] or row["outcome"] not in set(Outcome):
+            raise TraceError("malformed row", "a trace has steps, a source and a known outcome")
+        trace = Trace(
+            tuple(BACK if title is None else self._topic(title) for title in steps),
+            None if target is None else self._topic(target),
+            Outcome(row["outcome"]),
+            row["source"],
+        )
+        trace.check(self.graph)
+        return trace
+
+    def _topic(self, title: str) -> int:
+        topic = self._topics.get(title)
+        if topic is None:
+            raise TraceError("unknown topic", f"{title!r} is not a topic of the graph")
+        return topic
+
+    def _refuse_other_titles(self, recorded: str) -> None:
+        """Look through the titles before the first trace, so that nobody works with half of another graph's."""
+        titles = _titles(self.path)
+        unknown = sorted(titles - self._topics.keys())
+        if len(unknown) > _MOST_UNKNOWN * len(titles):
+            reason = (
+                f"traces on another graph ({recorded}) than this one ({_describe(self.graph)}), which lacks "
+                f"{len(unknown):,} of their {len(titles):,} titles, for example {unknown[0]!r}"
+            )
+            raise DataError(self.path, None, reason)
+
+
+def recorded_corpus(path: Path) -> str:
+    """Return the corpus that a trace file says its graph is of, `""` if it does not; errors as for `StoredTraces`."""
+    return _metadata(path)[_CORPUS_KEY]
+
+
+def _describe(graph: TopicGraph) -> str:
+    return f"{len(graph):,} topics, {graph.n_links:,} links, fingerprint {graph.fingerprint[:_FINGERPRINT_SHOWN]}"
+
+
+def _row(trace: Trace, graph: TopicGraph) -> dict[str, Any]:
+    return {
+        "steps": [None if step == BACK else graph.titles[step] for step in trace.steps],
+        "target": None if trace.target is None else graph.titles[trace.target],
+        "outcome": str(trace.outcome),
+        "source": trace.source,
+    }
+
+
+def _metadata(path: Path) -> dict[bytes, str]:
+    """Check that a file is one of traces, and return what it says of itself."""
+    if not path.is_file():
+        raise MissingDataError(f"there is no trace file {path}; `kgrl traces import` and `generate` write them")
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(path, None, f"not a Parquet file, or cut off: {error}") from error
+    metadata = {key: value.decode(errors="replace") for key, value in (schema.metadata or {}).items()}
+    if not {_VERSION_KEY, _GRAPH_KEY, _CORPUS_KEY} <= metadata.keys():
+        raise DataError(path, None, "a Parquet file, but not of traces")
+    if metadata[_VERSION_KEY] != str(SCHEMA_VERSION):
+        version = metadata[_VERSION_KEY]
+        raise DataError(path, None, f"traces of schema version {version}; this kgrl reads {SCHEMA_VERSION}")
+    if not schema.equals(_SCHEMA):
+        raise DataError(path, None, f"the columns are not those of schema version {SCHEMA_VERSION}")
+    return metadata
+
+
+def _titles(path: Path) -> set[str]:
+    """The titles that a trace file's steps name."""
+    titles: set[str] = set()
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=["steps"]):
+                titles.update(pc.unique(batch.column(0).flatten()).drop_null().to_pylist())
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(path, None, f"damaged: {error}") from error
+    return titles

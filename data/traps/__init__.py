@@ -1,0 +1,1 @@
+"""Corpora with traps: planted noise and deceptive topics."""

@@ -1,0 +1,130 @@
+"""A deceptive graph: a cluster whose gains come at once and lead nowhere, beside a dull path to the goal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.corpus import Corpus, Split
+from kgrl.data.traps.planted import extended
+from kgrl.errors import SettingError
+from kgrl.graph.nucleus import choose_nucleus
+from kgrl.graph.topic_graph import IntArray, TopicGraph
+
+__all__ = ["Deceived", "deceive"]
+
+_CLUSTER_SHARE = 0.2
+"""Topics of the cluster as a share of the real ones."""
+_CLUSTER_LINKS = 6
+_CORRIDOR = 4
+_PASSAGES = ((Split.TRAIN, 4), (Split.PROBE, 1))
+_PLACES = ("Northgate", "Harbour", "Old Mill", "Market", "Castle", "Riverside", "Junction", "Airport")
+_NUCLEUS = 8
+
+
+@dataclass(frozen=True)
+class Deceived:
+    """A corpus with a cluster and a path.
+
+    Args:
+        corpus: The corpus; the cluster's topics come after the real ones.
+        real: Number of real topics.
+        nucleus: Titles of the nucleus, which is linked with the cluster and with the start of the path.
+        corridor: The topics of the path to the goal, the nucleus's end first.
+    """
+
+    corpus: Corpus
+    real: int
+    nucleus: tuple[str, ...]
+    corridor: tuple[int, ...]
+
+    @property
+    def is_planted(self) -> NDArray[np.bool_]:
+        """Whether each topic belongs to the cluster, shape `[topics]`."""
+        return np.arange(len(self.corpus.graph)) >= self.real
+
+
+def deceive(corpus: Corpus, goal: str, seed: int = 0) -> Deceived:
+    """Cut a goal off but for a path of dull topics, and plant a cluster beside the nucleus.
+
+    The cluster's topics are timetables of one pattern: whoever reads a few of them predicts the rest, so that gains
+    on them come at once, and nothing is behind them. The path leads through the real topics with the shortest texts.
+
+    Args:
+        corpus: The corpus.
+        goal: A category; the nucleus is chosen outside it.
+        seed: Seeds the cluster.
+
+    Raises:
+        UnknownNameError: If the goal is no category.
+        SettingError: If too little is left outside the goal.
+
+    Example:
+        >>> titles = [f"t{i}" for i in range(12)]
+        >>> graph = TopicGraph.from_links(titles, range(11), range(1, 12), ["a"] * 9 + ["b"] * 3)
+        >>> texts = [f"This is passage number {i}." for i in range(12)]
+        >>> deceived = deceive(Corpus("line", graph, texts, range(12), [0] * 12), "b")
+        >>> len(deceived.corridor), deceived.corpus.graph.titles[12]
+        (4, 'Timetable 1')
+    """
+    rng = np.random.default_rng(seed)
+    real, wanted = len(corpus.graph), corpus.graph.in_category(goal)
+    outside = np.setdiff1d(np.flatnonzero(corpus.has(Split.TRAIN)), wanted)
+    if len(outside) < _CORRIDOR + 1:
+        raise SettingError(f"outside of {goal!r} there are only {len(outside)} topics with text")
+    corridor = _dullest(corpus, outside)
+    cut = _cut_off(corpus, np.union1d(wanted, corridor), wanted)
+    eligible = np.isin(np.arange(real), np.setdiff1d(outside, corridor))
+    nucleus = choose_nucleus(cut.graph, size=_NUCLEUS, eligible=eligible)
+    door = int(wanted[np.argmax(corpus.graph.degree[wanted])])
+    path = [int(nucleus[0]), *corridor.tolist(), door]
+    size = max(1, round(_CLUSTER_SHARE * real))
+    sources, targets = _cluster_links(real, size, nucleus, cut.graph.degree[nucleus], rng)
+    links = path[:-1] + path[1:] + sources, path[1:] + path[:-1] + targets
+    titles = [f"Timetable {i + 1}" for i in range(size)]
+    texts = [
+        (real + i, _timetable(rng), split) for i in range(size) for split, count in _PASSAGES for _ in range(count)
+    ]
+    grown = extended(cut, f"{corpus.name}-deceptive", titles, [""] * size, links, texts)
+    return Deceived(grown, real, tuple(corpus.graph.titles[t] for t in nucleus), tuple(corridor.tolist()))
+
+
+def _dullest(corpus: Corpus, topics: IntArray) -> IntArray:
+    """The topics with the fewest words to train on."""
+    train = np.flatnonzero(corpus.splits == Split.TRAIN)
+    words = np.bincount(corpus.topics[train], [len(corpus.texts[i].split()) for i in train.tolist()], len(corpus.graph))
+    dullest: IntArray = topics[np.argsort(words[topics], kind="stable")[:_CORRIDOR]]
+    return dullest
+
+
+def _cut_off(corpus: Corpus, isolated: IntArray, goal: IntArray) -> Corpus:
+    """The corpus without links between what is isolated and the rest; links among the goal's topics stay."""
+    sources, targets = corpus.graph.links()
+    within = np.isin(sources, goal) & np.isin(targets, goal)
+    kept = within | ~(np.isin(sources, isolated) | np.isin(targets, isolated))
+    graph = TopicGraph.from_links(corpus.graph.titles, sources[kept], targets[kept], corpus.graph.categories)
+    return Corpus(corpus.name, graph, corpus.texts, corpus.topics, corpus.splits)
+
+
+def _cluster_links(
+    first: int, size: int, nucleus: IntArray, doors_each: IntArray, rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """Links among the cluster's topics, and of every nucleus topic to as many of them as it has links already."""
+    members = first + np.arange(size)
+    inner = np.repeat(members, _CLUSTER_LINKS), rng.choice(members, size * _CLUSTER_LINKS)
+    doors = np.repeat(nucleus, doors_each), rng.choice(members, int(doors_each.sum()))
+    apart = inner[0] != inner[1]
+    sources, targets = (np.concatenate([one[apart], door]).tolist() for one, door in zip(inner, doors, strict=True))
+    return sources, targets
+
+
+def _timetable(rng: np.random.Generator) -> str:
+    """A passage of one pattern that differs from the next one in numbers and places."""
+    rows = []
+    for _ in range(4):
+        start, end = rng.choice(len(_PLACES), 2, replace=False)
+        hour, minute = rng.integers(5, 24), 5 * rng.integers(12)
+        rows.append(f"The bus from {_PLACES[start]} to {_PLACES[end]} leaves at {hour:02d}:{minute:02d}.")
+    return " ".join(rows)

@@ -1,0 +1,222 @@
+"""Planted topics: topics that teach nothing, or nothing of use, put into a real corpus to see who falls for them.
+
+Each planted topic is the twin of a real one, drawn at random: it has its category, as many links, and as many passages
+for training and probing. Twins have no exam passages. What their text is made of differs by `Kind`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.corpus import Corpus, Split
+from kgrl.errors import SettingError
+from kgrl.graph.topic_graph import IntArray, TopicGraph
+
+__all__ = ["Kind", "Planted", "extended", "numbered", "plant", "twin_links"]
+
+_REPLACED = 0.1
+"""Share of the words of a near-duplicate that are taken from elsewhere in the corpus."""
+_BOILERPLATE = (
+    "This page is under construction.",
+    "All rights reserved.",
+    "Click here to return to the main menu.",
+    "Your session has expired and you have been signed out.",
+    "Cookies help us to improve our services.",
+    "Please check back later for updates.",
+    "Terms and conditions apply to all visitors.",
+    "Subscribe to our newsletter for more information.",
+)
+
+
+class Kind(Enum):
+    """What a planted topic's text is."""
+
+    SHUFFLED = "shuffled words"
+    IDENTIFIERS = "random identifiers"
+    FOREIGN = "another language"
+    DUPLICATE = "near-duplicate text"
+    BOILERPLATE = "boilerplate"
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A corpus with planted topics, which come after the real ones.
+
+    Args:
+        corpus: The corpus.
+        real: Number of real topics.
+        kinds: The kind of each planted topic, `[planted]`.
+    """
+
+    corpus: Corpus
+    real: int
+    kinds: tuple[Kind, ...]
+
+    @property
+    def is_planted(self) -> NDArray[np.bool_]:
+        """Whether each topic is planted, shape `[topics]`."""
+        return np.arange(len(self.corpus.graph)) >= self.real
+
+
+def plant(corpus: Corpus, foreign: Sequence[str], share: float = 0.3, seed: int = 0) -> Planted:
+    """Plant topics of all kinds, in equal parts, into a corpus.
+
+    Args:
+        corpus: The corpus; its passages keep their splits.
+        foreign: Texts in another language, for the topics of that kind.
+        share: Planted topics as a share of all topics.
+        seed: Seeds twins, links and texts.
+
+    Raises:
+        SettingError: If the share is not between 0 and 1, or there is no foreign text.
+
+    Example:
+        >>> graph = TopicGraph.from_links(["Logic", "Set"], [0], [1])
+        >>> corpus = Corpus("two", graph, ["Logic asks what follows.", "A set has members."], [0, 1], [0, 0])
+        >>> planted = plant(corpus, ["La logique étudie le raisonnement."], share=0.5)
+        >>> planted.corpus.graph.titles[2:], planted.is_planted.tolist()
+        (('Logic (2)', 'Set (2)'), [False, False, True, True])
+    """
+    if not 0 < share < 1 or not foreign:
+        raise SettingError(f"planting needs a share between 0 and 1, not {share}, and texts in another language")
+    rng = np.random.default_rng(seed)
+    real = len(corpus.graph)
+    count = round(real * share / (1 - share))
+    with_text = np.flatnonzero(corpus.has(Split.TRAIN))
+    twins = np.sort(np.resize(rng.permutation(with_text), count))
+    kinds = [list(Kind)[i] for i in rng.permutation(np.arange(count) % len(Kind))]
+    writers = _writers(corpus, foreign, rng)
+    texts: list[tuple[int, str, Split]] = []
+    for at, (twin, kind) in enumerate(zip(twins.tolist(), kinds, strict=True)):
+        for split in (Split.TRAIN, Split.PROBE):
+            source = corpus.of(twin, Split.TRAIN).texts  # held-out text is copied into nothing that is trained on
+            own = len(corpus.ids_of(twin, split))
+            texts += [(real + at, writers[kind](source[i % len(source)]), split) for i in range(own)]
+    titles = numbered([corpus.graph.titles[twin] for twin in twins], corpus.graph.titles)
+    categories = [corpus.graph.categories[twin] for twin in twins]
+    links = twin_links(corpus.graph, twins, rng)
+    return Planted(extended(corpus, f"{corpus.name}-noisy", titles, categories, links, texts), real, tuple(kinds))
+
+
+def numbered(titles: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """Return titles with the first number behind them that makes each one new: `Logic (2)`."""
+    used, new = set(taken), []
+    for title in titles:
+        number = 2
+        while f"{title} ({number})" in used:
+            number += 1
+        new.append(f"{title} ({number})")
+        used.add(new[-1])
+    return new
+
+
+def twin_links(graph: TopicGraph, twins: IntArray, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    """Draw links for new topics, as many of them from and to each as its twin has.
+
+    The other ends are drawn in proportion to their degrees, twins' copies included, so that random walks and frontiers
+    meet new topics about as often as their share of all topics says.
+
+    Args:
+        graph: The graph of the real topics, numbered from 0; new topics are numbered after them.
+        twins: The twin of each new topic, shape `[new]`.
+        rng: The generator.
+
+    Returns:
+        Sources and targets of the new links.
+    """
+    out, into = (np.bincount(ends, minlength=len(graph)) for ends in graph.links())
+    degree = np.concatenate([graph.degree, graph.degree[twins]]).astype(np.float64)
+    odds = degree / degree.sum()
+    sources: list[int] = []
+    targets: list[int] = []
+    for new, twin in enumerate(twins.tolist(), start=len(graph)):
+        leaving, coming = max(1, int(out[twin])), int(into[twin])
+        ends = rng.choice(len(odds), size=leaving + coming, p=odds)
+        ends = np.where(ends == new, twin, ends)
+        sources += [new] * leaving + ends[leaving:].tolist()
+        targets += ends[:leaving].tolist() + [new] * coming
+    return sources, targets
+
+
+def extended(
+    corpus: Corpus,
+    name: str,
+    titles: Sequence[str],
+    categories: Sequence[str],
+    links: tuple[Sequence[int], Sequence[int]],
+    texts: Sequence[tuple[int, str, Split]],
+) -> Corpus:
+    """Return a corpus with more topics, links and passages; what is there keeps its numbers.
+
+    Args:
+        corpus: The corpus.
+        name: The name of the new one.
+        titles: Titles of the new topics.
+        categories: Their categories.
+        links: Sources and targets of the new links, whose places are not known.
+        texts: Topic, text and split of each new passage, topics ascending.
+    """
+    graph, (sources, targets) = corpus.graph, corpus.graph.links()
+    grown = TopicGraph.from_links(
+        [*graph.titles, *titles],
+        np.concatenate([sources, np.asarray(links[0], dtype=np.int32)]),
+        np.concatenate([targets, np.asarray(links[1], dtype=np.int32)]),
+        [*graph.categories, *categories],
+    )
+    if graph.places is not None:
+        places = np.full(grown.n_links, -1, dtype=np.int32)
+        places[grown.positions(sources, targets)] = graph.places
+        grown = grown.with_places(places)
+    return Corpus(
+        name,
+        grown,
+        [*corpus.texts, *(text for _, text, _ in texts)],
+        np.concatenate([corpus.topics, np.array([topic for topic, _, _ in texts], dtype=np.int32)]),
+        np.concatenate([corpus.splits, np.array([split for _, _, split in texts], dtype=np.uint8)]),
+    )
+
+
+def _writers(corpus: Corpus, foreign: Sequence[str], rng: np.random.Generator) -> dict[Kind, Callable[[str], str]]:
+    """How each kind writes a passage as long as a given one."""
+    train = np.flatnonzero(corpus.splits == Split.TRAIN)
+    vocabulary = [
+        word
+        for i in rng.choice(train, min(500, len(train)), replace=False).tolist()
+        for word in corpus.texts[i].split()
+    ]
+
+    def words(count: int) -> list[str]:
+        return [vocabulary[i] for i in rng.integers(len(vocabulary), size=count)]
+
+    def shuffled(text: str) -> str:
+        return " ".join(rng.permutation(np.array(text.split(), dtype=object)))
+
+    def identifiers(text: str) -> str:
+        return " ".join(f"{rng.integers(16**8):08x}" for _ in range(max(1, len(text.split()) // 3)))
+
+    def another_language(text: str) -> str:
+        found = str(foreign[int(rng.integers(len(foreign)))]).split()
+        return " ".join(found[: max(1, len(text.split()))])
+
+    def duplicate(text: str) -> str:
+        own = text.split()
+        for at, word in zip(np.flatnonzero(rng.random(len(own)) < _REPLACED), words(len(own)), strict=False):
+            own[at] = word
+        return " ".join(own)
+
+    def boilerplate(text: str) -> str:
+        sentences = max(1, len(text.split()) // 8)
+        return " ".join(_BOILERPLATE[i] for i in rng.integers(len(_BOILERPLATE), size=sentences).tolist())
+
+    return {
+        Kind.SHUFFLED: shuffled,
+        Kind.IDENTIFIERS: identifiers,
+        Kind.FOREIGN: another_language,
+        Kind.DUPLICATE: duplicate,
+        Kind.BOILERPLATE: boilerplate,
+    }

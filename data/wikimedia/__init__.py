@@ -1,0 +1,1 @@
+"""Wikimedia sites: live pages, crawls, dumps, clickstreams and the vital articles."""

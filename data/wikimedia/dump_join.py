@@ -1,0 +1,157 @@
+"""Joining the pieces of a dump: redirects folded, topics numbered, links resolved, repeated passages dropped."""
+
+from __future__ import annotations
+
+import array
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.corpus import Split
+from kgrl.graph.topic_graph import TopicGraph
+from kgrl.system.files import new_folder
+
+if TYPE_CHECKING:
+    from kgrl.data.wikimedia.dump import Imported
+
+__all__ = ["join_pieces", "resolved"]
+
+
+def join_pieces(pieces: Sequence[Path], out: Path, done: Imported) -> None:
+    """Write the corpus folder that pieces make, and count what is in it.
+
+    Passages with the very words of one in a more protected split are dropped, exam before probe before train; near-
+    duplicates were dropped within each piece.
+
+    Args:
+        pieces: The pieces, in order.
+        out: The folder; missing or empty.
+        done: Where to count.
+    """
+    titles, redirects = _titles(pieces, done)
+    numbers = {title: number for number, title in enumerate(titles)}
+    leads_to = resolved(redirects, numbers)
+    done.redirects = len(leads_to)
+    graph = _graph(pieces, titles, numbers, leads_to)
+    done.topics, done.links = len(graph), graph.n_links
+    held_out = _held_out_wording(pieces)
+    with new_folder(out) as temporary:
+        done.passages, with_text = _write_passages(temporary / "passages.jsonl", pieces, held_out)
+        _write_topics(temporary / "topics.jsonl", graph, with_text)
+        _write_links(temporary / "links.tsv", graph)
+        graph.save(temporary / "graph")
+
+
+def resolved(redirects: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str, int]:
+    """Return the topic that each redirect leads to in the end; those that lead nowhere or in circles are left out.
+
+    Example:
+        >>> resolved({"a": "b", "b": "Topic", "c": "d", "d": "c"}, {"Topic": 3})
+        {'a': 3, 'b': 3}
+    """
+    found: dict[str, int] = {}
+    for title in redirects:
+        seen, target = {title}, redirects[title]
+        while target not in numbers and target in redirects and target not in seen:
+            seen.add(target)
+            target = redirects[target]
+        if target in numbers:
+            found[title] = numbers[target]
+    return found
+
+
+def _records(pieces: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    for piece in pieces:
+        with piece.open(encoding="utf-8") as file:
+            yield from map(json.loads, file)
+
+
+def _titles(pieces: Sequence[Path], done: Imported) -> tuple[list[str], dict[str, str]]:
+    """The topics' titles, in the dump's order, and where the other titles lead."""
+    titles: dict[str, None] = {}
+    redirects: dict[str, str] = {}
+    for record in _records(pieces):
+        if "texts" in record:
+            titles[record["title"]] = None
+        elif "redirect" in record:
+            redirects[record["title"]] = record["redirect"]
+        else:
+            done.leave_out(record["left_out"])
+    return list(titles), redirects
+
+
+def _graph(
+    pieces: Sequence[Path], titles: list[str], numbers: Mapping[str, int], leads_to: Mapping[str, int]
+) -> TopicGraph:
+    sources, targets = array.array("i"), array.array("i")
+    categories = [""] * len(titles)
+    for record in _records(pieces):
+        if "texts" in record:
+            source = numbers[record["title"]]
+            categories[source] = record["category"]
+            for link in record["links"]:
+                target = numbers.get(link, leads_to.get(link, source))
+                if target != source:
+                    sources.append(source)
+                    targets.append(target)
+    return TopicGraph.from_links(titles, np.array(sources, np.int32), np.array(targets, np.int32), categories)
+
+
+def _held_out_wording(pieces: Sequence[Path]) -> dict[Split, NDArray[np.uint64]]:
+    """The hashes of probe and exam passages, ascending."""
+    found: dict[Split, array.array[int]] = {split: array.array("Q") for split in (Split.PROBE, Split.EXAM)}
+    for record in _records(pieces):
+        for split, wording in zip(record.get("splits", ()), record.get("wording", ()), strict=True):
+            if split != Split.TRAIN:
+                found[Split(split)].append(wording)
+    return {split: np.unique(np.array(hashes, np.uint64)) for split, hashes in found.items()}
+
+
+def _repeated(splits: list[int], wording: list[int], held_out: Mapping[Split, NDArray[np.uint64]]) -> NDArray[np.bool_]:
+    """Which passages have the words of one in a more protected split."""
+    own, hashes = np.array(splits, np.uint8), np.array(wording, np.uint64)
+    in_exam = np.isin(hashes, held_out[Split.EXAM]) & (own != Split.EXAM)
+    repeated: NDArray[np.bool_] = in_exam | (np.isin(hashes, held_out[Split.PROBE]) & (own == Split.TRAIN))
+    return repeated
+
+
+def _write_passages(
+    path: Path, pieces: Sequence[Path], held_out: Mapping[Split, NDArray[np.uint64]]
+) -> tuple[dict[str, int], set[str]]:
+    """Write the passages; return how many of each split, and the titles that have any."""
+    counts = {split.name.lower(): 0 for split in Split}
+    written: set[str] = set()
+    with_text: set[str] = set()
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for record in _records(pieces):
+            if "texts" not in record or record["title"] in written:
+                continue
+            written.add(record["title"])
+            repeated = _repeated(record["splits"], record["wording"], held_out)
+            for text, number, drop in zip(record["texts"], record["splits"], repeated.tolist(), strict=True):
+                if not drop:
+                    name = Split(number).name.lower()
+                    counts[name] += 1
+                    line = {"topic": record["title"], "text": text, "split": name}
+                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                    with_text.add(record["title"])
+    return counts, with_text
+
+
+def _write_topics(path: Path, graph: TopicGraph, with_text: set[str]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for title, category in zip(graph.titles, graph.categories, strict=True):
+            # A topic whose passages all repeat others' stays in the graph.
+            textless = {} if title in with_text else {"textless": True}
+            file.write(json.dumps({"title": title, "category": category, **textless}, ensure_ascii=False) + "\n")
+
+
+def _write_links(path: Path, graph: TopicGraph) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for source in range(len(graph)):
+            for target in graph.out(source).tolist():
+                file.write(f"{graph.titles[source]}\t{graph.titles[target]}\n")

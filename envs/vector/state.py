@@ -1,0 +1,185 @@
+"""The arrays of a vector environment, made from the objects of a curriculum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.corpus import Split
+from kgrl.curriculum.loop import Curriculum
+from kgrl.envs.features.arrays import Known
+from kgrl.envs.features.curriculum_features import known_of_nothing
+from kgrl.envs.vector.variety import Task
+from kgrl.envs.vector.vector_types import Courses, Lessons, Material
+from kgrl.graph.topic_graph import IntArray
+from kgrl.learners.simulated.calibration import Calibration
+from kgrl.learners.simulated.kernels import Curves
+from kgrl.learners.simulated.learner import curves_of, tokens_of
+from kgrl.probes.sampling import sample_topics
+
+__all__ = [
+    "Fits",
+    "blank_courses",
+    "blank_known",
+    "blank_lessons",
+    "bytes_each",
+    "fits_of",
+    "material_of",
+    "probe_names",
+]
+
+_SAMPLES = ("mean", "target")
+
+
+class Fits(NamedTuple):
+    """What the learners of episodes are simulated with.
+
+    Args:
+        curves: The curves, a row for each fit.
+        calibration: Which calibration each is of, `[fits]`.
+        rates: Tokens for each word, by calibration.
+    """
+
+    curves: Curves
+    calibration: NDArray[np.int64]
+    rates: list[float]
+
+
+def fits_of(calibrations: Sequence[Calibration], n_topics: int, members: Sequence[int | None] | None) -> Fits:
+    """Return the fits of some calibrations.
+
+    Args:
+        calibrations: The calibrations, all of one corpus.
+        n_topics: Its topics.
+        members: The members of each one's ensemble; all members of each if None.
+    """
+    chosen = [list(range(len(c.members))) if members is None else list(members) for c in calibrations]
+    curves = [curves_of(c, n_topics, which) for c, which in zip(calibrations, chosen, strict=True)]
+    joined = Curves(*(np.concatenate(rows) for rows in zip(*curves, strict=True)))
+    numbers = np.repeat(np.arange(len(calibrations)), [len(which) for which in chosen])
+    return Fits(joined, numbers.astype(np.int64), [c.tokens_per_word for c in calibrations])
+
+
+def material_of(
+    curriculum: Curriculum, tasks: Sequence[Task], nuclei: IntArray, fits: Fits, *, records: bool
+) -> Material:
+    """Return what is taught and measured.
+
+    Args:
+        curriculum: The curriculum whose tasks they are.
+        tasks: What episodes are about.
+        nuclei: Their nuclei, `[tasks, most]`.
+        fits: What learners are simulated with.
+        records: Whether records of expansions are wanted, with their training losses.
+    """
+    corpus, config = curriculum.corpus, curriculum.config
+    words = np.array([max(1, len(text.split())) for text in corpus.texts], dtype=np.int64)
+    needs = curriculum.reward.needs if curriculum.reward else frozenset[str]()
+    return Material(
+        tokens=np.stack([tokens_of(words, rate) for rate in fits.rates]),
+        calibration=fits.calibration,
+        topics=corpus.topics,
+        own_probe=corpus.first_ids(Split.PROBE),
+        measure_own="self" in needs,
+        measure_training=records,
+        trainable=np.stack([task.trainable for task in tasks]),
+        nuclei=nuclei,
+        probes=_fixed_probes(curriculum, tasks),
+        budget=config.budget_tokens,
+        lesson=config.expansion_tokens,
+        neighbourhood=config.neighbourhood,
+    )
+
+
+def probe_names(curriculum: Curriculum) -> tuple[str, ...]:
+    """Return the fixed probes that a curriculum's reward reads, in order."""
+    needs = curriculum.reward.needs if curriculum.reward else frozenset[str]()
+    return tuple(name for name in _SAMPLES if name in needs)
+
+
+def _fixed_probes(curriculum: Curriculum, tasks: Sequence[Task]) -> IntArray:
+    size, seed, names = curriculum.config.probe_topics, curriculum.config.seed, probe_names(curriculum)
+    probes = np.full((len(tasks), len(names), size), -1, dtype=np.int32)
+    for row, task in enumerate(tasks):
+        for at, name in enumerate(names):
+            if name == "target" and task.goal is None:
+                continue
+            among = task.goal if name == "target" else None
+            if not task.whole:
+                shown = np.flatnonzero(task.trainable).astype(np.int32)
+                among = shown if among is None else np.intersect1d(among, shown).astype(np.int32)
+            drawn = sample_topics(curriculum.corpus, Split.PROBE, size, seed, among)
+            probes[row, at, : len(drawn)] = drawn
+    return probes
+
+
+def blank_known(curricula: int, topics: int, dimensions: int) -> Known:
+    """Return room for what observations are made from."""
+    nan = np.full((curricula, topics), np.nan, dtype=np.float32)
+    return known_of_nothing(curricula, topics, dimensions)._replace(
+        learned=np.zeros((curricula, topics), dtype=np.int32),
+        links_to_learned=np.zeros((curricula, topics), dtype=np.int32),
+        level=nan,
+        previous=nan.copy(),
+    )
+
+
+def blank_courses(curricula: int, topics: int, passages: int) -> Courses:
+    """Return room for the rest of the curricula's state."""
+    numbers = (np.zeros(curricula, dtype=np.int64) for _ in range(6))
+    task, fit, noise, n_discovered, n_candidates, tokens = numbers
+    return Courses(
+        task=task,
+        fit=fit,
+        noise=noise,
+        learned=np.zeros((curricula, topics), dtype=bool),
+        discovered=np.zeros((curricula, topics), dtype=np.int32),
+        n_discovered=n_discovered,
+        n_candidates=n_candidates,
+        used=np.zeros((curricula, passages), dtype=bool),
+        effective=np.zeros((curricula, topics)),
+        scale=np.ones(curricula),
+        tokens=tokens,
+        stamp=np.zeros((curricula, topics), dtype=np.int32),
+    )
+
+
+def blank_lessons(curricula: int, material: Material) -> Lessons:
+    """Return room for the latest expansions."""
+    most = max(material.neighbourhood, material.nuclei.shape[1])
+    _, probes, size = material.probes.shape
+    return Lessons(
+        topics=np.zeros((curricula, most), dtype=np.int32),
+        n_topics=np.zeros(curricula, dtype=np.int64),
+        passages=np.zeros((curricula, material.lesson + 1), dtype=np.int32),  # each has a token at least
+        n_passages=np.zeros(curricula, dtype=np.int64),
+        tokens=np.zeros(curricula, dtype=np.int64),
+        train_loss=np.zeros(curricula),
+        before=np.full((curricula, probes, size), np.nan, dtype=np.float32),
+        after=np.full((curricula, probes, size), np.nan, dtype=np.float32),
+        own=np.full((curricula, most), -1, dtype=np.int32),
+        own_before=np.full((curricula, most), np.nan, dtype=np.float32),
+        own_after=np.full((curricula, most), np.nan, dtype=np.float32),
+    )
+
+
+def bytes_each(topics: int, passages: int, slots_bytes: int, lesson: int) -> int:
+    """Return about how many bytes of memory one curriculum takes.
+
+    Args:
+        topics: Topics of its graph.
+        passages: Passages of its corpus.
+        slots_bytes: Bytes of its observation, which is kept and copied, and whose space keeps bounds of each number.
+        lesson: Most tokens of an expansion.
+    """
+    each_topic = sum(array.itemsize for array in _by_topic())
+    return topics * each_topic + passages + 5 * slots_bytes + 4 * lesson
+
+
+def _by_topic() -> Iterator[NDArray[np.generic]]:
+    """One topic of every array that has them all."""
+    for state in (blank_known(1, 1, 1), blank_courses(1, 1, 0)):
+        yield from (array for array in state if array.ndim == 2 and array.shape[1] == 1)

@@ -1,0 +1,1 @@
+"""The benchmark's report: results, tables, figures and pages."""

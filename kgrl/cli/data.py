@@ -1,0 +1,77 @@
+"""`kgrl data crawl`: pages of a live site as a corpus folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kgrl.cli.output import progress, show_facts
+from kgrl.errors import KgrlError
+
+__all__ = ["CrawlCommand"]
+
+_DAY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True)
+class CrawlCommand:
+    """Fetch articles from a MediaWiki site, outward from a nucleus, and write them as a corpus folder.
+
+    Pages are kept in a cache, so a crawl that was interrupted goes on where it stopped when it is started again.
+
+    Args:
+        nucleus: Titles to start from, with commas between them.
+        out: The corpus's folder; missing or empty. `kgrl run --corpus` takes it.
+        topics: How many articles.
+        url: The site's API, such as https://en.wikipedia.org/w/api.php; that of Wikipedia by default.
+        language: The language of Wikipedia, where no URL is given.
+        order: Which pages come first: those found first, or those that most pages so far link to.
+        rate: Most requests a second; each article takes two or more.
+        workers: Pages that are fetched at a time.
+        max_age: Days after which a page of the cache is fetched again; never by default.
+        cache: The file of the cache; one for all crawls in kgrl's cache folder by default.
+        json: File to write the figures to, as one JSON object.
+    """
+
+    nucleus: str
+    out: Path
+    topics: int = 500
+    url: str | None = None
+    language: str = "en"
+    order: Literal["breadth-first", "most-linked"] = "breadth-first"
+    rate: float = 10.0
+    workers: int = 4
+    max_age: float | None = None
+    cache: Path | None = None
+    json: Path | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Crawl, write the corpus, print its figures and return them.
+
+        Raises:
+            KgrlError: If a number is senseless, the folder is in use, or the site cannot be asked.
+        """
+        from kgrl.data.folder import save_folder
+        from kgrl.data.wikimedia.crawl import crawl, most_linked
+        from kgrl.data.wikimedia.wikipedia import MediaWiki
+
+        titles = [title.strip() for title in self.nucleus.split(",") if title.strip()]
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise KgrlError(f"{self.out} holds something already; choose another --out")
+        age = None if self.max_age is None else self.max_age * _DAY_SECONDS
+        source = MediaWiki(self.url, self.language, cache=self.cache, max_age=age, rate=self.rate)
+        with progress(f"crawling {source.url}", total=self.topics) as advance:
+            worth = most_linked if self.order == "most-linked" else None
+            corpus = crawl(source, titles, self.topics, worth=worth, workers=self.workers, on_page=advance)
+        save_folder(corpus, self.out)
+        train, probe, exam = (int(count) for count in corpus.split_counts)
+        figures = {
+            "topics": len(corpus.graph),
+            "links": corpus.graph.n_links,
+            "train": train,
+            "probe": probe,
+            "exam": exam,
+        }
+        show_facts(str(self.out), [*figures.items(), ("from", source.url)])
+        return {**figures, "folder": str(self.out), "url": source.url}

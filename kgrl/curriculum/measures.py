@@ -1,0 +1,245 @@
+"""What a reward can have measured of a lesson beyond probes, and the refusal of what a learner cannot give.
+
+`Expansion.measures` then holds, by name:
+
+    trained_before, trained_after    mean loss of the lesson's passages, in nats per token            need "trained"
+    reference                        mean probe loss of the neighbourhood under the reference,        need "reference"
+                                     in nats per token
+    gradient_squared                 squared norm of the gradient of the lesson's loss                need "gradient"
+    gradient_weights                 theta . grad, the gradient along the trained weights             need "gradient"
+    alignment                        mean cosine of the passages' gradients and the probe's           need "alignment"
+    weights_squared_before, _after   squared norm of the trained weights                              need "weights"
+    flops                            floating-point operations of training, 6 N a token               need "flops"
+
+A lesson's passages are those that its tokens reach as a whole, and its first; a plug-in that rehearses others leaves
+room for fewer, and is not asked. Every token of them weighs the same. All is measured on train and probe passages; what
+it costs is booked as probing; the learner is left as it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgrl.corpus import Corpus, Passages, Split
+from kgrl.errors import DivergedError, SettingError, UnknownNameError
+from kgrl.graph.topic_graph import IntArray
+from kgrl.learners.base import Differentiable, Learner, Sized, Snapshot
+from kgrl.probes.prober import Prober
+from kgrl.rewards.base import KNOWLEDGE, MEASURES, PROBES, FunctionReward, Reward
+
+__all__ = ["Lesson", "Measurer", "check_needs"]
+
+_OF_GRADIENTS = frozenset({"gradient", "alignment", "weights"})
+_OPERATIONS = 6.0
+"""Floating-point operations a token and parameter: two forward, four backward (Kaplan et al. 2020)."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is about to be learned.
+
+    Args:
+        passages: What research has gathered.
+        allowance: Tokens there are to learn them with.
+        neighbourhood: The topics it is about.
+    """
+
+    passages: Passages
+    allowance: int
+    neighbourhood: IntArray
+
+
+def check_needs(reward: Reward, learner: Learner, goal: IntArray | None) -> None:
+    """Refuse a reward that needs what a curriculum cannot give; of a composition, the part that needs it is named.
+
+    A function that does not say what it needs is content with what there is.
+
+    Raises:
+        UnknownNameError: If it needs something that there is not.
+        SettingError: If it needs a goal and there is none, or gradients of a learner that has none.
+
+    Example:
+        >>> from kgrl.rewards import MeanPredictionGain, TargetPredictionGain
+        >>> check_needs(MeanPredictionGain() + TargetPredictionGain(), learner=None, goal=None)
+        Traceback (most recent call last):
+        kgrl.errors.SettingError: the reward 'target-prediction-gain' measures a goal, but none was given; ...
+    """
+    parts = list(_parts(list(vars(reward).values())))
+    for part in parts:
+        check_needs(part, learner, goal)
+    own, known = reward.needs.difference(*(part.needs for part in parts)), PROBES | MEASURES | KNOWLEDGE
+    for need in sorted(own - known):
+        raise UnknownNameError(f"need of reward {reward.name!r}:", need, sorted(known))
+    undeclared = isinstance(reward, FunctionReward) and not hasattr(reward.function, "needs")
+    if goal is None and own & {"target", "goal"} and not undeclared:
+        raise SettingError(f"the reward {reward.name!r} measures a goal, but none was given; set goal=CATEGORY")
+    lacking = own & _OF_GRADIENTS if not isinstance(learner, Differentiable) else frozenset[str]()
+    lacking |= own & {"flops"} if not isinstance(learner, Sized) else frozenset[str]()
+    if lacking:
+        raise SettingError(
+            f"the reward {reward.name!r} needs {' and '.join(sorted(lacking))}, which {type(learner).__name__} cannot "
+            "give; use the learner 'scratch' or 'lora', or another reward"
+        )
+
+
+def _parts(held: object) -> Iterator[Reward]:
+    """The rewards in what a composition holds, in lists and tuples as well."""
+    if isinstance(held, Reward):
+        yield held
+    elif isinstance(held, list | tuple):
+        for thing in held:
+            yield from _parts(thing)
+
+
+class Measurer:
+    """Takes what a reward needs before and after a lesson.
+
+    Args:
+        corpus: The corpus.
+        prober: Measures the learner, and keeps account of the cost.
+        needs: What the reward needs; what is not in `kgrl.rewards.base.MEASURES` is left to others.
+        aim: The topics whose probe passages gradients are aligned with: a sample of the goal's, or of all.
+        initial: The learner before any training; the reference starts from it.
+        reference_tokens: Tokens that the reference is trained on: train passages of all topics, shuffled.
+        seed: Seeds that shuffling.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        prober: Prober,
+        needs: frozenset[str],
+        aim: IntArray,
+        initial: Snapshot,
+        reference_tokens: int,
+        seed: int,
+    ) -> None:
+        self.corpus, self.prober, self.learner = corpus, prober, prober.learner
+        self.needs, self.aim, self.initial = needs & MEASURES, aim, initial
+        self.reference_tokens, self.seed = reference_tokens, seed
+        self._reference: tuple[Snapshot, int] | None = None
+
+    def prepare(self) -> None:
+        """Train the reference, where one is needed, and book it; called before a nucleus is learned.
+
+        Where a run goes on, the nucleus's record has the cost already, and it is not booked again.
+
+        Raises:
+            DivergedError: If the reference's loss becomes NaN or infinite.
+        """
+        if "reference" in self.needs:
+            began = time.perf_counter()
+            if self._reference is None:
+                self._reference = self._train_reference()
+            self.prober.tokens += self._reference[1]
+            self.prober.seconds += time.perf_counter() - began
+
+    def before(self, lesson: Lesson) -> dict[str, float]:
+        """Measure the learner before a lesson."""
+        found: dict[str, float] = {}
+        if not self.needs:
+            return found
+        read = self._read(lesson)
+        if "reference" in self.needs:
+            found |= self._under_reference(lesson.neighbourhood)
+        if "trained" in self.needs:
+            found["trained_before"] = self._mean_loss(read)
+        if self.needs & _OF_GRADIENTS:
+            found |= self._of_gradients(read)
+        return found
+
+    def after(self, lesson: Lesson, tokens: int) -> dict[str, float]:
+        """Measure the learner after a lesson that trained on so many tokens."""
+        found: dict[str, float] = {}
+        if "trained" in self.needs:
+            found["trained_after"] = self._mean_loss(self._read(lesson))
+        if "weights" in self.needs:
+            found["weights_squared_after"] = self._weights_squared()
+        if "flops" in self.needs:
+            assert isinstance(self.learner, Sized)
+            found["flops"] = _OPERATIONS * self.learner.n_parameters * tokens
+        return found
+
+    def _read(self, lesson: Lesson) -> Passages:
+        """The lesson's passages that its tokens reach as a whole, and its first."""
+        ends = np.cumsum(self.learner.count_tokens(lesson.passages))
+        return self.corpus.select(lesson.passages.ids[: max(1, int((ends <= lesson.allowance).sum()))])
+
+    @contextmanager
+    def _booked(self, passages: Passages) -> Iterator[None]:
+        """Book the seconds of what follows, and the tokens of the passages that it reads."""
+        began = time.perf_counter()
+        yield
+        self.prober.seconds += time.perf_counter() - began
+        self.prober.tokens += int(self.learner.count_tokens(passages).sum())
+
+    def _mean_loss(self, passages: Passages) -> float:
+        with self._booked(passages):
+            losses = self.learner.losses(passages).astype(np.float64)
+            return float(np.average(losses, weights=self.learner.count_tokens(passages)))
+
+    def _weights_squared(self) -> float:
+        assert isinstance(self.learner, Differentiable)
+        return float(np.square(self.learner.trained_weights(), dtype=np.float64).sum())
+
+    def _of_gradients(self, read: Passages) -> dict[str, float]:
+        learner = self.learner
+        assert isinstance(learner, Differentiable)
+        found: dict[str, float] = {}
+        if "gradient" in self.needs:
+            with self._booked(read):
+                gradient = learner.loss_gradient(read).astype(np.float64)
+            found["gradient_squared"] = float(gradient @ gradient)
+            found["gradient_weights"] = float(gradient @ learner.trained_weights())
+        if "weights" in self.needs:
+            found["weights_squared_before"] = self._weights_squared()
+        if "alignment" in self.needs:
+            found["alignment"] = self._alignment(learner, read)
+        return found
+
+    def _alignment(self, learner: Differentiable, read: Passages) -> float:
+        first = self.corpus.first_ids(Split.PROBE)[self.aim]
+        probe = self.corpus.select(first[first >= 0])
+        with self._booked(probe):
+            aim = learner.loss_gradient(probe).astype(np.float64)
+        with self._booked(read):
+            gradients = [learner.loss_gradient(self.corpus.select([i])).astype(np.float64) for i in read.ids]
+        norms = [float(np.linalg.norm(gradient) * np.linalg.norm(aim)) for gradient in gradients]
+        cosines = [float(g @ aim) / norm if norm > 0 else 0.0 for g, norm in zip(gradients, norms, strict=True)]
+        return float(np.mean(cosines))
+
+    def _under_reference(self, neighbourhood: IntArray) -> dict[str, float]:
+        """The neighbourhood's mean probe loss under the reference; nothing where none of it can be measured."""
+        assert self._reference is not None, "prepare() comes first"
+        with self._as(self._reference[0]):
+            losses = self.prober.losses(neighbourhood)
+        measured = losses[np.isfinite(losses)]
+        return {"reference": float(measured.mean())} if len(measured) else {}
+
+    @contextmanager
+    def _as(self, snapshot: Snapshot) -> Iterator[None]:
+        """Let the learner be what it was in a snapshot for a while; then what it is now again, bit for bit."""
+        now = self.learner.snapshot()
+        try:
+            self.learner.restore(snapshot)
+            yield
+        finally:
+            self.learner.restore(now)
+
+    def _train_reference(self) -> tuple[Snapshot, int]:
+        """Teach the untrained learner train passages of all topics, shuffled."""
+        train = np.flatnonzero(self.corpus.splits == Split.TRAIN)
+        passages = self.corpus.select(np.random.default_rng(self.seed).permutation(train))
+        ends = np.cumsum(self.learner.count_tokens(passages))
+        enough = self.corpus.select(passages.ids[: int(np.searchsorted(ends, self.reference_tokens)) + 1])
+        with self._as(self.initial):
+            try:
+                learned = self.learner.learn(enough, self.reference_tokens)
+            except DivergedError as error:
+                raise DivergedError(f"the reference learner: {error}") from error
+            return self.learner.snapshot(), learned.tokens

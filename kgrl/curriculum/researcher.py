@@ -1,0 +1,109 @@
+"""Research: find the neighbourhood of a topic and the train passages that are relevant to it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.corpus import Corpus, Passages, Split
+from kgrl.curriculum.research_kernels import ResearchTables, gather_into, neighbourhood_into
+from kgrl.graph.frontier import Frontier
+from kgrl.graph.topic_graph import IntArray
+from kgrl.retrieval.base import Retriever
+
+__all__ = ["Researcher"]
+
+_QUERIES_AT_ONCE, _LINKS_AT_ONCE = 1024, 65536
+_ALL = 2**62
+
+
+class Researcher:
+    """Gathers what one expansion trains on.
+
+    What retrieval finds for each topic never changes, so it is looked up for all of them at first use: a matrix product
+    of about a second for ten thousand topics.
+
+    Args:
+        corpus: The corpus.
+        retriever: Searches its train passages.
+        embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`.
+        neighbourhood: Most topics of a neighbourhood, the picked one included; also the number of passages that
+            retrieval looks for, for each of them.
+    """
+
+    def __init__(
+        self, corpus: Corpus, retriever: Retriever, embeddings: NDArray[np.float32], neighbourhood: int = 8
+    ) -> None:
+        self.corpus = corpus
+        self.retriever = retriever
+        self.embeddings = embeddings
+        self.neighbourhood_size = neighbourhood
+        self._trainable = corpus.has(Split.TRAIN)
+        self._no_tokens = np.zeros(len(corpus), dtype=np.int64)
+
+    @cached_property
+    def tables(self) -> ResearchTables:
+        """What research looks up."""
+        starts, related = _nearest_first(self.corpus, self.embeddings)
+        owned = [self.corpus.ids_of(topic, Split.TRAIN) for topic in range(len(self.corpus.graph))]
+        ends = np.cumsum([0, *map(len, owned)])
+        found = [
+            self.retriever.search(self.embeddings[first : first + _QUERIES_AT_ONCE], self.neighbourhood_size)[0]
+            for first in range(0, len(self.embeddings), _QUERIES_AT_ONCE)
+        ]
+        return ResearchTables(starts, related, ends.astype(np.int64), np.concatenate(owned), np.concatenate(found))
+
+    @cached_property
+    def usual_passages(self) -> int:
+        """How many passages a neighbourhood of average topics brings, at least one.
+
+        Those are its topics' own, and what retrieval finds for each but one, which as a rule is its own as well.
+        """
+        passages = int(np.count_nonzero(self.corpus.splits == Split.TRAIN))
+        owned = passages / max(int(np.count_nonzero(self._trainable)), 1)
+        return max(round(self.neighbourhood_size * (owned + self.neighbourhood_size - 1)), 1)
+
+    def neighbourhood(self, topic: int, frontier: Frontier, among: NDArray[np.bool_] | None = None) -> IntArray:
+        """Return the topic and its closest related topics that are not learned yet.
+
+        Related are the topics linked with it; closest are those with the largest cosine between embeddings.
+
+        Args:
+            topic: The topic.
+            frontier: What is learned.
+            among: Which topics may be related, shape `[topics]`; all if None.
+        """
+        out, allowed = np.empty(self.neighbourhood_size, dtype=np.int32), self._trainable
+        if among is not None:
+            allowed = allowed & among
+        return out[: neighbourhood_into(self.tables, frontier.is_learned, allowed, topic, out)]
+
+    def gather(self, neighbourhood: IntArray, used: NDArray[np.bool_]) -> Passages:
+        """Return train passages for a neighbourhood, most relevant first.
+
+        Each topic's first unused passage comes first, in the neighbourhood's order, so that every topic is read; then
+        what retrieval finds for the neighbourhood in the whole corpus, whichever topic it belongs to, the best for
+        every topic before anyone's second best; then the topics' remaining passages. Where retrieval has used up a
+        topic's passages before its turn, they are read again.
+
+        Args:
+            neighbourhood: The topics, the picked one first.
+            used: Whether each passage was trained on before, shape `[passages]`; used ones are left out.
+        """
+        tables, n = self.tables, len(neighbourhood)
+        most = int((tables.owned[neighbourhood + 1] - tables.owned[neighbourhood]).sum()) + n * tables.found.shape[1]
+        out = np.empty(most, dtype=np.int32)
+        return self.corpus.select(out[: gather_into(tables, used, neighbourhood, n, self._no_tokens, _ALL, out)])
+
+
+def _nearest_first(corpus: Corpus, embeddings: NDArray[np.float32]) -> tuple[NDArray[np.int64], IntArray]:
+    """The topics linked with each, those of the largest cosine first; topic order where cosines are the same."""
+    starts, targets = corpus.graph.undirected
+    sources = np.repeat(np.arange(len(corpus.graph)), np.diff(starts))
+    cosines = np.empty(len(targets), dtype=np.float32)
+    for first in range(0, len(targets), _LINKS_AT_ONCE):
+        rows = slice(first, first + _LINKS_AT_ONCE)
+        cosines[rows] = np.einsum("ij,ij->i", embeddings[sources[rows]], embeddings[targets[rows]])
+    return starts, targets[np.lexsort((targets, -cosines, sources))]

@@ -1,0 +1,246 @@
+"""A topic graph in a folder: memory-mapped arrays, and strings that are decoded when they are looked at.
+
+A folder holds `graph.json` and NumPy files, never pickled. Titles are their UTF-8 bytes end to end with the places
+where each begins; to find a title, the hashes of all are kept in order. The module knows arrays and strings, not the
+graph.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.errors import DataError, MissingDataError
+from kgrl.system.files import file_digest, new_folder, write_json
+
+__all__ = ["StoredCategories", "StoredStrings", "StoredTitles", "pack", "pack_titles", "read_arrays", "write_arrays"]
+
+Arrays = Mapping[str, NDArray[Any]]
+
+FORMAT = 1
+_ABOUT = "graph.json"
+_AT_ONCE = 65_536
+_MOST_ALIKE = 20_000
+"""Titles that are compared with one that was not found; all of Wikipedia's would take minutes."""
+
+
+def write_arrays(folder: Path, arrays: Arrays, about: Mapping[str, Any]) -> None:
+    """Write arrays and what is to be known of them, with a SHA-256 of each file; all of it or nothing.
+
+    Args:
+        folder: Where; must not exist or be empty.
+        arrays: Arrays by name.
+        about: More entries of `graph.json`.
+
+    Raises:
+        FileExistsError: If there is something in the folder.
+    """
+    with new_folder(folder) as temporary:
+        for name, array in arrays.items():
+            np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+        digests = {name: file_digest(temporary / f"{name}.npy") for name in arrays}
+        write_json(temporary / _ABOUT, {"format": FORMAT, **about, "sha256": digests})
+
+
+def read_arrays(folder: Path, *, verify: bool = True) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Map a folder's arrays into memory, read-only, and return them with the entries of `graph.json`.
+
+    Args:
+        folder: What `write_arrays` wrote.
+        verify: Whether to read all files once to compare their hashes.
+
+    Raises:
+        MissingDataError: If the folder holds no topic graph.
+        DataError: If its format is not known, or a file is missing or not as it was written.
+    """
+    about = _about(folder)
+    for name, digest in about["sha256"].items():
+        path = folder / f"{name}.npy"
+        if not path.is_file():
+            raise DataError(path, None, "missing from the stored topic graph; save the graph anew")
+        if verify and file_digest(path) != digest:
+            raise DataError(path, None, f"not as it was written ({_ABOUT} has another SHA-256); save the graph anew")
+    return {name: _mapped(folder / f"{name}.npy") for name in about["sha256"]}, about
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    path = folder / _ABOUT
+    if not path.is_file():
+        raise MissingDataError(f"no topic graph in {folder}: {_ABOUT} is missing; TopicGraph.save(folder) writes one")
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        format_, digests = about["format"], about["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(path, None, f"does not describe a stored topic graph: {error!r}") from error
+    if format_ != FORMAT:
+        raise DataError(path, None, f"is of format {format_!r}, and this version of kgrl reads {FORMAT}; save it anew")
+    if not isinstance(digests, dict) or any(not name.isidentifier() for name in digests):
+        raise DataError(path, None, "names files that are none of a stored topic graph")
+    return about
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    try:
+        # As a plain array: slices of np.memmap take several times as long to make.
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except ValueError as error:
+        raise DataError(path, None, f"is no array: {error}; save the graph anew") from error
+
+
+def pack(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the UTF-8 bytes of strings end to end, and where each begins, with the end of the last.
+
+    Example:
+        >>> [part.tolist() for part in pack(["ab", "", "c"])]
+        [[97, 98, 99], [0, 2, 2, 3]]
+    """
+    starts = np.zeros(len(strings) + 1, dtype=np.int64)
+    packed = bytearray()
+    for at, string in enumerate(strings, 1):
+        packed += string.encode()
+        starts[at] = len(packed)
+    return np.frombuffer(packed, dtype=np.uint8), starts
+
+
+def pack_titles(titles: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of `StoredTitles`, by name."""
+    packed, starts = pack(titles)
+    hashes = np.fromiter((_hash(title) for title in titles), dtype=np.uint64, count=len(titles))
+    order = np.argsort(hashes, kind="stable").astype(np.int32)
+    return {"titles": packed, "title_starts": starts, "title_hashes": hashes[order], "title_order": order}
+
+
+def _hash(title: str) -> int:
+    return int.from_bytes(hashlib.blake2b(title.encode(), digest_size=8).digest(), "little")
+
+
+class StoredStrings(Sequence[str]):
+    """Strings kept as bytes; each is decoded when it is looked at.
+
+    Args:
+        packed: Their UTF-8 bytes end to end, uint8.
+        starts: Where each begins, and where the last ends, int64 `[strings + 1]`.
+
+    Example:
+        >>> strings = StoredStrings(*pack(["Logic", "Set", "Zahlenkörper"]))
+        >>> strings[-1], strings[:2], len(strings)
+        ('Zahlenkörper', ('Logic', 'Set'), 3)
+    """
+
+    def __init__(self, packed: NDArray[np.uint8], starts: NDArray[np.int64]) -> None:
+        self._packed, self._starts = packed, starts
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, at: int | slice) -> str | tuple[str, ...]:
+        if isinstance(at, slice):
+            return tuple(self[i] for i in range(*at.indices(len(self))))
+        number = operator.index(at)
+        number += len(self) if number < 0 else 0
+        if not 0 <= number < len(self):
+            raise IndexError(f"string {at} of {len(self)}")
+        return self._packed[self._starts[number] : self._starts[number + 1]].tobytes().decode()
+
+    def __iter__(self) -> Iterator[str]:
+        for first in range(0, len(self), _AT_ONCE):
+            starts = self._starts[first : first + _AT_ONCE + 1].tolist()
+            packed = self._packed[starts[0] : starts[-1]].tobytes()
+            for start, end in itertools.pairwise(starts):
+                yield packed[start - starts[0] : end - starts[0]].decode()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} strings)"
+
+    def beginning_like(self, text: str) -> list[str]:
+        """Return up to 20,000 of the strings whose first two letters are those of `text`, ignoring case.
+
+        To suggest something for a name that is not known; without a string like that, the first twenty.
+        """
+        wanted = np.frombuffer(text.casefold().encode()[:2].ljust(2, b"\0"), dtype=np.uint8)
+        alike = np.diff(self._starts) >= len(wanted)
+        for place, byte in enumerate(wanted):
+            alike[alike] = _lower(self._packed[self._starts[:-1][alike] + place]) == byte
+        found = np.flatnonzero(alike)[:_MOST_ALIKE]
+        return [self[i] for i in found] or list(self[:20])
+
+
+def _lower(letters: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    capital = (letters >= ord("A")) & (letters <= ord("Z"))
+    return np.where(capital, letters | np.uint8(32), letters)
+
+
+class StoredTitles(StoredStrings):
+    """Titles that can be found without decoding them.
+
+    Args:
+        titles: As for `StoredStrings`.
+        title_starts: As for `StoredStrings`.
+        title_hashes: A 64-bit hash of each title, ascending, uint64 `[titles]`.
+        title_order: Which title each hash is of, int32 `[titles]`.
+
+    Example:
+        >>> titles = StoredTitles(**pack_titles(["Logic", "Set"]))
+        >>> titles.find("Set"), titles.find("Number")
+        (1, None)
+    """
+
+    def __init__(
+        self,
+        titles: NDArray[np.uint8],
+        title_starts: NDArray[np.int64],
+        title_hashes: NDArray[np.uint64],
+        title_order: NDArray[np.int32],
+    ) -> None:
+        super().__init__(titles, title_starts)
+        self._hashes, self._order = title_hashes, title_order
+
+    def find(self, title: str) -> int | None:
+        """Return the number of a title, or None if it is none of these."""
+        hash_ = np.uint64(_hash(title))
+        at = int(np.searchsorted(self._hashes, hash_))
+        while at < len(self) and self._hashes[at] == hash_:  # titles may share a hash
+            if self[number := int(self._order[at])] == title:
+                return number
+            at += 1
+        return None
+
+
+class StoredCategories(Sequence[str]):
+    """The category name of each topic, kept as a number.
+
+    Args:
+        names: The names.
+        codes: The number of each topic's name, int32 `[topics]`.
+
+    Example:
+        >>> StoredCategories(["", "Science"], np.array([1, 0, 1]))[:2]
+        ('Science', '')
+    """
+
+    def __init__(self, names: Sequence[str], codes: NDArray[np.int32]) -> None:
+        self.names, self.codes = tuple(names), codes
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, at: int | slice) -> str | tuple[str, ...]:
+        if isinstance(at, slice):
+            return tuple(self.names[code] for code in self.codes[at])
+        return self.names[int(self.codes[at])]

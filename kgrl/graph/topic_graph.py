@@ -1,0 +1,315 @@
+"""The topic graph, in compressed sparse row form.
+
+`TopicGraph` is immutable; `Frontier`, beside it, is the state of a curriculum on it. Neither knows about text, learners
+or rewards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from kgrl.errors import DataError, UnknownNameError
+from kgrl.graph.frontier import Frontier
+from kgrl.graph.rows import Rows, both_ways, compressed
+from kgrl.graph.storage import (
+    StoredCategories,
+    StoredStrings,
+    StoredTitles,
+    pack,
+    pack_titles,
+    read_arrays,
+    write_arrays,
+)
+
+__all__ = ["Frontier", "TopicGraph"]
+
+IntArray = NDArray[np.int32]
+
+_TITLE_ARRAYS = ("titles", "title_starts", "title_hashes", "title_order")
+
+
+class TopicGraph:
+    """Topics and the links between them.
+
+    Links are directed (source mentions target). The frontier of a curriculum ignores the direction, so the undirected
+    neighbourhood is the one most methods speak of.
+
+    Args:
+        titles: One title for each topic, without repeats.
+        indptr: Row starts of the compressed sparse rows, int64, shape `[topics + 1]`.
+        indices: Link targets, int32, shape `[links]`, ascending within a row and without repeats or self-links.
+        categories: One category name for each topic, `""` where there is none.
+        places: Words of the source's text before it first mentions the target, -1 where it does not, int32 `[links]`;
+            None where links' texts were not looked at. Readers click early links more than late ones.
+
+    Example:
+        >>> graph = TopicGraph.from_links(["Logic", "Set", "Number"], [0, 0], [1, 2])
+        >>> graph.out(0).tolist(), graph.neighbours(1).tolist(), graph.n_links
+        ([1, 2], [0], 2)
+    """
+
+    titles: Sequence[str]
+    categories: Sequence[str]
+
+    def __init__(
+        self,
+        titles: Sequence[str],
+        indptr: NDArray[np.int64],
+        indices: IntArray,
+        categories: Sequence[str] | None = None,
+        places: IntArray | None = None,
+    ) -> None:
+        stored = isinstance(titles, StoredTitles)
+        self.titles = titles if stored else tuple(titles)
+        self.indptr = indptr
+        self.indices = indices
+        self.places = places
+        if isinstance(categories, StoredCategories):
+            self.categories = categories
+        else:
+            self.categories = tuple(categories) if categories is not None else ("",) * len(self.titles)
+        if len(self.indptr) != len(self.titles) + 1 or len(self.categories) != len(self.titles):
+            raise ValueError(
+                f"{len(self.titles)} titles need {len(self.titles) + 1} row starts and as many categories as titles, "
+                f"not {len(self.indptr)} and {len(self.categories)}"
+            )
+        if places is not None and len(places) != len(indices):
+            raise ValueError(f"{len(indices)} links need as many places, not {len(places)}")
+        self._index = {} if stored else {title: topic for topic, title in enumerate(self.titles)}
+        if not stored and len(self._index) != len(self.titles):
+            repeated = next(t for i, t in enumerate(self.titles) if self._index[t] != i)
+            raise ValueError(f"the title {repeated!r} stands for two topics")
+
+    @classmethod
+    def from_links(
+        cls, titles: Sequence[str], sources: ArrayLike, targets: ArrayLike, categories: Sequence[str] | None = None
+    ) -> TopicGraph:
+        """Build a graph from link end points; repeats and self-links are dropped.
+
+        Args:
+            titles: One title for each topic.
+            sources: Topic numbers the links start from, shape `[links]`.
+            targets: Topic numbers the links lead to, shape `[links]`.
+            categories: One category name for each topic.
+
+        Raises:
+            ValueError: If an end point is not a topic.
+        """
+        return cls(titles, *compressed(len(titles), sources, targets), categories)
+
+    def save(self, folder: Path) -> None:
+        """Write the graph to a folder that `open` maps into memory.
+
+        Args:
+            folder: Where; must not exist or be empty.
+
+        Raises:
+            FileExistsError: If there is something in the folder; nothing is overwritten.
+        """
+        (indptr, indices), (names, codes) = self.undirected, self._coded
+        packed, starts = pack(names)
+        arrays: dict[str, NDArray[Any]] = {"indptr": self.indptr, "indices": self.indices}
+        arrays |= {"both_indptr": indptr, "both_indices": indices}
+        arrays |= {"categories": codes, "category_names": packed, "category_starts": starts, **pack_titles(self.titles)}
+        if self.places is not None:
+            arrays["places"] = self.places
+        write_arrays(folder, arrays, {"topics": len(self), "links": self.n_links, "fingerprint": self.fingerprint})
+
+    @classmethod
+    def open(cls, folder: Path, *, verify: bool = True) -> TopicGraph:
+        """Open a saved graph without reading it: memory is taken up only by what is looked at.
+
+        Titles and categories are decoded when they are looked at, and the undirected rows are not made again.
+
+        Args:
+            folder: What `save` wrote.
+            verify: Whether to read the files once to compare their hashes, which takes seconds for millions of topics.
+
+        Raises:
+            MissingDataError: If the folder holds no topic graph.
+            DataError: If its format is not known, or a file is missing or not as it was written.
+
+        Example:
+            >>> import tempfile
+            >>> folder = Path(tempfile.mkdtemp()) / "three"
+            >>> TopicGraph.from_links(["Logic", "Set", "Number"], [0, 0], [1, 2]).save(folder)
+            >>> graph = TopicGraph.open(folder)
+            >>> graph.index("Number"), graph.neighbours(2).tolist()
+            (2, [0])
+        """
+        arrays, about = read_arrays(folder, verify=verify)
+        try:
+            titles = StoredTitles(**{name: arrays[name] for name in _TITLE_ARRAYS})
+            names = StoredStrings(arrays["category_names"], arrays["category_starts"])
+            categories = StoredCategories(tuple(names), arrays["categories"])
+            graph = cls(titles, arrays["indptr"], arrays["indices"], categories, arrays.get("places"))
+            graph.undirected = arrays["both_indptr"], arrays["both_indices"]
+            graph.fingerprint = about["fingerprint"]
+        except KeyError as error:
+            raise DataError(folder, None, f"lacks {error} of a stored topic graph; save the graph anew") from error
+        return graph
+
+    @classmethod
+    def from_networkx(cls, graph: nx.Graph[Any]) -> TopicGraph:
+        """Build a graph from networkx: nodes are titles, the node attribute `category` is kept.
+
+        An undirected graph becomes links both ways.
+
+        Example:
+            >>> TopicGraph.from_networkx(nx.path_graph(["a", "b", "c"])).degree.tolist()
+            [1, 2, 1]
+        """
+        titles = [str(node) for node in graph]
+        number = {node: topic for topic, node in enumerate(graph)}
+        directed = graph if graph.is_directed() else graph.to_directed()
+        ends = np.array([(number[a], number[b]) for a, b in directed.edges()], dtype=np.int64).reshape(-1, 2)
+        categories = [str(data.get("category", "")) for _, data in graph.nodes(data=True)]
+        return cls.from_links(titles, ends[:, 0], ends[:, 1], categories)
+
+    def to_networkx(self) -> nx.DiGraph[str]:
+        """Return the graph as a networkx `DiGraph` of titles, with the node attribute `category`."""
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from((t, {"category": c}) for t, c in zip(self.titles, self.categories, strict=True))
+        sources, targets = self.links()
+        graph.add_edges_from((self.titles[a], self.titles[b]) for a, b in zip(sources, targets, strict=True))
+        return graph
+
+    def with_places(self, places: IntArray) -> TopicGraph:
+        """Return the same graph with the places of its links; see the class's arguments."""
+        return TopicGraph(self.titles, self.indptr, self.indices, self.categories, places)
+
+    def __len__(self) -> int:
+        return len(self.titles)
+
+    def __repr__(self) -> str:
+        return f"TopicGraph({len(self)} topics, {self.n_links} links)"
+
+    @property
+    def n_links(self) -> int:
+        """Number of directed links."""
+        return len(self.indices)
+
+    def links(self) -> tuple[IntArray, IntArray]:
+        """Return the sources and targets of all links, each int32 of shape `[links]`."""
+        sources = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.indptr))
+        return sources, self.indices
+
+    def out(self, topic: int) -> IntArray:
+        """Return the topics that `topic` links to, ascending, as a view."""
+        return self.indices[self.indptr[topic] : self.indptr[topic + 1]]
+
+    def positions(self, sources: ArrayLike, targets: ArrayLike) -> NDArray[np.int64]:
+        """Return where links are in `indices`, -1 for pairs that are no link.
+
+        Args:
+            sources: Topics the links start from, shape `[n]`.
+            targets: Topics they lead to, shape `[n]`.
+
+        Returns:
+            Positions, int64 of shape `[n]`.
+
+        Example:
+            >>> graph = TopicGraph.from_links(["a", "b", "c"], [0, 0, 2], [1, 2, 0])
+            >>> graph.positions([0, 2, 1], [2, 0, 0]).tolist()
+            [1, 2, -1]
+        """
+        from_, to = np.asarray(sources, dtype=np.int64), np.asarray(targets, dtype=np.int64)
+        low, end = self.indptr[from_], self.indptr[from_ + 1]
+        high = end.copy()
+        # A binary search in all rows at once: rows are ascending, and no key of a whole graph's links is ever made.
+        while (unfinished := low < high).any():
+            middle = (low + high) // 2
+            below = np.zeros(len(low), dtype=bool)
+            below[unfinished] = self.indices[middle[unfinished]] < to[unfinished]
+            low, high = np.where(below, middle + 1, low), np.where(below | ~unfinished, high, middle)
+        found = low < end
+        found[found] = self.indices[low[found]] == to[found]
+        return np.where(found, low, -1)
+
+    def neighbours(self, topic: int) -> IntArray:
+        """Return the topics linked with `topic` in either direction, ascending, as a view."""
+        indptr, indices = self.undirected
+        return indices[indptr[topic] : indptr[topic + 1]]
+
+    @cached_property
+    def adjacency(self) -> sparse.csr_array:
+        """The undirected adjacency matrix, float32 of ones, shape `[topics, topics]`."""
+        indptr, indices = self.undirected
+        ones = np.ones(len(indices), dtype=np.float32)
+        return sparse.csr_array((ones, indices, indptr), shape=(len(self), len(self)))
+
+    @cached_property
+    def degree(self) -> IntArray:
+        """Number of undirected neighbours of each topic, int32 of shape `[topics]`."""
+        return np.diff(self.undirected[0]).astype(np.int32)
+
+    @cached_property
+    def undirected(self) -> Rows:
+        """Row starts, int64 `[topics + 1]`, and the neighbours of each topic, ascending, int32."""
+        return both_ways((self.indptr, self.indices))
+
+    @cached_property
+    def components(self) -> IntArray:
+        """The number of each topic's connected component, ignoring direction, int32 of shape `[topics]`."""
+        labels: IntArray = sparse.csgraph.connected_components(self.adjacency, directed=False)[1].astype(np.int32)
+        return labels
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over titles, categories and links; the same graph has the same fingerprint on every machine."""
+        digest = hashlib.sha256()
+        for at, name in enumerate(itertools.chain(self.titles, self.categories)):
+            digest.update(f"\0{name}".encode() if at else name.encode())
+        digest.update(np.ascontiguousarray(self.indptr).data)
+        digest.update(np.ascontiguousarray(self.indices).data)
+        return digest.hexdigest()
+
+    def index(self, title: str) -> int:
+        """Return the number of the topic called `title`.
+
+        Raises:
+            UnknownNameError: If there is none; the message suggests the nearest title.
+        """
+        if isinstance(self.titles, StoredTitles):
+            if (stored := self.titles.find(title)) is None:
+                raise UnknownNameError("topic", title, self.titles.beginning_like(title))
+            return stored
+        topic = self._index.get(title)
+        if topic is None:
+            raise UnknownNameError("topic", title, self.titles)
+        return topic
+
+    @cached_property
+    def category_names(self) -> tuple[str, ...]:
+        """The categories that topics have, sorted, `""` left out."""
+        return tuple(name for name in self._coded[0] if name)
+
+    @cached_property
+    def _coded(self) -> tuple[tuple[str, ...], IntArray]:
+        """The names of categories, sorted, and the number of each topic's name."""
+        if isinstance(self.categories, StoredCategories):
+            return self.categories.names, self.categories.codes
+        names = tuple(sorted(set(self.categories)))
+        number = {name: code for code, name in enumerate(names)}
+        return names, np.fromiter((number[name] for name in self.categories), dtype=np.int32, count=len(self))
+
+    def in_category(self, name: str) -> IntArray:
+        """Return the topics of a category, ascending.
+
+        Raises:
+            UnknownNameError: If no topic has that category; the message lists the categories.
+        """
+        if name not in self.category_names:
+            raise UnknownNameError("category", name, self.category_names)
+        names, codes = self._coded
+        return np.flatnonzero(codes == names.index(name)).astype(np.int32)

@@ -1,0 +1,1 @@
+"""Adapters: PEFT folders, their composition, and the routing of passages to them."""

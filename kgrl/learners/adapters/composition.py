@@ -1,0 +1,218 @@
+"""One adapter out of several: task arithmetic and its relatives.
+
+Adapter i changes a layer's weight by s_i B_i A_i. Concatenating the ranks represents a weighted sum of such changes
+exactly, at n times the rank. PEFT's `linear`, `ties` and `dare` keep the rank: they merge the A and the B apart, each
+by sqrt(w s_i), as `LoraModel.add_weighted_adapter` does, by the functions it uses. What comes out is therefore not the
+merged change. For `linear` it is
+
+    (sum_i sqrt(w s_i) B_i) (sum_j sqrt(w s_j) A_j) = sum_i w s_i B_i A_i + cross terms w sqrt(s_i s_j) B_i A_j, i != j.
+
+The cross terms are noise where the A were initialised apart. Where they started alike and moved little, A_i = A, the
+product is n w s (sum_i B_i) A: with the mean's w = 1/n that is the whole sum of the changes, not their mean.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kgrl.errors import KgrlError, SettingError
+from kgrl.learners.adapters.folder import Adapter, AdapterFacts, same_base
+from kgrl.system.registry import Registry
+
+__all__ = ["Factors", "compose", "methods"]
+
+Factors = tuple[Tensor, Tensor]
+"""The matrices A `[rank, inputs]` and B `[outputs, rank]` of a layer, whose change is B A."""
+
+methods = Registry[Factors]("composition method")
+"""Functions from one layer's A, its B, and its scales s `[n]` in all adapters to the composed layer."""
+
+_PLAIN: dict[str, tuple[Any, ...]] = {
+    "use_dora": (False,),
+    "lora_bias": (False,),
+    "bias": ("none",),
+    "rank_pattern": ({},),
+    "alpha_pattern": ({},),
+    "layer_replication": (None,),
+    "init_lora_weights": (True, False, "gaussian"),  # others change the base model's weights too
+}
+"""Settings of PEFT that a composed adapter can be right with; a setting that is missing has the first value."""
+
+
+def compose(
+    adapters: Sequence[Adapter], method: str = "task-arithmetic", *, seed: int = 0, **options: float
+) -> Adapter:
+    """Compose adapters of the same base model, rank and layers into one.
+
+    Args:
+        adapters: The adapters, at least one.
+        method: `task-arithmetic`, `cat`, `linear`, `ties` or `dare`.
+        seed: Seeds what `dare` drops.
+        options: `weight`, the factor of each adapter, and for `ties` and `dare` also `density`, the share of values
+            kept; the method's own defaults where they are left out.
+
+    Returns:
+        An adapter with the scale 1, `lora_alpha` equal to its rank; its facts sum up those of the sources.
+
+    Raises:
+        UnknownNameError: If there is no such method.
+        SettingError: If the method has no such option, the weight is not finite, or the density not in (0, 1].
+        KgrlError: If the adapters do not fit together; the message names two that differ, and in what.
+
+    Example:
+        >>> config = {"peft_type": "LORA", "r": 1, "lora_alpha": 2}
+        >>> tensors = {"q.lora_A.weight": torch.ones(1, 2), "q.lora_B.weight": torch.ones(3, 1)}
+        >>> one = Adapter("one", "smollm2@12ab", config, tensors)
+        >>> both = compose([one, one], weight=0.25)
+        >>> both.rank, both.scale, both.delta("q")[0].tolist()
+        (2, 1.0, [1.0, 1.0])
+    """
+    if not adapters:
+        raise SettingError("no adapters to compose")
+    merge = methods[method]
+    _check_options(method, options)
+    for adapter in adapters:
+        _check_plain(adapter)
+        _check_alike(adapters[0], adapter)
+    scales = torch.tensor([adapter.scale for adapter in adapters])
+    tensors: dict[str, Tensor] = {}
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), warnings.catch_warnings():
+        torch.manual_seed(seed)
+        warnings.filterwarnings("ignore", message="The density 1")  # PEFT says that this prunes nothing; it is wanted
+        for layer in sorted(adapters[0].layers):
+            downs, ups = zip(*(adapter.layers[layer] for adapter in adapters), strict=True)
+            down, up = merge([a.float() for a in downs], [b.float() for b in ups], scales, **options)
+            tensors |= {f"{layer}.lora_A.weight": down, f"{layer}.lora_B.weight": up}
+    return _composed(adapters, tensors, len(down), _described(method, options))
+
+
+@methods.register("task-arithmetic")
+def _task_arithmetic(downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight: float = 0.4) -> Factors:
+    """The sum of the changes times a weight (Ilharco et al. 2023), exactly.
+
+    The weight is theirs for when there are no validation data, as Yadav et al. 2023 report it.
+    """
+    return torch.cat(downs), torch.cat([weight * s * up for s, up in zip(scales, ups, strict=True)], dim=1)
+
+
+@methods.register("cat")
+def _concatenate(downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight: float | None = None) -> Factors:
+    """The mean of the changes, exactly: what PEFT calls `cat`, with the weight 1/n."""
+    return _task_arithmetic(downs, ups, scales, 1 / len(ups) if weight is None else weight)
+
+
+@methods.register("linear")
+def _linear(downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight: float | None = None) -> Factors:
+    """Sums of the A and of the B; the weight is 1/n if none is given."""
+    left, right = _shares(scales, 1 / len(ups) if weight is None else weight)
+    return _merges().task_arithmetic(downs, left), _merges().task_arithmetic(ups, right)
+
+
+@methods.register("ties")
+def _ties(downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight: float = 1.0, density: float = 0.2) -> Factors:
+    """Keep the largest values, elect signs, average what agrees (Yadav et al. 2023, with their defaults).
+
+    They do so with the changes of all weights; PEFT, and so this, with the A and with the B.
+    """
+    left, right = _shares(scales, weight)
+    return _merges().ties(downs, left, density), _merges().ties(ups, right, density)
+
+
+@methods.register("dare")
+def _dare(
+    downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight: float | None = None, density: float = 0.5
+) -> Factors:
+    """Drop values at random, rescale the rest by 1 / density and sum (Yu et al. 2024); the weight is 1/n if none.
+
+    Dropping in A and in B leaves the share density^2 of the products that make up a change. The paper's drop rates of
+    0.9 are for changes themselves.
+    """
+    left, right = _shares(scales, 1 / len(ups) if weight is None else weight)
+    return _merges().dare_linear(downs, left, density), _merges().dare_linear(ups, right, density)
+
+
+def _merges() -> Any:
+    """PEFT's functions, imported when a method is carried out: PEFT takes seconds, and names are listed without it."""
+    from peft.utils import merge_utils
+
+    return merge_utils
+
+
+def _shares(scales: Tensor, weight: float) -> Factors:
+    """The factors of the A and of the B, `[n]` each: PEFT puts the root of weight times scale on either side."""
+    factors = weight * scales
+    roots = factors.abs().sqrt()
+    return roots * factors.sign(), roots
+
+
+def _check_options(method: str, options: dict[str, float]) -> None:
+    known = [name for name in inspect.signature(methods[method]).parameters if name in ("weight", "density")]
+    for name in options:
+        if name not in known:
+            raise SettingError(f"the composition method {method!r} has no {name}; it has {', '.join(known)}")
+    if not math.isfinite(options.get("weight", 1.0)):
+        raise SettingError(f"the weight must be a finite number, not {options['weight']}")
+    if not 0 < options.get("density", 1.0) <= 1:
+        raise SettingError(f"the density must be above 0 and at most 1, not {options['density']}")
+
+
+def _check_plain(adapter: Adapter) -> None:
+    """Refuse what LoRA matrices with one scale do not tell in full."""
+    if adapter.config.get("peft_type") != "LORA":
+        raise KgrlError(f"the adapter {adapter.name!r} is no LoRA adapter but {adapter.config.get('peft_type')!r}")
+    for setting, values in _PLAIN.items():
+        if adapter.config.get(setting, values[0]) not in values:
+            value = adapter.config[setting]
+            raise KgrlError(f"the adapter {adapter.name!r} cannot be composed: its {setting} is {value!r}")
+    others = sorted(set(adapter.tensors) - {f"{n}.lora_{m}.weight" for n in adapter.layers for m in "AB"})
+    if others or not adapter.layers:
+        raise KgrlError(f"the adapter {adapter.name!r} cannot be composed: it has {others[:3] or 'no LoRA layers'}")
+
+
+def _check_alike(one: Adapter, other: Adapter) -> None:
+    pair = f"the adapters {one.name!r} and {other.name!r} cannot be composed"
+    if not same_base(one.base, other.base):
+        raise KgrlError(f"{pair}: their base models are {one.base} and {other.base}")
+    if one.rank != other.rank:
+        raise KgrlError(f"{pair}: their ranks are {one.rank} and {other.rank}")
+    if one.config.get("fan_in_fan_out", False) != other.config.get("fan_in_fan_out", False):
+        raise KgrlError(f"{pair}: one has transposed weights (fan_in_fan_out), the other has not")
+    for layer in sorted(one.layers.keys() | other.layers.keys()):
+        shapes = [_shape(adapter, layer) for adapter in (one, other)]
+        if shapes[0] != shapes[1]:
+            raise KgrlError(f"{pair}: the layer {layer} is {shapes[0]} in the one and {shapes[1]} in the other")
+
+
+def _shape(adapter: Adapter, layer: str) -> str:
+    if layer not in adapter.layers:
+        return "missing"
+    down, up = adapter.layers[layer]
+    return f"{up.shape[0]} x {down.shape[1]}"
+
+
+def _described(method: str, options: dict[str, float]) -> str:
+    parameters = inspect.signature(methods[method]).parameters.values()
+    settings = {p.name: options.get(p.name, p.default) for p in parameters if p.default is not p.empty}
+    values = ((name, "1/n" if value is None else f"{value:g}") for name, value in settings.items())
+    return f"{method} ({', '.join(f'{name} {value}' for name, value in values)})"
+
+
+def _composed(adapters: Sequence[Adapter], tensors: dict[str, Tensor], rank: int, method: str) -> Adapter:
+    facts = [adapter.facts for adapter in adapters]
+    about = AdapterFacts(
+        corpus=", ".join(dict.fromkeys(f.corpus for f in facts if f.corpus)),
+        titles=tuple(dict.fromkeys(title for f in facts for title in f.titles)),
+        tokens=sum(f.tokens for f in facts),
+        method=method,
+        sources=tuple(adapter.name for adapter in adapters),
+    )
+    base = next((adapter.base for adapter in adapters if "@" in adapter.base), adapters[0].base)
+    config = {**adapters[0].config, "r": rank, "lora_alpha": rank, "use_rslora": False}
+    return Adapter(method.partition(" ")[0], base, config, tensors, about)

@@ -1,0 +1,1 @@
+"""Decoder learners: small models taught from scratch, and pretrained ones with LoRA."""

@@ -1,0 +1,359 @@
+"""What all learners with a transformer inside share: packing, optimisation, measuring, snapshots and saved states.
+
+Subclasses make a Hugging Face causal model, decide which of its weights are trained and how those are written. Dropout
+is off throughout: texts are read once, and a run repeats exactly.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from kgrl.corpus import Corpus, Passages
+from kgrl.errors import DivergedError, KgrlError, SettingError
+from kgrl.graph.topic_graph import IntArray
+from kgrl.learners.base import Learned
+from kgrl.learners.decoder.attention import NO_MASK, PACKED
+from kgrl.learners.decoder.flat_weights import FlatWeights, Trained
+from kgrl.learners.decoder.loss import mean_loss, token_losses
+from kgrl.learners.decoder.packing import Block, pack
+from kgrl.learners.decoder.plugin import Measure, Plugin
+from kgrl.learners.decoder.reading import Lesson, Reading, arrange
+from kgrl.learners.decoder.token_store import TokenStore, document_token
+from kgrl.system.files import write_json
+from kgrl.system.tensors import read_tensors, save_tensors
+
+__all__ = ["DecoderLearner", "DecoderSnapshot"]
+
+_CONTEXT = 512
+"""Most tokens of a passage that are read in one piece; passages have about 70."""
+_EVALUATION_BLOCK = 512
+"""Tokens measured at once: enough for matrix products to be efficient."""
+_STATE, _OPTIMIZER, _PLUGINS = "learner.json", "optimizer.safetensors", "plugins.safetensors"
+
+
+@dataclass(frozen=True)
+class DecoderSnapshot:
+    """What training changes in a decoder learner.
+
+    Args:
+        trained: The trained weights and the optimizer's state.
+        plugins: The state of each plug-in, in the learner's order.
+    """
+
+    trained: Trained
+    plugins: tuple[Mapping[str, Tensor], ...]
+
+
+class DecoderLearner(FlatWeights, ABC):
+    """Teaches a causal transformer passages by AdamW on whole blocks of packed tokens.
+
+    The learning rate rises linearly over the first `warmup_steps` updates and is constant from then on, so that it
+    never depends on the budget or on who picks the topics. The gradient is clipped to norm 1; no weight decay.
+
+    Args:
+        corpus: The corpus whose passages are taught and measured.
+        model: The causal model; those of its parameters that require a gradient are trained.
+        tokenizer: A Hugging Face fast tokenizer.
+        learning_rate: AdamW's learning rate after the warm-up.
+        block_tokens: Tokens of one update, about.
+        warmup_steps: Updates until the learning rate is reached.
+        plugins: What changes its lessons, updates or measurements, in the order in which they are called.
+
+    Attributes:
+        n_parameters: Number of the model's parameters, frozen ones included.
+
+    Raises:
+        SettingError: If a plug-in does not work with this learner.
+        KgrlError: If the model's logits are not its output embedding times its decoder's last states, or it cannot
+            keep packed passages apart.
+    """
+
+    kind: str
+    """The name the learner is registered and saved under."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        model: PreTrainedModel,
+        tokenizer: Any,
+        *,
+        learning_rate: float,
+        block_tokens: int,
+        warmup_steps: int,
+        plugins: Sequence[Plugin] = (),
+    ) -> None:
+        self.tokenizer = tokenizer
+        self._read(corpus)
+        self.model: PreTrainedModel = model.eval()  # type: ignore[no-untyped-call]
+        self.learning_rate, self.block_tokens, self.warmup_steps = learning_rate, block_tokens, warmup_steps
+        self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._decoder: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
+        self._head: Tensor = model.get_output_embeddings().weight  # type: ignore[no-untyped-call] # [vocabulary, width]
+        self._context = _context(model.config)
+        self._set_attention()
+        super().__init__({name: weight for name, weight in model.named_parameters() if weight.requires_grad})
+        self.plugins = tuple(plugins)
+        for plugin in self.plugins:
+            plugin.attach(self)
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, str | int]:
+        """What a saved state must share with the learner that loads it; compared by name and value."""
+
+    @abstractmethod
+    def _write_weights(self, folder: Path) -> None:
+        """Write the trained weights to a folder that exists."""
+
+    @abstractmethod
+    def _read_weights(self, folder: Path) -> None:
+        """Read the trained weights that `_write_weights` wrote, in place."""
+
+    @property
+    def modules(self) -> Mapping[str, Tensor]:
+        """Weights by the name of what they were learned for: the whole curriculum, unless a plug-in keeps modules."""
+        kept = [plugin.modules() for plugin in self.plugins]
+        return next((modules for modules in kept if modules), {"curriculum": self.weights.detach()})
+
+    def learn(self, passages: Passages, token_budget: int) -> Learned:
+        """Train on passages in order, in packed blocks, one update a block; see `Learner`."""
+        if len(passages) == 0 or token_budget < 2:
+            raise ValueError(f"cannot learn {len(passages)} passages with a budget of {token_budget} tokens")
+        for plugin in self.plugins:
+            plugin.begin(passages)
+        before = self.weights.detach().clone()
+        lesson = self._lesson(passages, token_budget)
+        blocks = pack(lesson.sequences, self.block_tokens, self._context)
+        losses = [self._update(block, lesson.ids) for block in blocks]
+        for plugin in self.plugins:
+            plugin.end(Passages(self.corpus, passages.ids[: lesson.own]))
+        return Learned(
+            tokens=lesson.tokens,
+            loss=float(np.average(losses, weights=[len(block) for block in blocks])),
+            passages=lesson.own,
+            chunked=sum(len(sequence) - 1 > self._context for sequence in lesson.sequences),
+            changed=float((self.weights.detach() != before).float().mean()),
+            module=next((plugin.module for plugin in self.plugins if plugin.module), None),
+        )
+
+    def losses(self, passages: Passages) -> NDArray[np.float32]:
+        """Return the mean loss of each passage in nats per token, shape `[passages]`; changes nothing."""
+        measure: Measure = self._losses
+        for plugin in self.plugins:
+            measure = partial(plugin.losses, measure=measure)
+        return measure(passages)
+
+    @torch.inference_mode()
+    def _losses(self, passages: Passages) -> NDArray[np.float32]:
+        totals, counts = np.zeros(len(passages)), np.zeros(len(passages))
+        for block in pack(self._sequences(passages), _EVALUATION_BLOCK, self._context):
+            losses = token_losses(self._states(block), self._head, self._tensor(block.targets)).cpu().numpy()
+            totals += np.bincount(block.owners, losses, minlength=len(passages))
+            counts += np.bincount(block.owners, minlength=len(passages))
+        for bad in np.flatnonzero(~np.isfinite(totals)):
+            raise DivergedError(f"the loss of passage {passages.ids[bad]} became {totals[bad]}")
+        return (totals / counts).astype(np.float32)
+
+    def reading(self, corpus: Corpus) -> Self:
+        """Return the learner, weights and plug-ins shared, as one that reads another corpus."""
+        reader = copy.copy(self)
+        reader._read(corpus)
+        return reader
+
+    def _read(self, corpus: Corpus) -> None:
+        self.corpus, self._known = corpus, {corpus.fingerprint}
+        self.tokens = TokenStore.of(corpus, self.tokenizer.backend_tokenizer, document_token(self.tokenizer))
+
+    def extend(self, corpus: Corpus) -> None:
+        """Read a corpus that begins with the one read until now: the same passages, and more behind them.
+
+        Raises:
+            SettingError: If a plug-in tells topics apart by embeddings of the corpus that it began with.
+        """
+        if any(plugin.by_topic for plugin in self.plugins):
+            names = ", ".join(plugin.name for plugin in self.plugins if plugin.by_topic)
+            raise SettingError(f"the plug-in {names} knows the topics it began with alone; the corpus cannot grow")
+        tokenizer = self.tokenizer
+        self.tokens = self.tokens.extended(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
+        self.corpus = corpus
+        self._known.add(corpus.fingerprint)
+
+    def loss_gradient(self, passages: Passages) -> NDArray[np.float32]:
+        """Return the gradient of the passages' mean loss per token, shape `[trained weights]`; changes nothing.
+
+        Raises:
+            ValueError: If there are no passages.
+        """
+        if len(passages) == 0:
+            raise ValueError("the loss of no passages has no gradient")
+        blocks = pack(self._sequences(passages), self.block_tokens, self._context)
+        total = sum(len(block) for block in blocks)
+        self.gradient.zero_()
+        for block in blocks:
+            mean = mean_loss(self._states(block), self._head, self._tensor(block.targets))
+            (mean * (len(block) / total)).backward()  # type: ignore[no-untyped-call] # torch types it so
+        found: NDArray[np.float32] = self.gradient.cpu().numpy().copy()
+        self.gradient.zero_()
+        return found
+
+    def trained_weights(self) -> NDArray[np.float32]:
+        """Return a copy of the trained weights, shape `[trained weights]`."""
+        found: NDArray[np.float32] = self.weights.detach().cpu().numpy().copy()
+        return found
+
+    def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
+        """Return the number of predicted tokens of each passage, shape `[passages]`."""
+        self._check_corpus(passages)
+        return self.tokens.count(passages.ids)
+
+    def snapshot(self) -> DecoderSnapshot:
+        """Return a copy of the trained weights and the optimizer's state, and the state of the plug-ins."""
+        return DecoderSnapshot(self.copy(), tuple(plugin.state() for plugin in self.plugins))
+
+    def restore(self, snapshot: DecoderSnapshot) -> None:
+        """Go back to a snapshot; losses are then bit for bit what they were."""
+        self.become(snapshot.trained)
+        for plugin, state in zip(self.plugins, snapshot.plugins, strict=True):
+            plugin.set_state(state)
+
+    def save(self, folder: Path) -> None:
+        """Write weights, optimizer state, plug-ins' state and identity to a folder, as safetensors and JSON."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write_weights(folder)
+        first, second = self.moments
+        save_tensors(folder / _OPTIMIZER, {"first_moment": first, "second_moment": second})
+        states = [plugin.state() for plugin in self.plugins]
+        save_tensors(
+            folder / _PLUGINS, {f"{i}.{name}": t for i, state in enumerate(states) for name, t in state.items()}
+        )
+        write_json(folder / _STATE, {"steps": self.steps, **self._kind})
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote.
+
+        Raises:
+            KgrlError: If the folder holds no saved learner, or one of another kind, base model or shape, or with other
+                plug-ins.
+        """
+        path = folder / _STATE
+        if not path.is_file():
+            raise KgrlError(f"{folder} holds no saved learner: {_STATE} is missing")
+        state = json.loads(path.read_text(encoding="utf-8"))
+        for key, own in self._kind.items():
+            if state.get(key) != own:
+                raise KgrlError(f"{folder} holds {state}, which does not fit this learner: its {key} is {own!r}")
+        self._read_weights(folder)
+        moments = read_tensors(folder / _OPTIMIZER)
+        first, second = moments["first_moment"], moments["second_moment"]
+        self.become(Trained(self.weights.detach(), first, second, int(state["steps"])))
+        tensors = read_tensors(folder / _PLUGINS)
+        for i, plugin in enumerate(self.plugins):
+            plugin.set_state({n.removeprefix(f"{i}."): t for n, t in tensors.items() if n.startswith(f"{i}.")})
+
+    @property
+    def _kind(self) -> dict[str, Any]:
+        """What a saved state is checked against."""
+        return {"learner": self.kind, **self.identity, "plugins": [plugin.name for plugin in self.plugins]}
+
+    def _lesson(self, passages: Passages, token_budget: int) -> Lesson:
+        """What a lesson on these passages reads, rehearsals included."""
+        own = Reading(passages.ids, self._sequences(passages))
+        rehearsed = [plugin.rehearse(own.tokens, token_budget) for plugin in self.plugins]
+        readings = [(Reading(ids, [self.tokens[int(i)] for i in ids]), tokens) for ids, tokens in rehearsed]
+        return arrange(own, readings, token_budget)
+
+    def _update(self, block: Block, ids: IntArray) -> float:
+        """Take one optimizer step on a block and return its mean loss before the step, in nats per token.
+
+        Args:
+            block: The packed tokens.
+            ids: Which passage each of the packed sequences is.
+        """
+        self.gradient.zero_()
+        mean = mean_loss(self._states(block), self._head, self._tensor(block.targets))
+        mean.backward()  # type: ignore[no-untyped-call] # torch types it so
+        for plugin in self.plugins:
+            plugin.regularise()
+        norm = nn.utils.clip_grad_norm_([self.weights], max_norm=1.0)
+        loss = mean.item()
+        if not np.isfinite(loss) or not torch.isfinite(norm):
+            read = ", ".join(str(i) for i in ids[np.unique(block.owners)])
+            raise DivergedError(
+                f"the training loss became {loss} with a gradient of norm {norm.item()} on passages {read}"
+            )
+        for plugin in self.plugins:
+            plugin.restrict()
+        self.step(self._rate())
+        for plugin in self.plugins:
+            plugin.updated()
+        return loss
+
+    def _rate(self) -> float:
+        """The learning rate of the next update."""
+        factor = math.prod(plugin.rate() for plugin in self.plugins)
+        return self.learning_rate * factor * min(1.0, (self.steps + 1) / max(1, self.warmup_steps))
+
+    def _states(self, block: Block) -> Tensor:
+        """The decoder's last states of a block, `[tokens, width]`."""
+        inputs, positions = self._tensor(block.inputs)[None], self._tensor(block.positions)[None]
+        # Without our attention, transformers masks between passages where it sees positions that start over.
+        packed = self.model.config._attn_implementation == PACKED
+        ours = {"lengths": block.lengths, "attention_mask": NO_MASK} if packed else {}
+        output = self._decoder(input_ids=inputs, position_ids=positions, use_cache=False, **ours)
+        states: Tensor = output.last_hidden_state[0]
+        return states
+
+    def _tensor(self, array: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(array).to(self.model.device)
+
+    def _sequences(self, passages: Passages) -> list[NDArray[Any]]:
+        self._check_corpus(passages)
+        return self.tokens.sequences(passages)
+
+    def _check_corpus(self, passages: Passages) -> None:
+        if passages.corpus.fingerprint not in self._known:
+            raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
+
+    @torch.inference_mode()
+    def _set_attention(self) -> None:
+        """Let the model attend within passages only, by whichever way gives the losses it has without packing.
+
+        Compared on a few tokens, since an unusual architecture would differ silently.
+        """
+        own = self.model.config._attn_implementation
+        sequences = [np.array([1, 2, 3, 4, 5, 6]), np.array([3, 2, 1, 2])]
+        (block,) = pack(sequences, block_tokens=16, context=16)
+        expected = torch.cat([self._plain_losses(ids) for ids in sequences])
+        tolerance = 1e-3 if self._head.dtype == torch.float32 else 0.1
+        for attention in (PACKED, own) if own == "sdpa" else (own,):
+            self.model.set_attn_implementation(attention)
+            packed = token_losses(self._states(block), self._head, self._tensor(block.targets))
+            if torch.allclose(packed, expected, rtol=0, atol=tolerance):
+                return
+        kind = self.model.config.model_type
+        raise KgrlError(f"models of type {kind!r} cannot be taught: packing passages changes their losses")
+
+    def _plain_losses(self, ids: NDArray[Any]) -> Tensor:
+        """Losses of one sequence by the model's own forward, `[tokens - 1]`."""
+        logits = self.model(self._tensor(ids[None, :-1]), use_cache=False).logits[0].float()
+        return nn.functional.cross_entropy(logits, self._tensor(ids[1:]), reduction="none")
+
+
+def _context(config: Any) -> int:
+    """The most tokens read in one piece: no more than the model has positions for, or than its sliding window holds."""
+    limits = (getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window"))
+    return min([_CONTEXT, *(int(limit) for limit in limits if limit)])

@@ -1,0 +1,1 @@
+"""Simulated learners: learning curves fitted to what real learners did."""

@@ -1,0 +1,222 @@
+"""A calibration: what a simulated learner was fitted to, with which parameters, and how well they predict.
+
+Plain data, kept as JSON. Fitting is in `kgrl.learners.simulated.fit`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.builtin import FOLDER
+from kgrl.corpus import Corpus
+from kgrl.errors import DataError, MissingDataError, SettingError
+from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.system.files import write_json
+from kgrl.system.random_bits import drawn
+
+__all__ = ["ByTopic", "Calibration", "Errors", "Fitted"]
+
+_FORMAT = 1
+_PLANTED = "-noisy"
+"""What ends the name of a corpus that noise was planted in."""
+
+
+@dataclass(frozen=True)
+class ByTopic:
+    """A number that differs from topic to topic.
+
+    Args:
+        mean: Its mean over topics.
+        spread: Its standard deviation. A topic that was never measured has the mean and a deviation of this size that
+            its number draws, the same in every simulation: nothing that is known of it beforehand predicts it.
+        topics: The number of each topic that was measured.
+    """
+
+    mean: float
+    spread: float
+    topics: Mapping[int, float] = field(default_factory=dict)
+
+    def values(self, n_topics: int, key: int) -> NDArray[np.float64]:
+        """Return the number of every topic, `[n_topics]`.
+
+        Args:
+            n_topics: How many topics there are.
+            key: Tells the draws for one kind of number from those for another.
+
+        Example:
+            >>> ByTopic(4.0, 0.0, {1: 5.0}).values(3, key=1).tolist()
+            [4.0, 5.0, 4.0]
+        """
+        values = self.mean + self.spread * drawn(key, 0, np.arange(n_topics), 0)
+        values[list(self.topics)] = list(self.topics.values())
+        return values
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a calibration was fitted to.
+
+    Args:
+        runs: Runs of curricula.
+        expansions: Expansions of those runs with probes.
+        forks: Forks taught one topic, the rows of transfer estimates.
+        changes: Changes of a topic's loss that were measured in all of these.
+        seed: Seeded the folds and the bootstrap.
+    """
+
+    runs: int
+    expansions: int
+    forks: int
+    changes: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How well changes of losses are predicted in expansions and forks that a fit has not seen.
+
+    Each is held out once, in a share of all that is left out together. Errors are root mean squares over changes of a
+    topic's loss, in nats per token. Rank correlations are Spearman's; None where there is too little to compare.
+
+    Args:
+        held_out: The share that is left out of each fit.
+        fit: Error of the calibration.
+        no_change: Error of predicting that no loss changes.
+        mean_change: Error of predicting the mean change of what the fit has seen.
+        style_only: Error of the same equations with what is learned from any text, and nothing of topics.
+        rank_expansions: Rank correlation of predicted and measured mean drop over expansions.
+        rank_candidates: The same over forks: which topic's text lowers the mean loss most.
+        rank_within: Mean over forks of the rank correlation over topics: whom a topic's text helps most.
+    """
+
+    held_out: float
+    fit: float
+    no_change: float
+    mean_change: float
+    style_only: float
+    rank_expansions: float | None = None
+    rank_candidates: float | None = None
+    rank_within: float | None = None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The parameters of a simulated learner of one corpus.
+
+    Args:
+        corpus: The name of the corpus.
+        fingerprint: Its fingerprint: topics, links, texts and splits.
+        learner: The learner whose records it was fitted to, for example `"scratch"`.
+        tokens_per_word: Tokens of that learner for each word of text.
+        untaught: L, losses before anything is learned, in nats per token.
+        response: r, how much of what is learned shows in a topic's text.
+        parameters: Fitted to all records.
+        members: Each fitted to another bootstrap sample of expansions; how much they differ says how much is known.
+        fitted: What it was fitted to.
+        errors: Held-out errors.
+    """
+
+    corpus: str
+    fingerprint: str
+    learner: str
+    tokens_per_word: float
+    untaught: ByTopic
+    response: ByTopic
+    parameters: Parameters
+    members: tuple[Parameters, ...]
+    fitted: Fitted
+    errors: Errors
+
+    def check(self, corpus: Corpus) -> None:
+        """Refuse another corpus.
+
+        Raises:
+            SettingError: If the calibration was fitted on a corpus with another fingerprint; the message names both.
+        """
+        if corpus.fingerprint != self.fingerprint:
+            raise SettingError(
+                f"the calibration was fitted on corpus {self.corpus!r} with fingerprint {self.fingerprint[:12]}, and "
+                f"this is {corpus.name!r} with fingerprint {corpus.fingerprint[:12]}; fit one with `kgrl calibrate`"
+            )
+
+    def choose(self, member: int | None) -> Parameters:
+        """Return a member's parameters, or with None those fitted to all records.
+
+        Raises:
+            SettingError: If there is no such member.
+        """
+        if member is None:
+            return self.parameters
+        if not 0 <= member < len(self.members):
+            raise SettingError(
+                f"the calibration has {len(self.members)} members, numbered from 0; there is no {member}"
+            )
+        return self.members[member]
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        write_json(path, {"format": _FORMAT, **asdict(self)})
+
+    @classmethod
+    def read(cls, path: Path) -> Calibration:
+        """Read what `write` wrote.
+
+        Raises:
+            MissingDataError: If there is no such file.
+            DataError: If it holds no calibration, or one in a format that this version does not know.
+        """
+        if not path.is_file():
+            raise MissingDataError(f"there is no calibration at {path}; `kgrl calibrate` writes one")
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if values["format"] != _FORMAT:
+                raise DataError(path, None, f"a calibration of format {values['format']}; this version reads {_FORMAT}")
+            return _from_json(values)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(path, None, f"no calibration: {error}") from error
+
+    @classmethod
+    def builtin(cls, corpus: Corpus, learner: str = "scratch") -> Calibration:
+        """Return the calibration that ships for a corpus, by its name.
+
+        A corpus with planted noise has the curves of the corpus that it was made from: they say nothing of what planted
+        topics teach.
+
+        Args:
+            corpus: The corpus.
+            learner: The kind of learner that it was fitted to, `"scratch"` or `"lora"`.
+
+        Raises:
+            MissingDataError: If none ships; the message says for which corpora and learners some do.
+        """
+        origin = corpus.name.removesuffix(_PLANTED)
+        path = FOLDER / f"calibration-{origin.replace(':', '-')}-{learner}.json"
+        if not path.is_file():
+            shipped = sorted(p.stem.removeprefix("calibration-") for p in FOLDER.glob("calibration-*.json"))
+            raise MissingDataError(
+                f"no calibration of learner {learner!r} for corpus {corpus.name!r} ships with kgrl (there are "
+                f"{', '.join(shipped) or 'none'}); `kgrl calibrate` fits one"
+            )
+        if origin != corpus.name:
+            return replace(cls.read(path), corpus=corpus.name, fingerprint=corpus.fingerprint)
+        return cls.read(path)
+
+
+def _from_json(values: Mapping[str, Any]) -> Calibration:
+    own = {f.name: values[f.name] for f in fields(Calibration)}
+    for name in ("untaught", "response"):
+        measured = {int(topic): float(value) for topic, value in own[name]["topics"].items()}
+        own[name] = ByTopic(own[name]["mean"], own[name]["spread"], measured)
+    own["parameters"] = Parameters(**own["parameters"])
+    own["members"] = tuple(Parameters(**member) for member in own["members"])
+    own["fitted"], own["errors"] = Fitted(**own["fitted"]), Errors(**own["errors"])
+    return Calibration(**own)

@@ -1,0 +1,219 @@
+"""A learner that is simulated: per-topic learning curves, fitted to what real learners did.
+
+The equations are in `kgrl.learners.simulated.learning_curve`; their parameters come from a `Calibration`, which
+`kgrl calibrate` fits. Knows the topic graph, unlike the learners it stands for. It needs no torch, and a lesson costs
+in proportion to the links of the topics it is about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kgrl.corpus import Corpus, Passages
+from kgrl.errors import KgrlError
+from kgrl.learners.base import Learned
+from kgrl.learners.simulated.calibration import Calibration
+from kgrl.learners.simulated.kernels import Curves, fade, losses, teach
+from kgrl.learners.simulated.relatives import Relatives
+from kgrl.system.files import content_key, write_json, write_npy
+
+__all__ = ["SimulatedLearner", "SimulatedSnapshot", "calibration_of", "curves_of", "tokens_of"]
+
+_STATE, _EFFECTIVE = "simulated.json", "effective.npy"
+_UNTAUGHT_KEY, _RESPONSE_KEY = 1, 3
+"""What tells draws for one use from those for another."""
+
+
+@dataclass(frozen=True)
+class SimulatedSnapshot:
+    """The state of a simulated learner.
+
+    Args:
+        total: Tokens learned.
+        scale: The factor of all effective tokens.
+        effective: Effective tokens by topic, before that factor, float64 `[topics]`.
+    """
+
+    total: int
+    scale: float
+    effective: NDArray[np.float64]
+
+
+class SimulatedLearner:
+    """Learning curves with transfer between topics, forgetting and noise.
+
+    The noise of a measurement depends on the seed, the passage and the tokens learned, and on nothing else. So
+    measuring changes nothing, and two runs with the same seed see the same noise where they have learned as much.
+
+    Args:
+        corpus: The corpus whose passages are taught and measured.
+        seed: Seeds the noise.
+        calibration: A calibration, the path of one, or `"builtin"` for the one that ships for the corpus.
+        member: Which of the calibration's ensemble of fits to simulate; None for the fit to all records.
+        embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; those of the default encoder if None.
+
+    Raises:
+        SettingError: If the calibration was fitted on another corpus, or there is no such member.
+        MissingDataError: If there is no such calibration.
+
+    Example:
+        >>> from kgrl.graph import TopicGraph
+        >>> from kgrl.learners.simulated.calibration import ByTopic, Errors, Fitted
+        >>> from kgrl.learners.simulated.learning_curve import Parameters
+        >>> graph = TopicGraph.from_links(["Logic", "Set"], [0], [1])
+        >>> corpus = Corpus("two", graph, ["Logic asks what follows.", "A set has members."], [0, 1], [0, 0])
+        >>> curves = Parameters(0.5, 100.0, 1.0, 1.0, 10.0, 1.0, 0.5, 0.0, 0.0, 0.0)
+        >>> made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
+        >>> same = ByTopic(4.0, 0.0), ByTopic(1.0, 0.0)
+        >>> calibration = Calibration("two", corpus.fingerprint, "none", 1.0, *same, curves, (), *made_up)
+        >>> learner = SimulatedLearner(corpus, calibration=calibration, embeddings=np.eye(2, dtype=np.float32))
+        >>> learner.learn(corpus.select([0]), 100).tokens
+        4
+        >>> [f"{loss:.2f}" for loss in learner.losses(corpus.select([0, 1]))]
+        ['3.70', '3.81']
+    """
+
+    kind = "simulated"
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        seed: int = 0,
+        calibration: Calibration | Path | str = "builtin",
+        member: int | None = None,
+        embeddings: NDArray[np.float32] | None = None,
+    ) -> None:
+        self.corpus, self.seed = corpus, seed
+        self.calibration, self.member = calibration_of(corpus, calibration), member
+        self.parameters = self.calibration.choose(member)
+        self.kin = Relatives.of(corpus, embeddings).kin
+        self.curves = curves_of(self.calibration, len(corpus.graph), [member])
+        self.total, self._scale = 0, 1.0
+        self._effective = np.zeros(len(corpus.graph))
+        self._words = np.zeros(len(corpus), dtype=np.int32)  # 0 where not counted yet
+
+    @property
+    def identity(self) -> dict[str, str | int]:
+        """What a saved state must share with the learner that loads it."""
+        curves = content_key(*map(repr, (self.parameters, self.calibration.untaught, self.calibration.response)))
+        return {"learner": self.kind, "corpus": self.corpus.fingerprint, "curves": curves, "seed": self.seed}
+
+    def learn(self, passages: Passages, token_budget: int) -> Learned:
+        """Move the learning curves of the passages' topics and their relatives; see `Learner`."""
+        if len(passages) == 0 or token_budget < 2:
+            raise ValueError(f"cannot learn {len(passages)} passages with a budget of {token_budget} tokens")
+        counts = self.count_tokens(passages)
+        ends = np.cumsum(counts)
+        used = min(int(np.searchsorted(ends, token_budget)) + 1, len(passages))
+        counts = counts[:used]
+        counts[-1] -= max(0, int(ends[used - 1]) - token_budget)
+        read = Passages(self.corpus, passages.ids[:used])
+        loss = float(np.average(self.losses(read), weights=counts))
+        self._teach(read.topics, counts)
+        return Learned(int(counts.sum()), loss, used)
+
+    def _teach(self, topics: NDArray[np.int32], counts: NDArray[np.int64]) -> None:
+        """Let all topics fade and add a lesson's tokens; only topics taught are touched."""
+        tokens, values = int(counts.sum()), self.curves.values[0]
+        self._scale = fade(self.parameters.fading, tokens, self._scale, self._effective)
+        read, first, which = np.unique(topics, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # as they are read: sums of floats depend on the order
+        amounts = np.bincount(which, counts)
+        teach(values, self.kin, self._scale, self._effective, read[order], amounts[order], len(read))
+        self.total += tokens
+
+    def losses(self, passages: Passages) -> NDArray[np.float32]:
+        """Return the loss of each passage in nats per token, shape `[passages]`; changes nothing."""
+        self._check_corpus(passages)
+        state = self.seed, self.total, self._scale, self._effective
+        found: NDArray[np.float32] = losses(self.curves, 0, *state, passages.topics, passages.ids)
+        return found
+
+    def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
+        """Return about how many tokens each passage has, from its words, shape `[passages]`."""
+        self._check_corpus(passages)
+        words = self._words[passages.ids]
+        for row in np.flatnonzero(words == 0):
+            words[row] = max(1, len(self.corpus.texts[passages.ids[row]].split()))
+        self._words[passages.ids] = words
+        return tokens_of(words, self.calibration.tokens_per_word)
+
+    def snapshot(self) -> SimulatedSnapshot:
+        """Return a copy of what was learned."""
+        return SimulatedSnapshot(self.total, self._scale, self._effective.copy())
+
+    def restore(self, snapshot: SimulatedSnapshot) -> None:
+        """Go back to a snapshot; losses are then bit for bit what they were."""
+        self.total, self._scale = snapshot.total, snapshot.scale
+        np.copyto(self._effective, snapshot.effective)
+
+    def save(self, folder: Path) -> None:
+        """Write what was learned to a folder, as JSON and a NumPy array."""
+        write_npy(folder / _EFFECTIVE, self._effective)
+        write_json(folder / _STATE, {**self.identity, "total": self.total, "scale": self._scale})
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote.
+
+        Raises:
+            KgrlError: If the folder holds no simulated learner, or one of another corpus, calibration or seed.
+        """
+        path = folder / _STATE
+        if not path.is_file():
+            raise KgrlError(f"{folder} holds no simulated learner: {_STATE} is missing")
+        state = json.loads(path.read_text(encoding="utf-8"))
+        for key, own in self.identity.items():
+            if state.get(key) != own:
+                raise KgrlError(
+                    f"{folder} holds another simulated learner: its {key} is {state.get(key)!r}, not {own!r}"
+                )
+        effective = np.load(folder / _EFFECTIVE, allow_pickle=False)
+        self.restore(SimulatedSnapshot(int(state["total"]), float(state["scale"]), effective))
+
+    def _check_corpus(self, passages: Passages) -> None:
+        # The same object as a rule: a fingerprint is compared only where it is not.
+        if passages.corpus is not self.corpus and passages.corpus.fingerprint != self.corpus.fingerprint:
+            raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
+
+
+def tokens_of(words: ArrayLike, tokens_per_word: float) -> NDArray[np.int64]:
+    """Return the tokens of passages with so many words, at least 1 each."""
+    return np.maximum(np.rint(np.multiply(words, tokens_per_word)), 1).astype(np.int64)
+
+
+def curves_of(calibration: Calibration, n_topics: int, members: Sequence[int | None]) -> Curves:
+    """Return the curves of a calibration, for some members of its ensemble.
+
+    Args:
+        calibration: The calibration.
+        n_topics: Topics of its corpus.
+        members: The fits; None for the one to all records.
+    """
+    values = np.array([astuple(calibration.choose(member)) for member in members])
+    untaught = calibration.untaught.values(n_topics, _UNTAUGHT_KEY)
+    response = np.maximum(calibration.response.values(n_topics, _RESPONSE_KEY), 0.0)
+    return Curves(values, *(np.tile(rows, (len(values), 1)) for rows in (untaught, response)))
+
+
+def calibration_of(corpus: Corpus, calibration: Calibration | Path | str) -> Calibration:
+    """Return a calibration, checked to be of a corpus.
+
+    Args:
+        corpus: The corpus.
+        calibration: One, the path of one, or `"builtin"` for the one that ships for the corpus.
+
+    Raises:
+        SettingError: If it was fitted on another corpus.
+        MissingDataError: If there is none.
+    """
+    if not isinstance(calibration, Calibration):
+        shipped = calibration == "builtin"
+        calibration = Calibration.builtin(corpus) if shipped else Calibration.read(Path(calibration))
+    calibration.check(corpus)
+    return calibration

@@ -1,0 +1,118 @@
+"""A topic's relatives: the topics that learning it teaches too, by links and by similarity, with weights.
+
+Kept as rows, so that what a topic's relatives cost does not depend on how many topics there are.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from kgrl.corpus import Corpus
+from kgrl.graph.topic_graph import IntArray, TopicGraph
+from kgrl.learners.simulated.kernels import Kin
+from kgrl.system.files import cache_dir, content_key, write_npy
+
+__all__ = ["Relatives", "nearest_topics"]
+
+FloatArray = NDArray[np.float32]
+
+NEAREST = 16
+"""Similar topics of a topic."""
+THRESHOLD = 0.3
+"""The cosine above which topics are similar: two random topics of an encyclopaedia have about 0.1."""
+_ROWS_AT_ONCE = 1024
+
+
+class Relatives:
+    """Which topics are taught by which, and how much.
+
+    Args:
+        graph: The topic graph.
+        nearest: The topics nearest to each topic by embedding, itself left out, int32 `[topics, k]`.
+        cosines: Their cosines, float32 `[topics, k]`.
+
+    Example:
+        >>> graph = TopicGraph.from_links(["a", "b", "c"], [0, 1], [1, 2])
+        >>> relatives = Relatives(graph, *nearest_topics(np.ones((3, 1), dtype=np.float32), k=1))
+        >>> relatives.link_matrix.toarray().round(2)[0].tolist()
+        [0.0, 0.71, 0.0]
+        >>> relatives.kin.similarity.round(2)[0].tolist()
+        [0.7]
+    """
+
+    def __init__(self, graph: TopicGraph, nearest: IntArray, cosines: FloatArray) -> None:
+        self.graph = graph
+        self._nearest = nearest
+        self._similarity = np.maximum(cosines - np.float32(THRESHOLD), np.float32(0))
+        self._root = 1.0 / np.sqrt(np.maximum(graph.degree, 1))
+
+    @classmethod
+    def of(cls, corpus: Corpus, embeddings: FloatArray | None = None) -> Relatives:
+        """Find the relatives of a corpus's topics.
+
+        Args:
+            corpus: The corpus.
+            embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; if None those of the default encoder,
+                whose nearest topics are kept in kgrl's cache folder.
+        """
+        return cls(corpus.graph, *(_cached_nearest(corpus) if embeddings is None else nearest_topics(embeddings)))
+
+    @property
+    def kin(self) -> Kin:
+        """W and S as simulated lessons read them."""
+        return Kin(*self.graph.undirected, self._root, self._nearest, self._similarity.astype(np.float64))
+
+    @cached_property
+    def link_matrix(self) -> sparse.csr_array:
+        """All W, float64 of shape `[topics, topics]`."""
+        root = sparse.diags_array(self._root)
+        return (root @ self.graph.adjacency @ root).tocsr()
+
+    @cached_property
+    def similarity_matrix(self) -> sparse.csr_array:
+        """All S, float32 of shape `[topics, topics]`; a row for each topic that teaches."""
+        topics, k = self._nearest.shape
+        starts = np.arange(topics + 1) * k
+        return sparse.csr_array((self._similarity.ravel(), self._nearest.ravel(), starts), shape=(topics, topics))
+
+
+def nearest_topics(embeddings: FloatArray, k: int = NEAREST) -> tuple[IntArray, FloatArray]:
+    """Return the k topics nearest to each by cosine, itself left out.
+
+    Args:
+        embeddings: Unit vectors, float32 `[topics, dimensions]`; zeros for topics without text.
+        k: How many; all others if there are fewer.
+
+    Returns:
+        Topics, int32 `[topics, k]`, nearest first, and their cosines, float32 `[topics, k]`.
+    """
+    n = len(embeddings)
+    k = min(k, n - 1)
+    nearest, cosines = np.empty((n, k), dtype=np.int32), np.empty((n, k), dtype=np.float32)
+    for first in range(0, n, _ROWS_AT_ONCE):
+        rows = np.arange(first, min(first + _ROWS_AT_ONCE, n))
+        products = embeddings[rows] @ embeddings.T
+        products[np.arange(len(rows)), rows] = -np.inf
+        best = np.argpartition(-products, k, axis=1)[:, :k]
+        order = np.argsort(-np.take_along_axis(products, best, axis=1), axis=1, kind="stable")
+        nearest[rows] = np.take_along_axis(best, order, axis=1)
+        cosines[rows] = np.take_along_axis(products, nearest[rows], axis=1)
+    return nearest, cosines
+
+
+def _cached_nearest(corpus: Corpus) -> tuple[IntArray, FloatArray]:
+    """The nearest topics by the default encoder; once they are known, neither it nor torch is loaded again."""
+    key = content_key(corpus.fingerprint, "all-MiniLM-L6-v2", str(NEAREST))
+    paths = [cache_dir() / "nearest" / f"{key}.{part}.npy" for part in ("topics", "cosines")]
+    if not paths[-1].exists():
+        from kgrl.retrieval.corpus_index import embed_corpus
+        from kgrl.retrieval.encoder import Encoder
+
+        for path, array in zip(paths, nearest_topics(np.asarray(embed_corpus(corpus, Encoder())[1])), strict=True):
+            write_npy(path, array)
+    nearest, cosines = (np.load(path, allow_pickle=False) for path in paths)
+    return nearest, cosines

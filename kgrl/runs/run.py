@@ -1,0 +1,306 @@
+"""A run on disk: a curriculum carried out, measured and recorded so that it can be resumed and repeated.
+
+    runs/NAME/config.yaml         everything needed to repeat the run
+    runs/NAME/curriculum.jsonl    one expansion a line, flushed as it happens
+    runs/NAME/choices.jsonl       what the agent preferred at each choice, one a line; empty where it does not say
+    runs/NAME/metrics.jsonl       tokens, losses and seconds after each expansion; what is kept of topics learned before
+                                  and, where questions are asked, what is recalled
+    runs/NAME/events.*            the same for TensorBoard
+    runs/NAME/checkpoint/         learner and random state after the latest expansion
+    runs/NAME/adapters/           what a LoRA learner learned, as a plain PEFT folder
+    runs/NAME/report.html         the same to look at, written by `kgrl run`
+
+The module does not know where corpora come from or how agents think.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from kgrl.system.files import write_json, write_text
+from kgrl.runs.choices import Choice, Noting, noting, whole_lines
+from kgrl.curriculum.loop import Curriculum
+from kgrl.errors import DataError, DivergedError
+from kgrl.exam import Exam
+from kgrl.expansion import Expansion
+from kgrl.runs.metrics import continual_metrics
+from kgrl.probes.reading import check_reads_text
+from kgrl.probes.recall import Recall
+from kgrl.runs.run_result import RunResult
+from kgrl.curriculum.view import Agent
+
+if TYPE_CHECKING:
+    from kgrl.learners.adapters.folder import AdapterFacts
+
+__all__ = ["Run", "RunResult"]
+
+
+class Run:
+    """Carries out a curriculum in a folder.
+
+    Args:
+        folder: The run's folder; made if it is missing, gone on with if it holds a checkpoint.
+        curriculum: The curriculum.
+        agent: Chooses its topics.
+        exam: What reports measure.
+        config: What `config.yaml` is to hold.
+        exam_every: Expansions between exams; the exam is also taken before training, after the nucleus and at the end.
+        recall: Questions to ask the learner whenever the exam is taken, by the name that their figures go under.
+            Neither rewards nor agents see the answers.
+
+    Raises:
+        SettingError: If there are questions and the learner reads no text.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        curriculum: Curriculum,
+        agent: Agent,
+        exam: Exam,
+        config: Mapping[str, Any],
+        exam_every: int = 2,
+        recall: Mapping[str, Recall] | None = None,
+    ) -> None:
+        self.folder, self.curriculum, self.agent, self.exam = folder, curriculum, noting(agent), exam
+        self.exam_every, self.recall = exam_every, dict(recall or {})
+        if self.recall:
+            check_reads_text(curriculum.learner)
+        self._metrics: list[dict[str, Any]] = []
+        self._expansions: list[Expansion] = []
+        self._seconds_before = 0.0
+        if not (folder / "config.yaml").exists():
+            write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+    @staticmethod
+    def read_config(folder: Path) -> dict[str, Any]:
+        """Return the configuration of a run.
+
+        Raises:
+            DataError: If the folder holds no run.
+        """
+        path = folder / "config.yaml"
+        if not path.exists():
+            raise DataError(path, None, "no such file; a run folder holds config.yaml and curriculum.jsonl")
+        config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return config
+
+    @staticmethod
+    def read_expansions(folder: Path) -> list[Expansion]:
+        """Return the records of a run, the nucleus first; none where it has not begun.
+
+        A last line that was cut off in writing is left out.
+        """
+        return [Expansion.from_json(line) for line in whole_lines(folder / "curriculum.jsonl")]
+
+    @property
+    def _checkpoint_file(self) -> Path:
+        return self.folder / "checkpoint" / "latest.json"
+
+    def carry_out(self, on_expansion: Callable[[Expansion, float | None], None] | None = None) -> RunResult:
+        """Run the curriculum to its end, from its checkpoint if it has one.
+
+        Args:
+            on_expansion: Called with each new expansion and the exam loss, where it was measured after that.
+
+        Raises:
+            DivergedError: If a loss becomes NaN or infinite; everything written so far stays.
+        """
+        from torch.utils.tensorboard import SummaryWriter
+
+        began = time.perf_counter()
+        resumed = self._checkpoint_file.exists()
+        if resumed:
+            self._resume()
+        else:
+            self._begin()
+        try:
+            with SummaryWriter(str(self.folder)) as events:
+                for expansion in self.curriculum.run(self.agent, resume=resumed):
+                    loss = self._after(expansion, began)
+                    self._log_events(events, expansion, loss)
+                    if on_expansion is not None:
+                        on_expansion(expansion, loss)
+            self._finish(began)
+        except DivergedError as error:
+            raise DivergedError(f"{error}; what was done until then is in {self.folder}") from error
+        return self._result(began)
+
+    def _begin(self) -> None:
+        """Start with empty records and the exam of the untrained learner."""
+        for name in ("curriculum.jsonl", "choices.jsonl", "metrics.jsonl"):
+            write_text(self.folder / name, "")
+        self.curriculum.rewind()
+        self._note({"index": -1, "tokens": 0}, self._examine())
+
+    def _after(self, expansion: Expansion, began: float) -> float | None:
+        # The choice first, so that whoever follows the run finds it once the expansion is there.
+        if isinstance(self.agent, Noting) and self.agent.choice is not None:
+            self._append("choices.jsonl", self.agent.choice.to_json())
+        self._append("curriculum.jsonl", expansion.to_json())
+        self._expansions.append(expansion)
+        due = expansion.index % self.exam_every == 0 or self.curriculum.out_of_budget
+        exam = self._examine() if due else None
+        self._note({"index": expansion.index, "tokens": expansion.tokens_total, **self._figures(expansion)}, exam)
+        self._save_checkpoint(expansion.index, began)
+        return None if exam is None else float(exam["exam_loss"])
+
+    def _append(self, name: str, line: str) -> None:
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def _figures(self, expansion: Expansion) -> dict[str, Any]:
+        return {
+            "changed": expansion.changed,
+            "chunked": expansion.chunked,
+            "train_loss": expansion.train_loss,
+            "reward": expansion.reward,
+            "learned": len(self.curriculum.frontier.learned),
+            "frontier": len(self.curriculum.frontier),
+            "seconds": dict(expansion.seconds),
+        }
+
+    def _examine(self) -> dict[str, Any]:
+        """The exam's part of a line of metrics."""
+        began = time.perf_counter()
+        losses = self.exam.losses(self.curriculum.learner)
+        return {
+            "exam_loss": float(losses.mean()),
+            "exam_seconds": time.perf_counter() - began,
+            "exam_losses": losses.tolist(),
+            **self._recalled(),
+        }
+
+    def _recalled(self) -> dict[str, Any]:
+        """What the learner recalls, by the name of the questions; nothing where none are asked."""
+        began = time.perf_counter()
+        figures = {name: recall.measure(self.curriculum.learner).figures() for name, recall in self.recall.items()}
+        return {**figures, "recall_seconds": time.perf_counter() - began} if figures else {}
+
+    def _kept(self) -> dict[str, Any]:
+        """What the learner keeps of the examined topics that it has learned; nothing before there is one."""
+        exams = [m for m in self._metrics if "exam_losses" in m]
+        step = {topic: e.index for e in reversed(self._expansions) for topic in e.neighbourhood}  # the first counts
+        learned = [t for t in self.exam.topics.tolist() if t in step]
+        if not learned:
+            return {}
+        # A topic counts as learned in the first exam after it was.
+        rows = np.searchsorted([m["index"] for m in exams], [step[t] for t in learned])
+        columns = np.flatnonzero(np.isin(self.exam.topics, learned))
+        kept = continual_metrics(np.array([m["exam_losses"] for m in exams])[:, columns], rows)
+        titles = [self.curriculum.corpus.graph.titles[t] for t in learned]
+        forgetting = dict(zip(titles, kept.forgetting.tolist(), strict=True))
+        return {"acc": kept.acc, "bwt": kept.bwt, "fwt": kept.fwt, "forgetting": forgetting}
+
+    def _note(self, figures: dict[str, Any], exam: dict[str, Any] | None) -> None:
+        line = {**figures, **(exam or {})}
+        self._metrics.append(line)
+        if exam is not None:
+            line |= self._kept()
+        self._append("metrics.jsonl", json.dumps(line, allow_nan=False))
+
+    def _log_events(self, events: Any, expansion: Expansion, exam_loss: float | None) -> None:
+        scalars = {"loss/train": expansion.train_loss, "loss/exam": exam_loss, "reward/total": expansion.reward}
+        parts = expansion.reward_components.items()
+        scalars |= {f"reward/{'part_total' if name == 'total' else name}": value for name, value in parts}
+        scalars |= {f"seconds/{phase}": value for phase, value in expansion.seconds.items()}
+        scalars |= {f"kept/{name}": self._metrics[-1].get(name) for name in ("acc", "bwt", "fwt")}
+        for name in self.recall.keys() & self._metrics[-1].keys():
+            recalled = self._metrics[-1][name]
+            scalars |= {f"{name}/all": recalled["share"]}
+            scalars |= {f"{name}/{group}": part["share"] for group, part in recalled["groups"].items()}
+        for name, value in scalars.items():
+            if value is not None:
+                events.add_scalar(name, value, expansion.tokens_total)
+
+    def _save_checkpoint(self, index: int, began: float) -> None:
+        """Write the new checkpoint beside the old one, then point to it, then drop the old one."""
+        folder = self._checkpoint_file.parent
+        name = f"step-{index:06d}"
+        try:
+            self.curriculum.learner.save(folder / name)
+        except OSError:
+            shutil.rmtree(folder / name, ignore_errors=True)  # a full disk needs the room; the old one stays
+            raise
+        state = {
+            "learner": name,
+            "index": index,
+            "seconds": self._seconds_before + time.perf_counter() - began,
+            "rng": self.curriculum.rng.bit_generator.state,
+        }
+        write_json(self._checkpoint_file, state)
+        for old in folder.glob("step-*"):
+            if old.name != name:
+                shutil.rmtree(old)
+
+    def _resume(self) -> None:
+        """Bring curriculum, agent and learner to where the checkpoint was written; later lines are dropped."""
+        state = json.loads(self._checkpoint_file.read_text(encoding="utf-8"))
+        self._expansions = self.read_expansions(self.folder)[: state["index"] + 1]
+        lines = map(json.loads, whole_lines(self.folder / "metrics.jsonl"))
+        self._metrics = [m for m in lines if m["index"] <= state["index"]]
+        choices = [c for c in Choice.read(self.folder) if c.index <= state["index"]]
+        write_text(self.folder / "choices.jsonl", "".join(c.to_json() + "\n" for c in choices))
+        write_text(self.folder / "curriculum.jsonl", "".join(e.to_json() + "\n" for e in self._expansions))
+        write_text(self.folder / "metrics.jsonl", "".join(json.dumps(m) + "\n" for m in self._metrics))
+        self.curriculum.resume(self._expansions, self.agent)
+        self.curriculum.learner.load(self._checkpoint_file.parent / state["learner"])
+        self.curriculum.rng.bit_generator.state = state["rng"]
+        self._seconds_before = float(state["seconds"])
+
+    def _finish(self, began: float) -> None:
+        last = self._metrics[-1]
+        if "exam_loss" not in last:
+            self._note({"index": last["index"], "tokens": last["tokens"]}, self._examine())
+        self._write_adapters()
+        write_json(self.folder / "result.json", self._result(began).summary())
+
+    def _write_adapters(self) -> None:
+        """Write what a LoRA learner learned as adapter folders: one for the curriculum, or one for each module.
+
+        Where a plug-in changed the base model, no adapter fits that; the checkpoint has everything.
+        """
+        from kgrl.learners.adapters.folder import write_adapter
+        from kgrl.learners.decoder.lora import LoraLearner
+
+        learner = self.curriculum.learner
+        if isinstance(learner, LoraLearner) and not any(plugin.rebased for plugin in learner.plugins):
+            for name, weights in learner.modules.items():
+                with learner.holding(weights):
+                    write_adapter(learner, self.folder / "adapters" / name, self._facts(name))
+
+    def _facts(self, adapter: str) -> AdapterFacts:
+        """What an adapter's card says."""
+        from kgrl.learners.adapters.folder import AdapterFacts
+
+        own = [e for e in self._expansions if e.adapter in (None, adapter)]
+        graph = self.curriculum.corpus.graph
+        topics = dict.fromkeys(topic for expansion in own for topic in expansion.neighbourhood)
+        exam = next(m["exam_loss"] for m in reversed(self._metrics) if "exam_loss" in m)
+        return AdapterFacts(
+            corpus=self.curriculum.corpus.name,
+            titles=tuple(graph.titles[topic] for topic in topics),
+            tokens=sum(expansion.tokens for expansion in own),
+            seed=self.curriculum.config.seed,
+            losses={"exam": exam},
+        )
+
+    def _result(self, began: float) -> RunResult:
+        measured = [m for m in self._metrics if "exam_loss" in m]
+        return RunResult(
+            expansions=tuple(self._expansions),
+            curve=tuple((int(m["tokens"]), float(m["exam_loss"])) for m in measured),
+            seconds=self._seconds_before + time.perf_counter() - began,
+            exam_seconds=sum(m["exam_seconds"] for m in measured),
+            budget=self.curriculum.config.budget_tokens,
+            recalled={name: tuple((int(m["tokens"]), m[name]) for m in measured) for name in self.recall},
+            recall_seconds=sum(m.get("recall_seconds", 0.0) for m in measured),
+        )

@@ -1,0 +1,1 @@
+"""The ground below: files, executors, registries, memory, devices and tensors."""

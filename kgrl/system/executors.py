@@ -1,0 +1,294 @@
+"""Where tasks that do not depend on one another are carried out: here, in processes of this machine, or on Ray.
+
+Executors are registered under `serial`, `process` and `ray`. They know functions and named tasks; they do not know
+what these do. Worker processes compute with one thread each, so that a task gives the same bits wherever it is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol, TypeVar
+
+from kgrl.errors import KgrlError, MissingDataError, SettingError
+from kgrl.system.registry import Registry
+
+__all__ = ["Executor", "ProcessExecutor", "RayExecutor", "SerialExecutor", "Task", "executors"]
+
+_RETRIES = 3
+"""How often Ray begins a task again whose worker was killed."""
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables by which numeric libraries are told how many threads to use."""
+
+
+class Task(Protocol):
+    """Something to do that can be sent to another process and has a name, which errors give."""
+
+    @property
+    def name(self) -> str:
+        """What the task is called in messages."""
+        ...
+
+
+S = TypeVar("S")
+T = TypeVar("T", bound=Task)
+R = TypeVar("R")
+Lost = Callable[[S, T, KgrlError], R]
+
+
+class Executor(Protocol):
+    """Carries out tasks, several at a time where it can."""
+
+    def map(
+        self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T], lost: Lost[S, T, R] | None = None
+    ) -> Iterator[R]:
+        """Call `function(shared, task)` for every task.
+
+        Args:
+            function: A function of a module, so that other processes can import it.
+            shared: What all tasks need; sent to each worker, not with each task.
+            tasks: The tasks; begun in this order.
+            lost: Called here with `shared`, a task whose worker died, and the error; what it returns takes the place of
+                the task's result, and the others go on. If None, the error is raised.
+
+        Yields:
+            The results, as tasks are finished.
+
+        Raises:
+            KgrlError: If a task raises one, or its worker dies; the message begins with the task's name. Tasks that
+                are under way then come to their end first.
+        """
+        ...
+
+
+executors: Registry[Executor] = Registry("executor")
+"""Executors by name. Their factories take `workers`, the number of tasks carried out at a time."""
+
+
+@executors.register("serial")
+class SerialExecutor:
+    """Carries out tasks one after the other in this process, with as many threads as it is set to use.
+
+    Args:
+        workers: At most one task is carried out at a time, whatever this says.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Double:
+        ...     name: str
+        ...     number: int
+        >>> list(SerialExecutor().map(lambda factor, task: factor * task.number, 2, [Double("a", 3), Double("b", 4)]))
+        [6, 8]
+    """
+
+    def __init__(self, workers: int = 1) -> None:
+        _check_workers(workers)
+
+    def map(
+        self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T], lost: Lost[S, T, R] | None = None
+    ) -> Iterator[R]:
+        """Carry out the tasks in order; see `Executor`. Where one kills this process, nobody is left to call `lost`."""
+        for task in tasks:
+            yield _attempt(function, shared, task)
+
+
+@executors.register("process")
+class ProcessExecutor:
+    """Carries out tasks in processes of this machine.
+
+    The processes are started afresh, not forked, so a script that uses them needs the usual
+    `if __name__ == "__main__":`.
+
+    Args:
+        workers: Number of processes.
+    """
+
+    def __init__(self, workers: int = 2) -> None:
+        _check_workers(workers)
+        self.workers = workers
+
+    def map(
+        self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T], lost: Lost[S, T, R] | None = None
+    ) -> Iterator[R]:
+        """Carry out the tasks; see `Executor`."""
+        waiting = deque(tasks)
+        running: dict[Future[R], tuple[ProcessPoolExecutor, T]] = {}
+        with ExitStack() as stack:
+            # One pool a worker: a pool of several cannot tell whose worker died.
+            idle = [stack.enter_context(_worker(shared)) for _ in range(min(self.workers, len(tasks)))]
+            while waiting or running:
+                while idle and waiting:
+                    pool, task = idle.pop(), waiting.popleft()
+                    with _one_thread_for_children():
+                        running[pool.submit(_attempt_shared, function, task)] = pool, task
+                done = wait(running, return_when=FIRST_COMPLETED).done.pop()
+                pool, task = running.pop(done)
+                dead = isinstance(done.exception(), BrokenProcessPool)
+                idle.append(stack.enter_context(_worker(shared)) if dead else pool)
+                try:
+                    yield _result(done, task)
+                except _LostError as error:
+                    if lost is None:
+                        raise
+                    yield lost(shared, task, error)
+
+
+@executors.register("ray")
+class RayExecutor:
+    """Carries out tasks on Ray; a task whose worker is killed is begun again elsewhere.
+
+    Tasks go to the cluster that this process is connected to by `ray.init(address=...)`; every machine of it needs kgrl
+    and the folders that tasks name. Where there is no connection, a cluster of this machine alone is started for the
+    time being. It reports nothing to anyone, and listens to this machine alone unless the program imported Ray before.
+
+    Args:
+        workers: Number of processes, where a cluster is started.
+
+    Raises:
+        MissingDataError: If Ray is not installed.
+    """
+
+    def __init__(self, workers: int = 2) -> None:
+        _check_workers(workers)
+        self.workers, self._ray = workers, _import_ray()
+
+    def map(
+        self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T], lost: Lost[S, T, R] | None = None
+    ) -> Iterator[R]:
+        """Carry out the tasks; see `Executor`."""
+        remote = self._ray.remote(num_cpus=1, max_retries=_RETRIES)(_attempt_on_ray)
+        with self._cluster():
+            stored = self._ray.put(shared)
+            task_of = {remote.options(name=task.name).remote(function, stored, task): task for task in tasks}
+            waiting = list(task_of)
+            while waiting:
+                (done,), waiting = self._ray.wait(waiting)
+                try:
+                    yield self._result(done, task_of[done])
+                except _LostError as error:
+                    if lost is None:
+                        raise
+                    yield lost(shared, task_of[done], error)
+
+    @contextmanager
+    def _cluster(self) -> Iterator[None]:
+        """Connect to a cluster of our own, unless there is a connection already."""
+        if self._ray.is_initialized():
+            yield
+            return
+        quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+        # Ray's workers give way to every other program unless told not to; on a busy machine they come to a stand.
+        self._ray.init("local", num_cpus=self.workers, _system_config={"worker_niceness": 0}, **quiet)
+        try:
+            yield
+        finally:
+            self._ray.shutdown()
+
+    def _result(self, done: Any, task: Task) -> Any:
+        try:
+            return self._ray.get(done)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause from None  # what the task raised; Ray's own error adds pages of traces
+        except self._ray.exceptions.RayError as error:
+            raise _LostError(f"{task.name}: its worker was lost {_RETRIES + 1} times: {error}") from error
+
+
+class _LostError(KgrlError):
+    """The worker of a task died."""
+
+
+def _check_workers(workers: int) -> None:
+    if workers < 1:
+        raise SettingError(f"an executor needs at least 1 worker, not {workers}")
+
+
+def _attempt(function: Callable[[S, T], R], shared: S, task: T) -> R:
+    """Carry out a task; kgrl's errors get its name, and the one class that is sure to survive pickling."""
+    try:
+        return function(shared, task)
+    except KgrlError as error:
+        raise KgrlError(f"{task.name}: {error}") from error
+
+
+def _worker(shared: object) -> ProcessPoolExecutor:
+    """A worker process that holds `shared`; started with its first task."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_begin_worker, initargs=(shared,))
+
+
+_shared: Any = None
+"""In a worker process: what all tasks need."""
+
+
+def _begin_worker(shared: object) -> None:
+    global _shared
+    _shared = shared
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _use_one_thread()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it was killed, which could not tell it to."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def _one_thread_for_children() -> Iterator[None]:
+    """Let processes that are started now compute with one thread each; libraries read it as they are loaded."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _attempt_shared(function: Callable[[Any, T], R], task: T) -> R:
+    return _attempt(function, _shared, task)
+
+
+def _attempt_on_ray(function: Callable[[S, T], R], shared: S, task: T) -> R:
+    _use_one_thread()
+    return _attempt(function, shared, task)
+
+
+def _use_one_thread() -> None:
+    import torch  # here, since only workers need it, and it takes seconds
+
+    torch.set_num_threads(1)
+
+
+def _result(done: Future[R], task: Task) -> R:
+    try:
+        return done.result()
+    except BrokenProcessPool as error:
+        raise _LostError(
+            f"{task.name}: its worker process died, killed from outside or out of memory; "
+            "use fewer workers, or the executor 'ray', which begins such tasks again"
+        ) from error
+
+
+def _import_ray() -> Any:
+    """Import Ray, told to keep to this machine."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if "ray" not in sys.modules:  # parts of it read these as they are imported, others later: all must see the same
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # despite its name: listen on 127.0.0.1 alone
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # its default, said aloud so that it does not warn of it
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingDataError('Ray is not installed; `pip install "kgrl[ray]"` brings it along') from error
+    return ray

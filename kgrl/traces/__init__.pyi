@@ -1,0 +1,12 @@
+from .source import TraceSource as TraceSource
+from .trace import BACK as BACK
+from .trace import SEEN as SEEN
+from .trace import STACK as STACK
+from .trace import Click as Click
+from .trace import ClickTable as ClickTable
+from .trace import Outcome as Outcome
+from .trace import Trace as Trace
+from .trace import TraceError as TraceError
+from .trace import buckets as buckets
+from .trace import name_bucket as name_bucket
+from .trace import positions as positions

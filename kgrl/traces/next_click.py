@@ -1,0 +1,140 @@
+"""Next-click prediction: how well a predictor ranks the link that a reader clicked among all links of the page.
+
+A predictor gives log-probabilities for the links of each click's page, one flat array for many clicks. Ties are scored
+by their expectation. The module knows nothing of networks or of where traces come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.graph.topic_graph import IntArray, TopicGraph
+from kgrl.traces.trace import ClickTable
+
+__all__ = ["Candidates", "ClickPredictor", "ClickScores", "candidates_of", "inductive", "score_clicks"]
+
+FloatArray = NDArray[np.float32]
+
+
+class Candidates(NamedTuple):
+    """The links of the pages that clicks were made on, page after page.
+
+    Args:
+        links: Position of each link in `graph.indices`, int64 `[rows]`.
+        owner: The click that each row belongs to, int64 `[rows]`.
+        starts: The first row of each click, with the number of rows at the end, int64 `[clicks + 1]`.
+    """
+
+    links: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+
+class ClickPredictor(Protocol):
+    """Says how likely each link of a page is to be clicked."""
+
+    def log_probabilities(self, clicks: ClickTable) -> FloatArray:
+        """Return the log-probability of every link of each click's page.
+
+        Args:
+            clicks: The clicks; predictors must not read `chosen`.
+
+        Returns:
+            Natural logarithms in the order of `candidates_of`, float32 `[rows]`.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ClickScores:
+    """How well clicks were predicted.
+
+    Args:
+        top1: Share of clicks whose link was ranked first.
+        mrr: Mean reciprocal rank.
+        nll: Mean negative log-probability, nats per click.
+        clicks: Number of clicks.
+    """
+
+    top1: float
+    mrr: float
+    nll: float
+    clicks: int
+
+    def to_dict(self) -> dict[str, float | int]:
+        """Return the scores ready for JSON."""
+        return asdict(self)
+
+
+def candidates_of(graph: TopicGraph, pages: IntArray) -> Candidates:
+    """List the links of pages.
+
+    Args:
+        graph: The topic graph.
+        pages: A page for each click, shape `[clicks]`.
+
+    Example:
+        >>> graph = TopicGraph.from_links(["a", "b", "c"], [0, 0, 2], [1, 2, 0])
+        >>> candidates_of(graph, np.array([2, 0])).links.tolist()
+        [2, 0, 1]
+    """
+    first = graph.indptr[pages].astype(np.int64)
+    counts = graph.indptr[pages.astype(np.int64) + 1] - first
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    owner = np.repeat(np.arange(len(pages)), counts)
+    links = np.arange(starts[-1]) - starts[owner] + first[owner]
+    return Candidates(links, owner, starts)
+
+
+def score_clicks(log_probabilities: FloatArray, clicks: ClickTable, graph: TopicGraph) -> ClickScores:
+    """Score predictions of clicks.
+
+    A link that ties with `t - 1` others, with `b` better ones, has rank `b + k` with chance `1 / t` for each k of
+    1 to t; its reciprocal rank is the mean of these.
+
+    Args:
+        log_probabilities: What a predictor returned, shape `[rows]`.
+        clicks: The clicks; at least one.
+        graph: The topic graph.
+
+    Raises:
+        ValueError: If there is no click, one that is no link, or not one value for each link.
+
+    Example:
+        >>> from kgrl.traces import Trace
+        >>> graph = TopicGraph.from_links(["a", "b", "c"], [0, 0], [1, 2])
+        >>> clicks = ClickTable.from_traces([Trace((0, 1))], graph.titles)
+        >>> score_clicks(np.log(np.float32([0.5, 0.5])), clicks, graph)
+        ClickScores(top1=0.5, mrr=0.75, nll=0.69..., clicks=1)
+    """
+    rows = candidates_of(graph, clicks.page)
+    if not len(clicks) or len(log_probabilities) != len(rows.links):
+        raise ValueError(f"{len(log_probabilities)} values for {len(rows.links)} links of {len(clicks)} clicks")
+    is_chosen = graph.indices[rows.links] == clicks.chosen[rows.owner]
+    if is_chosen.sum() != len(clicks):
+        raise ValueError(f"{len(clicks) - is_chosen.sum()} clicks are no links of the graph")
+    chosen = log_probabilities[is_chosen]
+    better = np.add.reduceat(log_probabilities > chosen[rows.owner], rows.starts[:-1], dtype=np.int64)
+    tied = np.add.reduceat(log_probabilities == chosen[rows.owner], rows.starts[:-1], dtype=np.int64)
+    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, (better + tied).max() + 1))])
+    return ClickScores(
+        top1=float(np.mean((better == 0) / tied)),
+        mrr=float(np.mean((harmonic[better + tied] - harmonic[better]) / tied)),
+        nll=float(-chosen.astype(np.float64).mean()),
+        clicks=len(clicks),
+    )
+
+
+def inductive(clicks: ClickTable, hidden: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which clicks were made on or to hidden articles, bool `[clicks]`.
+
+    Args:
+        clicks: The clicks.
+        hidden: Whether each topic is hidden, shape `[topics]`.
+    """
+    on_or_to: NDArray[np.bool_] = hidden[clicks.page] | hidden[clicks.chosen]
+    return on_or_to

@@ -15,10 +15,9 @@ from kgrl.benchmark.comparison import BASELINE, across_goals, finished
 from kgrl.benchmark.report.computed import Computed
 from kgrl.benchmark.report.matrix import MARKS
 from kgrl.benchmark.report.results import Place, Results
-from kgrl.benchmark.report.tables import Column, Table, share, span
+from kgrl.benchmark.report.tables import Column, Table, aggregate_table, share, span, verdict_table
 from kgrl.benchmark.scores import CEILING, rank_agents
 from kgrl.benchmark.statistics import paired_difference
-from kgrl.report.benchmark_contents import aggregate_table, verdict_table
 
 Row = Mapping[str, Any]
 

@@ -18,8 +18,8 @@ import torch
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from kgrl.benchmark.greedy import GreedyReward
 from kgrl.benchmark.tasks import Task, make_task
+from kgrl.benchmark.traps import GreedyReward
 from kgrl.curriculum import Curriculum
 from kgrl.expansion import Expansion
 from kgrl.learners import make_learner

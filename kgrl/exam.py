@@ -12,7 +12,7 @@ from kgrl.corpus import Corpus, Split
 from kgrl.errors import DivergedError, KgrlError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
-from kgrl.probes.sampling import sample_topics
+from kgrl.probes.prober import sample_topics
 
 __all__ = ["Exam"]
 

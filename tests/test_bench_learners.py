@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kgrl.benchmark.learners import make_learner
+from kgrl.benchmark.tasks import make_learner
 from kgrl.errors import UnknownNameError
 from kgrl.learners import LoraLearner
 from kgrl.testing.samples import sample_corpus

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from kgrl.benchmark.comparison import compare
+from kgrl.benchmark.report.page import write_benchmark_report
 from kgrl.benchmark.runner import read_rows
 from kgrl.errors import KgrlError
-from kgrl.report.benchmark import write_benchmark_report
 from tests.benchmark_results import write_benchmark, write_cell, write_failed
 from tests.html_page import Page
 

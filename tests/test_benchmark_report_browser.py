@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kgrl.report.benchmark import write_benchmark_report
+from kgrl.benchmark.report.page import write_benchmark_report
 from tests.benchmark_results import write_benchmark
 from tests.browser import Visit, chromium
 

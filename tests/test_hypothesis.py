@@ -19,7 +19,7 @@ from kgrl.benchmark.hypothesis.recall import follow, recall_findings
 from kgrl.benchmark.hypothesis.store import Row, Store
 from kgrl.benchmark.hypothesis.transfer import LESSON_TOKENS, chosen, lesson, measure_topics, prepare
 from kgrl.cli import main
-from kgrl.cli.bench_hypothesis import _listed
+from kgrl.cli.bench import _listed
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum import CurriculumConfig
 from kgrl.data import load_corpus

@@ -10,9 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from kgrl.benchmark import traps
-from kgrl.benchmark.greedy import GreedyReward
 from kgrl.benchmark.tasks import Task
-from kgrl.benchmark.traps import Cell, carry_out, play, summary
+from kgrl.benchmark.traps import Cell, GreedyReward, carry_out, play, summary
 from kgrl.cli import main
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum, CurriculumConfig

@@ -16,32 +16,92 @@ from numba import njit
 
 from kgrl.builtin import PROJECTED
 from kgrl.envs.features.arrays import QUANTUM
-from kgrl.envs.features.lookup_kernels import cosines_to, dot, link_position, look_up, outlooks_from
 from kgrl.envs.features.shortlist_kernels import shortlist_into
 from kgrl.envs.features.space import CLIP, FEATURES, GLOBAL_FEATURES, LEARNING_FEATURES, PATH_ROWS
 from kgrl.envs.features.walk_features import GOAL_FEATURES, PATH_FEATURES
 from kgrl.envs.features.walk_tables import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES
 from kgrl.traces.trace import SEEN, STACK
 
-__all__ = ["observe_into"]
+__all__ = ["cosines_to", "dot", "link_position", "look_up", "observe_into", "outlooks_from"]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def dot(left, right):
+    """The product of two vectors."""
+    total = np.float32(0)
+    for at in range(len(left)):
+        total += left[at] * right[at]
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def look_up(keys, values, wanted):
+    """The value of a key, among ascending ones; 0 where it is not there."""
+    at = np.searchsorted(keys, wanted)
+    return values[at] if at < len(keys) and keys[at] == wanted else np.float32(0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def link_position(starts, targets, source, target):
+    """Where a link is, -1 where there is none."""
+    row = targets[starts[source] : starts[source + 1]]
+    at = np.searchsorted(row, target)
+    return starts[source] + at if at < len(row) and row[at] == target else -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cosines_to(tables, page, slots, n, out):
+    """Write the cosines of a page to the topics of the filled slots."""
+    if len(tables.cosines):
+        for slot in range(n):
+            out[slot] = tables.cosines[page, slots[slot]] * QUANTUM
+    else:
+        for slot in range(n):
+            out[slot] = dot(tables.embeddings[page], tables.embeddings[slots[slot]])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def outlooks_from(tables, page, slots, n, out):
+    """Write the mean cosines of a page's targets to the topics of the filled slots."""
+    if len(tables.outlooks):
+        for slot in range(n):
+            out[slot] = tables.outlooks[page, slots[slot]] * QUANTUM
+    else:
+        for slot in range(n):
+            out[slot] = dot(tables.mean_targets[page], tables.embeddings[slots[slot]])
+
 
 _TOPIC = 1
+
 _LINK = _TOPIC + len(TOPIC_FEATURES)
+
 _TRANSITION = _LINK + len(LINK_FEATURES)
+
 _PATH = _TRANSITION + len(TRANSITION_FEATURES)
+
 _GOAL = _PATH + len(PATH_FEATURES)
+
 _LEARNING = _GOAL + len(GOAL_FEATURES)
+
 _WIDTH = len(FEATURES)
+
 assert _LEARNING + len(LEARNING_FEATURES) == _WIDTH and len(GLOBAL_FEATURES) == 8
+
 _ROW_TOPIC = 2 * PROJECTED
+
 _ROW_LINK = _ROW_TOPIC + len(TOPIC_FEATURES)
+
 _ROW_TRANSITION = _ROW_LINK + len(LINK_FEATURES)
+
 _ROW_STACK = _ROW_TRANSITION + len(TRANSITION_FEATURES)
+
 _PAGES = PATH_ROWS - 1
+
 assert _PAGES == SEEN
 
 RECENT, NEIGHBOURS = 8, 128
 """The topics whose mean is called recent; neighbours that are looked at for a candidate's."""
+
 _CLIP = np.float32(CLIP)
 
 

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from kgrl.curriculum.loop import Curriculum
 from kgrl.envs.features.arrays import Known
-from kgrl.envs.vector.state import probe_names
-from kgrl.envs.vector.vector_types import Courses, Lessons, Material
+from kgrl.envs.vector.state import Courses, Lessons, Material, probe_names
 from kgrl.expansion import Expansion, Expansions, Measurement
 from kgrl.learners.simulated.kernels import Curves, style_drop
 from kgrl.rewards.base import Reward, RewardError

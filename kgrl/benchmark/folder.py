@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgrl.agents.base import make_agent
-from kgrl.benchmark.learners import make_learner
 from kgrl.benchmark.places import task_of
+from kgrl.benchmark.tasks import make_learner
 from kgrl.corpus import Corpus
 from kgrl.curriculum.view import Agent
 from kgrl.errors import DataError

@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kgrl.agents.base import make_agent
-from kgrl.benchmark.learners import make_learner
 from kgrl.benchmark.places import make_place
+from kgrl.benchmark.tasks import make_learner
 from kgrl.corpus import Corpus
 from kgrl.errors import KgrlError
 from kgrl.exam import Exam

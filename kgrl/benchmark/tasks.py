@@ -25,16 +25,20 @@ from kgrl.expansion import Expansion
 from kgrl.graph.nucleus import choose_nucleus
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
+from kgrl.learners.base import make_learner as make_any
 from kgrl.system.registry import Registry
 
-__all__ = ["GOALS", "INVENTED", "Task", "corpus_of_task", "make_task", "tasks"]
+__all__ = ["GOALS", "INVENTED", "Task", "corpus_of_task", "make_learner", "make_task", "tasks"]
+
 
 INVENTED = "invented:2000"
 """The corpus of the task `invented`, unless another invented world is asked for."""
 
 _DEFAULT_CORPUS, _INVENTED, _TARGET = "vital", "invented", "target"
+
 _LIMITED = 20
 """`limited` reaches one topic in so many."""
+
 _DOMAINS = 4
 """`forgetting` goes through so many categories."""
 
@@ -228,3 +232,33 @@ def _invented(corpus: Corpus) -> Task:
         raise SettingError(f"the task {_INVENTED!r} is for invented worlds, {INVENTED} for example")
     everything, nothing = _all_topics(corpus), _nothing_planted(corpus)
     return Task(_INVENTED, about, corpus, CurriculumConfig(), "mean-prediction-gain", everything, nothing)
+
+
+def make_learner(name: str, corpus: Corpus, *, seed: int = 0) -> Learner:
+    """Make a learner as a benchmark has it: pretrained models compute in float32.
+
+    Elsewhere they compute in what the machine is fastest with. In bfloat16 losses differ in the third digit, and so do
+    the agents of a benchmark.
+
+    Args:
+        name: `"lora"`, `"scratch"`, or a learner that was registered.
+        corpus: The corpus it will be taught.
+        seed: Seeds its initial weights and whatever it draws.
+
+    Raises:
+        UnknownNameError: If no learner has that name.
+
+    Example:
+        >>> from kgrl.testing.samples import sample_corpus
+        >>> make_learner("scratch", sample_corpus()).n_parameters
+        441216
+    """
+    return make_any(name, corpus, seed=seed, **_options(name))
+
+
+def _options(name: str) -> dict[str, Any]:
+    if name != "lora":
+        return {}
+    import torch  # here, since it takes seconds to import
+
+    return {"dtype": torch.float32}

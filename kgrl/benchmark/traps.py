@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.agents.base import make_agent
-from kgrl.benchmark.greedy import GreedyReward
-from kgrl.benchmark.learners import make_learner
-from kgrl.benchmark.tasks import Task, make_task
+from kgrl.agents.baselines.frontier import SampledAgent
+from kgrl.benchmark.tasks import Task, make_learner, make_task
 from kgrl.curriculum.loop import Curriculum
 from kgrl.curriculum.measures import check_needs
-from kgrl.curriculum.view import Agent
+from kgrl.curriculum.view import Agent, View
 from kgrl.errors import DataError, SettingError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion, Expansions
+from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
@@ -37,12 +37,15 @@ from kgrl.rewards.combinators import Composed
 from kgrl.runs.metrics import aulc
 from kgrl.system.files import write_json
 
-__all__ = ["GREEDY", "Cell", "Outcome", "carry_out", "play", "summary"]
+__all__ = ["GREEDY", "Cell", "GreedyReward", "Outcome", "carry_out", "play", "summary"]
+
 
 GREEDY = "greedy"
 """The agent that takes, of a sample of the candidates, the one whose expansion its reward likes best."""
+
 _EXAM_EVERY = 0.05
 """The exam is taken whenever so much of the budget was spent."""
+
 _PLACE = ("task", "corpus", "learner")
 
 
@@ -257,3 +260,25 @@ def _correlation(left: Sequence[float], right: Sequence[float]) -> float | None:
     if len(left) < 3 or np.ptp(left) == 0 or np.ptp(right) == 0:
         return None
     return float(np.corrcoef(left, right)[0, 1])
+
+
+class GreedyReward(SampledAgent):
+    """The candidate whose expansion would be rewarded most, of a sample, each tried on a fork of the learner.
+
+    It looks one expansion ahead, as the oracle does, but with the curriculum's own reward. Tries are booked as probing.
+
+    Args:
+        curriculum: The curriculum it plays, with its reward.
+        sample: Most candidates tried at a step, drawn uniformly.
+
+    Raises:
+        ValueError: If `sample` is below 1.
+    """
+
+    def __init__(self, curriculum: Curriculum, sample: int = 8) -> None:
+        super().__init__(sample)
+        self.curriculum = curriculum
+
+    def judge(self, view: View, topics: IntArray) -> NDArray[np.floating]:
+        """Return the rewards that the topics' expansions would have."""
+        return np.array([self.curriculum.trials.attempt(int(topic)).reward for topic in topics], dtype=np.float64)

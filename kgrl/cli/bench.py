@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from kgrl.benchmark.runner import Cell as AgentCell
     from kgrl.benchmark.traps import Cell
 
-__all__ = ["Bench"]
+__all__ = ["Bench", "ask_hypothesis"]
+
 
 _FIGURES = ("agent", "seeds", "aulc_iqm", "speedup", "noise_share", "verdict")
 
@@ -86,17 +87,15 @@ class Bench:
             )
         folder = self.out or Path(f"runs/bench-{self.suite}")
         if self.suite == "hypothesis":
-            from kgrl.cli.bench_hypothesis import ask_hypothesis
-
             return ask_hypothesis(self.corpus, (self.learner,), self.tasks, self.topics, self.seeds, folder)
         return self._compare_agents(folder) if self.suite == "agents" else self._compare_rewards(folder)
 
     def _compare_agents(self, folder: Path) -> dict[str, Any]:
         from kgrl.benchmark.comparison import compare, missing
         from kgrl.benchmark.folder import check_folder
+        from kgrl.benchmark.report.page import write_benchmark_report
         from kgrl.benchmark.runner import failures, read_rows
         from kgrl.benchmark.scores import rank_agents
-        from kgrl.report.benchmark import write_benchmark_report
 
         cells = self._agent_cells()
         check_folder(folder, cells)  # which also makes each agent, corpus and task, before hours of work and not after
@@ -187,3 +186,37 @@ def _all_agents() -> tuple[str, ...]:
 
 def _show(title: str, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
     show_table(title, columns, [["" if row[name] is None else row[name] for name in columns] for row in rows])
+
+
+def ask_hypothesis(
+    corpora: Sequence[str], learners: Sequence[str], questions: Sequence[str], topics: int, seeds: int, folder: Path
+) -> dict[str, Any]:
+    """Measure what is not measured yet, print the findings and return the figures.
+
+    Args:
+        corpora: Corpora by name; several may be in one string, with commas between them.
+        learners: Learners by name, likewise.
+        questions: transfer, order or recall, likewise; all if none.
+        topics: Topics that are learned on forks.
+        seeds: Seeds of curricula.
+        folder: Keeps what was measured.
+
+    Raises:
+        KgrlError: If a name is not known, a number senseless, or the folder is of another version or corpus.
+    """
+    from kgrl.benchmark.hypothesis.suite import QUESTIONS, Suite
+
+    if min(topics, seeds) < 1:
+        raise SettingError(f"topics and seeds must be at least 1, not {topics} and {seeds}")
+    suite = Suite(_listed(corpora), _listed(learners), _listed(questions) or QUESTIONS, topics, seeds, folder)
+    with progress("hypothesis", total=suite.size) as advance:
+        suite.run(advance)
+    figures = suite.figures()
+    columns = ("question", "corpus", "learner", "n", "effect", "low", "high", "holm", "sentence")
+    rows = figures["findings"]
+    show_table("findings", columns, [[_shown(row[name]) for name in columns] for row in rows])
+    return figures
+
+
+def _shown(value: Any) -> Any:
+    return f"{value:.4f}" if isinstance(value, float) else value

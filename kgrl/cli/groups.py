@@ -6,8 +6,7 @@ from typing import Annotated
 
 from tyro.conf import arg, subcommand
 
-from kgrl.cli.data import CrawlCommand
-from kgrl.cli.import_dump import ImportDumpCommand
+from kgrl.cli.data import CrawlCommand, ImportDumpCommand
 from kgrl.cli.research import StatusCommand, WorkerCommand
 from kgrl.cli.research_index import IndexCommand, SearchCommand
 from kgrl.cli.research_run import ReplayCommand, ResearchRun

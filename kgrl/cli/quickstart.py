@@ -13,7 +13,7 @@ from kgrl.errors import KgrlError
 
 if TYPE_CHECKING:
     from kgrl.curriculum.loop import Curriculum
-    from kgrl.runs.run_result import RunResult
+    from kgrl.runs.run import RunResult
 
 __all__ = ["Quickstart"]
 

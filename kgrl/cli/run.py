@@ -17,7 +17,7 @@ from kgrl.errors import KgrlError
 if TYPE_CHECKING:
     from kgrl.curriculum.loop import Curriculum
     from kgrl.probes.recall import Recall
-    from kgrl.runs.run_result import RunResult
+    from kgrl.runs.run import RunResult
 
 __all__ = ["RunCommand", "run_recorded"]
 

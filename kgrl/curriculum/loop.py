@@ -19,8 +19,7 @@ from kgrl.corpus import Corpus, Split
 from kgrl.curriculum.config import LEAST_TOKENS, CurriculumConfig
 from kgrl.curriculum.measures import Lesson, check_needs
 from kgrl.curriculum.researcher import Researcher
-from kgrl.curriculum.stages import Stages
-from kgrl.curriculum.state import LossProfile
+from kgrl.curriculum.state import LossProfile, Stages
 from kgrl.curriculum.teacher import Teacher
 from kgrl.curriculum.trials import Trials
 from kgrl.curriculum.view import Agent, PassageAgent, Reminded, View

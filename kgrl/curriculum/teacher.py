@@ -18,8 +18,7 @@ from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learned, Learner
 from kgrl.probes.forks import losses_after
-from kgrl.probes.prober import Prober
-from kgrl.probes.sampling import sample_topics
+from kgrl.probes.prober import Prober, sample_topics
 from kgrl.rewards.base import Reward
 
 __all__ = ["Teacher"]

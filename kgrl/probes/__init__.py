@@ -4,10 +4,9 @@
 `kgrl.exam` reads exam passages for reports: no reward and no agent ever sees its answers.
 """
 
-from kgrl.probes.prober import Prober
+from kgrl.probes.prober import Prober, sample_topics
 from kgrl.probes.questions import Question, distances_from, link_questions
 from kgrl.probes.recall import Accuracy, Recall, Recalled
-from kgrl.probes.sampling import sample_topics
 
 __all__ = [
     "Accuracy",

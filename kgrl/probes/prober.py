@@ -14,7 +14,7 @@ from kgrl.expansion import Measurement
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 
-__all__ = ["Prober"]
+__all__ = ["Prober", "sample_topics"]
 
 
 class Prober:
@@ -103,3 +103,23 @@ class Prober:
         spent = self.seconds, self.tokens
         self.seconds, self.tokens = 0.0, 0
         return spent
+
+
+def sample_topics(corpus: Corpus, split: Split, size: int, seed: int, among: IntArray | None = None) -> IntArray:
+    """Draw topics that have passages in a split, uniformly and without repeats.
+
+    Args:
+        corpus: The corpus.
+        split: The split the topics need passages in.
+        size: Most topics to draw.
+        seed: The same seed draws the same topics, whoever asks.
+        among: Topics to draw from; all if None.
+
+    Returns:
+        Topics, ascending, int32.
+    """
+    pool = np.flatnonzero(corpus.has(split))
+    if among is not None:
+        pool = np.intersect1d(pool, among)
+    drawn = np.random.default_rng(seed).permutation(pool)[:size]
+    return np.sort(drawn).astype(np.int32)

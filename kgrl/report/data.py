@@ -8,7 +8,7 @@ from typing import Any
 
 from kgrl.curriculum.loop import Curriculum
 from kgrl.expansion import Expansion
-from kgrl.runs.run_result import RunResult
+from kgrl.runs.run import RunResult
 
 __all__ = ["RunData"]
 

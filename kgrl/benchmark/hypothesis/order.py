@@ -13,14 +13,13 @@ from kgrl.agents.base import make_agent
 from kgrl.benchmark.hypothesis.findings import Finding, finding
 from kgrl.benchmark.hypothesis.places import Place
 from kgrl.benchmark.hypothesis.store import Row
-from kgrl.benchmark.learners import make_learner
+from kgrl.benchmark.tasks import make_learner
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum.config import CurriculumConfig
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.learners.base import Learned, Learner
-from kgrl.probes.prober import Prober
-from kgrl.probes.sampling import sample_topics
+from kgrl.probes.prober import Prober, sample_topics
 from kgrl.runs.metrics import aulc
 
 __all__ = ["AGENTS", "compare_orders", "order_findings", "recorded", "shuffled"]

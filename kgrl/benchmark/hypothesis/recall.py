@@ -18,14 +18,14 @@ from kgrl.benchmark.hypothesis.matching import Covariates, match_pairs
 from kgrl.benchmark.hypothesis.places import Place
 from kgrl.benchmark.hypothesis.plan import SEED, Planner
 from kgrl.benchmark.hypothesis.store import Row
-from kgrl.benchmark.learners import make_learner
 from kgrl.benchmark.statistics import Interval
+from kgrl.benchmark.tasks import make_learner
 from kgrl.corpus import Split
 from kgrl.curriculum.config import CurriculumConfig
 from kgrl.curriculum.loop import Curriculum
+from kgrl.probes.prober import sample_topics
 from kgrl.probes.questions import link_questions
 from kgrl.probes.recall import Recall
-from kgrl.probes.sampling import sample_topics
 
 __all__ = ["follow", "recall_findings"]
 

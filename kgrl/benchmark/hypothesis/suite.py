@@ -18,7 +18,7 @@ from kgrl.benchmark.hypothesis.plan import Plan, Planner, balance
 from kgrl.benchmark.hypothesis.recall import follow, recall_findings
 from kgrl.benchmark.hypothesis.store import Row, Store
 from kgrl.benchmark.hypothesis.transfer import LESSON_TOKENS, STATES, chosen, measure_topics, prepare
-from kgrl.benchmark.learners import make_learner
+from kgrl.benchmark.tasks import make_learner
 from kgrl.errors import UnknownNameError
 from kgrl.learners.base import learners
 

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgrl.benchmark.report.figures import Look, looks
-from kgrl.benchmark.report.results import Place, Results, Row
-from kgrl.benchmark.report.tables import Table
-from kgrl.report.benchmark_contents import cost_rows, gaps_table, verdict_rows
-from kgrl.report.benchmark_scores import aggregates, costs, curves, kept, noise, profiles
+from kgrl.benchmark.report.results import Place, Results, Row, aggregates, costs, curves, kept, noise, profiles
+from kgrl.benchmark.report.tables import Table, cost_rows, gaps_table, verdict_rows
 
 __all__ = ["Computed", "csv_tables"]
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from kgrl.benchmark.comparison import BASELINE
-from kgrl.benchmark.report.results import Results, Row
+from kgrl.benchmark.report.results import PHASES, Results, Row, by_agent
 from kgrl.benchmark.scores import CEILING
-from kgrl.report.benchmark_scores import PHASES, by_agent
 from kgrl.report.figures import _layout
 
 __all__ = ["PHASE_COLOURS", "Look", "curves_figure", "dots_figure", "looks", "phases_figure", "profiles_figure"]
@@ -65,7 +64,7 @@ def curves_figure(rows: Sequence[Row], drawn: Mapping[str, Look]) -> go.Figure:
     """Draw the exam's loss over tokens, the interquartile mean over seeds and its pointwise interval, for each agent.
 
     Args:
-        rows: What `kgrl.report.benchmark_scores.curves` returns.
+        rows: What `kgrl.benchmark.report.results.curves` returns.
         drawn: How agents look.
     """
     figure = go.Figure(layout=_layout(height=380))
@@ -95,7 +94,7 @@ def profiles_figure(rows: Sequence[Row], drawn: Mapping[str, Look]) -> go.Figure
     """Draw performance profiles: the share of runs above each normalised score.
 
     Args:
-        rows: What `kgrl.report.benchmark_scores.profiles` returns.
+        rows: What `kgrl.benchmark.report.results.profiles` returns.
         drawn: How agents look.
     """
     figure = go.Figure(layout=_layout(height=400))
@@ -147,7 +146,7 @@ def phases_figure(rows: Sequence[Row]) -> go.Figure:
     """Draw the shares of a cell's seconds by agent: learning, probing, exam, research and what is left.
 
     Args:
-        rows: What `kgrl.report.benchmark_scores.costs` returns, or means of it.
+        rows: What `kgrl.benchmark.report.results.costs` returns, or means of it.
     """
     figure = go.Figure(layout=_layout(height=_ROW * len(rows) + 110))
     for phase in PHASES:

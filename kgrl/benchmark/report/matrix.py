@@ -7,8 +7,7 @@ import html
 from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.report.computed import Computed
 from kgrl.benchmark.report.results import Place, Row
-from kgrl.benchmark.report.tables import listed
-from kgrl.report.benchmark_contents import WORDS, summary, verdict_table
+from kgrl.benchmark.report.tables import WORDS, listed, summary, verdict_table
 
 __all__ = ["DASHES", "MARKS", "matrix", "verdicts"]
 

@@ -5,26 +5,38 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 from plotly.graph_objects import Figure
 
 from kgrl.benchmark.comparison import BASELINE
-from kgrl.benchmark.report.computed import Computed
-from kgrl.benchmark.report.curricula import as_json, cell_name, shown_curricula
+from kgrl.benchmark.report.computed import Computed, csv_tables
+from kgrl.benchmark.report.curricula import as_json, cell_name, shown_curricula, write_curricula
 from kgrl.benchmark.report.figures import curves_figure, dots_figure, phases_figure, profiles_figure
+from kgrl.benchmark.report.markdown import PROTOCOL, as_markdown, commands
 from kgrl.benchmark.report.matrix import DASHES, matrix, verdicts
-from kgrl.benchmark.report.results import Gap, Place, Row
+from kgrl.benchmark.report.pictures import draw_pictures
+from kgrl.benchmark.report.results import Gap, Place, Results, Row
 from kgrl.benchmark.report.style import BENCHMARK_BEHAVIOUR, BENCHMARK_STYLE
-from kgrl.benchmark.report.tables import listed
+from kgrl.benchmark.report.tables import (
+    aggregate_table,
+    cost_table,
+    gaps_table,
+    kept_table,
+    listed,
+    noise_table,
+    summary,
+)
 from kgrl.benchmark.scores import CEILING
-from kgrl.report.benchmark_contents import aggregate_table, cost_table, gaps_table, kept_table, noise_table, summary
-from kgrl.report.benchmark_protocol import PROTOCOL, commands
 from kgrl.report.page import _card, _document, _figure, _grid
 from kgrl.report.style import STYLE
+from kgrl.system.files import write_text
 
-__all__ = ["as_page"]
+__all__ = ["as_page", "write_benchmark_report"]
+
 
 _FORGETTING = "forgetting"
+
 _TITLE = "Does it beat random?"
 
 
@@ -254,3 +266,25 @@ def _figure_with(heading: str, figure: Figure) -> str:
     """A figure under its name; its place is as high as it before it is drawn, so that nothing moves when it is."""
     name, height = html.escape(heading), f"min-height:{figure.layout.height}px"
     return f'<h3>{name}</h3><div role="img" aria-label="{name}" style="{height}">{_figure(figure)}</div>'
+
+
+def write_benchmark_report(folder: Path) -> Path:
+    """Write the report of a benchmark into the folder that holds its results; each file is replaced atomically.
+
+    Args:
+        folder: What `kgrl bench` was given as `--out`.
+
+    Returns:
+        The page.
+
+    Raises:
+        KgrlError: If the folder holds no results.
+    """
+    computed = Computed.of(Results.read(folder))
+    for name, table in csv_tables(computed).items():
+        write_text(folder / "tables" / f"{name}.csv", table.csv())
+    write_curricula(computed.results, folder / "curricula.parquet")
+    draw_pictures(computed, folder / "figures")
+    write_text(folder / "report.md", as_markdown(computed))
+    write_text(folder / "report.html", as_page(computed))
+    return folder / "report.html"

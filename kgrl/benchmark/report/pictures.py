@@ -16,9 +16,8 @@ from matplotlib.text import Text
 from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.report.computed import Computed
 from kgrl.benchmark.report.figures import PHASE_COLOURS
-from kgrl.benchmark.report.results import Place, Row
+from kgrl.benchmark.report.results import Place, Row, by_agent
 from kgrl.benchmark.scores import CEILING
-from kgrl.report.benchmark_scores import by_agent
 from kgrl.system.files import replacing
 
 __all__ = ["draw_pictures"]

@@ -21,8 +21,7 @@ from kgrl.errors import KgrlError, SettingError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.probes.forks import losses_after
-from kgrl.probes.prober import Prober
-from kgrl.probes.sampling import sample_topics
+from kgrl.probes.prober import Prober, sample_topics
 from kgrl.system.files import write_json, write_npy
 
 __all__ = ["Transfer", "estimate_transfer"]

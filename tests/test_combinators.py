@@ -66,19 +66,19 @@ def course(reward: Reward, count: int) -> list[float]:
 
 
 def test_clip_cuts_off_at_both_ends() -> None:
-    assert course(Listed([-3.0, 0.5, 7.0]).clip(-1, 2), 3) == [-1.0, 0.5, 2.0]
+    assert course(Clip(Listed([-3.0, 0.5, 7.0]), -1, 2), 3) == [-1.0, 0.5, 2.0]
     with pytest.raises(SettingError, match="not from 2 to 1"):
         Clip(TokenCost(), 2, 1)
 
 
 def test_per_token_divides_by_the_tokens() -> None:
     step = replace(STEPS[1], tokens=40)
-    assert Listed([10.0]).per_token()(step) == 0.25
+    assert PerToken(Listed([10.0]))(step) == 0.25
 
 
 def test_percentile_is_where_the_value_lies_between_those_of_all_so_far() -> None:
     # Of 0, 10: the 20th and 80th percentiles are 2 and 8. Of 0, 10, 5: 2 and 8 again, and 5 is in the middle.
-    assert course(Listed([0.0, 10.0, 5.0]).percentile(), 3) == pytest.approx([0.0, 1.0, 0.0])
+    assert course(Percentile(Listed([0.0, 10.0, 5.0])), 3) == pytest.approx([0.0, 1.0, 0.0])
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
@@ -116,11 +116,11 @@ def test_a_schedule_goes_in_a_straight_line_over_the_budget() -> None:
 @pytest.mark.parametrize(
     "compose",
     [
-        lambda part: part.clip(-1, 1),
-        lambda part: part.per_token(),
-        lambda part: part.percentile(),
-        lambda part: part.z_score(),
-        lambda part: part.schedule(1, 0),
+        lambda part: Clip(part, -1, 1),
+        PerToken,
+        Percentile,
+        ZScore,
+        lambda part: Schedule(part, 1, 0),
         PotentialDifference,
         lambda part: 0.5 * part - TokenCost(),
         lambda part: TokenCost() * part,
@@ -139,7 +139,7 @@ def test_what_a_composition_is_told_its_parts_are_told(compose: Callable[[Reward
 
 def test_a_part_that_occurs_twice_is_asked_once() -> None:
     part = Listed([3.0, 5.0])
-    reward = part + 2 * part.clip(0, 4)
+    reward = part + 2 * Clip(part, 0, 4)
     assert course(reward, 2) == [9.0, 13.0]
     copied = copy.deepcopy(reward)
     assert course(copied, 2) == [9.0, 13.0], "and so in a copy"
@@ -152,7 +152,7 @@ def test_parts_of_the_same_name_are_numbered() -> None:
 
 
 def test_a_wrapper_is_logged_beside_what_it_wraps() -> None:
-    value, parts = (0.5 * Listed([7.0]).clip(-1, 1)).evaluate(STEPS[1])
+    value, parts = (0.5 * Clip(Listed([7.0]), -1, 1)).evaluate(STEPS[1])
     assert (value, parts) == (0.5, {"listed": 7.0, "clip(listed, -1, 1)": 1.0})
 
 
@@ -175,7 +175,7 @@ def test_a_negative_or_unit_weight_is_written_as_people_do() -> None:
     assert reward.name == "-mean-prediction-gain + 0.1*self-prediction-gain - 0.0001*token-cost*token-cost"
 
 
-@pytest.mark.parametrize("reward", [MeanPredictionGain().z_score(), MeanPredictionGain().schedule(1, 0)])
+@pytest.mark.parametrize("reward", [ZScore(MeanPredictionGain()), Schedule(MeanPredictionGain(), 1, 0)])
 def test_what_needs_more_than_arrays_is_had_one_by_one(reward: Reward) -> None:
     many = Expansions(np.array([50]), np.array([[0]]), {"mean": np.array([0.1])}, STEPS.__getitem__)
     assert (2 * MeanPredictionGain() + TokenCost()).scores(many) == pytest.approx([50.2])
@@ -184,11 +184,11 @@ def test_what_needs_more_than_arrays_is_had_one_by_one(reward: Reward) -> None:
 
 MADE: list[Callable[[], Reward]] = [
     lambda: 0.7 * MeanPredictionGain() + 0.3 * SelfPredictionGain() - 1e-4 * TokenCost(),
-    lambda: MeanPredictionGain().clip(-0.01, 0.01) * TokenCost(),
-    lambda: (MeanPredictionGain() - SelfPredictionGain()).per_token(),
-    lambda: MeanPredictionGain().percentile() + TokenCost().z_score(),
-    lambda: PotentialDifference(MeanPredictionGain(), 0.9) + SelfPredictionGain().schedule(1, 0.5),
-    lambda: PerToken(MeanPredictionGain().percentile()),
+    lambda: Clip(MeanPredictionGain(), -0.01, 0.01) * TokenCost(),
+    lambda: PerToken(MeanPredictionGain() - SelfPredictionGain()),
+    lambda: Percentile(MeanPredictionGain()) + ZScore(TokenCost()),
+    lambda: PotentialDifference(MeanPredictionGain(), 0.9) + Schedule(SelfPredictionGain(), 1, 0.5),
+    lambda: PerToken(Percentile(MeanPredictionGain())),
 ]
 
 

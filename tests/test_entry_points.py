@@ -16,7 +16,7 @@ from kgrl.data import corpora
 from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.learners import learners
 from kgrl.rewards import Reward, rewards
-from kgrl.rewards.base import RewardRegistry
+from kgrl.rewards.registry import RewardRegistry
 from kgrl.system.registry import PluggedIn, Registry
 from kgrl.testing.samples import sample_expansions
 

@@ -22,6 +22,7 @@ from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fi
 from kgrl.learners.simulated.learning_curve import Parameters
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.rewards import (
+    Clip,
     FlopCost,
     GradientAlignment,
     GradientComplexityGain,
@@ -143,7 +144,7 @@ IDS = ["nan", "infinite", "huge", "nothing", "text", "array", "raises"]
 @pytest.mark.parametrize(("value", "message"), WRONG, ids=IDS)
 def test_what_is_not_a_finite_number_is_refused_by_name(value: object, message: str) -> None:
     with pytest.raises(RewardError, match=message) as caught:
-        (TokenCost() + 0.5 * as_reward(_failing(value)).clip(-1, 1))(STEP)
+        (TokenCost() + 0.5 * Clip(as_reward(_failing(value)), -1, 1))(STEP)
     assert caught.value.__cause__ is (value if isinstance(value, Exception) else None)
 
 

@@ -32,8 +32,8 @@ from kgrl.learners.base import Learner
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
 from kgrl.retrieval.faiss_retriever import FaissRetriever
-from kgrl.rewards.base import as_reward
-from kgrl.rewards.combinators import Composed
+from kgrl.rewards.base import Composed
+from kgrl.rewards.expression import as_reward
 from kgrl.runs.metrics import aulc
 from kgrl.system.files import write_json
 

@@ -151,7 +151,8 @@ class Bench:
         """All episodes, those of one task together."""
         from kgrl.benchmark.traps import GREEDY, Cell
         from kgrl.curriculum.config import DEFAULT_REWARD
-        from kgrl.rewards.base import as_reward, rewards
+        from kgrl.rewards.expression import as_reward
+        from kgrl.rewards.registry import rewards
 
         named = self.rewards or (DEFAULT_REWARD, *rewards)
         for reward in named:

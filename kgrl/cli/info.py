@@ -105,7 +105,7 @@ def _known() -> dict[str, list[str]]:
     from kgrl.learners.adapters.composition import methods
     from kgrl.learners.base import learners
     from kgrl.learners.plugins import plugins
-    from kgrl.rewards.base import rewards
+    from kgrl.rewards.registry import rewards
 
     registries: dict[str, Iterable[str]] = {
         "corpora": corpora,
@@ -124,7 +124,7 @@ def _plugged_in() -> list[dict[str, Any]]:
     from kgrl.agents.base import agents
     from kgrl.data import corpora
     from kgrl.learners.base import learners
-    from kgrl.rewards.base import rewards
+    from kgrl.rewards.registry import rewards
 
     registries: tuple[Registry[Any], ...] = (corpora, agents, learners, rewards)
     return [{"kind": registry.kind, **asdict(plugged)} for registry in registries for plugged in registry.plugged_in]

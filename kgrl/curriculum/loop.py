@@ -32,8 +32,8 @@ from kgrl.learners.base import Learner, Snapshot, make_learner
 from kgrl.retrieval.base import Retriever
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
-from kgrl.rewards.base import Reward, as_reward, rewarded
-from kgrl.rewards.context import RewardContext
+from kgrl.rewards.base import Reward, RewardContext, rewarded
+from kgrl.rewards.expression import as_reward
 
 __all__ = ["Curriculum", "CurriculumConfig"]
 

@@ -1,27 +1,26 @@
 """Reward functions: what an expansion was worth."""
 
-from kgrl.rewards.base import FunctionReward, Reward, RewardError, RewardFunction, as_reward, rewards
-from kgrl.rewards.coherence import IncoherencePenalty
-from kgrl.rewards.combinators import (
-    Clip,
+from kgrl.rewards.base import (
     Composed,
-    Percentile,
-    PerToken,
-    PotentialDifference,
+    FunctionReward,
     Product,
-    Schedule,
+    Reward,
+    RewardContext,
+    RewardError,
+    RewardFunction,
     WeightedSum,
-    ZScore,
 )
+from kgrl.rewards.coherence import IncoherencePenalty
+from kgrl.rewards.combinators import Clip, Percentile, PerToken, PotentialDifference, Schedule, ZScore
 from kgrl.rewards.compression import CompressionProgress
-from kgrl.rewards.context import RewardContext
 from kgrl.rewards.costs import FlopCost, TimeCost, TokenCost
 from kgrl.rewards.coverage import Coverage, FacilityLocation
-from kgrl.rewards.expression import ExpressionError
+from kgrl.rewards.expression import ExpressionError, as_reward
 from kgrl.rewards.gains import MeanPredictionGain, PredictionGain, SelfPredictionGain, TargetPredictionGain
 from kgrl.rewards.gradients import GradientAlignment, GradientComplexityGain, GradientPredictionGain, L2ComplexityGain
 from kgrl.rewards.novelty import CountNovelty, Novelty, RandomNetworkDistillation
 from kgrl.rewards.progress import AbsoluteLearningProgress, ForgettingPenalty, FrontierSurprise, ReducibleLoss
+from kgrl.rewards.registry import rewards
 from kgrl.rewards.topology import ConformationalFreedom, CycleRank, InformationGap
 
 __all__ = [

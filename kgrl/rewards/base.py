@@ -6,11 +6,9 @@ curriculum that cannot give it says so before anything is learned.
 
 from __future__ import annotations
 
-import copy
-import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -20,22 +18,24 @@ from numpy.typing import NDArray
 
 from kgrl.errors import KgrlError, SettingError
 from kgrl.expansion import Expansion, Expansions, Measurement
-from kgrl.rewards.context import RewardContext
-from kgrl.system.registry import Registry
+from kgrl.graph.topic_graph import IntArray, TopicGraph
 
 __all__ = [
+    "Composed",
     "FunctionReward",
     "Parts",
+    "Product",
     "Reward",
+    "RewardContext",
     "RewardError",
     "RewardFunction",
-    "as_reward",
+    "WeightedSum",
+    "call_text",
     "measure_of",
-    "plugged_in",
     "probe_of",
     "rewarded",
-    "rewards",
 ]
+
 
 T = TypeVar("T")
 
@@ -152,40 +152,24 @@ class Reward(ABC):
         parts.by_name[name] = value
 
     def __add__(self, other: Reward | Callable[[Expansion], float]) -> Reward:
-        return combinators.WeightedSum([(1.0, self), (1.0, as_reward(other))])
+        return WeightedSum([(1.0, self), (1.0, _as_part(other))])
 
     def __sub__(self, other: Reward | Callable[[Expansion], float]) -> Reward:
-        return combinators.WeightedSum([(1.0, self), (-1.0, as_reward(other))])
+        return WeightedSum([(1.0, self), (-1.0, _as_part(other))])
 
     def __mul__(self, other: float | Reward) -> Reward:
         if isinstance(other, Reward):
-            return combinators.Product(self, other)
-        return combinators.WeightedSum([(float(other), self)])
+            return Product(self, other)
+        return WeightedSum([(float(other), self)])
 
     __rmul__ = __mul__
 
     def __neg__(self) -> Reward:
         return self * -1.0
 
-    def clip(self, low: float, high: float) -> Reward:
-        """Return this reward cut off at both ends; see `kgrl.rewards.Clip`."""
-        return combinators.Clip(self, low, high)
 
-    def per_token(self) -> Reward:
-        """Return this reward divided by the tokens trained on; see `kgrl.rewards.PerToken`."""
-        return combinators.PerToken(self)
-
-    def percentile(self) -> Reward:
-        """Return this reward between its running 20th and 80th percentiles; see `kgrl.rewards.Percentile`."""
-        return combinators.Percentile(self)
-
-    def z_score(self) -> Reward:
-        """Return this reward in its own running standard deviations; see `kgrl.rewards.ZScore`."""
-        return combinators.ZScore(self)
-
-    def schedule(self, start: float, end: float) -> Reward:
-        """Return this reward with a weight that changes over the budget; see `kgrl.rewards.Schedule`."""
-        return combinators.Schedule(self, start, end)
+def _as_part(part: Reward | Callable[[Expansion], float]) -> Reward:
+    return part if isinstance(part, Reward) else FunctionReward(part)
 
 
 def _finite(value: object) -> float | None:
@@ -236,75 +220,6 @@ class FunctionReward(Reward):
             self.function.reset()
 
 
-class RewardRegistry(Registry[Reward]):
-    """Rewards by name; a class and a plain function of an expansion can both be registered."""
-
-    def make(self, name: str, /, *args: Any, **kwargs: Any) -> Reward:
-        """Make the reward of this name; classes are called with the arguments, functions take none.
-
-        Raises:
-            UnknownNameError: If there is none; the message suggests the nearest.
-            SettingError: If the arguments are not those of the reward.
-        """
-        return plugged_in(self[name], name, *args, **kwargs)
-
-
-def plugged_in(thing: Any, name: str, /, *args: Any, **kwargs: Any) -> Reward:
-    """Make a reward of what somebody plugged in under a name: a class, a reward, or a function of an expansion.
-
-    Raises:
-        SettingError: If it is none of these, or does not take the arguments.
-    """
-    if isinstance(thing, type):
-        thing = _instance(thing, name, args, kwargs)
-    elif args or kwargs:
-        raise SettingError(f"the reward {name!r} takes no options")
-    elif isinstance(thing, Reward):
-        thing = copy.deepcopy(thing)  # two curricula must not share what it remembers
-    if not isinstance(thing, Reward):
-        return FunctionReward(thing, name)
-    if thing.name == Reward.name:
-        thing.name = name
-    return thing
-
-
-def _instance(kind: type, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-    try:
-        inspect.signature(kind).bind(*args, **kwargs)
-    except TypeError as error:
-        raise SettingError(f"the reward {name!r} is not made with these options: {error}") from error
-    return kind(*args, **kwargs)
-
-
-rewards: Registry[Reward] = RewardRegistry("reward", group="kgrl.rewards")
-
-
-def as_reward(reward: str | Reward | Callable[[Expansion], float]) -> Reward:
-    """Turn what a user passes as a reward into one: a reward, a function of an expansion, or text.
-
-    Args:
-        reward: Text is a registered name, or an expression of names as `kgrl.rewards.expression` describes.
-
-    Raises:
-        UnknownNameError: If a name in it is not known.
-        ExpressionError: If the text cannot be read.
-        SettingError: If it is nothing of these.
-
-    Example:
-        >>> as_reward("self-prediction-gain").name
-        'self-prediction-gain'
-        >>> as_reward("self-prediction-gain - 1e-4*token-cost").name
-        'self-prediction-gain - 0.0001*token-cost'
-        >>> as_reward(lambda expansion: -expansion.train_loss).needs == PROBES
-        True
-    """
-    if isinstance(reward, str):
-        from kgrl.rewards.expression import parse_reward
-
-        return parse_reward(reward)
-    return reward if isinstance(reward, Reward) else FunctionReward(reward)
-
-
 def probe_of(expansion: Expansion, probe: str, reward: str) -> Measurement:
     """Return a probe of an expansion, for the reward of this name.
 
@@ -338,5 +253,162 @@ def rewarded(expansion: Expansion, reward: Reward | None) -> Expansion:
     return replace(expansion, reward=value, reward_components=parts)
 
 
-# What rewards are composed with builds on this module, and their operators on it.
-from kgrl.rewards import combinators  # noqa: E402
+class Composed(Reward):
+    """A reward made of others, which are told whatever it is told. Subclasses define `combine`.
+
+    Args:
+        parts: The others.
+        name: The expression that makes it.
+    """
+
+    memoryless: bool = False
+    """Whether `combine` looks at nothing but its arguments, and of an expansion only at its tokens."""
+
+    def __init__(self, parts: Sequence[Reward], name: str) -> None:
+        self.parts, self.name = tuple(parts), name
+        self.needs = frozenset[str]().union(*(part.needs for part in parts))
+        self.forget()
+
+    @abstractmethod
+    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+        """Return the value made of the parts' values.
+
+        Args:
+            values: A number for each part; where `memoryless`, also an array for each, of many curricula.
+            expansion: The expansion, or those of the many curricula.
+        """
+
+    def forget(self) -> None:
+        """Forget what earlier expansions left behind in this reward itself; its parts see to themselves."""
+
+    def bind(self, context: RewardContext) -> None:
+        """Bind every part."""
+        for part in self.parts:
+            part.bind(context)
+
+    def begin(self, nucleus: Expansion) -> None:
+        """Begin every part."""
+        for part in self.parts:
+            part.begin(nucleus)
+        self.forget()
+
+    def reset(self) -> None:
+        """Reset every part."""
+        for part in self.parts:
+            part.reset()
+        self.forget()
+
+    def score(self, expansion: Expansion) -> float:
+        """Return the composed value of one expansion."""
+        return self._evaluate_once(expansion, Parts())
+
+    def scores(self, expansions: Expansions) -> NDArray[np.float64] | None:
+        """Return the composed values of many curricula, if it is memoryless and every part can be had at once."""
+        if not self.memoryless:
+            return None
+        values = [part.scores(expansions) for part in self.parts]
+        if any(value is None for value in values):
+            return None
+        combined: NDArray[np.float64] = self.combine(values, expansions)
+        return combined
+
+    def _evaluate_once(self, expansion: Expansion, parts: Parts) -> float:
+        value: float = self.combine([part._evaluate(expansion, parts) for part in self.parts], expansion)
+        return value
+
+
+class WeightedSum(Composed):
+    """A sum of rewards, each with a weight: w_1 r_1 + w_2 r_2 + ...; nested sums are flattened.
+
+    Its terms are logged before weighting, itself as the total. Unit and range follow from its terms.
+
+    Args:
+        terms: Pairs of weight and reward.
+    """
+
+    memoryless = True
+
+    def __init__(self, terms: Sequence[tuple[float, Reward]]) -> None:
+        self.terms: list[tuple[float, Reward]] = []
+        for weight, reward in terms:
+            inner = reward.terms if isinstance(reward, WeightedSum) else [(1.0, reward)]
+            self.terms += [(weight * factor, part) for factor, part in inner]
+        super().__init__([part for _, part in self.terms], _sum_name(self.terms))
+
+    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+        """Return the weighted sum of the parts."""
+        return sum(weight * value for (weight, _), value in zip(self.terms, values, strict=True))
+
+    def _log_part(self, parts: Parts, value: float) -> None:
+        """Its terms are logged; it is their total."""
+
+
+class Product(Composed):
+    """The product of two rewards, which are both logged. Unit: the product of theirs.
+
+    Args:
+        left: One factor.
+        right: The other.
+    """
+
+    memoryless = True
+
+    def __init__(self, left: Reward, right: Reward) -> None:
+        after = f"({right.name})" if isinstance(right, Product) else _factor(right)
+        super().__init__([left, right], f"{_factor(left)}*{after}")
+
+    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+        """Return the product of the factors."""
+        return values[0] * values[1]
+
+    def _log_part(self, parts: Parts, value: float) -> None:
+        """Its factors are logged."""
+
+
+def call_text(name: str, reward: Reward, *numbers: float) -> str:
+    """Return a combinator's expression, such as `clip(token-cost, 0, 1)`.
+
+    Args:
+        name: The combinator's name in expressions.
+        reward: The reward that it rescales.
+        numbers: Its other arguments.
+    """
+    return f"{name}({', '.join([reward.name, *map(_number, numbers)])})"
+
+
+def _sum_name(terms: Sequence[tuple[float, Reward]]) -> str:
+    name = ""
+    for weight, reward in terms:
+        sign = ("-" if weight < 0 else "") if not name else (" - " if weight < 0 else " + ")
+        factor = "" if abs(weight) == 1 else f"{_number(abs(weight))}*"
+        name += f"{sign}{factor}{reward.name}"
+    return name
+
+
+def _factor(reward: Reward) -> str:
+    return f"({reward.name})" if isinstance(reward, WeightedSum) else reward.name
+
+
+def _number(value: float) -> str:
+    """As short as it can be without a change of value."""
+    return short if float(short := f"{value:g}") == value else repr(value)
+
+
+@dataclass(frozen=True)
+class RewardContext:
+    """What stays the same over all curricula that a reward is used in.
+
+    Args:
+        graph: The topic graph.
+        embeddings: Unit topic embeddings from train passages, float32, shape `[topics, dimensions]`; zero rows for
+            topics without text.
+        goal: The goal's topics, or None where all topics count.
+    """
+
+    graph: TopicGraph
+    embeddings: NDArray[np.float32]
+    goal: IntArray | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RewardContext:
+        """Nothing in it changes, so the copies of a reward in a vector environment share it."""
+        return self

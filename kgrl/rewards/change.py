@@ -9,8 +9,7 @@ import numpy as np
 
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
-from kgrl.rewards.base import Reward, RewardError
-from kgrl.rewards.context import RewardContext
+from kgrl.rewards.base import Reward, RewardContext, RewardError
 
 __all__ = ["Bound", "Change"]
 

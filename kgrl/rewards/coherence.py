@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion, Expansions
 from kgrl.graph.relations import coherence
-from kgrl.rewards.base import Reward, RewardError, rewards
-from kgrl.rewards.context import RewardContext
+from kgrl.rewards.base import Reward, RewardContext, RewardError
+from kgrl.rewards.registry import rewards
 
 __all__ = ["IncoherencePenalty"]
 

@@ -7,146 +7,21 @@ them when a curriculum begins.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from bisect import insort
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion, Expansions
-from kgrl.rewards.base import Parts, Reward
-from kgrl.rewards.context import RewardContext
+from kgrl.rewards.base import Composed, Reward, call_text
 
-__all__ = [
-    "COMBINATORS",
-    "Clip",
-    "Composed",
-    "PerToken",
-    "Percentile",
-    "PotentialDifference",
-    "Product",
-    "Schedule",
-    "WeightedSum",
-    "ZScore",
-]
+__all__ = ["COMBINATORS", "Clip", "PerToken", "Percentile", "PotentialDifference", "Schedule", "ZScore"]
+
 
 _LOW, _HIGH = 0.2, 0.8
 """The quantiles between which Graves et al. rescale."""
-
-
-class Composed(Reward):
-    """A reward made of others, which are told whatever it is told. Subclasses define `combine`.
-
-    Args:
-        parts: The others.
-        name: The expression that makes it.
-    """
-
-    memoryless: bool = False
-    """Whether `combine` looks at nothing but its arguments, and of an expansion only at its tokens."""
-
-    def __init__(self, parts: Sequence[Reward], name: str) -> None:
-        self.parts, self.name = tuple(parts), name
-        self.needs = frozenset[str]().union(*(part.needs for part in parts))
-        self.forget()
-
-    @abstractmethod
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
-        """Return the value made of the parts' values.
-
-        Args:
-            values: A number for each part; where `memoryless`, also an array for each, of many curricula.
-            expansion: The expansion, or those of the many curricula.
-        """
-
-    def forget(self) -> None:
-        """Forget what earlier expansions left behind in this reward itself; its parts see to themselves."""
-
-    def bind(self, context: RewardContext) -> None:
-        """Bind every part."""
-        for part in self.parts:
-            part.bind(context)
-
-    def begin(self, nucleus: Expansion) -> None:
-        """Begin every part."""
-        for part in self.parts:
-            part.begin(nucleus)
-        self.forget()
-
-    def reset(self) -> None:
-        """Reset every part."""
-        for part in self.parts:
-            part.reset()
-        self.forget()
-
-    def score(self, expansion: Expansion) -> float:
-        """Return the composed value of one expansion."""
-        return self._evaluate_once(expansion, Parts())
-
-    def scores(self, expansions: Expansions) -> NDArray[np.float64] | None:
-        """Return the composed values of many curricula, if it is memoryless and every part can be had at once."""
-        if not self.memoryless:
-            return None
-        values = [part.scores(expansions) for part in self.parts]
-        if any(value is None for value in values):
-            return None
-        combined: NDArray[np.float64] = self.combine(values, expansions)
-        return combined
-
-    def _evaluate_once(self, expansion: Expansion, parts: Parts) -> float:
-        value: float = self.combine([part._evaluate(expansion, parts) for part in self.parts], expansion)
-        return value
-
-
-class WeightedSum(Composed):
-    """A sum of rewards, each with a weight: w_1 r_1 + w_2 r_2 + ...; nested sums are flattened.
-
-    Its terms are logged before weighting, itself as the total. Unit and range follow from its terms.
-
-    Args:
-        terms: Pairs of weight and reward.
-    """
-
-    memoryless = True
-
-    def __init__(self, terms: Sequence[tuple[float, Reward]]) -> None:
-        self.terms: list[tuple[float, Reward]] = []
-        for weight, reward in terms:
-            inner = reward.terms if isinstance(reward, WeightedSum) else [(1.0, reward)]
-            self.terms += [(weight * factor, part) for factor, part in inner]
-        super().__init__([part for _, part in self.terms], _sum_name(self.terms))
-
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
-        """Return the weighted sum of the parts."""
-        return sum(weight * value for (weight, _), value in zip(self.terms, values, strict=True))
-
-    def _log_part(self, parts: Parts, value: float) -> None:
-        """Its terms are logged; it is their total."""
-
-
-class Product(Composed):
-    """The product of two rewards, which are both logged. Unit: the product of theirs.
-
-    Args:
-        left: One factor.
-        right: The other.
-    """
-
-    memoryless = True
-
-    def __init__(self, left: Reward, right: Reward) -> None:
-        after = f"({right.name})" if isinstance(right, Product) else _factor(right)
-        super().__init__([left, right], f"{_factor(left)}*{after}")
-
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
-        """Return the product of the factors."""
-        return values[0] * values[1]
-
-    def _log_part(self, parts: Parts, value: float) -> None:
-        """Its factors are logged."""
 
 
 class Clip(Composed):
@@ -170,7 +45,7 @@ class Clip(Composed):
         if not low < high:
             raise SettingError(f"a reward is clipped to a range from low to high, not from {low:g} to {high:g}")
         self.low, self.high = low, high
-        super().__init__([reward], _call("clip", reward, low, high))
+        super().__init__([reward], call_text("clip", reward, low, high))
 
     def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
         """Return the value within the range."""
@@ -187,7 +62,7 @@ class PerToken(Composed):
     memoryless = True
 
     def __init__(self, reward: Reward) -> None:
-        super().__init__([reward], _call("per-token", reward))
+        super().__init__([reward], call_text("per-token", reward))
 
     def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
         """Return the value per token."""
@@ -205,7 +80,7 @@ class Percentile(Composed):
     """
 
     def __init__(self, reward: Reward) -> None:
-        super().__init__([reward], _call("percentile", reward))
+        super().__init__([reward], call_text("percentile", reward))
 
     def forget(self) -> None:
         """Forget the values so far."""
@@ -236,7 +111,7 @@ class ZScore(Composed):
     """
 
     def __init__(self, reward: Reward) -> None:
-        super().__init__([reward], _call("z-score", reward))
+        super().__init__([reward], call_text("z-score", reward))
 
     def forget(self) -> None:
         """Forget the values so far."""
@@ -270,7 +145,7 @@ class PotentialDifference(Composed):
         if not 0 <= gamma <= 1:
             raise SettingError(f"gamma is a discount from 0 to 1, not {gamma:g}")
         self.gamma = gamma
-        super().__init__([reward], _call("potential", reward, gamma))
+        super().__init__([reward], call_text("potential", reward, gamma))
 
     def forget(self) -> None:
         """Go back to the potential after the nucleus, 0."""
@@ -297,7 +172,7 @@ class Schedule(Composed):
 
     def __init__(self, reward: Reward, start: float, end: float) -> None:
         self.start, self.end = start, end
-        super().__init__([reward], _call("schedule", reward, start, end))
+        super().__init__([reward], call_text("schedule", reward, start, end))
 
     def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> float:
         """Return the value with the weight of now."""
@@ -316,25 +191,3 @@ COMBINATORS: dict[str, Callable[..., Reward]] = {
     "z-score": ZScore,
 }
 """The wrappers, by the names they have in expressions."""
-
-
-def _call(name: str, reward: Reward, *numbers: float) -> str:
-    return f"{name}({', '.join([reward.name, *map(_number, numbers)])})"
-
-
-def _sum_name(terms: Sequence[tuple[float, Reward]]) -> str:
-    name = ""
-    for weight, reward in terms:
-        sign = ("-" if weight < 0 else "") if not name else (" - " if weight < 0 else " + ")
-        factor = "" if abs(weight) == 1 else f"{_number(abs(weight))}*"
-        name += f"{sign}{factor}{reward.name}"
-    return name
-
-
-def _factor(reward: Reward) -> str:
-    return f"({reward.name})" if isinstance(reward, WeightedSum) else reward.name
-
-
-def _number(value: float) -> str:
-    """As short as it can be without a change of value."""
-    return short if float(short := f"{value:g}") == value else repr(value)

@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 
 from kgrl.graph.topic_graph import IntArray
-from kgrl.rewards.base import rewards
 from kgrl.rewards.change import Change
+from kgrl.rewards.registry import rewards
 
 __all__ = ["CompressionProgress", "compressibility"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from kgrl.rewards.base import rewards
+from kgrl.rewards.base import RewardContext
 from kgrl.rewards.change import Change
-from kgrl.rewards.context import RewardContext
+from kgrl.rewards.registry import rewards
 
 __all__ = ["Coverage", "FacilityLocation"]
 

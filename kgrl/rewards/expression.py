@@ -14,19 +14,26 @@ it, since names may hold one. A file is the user's own, imported because it is a
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import inspect
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
-from kgrl.errors import KgrlError, UnknownNameError
-from kgrl.rewards.base import Reward, rewards
-from kgrl.rewards.combinators import COMBINATORS, Product, WeightedSum
-from kgrl.rewards.files import reward_from_file
+from kgrl.errors import KgrlError, MissingDataError, UnknownNameError
+from kgrl.expansion import Expansion
+from kgrl.rewards.base import FunctionReward, Product, Reward, RewardError, WeightedSum
+from kgrl.rewards.combinators import COMBINATORS
+from kgrl.rewards.registry import plugged_in, rewards
 
-__all__ = ["ExpressionError", "parse_reward"]
+__all__ = ["ExpressionError", "as_reward", "parse_reward", "reward_from_file"]
+
 
 _TOKEN = re.compile(
     r"(?P<file>[^\s()*+,=\-][^\s()*+,=]*\.py:[A-Za-z_]\w*)"
@@ -34,7 +41,9 @@ _TOKEN = re.compile(
     r"|(?P<name>[A-Za-z_]\w*(?:-\w+)*)"
     r"|(?P<sign>[-+*(),=])"
 )
+
 _ONLY_FILE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
+
 _DEEPEST = 50
 """Brackets that may be open at a time."""
 
@@ -262,3 +271,62 @@ def _minus(error: UnknownNameError) -> str:
 def _pointed(text: str, place: int) -> str:
     """The text on one line, and a caret below the place."""
     return re.sub(r"\s", " ", f"  {text}") + f"\n  {' ' * place}^"
+
+
+def as_reward(reward: str | Reward | Callable[[Expansion], float]) -> Reward:
+    """Turn what a user passes as a reward into one: a reward, a function of an expansion, or text.
+
+    Args:
+        reward: Text is a registered name, or an expression of names as `kgrl.rewards.expression` describes.
+
+    Raises:
+        UnknownNameError: If a name in it is not known.
+        ExpressionError: If the text cannot be read.
+        SettingError: If it is nothing of these.
+
+    Example:
+        >>> as_reward("self-prediction-gain").name
+        'self-prediction-gain'
+        >>> as_reward("self-prediction-gain - 1e-4*token-cost").name
+        'self-prediction-gain - 0.0001*token-cost'
+        >>> as_reward(lambda expansion: -expansion.train_loss).needs == PROBES
+        True
+    """
+    if isinstance(reward, str):
+        return parse_reward(reward)
+    return reward if isinstance(reward, Reward) else FunctionReward(reward)
+
+
+def reward_from_file(path: str, name: str) -> Reward:
+    """Return the reward that a Python file defines under a name: a function of an expansion, a class, or a reward.
+
+    The file is imported, once in a process, as any Python module is.
+
+    Raises:
+        MissingDataError: If there is no such file.
+        RewardError: If it cannot be imported.
+        UnknownNameError: If it does not define the name; the message suggests the nearest.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise MissingDataError(f"there is no file {path} to take the reward {name!r} from; looked in {Path.cwd()}")
+    module = _imported(file.resolve())
+    if not hasattr(module, name):
+        own = [n for n, thing in vars(module).items() if getattr(thing, "__module__", "") == module.__name__]
+        raise UnknownNameError(f"name in {path}:", name, own)
+    return plugged_in(getattr(module, name), name)
+
+
+@cache
+def _imported(file: Path) -> ModuleType:
+    # Two files may have the same name, and neither must stand in the way of an installed module.
+    own_name = f"kgrl_file_{hashlib.sha256(bytes(file)).hexdigest()[:12]}_{file.stem}"
+    spec = importlib.util.spec_from_file_location(own_name, file)
+    assert spec is not None and spec.loader is not None, "every file that ends in .py can be imported"
+    module = sys.modules[own_name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[own_name]
+        raise RewardError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+    return module

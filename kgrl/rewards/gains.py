@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.expansion import Expansion, Expansions
-from kgrl.rewards.base import Reward, measure_of, probe_of, rewards
+from kgrl.rewards.base import Reward, measure_of, probe_of
+from kgrl.rewards.registry import rewards
 
 __all__ = ["MeanPredictionGain", "PredictionGain", "SelfPredictionGain", "TargetPredictionGain"]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kgrl.expansion import Expansion
-from kgrl.rewards.base import Reward, measure_of, rewards
+from kgrl.rewards.base import Reward, measure_of
+from kgrl.rewards.registry import rewards
 
 __all__ = ["GradientAlignment", "GradientComplexityGain", "GradientPredictionGain", "L2ComplexityGain"]
 

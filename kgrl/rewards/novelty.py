@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray, TopicGraph
-from kgrl.rewards.base import rewards
+from kgrl.rewards.base import RewardContext
 from kgrl.rewards.change import Bound
-from kgrl.rewards.context import RewardContext
+from kgrl.rewards.registry import rewards
 
 __all__ = ["CountNovelty", "Novelty", "RandomNetworkDistillation"]
 

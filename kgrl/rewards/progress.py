@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from kgrl.expansion import Expansion
-from kgrl.rewards.base import Reward, RewardError, measure_of, probe_of, rewards
-from kgrl.rewards.context import RewardContext
+from kgrl.rewards.base import Reward, RewardContext, RewardError, measure_of, probe_of
+from kgrl.rewards.registry import rewards
 
 __all__ = ["AbsoluteLearningProgress", "ForgettingPenalty", "FrontierSurprise", "ReducibleLoss"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from kgrl.graph.topic_graph import IntArray
-from kgrl.rewards.base import rewards
 from kgrl.rewards.change import Change
 from kgrl.rewards.flag_complex import Components, FlagComplex
+from kgrl.rewards.registry import rewards
 
 __all__ = ["ConformationalFreedom", "CycleRank", "InformationGap"]
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from kgrl.expansion import Expansion, Expansions
-from kgrl.rewards.base import KNOWLEDGE, MEASURES, PROBES, Reward, RewardFunction
-from kgrl.rewards.context import RewardContext
+from kgrl.rewards.base import KNOWLEDGE, MEASURES, PROBES, Reward, RewardContext, RewardFunction
 from kgrl.testing.samples import sample_context, sample_expansions
 
 __all__ = ["RewardContract"]

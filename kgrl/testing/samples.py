@@ -12,7 +12,7 @@ from kgrl.expansion import Expansion, Measurement
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.learners.base import make_learner
 from kgrl.retrieval.faiss_retriever import FaissRetriever
-from kgrl.rewards.context import RewardContext
+from kgrl.rewards.base import RewardContext
 
 __all__ = ["sample_context", "sample_corpus", "sample_curriculum", "sample_expansions"]
 

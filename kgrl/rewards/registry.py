@@ -1,0 +1,56 @@
+"""The registry of rewards: classes and plain functions of an expansion, by name."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import Any
+
+from kgrl.errors import SettingError
+from kgrl.rewards.base import FunctionReward, Reward
+from kgrl.system.registry import Registry
+
+__all__ = ["plugged_in", "rewards"]
+
+
+class RewardRegistry(Registry[Reward]):
+    """Rewards by name; a class and a plain function of an expansion can both be registered."""
+
+    def make(self, name: str, /, *args: Any, **kwargs: Any) -> Reward:
+        """Make the reward of this name; classes are called with the arguments, functions take none.
+
+        Raises:
+            UnknownNameError: If there is none; the message suggests the nearest.
+            SettingError: If the arguments are not those of the reward.
+        """
+        return plugged_in(self[name], name, *args, **kwargs)
+
+
+def plugged_in(thing: Any, name: str, /, *args: Any, **kwargs: Any) -> Reward:
+    """Make a reward of what somebody plugged in under a name: a class, a reward, or a function of an expansion.
+
+    Raises:
+        SettingError: If it is none of these, or does not take the arguments.
+    """
+    if isinstance(thing, type):
+        thing = _instance(thing, name, args, kwargs)
+    elif args or kwargs:
+        raise SettingError(f"the reward {name!r} takes no options")
+    elif isinstance(thing, Reward):
+        thing = copy.deepcopy(thing)  # two curricula must not share what it remembers
+    if not isinstance(thing, Reward):
+        return FunctionReward(thing, name)
+    if thing.name == Reward.name:
+        thing.name = name
+    return thing
+
+
+def _instance(kind: type, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+    try:
+        inspect.signature(kind).bind(*args, **kwargs)
+    except TypeError as error:
+        raise SettingError(f"the reward {name!r} is not made with these options: {error}") from error
+    return kind(*args, **kwargs)
+
+
+rewards: Registry[Reward] = RewardRegistry("reward", group="kgrl.rewards")

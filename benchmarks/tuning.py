@@ -14,7 +14,7 @@ from typing import Any
 
 import tyro
 
-from kgrl.agents.base import TUNED
+from kgrl.agents.make import TUNED
 from kgrl.benchmark.pace import Pace
 from kgrl.benchmark.search_spaces import SPACES
 from kgrl.benchmark.tuning import Search, Tuned, write_tuned

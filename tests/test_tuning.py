@@ -12,7 +12,7 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from kgrl.agents import BaseAgent, agents, base, make_agent
+from kgrl.agents import BaseAgent, agents, make, make_agent
 from kgrl.agents.baselines.frontier import Closure
 from kgrl.benchmark import runner, search_spaces, tuning
 from kgrl.benchmark.folder import described
@@ -68,7 +68,7 @@ def without_trials() -> Iterator[None]:
 @pytest.fixture
 def tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of tuned options, empty."""
-    monkeypatch.setattr(base, "TUNED", tmp_path / "tuned")
+    monkeypatch.setattr(make, "TUNED", tmp_path / "tuned")
     (tmp_path / "tuned").mkdir()
     return tmp_path / "tuned"
 
@@ -120,7 +120,7 @@ def test_a_file_is_no_agent(tuned: Path) -> None:
         make_agent("clozure")
 
 
-@pytest.mark.parametrize("path", sorted(base.TUNED.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(make.TUNED.glob("*.yaml")), ids=lambda path: path.stem)
 def test_what_ships_is_of_an_agent_and_can_be_made(path: Path) -> None:
     found = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert found["score"] >= found["score_of_defaults"]

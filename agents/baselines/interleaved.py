@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.agents.base import agents, make_agent
 from kgrl.curriculum.view import Agent, View, preferred
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
@@ -35,6 +34,7 @@ class Interleaved:
         SettingError: If the temperature or the number of topics is too small.
 
     Example:
+        >>> from kgrl.agents import make_agent
         >>> Interleaved(make_agent("random")).topics
         8
     """
@@ -86,15 +86,3 @@ class Interleaved:
         rounds = np.empty(len(places), dtype=np.int64)
         rounds[order] = np.arange(len(places)) - np.repeat(first, counts)
         return np.lexsort((places, rounds, places // self.topics))
-
-
-@agents.register("interleaved")
-def _interleaved(temperature: float = 1.0) -> Agent:
-    """Reads several topics in turn, drawn as `ppo` prefers them."""
-    return Interleaved(make_agent("ppo"), temperature)
-
-
-@agents.register("random-interleaved")
-def _random_interleaved() -> Agent:
-    """Reads several topics in turn, drawn uniformly over the frontier: what interleaving alone is worth."""
-    return Interleaved(make_agent("random"))

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgrl.agents.base import make_agent
+from kgrl.agents.make import make_agent
 from kgrl.benchmark.places import task_of
 from kgrl.benchmark.tasks import make_learner
 from kgrl.corpus import Corpus

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kgrl.agents.base import make_agent
+from kgrl.agents.make import make_agent
 from kgrl.benchmark.places import make_place
 from kgrl.benchmark.tasks import make_learner
 from kgrl.corpus import Corpus

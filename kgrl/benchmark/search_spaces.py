@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kgrl.agents.base import agents
+from kgrl.agents.make import agents
 from kgrl.errors import UnknownNameError
 
 __all__ = ["PLACES", "SPACES", "Place", "Range", "Space", "defaults", "members"]

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.agents.base import make_agent
 from kgrl.agents.baselines.frontier import SampledAgent
+from kgrl.agents.make import make_agent
 from kgrl.benchmark.tasks import Task, make_learner, make_task
 from kgrl.curriculum.loop import Curriculum
 from kgrl.curriculum.measures import check_needs

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 import yaml
 
-from kgrl.agents.base import agents
+from kgrl.agents.make import agents
 from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.runner import Cell, read_rows, run_cells
@@ -248,7 +248,7 @@ def write_tuned(tuned: Tuned, search: Search, command: str, folder: Path) -> Pat
         tuned: What was found.
         search: The search that found it.
         command: The command that repeats it.
-        folder: The folder; that of agents is `kgrl.agents.base.TUNED`.
+        folder: The folder; that of agents is `kgrl.agents.make.TUNED`.
 
     Returns:
         The file.

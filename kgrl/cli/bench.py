@@ -180,7 +180,7 @@ def _listed(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _all_agents() -> tuple[str, ...]:
-    from kgrl.agents.base import agents
+    from kgrl.agents.make import agents
 
     return tuple(agents)
 

@@ -99,7 +99,7 @@ def _wikispeedia() -> str:
 
 
 def _known() -> dict[str, list[str]]:
-    from kgrl.agents.base import agents
+    from kgrl.agents.make import agents
     from kgrl.agents.training.recipe import shipped_recipes
     from kgrl.data import corpora
     from kgrl.learners.adapters.composition import methods
@@ -121,7 +121,7 @@ def _known() -> dict[str, list[str]]:
 
 def _plugged_in() -> list[dict[str, Any]]:
     """What installed packages add by entry points, kind by kind."""
-    from kgrl.agents.base import agents
+    from kgrl.agents.make import agents
     from kgrl.data import corpora
     from kgrl.learners.base import learners
     from kgrl.rewards.registry import rewards

@@ -130,7 +130,7 @@ class ReplayCommand:
         Raises:
             KgrlError: If the folder holds no live run.
         """
-        from kgrl.agents.base import make_agent
+        from kgrl.agents.make import make_agent
         from kgrl.research.growing import Recorded
         from kgrl.research.library import Library
         from kgrl.runs.run import Run

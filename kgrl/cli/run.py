@@ -127,7 +127,7 @@ def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> R
         folder: Where; a checkpoint there is gone on from.
         curriculum: The command's curriculum; one learner can serve runs in turn.
     """
-    from kgrl.agents.base import make_agent
+    from kgrl.agents.make import make_agent
     from kgrl.runs.run import Run
 
     agent = make_agent(command.agent)

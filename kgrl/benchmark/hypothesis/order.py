@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.agents.base import make_agent
+from kgrl.agents.make import make_agent
 from kgrl.benchmark.hypothesis.findings import Finding, finding
 from kgrl.benchmark.hypothesis.places import Place
 from kgrl.benchmark.hypothesis.store import Row

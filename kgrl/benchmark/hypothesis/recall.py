@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.agents.base import make_agent
+from kgrl.agents.make import make_agent
 from kgrl.benchmark.hypothesis.findings import Finding, finding, finding_of
 from kgrl.benchmark.hypothesis.matching import Covariates, match_pairs
 from kgrl.benchmark.hypothesis.places import Place

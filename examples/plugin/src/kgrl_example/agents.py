@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from kgrl.agents import BaseAgent
-from kgrl.curriculum.view import View
+from kgrl.agents import BaseAgent, View
 
 
 class Even(BaseAgent):

@@ -1,0 +1,130 @@
+"""Agents by name: the registry with every agent that ships, tuned options applied.
+
+Importing this module registers them all; torch is imported when an agent that needs it is made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+import kgrl.agents.bandits.alp_gmm
+import kgrl.agents.bandits.progress
+import kgrl.agents.bandits.published
+import kgrl.agents.bandits.skill_it
+import kgrl.agents.baselines.frontier
+import kgrl.agents.baselines.markov
+import kgrl.agents.baselines.oracle
+import kgrl.agents.baselines.orders
+import kgrl.agents.baselines.passages  # noqa: F401 - each of these modules registers agents
+from kgrl.agents.base import POLICY_FILE, agents
+from kgrl.agents.baselines.interleaved import Interleaved
+from kgrl.builtin import FOLDER
+from kgrl.curriculum.view import Agent
+from kgrl.errors import DataError
+
+if TYPE_CHECKING:
+    from kgrl.agents.policy.agent import PPOAgent
+
+__all__ = ["TUNED", "agents", "make_agent", "tuned_options"]
+
+
+TUNED = Path(__file__).parent / "tuned"
+"""The folder of the tuned options of agents, `NAME.yaml`; `kgrl.benchmark.tuning` has found them."""
+
+
+@agents.register("curiosity")
+def _curiosity() -> Agent:
+    """The policy that ships with kgrl, pretrained on what readers of Wikispeedia clicked."""
+    return _shipped(FOLDER)
+
+
+@agents.register("human")
+def _human() -> Agent:
+    """The same policy, drawn from instead of taking its most probable topic: as a reader of Wikispeedia clicks on."""
+    agent = _shipped(FOLDER)
+    agent.sample = True
+    return agent
+
+
+@agents.register("ppo")
+def _ppo() -> Agent:
+    """A policy trained in simulations towards goals and without one, on graphs that the benchmark does not use."""
+    return _shipped(FOLDER / "ppo")
+
+
+def _shipped(folder: Path) -> PPOAgent:
+    from kgrl.agents.policy.agent import PPOAgent
+
+    return PPOAgent.load(folder)
+
+
+@agents.register("interleaved")
+def _interleaved(temperature: float = 1.0) -> Agent:
+    """Reads several topics in turn, drawn as `ppo` prefers them."""
+    return Interleaved(_ppo(), temperature)
+
+
+@agents.register("random-interleaved")
+def _random_interleaved() -> Agent:
+    """Reads several topics in turn, drawn uniformly over the frontier: what interleaving alone is worth."""
+    return Interleaved(agents.make("random"))
+
+
+def make_agent(agent: str | Path | Agent) -> Agent:
+    """Turn what a user passes as an agent into one. Agents draw from the curriculum's generator and need no seed.
+
+    Args:
+        agent: A registered name, which gets its tuned options; the folder of a trained agent; or an agent.
+
+    Raises:
+        UnknownNameError: If it is neither a registered name nor such a folder.
+        KgrlError: If the folder's policy cannot be read by this version.
+        DataError: If the agent cannot be made with what the file of its tuned options says.
+
+    Example:
+        >>> type(make_agent("closure")).__name__
+        'Closure'
+    """
+    if not isinstance(agent, str | Path):
+        return agent
+    if str(agent) not in agents and (Path(agent) / POLICY_FILE).is_file():
+        # torch takes seconds to import, and only trained agents need it.
+        from kgrl.agents.policy.agent import PPOAgent
+
+        return PPOAgent.load(Path(agent))
+    return _make_tuned(str(agent))
+
+
+def tuned_options(agent: str) -> dict[str, Any]:
+    """Return the tuned options of an agent by name, empty where it has none.
+
+    Raises:
+        DataError: If the file is not YAML with a table `options`.
+    """
+    path = _tuned_file(agent)
+    if not path.is_file():
+        return {}
+    try:
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))["options"]
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DataError(path, None, f"is not YAML with a table 'options': {error!r}") from error
+    if not isinstance(options, dict):
+        raise DataError(path, None, f"options must be a table of names and values, not {options!r}")
+    return options
+
+
+def _tuned_file(agent: str) -> Path:
+    return TUNED / f"{agent}.yaml"
+
+
+def _make_tuned(name: str) -> Agent:
+    make, options = agents[name], tuned_options(name)
+    if not options:
+        return make()
+    try:
+        return make(**options)
+    except (TypeError, ValueError) as error:
+        raise DataError(_tuned_file(name), None, f"the agent {name!r} takes no such options: {error}") from error

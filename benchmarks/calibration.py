@@ -27,7 +27,7 @@ from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
 from kgrl.learners import make_learner
 from kgrl.learners.simulated.calibration import Calibration
-from kgrl.learners.simulated.transfer import estimate_transfer
+from kgrl.probes.forks import estimate_transfer
 from kgrl.rewards import MeanPredictionGain, SelfPredictionGain
 from kgrl.system.files import write_json
 

@@ -25,7 +25,7 @@ from kgrl.agents import make_agent
 from kgrl.corpus import Corpus
 from kgrl.curriculum.config import CurriculumConfig
 from kgrl.data import load_corpus
-from kgrl.learners.base import make_learner
+from kgrl.learners.make import make_learner
 from kgrl.research import Library, Page, QueueSupply, ResearchQueue, Worker, page_sources, run_workers, worker_process
 from kgrl.research.growing import GrowingCurriculum, Recorded, Supply, first_corpus
 from kgrl.retrieval.encoder import Encoder

@@ -17,7 +17,8 @@ from transformers import AutoModelForCausalLM
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import DataError, KgrlError
 from kgrl.learners import LoraLearner, ScratchLearner
-from kgrl.learners.adapters.folder import AdapterFacts, check_base, read_adapter, same_base, save_adapter, write_adapter
+from kgrl.learners.adapters.folder import AdapterFacts, check_base, read_adapter, same_base, save_adapter
+from kgrl.learners.decoder.lora import write_adapter
 
 FACTS = AdapterFacts("tiny", ("Prime number", "Sum"), tokens=1234, seed=3, losses={"exam": 2.5})
 

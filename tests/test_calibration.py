@@ -20,7 +20,7 @@ from kgrl.learners.simulated.fit import LEAST_LESSONS, fit, fit_calibration
 from kgrl.learners.simulated.learning_curve import Parameters
 from kgrl.learners.simulated.records import Records
 from kgrl.learners.simulated.relatives import Relatives
-from kgrl.learners.simulated.transfer import estimate_transfer
+from kgrl.probes.forks import estimate_transfer
 
 TRUE = Parameters(
     style=0.8,

@@ -271,7 +271,7 @@ def test_shuffling_keeps_passages_tokens_and_the_nucleus(place: Place) -> None:
 def test_orders_are_compared_from_the_same_weights_over_the_same_tokens(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(order, "make_learner", small)
+    monkeypatch.setattr(order, "make_float32_learner", small)
     rows = [compare_orders(place, "scratch", "random", seed, budget=12_000) for seed in (0, 1)]
     for row in rows:
         assert row["links"][0] == row["shuffled"][0] and row["links"][-1][0] == row["shuffled"][-1][0]
@@ -317,7 +317,7 @@ def test_recall_is_compared_between_frontier_and_far_topics(corpus: Corpus, vect
 
 
 def test_following_a_curriculum_asks_before_and_after(world: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recall, "make_learner", small)
+    monkeypatch.setattr(recall, "make_float32_learner", small)
     row = follow(world, "scratch", 0, budget=3_000)
     assert 2 < len(row["moments"]) <= 12 and row["moments"][0]["tokens"] == 0
     assert set(row["moments"][0]["states"]) == {recall.FAR} and recall.LEARNED in row["moments"][-1]["states"]
@@ -327,7 +327,7 @@ def test_following_a_curriculum_asks_before_and_after(world: Place, monkeypatch:
 
 def test_the_suite_measures_once_and_reports(world: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (suite, order, recall):
-        monkeypatch.setattr(module, "make_learner", small)
+        monkeypatch.setattr(module, "make_float32_learner", small)
     monkeypatch.setattr(suite.Place, "load", lambda name: world)
     monkeypatch.setattr(order, "BUDGET", 2_500)
     monkeypatch.setattr(recall, "_SCRATCH_BUDGET", 2_500)

@@ -16,7 +16,7 @@ from kgrl.curriculum.view import PassageAgent
 from kgrl.errors import SettingError
 from kgrl.exam import Exam
 from kgrl.graph import TopicGraph
-from kgrl.learners.base import make_learner
+from kgrl.learners.make import make_learner
 from kgrl.retrieval import FaissRetriever
 from kgrl.runs import Run
 

@@ -18,8 +18,9 @@ from kgrl.errors import KgrlError, SettingError
 from kgrl.graph import TopicGraph
 from kgrl.learners import LoraLearner
 from kgrl.learners.adapters.composition import compose, methods
-from kgrl.learners.adapters.folder import Adapter, AdapterFacts, read_adapter, save_adapter, write_adapter
+from kgrl.learners.adapters.folder import Adapter, AdapterFacts, read_adapter, save_adapter
 from kgrl.learners.adapters.routing import centroids, nearest
+from kgrl.learners.decoder.lora import write_adapter
 from kgrl.learners.neighbourhoods.interference import Interference, interference, routed_losses, wearing
 from kgrl.report.interference import draw_interference
 

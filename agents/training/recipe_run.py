@@ -25,7 +25,8 @@ from kgrl.curriculum.loop import Curriculum
 from kgrl.envs.curriculum_env import make_curriculum_env
 from kgrl.envs.features.space import observation_space
 from kgrl.errors import MissingDataError, SettingError
-from kgrl.learners.base import Learner, make_learner
+from kgrl.learners.base import Learner
+from kgrl.learners.make import make_learner
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
 from kgrl.retrieval.faiss_retriever import FaissRetriever

@@ -18,7 +18,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import IO, Any
@@ -26,16 +25,19 @@ from xml.etree.ElementTree import ParseError
 
 import mwxml
 
-from kgrl.data.wikimedia.dump_join import join_pieces
+from kgrl.data.wikimedia.dump_join import Imported, join_pieces
 from kgrl.data.wikimedia.dump_pieces import RawPage, parse_batch
 from kgrl.data.wikimedia.wikitext import normal_title, redirect_target
 from kgrl.errors import DataError, KgrlError, SettingError
 from kgrl.system.files import write_json
 
-__all__ = ["Imported", "import_dump"]
+__all__ = ["import_dump"]
+
 
 _BATCH_PAGES, _BATCH_CHARACTERS = 200, 4_000_000
+
 _VERSION = 1
+
 _MOST_MARKUP = 20_000_000
 """Characters of a page that are read; MediaWiki's own limit is 2 million bytes."""
 
@@ -43,33 +45,6 @@ _BROKEN = (EOFError, OSError, ParseError, zlib.error, lzma.LZMAError, AssertionE
 """What reading a damaged file raises; mwxml asserts that the file begins as a dump does."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class Imported:
-    """What came of an import.
-
-    Args:
-        pages: Pages that were read, of all namespaces.
-        topics: Articles with text.
-        links: Links among them, redirects followed.
-        passages: Passages by split.
-        redirects: Redirects that were folded.
-        left_out: Pages that are no topics, by reason.
-        incomplete: Why the file was not read to its end; empty if it was.
-    """
-
-    pages: int = 0
-    topics: int = 0
-    links: int = 0
-    passages: dict[str, int] = field(default_factory=dict)
-    redirects: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)
-    incomplete: str = ""
-
-    def leave_out(self, reason: str) -> None:
-        """Count a page that is no topic."""
-        self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
 def import_dump(

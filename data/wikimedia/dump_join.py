@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,9 @@ from kgrl.graph.topic_graph import TopicGraph
 from kgrl.system.files import new_folder
 
 if TYPE_CHECKING:
-    from kgrl.data.wikimedia.dump import Imported
+    pass  # FOLD
 
-__all__ = ["join_pieces", "resolved"]
+__all__ = ["Imported", "join_pieces", "resolved"]
 
 
 def join_pieces(pieces: Sequence[Path], out: Path, done: Imported) -> None:
@@ -155,3 +156,30 @@ def _write_links(path: Path, graph: TopicGraph) -> None:
         for source in range(len(graph)):
             for target in graph.out(source).tolist():
                 file.write(f"{graph.titles[source]}\t{graph.titles[target]}\n")
+
+
+@dataclass
+class Imported:
+    """What came of an import.
+
+    Args:
+        pages: Pages that were read, of all namespaces.
+        topics: Articles with text.
+        links: Links among them, redirects followed.
+        passages: Passages by split.
+        redirects: Redirects that were folded.
+        left_out: Pages that are no topics, by reason.
+        incomplete: Why the file was not read to its end; empty if it was.
+    """
+
+    pages: int = 0
+    topics: int = 0
+    links: int = 0
+    passages: dict[str, int] = field(default_factory=dict)
+    redirects: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    incomplete: str = ""
+
+    def leave_out(self, reason: str) -> None:
+        """Count a page that is no topic."""
+        self.left_out[reason] = self.left_out.get(reason, 0) + 1

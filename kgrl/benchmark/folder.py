@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgrl.agents.make import make_agent
 from kgrl.benchmark.places import task_of
-from kgrl.benchmark.tasks import make_learner
+from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.corpus import Corpus
 from kgrl.curriculum.view import Agent
 from kgrl.errors import DataError
@@ -105,7 +105,7 @@ def _place(cell: Cell) -> dict[str, Any]:
 
 @cache
 def _learner(name: str, corpus: Corpus) -> dict[str, Any]:
-    return described(make_learner(name, corpus))
+    return described(make_float32_learner(name, corpus))
 
 
 def _is_network(value: object) -> bool:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from kgrl.agents.make import make_agent
 from kgrl.benchmark.places import make_place
-from kgrl.benchmark.tasks import make_learner
+from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.corpus import Corpus
 from kgrl.errors import KgrlError
 from kgrl.exam import Exam
@@ -150,7 +150,7 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
     _load_learner(cell.learner, place.task.corpus)
     _load_agent(cell.agent)
     began = time.perf_counter()
-    agent, learner = make_agent(cell.agent), make_learner(cell.learner, place.task.corpus, seed=cell.seed)
+    agent, learner = make_agent(cell.agent), make_float32_learner(cell.learner, place.task.corpus, seed=cell.seed)
     curriculum, budget = place.make_curriculum(learner, cell.seed), place.task.config.budget_tokens
     made, watched = time.perf_counter() - began, _Examined(place.exam, learner)
     steps = watched.follow(curriculum.run(agent), budget / _EXAMS)
@@ -177,7 +177,7 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
 @cache
 def _load_learner(learner: str, corpus: Corpus) -> None:
     """Make a learner once, and a table: what is imported, and tokens kept on disk, are no single cell's time."""
-    make_learner(learner, corpus)
+    make_float32_learner(learner, corpus)
     pa.table({"index": [0]})
 
 

@@ -25,10 +25,10 @@ from kgrl.expansion import Expansion
 from kgrl.graph.nucleus import choose_nucleus
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
-from kgrl.learners.base import make_learner as make_any
+from kgrl.learners.make import make_learner
 from kgrl.system.registry import Registry
 
-__all__ = ["GOALS", "INVENTED", "Task", "corpus_of_task", "make_learner", "make_task", "tasks"]
+__all__ = ["GOALS", "INVENTED", "Task", "corpus_of_task", "make_float32_learner", "make_task", "tasks"]
 
 
 INVENTED = "invented:2000"
@@ -234,7 +234,7 @@ def _invented(corpus: Corpus) -> Task:
     return Task(_INVENTED, about, corpus, CurriculumConfig(), "mean-prediction-gain", everything, nothing)
 
 
-def make_learner(name: str, corpus: Corpus, *, seed: int = 0) -> Learner:
+def make_float32_learner(name: str, corpus: Corpus, *, seed: int = 0) -> Learner:
     """Make a learner as a benchmark has it: pretrained models compute in float32.
 
     Elsewhere they compute in what the machine is fastest with. In bfloat16 losses differ in the third digit, and so do
@@ -250,10 +250,10 @@ def make_learner(name: str, corpus: Corpus, *, seed: int = 0) -> Learner:
 
     Example:
         >>> from kgrl.testing.samples import sample_corpus
-        >>> make_learner("scratch", sample_corpus()).n_parameters
+        >>> make_float32_learner("scratch", sample_corpus()).n_parameters
         441216
     """
-    return make_any(name, corpus, seed=seed, **_options(name))
+    return make_learner(name, corpus, seed=seed, **_options(name))
 
 
 def _options(name: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from kgrl.agents.baselines.frontier import SampledAgent
 from kgrl.agents.make import make_agent
-from kgrl.benchmark.tasks import Task, make_learner, make_task
+from kgrl.benchmark.tasks import Task, make_float32_learner, make_task
 from kgrl.curriculum.loop import Curriculum
 from kgrl.curriculum.measures import check_needs
 from kgrl.curriculum.view import Agent, View
@@ -182,7 +182,7 @@ def play(cell: Cell, task: Task, embedded: Embedded) -> Outcome | None:
         task: Its task.
         embedded: Retriever and topic embeddings of the task's corpus.
     """
-    learner = make_learner(cell.learner, task.corpus, seed=cell.seed)
+    learner = make_float32_learner(cell.learner, task.corpus, seed=cell.seed)
     given = [name for name in cell.rewards if _can_be_given(name, task, learner)]
     if not given:
         return None

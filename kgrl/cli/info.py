@@ -103,7 +103,7 @@ def _known() -> dict[str, list[str]]:
     from kgrl.agents.training.recipe import shipped_recipes
     from kgrl.data import corpora
     from kgrl.learners.adapters.composition import methods
-    from kgrl.learners.base import learners
+    from kgrl.learners.make import learners
     from kgrl.learners.plugins import plugins
     from kgrl.rewards.registry import rewards
 
@@ -123,7 +123,7 @@ def _plugged_in() -> list[dict[str, Any]]:
     """What installed packages add by entry points, kind by kind."""
     from kgrl.agents.make import agents
     from kgrl.data import corpora
-    from kgrl.learners.base import learners
+    from kgrl.learners.make import learners
     from kgrl.rewards.registry import rewards
 
     registries: tuple[Registry[Any], ...] = (corpora, agents, learners, rewards)

@@ -144,7 +144,7 @@ class Setting:
         Raises:
             KgrlError: If its name or its model's is not known.
         """
-        from kgrl.learners.base import make_learner
+        from kgrl.learners.make import make_learner
         from kgrl.learners.plugins import make_plugin
 
         options: dict[str, Any] = {"model": self.model} if self.learner == "lora" else {}

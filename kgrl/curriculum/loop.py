@@ -28,7 +28,8 @@ from kgrl.expansion import Expansion
 from kgrl.graph.frontier import Frontier
 from kgrl.graph.nucleus import choose_nucleus
 from kgrl.graph.topic_graph import IntArray
-from kgrl.learners.base import Learner, Snapshot, make_learner
+from kgrl.learners.base import Learner, Snapshot
+from kgrl.learners.make import make_learner
 from kgrl.retrieval.base import Retriever
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder

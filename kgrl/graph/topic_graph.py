@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from kgrl.errors import DataError, UnknownNameError
-from kgrl.graph.frontier import Frontier
 from kgrl.graph.rows import Rows, both_ways, compressed
 from kgrl.graph.storage import (
     StoredCategories,
@@ -31,7 +30,7 @@ from kgrl.graph.storage import (
     write_arrays,
 )
 
-__all__ = ["Frontier", "TopicGraph"]
+__all__ = ["IntArray", "TopicGraph"]
 
 IntArray = NDArray[np.int32]
 

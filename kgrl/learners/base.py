@@ -1,12 +1,11 @@
 """The learner protocol: a model that is taught passages and measured on passages.
 
-Implementations register under a name (`simulated`, `scratch`, `lora`). A learner knows text and weights; it does not
+A learner knows text and weights; it does not
 know topics' links, rewards or agents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,10 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.corpus import Corpus, Passages
-from kgrl.system.registry import Registry
+from kgrl.corpus import Passages
 
-__all__ = ["Differentiable", "Learned", "Learner", "Sized", "Snapshot", "learners", "make_learner"]
+__all__ = ["Differentiable", "Learned", "Learner", "Sized", "Snapshot"]
 
 Snapshot = Any
 """What a learner's `snapshot` returns; only the same learner can read it."""
@@ -123,22 +121,3 @@ class Sized(Protocol):
     """
 
     n_parameters: int
-
-
-learners: Registry[Learner] = Registry("learner", group="kgrl.learners")
-
-
-def make_learner(name: str, corpus: Corpus, *, seed: int = 0, **options: Any) -> Learner:
-    """Make a learner by its registered name.
-
-    Args:
-        name: `"lora"` or `"scratch"`.
-        corpus: The corpus it will be taught; a scratch learner trains its tokenizer on it.
-        seed: Seeds its initial weights and whatever it draws.
-        options: Passed on to the learner's constructor.
-
-    Raises:
-        UnknownNameError: If no learner has that name.
-    """
-    factory: Callable[..., Learner] = learners[name]
-    return factory(corpus, seed=seed, **options)

@@ -272,7 +272,7 @@ class Run:
 
         Where a plug-in changed the base model, no adapter fits that; the checkpoint has everything.
         """
-        from kgrl.learners.adapters.folder import write_adapter
+        from kgrl.learners.decoder.lora import write_adapter
         from kgrl.learners.decoder.lora import LoraLearner
 
         learner = self.curriculum.learner

@@ -10,7 +10,7 @@ from kgrl.curriculum.config import CurriculumConfig
 from kgrl.curriculum.loop import Curriculum
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph.topic_graph import TopicGraph
-from kgrl.learners.base import make_learner
+from kgrl.learners.make import make_learner
 from kgrl.retrieval.faiss_retriever import FaissRetriever
 from kgrl.rewards.base import RewardContext
 

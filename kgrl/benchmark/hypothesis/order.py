@@ -13,7 +13,7 @@ from kgrl.agents.make import make_agent
 from kgrl.benchmark.hypothesis.findings import Finding, finding
 from kgrl.benchmark.hypothesis.places import Place
 from kgrl.benchmark.hypothesis.store import Row
-from kgrl.benchmark.tasks import make_learner
+from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum.config import CurriculumConfig
 from kgrl.exam import Exam
@@ -121,7 +121,7 @@ def compare_orders(place: Place, name: str, agent: str, seed: int, budget: int |
         seed: Seeds the weights, the agent and the shuffling.
         budget: Tokens; 20,000 if None.
     """
-    learner = make_learner(name, place.corpus, seed=seed)
+    learner = make_float32_learner(name, place.corpus, seed=seed)
     steps, start = recorded(place, learner, agent, seed, budget or BUDGET), learner.snapshot()
     exams, row = _Exams.of(place.corpus, learner, steps), {"agent": agent, "seed": seed, "expansions": len(steps)}
     for order, lessons in (("links", steps), ("shuffled", shuffled(steps, seed))):

@@ -19,7 +19,7 @@ from kgrl.benchmark.hypothesis.places import Place
 from kgrl.benchmark.hypothesis.plan import SEED, Planner
 from kgrl.benchmark.hypothesis.store import Row
 from kgrl.benchmark.statistics import Interval
-from kgrl.benchmark.tasks import make_learner
+from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.corpus import Split
 from kgrl.curriculum.config import CurriculumConfig
 from kgrl.curriculum.loop import Curriculum
@@ -87,7 +87,7 @@ def follow(place: Place, name: str, seed: int, budget: int | None = None) -> Row
         The questions, the sampled topics, and what was found before training and after each tenth of the budget.
     """
     budget = budget or _BUDGETS.get(name, _SCRATCH_BUDGET)
-    learner = make_learner(name, place.corpus, seed=seed)
+    learner = make_float32_learner(name, place.corpus, seed=seed)
     curriculum = place.curriculum(learner, CurriculumConfig(seed=seed, budget_tokens=budget))
     watch = _Watch(place, curriculum)
     watch.take(0)

@@ -18,9 +18,9 @@ from kgrl.benchmark.hypothesis.plan import Plan, Planner, balance
 from kgrl.benchmark.hypothesis.recall import follow, recall_findings
 from kgrl.benchmark.hypothesis.store import Row, Store
 from kgrl.benchmark.hypothesis.transfer import LESSON_TOKENS, STATES, chosen, measure_topics, prepare
-from kgrl.benchmark.tasks import make_learner
+from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.errors import UnknownNameError
-from kgrl.learners.base import learners
+from kgrl.learners.make import learners
 
 __all__ = ["QUESTIONS", "Suite"]
 
@@ -106,7 +106,7 @@ class Suite:
         planned = [plan for plan in at.plans if plan.measured]
         for state in STATES:
             under = _under("transfer", corpus, name, state)
-            learner = make_learner(name, at.place.corpus, seed=0)
+            learner = make_float32_learner(name, at.place.corpus, seed=0)
             if any(not (self.folder / under / f"{plan.topic}.json").exists() for plan in planned):
                 prepare(learner, name, state, at.planner)
             yield from measure_topics(at.place.corpus, learner, planned, self.store, under)

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from safetensors import SafetensorError
@@ -30,22 +30,22 @@ from kgrl.learners.decoder.model_names import HUB_NAMES
 from kgrl.system.files import write_json, write_text
 from kgrl.system.tensors import read_tensors, save_tensors
 
-if TYPE_CHECKING:
-    from kgrl.learners.decoder.lora import LoraLearner
-
 __all__ = [
     "Adapter",
     "AdapterFacts",
     "check_base",
+    "describe_adapter",
     "is_adapter",
     "read_adapter",
     "same_base",
     "save_adapter",
-    "write_adapter",
 ]
 
+
 _CONFIG, _WEIGHTS, _FACTS, _CARD = "adapter_config.json", "adapter_model.safetensors", "kgrl.json", "README.md"
+
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+
 _MOST_TITLES = 20
 
 
@@ -118,35 +118,22 @@ def is_adapter(folder: Path) -> bool:
     return (folder / _CONFIG).is_file()
 
 
-def write_adapter(learner: LoraLearner, folder: Path, about: AdapterFacts) -> None:
-    """Write what a learner has learned as an adapter folder; each file is replaced atomically.
-
-    Args:
-        learner: The learner.
-        folder: The folder; made if it is missing.
-        about: What was learned.
-
-    Raises:
-        KgrlError: If a plug-in changed the base model's weights, so that an adapter alone would not fit it.
-    """
-    for plugin in learner.plugins:
-        if plugin.rebased:
-            raise KgrlError(f"no adapter holds what {plugin.name!r} merged into the base model; use the learner's save")
-    folder.mkdir(parents=True, exist_ok=True)
-    learner._write_weights(folder)
-    _describe(folder, str(learner.identity["base_model"]), about)
-
-
 def save_adapter(adapter: Adapter, folder: Path) -> None:
     """Write an adapter as an adapter folder; each file is replaced atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / _WEIGHTS, dict(adapter.tensors))
     write_json(folder / _CONFIG, dict(adapter.config))
-    _describe(folder, adapter.base, adapter.facts)
+    describe_adapter(folder, adapter.base, adapter.facts)
 
 
-def _describe(folder: Path, base: str, about: AdapterFacts) -> None:
-    """Write `kgrl.json` and the model card beside the two files that PEFT writes."""
+def describe_adapter(folder: Path, base: str, about: AdapterFacts) -> None:
+    """Write `kgrl.json` and the model card beside the two files that PEFT writes.
+
+    Args:
+        folder: The adapter's folder, which has those two files.
+        base: The base model as `name@hash`.
+        about: What was learned.
+    """
     config = _read_config(folder)
     write_json(folder / _FACTS, {"base_model": base, "kgrl": version("kgrl"), **asdict(about)})
     write_text(folder / _CARD, _card(base, config, about))

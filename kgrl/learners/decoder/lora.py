@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from kgrl.corpus import Corpus
 from kgrl.errors import KgrlError, SettingError, UnknownNameError
-from kgrl.learners.adapters.folder import Adapter, check_base, read_adapter
+from kgrl.learners.adapters.folder import Adapter, AdapterFacts, check_base, describe_adapter, read_adapter
 from kgrl.learners.decoder.learner import DecoderLearner
 from kgrl.learners.decoder.low_rank import fuse
 from kgrl.learners.decoder.models import fingerprint, load_pretrained
@@ -23,9 +23,11 @@ from kgrl.system.device import best_dtype
 from kgrl.system.files import write_json
 from kgrl.system.tensors import read_tensors, save_tensors
 
-__all__ = ["LoraLearner", "add_adapter"]
+__all__ = ["LoraLearner", "add_adapter", "write_adapter"]
+
 
 _ADAPTER = "adapter_model.safetensors"
+
 _PREFIX = "base_model.model."
 """What PEFT's files put before the base model's own names."""
 
@@ -187,3 +189,22 @@ def _adapter_state(model: peft.PeftModel) -> dict[str, torch.Tensor]:
 def _plain(config: dict[str, object]) -> dict[str, object]:
     """A PEFT configuration as JSON has it: sets become sorted lists."""
     return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+
+
+def write_adapter(learner: LoraLearner, folder: Path, about: AdapterFacts) -> None:
+    """Write what a learner has learned as an adapter folder; each file is replaced atomically.
+
+    Args:
+        learner: The learner.
+        folder: The folder; made if it is missing.
+        about: What was learned.
+
+    Raises:
+        KgrlError: If a plug-in changed the base model's weights, so that an adapter alone would not fit it.
+    """
+    for plugin in learner.plugins:
+        if plugin.rebased:
+            raise KgrlError(f"no adapter holds what {plugin.name!r} merged into the base model; use the learner's save")
+    folder.mkdir(parents=True, exist_ok=True)
+    learner._write_weights(folder)
+    describe_adapter(folder, str(learner.identity["base_model"]), about)

@@ -7,31 +7,71 @@ the hooks it needs; several work side by side and are called in the order in whi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from kgrl.corpus import Passages
+from kgrl.corpus import Corpus, Passages
 from kgrl.graph.topic_graph import IntArray
 
-if TYPE_CHECKING:
-    from kgrl.learners.decoder.learner import DecoderLearner
-
-__all__ = ["Measure", "Plugin"]
+__all__ = ["Measure", "Plugin", "PluginHost"]
 
 Measure = Callable[[Passages], NDArray[np.float32]]
 """Losses of passages in nats per token, shape `[passages]`."""
 
 
+class PluginHost(Protocol):
+    """The learner as plug-ins see it: trained weights in one vector, the optimizer's state, and what it reads.
+
+    `kgrl.learners.decoder.flat_weights.FlatWeights` describes the vectors.
+
+    Attributes:
+        corpus: The corpus that is taught.
+        model: The model, whose trained parameters are views of `weights`.
+        block_tokens: Tokens of one update, about.
+        weights: All trained parameters, float32 of shape `[trained weights]`.
+        moments: AdamW's two averages, of the same shape.
+        current_rate: The learning rate of the latest update.
+        slices: Where each parameter lies in the vectors, by name.
+        shapes: The shape of each parameter, by name.
+    """
+
+    corpus: Corpus
+    model: Any
+    block_tokens: int
+    weights: nn.Parameter
+    moments: tuple[Tensor, Tensor]
+    current_rate: float
+    slices: dict[str, slice]
+    shapes: dict[str, torch.Size]
+
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient of `weights`, changed in place by updates."""
+        ...
+
+    def view(self, vector: Tensor, name: str) -> Tensor:
+        """Return a parameter's part of a vector of the weights' length, in the parameter's shape, as a view."""
+        ...
+
+    def begin_anew(self) -> None:
+        """Keep the weights and let the optimizer forget its updates."""
+        ...
+
+    def holding(self, weights: Tensor) -> AbstractContextManager[None]:
+        """Have other trained weights for a while; then its own again, bit for bit."""
+        ...
+
+
 class Plugin:
     """Hooks around a learner's lessons, updates and measurements; by itself it changes nothing.
 
-    The learner's trained weights are one vector, `learner.weights`, with the gradient in `learner.weights.grad` and the
-    optimizer's state in `learner.moments`; `learner.slices` and `learner.shapes` say where each parameter lies in it.
-
     Attributes:
+        learner: The learner it is attached to.
         name: What saved states and records call it.
         rebased: Whether the weights under the trained ones were changed, so that an adapter does not fit its base.
         by_topic: Whether it knows the topics of the corpus that it was attached with, and no others.
@@ -47,12 +87,12 @@ class Plugin:
     """
 
     name = "plugin"
-    learner: DecoderLearner
+    learner: PluginHost
     module: str | None = None
     rebased = False
     by_topic = False
 
-    def attach(self, learner: DecoderLearner) -> None:
+    def attach(self, learner: PluginHost) -> None:
         """Take hold of the learner, once, when it is made.
 
         Raises:

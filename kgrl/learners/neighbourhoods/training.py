@@ -179,8 +179,8 @@ def train_neighbourhood(corpus: Corpus, task: NeighbourhoodTask) -> Neighbourhoo
     # Importing these takes seconds, and who only wants a partition has no use for them.
     import torch
 
-    from kgrl.learners.adapters.folder import AdapterFacts, write_adapter
-    from kgrl.learners.decoder.lora import LoraLearner
+    from kgrl.learners.adapters.folder import AdapterFacts
+    from kgrl.learners.decoder.lora import LoraLearner, write_adapter
 
     options = {**task.options, "dtype": getattr(torch, task.options["dtype"])}
     learner = LoraLearner(corpus, seed=task.seed, **options)

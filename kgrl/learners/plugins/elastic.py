@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from kgrl.corpus import Passages
-from kgrl.learners.decoder.plugin import Plugin
-
-if TYPE_CHECKING:
-    from kgrl.learners.decoder.learner import DecoderLearner
+from kgrl.learners.decoder.plugin import Plugin, PluginHost
 
 __all__ = ["ElasticWeights"]
 
@@ -36,7 +32,7 @@ class ElasticWeights(Plugin):
     def __init__(self, strength: float = 1.0, decay: float = 1.0) -> None:
         self.strength, self.decay = strength, decay
 
-    def attach(self, learner: DecoderLearner) -> None:
+    def attach(self, learner: PluginHost) -> None:
         """Begin with no information: the first lesson is free."""
         super().attach(learner)
         self._fisher = torch.zeros_like(learner.weights, requires_grad=False)

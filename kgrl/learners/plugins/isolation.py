@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,12 +12,9 @@ from torch import Tensor
 from kgrl.corpus import Passages
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.adapters.routing import nearest
-from kgrl.learners.decoder.plugin import Measure, Plugin
+from kgrl.learners.decoder.plugin import Measure, Plugin, PluginHost
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
-
-if TYPE_CHECKING:
-    from kgrl.learners.decoder.learner import DecoderLearner
 
 __all__ = ["Isolation"]
 
@@ -48,7 +44,7 @@ class Isolation(Plugin):
         self._given, self.communities = embeddings, communities
         self._modules: dict[int, tuple[Tensor, Tensor]] = {}  # community -> weights, sum of its topics' embeddings
 
-    def attach(self, learner: DecoderLearner) -> None:
+    def attach(self, learner: PluginHost) -> None:
         """Keep the initial weights, from which every module is begun."""
         super().attach(learner)
         self._initial = learner.weights.detach().clone()

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from kgrl.corpus import Passages
 from kgrl.errors import SettingError
-from kgrl.learners.decoder.plugin import Plugin
-
-if TYPE_CHECKING:
-    from kgrl.learners.decoder.learner import DecoderLearner
+from kgrl.learners.decoder.plugin import Plugin, PluginHost
 
 __all__ = ["OrthogonalSlots"]
 
@@ -48,7 +44,7 @@ class OrthogonalSlots(Plugin):
         self.slots, self.strength, self.lessons_per_slot = slots, strength, lessons_per_slot
         self._lessons = 0
 
-    def attach(self, learner: DecoderLearner) -> None:
+    def attach(self, learner: PluginHost) -> None:
         """Find the adapter's matrices."""
         super().attach(learner)
         self._down = [name for name in learner.shapes if ".lora_A." in name]

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kgrl.errors import SettingError
-from kgrl.learners.decoder.plugin import Plugin
-
-if TYPE_CHECKING:
-    from kgrl.learners.decoder.learner import DecoderLearner
+from kgrl.learners.decoder.plugin import Plugin, PluginHost
 
 __all__ = ["ReLoRA"]
 
@@ -68,7 +64,7 @@ class ReLoRA(Plugin):
         """Whether anything was merged."""
         return self.merges > 0
 
-    def attach(self, learner: DecoderLearner) -> None:
+    def attach(self, learner: PluginHost) -> None:
         """Find the adapters, and remember the layers under them."""
         from kgrl.learners.decoder.low_rank import adapted_layers
 

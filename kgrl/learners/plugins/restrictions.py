@@ -9,17 +9,14 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from kgrl.corpus import Passages
 from kgrl.errors import SettingError, UnknownNameError
-from kgrl.learners.decoder.plugin import Plugin
-
-if TYPE_CHECKING:
-    from kgrl.learners.decoder.learner import DecoderLearner
+from kgrl.learners.decoder.plugin import Plugin, PluginHost
 
 __all__ = ["FreezeLayers", "GradientProjection", "TopK"]
 
@@ -141,7 +138,7 @@ class GradientProjection(Plugin):
         self.rank, self.refresh = rank, refresh
         self._updates = 0
 
-    def attach(self, learner: DecoderLearner) -> None:
+    def attach(self, learner: PluginHost) -> None:
         """Find the matrices that the projection makes smaller."""
         super().attach(learner)
         self._names = [n for n, shape in learner.shapes.items() if len(shape) == 2 and min(shape) > self.rank]

@@ -1,0 +1,57 @@
+"""Learners by name: the registry with every learner that ships.
+
+Each one's module is imported when it is made, since torch and transformers take seconds to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kgrl.corpus import Corpus
+from kgrl.errors import SettingError
+from kgrl.learners.base import Learner
+from kgrl.system.registry import Registry
+
+__all__ = ["learners", "make_learner"]
+
+learners: Registry[Learner] = Registry("learner", group="kgrl.learners")
+"""Learners by name. Their factories take the corpus and, by keyword, the options of their constructors."""
+
+
+@learners.register("lora")
+def _make_lora(corpus: Corpus, **options: Any) -> Learner:
+    from kgrl.learners.decoder.lora import LoraLearner
+
+    return LoraLearner(corpus, **options)
+
+
+@learners.register("scratch")
+def _make_scratch(corpus: Corpus, **options: Any) -> Learner:
+    from kgrl.learners.decoder.scratch import ScratchLearner
+
+    return ScratchLearner(corpus, **options)
+
+
+@learners.register("simulated")
+def _make_simulated(corpus: Corpus, plugins: Sequence[object] = (), **options: Any) -> Learner:
+    from kgrl.learners.simulated.learner import SimulatedLearner
+
+    if plugins:
+        raise SettingError("a simulated learner has no weights for plug-ins to change; leave them out")
+    return SimulatedLearner(corpus, **options)
+
+
+def make_learner(name: str, corpus: Corpus, *, seed: int = 0, **options: Any) -> Learner:
+    """Make a learner by its registered name.
+
+    Args:
+        name: `"lora"`, `"scratch"`, `"simulated"`, or the name of one that a package adds.
+        corpus: The corpus it will be taught; a scratch learner trains its tokenizer on it.
+        seed: Seeds its initial weights and whatever it draws.
+        options: Passed on to the learner's constructor.
+
+    Raises:
+        UnknownNameError: If no learner has that name.
+    """
+    return learners[name](corpus, seed=seed, **options)

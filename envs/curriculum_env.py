@@ -151,7 +151,7 @@ def make_curriculum_env(
     """
     if isinstance(corpus, str):
         # Data sources bring readers and downloaders; a corpus at hand needs none.
-        from kgrl.data import load_corpus
+        from kgrl.data.load import load_corpus
 
         corpus = load_corpus(corpus)
     options = dict(learner_options or {})

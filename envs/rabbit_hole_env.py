@@ -180,7 +180,7 @@ def make_rabbit_hole_env(corpus: str | Corpus = "vital", **options: Any) -> Rabb
     from kgrl.retrieval.encoder import Encoder
 
     if isinstance(corpus, str):
-        from kgrl.data import load_corpus
+        from kgrl.data.load import load_corpus
 
         corpus = load_corpus(corpus)
     return RabbitHoleEnv(corpus.graph, embed_corpus(corpus, Encoder())[1], **options)

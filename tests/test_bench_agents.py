@@ -24,10 +24,9 @@ from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
 from kgrl.benchmark.tasks import Task
 from kgrl.cli.bench import Bench
 from kgrl.corpus import Corpus
-from kgrl.curriculum import CurriculumConfig
+from kgrl.curriculum import CurriculumConfig, Researcher
 from kgrl.curriculum.view import View
 from kgrl.errors import DataError, KgrlError, UnknownNameError
-from kgrl.research import Researcher
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.system.executors import SerialExecutor
 

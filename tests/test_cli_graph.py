@@ -123,7 +123,7 @@ def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     def interrupted(name: str, **_: object) -> Corpus:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kgrl.data.load_corpus", interrupted)
+    monkeypatch.setattr("kgrl.data.load.load_corpus", interrupted)
     assert main(["graph"]) == 130
     assert "Traceback" not in capsys.readouterr().err
 

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
+from kgrl.curriculum import Researcher
 from kgrl.graph import Frontier
-from kgrl.research import Researcher
 from kgrl.retrieval import INDEXED_PER_TOPIC, FaissRetriever, indexed_passages, topic_embeddings
 from kgrl.testing import RetrieverContract
 

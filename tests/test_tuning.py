@@ -22,10 +22,9 @@ from kgrl.benchmark.search_spaces import SPACES, Range
 from kgrl.benchmark.tasks import Task
 from kgrl.benchmark.tuning import Search, Trial, write_tuned
 from kgrl.corpus import Corpus
-from kgrl.curriculum import CurriculumConfig
+from kgrl.curriculum import CurriculumConfig, Researcher
 from kgrl.curriculum.view import View
 from kgrl.errors import DataError, KgrlError, SettingError, UnknownNameError
-from kgrl.research import Researcher
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.system.executors import SerialExecutor
 from kgrl.system.files import write_json

@@ -102,7 +102,7 @@ def train_recipe(
 
 def recipe_corpora(recipe: Recipe) -> dict[str, Embedded]:
     """Return the corpora of a recipe by name, read and embedded once for all environments made of them."""
-    from kgrl.data import load_corpus
+    from kgrl.data.load import load_corpus
 
     corpora = {name: load_corpus(name) for name in dict.fromkeys(aim.corpus for aim in recipe.aims)}
     return {name: (corpus, *embed_corpus(corpus, Encoder())) for name, corpus in corpora.items()}

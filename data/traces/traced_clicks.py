@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.data.load import load_corpus, load_traces, traced_corpus
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
@@ -47,8 +48,6 @@ def load_clicks(source: str, root: Path | None, corpus: str | None) -> TracedCli
     Raises:
         KgrlError: If the source or its corpus cannot be read, or more than 5% of the traces cannot be used.
     """
-    from kgrl.data import load_corpus, load_traces, traced_corpus
-
     traces = load_traces(source, root=root, corpus=corpus)
     names = getattr(traces, "names", traces.graph.titles)  # Wikispeedia's are hashed as its files write them
     clicks = ClickTable.from_traces(traces, names)

@@ -320,7 +320,7 @@ def make_curriculum_vector_env(
         ...                     vectorization_mode="vector_entry_point", learner="simulated")    # doctest: +SKIP
     """
     if isinstance(corpus, str):
-        from kgrl.data import load_corpus
+        from kgrl.data.load import load_corpus
 
         corpus = load_corpus(corpus)
     curriculum = Curriculum.make(corpus, learner, reward, CurriculumConfig(**config), **dict(learner_options or {}))

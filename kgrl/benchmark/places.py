@@ -14,7 +14,7 @@ from kgrl.benchmark.traps import Embedded
 from kgrl.corpus import Corpus
 from kgrl.curriculum.loop import Curriculum
 from kgrl.curriculum.researcher import Researcher
-from kgrl.data import load_corpus
+from kgrl.data.load import load_corpus
 from kgrl.data.traps.derived import DERIVED
 from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.exam import Exam

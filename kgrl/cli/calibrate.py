@@ -49,7 +49,7 @@ class Calibrate:
         Raises:
             KgrlError: If folders hold no records, records do not fit together, or there are too few of them.
         """
-        from kgrl.data import load_corpus
+        from kgrl.data.load import load_corpus
         from kgrl.learners.simulated.fit import fit_calibration, fits_needed
 
         setting = _setting(self.runs)

@@ -48,7 +48,7 @@ class Graph:
         """
         # Before the corpus is read, which can take minutes the first time.
         write = _writer(self.export) if self.export else None
-        from kgrl.data import load_corpus
+        from kgrl.data.load import load_corpus
 
         corpus = load_corpus(self.corpus, root=self.root)
         figures = {**describe(corpus.graph), "nucleus": self._nucleus(corpus)}

@@ -101,7 +101,7 @@ def _wikispeedia() -> str:
 def _known() -> dict[str, list[str]]:
     from kgrl.agents.make import agents
     from kgrl.agents.training.recipe import shipped_recipes
-    from kgrl.data import corpora
+    from kgrl.data.load import corpora
     from kgrl.learners.adapters.composition import methods
     from kgrl.learners.make import learners
     from kgrl.learners.plugins import plugins
@@ -122,7 +122,7 @@ def _known() -> dict[str, list[str]]:
 def _plugged_in() -> list[dict[str, Any]]:
     """What installed packages add by entry points, kind by kind."""
     from kgrl.agents.make import agents
-    from kgrl.data import corpora
+    from kgrl.data.load import corpora
     from kgrl.learners.make import learners
     from kgrl.rewards.registry import rewards
 

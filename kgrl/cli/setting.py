@@ -124,7 +124,7 @@ class Setting:
         """Load the corpus."""
         if self.made_task is not None:
             return self.made_task.corpus
-        from kgrl.data import load_corpus
+        from kgrl.data.load import load_corpus
 
         return load_corpus(self.corpus_name, root=self.root)
 

@@ -46,7 +46,7 @@ class TraceSetting:
 
     def load(self) -> TraceSource:
         """Open the source."""
-        from kgrl.data import load_traces
+        from kgrl.data.load import load_traces
 
         return load_traces(self.source, root=self.root, corpus=self.corpus, walks=self.walks, seed=self.seed)
 
@@ -104,7 +104,7 @@ class Import(TraceSetting):
         Raises:
             KgrlError: If the source is not known, or more than 5% of it cannot be used; nothing is written then.
         """
-        from kgrl.data import traced_corpus
+        from kgrl.data.load import traced_corpus
         from kgrl.data.traces.trace_store import write_traces
 
         _check_ending(self.out)
@@ -191,7 +191,7 @@ class Generate:
 
     def make_walker(self) -> Walker:
         """Make the walker on its corpus."""
-        from kgrl.data import load_corpus
+        from kgrl.data.load import load_corpus
         from kgrl.data.traces.walkers import EmbeddingWalker, ModelWalker
         from kgrl.learners.decoder.titles import ModelTitleScorer
         from kgrl.retrieval.corpus_index import embed_corpus

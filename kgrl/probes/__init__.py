@@ -4,17 +4,6 @@
 `kgrl.exam` reads exam passages for reports: no reward and no agent ever sees its answers.
 """
 
-from kgrl.probes.prober import Prober, sample_topics
-from kgrl.probes.questions import Question, distances_from, link_questions
-from kgrl.probes.recall import Accuracy, Recall, Recalled
+import lazy_loader
 
-__all__ = [
-    "Accuracy",
-    "Prober",
-    "Question",
-    "Recall",
-    "Recalled",
-    "distances_from",
-    "link_questions",
-    "sample_topics",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,6 +1,5 @@
 """Reports: one self-contained HTML page about some runs."""
 
-from kgrl.report.data import RunData
-from kgrl.report.page import write_report
+import lazy_loader
 
-__all__ = ["RunData", "write_report"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

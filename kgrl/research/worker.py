@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import socket
@@ -31,15 +30,8 @@ _TEND_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 page_sources: Registry[PageSource] = Registry("page source", group="kgrl.page_sources")
-"""Where pages come from, by name. The factories take the rest of a source's description as keyword arguments;
-threads of a worker may share what they make."""
-
-
-@page_sources.register("mediawiki")
-def _mediawiki(**options: Any) -> PageSource:
-    """A MediaWiki site; `kgrl.data` is not for the core to know, so it is looked up when it is asked for."""
-    source: PageSource = importlib.import_module("kgrl.data.wikimedia.wikipedia").MediaWiki(**options)
-    return source
+"""Page sources by name. The factories take the rest of a source's description as keyword arguments; threads of a worker
+may share what they make. All come by entry points: `mediawiki`, which ships, and those of other packages."""
 
 
 def make_page_source(description: Mapping[str, Any]) -> PageSource:

@@ -3,7 +3,6 @@
 It reads a run's folder and its corpus; it knows nothing of agents, learners or rewards.
 """
 
-from kgrl.viewer.server import ViewerServer
-from kgrl.viewer.shown_run import ShownRun
+import lazy_loader
 
-__all__ = ["ShownRun", "ViewerServer"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -37,7 +37,7 @@ class Place:
     @classmethod
     def load(cls, name: str) -> Self:
         """Load a corpus by name."""
-        from kgrl.data import load_corpus
+        from kgrl.data.load import load_corpus
         from kgrl.retrieval.corpus_index import embed_corpus
         from kgrl.retrieval.encoder import Encoder
 

@@ -97,7 +97,7 @@ def courses(corpus: Corpus, command: RewardCost) -> dict[str, list[Course]]:
         for agent in command.agents:
             curriculum = Curriculum(corpus, learner, retriever, embeddings, Probed(), config)
             found[agent].append(Course(context, list(first_topics(curriculum, agent))))
-            curriculum.rewind()
+            curriculum.state.rewind()
     return found
 
 
@@ -114,7 +114,7 @@ class Probed(Reward):
 def first_topics(curriculum: Curriculum, agent: str) -> Iterator[Expansion]:
     """The expansions until 1,100 topics are learned."""
     for step in curriculum.run(make_agent(agent)):
-        if len(curriculum.frontier.learned) > TO:
+        if len(curriculum.state.frontier.learned) > TO:
             return
         yield replace(step, probes={**step.probes, "target": step.probes["mean"]})
 

@@ -76,8 +76,8 @@ class CurriculumEnv(SlotEnv):
         """
         super().reset(seed=seed)
         nucleus = self.curriculum.start(int(self.np_random.integers(2**31)))
-        if self.curriculum.out_of_budget or self.curriculum.exhausted:
-            what = "token of the budget" if self.curriculum.out_of_budget else "topic to learn"
+        if self.curriculum.state.out_of_budget or self.curriculum.state.exhausted:
+            what = "token of the budget" if self.curriculum.state.out_of_budget else "topic to learn"
             raise KgrlError(f"the nucleus left no {what}; raise budget_tokens or choose a smaller nucleus")
         self.expansions = [nucleus]
         self._features = FeatureState(self.curriculum.view)
@@ -101,7 +101,7 @@ class CurriculumEnv(SlotEnv):
 
     @property
     def _ended(self) -> bool:
-        return self.curriculum.out_of_budget
+        return self.curriculum.state.out_of_budget
 
     def _take(self, topic: int) -> Step:
         """Learn the neighbourhood of a topic."""

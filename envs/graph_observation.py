@@ -95,7 +95,7 @@ class GraphObservation(gym.Wrapper[GraphInstance, np.int64, Observation, np.int6
             spaces.Box(-CLIP, CLIP, (len(NODE_FEATURES),), np.float32),
             spaces.Box(-CLIP, CLIP, (len(EDGE_FEATURES),), np.float32),
         )
-        tables = walk_tables(self.curriculum.corpus.graph, self.curriculum.embeddings)
+        tables = walk_tables(self.curriculum.corpus.graph, self.curriculum.state.embeddings)
         self._about, self._projected = tables.topics, tables.projected
         self._node = np.full(len(self.curriculum.corpus.graph), -1, dtype=np.int64)
 

@@ -172,7 +172,7 @@ def test_training_learns_to_pick_what_is_rewarded(make_tiny_curriculum: Make) ->
 def _play_random(curriculum: Curriculum, seed: int) -> float:
     agent, total = make_agent("random"), 0.0
     curriculum.start(seed)
-    while not curriculum.out_of_budget and not curriculum.exhausted:
+    while not curriculum.state.out_of_budget and not curriculum.state.exhausted:
         total += curriculum.expand(agent.choose(curriculum.view)).reward or 0.0
     return total
 

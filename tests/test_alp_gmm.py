@@ -104,11 +104,11 @@ def test_a_resumed_run_goes_on_identically(make_tiny_curriculum: Make) -> None:
     steps, states = [], []
     for expansion in curriculum.run(agent):
         steps.append(expansion)
-        states.append((curriculum.learner.snapshot(), curriculum.rng.bit_generator.state))
+        states.append((curriculum.learner.snapshot(), curriculum.state.rng.bit_generator.state))
     other, fresh, at = make_tiny_curriculum(budget_tokens=3_000), AlpGmm(random=0.1, refit=3), 8
     other.resume(steps[:at], fresh)
     other.learner.restore(states[at - 1][0])
-    other.rng.bit_generator.state = states[at - 1][1]
+    other.state.rng.bit_generator.state = states[at - 1][1]
     assert list(other.run(fresh, resume=True)) == steps[at:]
     assert len(steps) > at + 2
 

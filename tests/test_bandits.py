@@ -321,13 +321,13 @@ def test_a_resumed_curriculum_goes_on_identically(
     whole, agent = list(make_tiny_curriculum(stages=stages).run(make())), make()
     curriculum, cut = make_tiny_curriculum(stages=stages), len(whole) // 2
     begun = list(itertools.islice(curriculum.run(agent), cut))
-    state = curriculum.rng.bit_generator.state
+    state = curriculum.state.rng.bit_generator.state
     other = make()
     curriculum.resume(begun, other)
     # A stage has one arm, and so what is known of all shows in the chances among all.
     every = np.ones(other._arms.count, dtype=bool)
     assert other.chances(every).tolist() == agent.chances(every).tolist()
-    curriculum.rng.bit_generator.state = state
+    curriculum.state.rng.bit_generator.state = state
     assert [*begun, *curriculum.run(other, resume=True)] == whole
 
 

@@ -50,8 +50,8 @@ def tiny_task(
     task = Task("noisy", "Anything.", tiny_corpus, config, "mean-prediction-gain", everything, planted)
     ids = indexed_passages(tiny_corpus)
     embedded = FaissRetriever(ids, fake_embeddings[tiny_corpus.topics[ids]]), fake_embeddings
-    research = Researcher(tiny_corpus, *embedded, config.neighbourhood)
-    place = Place(task, embedded, research, task.make_exam())
+    tables = Researcher(tiny_corpus, *embedded, config.neighbourhood).tables
+    place = Place(task, embedded, tables, task.make_exam())
     monkeypatch.setattr(runner, "make_place", lambda *names: place)
     monkeypatch.setattr(folder, "task_of", lambda name, corpus, budget: task_with(task, budget))
     agents.register("crashing")(Crashing)

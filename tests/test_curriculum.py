@@ -55,7 +55,7 @@ def test_the_learned_set_grows_along_links_only(make_tiny_curriculum: Make) -> N
         assert step.neighbourhood[0] == step.topic
         assert step.index == 0 or not set(step.neighbourhood) & learned
         learned |= set(step.neighbourhood)
-    assert learned == set(curriculum.frontier.learned.tolist())
+    assert learned == set(curriculum.state.frontier.learned.tolist())
 
 
 def test_only_train_passages_are_trained_on_and_exam_is_never_read(
@@ -75,8 +75,8 @@ def test_a_run_ends_when_everything_is_learned(make_tiny_curriculum: Make) -> No
     curriculum = make_tiny_curriculum(budget_tokens=10**9)
     steps = list(curriculum.run(First()))
     assert sum(len(e.neighbourhood) for e in steps) == len(curriculum.corpus.graph)
-    assert curriculum.exhausted
-    assert not curriculum.out_of_budget
+    assert curriculum.state.exhausted
+    assert not curriculum.state.out_of_budget
 
 
 def test_the_same_seed_repeats_the_run_and_starts_do_not_leak(make_tiny_curriculum: Make) -> None:
@@ -118,8 +118,8 @@ def test_before_of_a_step_is_after_of_the_one_before(make_tiny_curriculum: Make)
 def test_the_profile_holds_the_latest_probe_losses(make_tiny_curriculum: Make) -> None:
     curriculum = make_tiny_curriculum("mean-prediction-gain")
     last = list(curriculum.run(First()))[-1].probes["mean"]
-    assert curriculum.profile.level[list(last.topics)] == pytest.approx(last.after)
-    assert np.isnan(curriculum.profile.level).sum() == len(curriculum.corpus.graph) - len(last.topics)
+    assert curriculum.state.profile.level[list(last.topics)] == pytest.approx(last.after)
+    assert np.isnan(curriculum.state.profile.level).sum() == len(curriculum.corpus.graph) - len(last.topics)
 
 
 def test_measuring_for_an_agent_is_booked_on_the_next_expansion(make_tiny_curriculum: Make) -> None:
@@ -193,8 +193,10 @@ def test_what_a_reward_cannot_measure_is_no_candidate(
     splits[(tiny_corpus.topics == topic) & (splits == Split.PROBE)] = Split.TRAIN
     corpus = Corpus("short", tiny_corpus.graph, tiny_corpus.texts, tiny_corpus.topics, splits)
     judged, unjudged = (
-        Curriculum(corpus, type(made.learner)(corpus), made.research.retriever, fake_embeddings, reward, made.config)
+        Curriculum(
+            corpus, type(made.learner)(corpus), made.state.research.retriever, fake_embeddings, reward, made.config
+        )
         for reward in ("self-prediction-gain", "mean-prediction-gain")
     )
-    assert not judged.trainable[topic] and unjudged.trainable[topic]
+    assert not judged.state.trainable[topic] and unjudged.state.trainable[topic]
     assert all("self" in expansion.probes for expansion in judged.run(First()))

@@ -59,7 +59,7 @@ def test_reward_and_info_are_those_of_the_expansion(env: CurriculumEnv) -> None:
     assert info["topic"] == topic == info["expansion"].topic
     assert info["title"] == env.curriculum.corpus.graph.titles[topic]
     assert reward == info["expansion"].reward == pytest.approx(info["expansion"].probes["mean"].gain)
-    assert env.curriculum.frontier.is_learned[topic]
+    assert env.curriculum.state.frontier.is_learned[topic]
 
 
 def test_masks_agree_and_name_the_frontier(make_tiny_curriculum: Make) -> None:
@@ -97,17 +97,17 @@ def test_running_out_of_topics_terminates(make_tiny_curriculum: Make) -> None:
     *_, (_, _, terminated, truncated) = play(env, 0)
     assert terminated and not truncated
     assert not env.action_masks().any()
-    assert env.curriculum.frontier.is_learned.all()
+    assert env.curriculum.state.frontier.is_learned.all()
 
 
 def test_an_empty_slot_changes_nothing(make_tiny_curriculum: Make) -> None:
     env = CurriculumEnv(make_tiny_curriculum(), slots=64)
     before, info = env.reset(seed=0)
-    tokens, learned = env.curriculum.tokens, env.curriculum.learner.snapshot()
+    tokens, learned = env.curriculum.state.tokens, env.curriculum.learner.snapshot()
     after, reward, terminated, truncated, info = env.step(63)
     assert (reward, terminated, truncated) == (0.0, False, False)
     assert info["invalid_action"] and info["expansion"] is None
-    assert env.curriculum.tokens == tokens and np.array_equal(env.curriculum.learner.snapshot(), learned)
+    assert env.curriculum.state.tokens == tokens and np.array_equal(env.curriculum.learner.snapshot(), learned)
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
@@ -158,7 +158,7 @@ def test_returned_arrays_are_the_callers_own(env: CurriculumEnv) -> None:
     observation["candidates"][:] = 9
     info["slot_topics"][:] = -1
     again, *_ = env.step(0)
-    assert env.curriculum.index == 2
+    assert env.curriculum.state.index == 2
     assert not np.array_equal(again["candidates"], observation["candidates"])
     assert kept["mask"].all()
 
@@ -189,7 +189,7 @@ def test_text_names_counts_and_the_last_pick(make_tiny_curriculum: Make) -> None
     *_, info = env.step(0)
     text = env.render()
     assert isinstance(text, str)
-    learned = len(env.curriculum.frontier.learned)
+    learned = len(env.curriculum.state.frontier.learned)
     assert f"{learned} learned" in text and info["title"] in text and "nucleus:" in text
 
 

@@ -217,7 +217,7 @@ def test_a_curriculum_is_described_as_readers_walks_are(
     if not kept:
         monkeypatch.setattr("kgrl.envs.features.walk_tables._KEPT_PAIRS", 0)
     curriculum = make_tiny_curriculum(goal="Nature")
-    graph, vectors, rng = curriculum.corpus.graph, curriculum.embeddings, np.random.default_rng(3)
+    graph, vectors, rng = curriculum.corpus.graph, curriculum.state.embeddings, np.random.default_rng(3)
     walked = [walk_of(graph, rng) for _ in range(200)]
     counts = ClickCounts.of(graph, ClickTable.from_traces([Trace(walk) for walk in walked], graph.titles))
     tables = WalkTables(TopicRelations(graph, vectors), (counts,))
@@ -227,8 +227,8 @@ def test_a_curriculum_is_described_as_readers_walks_are(
     state.tables = tables.compiled
     for _ in range(12):
         shown = observe(curriculum.view, 6, state)
-        walk = Walks.forward(curriculum.frontier.learned[-SEEN:], aimed=True)
-        walk = walk._replace(start=curriculum.frontier.learned[:1])
+        walk = Walks.forward(curriculum.state.frontier.learned[-SEEN:], aimed=True)
+        walk = walk._replace(start=curriculum.state.frontier.learned[:1])
         pages = np.full(shown.topics.shape, walk.stack[0, -1])
         links = np.where(shown.topics >= 0, graph.positions(pages, shown.topics), -1)
         goals = GoalTables.of(tables, [curriculum.goal])

@@ -67,7 +67,7 @@ def simulated(tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32], make_ti
         calibration = Calibration("tiny", tiny_corpus.fingerprint, "none", 1.0, *levels, curves, (), *made_up)
         curriculum = make_tiny_curriculum(**config)
         learner = SimulatedLearner(tiny_corpus, calibration=calibration, embeddings=fake_embeddings)
-        parts = tiny_corpus, learner, curriculum.research.retriever, fake_embeddings, curriculum.reward
+        parts = tiny_corpus, learner, curriculum.state.research.retriever, fake_embeddings, curriculum.reward
         return Curriculum(*parts, curriculum.config)
 
     return make

@@ -89,7 +89,7 @@ def check_edges(env: GraphObservation, graph: GraphInstance, topics: np.ndarray)
 def test_losses_and_order_of_learning_are_told(env: GraphObservation) -> None:
     env.reset(seed=0)
     graph, _, _, _, info = env.step(np.int64(0))
-    topics, profile = info["node_topics"], env.curriculum.profile
+    topics, profile = info["node_topics"], env.curriculum.state.profile
     known = profile.measured[topics]
     assert known.any() and column(graph, "measured").tolist() == known.astype(float).tolist()
     np.testing.assert_allclose(column(graph, "loss")[known], profile.level[topics[known]] / 10, rtol=1e-6)

@@ -40,7 +40,7 @@ def test_every_train_passage_is_read_once_and_nothing_else(make_tiny_curriculum:
     read = [passage for step in steps for passage in step.passages]
     train = np.flatnonzero(curriculum.corpus.splits == Split.TRAIN)
     assert sorted(read) == train.tolist()
-    assert curriculum.frontier.is_learned.sum() == len(curriculum.corpus.graph)
+    assert curriculum.state.frontier.is_learned.sum() == len(curriculum.corpus.graph)
 
 
 def test_an_expansion_has_the_same_tokens_and_the_topics_of_its_passages(make_tiny_curriculum: Make) -> None:
@@ -67,7 +67,7 @@ def test_passages_are_cut_where_the_tokens_end(make_tiny_curriculum: Make, tiny_
     curriculum.start()
     ids = curriculum.view.unread()
     words = np.cumsum([len(tiny_corpus.texts[i].split()) for i in ids])
-    lesson = curriculum.lesson(ids)
+    lesson = curriculum.teacher.lesson(ids)
     assert len(lesson.passages) == 1 + np.flatnonzero(words < 3_000)[-1] + 1
     assert lesson.neighbourhood.tolist() == list(dict.fromkeys(tiny_corpus.topics[lesson.passages.ids].tolist()))
 

@@ -224,7 +224,7 @@ def test_vector_environments_say_what_they_do_not_measure(make_tiny_curriculum: 
     from kgrl.learners.simulated.learner import SimulatedLearner
 
     curriculum = make_tiny_curriculum(reward="self-prediction-gain")
-    curriculum.learner = SimulatedLearner.__new__(SimulatedLearner)
+    curriculum.state.learner = SimulatedLearner.__new__(SimulatedLearner)
     curriculum.reward = as_reward("prediction-gain")
     with pytest.raises(SettingError, match="trained, which vector environments do not measure"):
         CurriculumVectorEnv(curriculum)
@@ -233,7 +233,7 @@ def test_vector_environments_say_what_they_do_not_measure(make_tiny_curriculum: 
 def test_a_lesson_is_measured_on_what_its_tokens_reach(make_tiny_curriculum: Callable[..., Curriculum]) -> None:
     """Passages beyond the allowance are not part of it; the first always is."""
     curriculum = make_tiny_curriculum(reward="prediction-gain")
-    curriculum.config = replace(curriculum.config, expansion_tokens=20)
+    curriculum.state.config = replace(curriculum.config, expansion_tokens=20)
     step = curriculum.start()
     assert len(step.passages) >= 1 and step.measures["trained_after"] < step.measures["trained_before"]
 

@@ -114,7 +114,7 @@ def test_trying_leaves_the_curriculum_undisturbed(make_scratch_curriculum: Make)
         curriculum = make_scratch_curriculum("self-prediction-gain")
         runs.append(list(curriculum.run(agent)))
         exam = curriculum.corpus.select(np.flatnonzero(curriculum.corpus.splits == Split.EXAM))
-        ends.append((curriculum.learner.losses(exam), curriculum.profile.level, curriculum.rng.random()))
+        ends.append((curriculum.learner.losses(exam), curriculum.state.profile.level, curriculum.state.rng.random()))
     assert [free_of_cost(step) for step in runs[0]] == [free_of_cost(step) for step in runs[1]]
     for plain, tried in zip(*ends, strict=True):
         np.testing.assert_array_equal(plain, tried)
@@ -136,7 +136,7 @@ def test_a_try_is_booked_as_probing_on_the_next_expansion(make_tiny_curriculum: 
     assert step.seconds["probe"] > 0
     # Measured before and after, and learned in between what the expansion learned too.
     assert step.probe_tokens > step.tokens + curriculum.learner.count_tokens(sample)[0]
-    assert curriculum.tokens == curriculum.start().tokens + step.tokens
+    assert curriculum.state.tokens == curriculum.start().tokens + step.tokens
 
 
 def test_with_a_goal_a_try_is_about_the_goal(make_tiny_curriculum: Make) -> None:

@@ -75,12 +75,12 @@ def test_logarithmic_pacing_is_ahead_of_linear_pacing() -> None:
 
 def test_the_untrained_learner_is_measured_and_put_back(make_tiny_curriculum: Callable[..., Curriculum]) -> None:
     curriculum = make_tiny_curriculum()
-    topics = np.flatnonzero(curriculum.trainable).astype(np.int32)
-    untrained = curriculum.prober.losses(topics)
+    topics = np.flatnonzero(curriculum.state.trainable).astype(np.int32)
+    untrained = curriculum.state.prober.losses(topics)
     curriculum.start()
-    trained = curriculum.prober.losses(topics)
+    trained = curriculum.state.prober.losses(topics)
     np.testing.assert_array_equal(curriculum.view.measure_initial(topics), untrained)
-    np.testing.assert_array_equal(curriculum.prober.losses(topics), trained)
+    np.testing.assert_array_equal(curriculum.state.prober.losses(topics), trained)
     assert not np.array_equal(trained, untrained)
 
 

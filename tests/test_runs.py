@@ -200,13 +200,13 @@ def test_isolated_neighbourhoods_are_adapters_of_their_own(
     lora_curriculum: Curriculum, base_folder: Path, tmp_path: Path
 ) -> None:
     isolated = LoraLearner(
-        lora_curriculum.corpus, model=str(base_folder), plugins=[Isolation(lora_curriculum.embeddings)]
+        lora_curriculum.corpus, model=str(base_folder), plugins=[Isolation(lora_curriculum.state.embeddings)]
     )
     curriculum = Curriculum(
         lora_curriculum.corpus,
         isolated,
-        lora_curriculum.research.retriever,
-        lora_curriculum.embeddings,
+        lora_curriculum.state.research.retriever,
+        lora_curriculum.state.embeddings,
         config=lora_curriculum.config,
     )
     result = run_in(tmp_path, curriculum).carry_out()

@@ -106,7 +106,7 @@ def test_measuring_is_bounded_and_booked_and_leaves_the_learner_alone(make_tiny_
     assert len(agent._topics) == 3 and agent._transfer.shape == (3, 3)
     np.testing.assert_array_equal(curriculum.learner.snapshot(), before)
     # Three lessons of an expansion each, and four measurements of three passages.
-    assert 3 * 200 < curriculum.prober.tokens < 3 * 200 + 12 * 120
+    assert 3 * 200 < curriculum.state.prober.tokens < 3 * 200 + 12 * 120
     assert (np.diag(agent._transfer) > 0).all()
 
 
@@ -115,12 +115,12 @@ def test_a_resumed_run_goes_on_identically(make_tiny_curriculum: Make) -> None:
     steps, states = [], []
     for expansion in curriculum.run(agent):
         steps.append(expansion)
-        states.append((curriculum.learner.snapshot(), curriculum.rng.bit_generator.state))
+        states.append((curriculum.learner.snapshot(), curriculum.state.rng.bit_generator.state))
     for at in (1, 5):
         other, fresh = make_tiny_curriculum(budget_tokens=2_000), SkillIt(eta=2.0)
         other.resume(steps[:at], fresh)
         other.learner.restore(states[at - 1][0])
-        other.rng.bit_generator.state = states[at - 1][1]
+        other.state.rng.bit_generator.state = states[at - 1][1]
         assert list(other.run(fresh, resume=True)) == steps[at:]
     assert len(steps) > 6
 

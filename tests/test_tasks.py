@@ -134,7 +134,7 @@ class TestStages:
     def test_stages_take_equal_shares_of_the_tokens(self, make: Callable[..., Curriculum]) -> None:
         """The stage of each pick is told by the tokens spent before it."""
         curriculum = make()
-        seen = [(step.tokens_total, curriculum.stage) for step in curriculum.run(make_agent("random"))]
+        seen = [(step.tokens_total, curriculum.state.stage) for step in curriculum.run(make_agent("random"))]
         assert all(stage == STAGES[0 if t < 500 else 1 if t < 1_000 else 2] for t, stage in seen)
         assert {stage for _, stage in seen} == set(STAGES)
 
@@ -147,8 +147,8 @@ class TestStages:
         steps = curriculum.run(make_agent(agent))
         next(steps)
         categories = np.array(curriculum.corpus.graph.categories)
-        while not curriculum.out_of_budget:
-            stage, frontier = curriculum.stage, curriculum.frontier.topics.copy()
+        while not curriculum.state.out_of_budget:
+            stage, frontier = curriculum.state.stage, curriculum.state.frontier.topics.copy()
             there, held = curriculum.view.candidates, stage in categories[frontier]
             assert not held or set(categories[there]) == {stage}
             assert held or len(there) == len(frontier)
@@ -174,9 +174,9 @@ class TestStages:
         curriculum = make(nucleus=("Bread",))
         curriculum.start()
         for topic in curriculum.corpus.graph.in_category("Nature").tolist():
-            curriculum.frontier.learn(topic)
-        assert curriculum.stage == "Nature"
-        assert np.array_equal(curriculum.view.candidates, curriculum.frontier.topics)
+            curriculum.state.frontier.learn(topic)
+        assert curriculum.state.stage == "Nature"
+        assert np.array_equal(curriculum.view.candidates, curriculum.state.frontier.topics)
 
     @pytest.mark.parametrize("after", [2, 6])
     def test_a_resumed_run_equals_an_undisturbed_one(

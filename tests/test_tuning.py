@@ -81,7 +81,7 @@ def tiny_task(tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32], monkeyp
     task = Task("any", "Anything.", tiny_corpus, config, "mean-prediction-gain", everything, everything < 0)
     ids = indexed_passages(tiny_corpus)
     embedded = FaissRetriever(ids, fake_embeddings[tiny_corpus.topics[ids]]), fake_embeddings
-    place = Place(task, embedded, Researcher(tiny_corpus, *embedded, config.neighbourhood), task.make_exam())
+    place = Place(task, embedded, Researcher(tiny_corpus, *embedded, config.neighbourhood).tables, task.make_exam())
     monkeypatch.setattr(runner, "make_place", lambda *names: place)
     monkeypatch.setattr(tuning, "check_folder", lambda out, cells: None)  # it reads the encoder's weights
 

@@ -226,9 +226,9 @@ def test_variety_draws_tasks_learners_and_graphs(make: Make) -> None:
 
 def test_held_out_graphs_share_no_topic_with_the_others(make: Make) -> None:
     curriculum = make()
-    graph, vectors = curriculum.corpus.graph, curriculum.embeddings
+    graph, vectors = curriculum.corpus.graph, curriculum.state.embeddings
     shown = [
-        np.any([task.trainable for task in draw_tasks(graph, vectors, variety, curriculum.trainable, 2)], axis=0)
+        np.any([task.trainable for task in draw_tasks(graph, vectors, variety, curriculum.state.trainable, 2)], axis=0)
         for variety in (Variety(), Variety(held_out=True))
     ]
     assert shown[0].any() and shown[1].any() and not (shown[0] & shown[1]).any()

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kgrl.agents.pretraining.batches import ClickBatches
+from kgrl.builtin import PROJECTED
 from kgrl.envs import RabbitHoleEnv
 from kgrl.envs.features.space import FEATURES, Observation, describe, observation_space
 from kgrl.envs.features.walk_features import GoalTables, Walks
-from kgrl.envs.features.walk_tables import WalkTables
+from kgrl.envs.features.walk_tables import LINK_FEATURES, TOPIC_FEATURES, WalkTables
 from kgrl.graph import TopicGraph
 from kgrl.graph.relations import TopicRelations
 from kgrl.graph.topic_graph import IntArray
@@ -123,16 +124,19 @@ def test_observations_of_clicks_lie_in_their_space(seed: int, with_goal: bool) -
 
 @few
 @given(st.integers(0, 10_000))
+@example(975)  # has near ties
 def test_relations_that_are_kept_are_those_computed(seed: int) -> None:
     (kept, clicks), (computed, _) = world(seed, keep_all=True), world(seed)
     seen = observe(recorded(kept, clicks), range(len(clicks)))
-    for name, values in observe(recorded(computed, clicks), range(len(clicks))).items():
-        if name != "candidates":
-            assert np.allclose(values, seen[name], atol=2e-3), name
+    found = observe(recorded(computed, clicks), range(len(clicks)))
     # Ranks of near ties may differ: half precision cannot tell them apart.
-    steady = [at for at, name in enumerate(FEATURES) if name != "similarity_rank"]
-    difference = observe(recorded(computed, clicks), range(len(clicks)))["candidates"] - seen["candidates"]
-    assert np.abs(difference[..., steady]).max() < 4e-3
+    ranked = 2 * PROJECTED + len(TOPIC_FEATURES) + LINK_FEATURES.index("similarity_rank")
+    unsteady = {"candidates": FEATURES.index("similarity_rank"), "path": ranked}
+    for name, values in found.items():
+        difference = np.abs(values - seen[name])
+        if name in unsteady:
+            difference = np.delete(difference, unsteady[name], axis=-1)
+        assert difference.max(initial=0) < 4e-3, name
 
 
 @few

@@ -125,11 +125,11 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         fits = fits_of(calibrations, len(graph), None if variety is not None and variety.members else members)
         if variety is not None and not variety.noise:
             fits.curves.values[:, NOISE] = 0.0
-        walks, nuclei = walk_tables(graph, curriculum.embeddings), stack_nuclei(self.tasks)
+        walks, nuclei = walk_tables(graph, curriculum.state.embeddings), stack_nuclei(self.tasks)
         assert curriculum.reward is not None
         records = not scores_together(curriculum.reward)
         self._material = material_of(curriculum, self.tasks, nuclei, fits, records=records)
-        self._known = blank_known(self.num_envs, len(graph), curriculum.embeddings.shape[1])
+        self._known = blank_known(self.num_envs, len(graph), curriculum.state.embeddings.shape[1])
         self._courses = blank_courses(self.num_envs, len(graph), len(curriculum.corpus))
         self._courses.noise[:] = learner.seed
         self._lessons = blank_lessons(self.num_envs, self._material)
@@ -140,15 +140,15 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         state = State(self._material, fits.curves, self._known, self._courses, self._lessons)
         self._rewards = VectorRewards(curriculum, state, counts_style=variety is None or variety.style)
         fixed = (walks.compiled, aims_of(walks, [(task.goal, task.nucleus) for task in self.tasks]), self._material)
-        taught = (curriculum.research.tables, learner.kin, fits.curves)
+        taught = (curriculum.state.research.tables, learner.kin, fits.curves)
         self._arrays = (*fixed, *taught, self._known, self._courses, self._lessons, scratch, self._shown)
 
     def _tasks(self, variety: Variety | None) -> list[Task]:
         curriculum = self.curriculum
         if variety is None:
-            return [Task(curriculum.goal, curriculum.nucleus, curriculum.trainable, whole=True)]
+            return [Task(curriculum.goal, curriculum.nucleus, curriculum.state.trainable, whole=True)]
         graph, size = curriculum.corpus.graph, curriculum.config.nucleus_size
-        return draw_tasks(graph, curriculum.embeddings, variety, curriculum.trainable, size)
+        return draw_tasks(graph, curriculum.state.embeddings, variety, curriculum.state.trainable, size)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Info | None = None

@@ -13,6 +13,7 @@ from kgrl.benchmark.tasks import Task, make_task
 from kgrl.benchmark.traps import Embedded
 from kgrl.corpus import Corpus
 from kgrl.curriculum.loop import Curriculum
+from kgrl.curriculum.research_kernels import ResearchTables
 from kgrl.curriculum.researcher import Researcher
 from kgrl.data.load import load_corpus
 from kgrl.data.traps.derived import DERIVED
@@ -32,21 +33,19 @@ class Place:
     Args:
         task: The task.
         embedded: Retriever and topic embeddings of its corpus.
-        research: Has looked up what retrieval finds.
+        tables: Research tables of its corpus.
         exam: The exam.
     """
 
     task: Task
     embedded: Embedded
-    research: Researcher
+    tables: ResearchTables
     exam: Exam
 
     def make_curriculum(self, learner: Learner, seed: int) -> Curriculum:
         """Return a curriculum of the task that teaches a learner."""
         config = replace(self.task.config, seed=seed)
-        curriculum = Curriculum(self.task.corpus, learner, *self.embedded, self.task.reward, config)
-        curriculum.research.tables = self.research.tables
-        return curriculum
+        return Curriculum(self.task.corpus, learner, *self.embedded, self.task.reward, config, tables=self.tables)
 
 
 @cache
@@ -71,9 +70,9 @@ def task_of(name: str, corpus: str, budget: int | None = None) -> Task:
 def make_place(name: str, corpus: str, budget: int | None = None) -> Place:
     """Return a task's place, made once; see `task_of`."""
     task = task_of(name, corpus, budget)
-    research, embedded = _research(task.corpus, task.config.neighbourhood), _embedded(task.corpus)
+    tables, embedded = _tables(task.corpus, task.config.neighbourhood), _embedded(task.corpus)
     walk_tables(task.corpus.graph, embedded[1]).compiled  # noqa: B018 - so that no cell is said to have taken the time
-    return Place(task, embedded, research, task.make_exam())
+    return Place(task, embedded, tables, task.make_exam())
 
 
 @cache
@@ -87,7 +86,5 @@ def _embedded(corpus: Corpus) -> Embedded:
 
 
 @cache
-def _research(corpus: Corpus, neighbourhood: int) -> Researcher:
-    research = Researcher(corpus, *_embedded(corpus), neighbourhood)
-    research.tables  # noqa: B018 - for the same reason
-    return research
+def _tables(corpus: Corpus, neighbourhood: int) -> ResearchTables:
+    return Researcher(corpus, *_embedded(corpus), neighbourhood).tables

@@ -175,8 +175,8 @@ class Bench:
 
 
 def _listed(values: Iterable[str]) -> tuple[str, ...]:
-    """The names in some arguments, each of which may hold several with commas between."""
-    return tuple(name for value in values for part in value.split(",") if (name := part.strip()))
+    """The names in some arguments, each of which may hold several with commas between; each name once."""
+    return tuple(dict.fromkeys(name for value in values for part in value.split(",") if (name := part.strip())))
 
 
 def _all_agents() -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgrl.corpus import Corpus, Passages, Split
+from kgrl.corpus import Passages, Split
 from kgrl.errors import DivergedError, SettingError, UnknownNameError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Differentiable, Learner, Sized, Snapshot
@@ -100,8 +100,7 @@ class Measurer:
     """Takes what a reward needs before and after a lesson.
 
     Args:
-        corpus: The corpus.
-        prober: Measures the learner, and keeps account of the cost.
+        prober: Measures the learner on its corpus, and keeps account of the cost.
         needs: What the reward needs; what is not in `kgrl.rewards.base.MEASURES` is left to others.
         aim: The topics whose probe passages gradients are aligned with: a sample of the goal's, or of all.
         initial: The learner before any training; the reference starts from it.
@@ -111,7 +110,6 @@ class Measurer:
 
     def __init__(
         self,
-        corpus: Corpus,
         prober: Prober,
         needs: frozenset[str],
         aim: IntArray,
@@ -119,7 +117,7 @@ class Measurer:
         reference_tokens: int,
         seed: int,
     ) -> None:
-        self.corpus, self.prober, self.learner = corpus, prober, prober.learner
+        self.prober, self.learner = prober, prober.learner
         self.needs, self.aim, self.initial = needs & MEASURES, aim, initial
         self.reference_tokens, self.seed = reference_tokens, seed
         self._reference: tuple[Snapshot, int] | None = None
@@ -168,7 +166,7 @@ class Measurer:
     def _read(self, lesson: Lesson) -> Passages:
         """The lesson's passages that its tokens reach as a whole, and its first."""
         ends = np.cumsum(self.learner.count_tokens(lesson.passages))
-        return self.corpus.select(lesson.passages.ids[: max(1, int((ends <= lesson.allowance).sum()))])
+        return self.prober.corpus.select(lesson.passages.ids[: max(1, int((ends <= lesson.allowance).sum()))])
 
     @contextmanager
     def _booked(self, passages: Passages) -> Iterator[None]:
@@ -203,12 +201,12 @@ class Measurer:
         return found
 
     def _alignment(self, learner: Differentiable, read: Passages) -> float:
-        first = self.corpus.first_ids(Split.PROBE)[self.aim]
-        probe = self.corpus.select(first[first >= 0])
+        first = self.prober.corpus.first_ids(Split.PROBE)[self.aim]
+        probe = self.prober.corpus.select(first[first >= 0])
         with self._booked(probe):
             aim = learner.loss_gradient(probe).astype(np.float64)
         with self._booked(read):
-            gradients = [learner.loss_gradient(self.corpus.select([i])).astype(np.float64) for i in read.ids]
+            gradients = [learner.loss_gradient(self.prober.corpus.select([i])).astype(np.float64) for i in read.ids]
         norms = [float(np.linalg.norm(gradient) * np.linalg.norm(aim)) for gradient in gradients]
         cosines = [float(g @ aim) / norm if norm > 0 else 0.0 for g, norm in zip(gradients, norms, strict=True)]
         return float(np.mean(cosines))
@@ -233,10 +231,10 @@ class Measurer:
 
     def _train_reference(self) -> tuple[Snapshot, int]:
         """Teach the untrained learner train passages of all topics, shuffled."""
-        train = np.flatnonzero(self.corpus.splits == Split.TRAIN)
-        passages = self.corpus.select(np.random.default_rng(self.seed).permutation(train))
+        train = np.flatnonzero(self.prober.corpus.splits == Split.TRAIN)
+        passages = self.prober.corpus.select(np.random.default_rng(self.seed).permutation(train))
         ends = np.cumsum(self.learner.count_tokens(passages))
-        enough = self.corpus.select(passages.ids[: int(np.searchsorted(ends, self.reference_tokens)) + 1])
+        enough = self.prober.corpus.select(passages.ids[: int(np.searchsorted(ends, self.reference_tokens)) + 1])
         with self._as(self.initial):
             try:
                 learned = self.learner.learn(enough, self.reference_tokens)

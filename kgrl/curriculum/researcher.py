@@ -31,10 +31,16 @@ class Researcher:
         embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`.
         neighbourhood: Most topics of a neighbourhood, the picked one included; also the number of passages that
             retrieval looks for, for each of them.
+        tables: The tables of another researcher with the same arguments; looked up at first use if None.
     """
 
     def __init__(
-        self, corpus: Corpus, retriever: Retriever, embeddings: NDArray[np.float32], neighbourhood: int = 8
+        self,
+        corpus: Corpus,
+        retriever: Retriever,
+        embeddings: NDArray[np.float32],
+        neighbourhood: int = 8,
+        tables: ResearchTables | None = None,
     ) -> None:
         self.corpus = corpus
         self.retriever = retriever
@@ -42,10 +48,16 @@ class Researcher:
         self.neighbourhood_size = neighbourhood
         self._trainable = corpus.has(Split.TRAIN)
         self._no_tokens = np.zeros(len(corpus), dtype=np.int64)
+        self._tables = tables
 
-    @cached_property
+    @property
     def tables(self) -> ResearchTables:
-        """What research looks up."""
+        """The arrays that research looks neighbours, passages and retrieved passages up in."""
+        if self._tables is None:
+            self._tables = self._look_up()
+        return self._tables
+
+    def _look_up(self) -> ResearchTables:
         starts, related = _nearest_first(self.corpus, self.embeddings)
         owned = [self.corpus.ids_of(topic, Split.TRAIN) for topic in range(len(self.corpus.graph))]
         ends = np.cumsum([0, *map(len, owned)])

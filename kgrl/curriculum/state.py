@@ -1,16 +1,24 @@
-"""The loss profile: per-topic held-out loss with its history, as far as it has been measured."""
+"""State of a curriculum that outlives a lesson: topics learned, passages read, losses measured, tokens spent.
+
+`CurriculumState` holds it all; `LossProfile` is its part for losses, `Stages` its part for categories learned in turn.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kgrl.curriculum.config import CurriculumConfig
+from kgrl.corpus import Corpus, Split
+from kgrl.curriculum.config import LEAST_TOKENS, CurriculumConfig
+from kgrl.curriculum.researcher import Researcher
+from kgrl.expansion import Expansion
 from kgrl.graph.frontier import Frontier
+from kgrl.graph.nucleus import choose_nucleus
 from kgrl.graph.topic_graph import IntArray, TopicGraph
+from kgrl.learners.base import Learner
+from kgrl.probes.prober import Prober, sample_topics
 
-__all__ = ["LossProfile", "Stages"]
-
+__all__ = ["CurriculumState", "LossProfile", "Stages"]
 
 FloatArray = NDArray[np.float32]
 
@@ -120,3 +128,150 @@ class Stages:
             return self.trainable
         staged = self._masks[self._number(tokens)]
         return staged if staged[frontier.topics].any() else self.trainable
+
+
+class CurriculumState:
+    """State of a curriculum between two expansions, and the questions that follow from it.
+
+    Args:
+        research: Finds neighbourhoods and passages; its corpus is the curriculum's.
+        learner: The learner, in its initial state.
+        needs: What the reward needs measured; see `kgrl.rewards.base`.
+        config: Budgets, nucleus, goal and seed.
+
+    Attributes:
+        goal: The goal's topics, None where all count.
+        trainable: Whether each topic can be picked as far as text goes, shape `[topics]`.
+        nucleus: The topics to begin with.
+        initial: The learner's snapshot before any training.
+        prober: Measures on probe passages and keeps account of the cost.
+        frontier: The learned topics and the frontier.
+        profile: Probe losses of topics, as far as measured.
+        used: Whether each passage was trained on, shape `[passages]`.
+        tokens: Tokens trained on so far.
+        index: Number of the coming expansion.
+        rng: The random generator agents draw from.
+
+    Raises:
+        UnknownNameError: If the goal, a stage or the nucleus is a name that is not known.
+    """
+
+    def __init__(self, research: Researcher, learner: Learner, needs: frozenset[str], config: CurriculumConfig) -> None:
+        self.learner, self.needs, self.config = learner, needs, config
+        self._read(research)
+        inside = self.stages.domains[0] if self.stages.names else self.goal
+        graph = self.corpus.graph
+        self.nucleus = choose_nucleus(graph, config.nucleus, config.nucleus_size, inside, self.trainable)
+        self.prober = Prober(self.corpus, learner, self._fixed_samples())
+        self.initial = learner.snapshot()
+        self.clear(config.seed)
+
+    def _read(self, research: Researcher) -> None:
+        """Take over what follows from the corpus."""
+        self.research = research
+        graph = self.corpus.graph
+        self.goal = None if self.config.goal is None else graph.in_category(self.config.goal)
+        self.trainable = self.corpus.has(Split.TRAIN)
+        if self.needs & {"self", "reference"}:  # measured on what is picked
+            self.trainable = self.trainable & self.corpus.has(Split.PROBE)
+        self.stages = Stages(graph, self.config, self.trainable)
+
+    @property
+    def corpus(self) -> Corpus:
+        """Topic graph and passages."""
+        return self.research.corpus
+
+    @property
+    def embeddings(self) -> NDArray[np.float32]:
+        """Unit topic embeddings, float32, shape `[topics, dimensions]`."""
+        return self.research.embeddings
+
+    def sample(self, among: IntArray | None = None) -> IntArray:
+        """Return the probe sample of some topics, or of all: the same whenever it is asked for."""
+        return sample_topics(self.corpus, Split.PROBE, self.config.probe_topics, self.config.seed, among)
+
+    def _fixed_samples(self) -> dict[str, IntArray]:
+        fixed = {"mean": self.sample()} if "mean" in self.needs else {}
+        if "target" in self.needs and self.goal is not None:
+            fixed["target"] = self.sample(self.goal)
+        return fixed
+
+    def extend(self, research: Researcher) -> None:
+        """Go on with a larger corpus; probe samples stay what they are, and records are replayed next.
+
+        Args:
+            research: Its corpus begins with the present one: same topics and passages under the same numbers, and more
+                behind them.
+        """
+        self._read(research)
+        self.prober.extend(self.corpus)
+
+    def clear(self, seed: int) -> None:
+        """Forget everything learned, read and measured. The learner stays as it is; see `rewind`."""
+        self.frontier = Frontier(self.corpus.graph)
+        self.profile = LossProfile(len(self.corpus.graph))
+        self.used = np.zeros(len(self.corpus), dtype=bool)
+        self.tokens, self.index = 0, 0
+        self.rng = np.random.default_rng(seed)
+        self.prober.remember({})
+
+    def rewind(self) -> None:
+        """Put the learner back to its initial state, before the nucleus."""
+        self.learner.restore(self.initial)
+
+    def replay(self, expansion: Expansion) -> None:
+        """Take note of an expansion, without teaching the learner; it was taught, or is loaded."""
+        for topic in expansion.neighbourhood:
+            self.frontier.learn(topic)
+        self.used[list(expansion.passages)] = True
+        self.tokens, self.index = expansion.tokens_total, expansion.index + 1
+        before = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.before, strict=True)}
+        after = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.after, strict=True)}
+        self.prober.remember(after)
+        # The profile's history begins with the loss before the first expansion that measured a topic.
+        fresh = [t for t in before if np.isnan(self.profile.level[t])]
+        self.profile.update(fresh, [before[t] for t in fresh])
+        self.profile.update(list(after), list(after.values()))
+
+    @property
+    def stage(self) -> str | None:
+        """The category that is learned now, None where there are no stages."""
+        return self.stages.name(self.tokens)
+
+    @property
+    def allowed(self) -> NDArray[np.bool_]:
+        """Whether each topic can be picked now, as far as text and stages go, shape `[topics]`."""
+        return self.stages.allowed(self.tokens, self.frontier)
+
+    def unread(self) -> IntArray:
+        """Return the ids of passages that can be trained on and have not been, ascending; a pass over the corpus."""
+        unread = (self.corpus.splits == Split.TRAIN) & ~self.used & self.allowed[self.corpus.topics]
+        return np.flatnonzero(unread).astype(np.int32)
+
+    @property
+    def out_of_budget(self) -> bool:
+        """Whether too few tokens are left for another expansion."""
+        return self.config.budget_tokens - self.tokens < LEAST_TOKENS
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the frontier holds nothing that can be learned."""
+        return not self.allowed[self.frontier.topics].any()
+
+    def neighbourhood(self, topic: int) -> IntArray:
+        """Return the topics that an expansion into one of them is about, that one first.
+
+        Raises:
+            ValueError: If the topic is learned already, has no train passages, or is not of the present stage.
+        """
+        allowed = self.allowed
+        if self.frontier.is_learned[topic] or not allowed[topic]:
+            raise ValueError(f"cannot expand into {self.corpus.graph.titles[topic]!r}: it {self._why_not(topic)}")
+        return self.research.neighbourhood(topic, self.frontier, allowed if self.stages.names else None)
+
+    def _why_not(self, topic: int) -> str:
+        if self.frontier.is_learned[topic]:
+            return "is learned already"
+        if not self.trainable[topic]:
+            return "lacks train passages, or probe passages that the reward reads"
+        return f"is not of {self.stage!r}, which is learned now"

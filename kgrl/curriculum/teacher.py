@@ -1,24 +1,24 @@
-"""One lesson, carried out: research, learn, measure, record. What is remembered between lessons is the curriculum's."""
+"""Teaching of one lesson: research, learn, measure, record. State that outlives a lesson belongs to the curriculum."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.corpus import Corpus, Passages, Split
-from kgrl.curriculum.config import CurriculumConfig
+from kgrl.corpus import Passages
 from kgrl.curriculum.measures import Lesson, Measurer
-from kgrl.curriculum.researcher import Researcher
-from kgrl.errors import SettingError
+from kgrl.curriculum.state import CurriculumState
+from kgrl.errors import DivergedError, SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
-from kgrl.learners.base import Learned, Learner
+from kgrl.learners.base import Learned
 from kgrl.probes.forks import losses_after
-from kgrl.probes.prober import Prober, sample_topics
 from kgrl.rewards.base import Reward
 
 __all__ = ["Teacher"]
@@ -27,50 +27,21 @@ _COUNTED_AT_ONCE = 32
 
 
 class Teacher:
-    """Teaches a learner neighbourhoods and takes the measurements that a reward needs.
+    """Teaches lessons and takes the measurements that a reward needs; the state stays as it is, but for the learner.
 
     Args:
-        corpus: The corpus.
-        learner: The learner, in its initial state.
-        research: Gathers passages.
+        state: The curriculum's state.
         reward: The reward whose needs are measured; None where nobody is rewarded.
-        goal: The goal's topics, None where all count.
-        config: Budgets, sizes of samples and the seed.
 
     Attributes:
-        prober: Measures on probe passages and keeps account of the cost.
+        measurer: Takes the measures of lessons that a reward needs beyond probes.
     """
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        learner: Learner,
-        research: Researcher,
-        reward: Reward | None,
-        goal: IntArray | None,
-        config: CurriculumConfig,
-    ) -> None:
-        self.corpus, self.learner, self.research, self.goal, self.config = corpus, learner, research, goal, config
-        self.needs = reward.needs if reward else frozenset[str]()
-        self.prober = Prober(corpus, learner, self._fixed_probes())
-        aim = self.aim if "alignment" in self.needs else np.empty(0, dtype=np.int32)
-        initial = learner.snapshot()
-        self.measurer = Measurer(corpus, self.prober, self.needs, aim, initial, config.budget_tokens, config.seed)
-
-    def extend(self, corpus: Corpus, research: Researcher) -> None:
-        """Go on with a corpus that begins with the present one; the samples that are measured stay what they are."""
-        self.corpus, self.research = corpus, research
-        self.prober.extend(corpus)
-        self.measurer.corpus = corpus
-
-    def _fixed_probes(self) -> dict[str, IntArray]:
-        fixed = {"mean": self._sample()} if "mean" in self.needs else {}
-        if "target" in self.needs and self.goal is not None:
-            fixed["target"] = self._sample(self.goal)
-        return fixed
-
-    def _sample(self, among: IntArray | None = None) -> IntArray:
-        return sample_topics(self.corpus, Split.PROBE, self.config.probe_topics, self.config.seed, among)
+    def __init__(self, state: CurriculumState, reward: Reward | None) -> None:
+        self.state, self.reward = state, reward
+        aim = self.aim if "alignment" in state.needs else np.empty(0, dtype=np.int32)
+        config = state.config
+        self.measurer = Measurer(state.prober, state.needs, aim, state.initial, config.budget_tokens, config.seed)
 
     @cached_property
     def aim(self) -> IntArray:
@@ -79,86 +50,91 @@ class Teacher:
         Raises:
             SettingError: If none of them has a probe passage.
         """
-        sample = self._sample(self.goal)
+        sample = self.state.sample(self.state.goal)
         if not len(sample):
-            raise SettingError(f"no topic of {self.corpus.name!r} that counts has a probe passage to measure tries on")
+            name = self.state.corpus.name
+            raise SettingError(f"no topic of {name!r} that counts has a probe passage to measure tries on")
         return sample
 
-    def lesson(self, neighbourhood: IntArray, used: NDArray[np.bool_], tokens: int) -> Lesson:
-        """Return what is learned of a neighbourhood, and the tokens there are for it.
+    def lesson(self, choice: int | IntArray) -> Lesson:
+        """Return the lesson of an expansion into what an agent chose.
 
         Args:
-            neighbourhood: The topics.
-            used: Whether each passage has been trained on, shape `[passages]`.
-            tokens: Tokens trained on so far.
+            choice: A topic, whose neighbourhood is learned; or ids of passages, which are read in that order.
+
+        Raises:
+            ValueError: If the topic is learned already or has no train passages, or a passage cannot be read.
         """
-        allowance = min(self.config.expansion_tokens, self.config.budget_tokens - tokens)
-        return Lesson(self.research.gather(neighbourhood, used), allowance, neighbourhood)
-
-    def reading(self, ids: IntArray, tokens: int) -> Lesson:
-        """Return a lesson of passages that were picked themselves, as many of them as there are tokens for.
-
-        There are no more of them than a topic picked would bring as a rule, so that a learner, which takes an update a
-        lesson at least, takes about as many for the same tokens whatever an agent picks. The lesson is about the topics
-        of these passages, in the order in which they are read.
-
-        Args:
-            ids: Ids of the passages, in the order to read, at least one; there may be far more than can be read.
-            tokens: Tokens trained on so far.
-        """
-        allowance = min(self.config.expansion_tokens, self.config.budget_tokens - tokens)
-        passages = self._within(ids[: self.research.usual_passages], allowance)
+        state = self.state
+        allowance = min(state.config.expansion_tokens, state.config.budget_tokens - state.tokens)
+        if not isinstance(choice, np.ndarray):
+            neighbourhood = state.neighbourhood(choice)
+            return Lesson(state.research.gather(neighbourhood, state.used), allowance, neighbourhood)
+        if not len(choice) or not np.isin(choice, state.unread()).all():
+            raise ValueError("cannot read such passages: none, or some that are no train passages or were read before")
+        # No more passages than a picked topic would usually bring: a learner takes at least one update a lesson, and
+        # so takes about as many for the same tokens whatever an agent picks.
+        passages = self._within(choice[: state.research.usual_passages], allowance)
         topics = np.array(list(dict.fromkeys(passages.topics.tolist())), dtype=np.int32)
         return Lesson(passages, allowance, topics)
 
+    def first_lesson(self, neighbourhood: IntArray) -> Lesson:
+        """Return the lesson of a curriculum's first expansion, before which nothing was read.
+
+        Args:
+            neighbourhood: The topics that it is about.
+        """
+        state = self.state
+        allowance = min(state.config.expansion_tokens, state.config.budget_tokens)
+        return Lesson(state.research.gather(neighbourhood, np.zeros_like(state.used)), allowance, neighbourhood)
+
     def _within(self, ids: IntArray, allowance: int) -> Passages:
         """The passages that are reached; they are counted in ever larger parts, since there may be very many."""
-        most = _COUNTED_AT_ONCE
+        corpus, most = self.state.corpus, _COUNTED_AT_ONCE
         while True:
-            ends = np.cumsum(self.learner.count_tokens(self.corpus.select(ids[:most])))
+            ends = np.cumsum(self.state.learner.count_tokens(corpus.select(ids[:most])))
             if ends[-1] >= allowance or most >= len(ids):
-                return self.corpus.select(ids[: np.searchsorted(ends, allowance) + 1])
+                return corpus.select(ids[: np.searchsorted(ends, allowance) + 1])
             most *= 2
 
-    def teach(self, lesson: Lesson, index: int, tokens: int, seconds: float = 0.0) -> Expansion:
+    def teach(self, lesson: Lesson, seconds: float = 0.0) -> Expansion:
         """Learn a lesson and return the record, not rewarded yet.
 
         Args:
             lesson: The lesson; the first topic that it is about is the picked one.
-            index: Number of the expansion.
-            tokens: Tokens trained on so far.
             seconds: Wall-clock of the research for it.
 
         Raises:
-            DivergedError: If a loss becomes NaN or infinite.
+            DivergedError: If a loss becomes NaN or infinite; the message says at which expansion, into which topic.
         """
-        neighbourhood = lesson.neighbourhood
-        own = neighbourhood if "self" in self.needs else neighbourhood[:0]
-        before, measures = self.prober.before(own), self.measurer.before(lesson)
-        learning = time.perf_counter()
-        learned = self.learner.learn(lesson.passages, lesson.allowance)
-        learn_seconds = time.perf_counter() - learning
-        measures |= self.measurer.after(lesson, learned.tokens)
-        probes = self.prober.measurements(own, before, self.prober.after(own))
-        probe_seconds, probe_tokens = self.prober.settle()
+        prober = self.state.prober
+        own = lesson.neighbourhood if "self" in self.state.needs else lesson.neighbourhood[:0]
+        with self._named(lesson):
+            before, measures = prober.before(own), self.measurer.before(lesson)
+            learning = time.perf_counter()
+            learned = self.state.learner.learn(lesson.passages, lesson.allowance)
+            learn_seconds = time.perf_counter() - learning
+            measures |= self.measurer.after(lesson, learned.tokens)
+            probes = prober.measurements(own, before, prober.after(own))
+        probe_seconds, probe_tokens = prober.settle()
         phases = {"research": seconds, "learn": learn_seconds, "probe": probe_seconds}
-        record = self._record(lesson, learned, index, tokens)
+        record = self._record(lesson, learned)
         return replace(record, probes=probes, measures=measures, seconds=phases, probe_tokens=probe_tokens)
 
-    def _record(self, lesson: Lesson, learned: Learned, index: int, tokens: int) -> Expansion:
-        trained, neighbourhood = lesson.passages.ids[: learned.passages], lesson.neighbourhood
+    def _record(self, lesson: Lesson, learned: Learned) -> Expansion:
+        state, neighbourhood = self.state, lesson.neighbourhood
+        trained = lesson.passages.ids[: learned.passages]
         # A topic counts as learned only if a passage of its own was reached before the budget ended.
-        read = {int(neighbourhood[0]), *self.corpus.topics[trained].tolist()}
-        reached = [topic for topic in neighbourhood.tolist() if topic in read]
+        read = {int(neighbourhood[0]), *state.corpus.topics[trained].tolist()}
         return Expansion(
-            index=index,
+            index=state.index,
             topic=int(neighbourhood[0]),
-            title=self.corpus.graph.titles[neighbourhood[0]],
-            neighbourhood=tuple(reached),
+            title=state.corpus.graph.titles[neighbourhood[0]],
+            neighbourhood=tuple(topic for topic in neighbourhood.tolist() if topic in read),
             passages=tuple(trained.tolist()),
             tokens=learned.tokens,
-            tokens_total=tokens + learned.tokens,
-            budget=self.config.budget_tokens,
+            tokens_total=state.tokens + learned.tokens,
+            budget=state.config.budget_tokens,
             train_loss=learned.loss,
             chunked=learned.chunked,
             changed=learned.changed,
@@ -167,4 +143,14 @@ class Teacher:
 
     def losses_after(self, lesson: Lesson, topics: IntArray) -> NDArray[np.float32]:
         """Return topics' probe losses after a lesson, measured on a fork; see `kgrl.probes.forks.losses_after`."""
-        return losses_after(self.prober, lesson.passages, lesson.allowance, topics)
+        with self._named(lesson):
+            return losses_after(self.state.prober, lesson.passages, lesson.allowance, topics)
+
+    @contextmanager
+    def _named(self, lesson: Lesson) -> Iterator[None]:
+        """Let a diverged loss say at which expansion, and into which topic."""
+        try:
+            yield
+        except DivergedError as error:
+            title = self.state.corpus.graph.titles[lesson.neighbourhood[0]]
+            raise DivergedError(f"expansion {self.state.index} ({title}): {error}") from error

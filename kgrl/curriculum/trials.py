@@ -1,4 +1,4 @@
-"""What can be tried: a curriculum's learner as it is, as it was at first, and as it would be after a lesson."""
+"""Trials: measurements of a curriculum's learner as it is, as it was at first, and as it would be after a lesson."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.curriculum.state import CurriculumState
+from kgrl.curriculum.teacher import Teacher
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
 from kgrl.rewards.base import rewarded
-
-if TYPE_CHECKING:
-    from kgrl.curriculum.loop import Curriculum
 
 __all__ = ["Trials"]
 
@@ -29,53 +27,58 @@ class Trials:
     All cost is booked on the coming expansion as probing, and the learner is put back.
 
     Args:
-        curriculum: The curriculum whose learner is measured.
+        state: The curriculum's state.
+        teacher: Teaches its learner.
     """
 
-    def __init__(self, curriculum: Curriculum) -> None:
-        self._curriculum = curriculum
+    def __init__(self, state: CurriculumState, teacher: Teacher) -> None:
+        self._state, self._teacher = state, teacher
 
     def measure(self, topics: IntArray) -> Losses:
         """Return the probe losses of topics now; the loss profile takes note of them. See `View.measure`."""
-        losses = self._curriculum.prober.losses(topics)
+        losses = self._state.prober.losses(topics)
         known = np.isfinite(losses)
-        self._curriculum.profile.update(np.asarray(topics)[known], losses[known])
+        self._state.profile.update(np.asarray(topics)[known], losses[known])
         return losses
 
     def measure_initial(self, topics: IntArray) -> Losses:
         """Return the probe losses of topics before any training. See `View.measure_initial`."""
         with self._untrained():
-            return self._curriculum.prober.losses(topics)
+            return self._state.prober.losses(topics)
 
     def teach_initial(self, taught: IntArray, measured: IntArray) -> Losses:
         """Return the probe losses of topics after a first expansion into others. See `View.teach_initial`."""
-        curriculum, began = self._curriculum, time.perf_counter()
-        lesson = curriculum.teacher.lesson(taught, np.zeros_like(curriculum.used), 0)
-        curriculum.prober.seconds += time.perf_counter() - began
-        with self._untrained(), curriculum.named(lesson):
-            return curriculum.teacher.losses_after(lesson, measured)
+        with self._booked():
+            lesson = self._teacher.first_lesson(taught)
+        with self._untrained():
+            return self._teacher.losses_after(lesson, measured)
 
     @contextmanager
     def _untrained(self) -> Iterator[None]:
-        now = self._curriculum.learner.snapshot()
-        self._curriculum.rewind()
+        learner = self._state.learner
+        now = learner.snapshot()
+        self._state.rewind()
         try:
             yield
         finally:
-            self._curriculum.learner.restore(now)
+            learner.restore(now)
+
+    @contextmanager
+    def _booked(self) -> Iterator[None]:
+        """Book the seconds of what follows as probing."""
+        began = time.perf_counter()
+        yield
+        self._state.prober.seconds += time.perf_counter() - began
 
     def try_topics(self, topics: IntArray) -> Losses:
         """Return by how much expanding into each topic would lower the mean loss. See `View.try_topics`."""
-        curriculum = self._curriculum
-        aim = curriculum.teacher.aim
-        before = curriculum.prober.losses(aim)
+        aim = self._teacher.aim
+        before = self._state.prober.losses(aim)
         drops = np.empty(len(topics), dtype=np.float32)
         for row, topic in enumerate(topics.tolist()):
-            began = time.perf_counter()
-            lesson = curriculum.lesson(topic)
-            curriculum.prober.seconds += time.perf_counter() - began
-            with curriculum.named(lesson):
-                drops[row] = np.mean(before - curriculum.teacher.losses_after(lesson, aim))
+            with self._booked():
+                lesson = self._teacher.lesson(topic)
+            drops[row] = np.mean(before - self._teacher.losses_after(lesson, aim))
         return drops
 
     def attempt(self, topic: int) -> Expansion:
@@ -85,15 +88,14 @@ class Trials:
             ValueError: If the topic is learned already or has no train passages.
             DivergedError: If a loss becomes NaN or infinite.
         """
-        curriculum, prober = self._curriculum, self._curriculum.prober
-        began, snapshot = time.perf_counter(), curriculum.learner.snapshot()
+        learner, prober = self._state.learner, self._state.prober
+        began, snapshot = time.perf_counter(), learner.snapshot()
         seconds, tokens = prober.settle()
-        lesson = curriculum.lesson(topic)
+        lesson = self._teacher.lesson(topic)
         try:
-            with curriculum.named(lesson):
-                expansion = curriculum.teach(lesson)
+            expansion = self._teacher.teach(lesson)
         finally:
-            curriculum.learner.restore(snapshot)
+            learner.restore(snapshot)
         prober.seconds = seconds + time.perf_counter() - began
         prober.tokens = tokens + expansion.probe_tokens + expansion.tokens
-        return rewarded(expansion, copy.deepcopy(curriculum.reward))
+        return rewarded(expansion, copy.deepcopy(self._teacher.reward))

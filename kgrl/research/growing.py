@@ -147,9 +147,9 @@ class GrowingCurriculum(Curriculum):
         super().resume(expansions, agent)
         self._history = list(expansions)
 
-    def teach(self, lesson: Lesson, seconds: float = 0.0) -> Expansion:
-        """Teach a lesson; its record says also what had arrived, and how old that was. See `Curriculum.teach`."""
-        expansion = super().teach(lesson, seconds + self._stalled)
+    def _teach(self, lesson: Lesson, seconds: float) -> Expansion:
+        """Teach a lesson; its record says also what had arrived, and how old that was."""
+        expansion = super()._teach(lesson, seconds + self._stalled)
         self._stalled = 0.0
         fetched = self.library.fetched(np.unique(self.corpus.topics[list(expansion.passages)]))
         return replace(expansion, arrived=len(self.corpus.graph), data_age=max(0.0, time.time() - float(fetched.min())))
@@ -159,7 +159,7 @@ class GrowingCurriculum(Curriculum):
         began = time.perf_counter()
         self.supply.want(self.wanted(agent))
         self._grow(agent)
-        while self.exhausted and self.supply.busy():
+        while self.state.exhausted and self.supply.busy():
             time.sleep(_POLL_SECONDS)
             self._grow(agent)
             self.supply.want(self.wanted(agent))
@@ -167,12 +167,12 @@ class GrowingCurriculum(Curriculum):
 
     def _grow(self, agent: Agent) -> None:
         """Go on with a larger corpus, if there is one that is worth it."""
-        now, there = len(self.corpus.graph), self.supply.take(self.library, self.index)
+        now, there = len(self.corpus.graph), self.supply.take(self.library, self.state.index)
         if there >= now + now // _GROWTH or (there > now and self._short_of_topics):
             self._read(there)
-            state = self.rng.bit_generator.state
+            state = self.state.rng.bit_generator.state
             super().resume(self._history, agent)
-            self.rng.bit_generator.state = state
+            self.state.rng.bit_generator.state = state
 
     @property
     def _short_of_topics(self) -> bool:
@@ -194,7 +194,7 @@ class GrowingCurriculum(Curriculum):
         A title is worth the probability that the agent picks a topic that links to it, and a little more for each
         learned topic that does: about one candidate's share among all.
         """
-        for topic in set(self.frontier.learned.tolist()) - self._asked:
+        for topic in set(self.state.frontier.learned.tolist()) - self._asked:
             self._asked.add(topic)
             self._demand.update(self.library.links[topic])
         candidates, chances = preferred(agent, self.view.glance())
@@ -202,7 +202,7 @@ class GrowingCurriculum(Curriculum):
         for topic, chance in zip(candidates.tolist(), chances.tolist(), strict=True):
             for title in self.library.links[topic]:
                 worth[title] = worth.get(title, 0.0) + chance
-        missing = self.ahead - (len(self.library) - len(self.frontier.learned))
+        missing = self.ahead - (len(self.library) - len(self.state.frontier.learned))
         if self._short_of_topics:
             missing = max(missing, self.config.neighbourhood)
         return _most_wanted(worth, self.library, self.supply, missing)

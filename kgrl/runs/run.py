@@ -142,7 +142,7 @@ class Run:
         """Start with empty records and the exam of the untrained learner."""
         for name in ("curriculum.jsonl", "choices.jsonl", "metrics.jsonl"):
             write_text(self.folder / name, "")
-        self.curriculum.rewind()
+        self.curriculum.state.rewind()
         self._note({"index": -1, "tokens": 0}, self._examine())
 
     def _after(self, expansion: Expansion, began: float) -> float | None:
@@ -151,7 +151,7 @@ class Run:
             self._append("choices.jsonl", self.agent.choice.to_json())
         self._append("curriculum.jsonl", expansion.to_json())
         self._expansions.append(expansion)
-        due = expansion.index % self.exam_every == 0 or self.curriculum.out_of_budget
+        due = expansion.index % self.exam_every == 0 or self.curriculum.state.out_of_budget
         exam = self._examine() if due else None
         self._note({"index": expansion.index, "tokens": expansion.tokens_total, **self._figures(expansion)}, exam)
         self._save_checkpoint(expansion.index, began)
@@ -167,8 +167,8 @@ class Run:
             "chunked": expansion.chunked,
             "train_loss": expansion.train_loss,
             "reward": expansion.reward,
-            "learned": len(self.curriculum.frontier.learned),
-            "frontier": len(self.curriculum.frontier),
+            "learned": len(self.curriculum.state.frontier.learned),
+            "frontier": len(self.curriculum.state.frontier),
             "seconds": dict(expansion.seconds),
         }
 
@@ -238,7 +238,7 @@ class Run:
             "learner": name,
             "index": index,
             "seconds": self._seconds_before + time.perf_counter() - began,
-            "rng": self.curriculum.rng.bit_generator.state,
+            "rng": self.curriculum.state.rng.bit_generator.state,
         }
         write_json(self._checkpoint_file, state)
         for old in folder.glob("step-*"):
@@ -257,7 +257,7 @@ class Run:
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(m) + "\n" for m in self._metrics))
         self.curriculum.resume(self._expansions, self.agent)
         self.curriculum.learner.load(self._checkpoint_file.parent / state["learner"])
-        self.curriculum.rng.bit_generator.state = state["rng"]
+        self.curriculum.state.rng.bit_generator.state = state["rng"]
         self._seconds_before = float(state["seconds"])
 
     def _finish(self, began: float) -> None:

@@ -36,25 +36,29 @@ class AgentContract:
         """It chooses a candidate if it stays on the frontier, else an unlearned topic with text, or unread passages."""
         curriculum.start()
         agent.reset(curriculum.view)
-        while not curriculum.out_of_budget and not curriculum.exhausted:
+        while not curriculum.state.out_of_budget and not curriculum.state.exhausted:
             choice = agent.choose(curriculum.view)
             if isinstance(agent, PassageAgent):
                 assert np.isin(choice, curriculum.view.unread()).all()
             else:
                 assert isinstance(choice, int)
-                assert curriculum.trainable[choice] and not curriculum.frontier.is_learned[choice]
-                assert choice in curriculum.frontier or not agent.frontier_only
+                assert curriculum.state.trainable[choice] and not curriculum.state.frontier.is_learned[choice]
+                assert choice in curriculum.state.frontier or not agent.frontier_only
             agent.observe(curriculum.expand(choice))
 
     def test_choosing_changes_nothing(self, agent: Agent, curriculum: Curriculum) -> None:
         """Learned set, frontier and tokens are after a choice what they were before."""
         curriculum.start()
         agent.reset(curriculum.view)
-        learned, frontier, tokens = curriculum.frontier.learned, curriculum.frontier.topics, curriculum.tokens
+        learned, frontier, tokens = (
+            curriculum.state.frontier.learned,
+            curriculum.state.frontier.topics,
+            curriculum.state.tokens,
+        )
         agent.choose(curriculum.view)
-        assert np.array_equal(learned, curriculum.frontier.learned)
-        assert np.array_equal(frontier, curriculum.frontier.topics)
-        assert tokens == curriculum.tokens
+        assert np.array_equal(learned, curriculum.state.frontier.learned)
+        assert np.array_equal(frontier, curriculum.state.frontier.topics)
+        assert tokens == curriculum.state.tokens
 
     def test_the_same_seed_gives_the_same_curriculum(self, agent: Agent, curriculum: Curriculum) -> None:
         """A reset forgets the run before: a second run picks the same topics in the same order."""

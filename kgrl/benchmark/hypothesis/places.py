@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus
 from kgrl.curriculum.config import CurriculumConfig
 from kgrl.curriculum.loop import Curriculum
+from kgrl.curriculum.research_kernels import ResearchTables
 from kgrl.curriculum.researcher import Researcher
 from kgrl.learners.base import Learner
 from kgrl.retrieval.base import Retriever
@@ -26,13 +27,13 @@ class Place:
         corpus: The corpus.
         retriever: Searches its train passages.
         embeddings: Unit topic embeddings, float32 `[topics, dimensions]`.
-        research: Has looked up what curricula find; that takes longer than what a scratch learner learns.
+        tables: Research tables of its curricula; computing them takes longer than what a scratch learner learns.
     """
 
     corpus: Corpus
     retriever: Retriever
     embeddings: NDArray[np.float32]
-    research: Researcher
+    tables: ResearchTables
 
     @classmethod
     def load(cls, name: str) -> Self:
@@ -47,12 +48,9 @@ class Place:
     @classmethod
     def of(cls, corpus: Corpus, retriever: Retriever, embeddings: NDArray[np.float32]) -> Self:
         """Put together a corpus that is loaded."""
-        return cls(
-            corpus, retriever, embeddings, Researcher(corpus, retriever, embeddings, CurriculumConfig().neighbourhood)
-        )
+        research = Researcher(corpus, retriever, embeddings, CurriculumConfig().neighbourhood)
+        return cls(corpus, retriever, embeddings, research.tables)
 
     def curriculum(self, learner: Learner, config: CurriculumConfig) -> Curriculum:
         """Return a curriculum that nobody is rewarded in."""
-        curriculum = Curriculum(self.corpus, learner, self.retriever, self.embeddings, None, config)
-        curriculum.research.tables = self.research.tables
-        return curriculum
+        return Curriculum(self.corpus, learner, self.retriever, self.embeddings, None, config, tables=self.tables)

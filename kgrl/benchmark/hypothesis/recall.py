@@ -57,19 +57,19 @@ class _Watch:
                 "tokens": tokens,
                 "answers": self.recall.answers(learner).astype(int).tolist(),
                 "question_states": np.where(of_passage == LEARNED, LEARNED, of_named).tolist(),
-                "losses": self.curriculum.prober.losses(self.topics).tolist(),
+                "losses": self.curriculum.state.prober.losses(self.topics).tolist(),
                 "states": state[self.topics].tolist(),
                 "cosines": self._cosines().tolist(),
             }
         )
 
     def _states(self) -> Array:
-        frontier = self.curriculum.frontier
+        frontier = self.curriculum.state.frontier
         return np.where(frontier.is_learned, LEARNED, np.where(frontier.links_to_learned > 0, FRONTIER, FAR))
 
     def _cosines(self) -> Array:
         """The cosine of each topic of the sample to the learned topic that is most like it."""
-        learned = np.flatnonzero(self.curriculum.frontier.is_learned)
+        learned = np.flatnonzero(self.curriculum.state.frontier.is_learned)
         vectors = self.place.embeddings
         return (vectors[self.topics] @ vectors[learned].T).max(axis=1) if len(learned) else np.zeros(len(self.topics))
 

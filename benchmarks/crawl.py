@@ -31,7 +31,7 @@ from kgrl.data import load_corpus
 from kgrl.system.files import write_json
 
 if TYPE_CHECKING:
-    from tests.mediawiki import MediaWikiServer
+    from tests.support.mediawiki import MediaWikiServer
 
 PAGES, KILLS, RATE = 2_000, 3, 1_000.0
 NUCLEUS = ("Physics", "Mathematics")
@@ -89,8 +89,8 @@ def article(text: str, targets: dict[str, str], category: str) -> str:
 @contextlib.contextmanager
 def serving(pages: dict[str, str]) -> Iterator[MediaWikiServer]:
     """Serve a MediaWiki with these pages."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from mediawiki import MediaWikiServer
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.support.mediawiki import MediaWikiServer
 
     with tempfile.TemporaryDirectory() as folder, MediaWikiServer(Path(folder) / "wiki", pages) as site:
         yield site

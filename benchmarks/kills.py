@@ -251,8 +251,8 @@ def wikispeedia_pages() -> dict[str, Page]:
 @contextlib.contextmanager
 def places() -> Iterator[dict[str, str]]:
     """A place of each kind for a queue."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from redis_server import RedisServer
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.support.redis_server import RedisServer
 
     with contextlib.ExitStack() as stack:
         file, served = (stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(2))

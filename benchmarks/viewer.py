@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgrl.system.files import write_json
-from tests.browser import Visit, chromium, visiting
-from tests.made_runs import MadeRun, made_corpus, serving
+from tests.support.browser import Visit, chromium, visiting
+from tests.support.made_runs import MadeRun, made_corpus, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -1,0 +1,326 @@
+"""The viewer's data and server: what it says of a run, whom it answers, and what it refuses."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kgrl.cli import main
+from kgrl.cli.view import shown_runs
+from kgrl.errors import DataError, KgrlError
+from kgrl.graph import Frontier, TopicGraph
+from kgrl.research import Arrival, Library
+from kgrl.viewer import ShownRun, ViewerServer
+from kgrl.viewer.layout import layout, stored_layout
+from kgrl.viewer.tail import Tail
+from tests.support.made_runs import MadeRun, made_corpus, serving
+
+TITLES = [f"Topic {i}" for i in range(60)]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> MadeRun:
+    made = MadeRun(tmp_path / "run", made_corpus(TITLES, 150))
+    made.grow(6)
+    return made
+
+
+@pytest.fixture
+def server(run: MadeRun) -> Iterator[ViewerServer]:
+    with serving(run) as server:
+        yield server
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def ask(server: ViewerServer, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+    connection.request(method, path, headers=headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, dict(answer.getheaders()), body
+
+
+def told(server: ViewerServer, path: str) -> Any:
+    status, _, body = ask(server, path)
+    assert status == 200, body
+    return json.loads(body)
+
+
+# --- What is said of a run ---
+
+
+def test_learned_and_frontier_at_every_step_are_those_of_the_curriculum(run: MadeRun) -> None:
+    shown = ShownRun(run.folder, run.corpus)
+    frontier, learned, found = Frontier(run.corpus.graph), set[int](), set[int]()
+    for step, expansion in zip(shown.steps(0, None)["steps"], run.expansions, strict=True):
+        for topic in expansion.neighbourhood:
+            frontier.learn(topic)
+        learned |= set(step["learned"])
+        found |= set(step["found"])
+        assert learned == set(frontier.learned.tolist())
+        assert found - learned == set(frontier.topics.tolist())
+
+
+def test_measurements_are_those_of_the_record(run: MadeRun) -> None:
+    probe = run.expansions[3].probes["mean"]
+    measured = ShownRun(run.folder, run.corpus).steps(0, None)["steps"][3]["measured"]
+    assert {t: after for t, _, after in measured} == pytest.approx(
+        dict(zip(probe.topics, probe.after, strict=True)), abs=1e-4
+    )
+
+
+def test_a_step_has_its_passages_reward_and_candidates(run: MadeRun) -> None:
+    step, expansion = ShownRun(run.folder, run.corpus).step(2), run.expansions[2]
+    assert step["passages"] == [[t, f"All about Topic {t}."] for t in expansion.passages]
+    assert step["components"] == expansion.reward_components
+    chances = [chance for _, chance in step["candidates"]]
+    assert chances == sorted(chances, reverse=True) and len(chances) > 3
+    assert ShownRun(run.folder, run.corpus).step(0)["candidates"] == []
+
+
+def test_the_history_of_a_topic(run: MadeRun) -> None:
+    shown, expansion = ShownRun(run.folder, run.corpus), run.expansions[4]
+    topic = expansion.neighbourhood[1]
+    history = shown.topic(topic)
+    assert (history["learned"], history["within"]) == (4, expansion.topic)
+    assert history["found"] < 4
+    assert [index for index, *_ in history["scores"]] == list(range(history["found"] + 1, 5))
+    assert [4, round(expansion.probes["mean"].before[1], 4)] in [m[:2] for m in history["measured"]]
+    with pytest.raises(IndexError):
+        shown.topic(60)
+
+
+def test_new_expansions_are_read_on_and_half_a_line_waits(run: MadeRun) -> None:
+    shown = ShownRun(run.folder, run.corpus)
+    version = shown.steps(0, None)["version"]
+    run.grow()
+    append(run.folder / "curriculum.jsonl", '{"index": 7, "top')
+    news = shown.steps(6, version)
+    assert [step["index"] for step in news["steps"]] == [6]
+    assert shown.steps(7, version)["steps"] == []
+
+
+def test_a_run_that_went_back_to_its_checkpoint_is_sent_anew(run: MadeRun) -> None:
+    shown = ShownRun(run.folder, run.corpus)
+    version = shown.steps(0, None)["version"]
+    path = run.folder / "curriculum.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    (run.folder / "new").write_text("".join(lines[:4]))
+    (run.folder / "new").replace(path)
+    news = shown.steps(6, version)
+    assert news["version"] != version and news["after"] == 0
+    assert [step["index"] for step in news["steps"]] == [0, 1, 2, 3]
+
+
+def test_a_run_is_live_until_it_has_a_result(run: MadeRun) -> None:
+    shown = ShownRun(run.folder, run.corpus)
+    assert shown.steps(0, None)["state"] == "live"
+    run.finish()
+    assert shown.steps(0, None)["state"] == "finished"
+
+
+def test_a_run_without_scores_says_why(run: MadeRun) -> None:
+    assert ShownRun(run.folder, run.corpus).steps(0, None)["scores"] == "yes"
+    (run.folder / "choices.jsonl").write_text("")
+    assert "does not say" in ShownRun(run.folder, run.corpus).steps(0, None)["scores"]
+    (run.folder / "choices.jsonl").unlink()
+    assert "before scores" in ShownRun(run.folder, run.corpus).steps(0, None)["scores"]
+
+
+def test_a_run_on_another_corpus_is_refused(run: MadeRun) -> None:
+    with pytest.raises(DataError, match="another corpus"):
+        ShownRun(run.folder, made_corpus([f"Other {i}" for i in range(60)], 150))
+
+
+def test_a_record_that_is_none_is_named(run: MadeRun) -> None:
+    append(run.folder / "curriculum.jsonl", '{"index": 6}\n')
+    with pytest.raises(DataError, match=r"curriculum\.jsonl: .*no record.*index"):
+        ShownRun(run.folder, run.corpus)
+
+
+def test_a_tail_of_a_missing_file_is_empty(tmp_path: Path) -> None:
+    assert Tail(tmp_path / "none").read() == ([], False)
+
+
+# --- Where topics are drawn ---
+
+
+def test_linked_topics_are_drawn_together() -> None:
+    graph = made_corpus([str(i) for i in range(400)], 1_200).graph
+    places, (sources, targets) = layout(graph), graph.links()
+    assert places.shape == (400, 2) and np.isfinite(places).all()
+    linked = np.linalg.norm(places[sources] - places[targets], axis=1)
+    others = np.linalg.norm(places[sources] - places[np.random.default_rng(0).permutation(targets)], axis=1)
+    assert np.median(linked) < 0.5 * np.median(others)
+    assert np.array_equal(places, layout(graph))
+
+
+@pytest.mark.parametrize(("n", "links"), [(0, 0), (1, 0), (2, 1), (5, 0), (7, 2)])
+def test_small_graphs_and_topics_without_links_have_places_of_their_own(n: int, links: int) -> None:
+    places = layout(TopicGraph.from_links([str(i) for i in range(n)], range(links), range(1, links + 1)))
+    assert len({tuple(place) for place in places.tolist()}) == n
+    assert np.isfinite(places).all()
+
+
+def test_a_layout_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KGRL_CACHE", str(tmp_path))
+    graph = made_corpus(TITLES, 150).graph
+    first = stored_layout(graph)
+    monkeypatch.setattr("kgrl.viewer.layout.layout", None)
+    assert np.array_equal(stored_layout(graph), first)
+
+
+# --- Whom the server answers ---
+
+
+def test_the_page_may_load_and_run_only_what_comes_with_it(server: ViewerServer) -> None:
+    status, headers, body = ask(server, "/")
+    assert status == 200 and headers["Content-Type"].startswith("text/html")
+    assert headers["Content-Security-Policy"].startswith("default-src 'self';")
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert b"://" not in body and b"style=" not in body and b"<script>" not in body
+
+
+@pytest.mark.parametrize("name", ["main.js", "viewer.css", "graph.min.js", "icon.svg", "graph.LICENSE.txt"])
+def test_files_have_their_types(server: ViewerServer, name: str) -> None:
+    status, headers, _ = ask(server, f"/static/{name}")
+    kinds = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "txt": "text/plain"}
+    assert status == 200 and headers["Content-Type"].startswith(kinds[name.rsplit(".")[-1]])
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", ""])
+def test_other_names_of_this_machine_are_refused(server: ViewerServer, host: str) -> None:
+    status, _, body = ask(server, "/api/runs", Host=host.format(port=server.server_port))
+    assert status == 421 and b"topics" not in body
+
+
+def test_it_listens_to_this_machine_only(server: ViewerServer) -> None:
+    assert server.server_address[0] == "127.0.0.1"
+    assert ask(server, "/", Host=f"localhost:{server.server_port}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../server.py",
+        "/static/%2e%2e/server.py",
+        "/static//etc/passwd",
+        "/../../etc/passwd",
+        "/static/",
+        "/server.py",
+        "/index.html",
+        "/api/",
+        "/api/runs/1/graph",
+        "/api/runs/0/steps/99",
+        "/api/runs/0/topics/60",
+        "/api/runs/-1/graph",
+        "/api/runs/0/steps?after=x",
+        "/api/runs/0/steps?after=-1",
+        "/api/runs/0/graph/../../x",
+    ],
+)
+def test_nothing_else_is_there(server: ViewerServer, path: str) -> None:
+    assert ask(server, path)[0] == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
+def test_it_can_only_be_read(server: ViewerServer, method: str) -> None:
+    status, headers, _ = ask(server, "/api/runs", method)
+    assert status == 405 and headers["Allow"] == "GET"
+
+
+def test_long_answers_are_packed_where_that_is_understood(server: ViewerServer) -> None:
+    status, headers, body = ask(server, "/api/runs/0/graph", **{"Accept-Encoding": "gzip, br"})
+    assert (status, headers["Content-Encoding"]) == (200, "gzip")
+    plain = ask(server, "/api/runs/0/graph")
+    assert "Content-Encoding" not in plain[1] and gzip.decompress(body) == plain[2]
+
+
+def test_the_graph_has_each_link_once(server: ViewerServer, run: MadeRun) -> None:
+    graph = told(server, "/api/runs/0/graph")
+    assert graph["titles"] == TITLES and len(graph["x"]) == len(graph["y"]) == 60
+    pairs = {tuple(pair) for pair in np.reshape(graph["links"], (-1, 2)).tolist()}
+    assert len(pairs) * 2 == len(graph["links"])
+    assert pairs == {(a, b) for a in range(60) for b in run.corpus.graph.neighbours(a).tolist() if a < b}
+
+
+def test_steps_that_the_page_has_are_not_sent_again(server: ViewerServer, run: MadeRun) -> None:
+    news = told(server, "/api/runs/0/steps")
+    assert len(news["steps"]) == 6
+    run.grow()
+    more = told(server, f"/api/runs/0/steps?after=6&version={news['version']}")
+    assert [step["index"] for step in more["steps"]] == [6]
+
+
+def test_what_is_wrong_with_a_run_is_told_to_the_page(server: ViewerServer, run: MadeRun) -> None:
+    append(run.folder / "curriculum.jsonl", "nonsense\n")
+    status, _, body = ask(server, "/api/runs/0/steps")
+    assert status == 500 and "nonsense" in json.loads(body)["error"]
+
+
+def test_a_port_that_is_taken_is_named(server: ViewerServer) -> None:
+    with pytest.raises(KgrlError, match=f"port {server.server_port}.*--port"):
+        ViewerServer(server.runs, server.server_port)
+
+
+# --- The command ---
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert main(["view", *map(str, arguments), "--no-browser"]) == 2
+    return capsys.readouterr().err
+
+
+def test_a_folder_without_a_run_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "config.yaml: no such file" in refused(capsys, tmp_path)
+
+
+def test_a_run_whose_corpus_is_missing_is_refused(capsys: pytest.CaptureFixture[str], run: MadeRun) -> None:
+    (run.folder / "config.yaml").write_text("agent: closure\ncorpus: /nowhere/corpus\n")
+    assert "/nowhere/corpus" in refused(capsys, run.folder)
+
+
+def test_three_runs_are_too_many(capsys: pytest.CaptureFixture[str], run: MadeRun) -> None:
+    assert "one run or two, not 3" in refused(capsys, *[run.folder] * 3)
+
+
+def test_a_live_runs_corpus_is_the_pages_that_it_recorded(tmp_path: Path) -> None:
+    corpus = made_corpus(TITLES, 150)
+    run = MadeRun(tmp_path / "live", corpus)
+    run.grow(4)
+    (run.folder / "config.yaml").write_text("agent: made\nurl: http://127.0.0.1/api.php\n")
+    Library(run.folder / "pages.jsonl").add(
+        Arrival(
+            title=title,
+            category="",
+            links=tuple(TITLES[t] for t in corpus.graph.out(topic)),
+            aliases=(),
+            texts=(corpus.texts[topic],),
+            splits=(0,),
+            vectors=np.eye(1, 4, dtype=np.float32),
+            fetched=1.0,
+        )
+        for topic, title in enumerate(TITLES)
+    )
+    path = run.folder / "curriculum.jsonl"
+    path.write_text(path.read_text().replace('"arrived": null', '"arrived": 60'))
+    (shown,) = shown_runs((run.folder,))
+    assert shown.graph()["titles"] == TITLES
+    assert len(shown.steps(0, None)["steps"]) == 4
+    append(path, replace(run.expansions[3], index=4, arrived=61).to_json() + "\n")
+    with pytest.raises(DataError, match="grown since; start kgrl view again"):
+        shown.steps(4, None)

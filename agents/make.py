@@ -32,7 +32,7 @@ __all__ = ["TUNED", "agents", "make_agent", "tuned_options"]
 
 
 TUNED = Path(__file__).parent / "tuned"
-"""The folder of the tuned options of agents, `NAME.yaml`; `kgrl.benchmark.tuning` has found them."""
+"""The folder of the tuned options of agents, `NAME.yaml`; `benchmarks/tuning_search.py` has found them."""
 
 
 @agents.register("curiosity")

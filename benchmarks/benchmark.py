@@ -19,11 +19,11 @@ from itertools import product
 from pathlib import Path
 
 import tyro
+from benchmark_archive import read_archive, write_archive
 from benchmark_tables import CONTROLS, CORPORA, TASKS, asked, gains, glance, measured, noise_worth, tables
 from pages import fill
 
 from kgrl.agents import agents
-from kgrl.benchmark.archive import read_archive, write_archive
 from kgrl.benchmark.comparison import across_goals, compare, missing
 from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.pace import Pace

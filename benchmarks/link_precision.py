@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from kgrl.data.text.build import build_corpus
 from kgrl.data.text.linking import (
     FEATURES,
     THRESHOLD,
@@ -29,8 +30,10 @@ from kgrl.data.text.linking import (
     link_features,
     link_probability,
 )
-from kgrl.data.wikimedia.vital import embed_leads, find_leads, read_leads
+from kgrl.data.wikimedia.vital import find_leads, read_leads
 from kgrl.data.wikispeedia.corpus import read_graph
+from kgrl.retrieval import embed_corpus
+from kgrl.retrieval.encoder import Encoder
 from kgrl.system.files import write_json
 
 FloatArray = NDArray[np.float64]
@@ -74,7 +77,8 @@ def main(command: LinkPrecision) -> None:
     leads = read_leads(find_leads("en"))
     titles = np.array(leads.titles)
     candidates = find_candidates(leads.titles, leads.texts, leads.aliases)
-    features = link_features(candidates, embed_leads(leads))
+    unlinked = build_corpus("leads", leads.titles, leads.categories, leads.texts)
+    features = link_features(candidates, embed_corpus(unlinked, Encoder())[1])
     probability = link_probability(features)
     best = best_of_mention(candidates, probability)
 

@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 
 import tyro
+from benchmark_archive import read_archive
 
 from kgrl.agents import agents, make_agent
 from kgrl.agents.base import BaseAgent
-from kgrl.benchmark.archive import read_archive
 from kgrl.benchmark.comparison import compare
 from kgrl.benchmark.runner import Cell, read_rows, run_cells
 from kgrl.curriculum.view import View

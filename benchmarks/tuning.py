@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import tyro
+from tuning_search import Search, Tuned, write_tuned
+from tuning_spaces import SPACES
 
 from kgrl.agents.make import TUNED
 from kgrl.benchmark.pace import Pace
-from kgrl.benchmark.search_spaces import SPACES
-from kgrl.benchmark.tuning import Search, Tuned, write_tuned
 from kgrl.errors import KgrlError
 from kgrl.system.executors import executors
 from kgrl.system.files import write_json

@@ -196,9 +196,9 @@ def grow(out: Path) -> None:
     from kgrl.learners import ScratchLearner
 
     # Names that moved: this script runs with the code of commits on either side of the move.
-    growing = anyone("kgrl.research.growing", "kgrl.research.growing")
+    growing = anyone("kgrl.research.growing", "kgrl.growing")
     library_type = anyone("kgrl.research.library").Library
-    run_type = anyone("kgrl.runs.run.run", "kgrl.runs").Run
+    run_type = anyone("kgrl.runs.run", "kgrl.runs").Run
     corpus = load_corpus("invented:180")
     arrivals = arriving(corpus)
     library, supply = library_type(out / "pages.jsonl"), Arriving(arrivals)

@@ -11,9 +11,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from kgrl.corpus import Corpus
 from kgrl.data.text.build import build_corpus, processed, with_links
 from kgrl.data.text.linking import find_links
@@ -22,7 +19,7 @@ from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
 from kgrl.system.files import file_digest
 
-__all__ = ["LANGUAGES", "Leads", "embed_leads", "find_leads", "load_vital", "read_leads", "vital_name"]
+__all__ = ["LANGUAGES", "Leads", "find_leads", "load_vital", "read_leads", "vital_name"]
 
 LANGUAGES = {"en": "en-us", "fr": "fr-fr", "es": "es-es"}
 """Languages, and how the package's files call them."""
@@ -94,19 +91,11 @@ def read_leads(path: Path) -> Leads:
     return leads
 
 
-def embed_leads(leads: Leads) -> NDArray[np.float32]:
-    """Return unit embeddings of articles from their train passages, float32 of shape `[articles, dimensions]`."""
-    return _embed(build_corpus("leads", leads.titles, leads.categories, leads.texts))
-
-
-def _embed(corpus: Corpus) -> NDArray[np.float32]:
-    # The same passages are embedded for retrieval later, which finds this work in the encoder's cache.
-    return embed_corpus(corpus, Encoder())[1]
-
-
 def _build(name: str, leads: Leads) -> Corpus:
     unlinked = build_corpus(name, leads.titles, leads.categories, leads.texts)
-    return with_links(unlinked, *find_links(leads.titles, leads.texts, _embed(unlinked), leads.aliases))
+    # The same passages are embedded for retrieval later, which finds this work in the encoder's cache.
+    embeddings = embed_corpus(unlinked, Encoder())[1]
+    return with_links(unlinked, *find_links(leads.titles, leads.texts, embeddings, leads.aliases))
 
 
 def find_leads(language: str) -> Path:

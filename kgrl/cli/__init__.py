@@ -21,6 +21,7 @@ from kgrl.cli.graph import Graph
 from kgrl.cli.groups import data, research
 from kgrl.cli.info import Info
 from kgrl.cli.merge import Merge
+from kgrl.cli.neighbourhoods import Neighbourhoods
 from kgrl.cli.pretrain import Pretrain
 from kgrl.cli.quickstart import Quickstart
 from kgrl.cli.run import RunCommand
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "train": Train,
     "bench": Bench,
     "calibrate": Calibrate,
+    "neighbourhoods": Neighbourhoods,
     "merge": Merge,
     "view": View,
     "graph": Graph,

@@ -91,7 +91,7 @@ class Bench:
         return self._compare_agents(folder) if self.suite == "agents" else self._compare_rewards(folder)
 
     def _compare_agents(self, folder: Path) -> dict[str, Any]:
-        from kgrl.benchmark.comparison import compare, missing
+        from kgrl.benchmark.comparison import across_goals, compare, missing
         from kgrl.benchmark.folder import check_folder
         from kgrl.benchmark.report.page import write_benchmark_report
         from kgrl.benchmark.runner import failures, read_rows
@@ -102,14 +102,17 @@ class Bench:
         self._carry_out(cells, folder)
         report, rows = write_benchmark_report(folder), read_rows(folder)
         figures, ranking = compare(rows), rank_agents(rows)
+        goals = [row for row in across_goals(rows) if row["goals"] > 1]
         failed, absent = failures(rows), missing(rows)
         _show("agents", ("task", "corpus", "learner", *_FIGURES), figures)
         _show("ranking", ("learner", "rank", "agent", "places", "score", "score_low", "score_high"), ranking)
+        if goals:
+            _show("all goals together", ("learner", "agent", "goals", "speedup", "speedup_low", "speedup_high"), goals)
         for title, lines in (("failed", failed), ("missing", absent)):
             if lines:
                 show_table(title, ("cell",), [[line] for line in lines])
         show_facts("", [("report", report)])
-        figured = {"rows": figures, "ranking": ranking, "failed": failed, "missing": absent}
+        figured = {"rows": figures, "across_goals": goals, "ranking": ranking, "failed": failed, "missing": absent}
         return {"suite": self.suite, **figured, "report": str(report)}
 
     def _carry_out(self, cells: Sequence[AgentCell], folder: Path) -> None:

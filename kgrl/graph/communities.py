@@ -1,4 +1,4 @@
-"""Communities: a topic graph partitioned into parts that are densely linked within, and a control for them.
+"""Communities: a topic graph partitioned into parts that are densely linked within.
 
 A partition of the topics is an int32 array `[topics]` of community numbers from 0, -1 for topics that belong to none.
 """
@@ -12,7 +12,7 @@ from scipy import sparse
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
-__all__ = ["communities", "random_partition"]
+__all__ = ["communities"]
 
 _RESOLUTION = 1.25
 """Of Louvain's method. At 1 Wikispeedia falls into seven large communities and one of three stray pages, at 1.25 into
@@ -51,26 +51,6 @@ def communities(graph: TopicGraph, n: int = 8, seed: int = 0) -> IntArray:
     labels[groups < 0] = -1
     smallest = np.bincount(labels[labels >= 0], minlength=n).argmin()
     return _by_size(np.where(labels < 0, smallest, labels))
-
-
-def random_partition(like: IntArray, seed: int) -> IntArray:
-    """Return a partition with the same sizes and random members, the control for `communities`.
-
-    Args:
-        like: A partition, shape `[topics]`; topics that belong to no community (-1) belong to none here either.
-        seed: Seeds the draw.
-
-    Returns:
-        The community of each topic, int32 of shape `[topics]`.
-
-    Example:
-        >>> shuffled = random_partition(np.array([0, 0, 0, 1, 1, -1], dtype=np.int32), seed=0)
-        >>> np.bincount(shuffled[:5]).tolist(), int(shuffled[5])
-        ([3, 2], -1)
-    """
-    drawn = np.array(like, dtype=np.int32)
-    drawn[drawn >= 0] = np.random.default_rng(seed).permutation(drawn[drawn >= 0])
-    return drawn
 
 
 def _louvain(graph: TopicGraph, seed: int) -> IntArray:

@@ -6,8 +6,8 @@ import runpy
 from pathlib import Path
 
 import pytest
+from benchmark_archive import read_archive
 
-from kgrl.benchmark.archive import read_archive
 from kgrl.benchmark.report.results import Results
 
 ROOT = Path(__file__).resolve().parents[2]

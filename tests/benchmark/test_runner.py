@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from benchmark_archive import read_archive, write_archive
 from numpy.typing import NDArray
 
 from kgrl.agents import BaseAgent, agents
 from kgrl.agents.baselines.frontier import Closure
 from kgrl.benchmark import folder, runner
-from kgrl.benchmark.archive import read_archive, write_archive
 from kgrl.benchmark.comparison import compare, missing
 from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.places import Place

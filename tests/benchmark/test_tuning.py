@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tuning_search
+import tuning_spaces
 import yaml
 from numpy.typing import NDArray
+from tuning_search import Search, Trial, write_tuned
+from tuning_spaces import SPACES, Range
 
 from kgrl.agents import BaseAgent, agents, make, make_agent
 from kgrl.agents.baselines.frontier import Closure
-from kgrl.benchmark import runner, search_spaces, tuning
+from kgrl.benchmark import runner
 from kgrl.benchmark.folder import described
 from kgrl.benchmark.places import Place
 from kgrl.benchmark.runner import Cell, read_rows
-from kgrl.benchmark.search_spaces import SPACES, Range
 from kgrl.benchmark.tasks import Task
-from kgrl.benchmark.tuning import Search, Trial, write_tuned
 from kgrl.corpus import Corpus
 from kgrl.curriculum import CurriculumConfig, Researcher
 from kgrl.curriculum.view import View
@@ -29,7 +31,7 @@ from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.system.executors import SerialExecutor
 from kgrl.system.files import write_json
 
-PLACES: tuple[search_spaces.Place, ...] = (("coverage", "tiny", None), ("noisy", "tiny", 100))
+PLACES: tuple[tuning_spaces.Place, ...] = (("coverage", "tiny", None), ("noisy", "tiny", 100))
 SEARCH = Search(("closure",), trials=3, places=PLACES)
 
 
@@ -75,7 +77,7 @@ def tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def tiny_task(tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every task is a small one, without an encoder, and two seeds of random do."""
-    monkeypatch.setattr(tuning, "_RANDOM_SEEDS", 2)
+    monkeypatch.setattr(tuning_search, "_RANDOM_SEEDS", 2)
     config = CurriculumConfig(budget_tokens=200, expansion_tokens=100, neighbourhood=2, nucleus_size=2, probe_topics=4)
     everything = np.arange(len(tiny_corpus.graph), dtype=np.int32)
     task = Task("any", "Anything.", tiny_corpus, config, "mean-prediction-gain", everything, everything < 0)
@@ -83,7 +85,7 @@ def tiny_task(tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32], monkeyp
     embedded = FaissRetriever(ids, fake_embeddings[tiny_corpus.topics[ids]]), fake_embeddings
     place = Place(task, embedded, Researcher(tiny_corpus, *embedded, config.neighbourhood).tables, task.make_exam())
     monkeypatch.setattr(runner, "make_place", lambda *names: place)
-    monkeypatch.setattr(tuning, "check_folder", lambda out, cells: None)  # it reads the encoder's weights
+    monkeypatch.setattr(tuning_search, "check_folder", lambda out, cells: None)  # it reads the encoder's weights
 
 
 def write_options(into: Path, **options: Any) -> None:
@@ -198,8 +200,8 @@ def test_a_trial_that_crashes_is_recorded_and_the_others_go_on(skewed: None, tin
     assert found.best is found.outcomes[0]  # 1 and 2 do the same, and 1 is the default
 
 
-def row(agent: str, place: search_spaces.Place, seed: int, aulc: float) -> tuple[Cell, dict[str, Any]]:
-    cell = Cell(*place[:2], tuning.LEARNER, agent, seed)
+def row(agent: str, place: tuning_spaces.Place, seed: int, aulc: float) -> tuple[Cell, dict[str, Any]]:
+    cell = Cell(*place[:2], tuning_search.LEARNER, agent, seed)
     named = {"task": cell.task, "corpus": cell.corpus, "learner": cell.learner, "agent": agent, "seed": seed}
     return cell, {**named, "status": "finished", "aulc": aulc}
 
@@ -240,7 +242,7 @@ def test_of_equal_trials_the_defaults_are_best(tmp_path: Path) -> None:
 def test_nothing_is_written_where_all_trials_failed(tmp_path: Path) -> None:
     trials = made_up(tmp_path, [1.0, 1.0, 1.0])
     for trial in trials:
-        cell = Cell("noisy", "tiny", tuning.LEARNER, trial.name, 0)
+        cell = Cell("noisy", "tiny", tuning_search.LEARNER, trial.name, 0)
         (tmp_path / f"{cell.name}.json").unlink()
     assert len(read_rows(tmp_path)) == 13
     (found,) = SEARCH.results(tmp_path)

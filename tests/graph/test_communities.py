@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kgrl.data.wikispeedia.corpus import read_graph
 from kgrl.errors import SettingError
 from kgrl.graph import TopicGraph
-from kgrl.graph.communities import communities, random_partition
+from kgrl.graph.communities import communities
 
 
 def cliques(*sizes: int, links: tuple[tuple[int, int], ...] = (), alone: int = 0) -> TopicGraph:
@@ -82,21 +82,6 @@ def test_no_community_is_no_partition() -> None:
         communities(cliques(4), 0)
 
 
-@given(st.lists(st.integers(-1, 3), max_size=40), st.integers(0, 5))
-def test_a_random_partition_has_the_same_sizes(like: list[int], seed: int) -> None:
-    given_ = np.array(like, dtype=np.int32)
-    drawn = random_partition(given_, seed)
-    assert drawn.dtype == np.int32 and sorted(drawn.tolist()) == sorted(like)
-    assert np.array_equal(drawn < 0, given_ < 0)
-    assert np.array_equal(drawn, random_partition(given_, seed))
-
-
-def test_a_random_partition_is_not_the_one_it_is_like() -> None:
-    like = np.repeat(np.arange(4, dtype=np.int32), 25)
-    assert not np.array_equal(random_partition(like, 0), like)
-    assert not np.array_equal(random_partition(like, 0), random_partition(like, 1))
-
-
 @pytest.mark.integration
 def test_wikispeedia_has_communities(wikispeedia_root: Path) -> None:
     graph = read_graph(wikispeedia_root)
@@ -105,5 +90,5 @@ def test_wikispeedia_has_communities(wikispeedia_root: Path) -> None:
     assert sizes.sum() == len(graph) and sizes.min() > 300
     sources, targets = graph.links()
     within = np.mean(partition[sources] == partition[targets])
-    shuffled = random_partition(partition, 0)
+    shuffled = np.random.default_rng(0).permutation(partition)
     assert within > 2 * np.mean(shuffled[sources] == shuffled[targets])

@@ -1,6 +1,6 @@
 """What tuning tries of each agent's options, and where.
 
-The numbers of a search space and the places are all here; `kgrl.benchmark.tuning` searches them.
+The numbers of a search space and the places are all here; `benchmarks/tuning_search.py` searches them.
 """
 
 from __future__ import annotations

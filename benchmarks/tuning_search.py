@@ -1,7 +1,7 @@
 """Tuning: the hyperparameters of agents, sought with equal budgets on graphs that the benchmark does not use.
 
 Every agent gets the same number of trials on the same places and seeds. The first trial is the constructor's own
-defaults, the others are drawn at random from `kgrl.benchmark.search_spaces` (Bergstra and Bengio 2012, "Random search
+defaults, the others are drawn at random from `benchmarks/tuning_spaces.py` (Bergstra and Bengio 2012, "Random search
 for hyper-parameter optimization"). What is found goes into `agents/tuned/NAME.yaml`, which `kgrl.agents.make_agent`
 reads.
 
@@ -20,12 +20,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 import yaml
+from tuning_spaces import PLACES, SPACES, Place, defaults, members
 
 from kgrl.agents.make import agents
 from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.runner import Cell, read_rows, run_cells
-from kgrl.benchmark.search_spaces import PLACES, SPACES, Place, defaults, members
 from kgrl.errors import KgrlError, SettingError, UnknownNameError
 from kgrl.system.executors import Executor, Lost, Task
 from kgrl.system.files import write_text
@@ -124,7 +124,7 @@ class Search:
         trials: Trials of each agent, the defaults among them; a space of fewer members is tried in whole.
         seeds: Curricula of a trial in each place.
         seed: Seeds the drawing of options.
-        places: Where; see `kgrl.benchmark.search_spaces.PLACES`.
+        places: Where; see `tuning_spaces.PLACES`.
 
     Raises:
         UnknownNameError: If there is nothing to tune about an agent.

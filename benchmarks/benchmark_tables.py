@@ -14,7 +14,7 @@ import numpy as np
 from kgrl.benchmark.comparison import BASELINE, across_goals, finished
 from kgrl.benchmark.report.computed import Computed
 from kgrl.benchmark.report.matrix import MARKS
-from kgrl.benchmark.report.results import Place, Results
+from kgrl.benchmark.report.results import PlaceKey, Results
 from kgrl.benchmark.report.tables import Column, Table, aggregate_table, share, span, verdict_table
 from kgrl.benchmark.scores import CEILING, rank_agents
 from kgrl.benchmark.statistics import paired_difference
@@ -59,7 +59,7 @@ def measured(results: Results) -> str:
 def glance(results: Results) -> Iterator[str]:
     """Verdicts and speed-ups of all agents of each learner, in the order of their mean rank."""
     for learner, corpora in _CORPORA.items():
-        wanted = [Place(learner, task, corpus) for task in TASKS for corpus in corpora]
+        wanted = [PlaceKey(learner, task, corpus) for task in TASKS for corpus in corpora]
         places = [place for place in wanted if place in results.places]
         rows = [{"agent": agent, **_by_place(results, places, agent)} for agent in results.agents(learner)]
         for title, told in (("area below random's, nats per token", _gain), ("times fewer tokens than random", _speed)):
@@ -180,8 +180,8 @@ def _told(asked: str, found: str, reached: bool) -> Row:
 
 
 def _counted(results: Results, task: str, corpus: str, learner: str) -> str:
-    place = Place(learner, task, corpus)
-    seeds = {row["agent"]: row["seeds"] for row in results.figures if Place.of(row) == place}
+    place = PlaceKey(learner, task, corpus)
+    seeds = {row["agent"]: row["seeds"] for row in results.figures if PlaceKey.of(row) == place}
     ceiling = f"; {CEILING} {seeds.pop(CEILING)}" if CEILING in seeds else ""
     if not seeds:
         return "none"
@@ -189,14 +189,14 @@ def _counted(results: Results, task: str, corpus: str, learner: str) -> str:
     return f"{len(seeds)} agents, {low if low == high else f'{low} to {high}'} seeds{ceiling}"
 
 
-def _by_place(results: Results, places: Sequence[Place], agent: str) -> dict[Place, Row | None]:
-    there = {(Place.of(row), row["agent"]): row for row in results.figures}
+def _by_place(results: Results, places: Sequence[PlaceKey], agent: str) -> dict[PlaceKey, Row | None]:
+    there = {(PlaceKey.of(row), row["agent"]): row for row in results.figures}
     return {place: there.get((place, agent)) for place in places}
 
 
 def _figure(results: Results, task: str, corpus: str, learner: str, agent: str) -> Row:
-    place = Place(learner, task, corpus)
-    return next(row for row in results.figures if Place.of(row) == place and row["agent"] == agent)
+    place = PlaceKey(learner, task, corpus)
+    return next(row for row in results.figures if PlaceKey.of(row) == place and row["agent"] == agent)
 
 
 def _gain(row: Row | None) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from kgrl.agents.policy.network import load_policy
-from kgrl.agents.training.evaluation import Comparison, greedy, play, random_picker
+from kgrl.agents.training.evaluation import Comparison, greedy, play_episodes, random_picker
 from kgrl.agents.training.recipe import read_recipe
 from kgrl.agents.training.recipe_run import make_envs
 from kgrl.builtin import FOLDER
@@ -54,9 +54,9 @@ def compare(name: str, policies: dict[str, Path], seeds: int) -> dict[str, Any]:
     scorers = {policy: load_policy(folder)[0] for policy, folder in policies.items()}
     rows: dict[str, list[Comparison]] = {policy: [] for policy in policies}
     for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-        random = play(env, random_picker(seed), seed)
+        random = play_episodes(env, random_picker(seed), seed)
         for policy, scorer in scorers.items():
-            rows[policy].append(Comparison(play(env, greedy(scorer), seed), random))
+            rows[policy].append(Comparison(play_episodes(env, greedy(scorer), seed), random))
     return {policy: summary(comparisons) for policy, comparisons in rows.items()}
 
 

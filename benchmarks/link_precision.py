@@ -23,7 +23,7 @@ from rich.table import Table
 
 from kgrl.data.text.build import build_corpus
 from kgrl.data.text.linking import (
-    FEATURES,
+    LINK_EVIDENCE,
     THRESHOLD,
     best_of_mention,
     find_candidates,
@@ -157,7 +157,7 @@ def show(result: dict[str, Any]) -> None:
 
 def show_fit(weights: FloatArray, bias: float, threshold: float) -> None:
     """Print the weights that were fitted."""
-    for name, weight in zip(FEATURES, weights, strict=True):
+    for name, weight in zip(LINK_EVIDENCE, weights, strict=True):
         print(f"{name:12} {weight:+.3f}")
     print(f"{'bias':12} {bias:+.3f}\n{'threshold':12} {threshold:.3f}")
 

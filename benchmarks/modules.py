@@ -35,7 +35,7 @@ from kgrl.graph.topic_graph import IntArray
 from kgrl.learners import LoraLearner
 from kgrl.learners.adapters.composition import compose, methods
 from kgrl.learners.adapters.folder import Adapter, read_adapter
-from kgrl.learners.adapters.routing import centroids, nearest
+from kgrl.learners.adapters.routing import centroids, nearest_centroid
 from kgrl.learners.neighbourhoods.interference import interference, routed_losses, wearing
 from kgrl.learners.neighbourhoods.training import NeighbourhoodTask, train_neighbourhood
 from kgrl.report.interference import draw_interference
@@ -112,7 +112,10 @@ def routes(tasks: list[Task]) -> dict[str, IntArray]:
         partition[task.topics] = task.number
     topics = np.concatenate([task.exam.topics for task in tasks])
     centres = centroids(embeddings(), partition)
-    return {"routed to the nearest": nearest(embeddings()[topics], centres), "routed to its own": partition[topics]}
+    return {
+        "routed to the nearest": nearest_centroid(embeddings()[topics], centres),
+        "routed to its own": partition[topics],
+    }
 
 
 def titled(task: Task) -> str:

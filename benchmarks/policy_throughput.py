@@ -18,7 +18,7 @@ import torch
 from kgrl.agents.policy.network import load_policy
 from kgrl.agents.pretraining.batches import tensors
 from kgrl.builtin import FOLDER
-from kgrl.envs.features.space import describe
+from kgrl.envs.features.space import observe_walks
 from kgrl.envs.features.walk_features import Walks
 from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.graph import TopicGraph
@@ -38,12 +38,12 @@ def main() -> None:
     vectors = rng.normal(size=(TOPICS, 384)).astype(np.float32)
     tables = walk_tables(graph, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
     walks, candidates, links = _situations(graph, rng)
-    observation = describe(tables, walks, candidates, links)
+    observation = observe_walks(tables, walks, candidates, links)
     scorer, _ = load_policy(FOLDER)
     shown = tensors(observation)
     with torch.inference_mode():
         network = _sets_per_second(lambda: scorer(shown))
-    features = _sets_per_second(lambda: describe(tables, walks, candidates, links))
+    features = _sets_per_second(lambda: observe_walks(tables, walks, candidates, links))
     figures = {
         "network_sets_per_second": round(network),
         "features_sets_per_second": round(features),

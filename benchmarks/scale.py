@@ -47,7 +47,7 @@ from kgrl.graph import Frontier, TopicGraph
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners import SimulatedLearner
 from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
-from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.learners.simulated.learning_curve import CurveParameters
 from kgrl.learners.simulated.relatives import NEAREST, Relatives
 from kgrl.system.files import write_json
 
@@ -330,7 +330,7 @@ def simulated(graph: TopicGraph, rng: np.random.Generator) -> SimulatedLearner:
     splits = np.tile(np.array([Split.TRAIN, Split.PROBE], dtype=np.uint8), n)
     corpus = Corpus("scale", graph, SameText(2 * n), topics, splits)
     corpus.fingerprint = "made up"  # hashing fourteen million equal passages would say nothing
-    curves = Parameters(0.5, 1000.0, 1.0, 0.5, 300.0, 1.0, 0.5, 0.2, 1e-5, 0.01)
+    curves = CurveParameters(0.5, 1000.0, 1.0, 0.5, 300.0, 1.0, 0.5, 0.2, 1e-5, 0.01)
     made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
     levels = ByTopic(4.0, 0.3), ByTopic(1.0, 0.1)
     calibration = Calibration("scale", "made up", "none", 1.3, *levels, curves, (), *made_up)

@@ -23,7 +23,7 @@ import torch
 
 from kgrl.agents.training.recipe import Aim, Recipe, read_recipe
 from kgrl.agents.training.recipe_run import train_recipe
-from kgrl.benchmark.traps import Cell, carry_out
+from kgrl.benchmark.traps import TrapEpisode, carry_out
 from kgrl.curriculum.config import DEFAULT_REWARD
 from kgrl.data import load_corpus, save_folder
 from kgrl.data.traps.planted import plant
@@ -62,10 +62,10 @@ def main() -> None:
         write_json(arguments.json, {"summary": figures, "episodes": rows})
 
 
-def cells(task: str, corpus: str, reward: str, agents: Sequence[Path]) -> list[Cell]:
+def cells(task: str, corpus: str, reward: str, agents: Sequence[Path]) -> list[TrapEpisode]:
     """The episodes of a task: of random picks and of some agents, with the same seeds."""
     return [
-        Cell(task, corpus, "scratch", str(agent), (reward,), seed)
+        TrapEpisode(task, corpus, "scratch", str(agent), (reward,), seed)
         for agent in (Path("random"), *agents)
         for seed in SEEDS
     ]

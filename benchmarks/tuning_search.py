@@ -27,7 +27,7 @@ from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.runner import Cell, read_rows, run_cells
 from kgrl.errors import KgrlError, SettingError, UnknownNameError
-from kgrl.system.executors import Executor, Lost, Task
+from kgrl.system.executors import Executor, Lost, NamedTask
 from kgrl.system.files import write_text
 
 __all__ = ["Outcome", "Search", "Trial", "Tuned", "write_tuned"]
@@ -213,7 +213,7 @@ class Search:
 
 
 S = TypeVar("S")
-T = TypeVar("T", bound=Task)
+T = TypeVar("T", bound=NamedTask)
 R = TypeVar("R")
 
 

@@ -94,7 +94,7 @@ class CurriculumEnv(SlotEnv):
         from kgrl.envs import rendering
 
         if self.render_mode == "ansi":
-            return rendering.describe(self.curriculum.view, self.expansions)
+            return rendering.state_text(self.curriculum.view, self.expansions)
         if self._painter is None:
             self._painter = rendering.GraphPainter()
         return self._painter.paint(self.curriculum.view, self.expansions)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
-from kgrl.envs.features.space import Observation, Slots, describe
+from kgrl.envs.features.space import Observation, Slots, observe_walks
 from kgrl.envs.features.walk_features import GoalTables, Walks
 from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.envs.slot_env import SlotEnv, Step
@@ -157,7 +157,7 @@ class RabbitHoleEnv(SlotEnv):
         filled = topics >= 0
         links[filled] = self.graph.positions(np.full(filled.sum(), self.path[-1]), topics[filled])
         walk = Walks.forward(self.path, aimed=self._goals is not None)
-        batch = describe(self._tables, walk, topics[None], links[None], self._goals)
+        batch = observe_walks(self._tables, walk, topics[None], links[None], self._goals)
         return self._show(Slots({name: values[0] for name, values in batch.items()}, topics))
 
     def _draw_slots(self) -> IntArray:

@@ -24,7 +24,7 @@ from kgrl.curriculum.view import View
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
 
-__all__ = ["GraphPainter", "describe"]
+__all__ = ["GraphPainter", "state_text"]
 
 _COLOURS = "viridis_r"
 _UNMEASURED, _FRONTIER, _UNKNOWN, _PICKED, _INK = "#9aa0a6", "#e8710a", "#dadce0", "#d01884", "#202124"
@@ -32,7 +32,7 @@ _FRONTIER_INK = "#a65208"
 _MOST_LEARNED, _MOST_FRONTIER, _MOST_UNKNOWN, _MOST_LABELS = 120, 40, 40, 24
 
 
-def describe(view: View, expansions: Sequence[Expansion], picks: int = 5) -> str:
+def state_text(view: View, expansions: Sequence[Expansion], picks: int = 5) -> str:
     """Return the state of a curriculum as text: counts, budget and the last picks.
 
     Args:

@@ -17,7 +17,7 @@ __all__ = [
     "MissingDataError",
     "SettingError",
     "UnknownNameError",
-    "nearest",
+    "closest_name",
 ]
 
 _MOST_LISTED = 20
@@ -42,7 +42,7 @@ class UnknownNameError(KgrlError, ValueError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = list(known)
-        close = nearest(name, known)
+        close = closest_name(name, known)
         hint = f"; did you mean {close!r}?" if close else "."
         listed = ", ".join(known[:_MOST_LISTED])
         more = f", … ({len(known) - _MOST_LISTED} more)" if len(known) > _MOST_LISTED else ""
@@ -85,11 +85,11 @@ class DivergedError(KgrlError, ArithmeticError):
     """A loss became NaN or infinite; the message says at which expansion."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def closest_name(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most like `name`, ignoring case, or None if none is close.
 
     Example:
-        >>> nearest("Mathmatics", ["Mathematics", "Physics"])
+        >>> closest_name("Mathmatics", ["Mathematics", "Physics"])
         'Mathematics'
     """
     by_folded = {candidate.casefold(): candidate for candidate in known}

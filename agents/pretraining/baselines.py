@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.traces.click_counts import ClickCounts
-from kgrl.traces.next_click import Candidates, ClickPredictor, candidates_of
+from kgrl.traces.next_click import ClickPredictor, OfferedLinks, candidates_of
 from kgrl.traces.trace import ClickTable
 
-__all__ = ["Markov", "Popularity", "Similarity", "Uniform", "click_baselines"]
+__all__ = ["Markov", "Popularity", "TextSimilarity", "Uniform", "click_baselines"]
 
 FloatArray = NDArray[np.float32]
 
@@ -58,7 +58,7 @@ class Popularity:
 
 
 @dataclass(frozen=True)
-class Similarity:
+class TextSimilarity:
     """Links are likely whose target's text resembles the page's: softmax over cosines.
 
     Args:
@@ -117,11 +117,11 @@ def click_baselines(counts: ClickCounts, embeddings: FloatArray) -> dict[str, Cl
         "indegree": Popularity(graph),
         "markov1": Markov(counts, 1),
         "markov2": Markov(counts, 2),
-        "similarity": Similarity(graph, embeddings),
+        "similarity": TextSimilarity(graph, embeddings),
     }
 
 
-def _normalised(weights: NDArray[np.number], rows: Candidates) -> FloatArray:
+def _normalised(weights: NDArray[np.number], rows: OfferedLinks) -> FloatArray:
     """The logarithms of weights divided by their sum over each click's candidates."""
     totals = np.add.reduceat(weights.astype(np.float64), rows.starts[:-1])
     return np.log(weights / totals[rows.owner]).astype(np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kgrl.agents.policy.network import CandidateScorer
-from kgrl.envs.features.space import FEATURES, Observation, describe
+from kgrl.envs.features.space import FEATURES, Observation, observe_walks
 from kgrl.envs.features.walk_features import GoalTables, Walks
 from kgrl.envs.features.walk_tables import WalkTables
 from kgrl.graph.topic_graph import IntArray
@@ -88,7 +88,7 @@ class ClickBatches:
             links[unlinked] = -1
         goal = np.where(with_goal & (clicks.target >= 0), clicks.target, -1)
         walks = Walks(clicks.stack, clicks.seen, clicks.start, clicks.depth, goal, self.counts[rows])
-        observation = describe(self.tables, walks, candidates, links, self.goals)
+        observation = observe_walks(self.tables, walks, candidates, links, self.goals)
         self._ablate(observation)
         return observation, (candidates == clicks.chosen[:, None]).argmax(axis=1)
 

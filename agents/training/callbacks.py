@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from kgrl.agents.policy.network import CandidateScorer, save_policy
-from kgrl.agents.training.evaluation import Comparison, greedy, play, random_picker
+from kgrl.agents.training.evaluation import Comparison, greedy, play_episodes, random_picker
 from kgrl.errors import MissingDataError
 
 __all__ = ["KeepBest", "Tracker", "Tracking", "ValueWarmUp"]
@@ -71,7 +71,7 @@ class KeepBest(BaseCallback):
         super().__init__()
         self.env, self.every, self.folder, self.seed = env, every, folder, seed
         self.history: list[dict[str, float]] = []
-        self._random = play(env, random_picker(seed), seed)
+        self._random = play_episodes(env, random_picker(seed), seed)
         self._best: tuple[float, Mapping[str, Tensor]] | None = None
         self._next = 0
 
@@ -96,7 +96,7 @@ class KeepBest(BaseCallback):
 
     def _compare(self) -> None:
         self._scorer.eval()
-        figures = Comparison(play(self.env, greedy(self._scorer), self.seed), self._random).to_dict()
+        figures = Comparison(play_episodes(self.env, greedy(self._scorer), self.seed), self._random).to_dict()
         for name, value in figures.items():
             self.logger.record(f"eval/{name}", value)
         self.history.append({"steps": self.num_timesteps, **figures})

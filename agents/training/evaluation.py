@@ -19,7 +19,7 @@ from kgrl.agents.policy.network import CandidateScorer
 from kgrl.envs.features.space import GLOBAL_FEATURES, Observation
 from kgrl.errors import SettingError
 
-__all__ = ["Comparison", "Curves", "Picker", "greedy", "play", "random_picker"]
+__all__ = ["Comparison", "GainCurves", "Picker", "greedy", "play_episodes", "random_picker"]
 
 FloatArray = NDArray[np.float64]
 Picker = Callable[[Observation], NDArray[np.int64]]
@@ -30,7 +30,7 @@ _MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True)
-class Curves:
+class GainCurves:
     """What episodes gained as their budgets were spent, one episode a column.
 
     Args:
@@ -80,8 +80,8 @@ class Comparison:
         random: Random's, on the same seeds.
     """
 
-    policy: Curves
-    random: Curves
+    policy: GainCurves
+    random: GainCurves
 
     @property
     def gain(self) -> float:
@@ -129,7 +129,7 @@ def random_picker(seed: int) -> Picker:
     return pick
 
 
-def play(env: VecEnv, pick: Picker, seed: int) -> Curves:
+def play_episodes(env: VecEnv, pick: Picker, seed: int) -> GainCurves:
     """Play one episode in each environment.
 
     Args:
@@ -156,4 +156,4 @@ def play(env: VecEnv, pick: Picker, seed: int) -> Curves:
         spent.append(np.where(going, 1.0 - left, spent[-1]))
         gained.append(gained[-1] + np.where(going, rewards, 0.0))
         going &= ~done
-    return Curves(np.stack(spent), np.stack(gained))
+    return GainCurves(np.stack(spent), np.stack(gained))

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from kgrl.data.text.mentions import Form, Mention, MentionFinder, Token, tokenize
 
 __all__ = [
-    "FEATURES",
+    "LINK_EVIDENCE",
     "THRESHOLD",
-    "Candidates",
+    "MentionPairs",
     "best_of_mention",
     "find_candidates",
     "find_links",
@@ -55,13 +55,13 @@ _MODEL = {
 }
 """Weight of each feature in the log odds of a link."""
 _BIAS = -2.532
-FEATURES = tuple(_MODEL)
+LINK_EVIDENCE = tuple(_MODEL)
 THRESHOLD = 0.447
 """Probability from which on a candidate is a link; precision is 78.5% there on the half the weights were fitted to."""
 
 
 @dataclass(frozen=True)
-class Candidates:
+class MentionPairs:
     """Pairs of topics of which the first one's text mentions the second, each pair once.
 
     Args:
@@ -127,7 +127,7 @@ def find_links(
 
 def find_candidates(
     titles: Sequence[str], texts: Sequence[str], aliases: Sequence[Sequence[str]] | None = None
-) -> Candidates:
+) -> MentionPairs:
     """Find every pair of topics of which the first one's text mentions the second; arguments as for `find_links`."""
     finder = MentionFinder(titles, aliases)
     read = []
@@ -145,11 +145,11 @@ def find_candidates(
     table = np.array(list(rows.values()), dtype=np.float64).reshape(-1, 2 + len(_COUNTED))
     counted = dict(zip(_COUNTED, table[:, 2:].T, strict=True))
     counted["mutual"] = np.array([(b, a) in rows for a, b in rows], dtype=np.float64)
-    return Candidates(pairs[:, 0], pairs[:, 1], table[:, 0].astype(np.int32), table[:, 1] > 0, counted)
+    return MentionPairs(pairs[:, 0], pairs[:, 1], table[:, 0].astype(np.int32), table[:, 1] > 0, counted)
 
 
-def link_features(candidates: Candidates, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the features of candidates in the order of `FEATURES`, float64 of shape `[pairs, features]`."""
+def link_features(candidates: MentionPairs, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the features of candidates in the order of `LINK_EVIDENCE`, float64 of shape `[pairs, features]`."""
     centred = embeddings - embeddings.mean(axis=0)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
     similarity = np.einsum("nd,nd->n", centred[candidates.sources], centred[candidates.targets]).astype(np.float64)
@@ -157,7 +157,7 @@ def link_features(candidates: Candidates, embeddings: NDArray[np.float32]) -> ND
     mentioned = np.maximum(np.bincount(candidates.targets, minlength=n), 1)
     mean = np.bincount(candidates.targets, similarity, minlength=n) / mentioned
     values = {"similarity": similarity, "contrast": similarity - mean[candidates.targets], **candidates.counted}
-    return np.stack([values[name] for name in FEATURES], axis=1)
+    return np.stack([values[name] for name in LINK_EVIDENCE], axis=1)
 
 
 def link_probability(features: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -166,7 +166,7 @@ def link_probability(features: NDArray[np.float64]) -> NDArray[np.float64]:
     return probability
 
 
-def best_of_mention(candidates: Candidates, score: NDArray[np.float64]) -> NDArray[np.bool_]:
+def best_of_mention(candidates: MentionPairs, score: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which candidates score highest among those for the same words of the same text, shape `[pairs]`."""
     order = np.lexsort((-score, candidates.position, candidates.sources))
     sources, position = candidates.sources[order], candidates.position[order]

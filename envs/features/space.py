@@ -28,8 +28,8 @@ __all__ = [
     "PATH_WIDTH",
     "Observation",
     "Slots",
-    "describe",
     "observation_space",
+    "observe_walks",
 ]
 
 FloatArray = NDArray[np.float32]
@@ -114,7 +114,7 @@ def observation_space(slots: int) -> spaces.Dict:
     return spaces.Dict({**boxes, "mask": spaces.Box(0, 1, (slots,), np.int8)})
 
 
-def describe(
+def observe_walks(
     tables: WalkTables,
     walks: Walks,
     candidates: IntArray,

@@ -26,7 +26,7 @@ from kgrl.envs.slot_env import MOST_INVALID
 from kgrl.envs.vector.kernels import advance_rows
 from kgrl.envs.vector.rewards import State, VectorRewards, scores_together
 from kgrl.envs.vector.state import blank_courses, blank_known, blank_lessons, bytes_each, fits_of, material_of
-from kgrl.envs.vector.variety import Task, Variety, draw_tasks, stack_nuclei
+from kgrl.envs.vector.variety import EpisodeTask, Variety, draw_tasks, stack_nuclei
 from kgrl.errors import KgrlError, SettingError
 from kgrl.expansion import Expansion
 from kgrl.learners.simulated.kernels import NOISE
@@ -143,10 +143,10 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         taught = (curriculum.state.research.tables, learner.kin, fits.curves)
         self._arrays = (*fixed, *taught, self._known, self._courses, self._lessons, scratch, self._shown)
 
-    def _tasks(self, variety: Variety | None) -> list[Task]:
+    def _tasks(self, variety: Variety | None) -> list[EpisodeTask]:
         curriculum = self.curriculum
         if variety is None:
-            return [Task(curriculum.goal, curriculum.nucleus, curriculum.state.trainable, whole=True)]
+            return [EpisodeTask(curriculum.goal, curriculum.nucleus, curriculum.state.trainable, whole=True)]
         graph, size = curriculum.corpus.graph, curriculum.config.nucleus_size
         return draw_tasks(graph, curriculum.state.embeddings, variety, curriculum.state.trainable, size)
 

@@ -12,7 +12,7 @@ from kgrl.curriculum.loop import Curriculum
 from kgrl.envs.features.arrays import Known
 from kgrl.envs.vector.state import Courses, Lessons, Material, probe_names
 from kgrl.expansion import Expansion, Expansions, Measurement
-from kgrl.learners.simulated.kernels import Curves, style_drop
+from kgrl.learners.simulated.kernels import CurveTables, style_drop
 from kgrl.rewards.base import Reward, RewardError
 
 __all__ = ["State", "VectorRewards", "scores_together"]
@@ -32,7 +32,7 @@ class State(NamedTuple):
     """
 
     material: Material
-    curves: Curves
+    curves: CurveTables
     known: Known
     courses: Courses
     lessons: Lessons

@@ -12,10 +12,10 @@ from kgrl.corpus import Split
 from kgrl.curriculum.loop import Curriculum
 from kgrl.envs.features.arrays import Known
 from kgrl.envs.features.curriculum_features import known_of_nothing
-from kgrl.envs.vector.variety import Task
+from kgrl.envs.vector.variety import EpisodeTask
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.simulated.calibration import Calibration
-from kgrl.learners.simulated.kernels import Curves
+from kgrl.learners.simulated.kernels import CurveTables
 from kgrl.learners.simulated.learner import curves_of, tokens_of
 from kgrl.probes.prober import sample_topics
 
@@ -143,7 +143,7 @@ class Fits(NamedTuple):
         rates: Tokens for each word, by calibration.
     """
 
-    curves: Curves
+    curves: CurveTables
     calibration: NDArray[np.int64]
     rates: list[float]
 
@@ -158,13 +158,13 @@ def fits_of(calibrations: Sequence[Calibration], n_topics: int, members: Sequenc
     """
     chosen = [list(range(len(c.members))) if members is None else list(members) for c in calibrations]
     curves = [curves_of(c, n_topics, which) for c, which in zip(calibrations, chosen, strict=True)]
-    joined = Curves(*(np.concatenate(rows) for rows in zip(*curves, strict=True)))
+    joined = CurveTables(*(np.concatenate(rows) for rows in zip(*curves, strict=True)))
     numbers = np.repeat(np.arange(len(calibrations)), [len(which) for which in chosen])
     return Fits(joined, numbers.astype(np.int64), [c.tokens_per_word for c in calibrations])
 
 
 def material_of(
-    curriculum: Curriculum, tasks: Sequence[Task], nuclei: IntArray, fits: Fits, *, records: bool
+    curriculum: Curriculum, tasks: Sequence[EpisodeTask], nuclei: IntArray, fits: Fits, *, records: bool
 ) -> Material:
     """Return what is taught and measured.
 
@@ -200,7 +200,7 @@ def probe_names(curriculum: Curriculum) -> tuple[str, ...]:
     return tuple(name for name in _SAMPLES if name in needs)
 
 
-def _fixed_probes(curriculum: Curriculum, tasks: Sequence[Task]) -> IntArray:
+def _fixed_probes(curriculum: Curriculum, tasks: Sequence[EpisodeTask]) -> IntArray:
     size, seed, names = curriculum.config.probe_topics, curriculum.config.seed, probe_names(curriculum)
     probes = np.full((len(tasks), len(names), size), -1, dtype=np.int32)
     for row, task in enumerate(tasks):

@@ -17,13 +17,13 @@ from kgrl.errors import SettingError
 from kgrl.graph.nucleus import grow_nucleus
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
-__all__ = ["Task", "Variety", "draw_tasks", "regions"]
+__all__ = ["EpisodeTask", "Variety", "draw_tasks", "regions"]
 
 _REGIONS, _HELD_OUT = 12, 4
 _SEED = 20_26
 
 
-class Task(NamedTuple):
+class EpisodeTask(NamedTuple):
     """What an episode is about.
 
     Args:
@@ -81,7 +81,7 @@ def draw_tasks(
     variety: Variety,
     trainable: NDArray[np.bool_],
     nucleus_size: int,
-) -> list[Task]:
+) -> list[EpisodeTask]:
     """Draw the tasks of a variety, taking its goals in turn.
 
     What a task shows is connected: topics that cannot be reached from its start are hidden too.
@@ -123,7 +123,7 @@ def regions(embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
 
 def _task(
     graph: TopicGraph, category: str | None, shown: NDArray[np.bool_], nucleus_size: int, rng: np.random.Generator
-) -> Task:
+) -> EpisodeTask:
     """A task that starts from a random topic of the goal and the topics with most links around it."""
     goal = None if category is None else graph.in_category(category)
     among = np.arange(len(graph), dtype=np.int32) if goal is None else goal
@@ -136,7 +136,7 @@ def _task(
     pool = pool[shown[pool]]
     links = graph.degree[pool] + 1e-9
     start = int(rng.choice(pool, p=links / links.sum()))
-    return Task(goal, grow_nucleus(graph, start, nucleus_size, goal, shown), shown)
+    return EpisodeTask(goal, grow_nucleus(graph, start, nucleus_size, goal, shown), shown)
 
 
 def _largest_part(graph: TopicGraph, shown: NDArray[np.bool_], pool: IntArray) -> NDArray[np.bool_]:
@@ -149,7 +149,7 @@ def _largest_part(graph: TopicGraph, shown: NDArray[np.bool_], pool: IntArray) -
     return kept
 
 
-def stack_nuclei(tasks: Sequence[Task]) -> IntArray:
+def stack_nuclei(tasks: Sequence[EpisodeTask]) -> IntArray:
     """Return the nuclei as rows, -1 beyond their ends, `[tasks, most]`."""
     rows = np.full((len(tasks), max(len(task.nucleus) for task in tasks)), -1, dtype=np.int32)
     for row, task in zip(rows, tasks, strict=True):

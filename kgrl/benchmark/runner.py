@@ -35,7 +35,7 @@ from kgrl.runs.metrics import aulc, continual_metrics
 from kgrl.system.executors import Executor
 from kgrl.system.files import replacing, write_json
 
-__all__ = ["Cell", "cell_file", "failures", "play", "read_rows", "run_cells"]
+__all__ = ["Cell", "carry_out_cell", "cell_file", "failures", "read_rows", "run_cells"]
 
 Row = dict[str, Any]
 
@@ -110,10 +110,10 @@ def run_cells(cells: Sequence[Cell], out: Path, executor: Executor) -> Iterator[
             yield row
         else:
             waiting.append(cell)
-    yield from executor.map(play, out.resolve(), waiting, lost=_lose)
+    yield from executor.map(carry_out_cell, out.resolve(), waiting, lost=_lose)
 
 
-def play(out: Path, cell: Cell) -> Row:
+def carry_out_cell(out: Path, cell: Cell) -> Row:
     """Carry out a cell, write what came of it and return that; one that raises is written down as failed.
 
     Args:

@@ -37,7 +37,7 @@ from kgrl.rewards.expression import as_reward
 from kgrl.runs.metrics import aulc
 from kgrl.system.files import write_json
 
-__all__ = ["GREEDY", "Cell", "GreedyReward", "Outcome", "carry_out", "play", "summary"]
+__all__ = ["GREEDY", "GreedyReward", "TrapEpisode", "TrapResult", "carry_out", "play_trap", "summarise_traps"]
 
 
 GREEDY = "greedy"
@@ -50,7 +50,7 @@ _PLACE = ("task", "corpus", "learner")
 
 
 @dataclass(frozen=True)
-class Cell:
+class TrapEpisode:
     """One episode.
 
     Args:
@@ -82,7 +82,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrapResult:
     """What came of a cell.
 
     Args:
@@ -108,7 +108,7 @@ Embedded = tuple[FaissRetriever, NDArray[np.float32]]
 
 
 def carry_out(
-    cells: Sequence[Cell], folder: Path, on_cell: Callable[[int, Cell], None] | None = None
+    cells: Sequence[TrapEpisode], folder: Path, on_cell: Callable[[int, TrapEpisode], None] | None = None
 ) -> list[dict[str, Any]]:
     """Play all cells and return a row for each: the cell's fields and its outcome's.
 
@@ -133,7 +133,7 @@ def carry_out(
             if made is None or made[0] != (cell.task, cell.corpus):
                 task = make_task(cell.task, cell.corpus)
                 made = (cell.task, cell.corpus), task, embed_corpus(task.corpus, Encoder())
-            outcome = play(cell, *made[1:])
+            outcome = play_trap(cell, *made[1:])
             if outcome is None:
                 continue
             write_json(path, {**asdict(cell), **asdict(outcome)})
@@ -141,7 +141,7 @@ def carry_out(
     return rows
 
 
-def _read(path: Path, cell: Cell) -> dict[str, Any]:
+def _read(path: Path, cell: TrapEpisode) -> dict[str, Any]:
     row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if {name: row.get(name) for name in asdict(cell)} != {**asdict(cell), "rewards": list(cell.rewards)}:
         raise DataError(path, None, f"holds the outcome of another cell than {cell}; choose another folder")
@@ -174,7 +174,7 @@ class _Ledger(Composed):
         return dict(zip(self.named, self.returns.tolist(), strict=True))
 
 
-def play(cell: Cell, task: Task, embedded: Embedded) -> Outcome | None:
+def play_trap(cell: TrapEpisode, task: Task, embedded: Embedded) -> TrapResult | None:
     """Play one cell; None if the learner or the task can give none of its rewards.
 
     Args:
@@ -197,7 +197,7 @@ def play(cell: Cell, task: Task, embedded: Embedded) -> Outcome | None:
             curve.append((step.tokens_total, _loss(exam, curriculum)))
     if curve[-1][0] != steps[-1].tokens_total:
         curve.append((steps[-1].tokens_total, _loss(exam, curriculum)))
-    return Outcome(
+    return TrapResult(
         noise_share=task.noise_share(steps),
         exam_before=curve[0][1],
         exam_after=curve[-1][1],
@@ -221,7 +221,7 @@ def _loss(exam: Exam, curriculum: Curriculum) -> float:
     return float(exam.losses(curriculum.learner).mean())
 
 
-def summary(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarise_traps(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return a row for each reward, task, corpus and learner.
 
     `noise_share` and `exam_aulc` are means over the seeds of the agent that follows the reward, `greedy`; None where it

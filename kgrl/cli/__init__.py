@@ -19,7 +19,7 @@ from kgrl.cli.bench import Bench
 from kgrl.cli.calibrate import Calibrate
 from kgrl.cli.graph import Graph
 from kgrl.cli.groups import data, research
-from kgrl.cli.info import Info
+from kgrl.cli.info import InfoCommand
 from kgrl.cli.merge import Merge
 from kgrl.cli.neighbourhoods import Neighbourhoods
 from kgrl.cli.pretrain import Pretrain
@@ -27,7 +27,7 @@ from kgrl.cli.quickstart import Quickstart
 from kgrl.cli.run import RunCommand
 from kgrl.cli.traces import traces
 from kgrl.cli.train import Train
-from kgrl.cli.view import View
+from kgrl.cli.view import ViewCommand
 from kgrl.errors import KgrlError
 
 __all__ = ["COMMANDS", "Command", "main"]
@@ -55,12 +55,12 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "calibrate": Calibrate,
     "neighbourhoods": Neighbourhoods,
     "merge": Merge,
-    "view": View,
+    "view": ViewCommand,
     "graph": Graph,
     "data": data,
     "traces": traces,
     "research": research,
-    "info": Info,
+    "info": InfoCommand,
 }
 """Every command by name, in the order `kgrl --help` lists them."""
 

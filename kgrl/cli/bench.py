@@ -12,8 +12,8 @@ from kgrl.cli.output import progress, show_facts, show_table
 from kgrl.errors import SettingError
 
 if TYPE_CHECKING:
-    from kgrl.benchmark.runner import Cell as AgentCell
-    from kgrl.benchmark.traps import Cell
+    from kgrl.benchmark.runner import Cell
+    from kgrl.benchmark.traps import TrapEpisode
 
 __all__ = ["Bench", "ask_hypothesis"]
 
@@ -115,7 +115,7 @@ class Bench:
         figured = {"rows": figures, "across_goals": goals, "ranking": ranking, "failed": failed, "missing": absent}
         return {"suite": self.suite, **figured, "report": str(report)}
 
-    def _carry_out(self, cells: Sequence[AgentCell], folder: Path) -> None:
+    def _carry_out(self, cells: Sequence[Cell], folder: Path) -> None:
         from kgrl.benchmark.pace import Pace
         from kgrl.benchmark.runner import run_cells
         from kgrl.system.executors import executors
@@ -126,7 +126,7 @@ class Bench:
                 pace.book(row)
                 advance(done, f"{row['task']} {row['agent']}", pace.left())
 
-    def _agent_cells(self) -> list[AgentCell]:
+    def _agent_cells(self) -> list[Cell]:
         """Seeds come outermost, so that a benchmark that was stopped has the same seeds of everything."""
         from kgrl.benchmark.comparison import BASELINE
         from kgrl.benchmark.runner import Cell
@@ -139,20 +139,20 @@ class Bench:
         ]
 
     def _compare_rewards(self, folder: Path) -> dict[str, Any]:
-        from kgrl.benchmark.traps import carry_out, summary
+        from kgrl.benchmark.traps import carry_out, summarise_traps
         from kgrl.curriculum.config import DEFAULT_REWARD
 
-        cells = self._cells()
+        cells = self._trap_episodes()
         with progress("bench", total=len(cells)) as advance:
             rows = carry_out(cells, folder, lambda done, cell: advance(done, f"{cell.task} {cell.agent}"))
-        figures = summary(rows)
+        figures = summarise_traps(rows)
         columns = ("reward", "task", "corpus", "noise_share", "exam_aulc", "return_exam_correlation", "episodes")
         _show("rewards", columns, figures)
         return {"suite": self.suite, "default_reward": DEFAULT_REWARD, "rows": figures}
 
-    def _cells(self) -> list[Cell]:
+    def _trap_episodes(self) -> list[TrapEpisode]:
         """All episodes, those of one task together."""
-        from kgrl.benchmark.traps import GREEDY, Cell
+        from kgrl.benchmark.traps import GREEDY, TrapEpisode
         from kgrl.curriculum.config import DEFAULT_REWARD
         from kgrl.rewards.expression import as_reward
         from kgrl.rewards.registry import rewards
@@ -161,7 +161,7 @@ class Bench:
         for reward in named:
             as_reward(reward)
         return [
-            Cell(task, corpus, self.learner, agent, rewards, seed, self.sample)
+            TrapEpisode(task, corpus, self.learner, agent, rewards, seed, self.sample)
             for (task, corpus), agent in product(self._places(), _listed(self.agents) or (GREEDY, "random"))
             for rewards, seed in product([(name,) for name in named] if agent == GREEDY else [named], range(self.seeds))
         ]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kgrl.corpus import Corpus
     from kgrl.graph.topic_graph import TopicGraph
 
-__all__ = ["EXPORTS", "Graph", "describe", "export_graph"]
+__all__ = ["EXPORTS", "Graph", "export_graph", "graph_figures"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Graph:
         from kgrl.data.load import load_corpus
 
         corpus = load_corpus(self.corpus, root=self.root)
-        figures = {**describe(corpus.graph), "nucleus": self._nucleus(corpus)}
+        figures = {**graph_figures(corpus.graph), "nucleus": self._nucleus(corpus)}
         _show(self.corpus, figures)
         if write and self.export:
             write(corpus.graph, self.export)
@@ -68,14 +68,14 @@ class Graph:
         return [graph.titles[topic] for topic in topics]
 
 
-def describe(graph: TopicGraph) -> dict[str, Any]:
+def graph_figures(graph: TopicGraph) -> dict[str, Any]:
     """Return the figures of a graph, ready for JSON.
 
     Degrees count undirected neighbours; components ignore direction.
 
     Example:
         >>> from kgrl.graph import TopicGraph
-        >>> figures = describe(TopicGraph.from_links(["Logic", "Set", "Mars"], [0], [1]))
+        >>> figures = graph_figures(TopicGraph.from_links(["Logic", "Set", "Mars"], [0], [1]))
         >>> figures["topics"], figures["links"], figures["degree"]["max"], figures["components"]["count"]
         (3, 1, 1, 2)
     """

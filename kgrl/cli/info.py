@@ -15,7 +15,7 @@ from kgrl.cli.output import show_facts, show_table
 if TYPE_CHECKING:
     from kgrl.system.registry import Registry
 
-__all__ = ["Info"]
+__all__ = ["InfoCommand"]
 
 _LIBRARIES = (
     "kgrl",
@@ -36,7 +36,7 @@ _SHIPPED = {
 
 
 @dataclass(frozen=True)
-class Info:
+class InfoCommand:
     """Print versions, the number format this CPU is fast in, the data and models found, and every known name.
 
     Names that installed packages add are listed with their package, those that are broken with the error.

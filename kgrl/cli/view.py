@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from kgrl.corpus import Corpus
     from kgrl.viewer.shown_run import ShownRun
 
-__all__ = ["View", "shown_runs"]
+__all__ = ["ViewCommand", "shown_runs"]
 
 _MOST = 2
 
 
 @dataclass(frozen=True)
-class View:
+class ViewCommand:
     """Show how a run grew over its topic graph, or two side by side, in a local web page.
 
     A run that is still going is followed. Ctrl-C ends the viewer.

@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 from kgrl.errors import DataError, MissingDataError
 from kgrl.system.files import file_digest, new_folder, write_json
 
-__all__ = ["StoredCategories", "StoredStrings", "StoredTitles", "pack", "pack_titles", "read_arrays", "write_arrays"]
+__all__ = [
+    "StoredCategories",
+    "StoredStrings",
+    "StoredTitles",
+    "pack_strings",
+    "pack_titles",
+    "read_arrays",
+    "write_arrays",
+]
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -95,11 +103,11 @@ def _mapped(path: Path) -> NDArray[Any]:
         raise DataError(path, None, f"is no array: {error}; save the graph anew") from error
 
 
-def pack(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def pack_strings(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return the UTF-8 bytes of strings end to end, and where each begins, with the end of the last.
 
     Example:
-        >>> [part.tolist() for part in pack(["ab", "", "c"])]
+        >>> [part.tolist() for part in pack_strings(["ab", "", "c"])]
         [[97, 98, 99], [0, 2, 2, 3]]
     """
     starts = np.zeros(len(strings) + 1, dtype=np.int64)
@@ -112,7 +120,7 @@ def pack(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 def pack_titles(titles: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Return the arrays of `StoredTitles`, by name."""
-    packed, starts = pack(titles)
+    packed, starts = pack_strings(titles)
     hashes = np.fromiter((_hash(title) for title in titles), dtype=np.uint64, count=len(titles))
     order = np.argsort(hashes, kind="stable").astype(np.int32)
     return {"titles": packed, "title_starts": starts, "title_hashes": hashes[order], "title_order": order}
@@ -130,7 +138,7 @@ class StoredStrings(Sequence[str]):
         starts: Where each begins, and where the last ends, int64 `[strings + 1]`.
 
     Example:
-        >>> strings = StoredStrings(*pack(["Logic", "Set", "Zahlenkörper"]))
+        >>> strings = StoredStrings(*pack_strings(["Logic", "Set", "Zahlenkörper"]))
         >>> strings[-1], strings[:2], len(strings)
         ('Zahlenkörper', ('Logic', 'Set'), 3)
     """

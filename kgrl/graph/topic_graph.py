@@ -24,7 +24,7 @@ from kgrl.graph.storage import (
     StoredCategories,
     StoredStrings,
     StoredTitles,
-    pack,
+    pack_strings,
     pack_titles,
     read_arrays,
     write_arrays,
@@ -116,7 +116,7 @@ class TopicGraph:
             FileExistsError: If there is something in the folder; nothing is overwritten.
         """
         (indptr, indices), (names, codes) = self.undirected, self._coded
-        packed, starts = pack(names)
+        packed, starts = pack_strings(names)
         arrays: dict[str, NDArray[Any]] = {"indptr": self.indptr, "indices": self.indices}
         arrays |= {"both_indptr": indptr, "both_indices": indices}
         arrays |= {"categories": codes, "category_names": packed, "category_starts": starts, **pack_titles(self.titles)}

@@ -19,7 +19,7 @@ from typing import Any
 from huey import Huey  # type: ignore[import-untyped]
 
 from kgrl.errors import KgrlError
-from kgrl.research.store import JsonSerializer, Store
+from kgrl.research.store import JsonSerializer, QueueStore
 
 __all__ = ["STAGES", "Board", "Claim", "Job", "Messages"]
 
@@ -83,7 +83,7 @@ class Messages:
         handle: Does a job: takes stage, title and attempt.
     """
 
-    def __init__(self, store: Store, handle: Handle) -> None:
+    def __init__(self, store: QueueStore, handle: Handle) -> None:
         self._store = store
         self.huey = Huey("kgrl", results=False, serializer=JsonSerializer(), storage_class=lambda *_: store.messages)
         self._tasks = {stage: self.huey.task(name=stage)(_task(stage, handle)).task_class for stage in STAGES}
@@ -123,7 +123,7 @@ class Board:
         patience: Seconds before a job is tried again; four times as long before each further attempt.
     """
 
-    def __init__(self, store: Store, lease: float, patience: float) -> None:
+    def __init__(self, store: QueueStore, lease: float, patience: float) -> None:
         self.store, self.lease, self.patience = store, lease, patience
 
     def job(self, title: str) -> Job | None:

@@ -20,7 +20,7 @@ from kgrl.errors import SettingError
 from kgrl.research.arrival import Arrival
 from kgrl.research.board import STAGES, Board, Job, Messages, refuse
 from kgrl.research.log import ArrivalLog
-from kgrl.research.store import QueueAwayError, Store, open_store
+from kgrl.research.store import QueueAwayError, QueueStore, open_store
 
 __all__ = ["Failure", "ResearchQueue", "Running", "Status"]
 
@@ -112,7 +112,7 @@ class ResearchQueue:
 
     def __init__(
         self,
-        store: Store,
+        store: QueueStore,
         most_queued: int = _MOST_QUEUED,
         lease: float = _LEASE_SECONDS,
         patience: float = _PATIENCE_SECONDS,

@@ -1,7 +1,7 @@
 """Where a research queue is kept: a SQLite file or a Redis server, through huey's storages.
 
-A `Store` has huey's messages and a few `Space`s, each a table from keys to texts. Everything that is more than one put
-is the business of those who use it.
+A `QueueStore` has huey's messages and a few `Space`s, each a table from keys to texts. Everything that is more than one
+put is the business of those who use it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from huey.storage import PriorityRedisStorage, SqliteStorage  # type: ignore[imp
 
 from kgrl.errors import DataError, KgrlError, MissingDataError, SettingError
 
-__all__ = ["QUEUE_FILE", "JsonSerializer", "QueueAwayError", "Space", "Store", "open_store"]
+__all__ = ["QUEUE_FILE", "JsonSerializer", "QueueAwayError", "QueueStore", "Space", "open_store"]
 
 QUEUE_FILE = "queue.db"
 _LOG = "kgrl_log"
@@ -106,7 +106,7 @@ class Space:
             return int(self._storage.incr(key, amount))
 
 
-class Store:
+class QueueStore:
     """The spaces of a queue, and what keeps huey's messages.
 
     Args:
@@ -144,7 +144,7 @@ def explained(explain: Explain) -> Iterator[None]:
         raise meaning from None  # what it was made of is in the text, and a driver's traceback may hold a password
 
 
-def open_store(where: str | Path) -> Store:
+def open_store(where: str | Path) -> QueueStore:
     """Open the store at a place, and create what is missing.
 
     Args:
@@ -166,7 +166,7 @@ def open_store(where: str | Path) -> Store:
     return _open_redis(text)
 
 
-def _open_sqlite(folder: Path) -> Store:
+def _open_sqlite(folder: Path) -> QueueStore:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / QUEUE_FILE
 
@@ -191,10 +191,10 @@ def _open_sqlite(folder: Path) -> Store:
         twin.name = name
         return twin
 
-    return Store(str(path), named, explain)
+    return QueueStore(str(path), named, explain)
 
 
-def _open_redis(url: str) -> Store:
+def _open_redis(url: str) -> QueueStore:
     try:
         import redis
         from redis.backoff import NoBackoff
@@ -222,7 +222,7 @@ def _open_redis(url: str) -> Store:
 
     with explained(explain):
         redis.Redis(connection_pool=pool).ping()
-    return Store(
+    return QueueStore(
         place, lambda name: PriorityRedisStorage(name, connection_pool=pool, blocking=False, clean_name=False), explain
     )
 

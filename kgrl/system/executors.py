@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 from kgrl.errors import KgrlError, MissingDataError, SettingError
 from kgrl.system.registry import Registry
 
-__all__ = ["Executor", "ProcessExecutor", "RayExecutor", "SerialExecutor", "Task", "executors"]
+__all__ = ["Executor", "NamedTask", "ProcessExecutor", "RayExecutor", "SerialExecutor", "executors"]
 
 _RETRIES = 3
 """How often Ray begins a task again whose worker was killed."""
@@ -29,7 +29,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables by which numeric libraries are told how many threads to use."""
 
 
-class Task(Protocol):
+class NamedTask(Protocol):
     """Something to do that can be sent to another process and has a name, which errors give."""
 
     @property
@@ -39,7 +39,7 @@ class Task(Protocol):
 
 
 S = TypeVar("S")
-T = TypeVar("T", bound=Task)
+T = TypeVar("T", bound=NamedTask)
 R = TypeVar("R")
 Lost = Callable[[S, T, KgrlError], R]
 
@@ -193,7 +193,7 @@ class RayExecutor:
         finally:
             self._ray.shutdown()
 
-    def _result(self, done: Any, task: Task) -> Any:
+    def _result(self, done: Any, task: NamedTask) -> Any:
         try:
             return self._ray.get(done)
         except self._ray.exceptions.RayTaskError as error:
@@ -271,7 +271,7 @@ def _use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _result(done: Future[R], task: Task) -> R:
+def _result(done: Future[R], task: NamedTask) -> R:
     try:
         return done.result()
     except BrokenProcessPool as error:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.traces.trace import ClickTable
 
-__all__ = ["Candidates", "ClickPredictor", "ClickScores", "candidates_of", "inductive", "score_clicks"]
+__all__ = ["ClickPredictor", "ClickScores", "OfferedLinks", "candidates_of", "inductive", "score_clicks"]
 
 FloatArray = NDArray[np.float32]
 
 
-class Candidates(NamedTuple):
+class OfferedLinks(NamedTuple):
     """The links of the pages that clicks were made on, page after page.
 
     Args:
@@ -70,7 +70,7 @@ class ClickScores:
         return asdict(self)
 
 
-def candidates_of(graph: TopicGraph, pages: IntArray) -> Candidates:
+def candidates_of(graph: TopicGraph, pages: IntArray) -> OfferedLinks:
     """List the links of pages.
 
     Args:
@@ -87,7 +87,7 @@ def candidates_of(graph: TopicGraph, pages: IntArray) -> Candidates:
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     owner = np.repeat(np.arange(len(pages)), counts)
     links = np.arange(starts[-1]) - starts[owner] + first[owner]
-    return Candidates(links, owner, starts)
+    return OfferedLinks(links, owner, starts)
 
 
 def score_clicks(log_probabilities: FloatArray, clicks: ClickTable, graph: TopicGraph) -> ClickScores:

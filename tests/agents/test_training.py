@@ -22,7 +22,7 @@ from kgrl.agents import PPOAgent, train_ppo
 from kgrl.agents.policy.agent import PPOConfig
 from kgrl.agents.policy.network import CandidateScorer, PolicyConfig
 from kgrl.agents.training.callbacks import KeepBest, Tracker
-from kgrl.agents.training.evaluation import Comparison, Curves, greedy, play, random_picker
+from kgrl.agents.training.evaluation import Comparison, GainCurves, greedy, play_episodes, random_picker
 from kgrl.agents.training.ppo import initial_policy, rollout_bytes
 from kgrl.agents.training.recipe import Aim, Environments, Episodes, Evaluation, Recipe, read_recipe, shipped_recipes
 from kgrl.agents.training.vec_env import VectorEnvAdapter
@@ -95,7 +95,9 @@ def test_the_best_weights_are_kept(make_envs: MakeEnvs, tmp_path: Path) -> None:
     agent = train_ppo(make_envs(), 96, config=SMALL, callbacks=[best], progress=False)
     assert [row["steps"] for row in best.history] == [0, 32, 64, 96]
     env = make_envs(3)
-    again = Comparison(play(env, greedy(agent.scorer), best.seed), play(env, random_picker(best.seed), best.seed))
+    again = Comparison(
+        play_episodes(env, greedy(agent.scorer), best.seed), play_episodes(env, random_picker(best.seed), best.seed)
+    )
     assert again.gain == pytest.approx(max(row["gain"] for row in best.history))
     kept = load_file(tmp_path / "policy.safetensors")
     assert all(torch.equal(weights, kept[name]) for name, weights in agent.scorer.state_dict().items())
@@ -104,7 +106,7 @@ def test_the_best_weights_are_kept(make_envs: MakeEnvs, tmp_path: Path) -> None:
 
 def test_episodes_are_played_once_each_and_add_up(make_envs: MakeEnvs) -> None:
     env = make_envs(2)
-    curves = play(env, random_picker(0), seed=3)
+    curves = play_episodes(env, random_picker(0), seed=3)
     assert (np.diff(curves.spent, axis=0) >= 0).all() and curves.spent[-1] == pytest.approx([1.0, 1.0])
     single, rng = make_envs(2), random_picker(0)
     single.seed(3)
@@ -118,8 +120,8 @@ def test_episodes_are_played_once_each_and_add_up(make_envs: MakeEnvs) -> None:
 
 def test_speed_up_and_gain_of_worked_curves() -> None:
     spent = np.array([[0.2, 0.2], [0.6, 0.6], [1.0, 1.0]])
-    random = Curves(spent, np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]))
-    ours = Curves(spent, np.array([[0.0, 0.0], [4.0, 0.5], [4.0, 1.0]]))
+    random = GainCurves(spent, np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]))
+    ours = GainCurves(spent, np.array([[0.0, 0.0], [4.0, 0.5], [4.0, 1.0]]))
     assert random.area == pytest.approx([1.0, 1.0]) and ours.area == pytest.approx([3.0, 0.5])
     assert ours.spent_until(random.final) == pytest.approx([0.2, np.inf])
     compared = Comparison(ours, random)
@@ -129,7 +131,7 @@ def test_speed_up_and_gain_of_worked_curves() -> None:
 
 
 def test_an_episode_that_ends_early_keeps_what_it_gained() -> None:
-    early = Curves(np.array([[0.0], [0.5]]), np.array([[0.0], [2.0]]))
+    early = GainCurves(np.array([[0.0], [0.5]]), np.array([[0.0], [2.0]]))
     assert early.area == pytest.approx([0.5 * 0.5 * 2 + 0.5 * 2])
 
 

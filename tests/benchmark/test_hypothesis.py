@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from kgrl.benchmark.hypothesis import order, recall, suite
 from kgrl.benchmark.hypothesis.effects import by_distance, pair_differences, transfer_findings
 from kgrl.benchmark.hypothesis.order import compare_orders, order_findings, recorded, shuffled
-from kgrl.benchmark.hypothesis.places import Place
+from kgrl.benchmark.hypothesis.places import PreparedCorpus
 from kgrl.benchmark.hypothesis.plan import Plan, Planner, balance
 from kgrl.benchmark.hypothesis.recall import follow, recall_findings
-from kgrl.benchmark.hypothesis.store import Row, Store
+from kgrl.benchmark.hypothesis.store import MeasurementFolder, Row
 from kgrl.benchmark.hypothesis.transfer import LESSON_TOKENS, chosen, lesson, measure_topics, prepare
 from kgrl.cli import main
 from kgrl.cli.bench import _listed
@@ -91,7 +91,7 @@ def plans(corpus: Corpus, vectors: FloatArray) -> list[Plan]:
 
 
 def measured(corpus: Corpus, drops: NDArray[np.float64], plans: list[Plan], folder: Path) -> list[Row]:
-    return list(measure_topics(corpus, Planted(corpus, drops), plans, Store(folder), "t"))
+    return list(measure_topics(corpus, Planted(corpus, drops), plans, MeasurementFolder(folder), "t"))
 
 
 def naive_difference(corpus: Corpus, drops: NDArray[np.float64], plans: list[Plan]) -> float:
@@ -173,7 +173,7 @@ def test_distances_are_tabled(corpus: Corpus, cosines: NDArray[np.float64], plan
 def test_a_kill_loses_one_topic_at_most(
     corpus: Corpus, cosines: NDArray[np.float64], plans: list[Plan], tmp_path: Path
 ) -> None:
-    store, learner = Store(tmp_path), Planted(corpus, cosines)
+    store, learner = MeasurementFolder(tmp_path), Planted(corpus, cosines)
     half = measure_topics(corpus, learner, plans[:6], store, "t")
     for _ in range(3):
         next(half)
@@ -210,7 +210,7 @@ def test_the_trained_state_has_read_nothing_of_what_is_learned_on_forks(
 
 
 def test_a_folder_of_another_corpus_or_version_is_refused(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = MeasurementFolder(tmp_path)
     store.check("a", "1")
     store.check("b", "2")
     store.check("a", "1")
@@ -223,14 +223,14 @@ def test_a_folder_of_another_corpus_or_version_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def place(tiny_corpus: Corpus, fake_embeddings: FloatArray) -> Place:
+def place(tiny_corpus: Corpus, fake_embeddings: FloatArray) -> PreparedCorpus:
     ids = indexed_passages(tiny_corpus)
     retriever = FaissRetriever(ids, fake_embeddings[tiny_corpus.topics[ids]])
-    return Place.of(tiny_corpus, retriever, fake_embeddings)
+    return PreparedCorpus.of(tiny_corpus, retriever, fake_embeddings)
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Place:
+def world(monkeypatch: pytest.MonkeyPatch) -> PreparedCorpus:
     """An invented world, since its passages name linked topics; few questions, so that they are answered at once."""
     monkeypatch.setattr(recall, "_QUESTIONS", 8)
     monkeypatch.setattr(recall, "_SAMPLE", 200)
@@ -238,14 +238,14 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Place:
     drawn = rng.normal(size=(300, DIMENSIONS))
     vectors = np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), dtype=np.float32)
     ids = indexed_passages(corpus)
-    return Place.of(corpus, FaissRetriever(ids, vectors[corpus.topics[ids]]), vectors)
+    return PreparedCorpus.of(corpus, FaissRetriever(ids, vectors[corpus.topics[ids]]), vectors)
 
 
 def small(name: str, corpus: Corpus, *, seed: int) -> Learner:
     return ScratchLearner(corpus, seed=seed, width=32, heads=2, vocabulary=400)
 
 
-def test_a_recorded_curriculum_is_the_one_that_is_learned(place: Place) -> None:
+def test_a_recorded_curriculum_is_the_one_that_is_learned(place: PreparedCorpus) -> None:
     learner = small("scratch", place.corpus, seed=0)
     weights = learner.losses(place.corpus.of(0, Split.PROBE))
     steps = recorded(place, learner, "random", 3, budget=6_000)
@@ -259,7 +259,7 @@ def test_a_recorded_curriculum_is_the_one_that_is_learned(place: Place) -> None:
     ]
 
 
-def test_shuffling_keeps_passages_tokens_and_the_nucleus(place: Place) -> None:
+def test_shuffling_keeps_passages_tokens_and_the_nucleus(place: PreparedCorpus) -> None:
     steps = recorded(place, small("scratch", place.corpus, seed=0), "closure", 0, budget=6_000)
     other = shuffled(steps, 0)
     assert other[0] == steps[0] and other != steps and len(steps) > 3
@@ -269,7 +269,7 @@ def test_shuffling_keeps_passages_tokens_and_the_nucleus(place: Place) -> None:
 
 
 def test_orders_are_compared_from_the_same_weights_over_the_same_tokens(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: PreparedCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(order, "make_float32_learner", small)
     rows = [compare_orders(place, "scratch", "random", seed, budget=12_000) for seed in (0, 1)]
@@ -316,7 +316,7 @@ def test_recall_is_compared_between_frontier_and_far_topics(corpus: Corpus, vect
     assert loss.effect == pytest.approx(0.2) and loss.n == 20
 
 
-def test_following_a_curriculum_asks_before_and_after(world: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_a_curriculum_asks_before_and_after(world: PreparedCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recall, "make_float32_learner", small)
     row = follow(world, "scratch", 0, budget=3_000)
     assert 2 < len(row["moments"]) <= 12 and row["moments"][0]["tokens"] == 0
@@ -325,7 +325,9 @@ def test_following_a_curriculum_asks_before_and_after(world: Place, monkeypatch:
     assert json.loads(json.dumps(row)) == row
 
 
-def test_the_suite_measures_once_and_reports(world: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_suite_measures_once_and_reports(
+    world: PreparedCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in (suite, order, recall):
         monkeypatch.setattr(module, "make_float32_learner", small)
     monkeypatch.setattr(suite.Place, "load", lambda name: world)

@@ -26,7 +26,7 @@ from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.learners import SimulatedLearner
 from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
-from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.learners.simulated.learning_curve import CurveParameters
 from kgrl.retrieval import FaissRetriever
 from kgrl.runs import Run
 
@@ -202,7 +202,7 @@ class TestStages:
         self, tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32]
     ) -> None:
         """Which say what to use."""
-        levels, curves = ByTopic(4.0, 0.3, {}), Parameters(0.8, 1500.0, 1.0, 0.6, 300.0, 0.7, 0.5, 0.2, 1e-4, 0.02)
+        levels, curves = ByTopic(4.0, 0.3, {}), CurveParameters(0.8, 1500.0, 1.0, 0.6, 300.0, 0.7, 0.5, 0.2, 1e-4, 0.02)
         made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
         named = tiny_corpus.name, tiny_corpus.fingerprint, "none", 1.3
         learner = SimulatedLearner(

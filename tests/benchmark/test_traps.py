@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kgrl.benchmark import traps
 from kgrl.benchmark.tasks import Task
-from kgrl.benchmark.traps import Cell, GreedyReward, carry_out, play, summary
+from kgrl.benchmark.traps import GreedyReward, TrapEpisode, carry_out, play_trap, summarise_traps
 from kgrl.cli import main
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum, CurriculumConfig
@@ -65,7 +65,9 @@ def test_an_attempt_changes_nothing_and_is_paid_for(make_tiny_curriculum: Callab
 
 def test_an_outcome_adds_up(task: Task, embedded: traps.Embedded) -> None:
     """Losses fall, the area lies between them, and shares are shares."""
-    outcome = play(Cell("coverage", "tiny", "scratch", "greedy", ("mean-prediction-gain",), 0, 2), task, embedded)
+    outcome = play_trap(
+        TrapEpisode("coverage", "tiny", "scratch", "greedy", ("mean-prediction-gain",), 0, 2), task, embedded
+    )
     assert outcome is not None
     assert outcome.exam_after < outcome.exam_aulc < outcome.exam_before
     assert 0 < outcome.noise_share < 1 and outcome.expansions > 2
@@ -75,13 +77,13 @@ def test_an_outcome_adds_up(task: Task, embedded: traps.Embedded) -> None:
 def test_every_reward_says_what_it_would_have_paid(task: Task, embedded: traps.Embedded) -> None:
     """A random episode is the same whether one reward is booked or many; without a goal, none for goals is."""
     rewards = ("token-cost", "mean-prediction-gain", "target-prediction-gain", "0.5*token-cost + coverage")
-    many = play(Cell("coverage", "tiny", "scratch", "random", rewards, 0), task, embedded)
-    one = play(Cell("coverage", "tiny", "scratch", "random", rewards[1:2], 0), task, embedded)
+    many = play_trap(TrapEpisode("coverage", "tiny", "scratch", "random", rewards, 0), task, embedded)
+    one = play_trap(TrapEpisode("coverage", "tiny", "scratch", "random", rewards[1:2], 0), task, embedded)
     assert many is not None and one is not None
     assert many.returns["mean-prediction-gain"] == one.returns["mean-prediction-gain"]
     assert set(many.returns) == {rewards[0], rewards[1], rewards[3]}
     assert many.returns[rewards[3]] > 0.5 * many.returns["token-cost"] > 0
-    assert play(Cell("coverage", "tiny", "scratch", "random", rewards[2:3], 0), task, embedded) is None
+    assert play_trap(TrapEpisode("coverage", "tiny", "scratch", "random", rewards[2:3], 0), task, embedded) is None
 
 
 def test_cells_are_played_once(
@@ -90,9 +92,9 @@ def test_cells_are_played_once(
     """What is in the folder is read, and another cell's outcome is refused."""
     monkeypatch.setattr(traps, "make_task", lambda name, corpus: task)
     monkeypatch.setattr(traps, "embed_corpus", lambda corpus, encoder: embedded)
-    cells = [Cell("coverage", "tiny", "scratch", agent, ("token-cost",), 0, 2) for agent in ("greedy", "random")]
+    cells = [TrapEpisode("coverage", "tiny", "scratch", agent, ("token-cost",), 0, 2) for agent in ("greedy", "random")]
     rows = carry_out(cells, tmp_path)
-    monkeypatch.setattr(traps, "play", lambda *_: pytest.fail("played again"))
+    monkeypatch.setattr(traps, "play_trap", lambda *_: pytest.fail("played again"))
     assert carry_out(cells, tmp_path) == rows
     (tmp_path / cells[0].file).rename(tmp_path / cells[1].file)
     with pytest.raises(DataError, match="another cell"):
@@ -107,12 +109,12 @@ def test_the_summary_correlates_returns_and_improvements() -> None:
          "returns": {"r": gained}}
         for gained, (agent, seed) in enumerate([("greedy", 0), ("greedy", 1), ("random", 0)], start=1)
     ]  # fmt: skip
-    (row,) = summary(rows)
+    (row,) = summarise_traps(rows)
     assert row["return_exam_correlation"] == pytest.approx(1.0)
     assert (row["noise_share"], row["episodes"], row["agents"]["greedy"]["seeds"]) == (0.25, 3, 2)
-    (row,) = summary([{**r, "returns": {"r": -r["returns"]["r"]}} for r in rows])
+    (row,) = summarise_traps([{**r, "returns": {"r": -r["returns"]["r"]}} for r in rows])
     assert row["return_exam_correlation"] == pytest.approx(-1.0)
-    assert summary(rows[:2])[0]["return_exam_correlation"] is None
+    assert summarise_traps(rows[:2])[0]["return_exam_correlation"] is None
 
 
 def test_unknown_names_are_refused_before_anything_is_played(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import networkx as nx
 import pytest
 
 from kgrl.cli import main
-from kgrl.cli.graph import describe, export_graph
+from kgrl.cli.graph import export_graph, graph_figures
 from kgrl.cli.output import show_facts, show_table
 from kgrl.corpus import Corpus
 from kgrl.errors import KgrlError
@@ -81,7 +81,7 @@ def test_titles_that_would_break_a_file_are_refused(tmp_path: Path) -> None:
 
 
 def test_describe_counts(graph: TopicGraph) -> None:
-    figures = describe(graph)
+    figures = graph_figures(graph)
     assert figures["degree"] == {"mean": 1.0, "median": 1.0, "max": 2, "max_title": HARD[1]}
     assert figures["components"] == {"count": 2, "largest_share": 0.75}
     assert figures["categories"] == {"People": 1, "Mathematics": 1}

@@ -14,7 +14,14 @@ from kgrl.curriculum import Curriculum
 from kgrl.curriculum.state import LossProfile
 from kgrl.curriculum.view import View
 from kgrl.envs.features.curriculum_features import FeatureState, observe, shortlist
-from kgrl.envs.features.space import CLIP, FEATURES, GLOBAL_FEATURES, LEARNING_FEATURES, describe, observation_space
+from kgrl.envs.features.space import (
+    CLIP,
+    FEATURES,
+    GLOBAL_FEATURES,
+    LEARNING_FEATURES,
+    observation_space,
+    observe_walks,
+)
 from kgrl.envs.features.walk_features import GoalTables, Walks
 from kgrl.envs.features.walk_tables import WalkTables
 from kgrl.expansion import Expansion, Measurement
@@ -232,7 +239,7 @@ def test_a_curriculum_is_described_as_readers_walks_are(
         pages = np.full(shown.topics.shape, walk.stack[0, -1])
         links = np.where(shown.topics >= 0, graph.positions(pages, shown.topics), -1)
         goals = GoalTables.of(tables, [curriculum.goal])
-        expected = describe(tables, walk, shown.topics[None], links[None], goals)
+        expected = observe_walks(tables, walk, shown.topics[None], links[None], goals)
         width = len(FEATURES) - len(LEARNING_FEATURES)
         for name, columns in (("candidates", width), ("topics", None), ("path", None), ("goal", None)):
             found = shown.observation[name][..., :columns]

@@ -24,11 +24,11 @@ from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.learners import SimulatedLearner
 from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
-from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.learners.simulated.learning_curve import CurveParameters
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.rewards import MeanPredictionGain, Reward, SelfPredictionGain, TokenCost
 
-CURVES = Parameters(0.8, 1500.0, 1.0, 0.6, 300.0, 0.7, 0.5, 0.2, 1e-4, 0.02)
+CURVES = CurveParameters(0.8, 1500.0, 1.0, 0.6, 300.0, 0.7, 0.5, 0.2, 1e-4, 0.02)
 Make = Callable[..., Curriculum]
 
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kgrl.builtin import PROJECTED
-from kgrl.envs.features.space import CLIP, PATH_ROWS, describe
+from kgrl.envs.features.space import CLIP, PATH_ROWS, observe_walks
 from kgrl.envs.features.walk_features import GOAL_FEATURES, WALK_FEATURES, GoalTables, Walks, walk_features
 from kgrl.envs.features.walk_tables import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES, WalkTables
 from kgrl.graph import TopicGraph
@@ -240,7 +240,7 @@ def test_a_reader_who_never_went_back_is_the_same_read_from_a_trace(tables: Walk
 
 def test_path_rows_by_hand(tables: WalkTables) -> None:
     """The reader of the worked values: 5, 0, 1 and 3 were opened, 3 was left, 1 is the current page."""
-    path = describe(tables, *last_click(tables, HERE))["path"][0]
+    path = observe_walks(tables, *last_click(tables, HERE))["path"][0]
     assert not path[: PATH_ROWS - 5].any()
     pages, ways = [5, 0, 1, 3, 1], [(5, 0), (0, 1), (1, 3)]
     widths = np.cumsum([PROJECTED, PROJECTED, len(TOPIC_FEATURES), len(LINK_FEATURES), len(TRANSITION_FEATURES)])

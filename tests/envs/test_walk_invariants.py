@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kgrl.agents.pretraining.batches import ClickBatches
 from kgrl.builtin import PROJECTED
 from kgrl.envs import RabbitHoleEnv
-from kgrl.envs.features.space import FEATURES, Observation, describe, observation_space
+from kgrl.envs.features.space import FEATURES, Observation, observation_space, observe_walks
 from kgrl.envs.features.walk_features import GoalTables, Walks
 from kgrl.envs.features.walk_tables import LINK_FEATURES, TOPIC_FEATURES, WalkTables
 from kgrl.graph import TopicGraph
@@ -101,7 +101,7 @@ def test_permuting_slots_permutes_what_is_seen_of_candidates(seed: int, data: st
     def seen(slots: IntArray) -> Observation:
         links = np.full(len(slots), -1, dtype=np.int64)
         links[slots >= 0] = tables.graph.positions(np.full((slots >= 0).sum(), one.page[0]), slots[slots >= 0])
-        return describe(tables, walks, slots[None], links[None], goals)
+        return observe_walks(tables, walks, slots[None], links[None], goals)
 
     before, after = seen(candidates), seen(candidates[order])
     for name in ("candidates", "topics", "mask"):

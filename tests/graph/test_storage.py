@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kgrl.errors import DataError, MissingDataError, UnknownNameError
 from kgrl.graph import Frontier, TopicGraph
-from kgrl.graph.storage import StoredStrings, StoredTitles, pack, pack_titles
+from kgrl.graph.storage import StoredStrings, StoredTitles, pack_strings, pack_titles
 
 titles = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), unique=True, max_size=10)
 
@@ -97,7 +97,7 @@ def test_titles_with_the_same_hash_are_told_apart() -> None:
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))), st.slices(8))
 def test_stored_strings_are_a_sequence(strings: list[str], part: slice) -> None:
-    stored = StoredStrings(*pack(strings))
+    stored = StoredStrings(*pack_strings(strings))
     assert list(stored) == strings and stored[part] == tuple(strings[part])
     assert [stored[i] for i in range(-len(strings), len(strings))] == strings * 2
     with pytest.raises(IndexError):

@@ -17,12 +17,12 @@ from kgrl.learners import SimulatedLearner
 from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
 from kgrl.learners.simulated.courses import Course, course_of_run, course_of_transfer, read_run, tokens_per_word
 from kgrl.learners.simulated.fit import LEAST_LESSONS, fit, fit_calibration
-from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.learners.simulated.learning_curve import CurveParameters
 from kgrl.learners.simulated.records import Records
 from kgrl.learners.simulated.relatives import Relatives
 from kgrl.probes.forks import estimate_transfer
 
-TRUE = Parameters(
+TRUE = CurveParameters(
     style=0.8,
     style_tokens=1500.0,
     style_power=1.0,
@@ -40,7 +40,7 @@ Embeddings = NDArray[np.float32]
 
 
 def learner_of(
-    corpus: Corpus, embeddings: Embeddings, curves: Parameters = TRUE, seed: int = 0, response: ByTopic = ALIKE
+    corpus: Corpus, embeddings: Embeddings, curves: CurveParameters = TRUE, seed: int = 0, response: ByTopic = ALIKE
 ) -> SimulatedLearner:
     made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
     levels = ByTopic(4.0, 0.3), response
@@ -78,7 +78,7 @@ def run_of(learner: SimulatedLearner, lessons: int = 30, probed: int = 20) -> li
     return expansions
 
 
-def courses_of(corpus: Corpus, embeddings: Embeddings, curves: Parameters = TRUE, runs: int = 4) -> list[Course]:
+def courses_of(corpus: Corpus, embeddings: Embeddings, curves: CurveParameters = TRUE, runs: int = 4) -> list[Course]:
     learners = [learner_of(corpus, embeddings, curves, seed) for seed in range(runs)]
     return [course_of_run(corpus, str(learner.seed), run_of(learner), RATE) for learner in learners]
 

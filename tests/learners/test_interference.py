@@ -19,7 +19,7 @@ from kgrl.graph import TopicGraph
 from kgrl.learners import LoraLearner
 from kgrl.learners.adapters.composition import compose, methods
 from kgrl.learners.adapters.folder import Adapter, AdapterFacts, read_adapter, save_adapter
-from kgrl.learners.adapters.routing import centroids, nearest
+from kgrl.learners.adapters.routing import centroids, nearest_centroid
 from kgrl.learners.decoder.lora import write_adapter
 from kgrl.learners.neighbourhoods.interference import Interference, interference, routed_losses, wearing
 from kgrl.report.interference import draw_interference
@@ -152,7 +152,7 @@ def test_routing_ignores_lengths_and_finds_a_centroid_itself(seed: int, length: 
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(5, 4)).astype(np.float32)
     scales = rng.uniform(0.5, 2, size=(5, 1)).astype(np.float32)
-    assert nearest(rows * np.float32(length), rows * scales).tolist() == [0, 1, 2, 3, 4]
+    assert nearest_centroid(rows * np.float32(length), rows * scales).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_centroids_leave_out_topics_of_no_neighbourhood() -> None:

@@ -19,12 +19,12 @@ from kgrl.graph import TopicGraph
 from kgrl.learners import SimulatedLearner, make_learner
 from kgrl.learners.base import Sized
 from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
-from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.learners.simulated.learning_curve import CurveParameters
 from kgrl.learners.simulated.relatives import THRESHOLD, nearest_topics
 from kgrl.system.random_bits import drawn
 from kgrl.testing import LearnerContract
 
-CURVES = Parameters(
+CURVES = CurveParameters(
     style=0.8,
     style_tokens=1500.0,
     style_power=1.0,
@@ -39,7 +39,7 @@ CURVES = Parameters(
 QUIET = replace(CURVES, noise=0.0)
 
 
-def calibration_of(corpus: Corpus, curves: Parameters = CURVES) -> Calibration:
+def calibration_of(corpus: Corpus, curves: CurveParameters = CURVES) -> Calibration:
     levels = ByTopic(4.0, 0.3, {3: 5.5}), ByTopic(1.0, 0.0, {1: 0.5})
     made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
     return Calibration(corpus.name, corpus.fingerprint, "none", 1.3, *levels, curves, (QUIET,), *made_up)
@@ -68,7 +68,7 @@ class TestSimulatedLearner(LearnerContract):
         return learner
 
 
-def chain_learner(chain: Corpus, curves: Parameters = QUIET) -> SimulatedLearner:
+def chain_learner(chain: Corpus, curves: CurveParameters = QUIET) -> SimulatedLearner:
     embeddings = np.array([[1, 0], [0, 1], [0, 1], [0.6, 0.8]], dtype=np.float32)
     return SimulatedLearner(
         chain, calibration=replace(calibration_of(chain, curves), tokens_per_word=1.0), embeddings=embeddings

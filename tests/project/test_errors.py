@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kgrl.errors import DataError, KgrlError, MissingDataError, UnknownNameError, nearest
+from kgrl.errors import DataError, KgrlError, MissingDataError, UnknownNameError, closest_name
 from kgrl.system.registry import Registry
 
 
@@ -17,7 +17,7 @@ def test_unknown_names_list_the_known_ones_up_to_a_point() -> None:
 
 @pytest.mark.parametrize(("name", "found"), [("CLOSURE", "closure"), ("clsoure", "closure"), ("quartz", None)])
 def test_nearest_ignores_case_and_gives_up_in_time(name: str, found: str | None) -> None:
-    assert nearest(name, ["closure", "random"]) == found
+    assert closest_name(name, ["closure", "random"]) == found
 
 
 def test_missing_data_reads_as_its_message() -> None:

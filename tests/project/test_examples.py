@@ -28,7 +28,7 @@ from kgrl.envs.vector.env import CurriculumVectorEnv
 from kgrl.errors import MissingDataError
 from kgrl.learners import SimulatedLearner
 from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
-from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.learners.simulated.learning_curve import CurveParameters
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 Make = Callable[..., Curriculum]
@@ -58,7 +58,7 @@ def simulated(tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32], make_ti
     """Curricula whose learner is simulated, with made-up curves."""
 
     def make(**config: object) -> Curriculum:
-        curves = Parameters(
+        curves = CurveParameters(
             style=0.5, style_tokens=800.0, style_power=1.0, topic=0.8, topic_tokens=200.0, topic_power=1.0,
             link=0.5, similar=0.3, fading=1e-5, noise=0.0,
         )  # fmt: skip

@@ -19,7 +19,7 @@ from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import TopicGraph
 from kgrl.learners import SimulatedLearner
 from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
-from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.learners.simulated.learning_curve import CurveParameters
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.rewards import (
     Clip,
@@ -161,7 +161,7 @@ def test_it_stops_a_vector_environment(
     ids = indexed_passages(tiny_corpus)
     retriever = FaissRetriever(ids, fake_embeddings[tiny_corpus.topics[ids]])
     named = tiny_corpus.name, tiny_corpus.fingerprint, "none", 1.3
-    curves, levels = Parameters(0.8, 1500.0, 1.0, 0.6, 300.0, 0.7, 0.5, 0.2, 1e-4, 0.02), (ByTopic(4, 0, {}),) * 2
+    curves, levels = CurveParameters(0.8, 1500.0, 1.0, 0.6, 300.0, 0.7, 0.5, 0.2, 1e-4, 0.02), (ByTopic(4, 0, {}),) * 2
     made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
     calibration = Calibration(*named, *levels, curves, (curves,), *made_up)
     learner = SimulatedLearner(tiny_corpus, 0, calibration, embeddings=fake_embeddings)

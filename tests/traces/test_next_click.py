@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kgrl.agents.pretraining.baselines import Markov, Popularity, Similarity, Uniform, click_baselines
+from kgrl.agents.pretraining.baselines import Markov, Popularity, TextSimilarity, Uniform, click_baselines
 from kgrl.graph import TopicGraph
 from kgrl.traces import BACK, ClickTable, Trace
 from kgrl.traces.click_counts import ClickCounts
@@ -93,7 +93,7 @@ def test_uniform_popularity_and_similarity_by_hand(graph: TopicGraph) -> None:
     near = [exp(0.6 / 0.1), exp(0), exp(0.6 / 0.1), exp(0.8 / 0.1)]
     expected = [near[0] / (near[0] + near[1]), near[1] / (near[0] + near[1])]
     expected += [near[2] / (near[2] + near[3]), near[3] / (near[2] + near[3]), 1]
-    assert chances(Similarity(graph, vectors).log_probabilities(clicks)) == pytest.approx(expected, rel=1e-4)
+    assert chances(TextSimilarity(graph, vectors).log_probabilities(clicks)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_markov_model_backs_off_to_in_degree(counts: ClickCounts) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kgrl.agents.make import make_agent
 from kgrl.benchmark.hypothesis.findings import Finding, finding
-from kgrl.benchmark.hypothesis.places import Place
+from kgrl.benchmark.hypothesis.places import PreparedCorpus
 from kgrl.benchmark.hypothesis.store import Row
 from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.corpus import Corpus, Passages, Split
@@ -68,7 +68,7 @@ class Counting:
         """There is nothing to load."""
 
 
-def recorded(place: Place, learner: Learner, agent: str, seed: int, budget: int) -> list[Expansion]:
+def recorded(place: PreparedCorpus, learner: Learner, agent: str, seed: int, budget: int) -> list[Expansion]:
     """Return the expansions of an agent's curriculum, the nucleus first, without teaching the learner."""
     config = CurriculumConfig(seed=seed, budget_tokens=budget)
     return list(place.curriculum(Counting(learner), config).run(make_agent(agent)))
@@ -111,7 +111,7 @@ def taught(
     return curve
 
 
-def compare_orders(place: Place, name: str, agent: str, seed: int, budget: int | None = None) -> Row:
+def compare_orders(place: PreparedCorpus, name: str, agent: str, seed: int, budget: int | None = None) -> Row:
     """Teach one learner in the order of an agent, and one with the same weights in a shuffled order.
 
     Args:

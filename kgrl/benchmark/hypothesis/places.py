@@ -16,11 +16,11 @@ from kgrl.curriculum.researcher import Researcher
 from kgrl.learners.base import Learner
 from kgrl.retrieval.base import Retriever
 
-__all__ = ["Place"]
+__all__ = ["PreparedCorpus"]
 
 
 @dataclass(frozen=True)
-class Place:
+class PreparedCorpus:
     """A corpus, and what belongs to it.
 
     Args:

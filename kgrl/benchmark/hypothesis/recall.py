@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kgrl.agents.make import make_agent
 from kgrl.benchmark.hypothesis.findings import Finding, finding, finding_of
 from kgrl.benchmark.hypothesis.matching import Covariates, match_pairs
-from kgrl.benchmark.hypothesis.places import Place
+from kgrl.benchmark.hypothesis.places import PreparedCorpus
 from kgrl.benchmark.hypothesis.plan import SEED, Planner
 from kgrl.benchmark.hypothesis.store import Row
 from kgrl.benchmark.statistics import Interval
@@ -41,7 +41,7 @@ _DRAWS = 2000
 class _Watch:
     """What is asked and measured along a curriculum."""
 
-    def __init__(self, place: Place, curriculum: Curriculum) -> None:
+    def __init__(self, place: PreparedCorpus, curriculum: Curriculum) -> None:
         self.place, self.curriculum = place, curriculum
         self.recall = Recall(place.corpus, link_questions(place.corpus, curriculum.nucleus, _QUESTIONS))
         self.topics = sample_topics(place.corpus, Split.PROBE, _SAMPLE, SEED)
@@ -74,7 +74,7 @@ class _Watch:
         return (vectors[self.topics] @ vectors[learned].T).max(axis=1) if len(learned) else np.zeros(len(self.topics))
 
 
-def follow(place: Place, name: str, seed: int, budget: int | None = None) -> Row:
+def follow(place: PreparedCorpus, name: str, seed: int, budget: int | None = None) -> Row:
     """Follow a curriculum of random frontier picks.
 
     Args:

@@ -11,12 +11,12 @@ from typing import Any
 from kgrl.errors import DataError
 from kgrl.system.files import write_json
 
-__all__ = ["Store"]
+__all__ = ["MeasurementFolder"]
 
 Row = dict[str, Any]
 
 
-class Store:
+class MeasurementFolder:
     """A folder of measurements by name.
 
     Args:
@@ -24,7 +24,7 @@ class Store:
 
     Example:
         >>> import tempfile
-        >>> store = Store(Path(tempfile.mkdtemp()))
+        >>> store = MeasurementFolder(Path(tempfile.mkdtemp()))
         >>> store.once("vital/a", lambda: {"loss": 3.0}), store.once("vital/a", lambda: {"loss": 4.0})
         ({'loss': 3.0}, {'loss': 3.0})
         >>> store.rows("vital")

@@ -13,10 +13,10 @@ import numpy as np
 from kgrl.benchmark.hypothesis.effects import by_distance, pair_differences, transfer_findings
 from kgrl.benchmark.hypothesis.findings import Finding, with_holm
 from kgrl.benchmark.hypothesis.order import AGENTS, compare_orders, order_findings
-from kgrl.benchmark.hypothesis.places import Place
+from kgrl.benchmark.hypothesis.places import PreparedCorpus
 from kgrl.benchmark.hypothesis.plan import Plan, Planner, balance
 from kgrl.benchmark.hypothesis.recall import follow, recall_findings
-from kgrl.benchmark.hypothesis.store import Row, Store
+from kgrl.benchmark.hypothesis.store import MeasurementFolder, Row
 from kgrl.benchmark.hypothesis.transfer import LESSON_TOKENS, STATES, chosen, measure_topics, prepare
 from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.errors import UnknownNameError
@@ -60,9 +60,9 @@ class Suite:
             learners[name]
 
     @cached_property
-    def store(self) -> Store:
+    def store(self) -> MeasurementFolder:
         """What is measured."""
-        return Store(self.folder)
+        return MeasurementFolder(self.folder)
 
     @cached_property
     def _loaded(self) -> dict[str, _Loaded]:
@@ -75,7 +75,7 @@ class Suite:
             DataError: If the folder is of another version of kgrl, or of another corpus of that name.
         """
         if corpus not in self._loaded:
-            place = Place.load(corpus)
+            place = PreparedCorpus.load(corpus)
             self.store.check(corpus, place.corpus.fingerprint)
             self._loaded[corpus] = _Loaded(place, self.topics)
         return self._loaded[corpus]
@@ -161,7 +161,7 @@ class Suite:
 class _Loaded:
     """A corpus, and what is planned on it."""
 
-    def __init__(self, place: Place, topics: int) -> None:
+    def __init__(self, place: PreparedCorpus, topics: int) -> None:
         self.place, self._topics = place, topics
         self.planner = Planner(place.corpus, place.embeddings)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kgrl.benchmark.hypothesis.plan import SEED, Plan, Planner
-from kgrl.benchmark.hypothesis.store import Row, Store
+from kgrl.benchmark.hypothesis.store import MeasurementFolder, Row
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.learners.base import Learner
 from kgrl.probes.forks import losses_after
@@ -63,7 +63,9 @@ def lesson(corpus: Corpus, learner: Learner, topic: int) -> Passages:
     return corpus.select(np.tile(ids, -(-LESSON_TOKENS // tokens)))
 
 
-def measure_topics(corpus: Corpus, learner: Learner, plans: list[Plan], store: Store, under: str) -> Iterator[Row]:
+def measure_topics(
+    corpus: Corpus, learner: Learner, plans: list[Plan], store: MeasurementFolder, under: str
+) -> Iterator[Row]:
     """Measure around each planned topic; what is in the store is not measured again.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgrl.benchmark.report.figures import Look, looks
-from kgrl.benchmark.report.results import Place, Results, Row, aggregates, costs, curves, kept, noise, profiles
+from kgrl.benchmark.report.results import PlaceKey, Results, Row, aggregates, costs, curves, kept, noise, profiles
 from kgrl.benchmark.report.tables import Table, cost_rows, gaps_table, verdict_rows
 
 __all__ = ["Computed", "csv_tables"]
@@ -34,11 +34,11 @@ class Computed:
 
     results: Results
     looks: Mapping[str, Look]
-    verdicts: Mapping[Place, Rows]
-    curves: Mapping[Place, Rows]
-    costs: Mapping[Place, Rows]
-    kept: Mapping[Place, Rows]
-    noise: Mapping[Place, Rows]
+    verdicts: Mapping[PlaceKey, Rows]
+    curves: Mapping[PlaceKey, Rows]
+    costs: Mapping[PlaceKey, Rows]
+    kept: Mapping[PlaceKey, Rows]
+    noise: Mapping[PlaceKey, Rows]
     aggregates: Mapping[str, Rows]
     profiles: Mapping[str, Rows]
     mean_costs: Mapping[str, Rows]
@@ -74,7 +74,7 @@ def csv_tables(computed: Computed) -> dict[str, Table]:
     }
 
 
-def _placed(found: Mapping[Place, Rows]) -> Iterator[dict[str, Any]]:
+def _placed(found: Mapping[PlaceKey, Rows]) -> Iterator[dict[str, Any]]:
     for place, rows in found.items():
         where = {"task": place.task, "corpus": place.corpus, "learner": place.learner}
         yield from ({**where, **row} for row in rows)
@@ -85,7 +85,7 @@ def _of_learners(found: Mapping[str, Rows]) -> Iterator[dict[str, Any]]:
         yield from ({"learner": learner, **row} for row in rows)
 
 
-def _with_missing(results: Results, place: Place, rows: list[dict[str, Any]]) -> Rows:
+def _with_missing(results: Results, place: PlaceKey, rows: list[dict[str, Any]]) -> Rows:
     """Rows of a figure that is there for some, and a row that has no figure for each agent without a finished cell."""
     missing = [agent for agent in results.agents(place.learner) if not results.finished(place, agent)]
     return [*rows, *({"agent": agent} for agent in missing)] if rows else []

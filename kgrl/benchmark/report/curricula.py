@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kgrl.benchmark.report.results import Place, Results
+from kgrl.benchmark.report.results import PlaceKey, Results
 from kgrl.benchmark.runner import Cell
 from kgrl.system.files import replacing
 
@@ -67,7 +67,7 @@ def shown_curricula(results: Results) -> dict[str, Any]:
     return {"titles": list(titles), "cells": cells}
 
 
-def cell_name(place: Place, agent: str, seed: int) -> str:
+def cell_name(place: PlaceKey, agent: str, seed: int) -> str:
     """Return a cell's name, which is where its files are in the benchmark's folder."""
     return Cell(place.task, place.corpus, place.learner, agent, seed).name
 
@@ -83,12 +83,12 @@ def as_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _finished(results: Results, place: Place) -> Iterator[tuple[str, int]]:
+def _finished(results: Results, place: PlaceKey) -> Iterator[tuple[str, int]]:
     for agent in sorted(results.cells[place]):
         yield from ((agent, seed) for seed in results.finished(place, agent))
 
 
-def _read(results: Results, place: Place, agent: str, seed: int, names: tuple[str, ...]) -> dict[str, Any] | None:
+def _read(results: Results, place: PlaceKey, agent: str, seed: int, names: tuple[str, ...]) -> dict[str, Any] | None:
     path = results.folder / f"{cell_name(place, agent, seed)}.parquet"
     if not path.exists():
         return None
@@ -98,7 +98,7 @@ def _read(results: Results, place: Place, agent: str, seed: int, names: tuple[st
     return {name: table[name].to_pylist() if name in there else [None] * len(table) for name in names}
 
 
-def _table(results: Results, place: Place, agent: str, seed: int) -> pa.Table | None:
+def _table(results: Results, place: PlaceKey, agent: str, seed: int) -> pa.Table | None:
     names = tuple(name for name in _SCHEMA.names if name not in _OF_CELL)
     columns = _read(results, place, agent, seed, names)
     if columns is None:

@@ -17,7 +17,7 @@ from kgrl.benchmark.report.results import PHASES, Results, Row, by_agent
 from kgrl.benchmark.scores import CEILING
 from kgrl.report.figures import _layout
 
-__all__ = ["PHASE_COLOURS", "Look", "curves_figure", "dots_figure", "looks", "phases_figure", "profiles_figure"]
+__all__ = ["PHASE_COLOURS", "Look", "dots_figure", "exam_curves_figure", "looks", "phases_figure", "profiles_figure"]
 
 _COLOURS = ("#3b82f6", "#e08a00", "#10a37f", "#d6479a", "#8b5cf6", "#0ea5c6", "#dd4b39", "#7c9a0c", "#a8693a")
 """Legible on light and on dark; who cannot tell two of them apart has the dashes, the names and the tables."""
@@ -60,7 +60,7 @@ def looks(results: Results) -> dict[str, Look]:
     return {name: found.get(name, Look(_GREY, "solid", True)) for name in names}
 
 
-def curves_figure(rows: Sequence[Row], drawn: Mapping[str, Look]) -> go.Figure:
+def exam_curves_figure(rows: Sequence[Row], drawn: Mapping[str, Look]) -> go.Figure:
     """Draw the exam's loss over tokens, the interquartile mean over seeds and its pointwise interval, for each agent.
 
     Args:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.report.computed import Computed
-from kgrl.benchmark.report.results import Place, Results
+from kgrl.benchmark.report.results import PlaceKey, Results
 from kgrl.benchmark.report.tables import aggregate_table, gaps_table, summary, verdict_table
 from kgrl.benchmark.scores import CEILING
 
@@ -98,7 +98,7 @@ def as_markdown(computed: Computed) -> str:
     return "\n".join(parts)
 
 
-def _verdicts(computed: Computed, place: Place) -> str:
+def _verdicts(computed: Computed, place: PlaceKey) -> str:
     return f"### {_plain(place.name)}\n\n{verdict_table(computed.results, place).markdown()}"
 
 

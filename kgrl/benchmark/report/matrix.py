@@ -6,7 +6,7 @@ import html
 
 from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.report.computed import Computed
-from kgrl.benchmark.report.results import Place, Row
+from kgrl.benchmark.report.results import PlaceKey, Row
 from kgrl.benchmark.report.tables import WORDS, listed, summary, verdict_table
 
 __all__ = ["DASHES", "MARKS", "matrix", "verdicts"]
@@ -35,7 +35,7 @@ def verdicts(computed: Computed) -> str:
     return "".join(_place(computed, at, place) for at, place in enumerate(computed.results.places))
 
 
-def _place(computed: Computed, at: int, place: Place) -> str:
+def _place(computed: Computed, at: int, place: PlaceKey) -> str:
     rows, results = computed.verdicts[place], computed.results
     told = ", ".join(f"{number} {word}" for word, number in summary(rows).items() if number)
     partly = [gap.sentence for gap in results.gaps_of(place) if results.finished(place, gap.agent)]
@@ -60,7 +60,7 @@ def _matrix(computed: Computed, learner: str) -> str:
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">{table}</div>'
 
 
-def _cell(computed: Computed, place: Place, agent: str) -> str:
+def _cell(computed: Computed, place: PlaceKey, agent: str) -> str:
     row = next(row for row in computed.verdicts[place] if row["agent"] == agent)
     at = computed.results.places.index(place)
     if agent == BASELINE and row["seeds"]:

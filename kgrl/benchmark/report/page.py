@@ -12,11 +12,11 @@ from plotly.graph_objects import Figure
 from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.report.computed import Computed, csv_tables
 from kgrl.benchmark.report.curricula import as_json, cell_name, shown_curricula, write_curricula
-from kgrl.benchmark.report.figures import curves_figure, dots_figure, phases_figure, profiles_figure
+from kgrl.benchmark.report.figures import dots_figure, exam_curves_figure, phases_figure, profiles_figure
 from kgrl.benchmark.report.markdown import PROTOCOL, as_markdown, commands
 from kgrl.benchmark.report.matrix import DASHES, matrix, verdicts
 from kgrl.benchmark.report.pictures import draw_pictures
-from kgrl.benchmark.report.results import Gap, Place, Results, Row
+from kgrl.benchmark.report.results import Gap, PlaceKey, Results, Row
 from kgrl.benchmark.report.style import BENCHMARK_BEHAVIOUR, BENCHMARK_STYLE
 from kgrl.benchmark.report.tables import (
     aggregate_table,
@@ -110,7 +110,7 @@ def _curves(computed: Computed) -> str:
         "intervals. Lower is better. The boxes show and hide agents in all figures.</p>"
     )
     cards = (
-        _figure_with(place.name, curves_figure(rows, computed.looks)) + _gaps(computed.results.gaps_of(place))
+        _figure_with(place.name, exam_curves_figure(rows, computed.looks)) + _gaps(computed.results.gaps_of(place))
         for place, rows in computed.curves.items()
     )
     return lead + _agents(computed) + _grid(cards)
@@ -207,12 +207,12 @@ def _curricula(computed: Computed) -> str:
     return lead + "<noscript><p>The lists need JavaScript.</p></noscript>" + _card(places) + data
 
 
-def _curricula_of(computed: Computed, place: Place) -> str:
+def _curricula_of(computed: Computed, place: PlaceKey) -> str:
     agents = computed.results.agents(place.learner)
     return "".join(_agents_curricula(computed, place, agent) for agent in agents) + _gaps(_of(computed, place))
 
 
-def _agents_curricula(computed: Computed, place: Place, agent: str) -> str:
+def _agents_curricula(computed: Computed, place: PlaceKey, agent: str) -> str:
     """An agent's curricula in a place, seed by seed; nothing where none finished."""
     cells = computed.results.finished(place, agent)
     if not cells:
@@ -221,7 +221,7 @@ def _agents_curricula(computed: Computed, place: Place, agent: str) -> str:
     return _details(line, "".join(_curriculum(place, agent, seed, row) for seed, row in sorted(cells.items())))
 
 
-def _curriculum(place: Place, agent: str, seed: int, row: Row) -> str:
+def _curriculum(place: PlaceKey, agent: str, seed: int, row: Row) -> str:
     count = row.get("expansions")
     told = "" if count is None else f"<small>{count:,} expansions</small>"
     name = html.escape(cell_name(place, agent, seed), quote=True)
@@ -238,7 +238,7 @@ def _how(computed: Computed) -> str:
     return _card(f"<p>Made from what is in the folder; to make it again:</p>{made}<dl>{terms}</dl><p>{files}</p>")
 
 
-def _of(computed: Computed, place: Place) -> list[Gap]:
+def _of(computed: Computed, place: PlaceKey) -> list[Gap]:
     return computed.results.gaps_of(place)
 
 

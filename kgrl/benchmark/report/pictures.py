@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.report.computed import Computed
 from kgrl.benchmark.report.figures import PHASE_COLOURS
-from kgrl.benchmark.report.results import Place, Row, by_agent
+from kgrl.benchmark.report.results import PlaceKey, Row, by_agent
 from kgrl.benchmark.scores import CEILING
 from kgrl.system.files import replacing
 
@@ -60,7 +60,7 @@ def _pictures(computed: Computed) -> Iterator[tuple[str, Figure]]:
             yield name.replace("_share", ""), _dots_of_places(found, name, title, computed)
 
 
-def _verdicts(computed: Computed, learner: str, places: Sequence[Place]) -> Figure:
+def _verdicts(computed: Computed, learner: str, places: Sequence[PlaceKey]) -> Figure:
     agents = computed.results.agents(learner)
     figure = _figure(2.2 + 1.15 * len(places), 1.3 + _ROW * len(agents))
     axes = figure.add_subplot()
@@ -77,7 +77,7 @@ def _verdicts(computed: Computed, learner: str, places: Sequence[Place]) -> Figu
     return figure
 
 
-def _heading(place: Place) -> str:
+def _heading(place: PlaceKey) -> str:
     """The task, in lines that fit over a column, and the corpus."""
     return "\n".join([*textwrap.wrap(place.task, 18, break_long_words=False), place.corpus])
 
@@ -93,7 +93,7 @@ def _verdict(axes: Axes, column: int, line: int, row: Row) -> None:
     axes.text(column, line, "baseline" if own else gain, ha="center", va="center", fontsize=7.5, color=_INK)
 
 
-def _curves(computed: Computed, places: Sequence[Place]) -> Figure:
+def _curves(computed: Computed, places: Sequence[PlaceKey]) -> Figure:
     across = min(3, len(places))
     down = -(-len(places) // across)
     figure = _figure(4.2 * across, 3.0 * down + 0.8)
@@ -116,7 +116,7 @@ def _curves(computed: Computed, places: Sequence[Place]) -> Figure:
     return figure
 
 
-def _without(computed: Computed, place: Place) -> str:
+def _without(computed: Computed, place: PlaceKey) -> str:
     cells = sum(len(gap.seeds) for gap in computed.results.gaps_of(place))
     return f"\n(cells that failed or are missing: {cells})" if cells else ""
 
@@ -158,7 +158,7 @@ def _cost(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _dots_of_places(found: dict[Place, Sequence[Row]], name: str, title: str, computed: Computed) -> Figure:
+def _dots_of_places(found: dict[PlaceKey, Sequence[Row]], name: str, title: str, computed: Computed) -> Figure:
     across = min(3, len(found))
     down, tallest = -(-len(found) // across), max(len(rows) for rows in found.values())
     figure = _figure(4.4 * across, down * (1.1 + _ROW * tallest))

@@ -24,7 +24,7 @@ __all__ = [
     "KEPT",
     "PHASES",
     "Gap",
-    "Place",
+    "PlaceKey",
     "Results",
     "Row",
     "aggregates",
@@ -54,7 +54,7 @@ _THRESHOLDS = 61
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class PlaceKey:
     """A task on a corpus with a learner, each by name."""
 
     learner: str
@@ -67,7 +67,7 @@ class Place:
         return f"{self.task} on {self.corpus} with {self.learner}"
 
     @classmethod
-    def of(cls, row: Row) -> Place:
+    def of(cls, row: Row) -> PlaceKey:
         """Return the place of a cell or a figure."""
         return cls(row["learner"], row["task"], row["corpus"])
 
@@ -83,7 +83,7 @@ class Gap:
         error: Why they failed, or None where they were not carried out.
     """
 
-    place: Place
+    place: PlaceKey
     agent: str
     seeds: tuple[int, ...]
     error: str | None
@@ -121,28 +121,28 @@ class Results:
         return cls(folder, rows, compare(rows))
 
     @cached_property
-    def cells(self) -> dict[Place, dict[str, dict[int, Row]]]:
+    def cells(self) -> dict[PlaceKey, dict[str, dict[int, Row]]]:
         """What came of cells, finished or failed: by place, agent and seed."""
-        found: dict[Place, dict[str, dict[int, Row]]] = {}
+        found: dict[PlaceKey, dict[str, dict[int, Row]]] = {}
         most = Counter(row["learner"] for row in self.rows)
-        for row in sorted(self.rows, key=lambda row: (-most[row["learner"]], Place.of(row))):
-            found.setdefault(Place.of(row), {}).setdefault(row["agent"], {})[row["seed"]] = row
+        for row in sorted(self.rows, key=lambda row: (-most[row["learner"]], PlaceKey.of(row))):
+            found.setdefault(PlaceKey.of(row), {}).setdefault(row["agent"], {})[row["seed"]] = row
         return found
 
     @property
-    def places(self) -> list[Place]:
+    def places(self) -> list[PlaceKey]:
         """All places, those of one learner together, and first of the learner with the most cells."""
         return list(self.cells)
 
     @cached_property
-    def learners(self) -> dict[str, list[Place]]:
+    def learners(self) -> dict[str, list[PlaceKey]]:
         """The learners, and the places of each."""
-        found: dict[str, list[Place]] = {}
+        found: dict[str, list[PlaceKey]] = {}
         for place in self.places:
             found.setdefault(place.learner, []).append(place)
         return found
 
-    def finished(self, place: Place, agent: str) -> dict[int, Row]:
+    def finished(self, place: PlaceKey, agent: str) -> dict[int, Row]:
         """Return an agent's finished cells in a place, by seed."""
         seeds = self.cells[place].get(agent, {})
         return {seed: row for seed, row in sorted(seeds.items()) if row["status"] == "finished"}
@@ -169,9 +169,11 @@ class Results:
         places = self.learners[learner]
         return sorted({seed for place in places for cells in self.cells[place].values() for seed in cells})
 
-    def ranked(self, place: Place) -> list[Row]:
+    def ranked(self, place: PlaceKey) -> list[Row]:
         """Return the figures of a place's agents, the lowest area under the learning curve first."""
-        return sorted((row for row in self.figures if Place.of(row) == place), key=lambda row: float(row["aulc_iqm"]))
+        return sorted(
+            (row for row in self.figures if PlaceKey.of(row) == place), key=lambda row: float(row["aulc_iqm"])
+        )
 
     @cached_property
     def gaps(self) -> list[Gap]:
@@ -183,11 +185,11 @@ class Results:
             for gap in self._gaps(place, agent)
         ]
 
-    def gaps_of(self, place: Place, agent: str | None = None) -> list[Gap]:
+    def gaps_of(self, place: PlaceKey, agent: str | None = None) -> list[Gap]:
         """Return the gaps in a place, of one agent or of all."""
         return [gap for gap in self.gaps if gap.place == place and agent in (None, gap.agent)]
 
-    def _gaps(self, place: Place, agent: str) -> list[Gap]:
+    def _gaps(self, place: PlaceKey, agent: str) -> list[Gap]:
         cells, reasons = self.cells[place].get(agent, {}), dict[str | None, list[int]]()
         for seed in self.seeds(place.learner):
             row = cells.get(seed)
@@ -196,7 +198,7 @@ class Results:
         return [Gap(place, agent, tuple(seeds), error) for error, seeds in reasons.items()]
 
 
-def curves(results: Results, place: Place) -> list[dict[str, Any]]:
+def curves(results: Results, place: PlaceKey) -> list[dict[str, Any]]:
     """Return the interquartile mean of the exam's loss over tokens, with intervals point by point, for each agent.
 
     Args:
@@ -251,7 +253,7 @@ def profiles(results: Results, learner: str) -> list[dict[str, Any]]:
     ]
 
 
-def costs(results: Results, place: Place) -> list[dict[str, Any]]:
+def costs(results: Results, place: PlaceKey) -> list[dict[str, Any]]:
     """Return what an agent's finished cells took, on average.
 
     Returns:
@@ -266,7 +268,7 @@ def costs(results: Results, place: Place) -> list[dict[str, Any]]:
     return rows
 
 
-def kept(results: Results, place: Place) -> list[dict[str, Any]]:
+def kept(results: Results, place: PlaceKey) -> list[dict[str, Any]]:
     """Return what was kept of what was learned: mean over seeds with Student's interval, in nats per token.
 
     Returns:
@@ -279,7 +281,7 @@ def kept(results: Results, place: Place) -> list[dict[str, Any]]:
     ]
 
 
-def noise(results: Results, place: Place) -> list[dict[str, Any]]:
+def noise(results: Results, place: PlaceKey) -> list[dict[str, Any]]:
     """Return the noise budget: the share of tokens spent on planted topics, its mean over seeds with an interval.
 
     Returns:
@@ -292,11 +294,11 @@ def noise(results: Results, place: Place) -> list[dict[str, Any]]:
     ]
 
 
-def _agents(results: Results, place: Place) -> list[str]:
+def _agents(results: Results, place: PlaceKey) -> list[str]:
     return [row["agent"] for row in results.ranked(place)]
 
 
-def _spread(results: Results, place: Place, agent: str, names: Sequence[str]) -> dict[str, float | None]:
+def _spread(results: Results, place: PlaceKey, agent: str, names: Sequence[str]) -> dict[str, float | None]:
     cells, figures = results.finished(place, agent).values(), dict[str, float | None]()
     for name in names:
         values = [float(cell[name]) for cell in cells if cell.get(name) is not None]

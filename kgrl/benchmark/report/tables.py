@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from kgrl.benchmark.comparison import BASELINE
-from kgrl.benchmark.report.results import KEPT, PHASES, Place, Results, Row, costs
+from kgrl.benchmark.report.results import KEPT, PHASES, PlaceKey, Results, Row, costs
 
 __all__ = [
     "Column",
@@ -182,7 +182,7 @@ def _cell(text: str) -> str:
 _AGENT = Column("agent", lambda row: str(row["agent"]), text=True)
 
 
-def verdict_rows(results: Results, place: Place) -> list[Row]:
+def verdict_rows(results: Results, place: PlaceKey) -> list[Row]:
     """Return a place's figures from best to worst, then a row without figures for each agent with no finished cell."""
     rows: list[Row] = results.ranked(place)
     names = dict.fromkeys((*_FIGURES, *(name for row in results.figures for name in row)))
@@ -195,7 +195,7 @@ def verdict_rows(results: Results, place: Place) -> list[Row]:
     return rows
 
 
-def verdict_table(results: Results, place: Place) -> Table:
+def verdict_table(results: Results, place: PlaceKey) -> Table:
     """Return the verdict on each agent of a place, against random, in words and in figures."""
     seeds = len(results.seeds(place.learner))
     columns = [

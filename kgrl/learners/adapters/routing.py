@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kgrl.graph.topic_graph import IntArray
 
-__all__ = ["centroids", "nearest"]
+__all__ = ["centroids", "nearest_centroid"]
 
 
 def centroids(embeddings: NDArray[np.float32], partition: IntArray) -> NDArray[np.float32]:
@@ -38,11 +38,11 @@ def centroids(embeddings: NDArray[np.float32], partition: IntArray) -> NDArray[n
     return (sums / counts[:, None]).astype(np.float32)
 
 
-def nearest(embeddings: NDArray[np.float32], centroids: NDArray[np.float32]) -> IntArray:
+def nearest_centroid(embeddings: NDArray[np.float32], centroids: NDArray[np.float32]) -> IntArray:
     """Route by the nearest neighbourhood: the centroid of the largest cosine.
 
-    A passage is routed by the embedding of its topic, `nearest(embeddings[passages.topics], centroids)`. Topics are
-    embedded by their train passages alone, so that no held-out text has a say in which adapter measures it.
+    A passage is routed by the embedding of its topic, `nearest_centroid(embeddings[passages.topics], centroids)`.
+    Topics are embedded by their train passages alone, so that no held-out text has a say in which adapter measures it.
 
     Args:
         embeddings: The embeddings of the passages' topics, `[n, dimensions]`.
@@ -52,7 +52,7 @@ def nearest(embeddings: NDArray[np.float32], centroids: NDArray[np.float32]) -> 
         The number of a neighbourhood for each row, int32 of shape `[n]`; the first of equally near ones.
 
     Example:
-        >>> nearest(np.array([[3.0, 1.0], [0.0, 2.0]]), np.array([[1.0, 0.0], [0.1, 0.1]])).tolist()
+        >>> nearest_centroid(np.array([[3.0, 1.0], [0.0, 2.0]]), np.array([[1.0, 0.0], [0.1, 0.1]])).tolist()
         [0, 1]
     """
     lengths = np.linalg.norm(centroids, axis=1, keepdims=True)

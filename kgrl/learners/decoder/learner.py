@@ -31,7 +31,7 @@ from kgrl.learners.decoder.flat_weights import FlatWeights, Trained
 from kgrl.learners.decoder.loss import mean_loss, token_losses
 from kgrl.learners.decoder.packing import Block, pack
 from kgrl.learners.decoder.plugin import Measure, Plugin
-from kgrl.learners.decoder.reading import Lesson, Reading, arrange
+from kgrl.learners.decoder.reading import Reading, ReadingPlan, arrange
 from kgrl.learners.decoder.token_store import TokenStore, document_token
 from kgrl.system.files import write_json
 from kgrl.system.tensors import read_tensors, save_tensors
@@ -269,7 +269,7 @@ class DecoderLearner(FlatWeights, ABC):
         """What a saved state is checked against."""
         return {"learner": self.kind, **self.identity, "plugins": [plugin.name for plugin in self.plugins]}
 
-    def _lesson(self, passages: Passages, token_budget: int) -> Lesson:
+    def _lesson(self, passages: Passages, token_budget: int) -> ReadingPlan:
         """What a lesson on these passages reads, rehearsals included."""
         own = Reading(passages.ids, self._sequences(passages))
         rehearsed = [plugin.rehearse(own.tokens, token_budget) for plugin in self.plugins]

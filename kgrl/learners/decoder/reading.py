@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kgrl.graph.topic_graph import IntArray
 
-__all__ = ["Lesson", "Reading", "arrange", "cut_to"]
+__all__ = ["Reading", "ReadingPlan", "arrange", "cut_to"]
 
 Sequences = list[NDArray[Any]]
 
@@ -40,7 +40,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Lesson(Reading):
+class ReadingPlan(Reading):
     """A reading in the order of training.
 
     Args:
@@ -50,7 +50,7 @@ class Lesson(Reading):
     own: int
 
 
-def arrange(own: Reading, rehearsed: Sequence[tuple[Reading, int]], token_budget: int) -> Lesson:
+def arrange(own: Reading, rehearsed: Sequence[tuple[Reading, int]], token_budget: int) -> ReadingPlan:
     """Put together what a lesson trains on.
 
     Args:
@@ -71,7 +71,7 @@ def arrange(own: Reading, rehearsed: Sequence[tuple[Reading, int]], token_budget
     sequences = [sequence for reading in readings for sequence in reading.sequences]
     # Each passage is placed at the share of its own reading that is behind it when half of it is read.
     order = np.argsort(np.concatenate([_middles(reading) for reading in readings]), kind="stable")
-    return Lesson(ids[order], [sequences[i] for i in order], own=len(readings[0].ids))
+    return ReadingPlan(ids[order], [sequences[i] for i in order], own=len(readings[0].ids))
 
 
 def cut_to(sequences: Sequences, token_budget: int) -> Sequences:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kgrl.corpus import Passages
 from kgrl.graph.topic_graph import IntArray
-from kgrl.learners.adapters.routing import nearest
+from kgrl.learners.adapters.routing import nearest_centroid
 from kgrl.learners.decoder.plugin import Measure, Plugin, PluginHost
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
@@ -80,7 +80,7 @@ class Isolation(Plugin):
     def route(self, passages: Passages) -> IntArray:
         """Return the community whose module reads each passage, shape `[passages]`."""
         centres = np.stack([centre.numpy() for _, centre in self._modules.values()])
-        routes = nearest(self.embeddings[passages.topics], centres)
+        routes = nearest_centroid(self.embeddings[passages.topics], centres)
         return np.array(list(self._modules), dtype=np.int32)[routes]
 
     def modules(self) -> Mapping[str, Tensor]:

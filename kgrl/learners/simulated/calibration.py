@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kgrl.builtin import FOLDER
 from kgrl.corpus import Corpus
 from kgrl.errors import DataError, MissingDataError, SettingError
-from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.learners.simulated.learning_curve import CurveParameters
 from kgrl.system.files import write_json
 from kgrl.system.random_bits import drawn
 
@@ -129,8 +129,8 @@ class Calibration:
     tokens_per_word: float
     untaught: ByTopic
     response: ByTopic
-    parameters: Parameters
-    members: tuple[Parameters, ...]
+    parameters: CurveParameters
+    members: tuple[CurveParameters, ...]
     fitted: Fitted
     errors: Errors
 
@@ -146,7 +146,7 @@ class Calibration:
                 f"this is {corpus.name!r} with fingerprint {corpus.fingerprint[:12]}; fit one with `kgrl calibrate`"
             )
 
-    def choose(self, member: int | None) -> Parameters:
+    def choose(self, member: int | None) -> CurveParameters:
         """Return a member's parameters, or with None those fitted to all records.
 
         Raises:
@@ -216,7 +216,7 @@ def _from_json(values: Mapping[str, Any]) -> Calibration:
     for name in ("untaught", "response"):
         measured = {int(topic): float(value) for topic, value in own[name]["topics"].items()}
         own[name] = ByTopic(own[name]["mean"], own[name]["spread"], measured)
-    own["parameters"] = Parameters(**own["parameters"])
-    own["members"] = tuple(Parameters(**member) for member in own["members"])
+    own["parameters"] = CurveParameters(**own["parameters"])
+    own["members"] = tuple(CurveParameters(**member) for member in own["members"])
     own["fitted"], own["errors"] = Fitted(**own["fitted"]), Errors(**own["errors"])
     return Calibration(**own)

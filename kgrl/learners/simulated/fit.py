@@ -18,7 +18,7 @@ from kgrl.corpus import Corpus
 from kgrl.errors import SettingError
 from kgrl.learners.simulated.calibration import Calibration, Errors, Fitted
 from kgrl.learners.simulated.courses import Course
-from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.learners.simulated.learning_curve import CurveParameters
 from kgrl.learners.simulated.records import Records
 from kgrl.learners.simulated.relatives import Relatives
 
@@ -55,7 +55,7 @@ _LEAST_SPREAD = 1e-6
 """In nats per token: less than this no two measured changes differ by."""
 
 
-def fit(records: Records, weights: FloatArray, names: Sequence[str] = tuple(_LIMITS)) -> Parameters:
+def fit(records: Records, weights: FloatArray, names: Sequence[str] = tuple(_LIMITS)) -> CurveParameters:
     """Fit parameters to measured drops by least squares, as if all topics had response 1.
 
     Args:
@@ -72,7 +72,7 @@ def fit(records: Records, weights: FloatArray, names: Sequence[str] = tuple(_LIM
     roots = np.sqrt(weights)[records.lesson]
     guess = np.clip(guess, low + 1e-3, high - 1e-3)
 
-    def named(logs: FloatArray) -> Parameters:
+    def named(logs: FloatArray) -> CurveParameters:
         return replace(first, **dict(zip(names, np.exp(logs).tolist(), strict=True)))
 
     def residuals(logs: FloatArray) -> FloatArray:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kgrl.graph.topic_graph import IntArray
 from kgrl.system.random_bits import normal
 
-__all__ = ["LEAST_LOSS", "NOISE", "NOISE_KEY", "Curves", "Kin", "fade", "loss", "teach"]
+__all__ = ["LEAST_LOSS", "NOISE", "NOISE_KEY", "CurveTables", "Kin", "fade", "loss", "teach"]
 
 LEAST_LOSS = 0.01
 """In nats per token: however much is learned, text is never certain."""
@@ -30,12 +30,12 @@ _SMALLEST_SCALE = 1e-100
 """Where the common factor of all effective tokens is multiplied into them, long before either leaves float64."""
 
 
-class Curves(NamedTuple):
+class CurveTables(NamedTuple):
     """What a loss is computed from, for some fits to choose from.
 
     Args:
-        values: The parameters of each fit in the order of `kgrl.learners.simulated.learning_curve.Parameters`, float64
-            `[fits, 11]`.
+        values: The parameters of each fit in the order of `kgrl.learners.simulated.learning_curve.CurveParameters`,
+            float64 `[fits, 11]`.
         untaught: The loss of each topic before anything is learned, float64 `[fits, topics]`.
         response: How much of what is learned shows in each topic's text, float64 `[fits, topics]`.
     """

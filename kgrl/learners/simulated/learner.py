@@ -19,7 +19,7 @@ from kgrl.corpus import Corpus, Passages
 from kgrl.errors import KgrlError
 from kgrl.learners.base import Learned
 from kgrl.learners.simulated.calibration import Calibration
-from kgrl.learners.simulated.kernels import Curves, fade, losses, teach
+from kgrl.learners.simulated.kernels import CurveTables, fade, losses, teach
 from kgrl.learners.simulated.relatives import Relatives
 from kgrl.system.files import content_key, write_json, write_npy
 
@@ -65,10 +65,10 @@ class SimulatedLearner:
     Example:
         >>> from kgrl.graph import TopicGraph
         >>> from kgrl.learners.simulated.calibration import ByTopic, Errors, Fitted
-        >>> from kgrl.learners.simulated.learning_curve import Parameters
+        >>> from kgrl.learners.simulated.learning_curve import CurveParameters
         >>> graph = TopicGraph.from_links(["Logic", "Set"], [0], [1])
         >>> corpus = Corpus("two", graph, ["Logic asks what follows.", "A set has members."], [0, 1], [0, 0])
-        >>> curves = Parameters(0.5, 100.0, 1.0, 1.0, 10.0, 1.0, 0.5, 0.0, 0.0, 0.0)
+        >>> curves = CurveParameters(0.5, 100.0, 1.0, 1.0, 10.0, 1.0, 0.5, 0.0, 0.0, 0.0)
         >>> made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
         >>> same = ByTopic(4.0, 0.0), ByTopic(1.0, 0.0)
         >>> calibration = Calibration("two", corpus.fingerprint, "none", 1.0, *same, curves, (), *made_up)
@@ -187,7 +187,7 @@ def tokens_of(words: ArrayLike, tokens_per_word: float) -> NDArray[np.int64]:
     return np.maximum(np.rint(np.multiply(words, tokens_per_word)), 1).astype(np.int64)
 
 
-def curves_of(calibration: Calibration, n_topics: int, members: Sequence[int | None]) -> Curves:
+def curves_of(calibration: Calibration, n_topics: int, members: Sequence[int | None]) -> CurveTables:
     """Return the curves of a calibration, for some members of its ensemble.
 
     Args:
@@ -198,7 +198,7 @@ def curves_of(calibration: Calibration, n_topics: int, members: Sequence[int | N
     values = np.array([astuple(calibration.choose(member)) for member in members])
     untaught = calibration.untaught.values(n_topics, _UNTAUGHT_KEY)
     response = np.maximum(calibration.response.values(n_topics, _RESPONSE_KEY), 0.0)
-    return Curves(values, *(np.tile(rows, (len(values), 1)) for rows in (untaught, response)))
+    return CurveTables(values, *(np.tile(rows, (len(values), 1)) for rows in (untaught, response)))
 
 
 def calibration_of(corpus: Corpus, calibration: Calibration | Path | str) -> Calibration:

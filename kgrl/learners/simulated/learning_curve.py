@@ -29,11 +29,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Parameters", "share_learned"]
+__all__ = ["CurveParameters", "share_learned"]
 
 
 @dataclass(frozen=True)
-class Parameters:
+class CurveParameters:
     """The parameters of the equations above, for all topics together.
 
     Args:
@@ -50,7 +50,7 @@ class Parameters:
         style_onset: o, the exponent with which what every text teaches sets in.
 
     Example:
-        >>> parameters = Parameters(0.5, 1000.0, 1.0, 0.2, 100.0, 1.0, 0.1, 0.1, 1e-4, 0.0)
+        >>> parameters = CurveParameters(0.5, 1000.0, 1.0, 0.2, 100.0, 1.0, 0.1, 0.1, 1e-4, 0.0)
         >>> parameters.drop(1000.0, [0.0, 100.0]).tolist()
         [0.25, 0.35]
     """

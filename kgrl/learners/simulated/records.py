@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kgrl.learners.simulated.calibration import ByTopic
 from kgrl.learners.simulated.courses import Course
-from kgrl.learners.simulated.learning_curve import Parameters
+from kgrl.learners.simulated.learning_curve import CurveParameters
 from kgrl.learners.simulated.relatives import Relatives
 
 __all__ = ["Records"]
@@ -41,7 +41,7 @@ class _Exposed:
         linked, similar = taught @ relatives.link_matrix, taught @ relatives.similarity_matrix
         return cls(course, *(tokens.tocsc()[:, measured].toarray() for tokens in (taught, linked, similar)))
 
-    def levels(self, curves: Parameters) -> tuple[FloatArray, FloatArray]:
+    def levels(self, curves: CurveParameters) -> tuple[FloatArray, FloatArray]:
         """How far losses are below the untaught ones before and after each lesson, nats per token, `[lessons, m]`."""
         added = self.own + curves.link * self.linked + curves.similar * self.similar
         tokens = self.course.tokens[:, None]
@@ -87,19 +87,19 @@ class Records:
     def __len__(self) -> int:
         return len(self.forked)
 
-    def predict(self, curves: Parameters) -> FloatArray:
+    def predict(self, curves: CurveParameters) -> FloatArray:
         """Return the predicted drops of topics with response 1, in nats per token, `[n]`."""
         levels = (exposed.levels(curves) for exposed in self._exposed)
         return _joined([(after - before)[m] for (before, after), m in zip(levels, self._measured, strict=True)])
 
-    def guess(self, mean_drop: float) -> Parameters:
+    def guess(self, mean_drop: float) -> CurveParameters:
         """Return where a fit starts: lessons lower losses by the mean drop, and come to half of all early on."""
         longest = max((exposed.course for exposed in self._exposed), key=lambda course: course.length)
         lessons = 1 if longest.forks else len(longest.tokens)
         style = float(np.clip(mean_drop * lessons, 0.05, 10.0))
-        return Parameters(style, longest.length / 10, 1.0, style / 2, 300.0, 1.0, 0.1, 0.1, 1e-5, 0.0)
+        return CurveParameters(style, longest.length / 10, 1.0, style / 2, 300.0, 1.0, 0.1, 0.1, 1e-5, 0.0)
 
-    def untaught(self, curves: Parameters, response: ByTopic) -> ByTopic:
+    def untaught(self, curves: CurveParameters, response: ByTopic) -> ByTopic:
         """Return the losses before anything was learned: each topic's first measurement, put back by the curves."""
         found: dict[int, list[float]] = {}
         for exposed, measured in zip(self._exposed, self._measured, strict=True):
@@ -111,7 +111,7 @@ class Records:
         values = np.array(list(losses.values()))
         return ByTopic(float(values.mean()), float(values.std()), losses)
 
-    def response(self, curves: Parameters, weights: FloatArray) -> ByTopic:
+    def response(self, curves: CurveParameters, weights: FloatArray) -> ByTopic:
         """Return how much topics respond: the slope of measured over predicted drops, shrunk towards 1.
 
         How much they differ in truth is what their slopes differ by beyond what errors explain (the method of moments

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -36,6 +36,7 @@ from typing import Any, overload
 from unittest.mock import patch
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
@@ -131,7 +132,7 @@ def build(size: int, folder: Path) -> dict[str, Any]:
         "draw_seconds": drawn - began,
         "build_seconds": made - drawn,
         "save_seconds": time.perf_counter() - made,
-        "build_peak_gib": memory("VmHWM"),
+        "build_peak_gib": peak_gib(),
         "disk_gib": sum(path.stat().st_size for path in folder.iterdir()) / 2**30,
     }
 
@@ -163,14 +164,14 @@ def offset_of(size: int, power: float) -> float:
 
 def grow(folder: Path, episodes: int) -> dict[str, Any]:
     """Open a graph and take steps on it."""
-    empty = memory("VmRSS")
+    empty = resident_gib()
     began = time.thread_time()
     graph = TopicGraph.open(folder, verify=False)
     opened = time.thread_time() - began
     began = time.thread_time()
     graph.index(f"Topic {len(graph) - 1}")
     looked_up = time.thread_time() - began
-    opened_gib = memory("VmRSS")
+    opened_gib = resident_gib()
     walker = Walker(graph)
     for array in (graph.indptr, graph.indices, *graph.undirected):
         array.max()  # reads every page of it
@@ -184,18 +185,20 @@ def grow(folder: Path, episodes: int) -> dict[str, Any]:
         "index_ms": 1e3 * looked_up,
         "resident_before_gib": empty,
         "resident_opened_gib": opened_gib,
-        "resident_gib": memory("VmRSS"),
-        "resident_mapped_gib": memory("RssFile"),
+        "resident_gib": resident_gib(),
+        "resident_mapped_gib": psutil.Process().memory_info().shared / 2**30,
         **walker.figures(),
     }
 
 
-def memory(field_: str) -> float:
-    """A figure of this process's memory, in GiB."""
-    status = Path("/proc/self/status").read_text()
-    found = re.search(rf"{field_}:\s*(\d+) kB", status)
-    assert found, f"/proc/self/status has no {field_}"
-    return int(found[1]) / 2**20
+def resident_gib() -> float:
+    """This process's resident memory, in GiB."""
+    return psutil.Process().memory_info().rss / 2**30
+
+
+def peak_gib() -> float:
+    """The most memory that was resident in this process so far, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 class SameText(Sequence[str]):

@@ -20,7 +20,7 @@ from kgrl.rewards.gains import MeanPredictionGain, PredictionGain, SelfPredictio
 from kgrl.rewards.gradients import GradientAlignment, GradientComplexityGain, GradientPredictionGain, L2ComplexityGain
 from kgrl.rewards.novelty import CountNovelty, Novelty, RandomNetworkDistillation
 from kgrl.rewards.progress import AbsoluteLearningProgress, ForgettingPenalty, FrontierSurprise, ReducibleLoss
-from kgrl.rewards.registry import rewards
+from kgrl.rewards.registry import register_reward, rewards
 from kgrl.rewards.topology import ConformationalFreedom, CycleRank, InformationGap
 
 __all__ = [
@@ -65,9 +65,6 @@ __all__ = [
     "WeightedSum",
     "ZScore",
     "as_reward",
-    "register",
+    "register_reward",
     "rewards",
 ]
-
-register = rewards.register
-"""`@kgrl.rewards.register("name")` gives a name to a class, or to a plain function of an expansion."""

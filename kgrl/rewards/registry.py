@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from kgrl.errors import SettingError
 from kgrl.rewards.base import FunctionReward, Reward
 from kgrl.system.registry import Registry
 
-__all__ = ["plugged_in", "rewards"]
+__all__ = ["RewardRegistry", "plugged_in", "register_reward", "rewards"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class RewardRegistry(Registry[Reward]):
@@ -54,3 +57,24 @@ def _instance(kind: type, name: str, args: tuple[Any, ...], kwargs: dict[str, An
 
 
 rewards: Registry[Reward] = RewardRegistry("reward", group="kgrl.rewards")
+"""Rewards by name."""
+
+
+def register_reward(name: str) -> Callable[[F], F]:
+    """Return a decorator that gives a name to a reward: a class, or a plain function of an expansion.
+
+    `@register_reward("brevity")` above `def brevity(expansion): return -expansion.tokens` makes `--reward brevity`
+    work.
+
+    Args:
+        name: The name, which command lines and expressions then know.
+
+    Raises:
+        ValueError: If the name is taken.
+
+    Example:
+        >>> register_reward("token-cost")(lambda expansion: -expansion.tokens)
+        Traceback (most recent call last):
+        ValueError: reward 'token-cost' is registered already
+    """
+    return rewards.register(name)

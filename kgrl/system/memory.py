@@ -1,38 +1,26 @@
-"""Whether what somebody asks for fits in memory, asked before it is allocated."""
+"""Refusal of allocations larger than the available memory."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import psutil
 
 from kgrl.errors import SettingError
 
-__all__ = ["available_bytes", "check_fits"]
+__all__ = ["check_fits"]
 
-_MEMINFO = Path("/proc/meminfo")
 _USABLE = 0.8
-"""Share of the memory available that may be planned with: estimates are estimates, and others need some too."""
+"""Share of the available memory that may be planned with: estimates are rough, and other programs need some too."""
 _GIB = 2**30
 
 
-def available_bytes() -> int | None:
-    """Return how many bytes of memory can be had without swapping, or None where the system does not tell."""
-    if not _MEMINFO.is_file():
-        return None
-    for line in _MEMINFO.read_text(encoding="ascii").splitlines():
-        name, _, value = line.partition(":")
-        if name == "MemAvailable":
-            return int(value.split()[0]) * 1024
-    return None
-
-
 def check_fits(count: int, bytes_each: int, what: str, *, available: int | None = None) -> None:
-    """Refuse what would not fit in memory.
+    """Refuse a number of objects that would not fit in memory.
 
     Args:
-        count: How many are asked for.
-        bytes_each: What each of them takes, estimated.
-        what: What they are, in the plural, for the message.
-        available: Bytes of memory to be had; what the system says if None, and no check where it says nothing.
+        count: Number of objects asked for.
+        bytes_each: Estimated size of each in bytes.
+        what: Their name in the plural, for the message.
+        available: Available memory in bytes; by default what this machine has without swapping.
 
     Raises:
         SettingError: If they take more than four fifths of it; the message says how many would fit.
@@ -42,8 +30,8 @@ def check_fits(count: int, bytes_each: int, what: str, *, available: int | None 
         Traceback (most recent call last):
         kgrl.errors.SettingError: 1,000 copies need about 15.6 GiB of memory, and 6.4 GiB can be used: 409 would fit
     """
-    available = available_bytes() if available is None else available
-    if available is None or count * bytes_each <= _USABLE * available:
+    available = psutil.virtual_memory().available if available is None else available
+    if count * bytes_each <= _USABLE * available:
         return
     need, usable = count * bytes_each / _GIB, _USABLE * available / _GIB
     fit = int(_USABLE * available / bytes_each)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -206,7 +207,7 @@ def test_misuse_is_refused(make: Make, make_tiny_curriculum: Make, monkeypatch: 
         CurriculumVectorEnv(make_tiny_curriculum(), 2)
     with pytest.raises(SettingError, match="at least 1"):
         CurriculumVectorEnv(make(), 0)
-    monkeypatch.setattr("kgrl.system.memory.available_bytes", lambda: 2**30)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2**30))
     with pytest.raises(SettingError, match=r"copies of the environment need about .* would fit"):
         CurriculumVectorEnv(make(), 100_000)
 

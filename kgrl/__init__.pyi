@@ -1,0 +1,32 @@
+from . import agents as agents
+from . import corpus as corpus
+from . import curriculum as curriculum
+from . import data as data
+from . import envs as envs
+from . import errors as errors
+from . import exam as exam
+from . import expansion as expansion
+from . import graph as graph
+from . import learners as learners
+from . import research as research
+from . import retrieval as retrieval
+from . import rewards as rewards
+from . import runs as runs
+from . import traces as traces
+from .agents.make import make_agent as make_agent
+from .agents.training.ppo import train_ppo as train_ppo
+from .corpus import Corpus as Corpus
+from .curriculum.config import CurriculumConfig as CurriculumConfig
+from .curriculum.loop import Curriculum as Curriculum
+from .data.folder import save_folder as save_folder
+from .data.load import load_corpus as load_corpus
+from .data.load import load_traces as load_traces
+from .exam import Exam as Exam
+from .expansion import Expansion as Expansion
+from .graph.topic_graph import TopicGraph as TopicGraph
+from .learners.make import make_learner as make_learner
+from .rewards.expression import as_reward as as_reward
+from .rewards.registry import register_reward as register_reward
+from .runs.run import Run as Run
+
+__version__: str

@@ -35,8 +35,13 @@ from kgrl.graph.topic_graph import IntArray
 from kgrl.learners import LoraLearner
 from kgrl.learners.adapters.composition import compose, methods
 from kgrl.learners.adapters.folder import Adapter, read_adapter
-from kgrl.learners.adapters.routing import centroids, nearest_centroid
-from kgrl.learners.neighbourhoods.interference import interference, routed_losses, wearing
+from kgrl.learners.neighbourhoods.interference import (
+    centroids,
+    interference,
+    nearest_centroid,
+    routed_losses,
+    using_adapter,
+)
 from kgrl.learners.neighbourhoods.training import NeighbourhoodTask, train_neighbourhood
 from kgrl.report.interference import draw_interference
 from kgrl.system.executors import executors
@@ -101,7 +106,7 @@ def train(tasks: list[Task], seed: int, tokens: int, folder: Path, workers: int)
 
 def exam(measurer: LoraLearner, tasks: list[Task], adapter: Adapter | None) -> float:
     """Mean exam loss over neighbourhoods with an adapter."""
-    with wearing(measurer, adapter):
+    with using_adapter(measurer, adapter):
         return float(np.mean(mean_losses(measurer, [task.exam for task in tasks])))
 
 

@@ -73,8 +73,8 @@ def _version(name: str) -> str:
 
 
 def _machine() -> dict[str, str]:
-    from kgrl.system.device import best_dtype
     from kgrl.system.files import cache_dir
+    from kgrl.system.tensors import best_dtype
 
     return {
         "system": f"{platform.system()} {platform.machine()}",

@@ -1,7 +1,6 @@
 """The learner protocol: a model that is taught passages and measured on passages.
 
-A learner knows text and weights; it does not
-know topics' links, rewards or agents.
+A learner knows text and weights; it does not know topics' links, rewards or agents.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from kgrl.corpus import Passages
 __all__ = ["Differentiable", "Learned", "Learner", "Sized", "Snapshot"]
 
 Snapshot = Any
-"""What a learner's `snapshot` returns; only the same learner can read it."""
+"""Result of a learner's `snapshot`; only the same learner can read it."""
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What one call of `learn` did.
+    """Result of one call of `learn`.
 
     Args:
         tokens: Tokens trained on.
         loss: Mean loss of those tokens in nats per token, each batch before its update.
         passages: Number of passages of which at least one token was trained on, from the first.
         chunked: Number of passages that were longer than the learner's context and read in pieces.
-        changed: Share of the trained weights that changed, between 0 and 1; None where a learner does not say.
-        module: Name of the module that was trained, where a learner keeps several.
+        changed: Share of the trained weights that changed, between 0 and 1; None if a learner does not tell.
+        module: Name of the module that was trained, if a learner keeps several.
     """
 
     tokens: int
@@ -53,11 +52,11 @@ class Learner(Protocol):
         """Train on passages in order until they or the budget are used up.
 
         Args:
-            passages: What to train on; at least one passage.
+            passages: Passages to train on, at least one.
             token_budget: Most tokens to train on; the last passage is cut to fit.
 
         Raises:
-            ValueError: If there is no passage or the budget is below 2 tokens.
+            ValueError: If `passages` is empty or the budget is below 2 tokens.
             DivergedError: If a loss is NaN or infinite; the weights are then as before the bad update.
         """
         ...
@@ -71,7 +70,7 @@ class Learner(Protocol):
         ...
 
     def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
-        """Return how many tokens each passage has for this learner, shape `[passages]`."""
+        """Return the number of tokens of each passage for this learner, shape `[passages]`."""
         ...
 
     def snapshot(self) -> Snapshot:
@@ -97,7 +96,7 @@ class Learner(Protocol):
 
 @runtime_checkable
 class Differentiable(Protocol):
-    """A learner that has gradients; what some rewards need. Learners with a transformer inside are such."""
+    """A learner that has gradients, which some rewards need. All learners with a transformer inside have them."""
 
     def loss_gradient(self, passages: Passages) -> NDArray[np.float32]:
         """Return the gradient of the mean loss per token of some passages, shape `[trained weights]`; changes nothing.
@@ -114,7 +113,7 @@ class Differentiable(Protocol):
 
 @runtime_checkable
 class Sized(Protocol):
-    """A learner that knows how large its model is.
+    """A learner that knows its model's size.
 
     Attributes:
         n_parameters: Number of the model's parameters, those that are not trained included.

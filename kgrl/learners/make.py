@@ -1,6 +1,6 @@
-"""Learners by name: the registry with every learner that ships.
+"""Learners by name: the registry of the learners that ship with kgrl or are added by packages.
 
-Each one's module is imported when it is made, since torch and transformers take seconds to import.
+A learner's module is imported when the learner is made, since torch and transformers take seconds to import.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def _make_scratch(corpus: Corpus, **options: Any) -> Learner:
 def _make_simulated(corpus: Corpus, plugins: Sequence[object] = (), **options: Any) -> Learner:
     from kgrl.learners.simulated.learner import SimulatedLearner
 
+    # Commands pass plug-ins to every learner: the refusal is worded here, or it would be a TypeError.
     if plugins:
         raise SettingError("a simulated learner has no weights for plug-ins to change; leave them out")
     return SimulatedLearner(corpus, **options)
@@ -48,10 +49,16 @@ def make_learner(name: str, corpus: Corpus, *, seed: int = 0, **options: Any) ->
     Args:
         name: `"lora"`, `"scratch"`, `"simulated"`, or the name of one that a package adds.
         corpus: The corpus it will be taught; a scratch learner trains its tokenizer on it.
-        seed: Seeds its initial weights and whatever it draws.
+        seed: Seeds its initial weights and its random draws.
         options: Passed on to the learner's constructor.
 
     Raises:
         UnknownNameError: If no learner has that name.
+
+    Example:
+        >>> from kgrl.graph import TopicGraph
+        >>> corpus = Corpus("one", TopicGraph.from_links(["Set"], [], []), ["A set has members."], [0], [0])
+        >>> make_learner("scratch", corpus, width=16, heads=2)
+        ScratchLearner(width=16, layers=2, heads=2, vocabulary=2048, seed=0)
     """
     return learners[name](corpus, seed=seed, **options)

@@ -1,7 +1,7 @@
-"""Probing: which held-out passages are read to measure a learner, and what that costs.
+"""Probes: measuring a learner on held-out passages, on forks, and by questions.
 
-`Prober` reads probe passages alone, for rewards and agents. `Recall` asks learners what they know, for reports, as
-`kgrl.exam` reads exam passages for reports: no reward and no agent ever sees its answers.
+`Prober` reads probe passages alone, for rewards and agents. `Recall` asks a learner multiple-choice questions for
+reports, as `kgrl.exam` reads exam passages for reports: rewards and agents never see its answers.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Forks: what a learner would be after a lesson, found out by teaching it and putting it back."""
+"""Forks: losses after a lesson that is taught on trial and then undone, and estimates of transfer between topics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kgrl.corpus import Corpus, Passages, Split
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
-from kgrl.learners.simulated.transfer import Transfer
+from kgrl.learners.simulated.courses import Transfer
 from kgrl.probes.prober import Prober, sample_topics
 
 __all__ = ["estimate_transfer", "losses_after"]
@@ -27,12 +27,12 @@ _LEAST_TOKENS = 2
 def losses_after(prober: Prober, passages: Passages, token_budget: int, topics: IntArray) -> NDArray[np.float32]:
     """Return the probe losses that topics would have after the prober's learner learned some passages.
 
-    The learner is put back bit for bit, also where learning or measuring fails. Seconds and tokens, those trained on
-    included, are booked with the prober.
+    The learner is put back bit for bit, even if learning or measuring fails. Seconds and tokens, those trained on
+    included, are added to the prober's account.
 
     Args:
-        prober: Measures its learner.
-        passages: What to learn on the fork; at least one passage.
+        prober: The prober of the learner.
+        passages: Passages to learn on the fork, at least one.
         token_budget: Most tokens to learn.
         topics: The topics to measure, shape `[n]`.
 
@@ -61,7 +61,7 @@ def losses_after(prober: Prober, passages: Passages, token_budget: int, topics: 
     try:
         prober.tokens += learner.learn(passages, token_budget).tokens
         prober.seconds += time.perf_counter() - began
-        return prober.losses(topics)
+        return prober.losses(topics)  # which adds its own seconds and tokens
     finally:
         learner.restore(snapshot)
 
@@ -73,12 +73,12 @@ def estimate_transfer(
 
     For each topic u the learner is forked and taught u's train passages in text order, up to `tokens` tokens; then the
     probe loss of every topic of the sample is measured, and the learner put back. A row is written as soon as it is
-    measured; called again with the same arguments, the function goes on with the rows that are missing.
+    measured; called again with the same arguments, the function measures the missing rows.
 
     Args:
         corpus: The corpus.
-        learner: The learner; as it was when the function returns or raises.
-        folder: Where the estimate is kept; made if missing.
+        learner: The learner; it is put back before the function returns or raises.
+        folder: Folder of the estimate; made if missing.
         size: Most topics; drawn uniformly from those with both train and probe passages.
         tokens: Most tokens learned of a topic; topics with less text are learned to its end.
         seed: Seeds the sample.
@@ -86,7 +86,7 @@ def estimate_transfer(
     Raises:
         SettingError: If `size` or `tokens` is too small, or no topic has both train and probe passages.
         KgrlError: If the folder holds an estimate with other settings or of another learner.
-        DivergedError: If a loss becomes NaN or infinite; the rows measured until then stay.
+        DivergedError: If a loss becomes NaN or infinite; the rows measured before stay.
 
     Example:
         >>> import tempfile
@@ -115,7 +115,7 @@ def estimate_transfer(
 
 
 def _with_progress(rows: list[int], total: int) -> Iterable[int]:
-    """Go through the missing rows, with a progress bar on stderr where that is a terminal."""
+    """Go through the missing rows, with a progress bar on stderr if that is a terminal."""
     console = Console(stderr=True)
     done = total - len(rows)
     return track(rows, "transfer", total=total, completed=done, console=console, disable=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""A learner's losses on probe passages, and what measuring them costs."""
+"""Probing: a learner's losses on probe passages, and the cost of measuring them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["Prober", "sample_topics"]
 class Prober:
     """Measures a learner on fixed probe samples and keeps account of the cost.
 
-    Every topic is measured on its first probe passage, always the same, so that differences between two moments are
-    the learner's alone (common random numbers).
+    Every topic is always measured on its first probe passage, so that losses at two moments differ by the learner alone
+    (common random numbers).
 
     Args:
         corpus: The corpus.
@@ -29,8 +29,20 @@ class Prober:
         fixed: Topic samples by probe name that are measured at every expansion (`"mean"`, `"target"`).
 
     Attributes:
-        seconds: Wall-clock spent since `settle` was last called.
+        seconds: Wall-clock seconds since `settle` was last called.
         tokens: Tokens read since `settle` was last called.
+
+    Example:
+        >>> from kgrl.graph import TopicGraph
+        >>> from kgrl.learners import make_learner
+        >>> graph = TopicGraph.from_links(["Logic", "Set"], [0], [1])
+        >>> texts = ["Logic asks what follows.", "It asks why it follows.", "A set has members.", "Sets are equal."]
+        >>> corpus = Corpus("two", graph, texts, [0, 0, 1, 1], [0, 1, 0, 1])
+        >>> prober = Prober(corpus, make_learner("scratch", corpus), {"mean": np.array([0, 1])})
+        >>> prober
+        Prober(corpus='two', fixed={'mean': 2 topics})
+        >>> sorted(prober.before(np.array([1])))
+        [0, 1]
     """
 
     def __init__(self, corpus: Corpus, learner: Learner, fixed: Mapping[str, IntArray]) -> None:
@@ -41,8 +53,12 @@ class Prober:
         self._latest: dict[int, float] = {}
         self.extend(corpus)
 
+    def __repr__(self) -> str:
+        fixed = ", ".join(f"{name!r}: {len(topics)} topics" for name, topics in self.fixed.items())
+        return f"Prober(corpus={self.corpus.name!r}, fixed={{{fixed}}})"
+
     def extend(self, corpus: Corpus) -> None:
-        """Go on with a corpus that begins with the present one."""
+        """Continue with a corpus that begins with the present one."""
         self.corpus = corpus
         self._passages = corpus.first_ids(Split.PROBE)
 
@@ -66,17 +82,18 @@ class Prober:
         return losses
 
     def before(self, own: IntArray) -> dict[int, float]:
-        """Return the losses of the fixed samples and of `own` topics before learning.
+        """Return the losses of the fixed samples and of `own` topics before learning, by topic.
 
-        What was measured after the previous expansion still holds and is not read again.
+        Losses measured after the previous expansion still hold and are not measured again.
         """
         return self._measure(own, known=self._latest)
 
     def after(self, own: IntArray) -> dict[int, float]:
-        """Return the same losses after learning, all read anew."""
+        """Return the losses of the same topics after learning, all measured anew."""
         return self._measure(own, known={})
 
     def _measure(self, own: Iterable[int], known: Mapping[int, float]) -> dict[int, float]:
+        """Losses of the fixed samples and of `own` topics, by topic; topics without a probe passage are left out."""
         wanted = {int(t) for t in own}.union(*(sample.tolist() for sample in self.fixed.values()))
         missing = np.array(sorted(wanted - set(known)), dtype=np.int32)
         new = dict(zip(missing.tolist(), self.losses(missing).tolist(), strict=True)) if len(missing) else {}
@@ -95,11 +112,11 @@ class Prober:
         }
 
     def remember(self, losses: Mapping[int, float]) -> None:
-        """Set what is known of the learner as it is now: probe loss by topic; nothing, if it changed unmeasured."""
+        """Set the probe losses of the learner in its present state, by topic; empty if it has changed since."""
         self._latest = dict(losses)
 
     def settle(self) -> tuple[float, int]:
-        """Return the seconds and tokens spent since the last call, and start counting anew."""
+        """Return the seconds and tokens spent since the last call, and set both to zero."""
         spent = self.seconds, self.tokens
         self.seconds, self.tokens = 0.0, 0
         return spent
@@ -112,7 +129,7 @@ def sample_topics(corpus: Corpus, split: Split, size: int, seed: int, among: Int
         corpus: The corpus.
         split: The split the topics need passages in.
         size: Most topics to draw.
-        seed: The same seed draws the same topics, whoever asks.
+        seed: Seeds the draw; the same seed draws the same topics everywhere.
         among: Topics to draw from; all if None.
 
     Returns:
@@ -121,5 +138,6 @@ def sample_topics(corpus: Corpus, split: Split, size: int, seed: int, among: Int
     pool = np.flatnonzero(corpus.has(split))
     if among is not None:
         pool = np.intersect1d(pool, among)
+    # A permutation, so that a larger sample contains a smaller one of the same seed.
     drawn = np.random.default_rng(seed).permutation(pool)[:size]
     return np.sort(drawn).astype(np.int32)

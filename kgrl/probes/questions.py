@@ -1,4 +1,4 @@
-"""Multiple choice for language models: statements that differ in one name, one of which is true.
+"""Multiple-choice questions for language models: statements that differ in one name, one of them true.
 
 `link_questions` makes such questions from the exam passages and links of any corpus. Only reports may ask them.
 """
@@ -18,9 +18,11 @@ from kgrl.graph.topic_graph import IntArray, TopicGraph
 __all__ = ["Question", "distances_from", "link_questions"]
 
 _SEED = 20_26
-"""The questions on a corpus are the same for every agent and seed."""
+"""Seed of all draws: the questions on a corpus are the same for every agent and seed of a run."""
 _WRONG = 15
+"""Wrong statements of a question; guessing is right in 1 of 16."""
 _MOST_READ = 5_000
+"""Topics whose exam passages are read at most."""
 _QUALIFIER = re.compile(r"\s*\([^()]*\)$")
 
 
@@ -29,11 +31,11 @@ class Question:
     """A true statement and false ones.
 
     Args:
-        topic: The topic whose passage or fact the statement is from.
+        topic: The topic of the passage or fact that the statement is from.
         true: The true statement.
-        wrong: The same with other names in the place of the right one.
-        group: What figures are broken down by: a number of hops, or a distance in the graph.
-        named: The topic that stands in the true statement, None where it is not told.
+        wrong: The same statement with other names instead of the right one.
+        group: Group in which results are reported: a number of hops, or a distance in the graph.
+        named: The topic that the true statement names; None if it is not known.
     """
 
     topic: int
@@ -45,7 +47,7 @@ class Question:
 
 @dataclass(frozen=True)
 class _Mention:
-    """A sentence that names a linked topic, led by the title of its passage's topic, and where the name is."""
+    """A sentence that names a linked topic, led by the title of its passage's topic, and the name's place in it."""
 
     topic: int
     sentence: str
@@ -54,26 +56,25 @@ class _Mention:
     end: int
 
     def with_name(self, name: str) -> str:
-        """The sentence with another name, written with a small first letter where the one in its place is."""
-        small = self.sentence[self.start].islower()
-        return (
-            f"{self.sentence[: self.start]}{name[0].lower() + name[1:] if small else name}{self.sentence[self.end :]}"
-        )
+        """The sentence with another name, which gets a small first letter if the replaced one has it."""
+        if self.sentence[self.start].islower():
+            name = name[0].lower() + name[1:]
+        return f"{self.sentence[: self.start]}{name}{self.sentence[self.end :]}"
 
 
 def link_questions(
     corpus: Corpus, nucleus: Sequence[int] | IntArray, size: int = 64, among: IntArray | None = None
 ) -> list[Question]:
-    """Draw sentences of exam passages that name a linked topic, and put 15 other titles in the place of each name.
+    """Draw sentences of exam passages that name a linked topic, and replace the name by each of 15 other titles.
 
-    Topics that exam passages name are drawn, each at most once, and then one of the sentences that name it; the others
-    are drawn from such topics too, of the same category (of all where those are too few), and are not linked with the
-    topic whose passage it is. So knowing which titles are frequent hardly helps. Parts of titles in parentheses are
-    left out. The title of the passage's topic comes before the sentence, since half of the sentences of an article do
-    not say whom or what they are about.
+    A topic that exam passages name is drawn, each at most once, and then one of the sentences that name it. The 15
+    others are drawn from such topics too, of the same category (of all categories if it has too few), and are not
+    linked with the topic of the passage. So knowing which titles are frequent hardly helps. Parts of titles in
+    parentheses are left out. The title of the passage's topic precedes the sentence, since half of the sentences of an
+    article do not name their subject.
 
     Args:
-        corpus: The corpus; its graph says what is linked. Of more than 5,000 topics a sample is read.
+        corpus: The corpus with its links. Of more than 5,000 topics a sample is read.
         nucleus: The topics that distances are counted from; the sentences do not depend on it.
         size: Most sentences.
         among: Topics whose exam passages are read; all if None.
@@ -82,8 +83,9 @@ def link_questions(
         Questions, grouped by the links between the nucleus and the named topic: `"0"`, `"1"`, …, or `"unlinked"`.
 
     Raises:
-        SettingError: If no exam passage names a linked topic, or there are not 15 others.
+        SettingError: If no exam passage names a linked topic for which there are 15 others.
     """
+    # The draws below come in a fixed order: the same corpus gives the same questions on every machine.
     rng = np.random.default_rng(_SEED)
     topics = np.flatnonzero(corpus.has(Split.EXAM))
     topics = topics if among is None else np.intersect1d(topics, among)
@@ -105,7 +107,7 @@ def link_questions(
 
 
 def distances_from(graph: TopicGraph, nucleus: Sequence[int] | IntArray) -> IntArray:
-    """Return the number of links between the nucleus and each topic, in either direction, -1 where there is no way.
+    """Return the number of links between the nucleus and each topic, in either direction, -1 if it is not reached.
 
     Args:
         graph: The topic graph.
@@ -121,7 +123,7 @@ def distances_from(graph: TopicGraph, nucleus: Sequence[int] | IntArray) -> IntA
     distances = np.full(len(graph), -1, dtype=np.int32)
     reached = np.unique(np.asarray(nucleus, dtype=np.int64))
     distance = 0
-    while len(reached):
+    while len(reached):  # breadth first, one distance at a time
         distances[reached] = distance
         linked = np.unique(np.concatenate([graph.neighbours(int(topic)) for topic in reached]))
         reached = linked[distances[linked] < 0]
@@ -141,12 +143,13 @@ class _Titles:
         self._alike = {category: np.array(topics) for category, topics in by_category.items()}
 
     def others(self, mention: _Mention, rng: np.random.Generator) -> list[str]:
-        """Up to 15 titles of topics not linked with the mention's topic, of the named one's category if possible."""
+        """Up to 15 titles of topics not linked with the mention's topic, of the named topic's category if possible."""
         titles = self._graph.titles
         excluded = [mention.topic, mention.named, *self._graph.neighbours(mention.topic).tolist()]
         alike = np.setdiff1d(self._alike[self._graph.categories[mention.named]], excluded)
         pool = alike if len(alike) >= _WRONG else np.setdiff1d(self._all, excluded)
-        # Two titles can be the same without their qualifiers; they would be one answer then.
+        # Two titles can be equal without their qualifiers, which would make two equal statements. Twice as many are
+        # drawn, so that 15 different ones remain.
         drawn = dict.fromkeys(_bare(titles[other]) for other in rng.permutation(pool)[: 2 * _WRONG].tolist())
         return [name for name in drawn if name != _bare(titles[mention.named])][:_WRONG]
 
@@ -165,8 +168,8 @@ def _mentions(corpus: Corpus, topic: int) -> Iterator[_Mention]:
 
 
 def _find(title: str, sentence: str) -> tuple[int, int] | None:
-    """Where a sentence first has a title as it is, or with a small first letter."""
-    if title[1:] not in sentence:  # a quick look, which most titles do not pass
+    """Start and end of a title in a sentence, as it is or with a small first letter; None if it is not there."""
+    if title[1:] not in sentence:  # quick, and enough for most titles
         return None
     first = f"[{re.escape(title[0])}{re.escape(title[0].lower())}]"
     found = re.search(rf"(?<!\w){first}{re.escape(title[1:])}(?!\w)", sentence)
@@ -174,4 +177,5 @@ def _find(title: str, sentence: str) -> tuple[int, int] | None:
 
 
 def _bare(title: str) -> str:
+    """A title without its qualifier: `Mercury` of `Mercury (planet)`."""
     return _QUALIFIER.sub("", title) or title

@@ -1,7 +1,8 @@
-"""Recall: how many questions a learner answers rightly, where its answer is the statement it finds likeliest.
+"""Recall: the share of multiple-choice questions that a learner answers rightly.
 
-A statement's likelihood is that of all its tokens. Statements of a question differ from the name on only, so what comes
-before it has no part in the comparison; what follows it has, since the sentence has to make sense with the name.
+A learner's answer is the statement that it finds likeliest. A statement's likelihood is that of all its tokens. The
+statements of a question are the same up to the name, so the text before it does not matter; the text after it does,
+since the sentence has to make sense with the name.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
+from kgrl.errors import SettingError
 from kgrl.learners.base import Learner
 from kgrl.probes.questions import Question
-from kgrl.probes.reading import text_losses
 
-__all__ = ["Accuracy", "Recall", "Recalled"]
+if TYPE_CHECKING:
+    from kgrl.learners.decoder.learner import DecoderLearner
+
+__all__ = ["Accuracy", "Recall", "Recalled", "check_reads_text", "text_losses"]
 
 _Z = 1.959964
 """The normal distribution's 97.5th percentile."""
@@ -62,11 +66,11 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Recalled:
-    """What a learner recalled at one moment.
+    """Results of asking a learner at one moment.
 
     Args:
-        overall: Of all questions.
-        groups: Of the questions of each group, in the order of the groups' names.
+        overall: Accuracy over all questions.
+        groups: Accuracy over the questions of each group, in the order of the groups' names.
     """
 
     overall: Accuracy
@@ -81,11 +85,11 @@ class Recall:
     """A fixed set of questions to ask learners of one corpus.
 
     Args:
-        corpus: The corpus; it is not read, only its topic graph is needed.
-        questions: At least one, as `link_questions` and `kgrl.data.invented.fact_questions` draw them.
+        corpus: The corpus; only its topic graph is used, its passages are not read.
+        questions: Questions, at least one; `link_questions` and `kgrl.data.invented.fact_questions` draw some.
 
     Raises:
-        ValueError: If there is no question.
+        ValueError: If `questions` is empty.
 
     Example:
         >>> from kgrl.data import load_corpus
@@ -93,6 +97,8 @@ class Recall:
         >>> from kgrl.learners import ScratchLearner
         >>> corpus = load_corpus("invented:300")
         >>> recall = Recall(corpus, fact_questions(world_of(corpus.name), 32))
+        >>> recall
+        Recall(corpus='invented:300:0', questions=32)
         >>> recalled = recall.measure(ScratchLearner(corpus, width=32, heads=2))
         >>> recalled.overall.asked, sorted(recalled.groups)
         (32, ['1', '2'])
@@ -102,11 +108,16 @@ class Recall:
         if not questions:
             raise ValueError("there is nothing to recall without a question")
         self.questions = tuple(sorted(questions, key=lambda question: question.topic))
+        # The statements of all questions as passages of a corpus: learners read nothing else.
         texts = [text for question in self.questions for text in (question.true, *question.wrong)]
         topics = np.repeat([q.topic for q in self.questions], [1 + len(q.wrong) for q in self.questions])
         splits = np.full(len(texts), Split.EXAM)
         self._statements = Corpus(f"questions on {corpus.name}", corpus.graph, texts, topics, splits)
         self._starts = np.cumsum([0, *(1 + len(q.wrong) for q in self.questions)])
+        self._name = corpus.name
+
+    def __repr__(self) -> str:
+        return f"Recall(corpus={self._name!r}, questions={len(self.questions)})"
 
     def measure(self, learner: Learner) -> Recalled:
         """Ask a learner all questions; changes nothing.
@@ -123,9 +134,50 @@ class Recall:
     def answers(self, learner: Learner) -> NDArray[np.bool_]:
         """Return whether each of `questions` is answered rightly: the true statement is likelier than every other."""
         losses = text_losses(learner, self._statements)
+        # The true statement is the first of each question; one that ties with a wrong one is not an answer.
         own = [losses[start:end] for start, end in zip(self._starts[:-1], self._starts[1:], strict=True)]
         return np.array([bool((part[0] < part[1:]).all()) for part in own])
 
 
+def check_reads_text(learner: Learner) -> None:
+    """Refuse a learner that cannot measure texts outside of its corpus.
+
+    Raises:
+        SettingError: If the learner reads no text, for example a simulated one.
+    """
+    if not _reads_text(learner):
+        kind = getattr(learner, "kind", type(learner).__name__)
+        raise SettingError(f"a {kind} learner reads no text, so it cannot be asked; use scratch or lora")
+
+
+def text_losses(learner: Learner, corpus: Corpus) -> NDArray[np.float64]:
+    """Return a learner's loss of each passage of any corpus, in nats; changes nothing.
+
+    Args:
+        learner: A learner that reads text: scratch or LoRA.
+        corpus: Passages on the topics of the learner's own topic graph, by which plug-ins tell topics apart.
+
+    Returns:
+        Negative log-likelihoods of whole passages, shape `[passages]`; means would favour names of many tokens.
+
+    Raises:
+        SettingError: If the learner reads no text, for example a simulated one.
+        DivergedError: If a loss is not finite.
+    """
+    check_reads_text(learner)
+    assert _reads_text(learner)
+    passages = corpus.select(np.arange(len(corpus)))
+    reader = learner.reading(corpus)
+    return reader.losses(passages).astype(np.float64) * reader.count_tokens(passages)
+
+
+def _reads_text(learner: Learner) -> TypeGuard[DecoderLearner]:
+    """Tell whether a learner can measure texts outside of its corpus."""
+    from kgrl.learners.decoder.learner import DecoderLearner  # here, since transformers takes seconds to import
+
+    return isinstance(learner, DecoderLearner)
+
+
 def _accuracy(answers: NDArray[np.bool_]) -> Accuracy:
+    """Accuracy of answers, given as true for right ones."""
     return Accuracy(int(answers.sum()), len(answers))

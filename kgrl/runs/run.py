@@ -31,8 +31,7 @@ from kgrl.errors import DataError, DivergedError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.runs.metrics import continual_metrics
-from kgrl.probes.reading import check_reads_text
-from kgrl.probes.recall import Recall
+from kgrl.probes.recall import Recall, check_reads_text
 from kgrl.curriculum.view import Agent
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

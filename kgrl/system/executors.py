@@ -1,7 +1,7 @@
-"""Where tasks that do not depend on one another are carried out: here, in processes of this machine, or on Ray.
+"""Executors: independent tasks carried out in this process, in processes of this machine, or on Ray.
 
 Executors are registered under `serial`, `process` and `ray`. They know functions and named tasks; they do not know
-what these do. Worker processes compute with one thread each, so that a task gives the same bits wherever it is done.
+what these do. Worker processes compute with one thread each, so that a task gives the same bits in any of them.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from kgrl.system.registry import Registry
 __all__ = ["Executor", "NamedTask", "ProcessExecutor", "RayExecutor", "SerialExecutor", "executors"]
 
 _RETRIES = 3
-"""How often Ray begins a task again whose worker was killed."""
+"""Times that Ray begins a task again whose worker was killed."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Environment variables by which numeric libraries are told how many threads to use."""
+"""Environment variables from which numeric libraries read their number of threads."""
 
 
 class NamedTask(Protocol):
-    """Something to do that can be sent to another process and has a name, which errors give."""
+    """A task that can be sent to another process and has a name for error messages."""
 
     @property
     def name(self) -> str:
-        """What the task is called in messages."""
+        """The task's name in messages."""
         ...
 
 
@@ -42,6 +42,7 @@ S = TypeVar("S")
 T = TypeVar("T", bound=NamedTask)
 R = TypeVar("R")
 Lost = Callable[[S, T, KgrlError], R]
+"""Function of `shared`, a task whose worker died and the error, whose result replaces the task's."""
 
 
 class Executor(Protocol):
@@ -54,17 +55,17 @@ class Executor(Protocol):
 
         Args:
             function: A function of a module, so that other processes can import it.
-            shared: What all tasks need; sent to each worker, not with each task.
+            shared: Data that all tasks need; sent once to each worker, not with each task.
             tasks: The tasks; begun in this order.
-            lost: Called here with `shared`, a task whose worker died, and the error; what it returns takes the place of
-                the task's result, and the others go on. If None, the error is raised.
+            lost: Called in this process with `shared`, a task whose worker died, and the error; its result replaces
+                the task's, and the other tasks continue. If None, the error is raised.
 
         Yields:
             The results, as tasks are finished.
 
         Raises:
-            KgrlError: If a task raises one, or its worker dies; the message begins with the task's name. Tasks that
-                are under way then come to their end first.
+            KgrlError: If a task raises one, or its worker dies; the message begins with the task's name. Running
+                tasks are finished first.
         """
         ...
 
@@ -78,7 +79,7 @@ class SerialExecutor:
     """Carries out tasks one after the other in this process, with as many threads as it is set to use.
 
     Args:
-        workers: At most one task is carried out at a time, whatever this says.
+        workers: Ignored, since one task is carried out at a time; executors of all kinds take it.
 
     Example:
         >>> from dataclasses import dataclass
@@ -93,10 +94,13 @@ class SerialExecutor:
     def __init__(self, workers: int = 1) -> None:
         _check_workers(workers)
 
+    def __repr__(self) -> str:
+        return "SerialExecutor()"
+
     def map(
         self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T], lost: Lost[S, T, R] | None = None
     ) -> Iterator[R]:
-        """Carry out the tasks in order; see `Executor`. Where one kills this process, nobody is left to call `lost`."""
+        """Carry out the tasks in order; see `Executor`. `lost` is never called: no worker can die but this process."""
         for task in tasks:
             yield _attempt(function, shared, task)
 
@@ -110,11 +114,18 @@ class ProcessExecutor:
 
     Args:
         workers: Number of processes.
+
+    Example:
+        >>> ProcessExecutor(workers=4)
+        ProcessExecutor(workers=4)
     """
 
     def __init__(self, workers: int = 2) -> None:
         _check_workers(workers)
         self.workers = workers
+
+    def __repr__(self) -> str:
+        return f"ProcessExecutor(workers={self.workers})"
 
     def map(
         self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T], lost: Lost[S, T, R] | None = None
@@ -123,7 +134,7 @@ class ProcessExecutor:
         waiting = deque(tasks)
         running: dict[Future[R], tuple[ProcessPoolExecutor, T]] = {}
         with ExitStack() as stack:
-            # One pool a worker: a pool of several cannot tell whose worker died.
+            # A pool for each worker: a pool of several breaks as a whole and does not tell which task's worker died.
             idle = [stack.enter_context(_worker(shared)) for _ in range(min(self.workers, len(tasks)))]
             while waiting or running:
                 while idle and waiting:
@@ -132,6 +143,7 @@ class ProcessExecutor:
                         running[pool.submit(_attempt_shared, function, task)] = pool, task
                 done = wait(running, return_when=FIRST_COMPLETED).done.pop()
                 pool, task = running.pop(done)
+                # A broken pool stays broken: its place is taken by a new one.
                 dead = isinstance(done.exception(), BrokenProcessPool)
                 idle.append(stack.enter_context(_worker(shared)) if dead else pool)
                 try:
@@ -147,11 +159,12 @@ class RayExecutor:
     """Carries out tasks on Ray; a task whose worker is killed is begun again elsewhere.
 
     Tasks go to the cluster that this process is connected to by `ray.init(address=...)`; every machine of it needs kgrl
-    and the folders that tasks name. Where there is no connection, a cluster of this machine alone is started for the
-    time being. It reports nothing to anyone, and listens to this machine alone unless the program imported Ray before.
+    and the folders that tasks name. Without a connection, a cluster of this machine alone is started and shut down
+    again. It sends no usage statistics, and accepts connections from this machine alone unless the program imported Ray
+    before.
 
     Args:
-        workers: Number of processes, where a cluster is started.
+        workers: Number of processes, if a cluster is started.
 
     Raises:
         MissingDataError: If Ray is not installed.
@@ -161,12 +174,16 @@ class RayExecutor:
         _check_workers(workers)
         self.workers, self._ray = workers, _import_ray()
 
+    def __repr__(self) -> str:
+        return f"RayExecutor(workers={self.workers})"
+
     def map(
         self, function: Callable[[S, T], R], shared: S, tasks: Sequence[T], lost: Lost[S, T, R] | None = None
     ) -> Iterator[R]:
         """Carry out the tasks; see `Executor`."""
         remote = self._ray.remote(num_cpus=1, max_retries=_RETRIES)(_attempt_on_ray)
         with self._cluster():
+            # In Ray's object store, from which workers of a machine share one copy.
             stored = self._ray.put(shared)
             task_of = {remote.options(name=task.name).remote(function, stored, task): task for task in tasks}
             waiting = list(task_of)
@@ -181,12 +198,12 @@ class RayExecutor:
 
     @contextmanager
     def _cluster(self) -> Iterator[None]:
-        """Connect to a cluster of our own, unless there is a connection already."""
+        """Start a cluster of our own for a `with` block, unless this process is connected to one."""
         if self._ray.is_initialized():
             yield
             return
         quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
-        # Ray's workers give way to every other program unless told not to; on a busy machine they come to a stand.
+        # By default Ray's workers have the lowest priority; on a busy machine they hardly run.
         self._ray.init("local", num_cpus=self.workers, _system_config={"worker_niceness": 0}, **quiet)
         try:
             yield
@@ -194,10 +211,11 @@ class RayExecutor:
             self._ray.shutdown()
 
     def _result(self, done: Any, task: NamedTask) -> Any:
+        """The result of a finished task; raises the task's own error."""
         try:
             return self._ray.get(done)
         except self._ray.exceptions.RayTaskError as error:
-            raise error.cause from None  # what the task raised; Ray's own error adds pages of traces
+            raise error.cause from None  # the task's error; Ray's own adds pages of traces
         except self._ray.exceptions.RayError as error:
             raise _LostError(f"{task.name}: its worker was lost {_RETRIES + 1} times: {error}") from error
 
@@ -207,15 +225,17 @@ class _LostError(KgrlError):
 
 
 def _check_workers(workers: int) -> None:
+    """Refuse numbers of workers below 1."""
     if workers < 1:
         raise SettingError(f"an executor needs at least 1 worker, not {workers}")
 
 
 def _attempt(function: Callable[[S, T], R], shared: S, task: T) -> R:
-    """Carry out a task; kgrl's errors get its name, and the one class that is sure to survive pickling."""
+    """Carry out a task; the messages of kgrl's errors get its name."""
     try:
         return function(shared, task)
     except KgrlError as error:
+        # As the base class, since subclasses take other arguments and may not survive pickling between processes.
         raise KgrlError(f"{task.name}: {error}") from error
 
 
@@ -226,10 +246,11 @@ def _worker(shared: object) -> ProcessPoolExecutor:
 
 
 _shared: Any = None
-"""In a worker process: what all tasks need."""
+"""The data that all tasks need, in a worker process."""
 
 
 def _begin_worker(shared: object) -> None:
+    """Prepare a worker process: keep the shared data, watch the parent, compute with one thread."""
     global _shared
     _shared = shared
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -237,16 +258,19 @@ def _begin_worker(shared: object) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it was killed, which could not tell it to."""
+    """End this process when the one that started it has ended; one that was killed could not tell it to."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os._exit(1)
+    os._exit(1)  # without cleaning up: the main thread may be in the middle of a computation
 
 
 @contextmanager
 def _one_thread_for_children() -> Iterator[None]:
-    """Let processes that are started now compute with one thread each; libraries read it as they are loaded."""
+    """Let processes started within a `with` block compute with one thread each.
+
+    The variables are set here, since libraries read them while they are imported, before any function of ours runs.
+    """
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
@@ -257,21 +281,25 @@ def _one_thread_for_children() -> Iterator[None]:
 
 
 def _attempt_shared(function: Callable[[Any, T], R], task: T) -> R:
+    """Carry out a task with the data that this worker process holds."""
     return _attempt(function, _shared, task)
 
 
 def _attempt_on_ray(function: Callable[[S, T], R], shared: S, task: T) -> R:
+    """Carry out a task in a worker of Ray, which may have served other programs before."""
     _use_one_thread()
     return _attempt(function, shared, task)
 
 
 def _use_one_thread() -> None:
+    """Let torch compute with one thread."""
     import torch  # here, since only workers need it, and it takes seconds
 
     torch.set_num_threads(1)
 
 
 def _result(done: Future[R], task: NamedTask) -> R:
+    """The result of a finished task; raises the task's own error."""
     try:
         return done.result()
     except BrokenProcessPool as error:
@@ -282,11 +310,16 @@ def _result(done: Future[R], task: NamedTask) -> R:
 
 
 def _import_ray() -> Any:
-    """Import Ray, told to keep to this machine."""
+    """Import Ray, set up to listen on this machine alone.
+
+    Raises:
+        MissingDataError: If it is not installed.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if "ray" not in sys.modules:  # parts of it read these as they are imported, others later: all must see the same
+    # Parts of Ray read these as they are imported, others later: they are set before, or not at all.
+    if "ray" not in sys.modules:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # despite its name: listen on 127.0.0.1 alone
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # its default, said aloud so that it does not warn of it
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # its default, given explicitly since Ray warns otherwise
     try:
         import ray
     except ImportError as error:

@@ -1,4 +1,7 @@
-"""Random draws that depend on nothing but counters: no generator, so no state to copy, save or get out of step."""
+"""Random draws that depend on their arguments alone, as counter-based generators (Salmon et al. 2011).
+
+Without a generator there is no state to copy or save, and draws do not depend on their order.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["drawn", "mixed", "normal"]
 
+# SplitMix64's constants. All are uint64, since numba turns uint64 with a Python integer into float64.
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _BY_30, _BY_27, _BY_31, _BY_32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
@@ -18,7 +22,7 @@ _KEY_BITS, _LOW = np.uint64(8), np.uint64(0xFFFFFFFF)
 
 @njit("uint64(uint64)", cache=True, nogil=True)
 def mixed(bits):  # type: ignore[no-untyped-def]
-    """Return 64 other bits: SplitMix64's step and finaliser (Steele et al. 2014)."""
+    """Return 64 mixed bits, by SplitMix64's step and finaliser (Steele et al. 2014)."""
     bits = bits + _STEP
     bits = (bits ^ (bits >> _BY_30)) * _FIRST
     bits = (bits ^ (bits >> _BY_27)) * _SECOND
@@ -27,8 +31,10 @@ def mixed(bits):  # type: ignore[no-untyped-def]
 
 @njit("float64(uint64, uint64, uint64, uint64)", cache=True, nogil=True)
 def normal(key, seed, number, total):  # type: ignore[no-untyped-def]
-    """Return one draw of `drawn`."""
+    """Return one standard normal draw; see `drawn`."""
+    # Each counter is mixed before the next is added: close seeds and ids give unrelated bits.
     bits = mixed(mixed(mixed((seed << _KEY_BITS) | key) ^ number) ^ total)
+    # Two uniform numbers of 32 bits each, in the open interval (0, 1): their logarithm is finite.
     radius = (np.float64(bits >> _BY_32) + 0.5) * 2.0**-32
     angle = (np.float64(bits & _LOW) + 0.5) * 2.0**-32
     return math.sqrt(-2.0 * math.log(radius)) * math.cos(2.0 * math.pi * angle)
@@ -36,17 +42,18 @@ def normal(key, seed, number, total):  # type: ignore[no-untyped-def]
 
 @vectorize(["float64(uint64, uint64, uint64, uint64)"], cache=True)  # type: ignore[no-untyped-call]
 def _normals(key, seed, number, total):  # type: ignore[no-untyped-def]
+    """`normal` for arrays, broadcast."""
     return normal(key, seed, number, total)
 
 
 def drawn(key: int, seed: ArrayLike, ids: ArrayLike, total: ArrayLike) -> NDArray[np.float64]:
-    """Return standard normal draws that depend on nothing but the arguments, in the shape that those broadcast to.
+    """Return standard normal draws that depend on the arguments alone, in the shape that these broadcast to.
 
-    The arguments are mixed into 64 random bits by SplitMix64's finaliser, and those turned into a normal draw by the
-    transform of Box and Muller (1958).
+    The arguments are mixed into 64 random bits by SplitMix64's finaliser. The transform of Box and Muller (1958) turns
+    the bits into a normal draw.
 
     Args:
-        key: What the draws are for.
+        key: Number of the draws' purpose, below 256; other purposes have other draws.
         seed: Seeds, below 2**56.
         ids: Numbers of passages or topics.
         total: Counters.

@@ -16,9 +16,8 @@ from kgrl.expansion import Expansion, Measurement
 from kgrl.learners import SimulatedLearner
 from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
 from kgrl.learners.simulated.courses import Course, course_of_run, course_of_transfer, read_run, tokens_per_word
-from kgrl.learners.simulated.fit import LEAST_LESSONS, fit, fit_calibration
+from kgrl.learners.simulated.fit import LEAST_LESSONS, Records, fit, fit_calibration
 from kgrl.learners.simulated.learning_curve import CurveParameters
-from kgrl.learners.simulated.records import Records
 from kgrl.learners.simulated.relatives import Relatives
 from kgrl.probes.forks import estimate_transfer
 

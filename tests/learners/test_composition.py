@@ -1,4 +1,4 @@
-"""Composed adapters: what each method adds to the base's weights, against dense sums and against PEFT's own."""
+"""Composed adapters: each method's change of the base's weights, against dense sums and against PEFT's own."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def deltas(adapter: Adapter) -> Tensor:
 
 
 def merged_change(adapter: Adapter, folder: Path) -> Tensor:
-    """What PEFT adds to the base's weights when it loads the adapter's folder and merges it."""
+    """The change of the base's weights when PEFT loads the adapter's folder and merges it."""
     save_adapter(adapter, folder)
     model = peft.PeftModel.from_pretrained(Net(), folder).merge_and_unload()
     return torch.cat([(getattr(model, n).weight - getattr(Net(), n).weight).detach().reshape(-1) for n in LAYERS])
@@ -202,12 +202,12 @@ def without_last(adapter: Adapter) -> Adapter:
         (make("odd", rank=3), "'one' and 'odd'.*ranks are 2 and 3"),
         (without_last(make("odd")), "'one' and 'odd'.*second is 7 x 5 in the one and missing in the other"),
         (make("odd", fan_in_fan_out=True), "'one' and 'odd'.*fan_in_fan_out"),
-        (make("odd", use_dora=True), "'odd' cannot.*use_dora is True"),
-        (make("odd", rank_pattern={"first": 4}), "'odd' cannot.*rank_pattern"),
-        (make("odd", init_lora_weights="pissa"), "'odd' cannot.*pissa"),
-        (make("odd", peft_type="IA3"), "'odd' is no LoRA adapter but 'IA3'"),
-        (replace(make("odd"), tensors={**make().tensors, "head.weight": torch.ones(1)}), "'odd' cannot.*head.weight"),
-        (replace(make("odd"), tensors={}), "'odd' cannot.*no LoRA layers"),
+        (make("odd", use_dora=True), "'odd' is not plain LoRA.*use_dora is True"),
+        (make("odd", rank_pattern={"first": 4}), "'odd' is not plain LoRA.*rank_pattern"),
+        (make("odd", init_lora_weights="pissa"), "'odd' is not plain LoRA.*pissa"),
+        (make("odd", peft_type="IA3"), "'odd' is not plain LoRA.*'IA3'"),
+        (replace(make("odd"), tensors={**make().tensors, "head.weight": torch.ones(1)}), "'odd' is not .*head.weight"),
+        (replace(make("odd"), tensors={}), "'odd' is not plain LoRA.*no LoRA layers"),
     ],
 )
 def test_adapters_that_do_not_fit_are_refused_by_name(other: Adapter, message: str) -> None:

@@ -19,9 +19,15 @@ from kgrl.graph import TopicGraph
 from kgrl.learners import LoraLearner
 from kgrl.learners.adapters.composition import compose, methods
 from kgrl.learners.adapters.folder import Adapter, AdapterFacts, read_adapter, save_adapter
-from kgrl.learners.adapters.routing import centroids, nearest_centroid
 from kgrl.learners.decoder.lora import write_adapter
-from kgrl.learners.neighbourhoods.interference import Interference, interference, routed_losses, wearing
+from kgrl.learners.neighbourhoods.interference import (
+    Interference,
+    centroids,
+    interference,
+    nearest_centroid,
+    routed_losses,
+    using_adapter,
+)
 from kgrl.report.interference import draw_interference
 
 
@@ -86,7 +92,7 @@ def test_measuring_leaves_the_learner_as_it_was(
     interference(learner, adapters, groups)
     after = learner.copy()
     assert torch.equal(before.weights, after.weights) and torch.equal(before.first_moment, after.first_moment)
-    with pytest.raises(RuntimeError), wearing(learner, adapters[0]):
+    with pytest.raises(RuntimeError), using_adapter(learner, adapters[0]):
         assert not np.array_equal(own, learner.losses(groups[0]))
         raise RuntimeError
     assert np.array_equal(own, learner.losses(groups[0]))
@@ -100,7 +106,7 @@ def test_composed_adapters_are_measured_as_peft_runs_them(
     save_adapter(composed, tmp_path)
     loaded = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base_folder), tmp_path)
     passages = learner.corpus.of(0, Split.PROBE)
-    with wearing(learner, composed):
+    with using_adapter(learner, composed):
         losses = learner.losses(passages)
     assert peft_loss(loaded.eval(), learner, int(passages.ids[0])) == pytest.approx(float(losses[0]), rel=1e-4)
 
@@ -119,7 +125,7 @@ def test_routed_losses_are_those_of_the_adapters(
     route = np.array([1, 0, 0, 1, 1, 0], dtype=np.int32)
     by_adapter = []
     for adapter in adapters:
-        with wearing(learner, adapter):
+        with using_adapter(learner, adapter):
             by_adapter.append(learner.losses(passages))
     expected = np.stack(by_adapter)[route, np.arange(6)]
     np.testing.assert_allclose(routed_losses(learner, adapters, passages, route), expected, rtol=1e-4)
@@ -220,6 +226,6 @@ def test_composed_smollm2_adapters_are_plain_peft(tmp_path: Path) -> None:
     merged = loaded.merge_and_unload()
     assert [peft_loss(merged, learner, passage) for passage in range(4)] == pytest.approx(through_peft, rel=1e-3)
     wide = LoraLearner(corpus, rank=16, alpha=16, dtype=torch.float32)
-    with wearing(wide, read_adapter(tmp_path / "both")):
+    with using_adapter(wide, read_adapter(tmp_path / "both")):
         assert wide.losses(corpus.select(range(4))) == pytest.approx(np.array(through_peft), rel=1e-3)
     assert wide.losses(corpus.select([0]))[0] != pytest.approx(through_peft[0], rel=1e-3)

@@ -14,10 +14,11 @@ from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from kgrl.corpus import Corpus, Split
-from kgrl.errors import KgrlError, UnknownNameError
+from kgrl.errors import KgrlError, SettingError, UnknownNameError
 from kgrl.learners import LoraLearner, ScratchLearner
-from kgrl.learners.decoder.low_rank import fuse
+from kgrl.learners.decoder.layers import fuse
 from kgrl.learners.decoder.token_store import document_token
+from kgrl.learners.plugins import Replay
 from kgrl.testing import LearnerContract
 
 
@@ -87,6 +88,20 @@ def test_saved_files_name_no_path_of_this_machine(learner: LoraLearner, base_fol
 def test_a_missing_target_module_names_those_there_are(corpus: Corpus, base_folder: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"'query'.*q_proj"):
         LoraLearner(corpus, model=str(base_folder), target_modules=["query"])
+
+
+@pytest.mark.parametrize("target_modules", [["q_proj", "lm_head"], ["lm_head"], ".*(q_proj|lm_head)"])
+def test_the_output_embedding_gets_no_adapter(
+    corpus: Corpus, base_folder: Path, target_modules: str | list[str]
+) -> None:
+    with pytest.raises(SettingError, match=r"'lm_head' is the output embedding.*leave it out"):
+        LoraLearner(corpus, model=str(base_folder), target_modules=target_modules)
+
+
+def test_its_repr_is_the_expression_that_makes_it(corpus: Corpus, base_folder: Path) -> None:
+    learner = LoraLearner(corpus, model=str(base_folder), rank=4, seed=1, plugins=[Replay(0.2)])
+    plugins = "plugins=[Replay(share=0.2, sampling='uniform', seed=0)]"
+    assert repr(learner) == f"LoraLearner(model={str(base_folder)!r}, rank=4, alpha=16, seed=1, {plugins})"
 
 
 def test_an_unknown_model_suggests_the_nearest(corpus: Corpus) -> None:

@@ -157,10 +157,10 @@ def test_a_folder_made_by_others_is_not_overwritten(
 def test_adapters_added_later_have_the_number_format_of_the_first(
     tiny_corpus: Corpus, partition: IntArray, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kgrl.system.device.best_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr("kgrl.system.tensors.best_dtype", lambda device: torch.bfloat16)
     first = np.where(partition == 0, 0, -1).astype(np.int32)
     train(tiny_corpus, first, tmp_path, options)
-    monkeypatch.setattr("kgrl.system.device.best_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("kgrl.system.tensors.best_dtype", lambda device: torch.float32)
     train(tiny_corpus, np.where(partition == 2, 1, first).astype(np.int32), tmp_path, options)
     records = [json.loads(path.read_text()) for path in tmp_path.glob("adapters/*/neighbourhood.json")]
     assert [record["settings"]["options"]["dtype"] for record in records] == ["bfloat16", "bfloat16"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.errors import KgrlError, SettingError, UnknownNameError
 from kgrl.learners import LoraLearner, ScratchLearner
-from kgrl.learners.decoder.reading import Reading, arrange
+from kgrl.learners.decoder.packing import Reading, arrange
 from kgrl.learners.plugins import (
     ElasticWeights,
     FreezeLayers,

@@ -12,9 +12,9 @@ from kgrl.corpus import Corpus, Split
 from kgrl.errors import KgrlError, SettingError
 from kgrl.learners import LoraLearner, ScratchLearner
 from kgrl.learners.adapters.folder import AdapterFacts
+from kgrl.learners.decoder.layers import merged_state
 from kgrl.learners.decoder.learner import DecoderLearner
 from kgrl.learners.decoder.lora import write_adapter
-from kgrl.learners.decoder.low_rank import merged_state
 from kgrl.learners.plugins import ReLoRA
 from kgrl.testing import LearnerContract
 

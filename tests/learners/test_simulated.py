@@ -241,5 +241,5 @@ def test_it_needs_no_torch() -> None:
 
 
 def test_its_parameters_are_no_number_of_weights(learner: SimulatedLearner) -> None:
-    """So that a reward that counts operations is refused, as a bench of many rewards relies on."""
+    """Rewards that count operations refuse a learner without a size; benchmarks of many rewards rely on it."""
     assert not isinstance(learner, Sized)

@@ -11,7 +11,7 @@ from kgrl.corpus import Corpus, Passages, Split
 from kgrl.errors import KgrlError, SettingError
 from kgrl.learners import ScratchLearner
 from kgrl.learners.base import Learned
-from kgrl.learners.simulated.transfer import Transfer
+from kgrl.learners.simulated.courses import Transfer
 from kgrl.probes import Prober
 from kgrl.probes.forks import estimate_transfer
 

@@ -1,4 +1,4 @@
-"""Recall: which questions are asked, when an answer is right, and what runs record of it."""
+"""Recall: the questions, the rightness of answers, and the records of runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kgrl.graph import TopicGraph
 from kgrl.learners import LoraLearner, ScratchLearner
 from kgrl.learners.plugins import Isolation
 from kgrl.probes import Accuracy, Question, Recall, distances_from, link_questions
-from kgrl.probes.reading import text_losses
+from kgrl.probes.recall import text_losses
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.runs import Run
 
@@ -133,7 +133,7 @@ def test_link_questions_are_exam_sentences_with_other_titles() -> None:
 
 
 def test_knowing_which_titles_are_frequent_does_not_help_with_links() -> None:
-    """Who always picks the title that most links lead to is hardly better than who guesses."""
+    """Always picking the title that most links lead to is hardly better than guessing."""
     corpus = load_invented("invented:3000")
     graph = corpus.graph
     often = dict(zip(graph.titles, np.bincount(graph.indices, minlength=len(graph)).tolist(), strict=True))

@@ -97,6 +97,13 @@ def test_no_worker_is_no_executor(name: str) -> None:
         executors.make(name, workers=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("serial", "SerialExecutor()"), ("process", "ProcessExecutor(workers=3)")]
+)
+def test_reprs_are_the_expressions_that_make_executors(name: str, expected: str) -> None:
+    assert repr(executors.make(name, workers=3)) == expected
+
+
 def test_an_unknown_executor_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'process'"):
         executors.make("proces")

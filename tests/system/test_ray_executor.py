@@ -84,7 +84,7 @@ def kill_when_announced(folder: Path) -> None:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """What PEFT reads of all adapters."""
+    """PEFT's files of all adapters."""
     return {
         f"{path.parent.name}/{path.name}": path.read_bytes()
         for pattern in ("adapter_config.json", "adapter_model.safetensors")

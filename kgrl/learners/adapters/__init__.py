@@ -1,1 +1,1 @@
-"""Adapters: PEFT folders, their composition, and the routing of passages to them."""
+"""Adapters: PEFT folders with a model card, and the composition of several into one."""

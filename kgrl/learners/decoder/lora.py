@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import peft
 import torch
@@ -14,14 +17,20 @@ from transformers.pytorch_utils import Conv1D
 
 from kgrl.corpus import Corpus
 from kgrl.errors import KgrlError, SettingError, UnknownNameError
-from kgrl.learners.adapters.folder import Adapter, AdapterFacts, check_base, describe_adapter, read_adapter
+from kgrl.learners.adapters.folder import (
+    Adapter,
+    AdapterFacts,
+    check_base,
+    check_plain,
+    describe_adapter,
+    read_adapter,
+)
+from kgrl.learners.decoder.layers import fuse
 from kgrl.learners.decoder.learner import DecoderLearner
-from kgrl.learners.decoder.low_rank import fuse
-from kgrl.learners.decoder.models import fingerprint, load_pretrained
+from kgrl.learners.decoder.models import Origin, fingerprint, load_pretrained, origin_of
 from kgrl.learners.decoder.plugin import Plugin
-from kgrl.system.device import best_dtype
 from kgrl.system.files import write_json
-from kgrl.system.tensors import read_tensors, save_tensors
+from kgrl.system.tensors import best_dtype, read_tensors, save_tensors
 
 __all__ = ["LoraLearner", "add_adapter", "write_adapter"]
 
@@ -29,7 +38,7 @@ __all__ = ["LoraLearner", "add_adapter", "write_adapter"]
 _ADAPTER = "adapter_model.safetensors"
 
 _PREFIX = "base_model.model."
-"""What PEFT's files put before the base model's own names."""
+"""Prefix of the base model's own names in PEFT's files."""
 
 
 class LoraLearner(DecoderLearner):
@@ -43,17 +52,33 @@ class LoraLearner(DecoderLearner):
         model: `"smollm2"` (SmolLM2-135M-Instruct), a folder, or a name on the Hugging Face hub.
         rank: Rank of the adapter's matrices.
         alpha: Scale of the adapter; its output is multiplied by `alpha / rank`.
-        target_modules: `"all-linear"`, or names of the layers that get an adapter, such as `["q_proj", "v_proj"]`.
+        target_modules: `"all-linear"`, or names of the layers that get an adapter, such as `["q_proj", "v_proj"]`. The
+            output embedding gets none: it is read directly, a tile at a time.
         learning_rate: AdamW's learning rate after the warm-up.
         block_tokens: Tokens of one update, about.
         warmup_steps: Updates until the learning rate is reached.
         dtype: Number format of the model's own weights; by default the fastest of this machine. The adapter is float32.
-        plugins: What changes lessons, updates or measurements; see `kgrl.learners.plugins`.
-        device: Where to compute, for example `"cuda"`; by default the CPU.
+        plugins: Changes to lessons, updates or measurements; see `kgrl.learners.plugins`.
+        device: Device to compute on, for example `"cuda"`; by default the CPU.
 
     Raises:
-        MissingDataError: If the model is not to be had.
+        MissingDataError: If a short-named model is neither on this machine nor available from the hub.
         UnknownNameError: If the model is unknown, or lacks a target module; the message lists those it has.
+        SettingError: If the output embedding is among the target modules.
+
+    Example:
+        >>> import tempfile
+        >>> from kgrl.graph import TopicGraph
+        >>> from kgrl.learners import ScratchLearner
+        >>> graph = TopicGraph.from_links(["Logic", "Set"], [0], [1])
+        >>> corpus = Corpus("two", graph, ["Logic asks what follows.", "A set has members."], [0, 1], [0, 0])
+        >>> base = Path(tempfile.mkdtemp())
+        >>> ScratchLearner(corpus, width=16, heads=2).save(base)  # any folder of a model will do
+        >>> learner = LoraLearner(corpus, model=str(base), rank=4, alpha=8)
+        >>> before = learner.losses(corpus.select([0]))
+        >>> learned = learner.learn(corpus.select([0]), token_budget=100)
+        >>> bool(learner.losses(corpus.select([0])) < before)
+        True
     """
 
     kind = "lora"
@@ -76,6 +101,7 @@ class LoraLearner(DecoderLearner):
     ) -> None:
         base, tokenizer = load_pretrained(model, dtype if dtype is not None else best_dtype(device))
         self._base = f"{Path(model).name}@{fingerprint(base)}"
+        self._loaded_by, self._seed = model, seed
         self.rank, self.alpha = rank, alpha
         self.peft_model = add_adapter(base, seed, rank, alpha, target_modules)
         fuse(self.peft_model)
@@ -90,12 +116,21 @@ class LoraLearner(DecoderLearner):
         )
 
     @property
+    def _settings(self) -> dict[str, Any]:
+        return {"model": self._loaded_by, "rank": self.rank, "alpha": self.alpha, "seed": self._seed}
+
+    @property
     def identity(self) -> dict[str, str | int]:
         """The base model by name and content, and the adapter's shape."""
         return {"base_model": self._base, "rank": self.rank, "alpha": self.alpha}
 
+    @cached_property
+    def origin(self) -> Origin:
+        """Origin of the base model's weights."""
+        return origin_of(self._loaded_by, self.model, self.tokenizer)
+
     def load_adapter(self, folder: Path) -> None:
-        """Read an adapter folder in place of what was learned; the optimizer starts afresh.
+        """Read an adapter folder, which replaces the learner's own adapter; the optimizer starts afresh.
 
         Raises:
             KgrlError: If the folder holds no adapter, or one that does not fit, see `weights_of`.
@@ -103,7 +138,7 @@ class LoraLearner(DecoderLearner):
         weights = self.weights_of(read_adapter(folder))
         with torch.no_grad():
             self.weights.copy_(weights)
-        self.begin_anew()
+        self.reset_optimizer()
 
     def weights_of(self, adapter: Adapter) -> torch.Tensor:
         """Return the vector of weights that changes the model as an adapter does, shape `[trained weights]`.
@@ -112,9 +147,11 @@ class LoraLearner(DecoderLearner):
 
         Raises:
             SettingError: If the adapter's rank is higher than the learner's.
-            KgrlError: If it is for another base model, or on layers that the learner has no adapter on.
+            KgrlError: If it is for another base model, is not plain LoRA, see
+                `kgrl.learners.adapters.folder.check_plain`, or is on layers that the learner has no adapter on.
         """
         check_base(adapter, str(self.identity["base_model"]))
+        check_plain(adapter, host=_own_config(self.peft_model))
         if adapter.rank > self.rank:
             ranks = f"has rank {adapter.rank}: give the learner at least that rank, not {self.rank}"
             raise SettingError(f"the adapter {adapter.name!r} {ranks}")
@@ -125,16 +162,21 @@ class LoraLearner(DecoderLearner):
                 raise KgrlError(
                     f"the adapter {adapter.name!r} is on the layer {name}, which this learner does not adapt"
                 )
-            self.view(weights, f"{name}.lora_A.default.weight")[: len(down)] = down
-            scaled = adapter.scale / (self.alpha / self.rank) * up
-            self.view(weights, f"{name}.lora_B.default.weight")[:, : len(down)] = scaled
+            own_down = self.view(weights, f"{name}.lora_A.default.weight")[: len(down)]
+            own_up = self.view(weights, f"{name}.lora_B.default.weight")[:, : len(down)]
+            if own_down.shape != down.shape or own_up.shape != up.shape:
+                raise KgrlError(
+                    f"the adapter {adapter.name!r} has matrices of shapes {list(down.shape)} and {list(up.shape)} on "
+                    f"the layer {name}, which do not fit {list(own_down.shape)} and {list(own_up.shape)}"
+                )
+            own_down.copy_(down)
+            # The learner's scale multiplies B A too: dividing by it leaves the adapter's own.
+            own_up.copy_(adapter.scale / (self.alpha / self.rank) * up)
         return weights
 
     def _write_weights(self, folder: Path) -> None:
         save_tensors(folder / _ADAPTER, _adapter_state(self.peft_model))
-        config = self.peft_model.peft_config["default"].to_dict()
-        config["inference_mode"] = True
-        write_json(folder / "adapter_config.json", _plain(config))
+        write_json(folder / "adapter_config.json", {**_own_config(self.peft_model), "inference_mode": True})
 
     def _read_weights(self, folder: Path) -> None:
         tensors = read_tensors(folder / _ADAPTER)
@@ -160,35 +202,37 @@ def add_adapter(
 
     Raises:
         UnknownNameError: If the model lacks a target module; the message lists those it has.
+        SettingError: If the output embedding is among the target modules.
     """
-    layers = {name.rpartition(".")[2]: type(layer) for name, layer in base.named_modules()}
-    linear = {name for name, layer in layers.items() if issubclass(layer, nn.Linear | Conv1D)}
-    for name in [] if isinstance(target_modules, str) else target_modules:
+    head = base.get_output_embeddings()  # type: ignore[no-untyped-call]
+    output = next((name for name, layer in base.named_modules() if layer is head), "")
+    layers = {name.rpartition(".")[2]: type(layer) for name, layer in base.named_modules() if name != output}
+    linear = sorted(name for name, layer in layers.items() if issubclass(layer, nn.Linear | Conv1D))
+    if isinstance(target_modules, str):
+        # PEFT takes a string as a pattern for whole names, and itself leaves the output out of "all-linear".
+        targets: str | list[str] = target_modules
+        with_output = re.fullmatch(target_modules, output) is not None
+    else:
+        targets = list(target_modules)
+        with_output = output.rpartition(".")[2] in targets
+    if with_output:
+        # The loss is computed from the output embedding's weight, past any adapter on it: it would never be trained.
+        raise SettingError(f"the target module {output!r} is the output embedding, which gets no adapter; leave it out")
+    for name in [] if isinstance(targets, str) else targets:
         if name not in linear:
-            raise UnknownNameError("target module", name, sorted(linear))
+            raise UnknownNameError("target module", name, linear)
     config = peft.LoraConfig(
         task_type="CAUSAL_LM",
         r=rank,
         lora_alpha=alpha,
-        target_modules=target_modules if isinstance(target_modules, str) else list(target_modules),
+        target_modules=targets,
         fan_in_fan_out=Conv1D in layers.values(),  # GPT-2 keeps its weights transposed
     )
     with torch.random.fork_rng(), warnings.catch_warnings():
-        # PEFT asks transformers by a name that the latter is about to change; nobody who runs kgrl can do anything.
+        # PEFT asks transformers by a name that the latter is about to change; users of kgrl cannot do anything.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         torch.manual_seed(seed)
         return peft.get_peft_model(base, config)
-
-
-def _adapter_state(model: peft.PeftModel) -> dict[str, torch.Tensor]:
-    """The adapter's weights by name. Embeddings are never trained, so PEFT need not look at the base model's files."""
-    state: dict[str, torch.Tensor] = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
-    return state
-
-
-def _plain(config: dict[str, object]) -> dict[str, object]:
-    """A PEFT configuration as JSON has it: sets become sorted lists."""
-    return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
 
 
 def write_adapter(learner: LoraLearner, folder: Path, about: AdapterFacts) -> None:
@@ -197,7 +241,7 @@ def write_adapter(learner: LoraLearner, folder: Path, about: AdapterFacts) -> No
     Args:
         learner: The learner.
         folder: The folder; made if it is missing.
-        about: What was learned.
+        about: Facts about the training.
 
     Raises:
         KgrlError: If a plug-in changed the base model's weights, so that an adapter alone would not fit it.
@@ -207,4 +251,16 @@ def write_adapter(learner: LoraLearner, folder: Path, about: AdapterFacts) -> No
             raise KgrlError(f"no adapter holds what {plugin.name!r} merged into the base model; use the learner's save")
     folder.mkdir(parents=True, exist_ok=True)
     learner._write_weights(folder)
-    describe_adapter(folder, str(learner.identity["base_model"]), about)
+    describe_adapter(folder, str(learner.identity["base_model"]), about, learner.origin)
+
+
+def _adapter_state(model: peft.PeftModel) -> dict[str, torch.Tensor]:
+    """The adapter's weights by name. Embeddings are never trained, so PEFT need not look at the base model's files."""
+    state: dict[str, torch.Tensor] = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+    return state
+
+
+def _own_config(model: peft.PeftModel) -> dict[str, Any]:
+    """The adapter's PEFT configuration as JSON has it: sets become sorted lists."""
+    config = model.peft_config["default"].to_dict()
+    return {name: sorted(value) if isinstance(value, set) else value for name, value in config.items()}

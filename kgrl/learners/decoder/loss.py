@@ -1,7 +1,7 @@
 """Next-token loss in tiles of the vocabulary, so that the logits of a whole block never exist at once.
 
 A block of 512 positions of a 49,152-word vocabulary has 100 MB of logits, and as much again for their gradient. A
-tile's stay in the processor's cache, and each part of the output embedding is fetched once for loss and gradient
+tile's logits stay in the processor's cache, and each part of the output embedding is fetched once for loss and gradient
 together. As in online softmax (Milakov and Gimelshein 2018), sums are kept relative to the largest logit so far and
 rescaled when it grows.
 """
@@ -29,6 +29,11 @@ def token_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
 
     Returns:
         Losses in nats, float32, `[positions]`.
+
+    Example:
+        >>> losses = token_losses(torch.zeros(2, 3), torch.ones(4, 3), torch.tensor([0, 3]))
+        >>> [round(loss, 3) for loss in losses.tolist()]  # ln 4: all four tokens are equally likely
+        [1.386, 1.386]
     """
     with torch.no_grad():
         return _losses_and_mean_rows(hidden, head, targets, with_rows=False)[0]
@@ -44,12 +49,12 @@ def mean_loss(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
 
 
 class _MeanLoss(torch.autograd.Function):
-    """Mean cross entropy whose gradient is made along with the loss: logits are computed once."""
+    """Mean cross entropy whose gradient is made along with the loss, so that logits are computed once."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
         losses, rows = _losses_and_mean_rows(hidden, head, targets, with_rows=True)
-        # d loss / d hidden = expected row of the embedding - the target's row
+        # d loss / d hidden = row of the embedding that the prediction expects - row of the target
         ctx.save_for_backward(rows.sub_(head[targets]).div_(len(hidden)).to(hidden.dtype))
         return losses.mean()
 
@@ -63,16 +68,18 @@ def _losses_and_mean_rows(hidden: Tensor, head: Tensor, targets: Tensor, with_ro
 
     Without `with_rows` the rows are zeros.
     """
-    largest = torch.full((len(hidden),), -torch.inf, device=hidden.device)
-    total = torch.zeros_like(largest)
-    rows = torch.zeros(hidden.shape, device=hidden.device)
+    largest = torch.full((len(hidden),), -torch.inf, device=hidden.device)  # largest logit so far, [positions]
+    total = torch.zeros_like(largest)  # sum of exp(logit - largest)
+    rows = torch.zeros(hidden.shape, device=hidden.device)  # sum of exp(logit - largest) times the token's row
     for tile in torch.split(head, max(1, _TILE_LOGITS // len(hidden))):
-        logits = (hidden @ tile.T).float()
+        logits = (hidden @ tile.T).float()  # [positions, tile]
         before, largest = largest, torch.maximum(largest, logits.amax(1))
         likelihood = logits.sub_(largest[:, None]).exp_()
+        # Sums of earlier tiles are relative to the former largest logit. For the first tile this is exp(-inf) = 0.
         rescale = (before - largest).exp_()
         total.mul_(rescale).add_(likelihood.sum(1))
         if with_rows:
             rows.mul_(rescale[:, None]).add_(likelihood.to(tile.dtype) @ tile)
     of_target = (hidden.float() * head[targets].float()).sum(1)
+    # -log softmax of the target: log(sum of exp(logit)) - logit of the target
     return total.log().add_(largest).sub_(of_target), rows.div_(total[:, None])

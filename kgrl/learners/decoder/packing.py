@@ -1,6 +1,7 @@
-"""Packing: passages laid end to end in blocks, so that no computation goes to padding.
+"""From passages to blocks of tokens: arranging a lesson within its budget, and packing it without padding.
 
-Positions start over at every passage; from them the model's attention mask is made, so that no passage sees another.
+`arrange` puts a lesson's own passages and those that plug-ins rehearse into one order. `pack` lays them end to end in
+blocks. Positions start over at every passage, from which attention knows that no passage sees another.
 """
 
 from __future__ import annotations
@@ -12,20 +13,91 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Block", "pack"]
+from kgrl.graph.topic_graph import IntArray
+
+__all__ = ["Block", "Reading", "ReadingPlan", "arrange", "pack"]
 
 Int64Array = NDArray[np.int64]
+Sequences = list[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Passages as token ids.
+
+    Args:
+        ids: Passage id of each sequence, shape `[n]`.
+        sequences: Token ids of each, the document token first.
+    """
+
+    ids: IntArray
+    sequences: Sequences
+
+    def cut_to(self, token_budget: int) -> Reading:
+        """Return the first passages that have so many predicted tokens together, the last one cut to fit."""
+        kept: Sequences = []
+        remaining = token_budget
+        for sequence in self.sequences:
+            if remaining == 0:
+                break
+            kept.append(sequence[: remaining + 1])  # one more: the document token is not predicted
+            remaining -= len(kept[-1]) - 1
+        return Reading(self.ids[: len(kept)], kept)
+
+    @property
+    def tokens(self) -> int:
+        """Number of predicted tokens."""
+        return sum(len(sequence) - 1 for sequence in self.sequences)
+
+
+@dataclass(frozen=True)
+class ReadingPlan(Reading):
+    """A reading in the order of training.
+
+    Args:
+        own: Number of the lesson's own passages in it.
+    """
+
+    own: int
+
+
+def arrange(own: Reading, rehearsed: Sequence[tuple[Reading, int]], token_budget: int) -> ReadingPlan:
+    """Put a lesson's own and rehearsed passages into the order in which they are trained on.
+
+    Args:
+        own: The lesson's own passages.
+        rehearsed: Readings beside them, each with the most tokens to take of it; they are spread evenly over the
+            lesson.
+        token_budget: Most tokens altogether; own passages are cut to the tokens that the others leave.
+
+    Example:
+        >>> own = Reading(np.array([7, 8]), [np.zeros(5, int), np.zeros(5, int)])
+        >>> old = Reading(np.array([3]), [np.zeros(5, int)])
+        >>> arrange(own, [(old, 2)], token_budget=10).ids.tolist()
+        [7, 3, 8]
+    """
+    others = [reading.cut_to(tokens) for reading, tokens in rehearsed]
+    readings = [own.cut_to(token_budget - sum(reading.tokens for reading in others)), *others]
+    ids = np.concatenate([reading.ids for reading in readings])
+    sequences = [sequence for reading in readings for sequence in reading.sequences]
+    # Merging readings evenly: each passage's place is the share of its own reading that precedes its middle.
+    middles = []
+    for reading in readings:
+        sizes = np.array([len(sequence) - 1 for sequence in reading.sequences], dtype=np.float64)
+        middles.append((np.cumsum(sizes) - sizes / 2) / max(1.0, sizes.sum()))
+    order = np.argsort(np.concatenate(middles), kind="stable")
+    return ReadingPlan(ids[order], [sequences[i] for i in order], own=len(readings[0].ids))
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some passages, or pieces of long ones, laid end to end. All arrays have the shape `[tokens]`.
+    """Passages, or pieces of long ones, laid end to end. All arrays have the shape `[tokens]`.
 
     Args:
         inputs: Token ids read.
         targets: Token ids to predict, each the successor of its input.
         positions: Place of each input in its piece, counted from 0.
-        owners: Which of the packed sequences each token belongs to.
+        owners: Number of the packed sequence that each token belongs to.
     """
 
     inputs: Int64Array
@@ -52,7 +124,7 @@ def pack(sequences: Sequence[NDArray[Any]], block_tokens: int, context: int) -> 
     Args:
         sequences: Token ids of each passage, the document token first.
         block_tokens: Tokens of a block, about.
-        context: Most predicted tokens that one piece has.
+        context: Most predicted tokens of a piece.
 
     Example:
         >>> blocks = pack([np.array([0, 5, 6]), np.array([0, 7])], block_tokens=8, context=8)
@@ -67,13 +139,15 @@ def pack(sequences: Sequence[NDArray[Any]], block_tokens: int, context: int) -> 
     sizes = np.array([len(piece) - 1 for _, piece in pieces])
     total = int(sizes.sum())
     n_blocks = -(-total // block_tokens)
-    # A piece belongs to the block that its middle falls into, the whole divided evenly: no small block is left over.
+    # A piece belongs to the block that its middle falls into, the whole divided evenly: no small block remains at
+    # the end, whose update would have the weight of a full one.
     block_of = ((np.cumsum(sizes) - sizes / 2) * n_blocks // max(total, 1)).astype(int)
     groups = [[pieces[i] for i in np.flatnonzero(block_of == block)] for block in range(n_blocks)]
     return [_block(group) for group in groups if group]
 
 
 def _block(pieces: Sequence[tuple[int, NDArray[Any]]]) -> Block:
+    """Lay pieces end to end; each is given with the number of its sequence."""
     return Block(
         inputs=np.concatenate([piece[:-1] for _, piece in pieces]).astype(np.int64),
         targets=np.concatenate([piece[1:] for _, piece in pieces]).astype(np.int64),

@@ -1,11 +1,17 @@
-"""What plugs into a learner: objects that change its lessons, updates or measurements.
+"""Base class of plug-ins: objects that change a learner's lessons, updates or measurements.
 
 A lesson is one call of `learn`: an expansion of a curriculum, or a whole task of a sequence. Every plug-in overrides
 the hooks it needs; several work side by side and are called in the order in which the learner was given them.
+
+    begin, rehearse                       once a lesson
+        regularise, restrict, rate, updated   in each update: before clipping, after it, at the step, after it
+    end                                   once a lesson
+    losses                                around each measurement
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -25,18 +31,18 @@ Measure = Callable[[Passages], NDArray[np.float32]]
 
 
 class PluginHost(Protocol):
-    """The learner as plug-ins see it: trained weights in one vector, the optimizer's state, and what it reads.
+    """Protocol of learners that plug-ins work with: trained weights in one vector, the optimizer's state, a corpus.
 
     `kgrl.learners.decoder.flat_weights.FlatWeights` describes the vectors.
 
     Attributes:
-        corpus: The corpus that is taught.
+        corpus: The corpus that it is taught.
         model: The model, whose trained parameters are views of `weights`.
         block_tokens: Tokens of one update, about.
         weights: All trained parameters, float32 of shape `[trained weights]`.
         moments: AdamW's two averages, of the same shape.
         current_rate: The learning rate of the latest update.
-        slices: Where each parameter lies in the vectors, by name.
+        slices: Each parameter's part of the vectors, by name.
         shapes: The shape of each parameter, by name.
     """
 
@@ -58,12 +64,12 @@ class PluginHost(Protocol):
         """Return a parameter's part of a vector of the weights' length, in the parameter's shape, as a view."""
         ...
 
-    def begin_anew(self) -> None:
-        """Keep the weights and let the optimizer forget its updates."""
+    def reset_optimizer(self) -> None:
+        """Set the optimizer's averages and its count of updates to zero; the weights stay."""
         ...
 
     def holding(self, weights: Tensor) -> AbstractContextManager[None]:
-        """Have other trained weights for a while; then its own again, bit for bit."""
+        """Hold other trained weights within a `with` block; own ones return bit for bit."""
         ...
 
 
@@ -72,9 +78,9 @@ class Plugin:
 
     Attributes:
         learner: The learner it is attached to.
-        name: What saved states and records call it.
-        rebased: Whether the weights under the trained ones were changed, so that an adapter does not fit its base.
-        by_topic: Whether it knows the topics of the corpus that it was attached with, and no others.
+        name: Its name in saved states and records, and in the registry.
+        rebased: True once the weights under the trained ones were changed, so that an adapter does not fit its base.
+        by_topic: True if it knows the topics of the corpus that it was attached with, and no others.
         module: Name of the module that the latest lesson trained, for plug-ins that keep several; None for others.
 
     Example:
@@ -82,8 +88,8 @@ class Plugin:
         ...     name = "halved"
         ...     def rate(self) -> float:
         ...         return 0.5
-        >>> Halved().rate()
-        0.5
+        >>> Halved().rate(), Halved()
+        (0.5, Halved())
     """
 
     name = "plugin"
@@ -92,8 +98,15 @@ class Plugin:
     rebased = False
     by_topic = False
 
+    def __repr__(self) -> str:
+        # The constructor's arguments that are kept under their own names; arrays would fill the screen.
+        names = inspect.signature(type(self)).parameters
+        kept = ((name, getattr(self, name, None)) for name in names)
+        shown = ", ".join(f"{name}={value!r}" for name, value in kept if isinstance(value, int | float | str))
+        return f"{type(self).__name__}({shown})"
+
     def attach(self, learner: PluginHost) -> None:
-        """Take hold of the learner, once, when it is made.
+        """Prepare to work with a learner; called once, when the learner is made.
 
         Raises:
             SettingError: If the plug-in cannot work with this learner.
@@ -104,19 +117,19 @@ class Plugin:
         """Prepare for a lesson on these passages."""
 
     def rehearse(self, new_tokens: int, token_budget: int) -> tuple[IntArray, int]:
-        """Name passages to be read in a lesson beside its own, spread evenly.
+        """Name passages to read again in a lesson, spread evenly among its own.
 
         Args:
             new_tokens: Tokens of the lesson's own passages.
             token_budget: Most tokens of the lesson altogether.
 
         Returns:
-            Passage ids in order, and most tokens of them to be read; they are taken from the budget.
+            Passage ids in order, and the most tokens of them to read; they are taken from the budget.
         """
         return np.empty(0, dtype=np.int32), 0
 
     def rate(self) -> float:
-        """Return what the learning rate of the next update is multiplied by."""
+        """Return the factor of the next update's learning rate."""
         return 1.0
 
     def regularise(self) -> None:
@@ -126,7 +139,7 @@ class Plugin:
         """Change the gradient after it is clipped, right before the optimizer's step."""
 
     def updated(self) -> None:
-        """Follow up on an update."""
+        """React to an update of the weights."""
 
     def end(self, passages: Passages) -> None:
         """Conclude a lesson.
@@ -140,12 +153,12 @@ class Plugin:
         return measure(passages)
 
     def modules(self) -> Mapping[str, Tensor]:
-        """Return the weights of each module by name, shape `[trained weights]`; none where all train the same."""
+        """Return the weights of each module by name, shape `[trained weights]`; empty if all lessons share them."""
         return {}
 
     def state(self) -> Mapping[str, Tensor]:
-        """Return what lessons change, by name. Nothing changes these tensors later: copy what changes in place."""
+        """Return the state that lessons change, by name, with copies of tensors that change in place."""
         return {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state that `state` returned, here or in a process before."""
+        """Go back to a state that `state` returned, here or in an earlier process."""

@@ -1,10 +1,11 @@
-"""The scratch learner: a small transformer taught from random weights, for experiments in milliseconds."""
+"""The scratch learner: a small transformer taught from random weights, for lessons of milliseconds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -12,9 +13,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import UnknownNameError
+from kgrl.learners.decoder.layers import fuse, merged_state
 from kgrl.learners.decoder.learner import DecoderLearner
 from kgrl.learners.decoder.lora import add_adapter
-from kgrl.learners.decoder.low_rank import fuse, merged_state
 from kgrl.learners.decoder.models import fingerprint
 from kgrl.learners.decoder.plugin import Plugin
 from kgrl.system.files import cache_dir, content_key, write_text
@@ -23,9 +24,10 @@ from kgrl.system.tensors import read_tensors, save_tensors
 __all__ = ["PRESETS", "ScratchLearner", "Shape", "train_tokenizer"]
 
 _DOCUMENT = "<|document|>"
+"""Token that leads every passage."""
 _WEIGHTS, _TRAINED = "model.safetensors", "trained.safetensors"
 _ALPHA_PER_RANK = 2
-"""An adapter's output is multiplied by this; as in the LoRA learner, where rank 8 has an alpha of 16."""
+"""Factor of an adapter's output; as in the LoRA learner, where rank 8 has an alpha of 16."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ PRESETS: Mapping[str, Shape] = {
     "5m": Shape(width=256, layers=5, heads=8, vocabulary=4096),
     "10m": Shape(width=320, layers=7, heads=10, vocabulary=4096),
 }
-"""Shapes by name; the name tells the number of parameters, in millions, where the text has words enough."""
+"""Shapes by name. The name is the number of parameters in millions, if the text has words enough for the vocabulary."""
 
 
 class ScratchLearner(DecoderLearner):
@@ -63,7 +65,7 @@ class ScratchLearner(DecoderLearner):
     those layers from time to time.
 
     Its tokenizer is trained on the corpus's train passages. A saved learner is a plain Hugging Face model folder,
-    adapters merged, with what is trained and the optimizer's state beside it.
+    adapters merged, with the trained weights and the optimizer's state beside it.
 
     Args:
         corpus: The corpus whose passages are taught and measured.
@@ -77,11 +79,21 @@ class ScratchLearner(DecoderLearner):
         learning_rate: AdamW's learning rate after the warm-up.
         block_tokens: Tokens of one update, about.
         warmup_steps: Updates until the learning rate is reached.
-        plugins: What changes lessons, updates or measurements; see `kgrl.learners.plugins`.
-        device: Where to compute, for example `"cuda"`; by default the CPU.
+        plugins: Changes to lessons, updates or measurements; see `kgrl.learners.plugins`.
+        device: Device to compute on, for example `"cuda"`; by default the CPU.
 
     Raises:
-        UnknownNameError: If there is no such preset.
+        UnknownNameError: If the preset is unknown.
+
+    Example:
+        >>> from kgrl.graph import TopicGraph
+        >>> graph = TopicGraph.from_links(["Logic", "Set"], [0], [1])
+        >>> corpus = Corpus("two", graph, ["Logic asks what follows.", "A set has members."], [0, 1], [0, 0])
+        >>> learner = ScratchLearner(corpus, width=16, heads=2)
+        >>> learner
+        ScratchLearner(width=16, layers=2, heads=2, vocabulary=2048, seed=0)
+        >>> learner.learn(corpus.select([0, 1]), token_budget=10).tokens
+        10
     """
 
     kind = "scratch"
@@ -103,10 +115,14 @@ class ScratchLearner(DecoderLearner):
         plugins: Sequence[Plugin] = (),
         device: str | torch.device = "cpu",
     ) -> None:
-        shape = _shape(preset, {"width": width, "layers": layers, "heads": heads, "vocabulary": vocabulary})
+        if preset not in PRESETS:
+            raise UnknownNameError("preset", preset, PRESETS)
+        own = {"width": width, "layers": layers, "heads": heads, "vocabulary": vocabulary}
+        shape = Shape(**asdict(PRESETS[preset]) | {name: value for name, value in own.items() if value is not None})
+        self._shape, self._seed = shape, seed
         tokenizer = train_tokenizer(corpus, shape.vocabulary)
         model = _random_model(shape, tokenizer, seed)
-        # What adapters fit depends on the weights under them, which the seed draws and nothing trains.
+        # An adapter fits the weights under it alone, which the seed draws and nothing trains.
         self._frozen = {} if rank is None else {"rank": rank, "base_model": f"scratch@{fingerprint(model)}"}
         if rank is not None:
             _make_low_rank(model, rank, seed)
@@ -119,6 +135,11 @@ class ScratchLearner(DecoderLearner):
             warmup_steps=warmup_steps,
             plugins=plugins,
         )
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        rank = {"rank": self._frozen["rank"]} if self._frozen else {}
+        return {**asdict(self._shape), **rank, "seed": self._seed}
 
     @property
     def identity(self) -> dict[str, str | int]:
@@ -147,7 +168,7 @@ class ScratchLearner(DecoderLearner):
 
 
 def train_tokenizer(corpus: Corpus, vocabulary: int) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer on a corpus's train passages, or read it where that was done before.
+    """Train a byte-level BPE tokenizer on a corpus's train passages, or read the one trained before.
 
     Args:
         corpus: The corpus; its held-out passages are not read.
@@ -171,22 +192,15 @@ def train_tokenizer(corpus: Corpus, vocabulary: int) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_file=str(path), bos_token=_DOCUMENT)  # type: ignore[no-untyped-call]
 
 
-def _shape(preset: str, own: Mapping[str, int | None]) -> Shape:
-    """A preset's shape, changed where a number of one's own is given."""
-    if preset not in PRESETS:
-        raise UnknownNameError("preset", preset, PRESETS)
-    return Shape(**asdict(PRESETS[preset]) | {name: value for name, value in own.items() if value is not None})
-
-
 def _random_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
     """A model whose weights depend on its shape and the seed alone."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.width,
-        intermediate_size=8 * shape.width // 3,
+        intermediate_size=8 * shape.width // 3,  # as in Llama: three matrices with the weights of the usual two
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
-        max_position_embeddings=512,
+        max_position_embeddings=512,  # the most tokens of a passage that learners read in one piece
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=None,
@@ -198,6 +212,7 @@ def _random_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -
 
 def _make_low_rank(model: LlamaForCausalLM, rank: int, seed: int) -> None:
     """Freeze a model's linear layers and put adapters on them, in place; embeddings and norms stay trained."""
+    # Listed first, since PEFT freezes everything but its own matrices.
     rest = {name for name, weight in model.named_parameters() if "_proj." not in name}
     adapted = add_adapter(model, seed, rank, _ALPHA_PER_RANK * rank, "all-linear")
     for name, weight in model.named_parameters():

@@ -1,4 +1,4 @@
-"""What a pretrained causal model thinks of texts that might come next: the language model behind generated walks."""
+"""Likelihood of titles as the next line of a text, by a pretrained causal model: the model behind generated walks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kgrl.learners.decoder.loss import token_losses
 from kgrl.learners.decoder.models import load_pretrained
 from kgrl.learners.decoder.token_store import document_token
-from kgrl.system.device import best_dtype
+from kgrl.system.tensors import best_dtype
 
 __all__ = ["ModelTitleScorer"]
 
@@ -23,14 +23,14 @@ _TITLE_TOKENS = 1_024
 class ModelTitleScorer:
     r"""Scores titles as the next line of a text, by their mean log-probability; the line's end counts as a token.
 
-    The context is read once for many titles: they are laid end to end behind it, each at the positions that follow the
+    The context is read once for many titles: they are laid end to end after it, each at the positions that follow the
     context, and attend to the context and to themselves alone.
 
     Args:
         model: `"smollm2"`, a folder, or a name on the Hugging Face hub.
 
     Raises:
-        MissingDataError: If the model is not to be had.
+        MissingDataError: If a short-named model is neither on this machine nor available from the hub.
         UnknownNameError: If the model is unknown.
 
     Example:
@@ -53,6 +53,7 @@ class ModelTitleScorer:
             context: The text so far; it ends where a title begins. A space at its end is read with the title.
             titles: The titles, at least one.
         """
+        # Tokens of byte-pair encoders begin with their space: a space at the context's end belongs to the title.
         stripped = context.rstrip(" ")
         gap = context[len(stripped) :]
         prefix = [self._document, *self._encode(stripped)]
@@ -61,16 +62,19 @@ class ModelTitleScorer:
         return np.concatenate([self._scores(prefix, continuations[group]) for group in groups])
 
     def _encode(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens."""
         tokens: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return tokens
 
     @torch.inference_mode()
     def _scores(self, prefix: list[int], continuations: list[list[int]]) -> NDArray[np.float64]:
+        """Mean log-probability of each of some titles after a prefix, given as token ids, `[titles]`."""
         shared = len(prefix) - 1
         # Each title is led by a copy of the prefix's last token, from which its first token is predicted.
         inputs = prefix[:shared] + [t for tokens in continuations for t in (prefix[-1], *tokens[:-1])]
         lengths = np.array([len(tokens) for tokens in continuations])
-        owners = np.repeat(np.arange(len(lengths)), lengths)
+        owners = np.repeat(np.arange(len(lengths)), lengths)  # number of its title, [tokens of titles]
+        # Every title counts its positions on from the end of the context.
         positions = np.arange(len(owners)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + shared
         output = self._decoder(
             input_ids=torch.tensor([inputs]),
@@ -85,13 +89,13 @@ class ModelTitleScorer:
 
 
 def _mask(shared: int, owners: NDArray[np.int64]) -> torch.Tensor:
-    """Which token attends to which, bool `[tokens, tokens]`: to the shared ones and its own title's, never ahead."""
+    """Attention mask, bool `[tokens, tokens]`: tokens see the shared ones and those of their own title, never ahead."""
     groups = torch.from_numpy(np.r_[np.full(shared, -1), owners])
     return ((groups[None] == -1) | (groups[None] == groups[:, None])).tril()
 
 
 def _groups(lengths: list[int], limit: int) -> list[slice]:
-    """Cut a list into runs whose lengths sum to about `limit`."""
+    """Slices of a list, each of items whose lengths sum to about `limit`."""
     number = (np.cumsum(lengths) - lengths) // limit
     cuts = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(lengths)]
     return [slice(a, b) for a, b in itertools.pairwise(cuts)]

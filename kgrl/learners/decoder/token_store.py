@@ -1,7 +1,7 @@
-"""A corpus as token ids, made once and memory-mapped from then on.
+"""Token ids of a corpus, made once and memory-mapped from then on.
 
-Knows texts and a tokenizer; knows no model. Every passage is stored as a document token followed by its text tokens, so
-that its first text token is predicted too: a passage of n text tokens has n predicted tokens.
+The module knows texts and a tokenizer; it does not know models. Every passage is stored as a document token followed by
+its text tokens, so that its first text token is predicted too: a passage of n text tokens has n predicted tokens.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["TokenStore", "document_token"]
 
 _BATCH = 4096
-"""Passages tokenised between two pieces of the array; bounds the memory that Python's lists of ids take."""
+"""Passages tokenised at once; bounds the memory that Python's lists of ids take."""
 
 
 class TokenStore:
@@ -31,7 +31,7 @@ class TokenStore:
 
     Args:
         ids: All passages' ids one after the other, each passage led by the document token, shape `[all tokens]`.
-        offsets: Where each passage starts, int64, shape `[passages + 1]`.
+        offsets: Start of each passage in `ids`, and the end of the last, int64, shape `[passages + 1]`.
 
     Example:
         >>> store = TokenStore(np.array([0, 7, 8, 0, 9], dtype=np.uint16), np.array([0, 3, 5]))
@@ -44,7 +44,7 @@ class TokenStore:
 
     @classmethod
     def of(cls, corpus: Corpus, tokenizer: Tokenizer, document: int, cache: Path | None = None) -> TokenStore:
-        """Tokenise a corpus, or map the arrays where this machine has done so before.
+        """Tokenise a corpus, or map the arrays if this machine has done so before.
 
         Args:
             corpus: The corpus.
@@ -61,11 +61,11 @@ class TokenStore:
         if not offsets.exists():
             made = _tokenise(corpus, tokenizer, document)
             write_npy(ids, made.ids)
-            write_npy(offsets, made.offsets)  # last: where there are offsets, there are ids
+            write_npy(offsets, made.offsets)  # last, so that offsets are never without ids
         return cls(np.load(ids, mmap_mode="r", allow_pickle=False), np.load(offsets, allow_pickle=False))
 
     def extended(self, corpus: Corpus, tokenizer: Tokenizer, document: int) -> TokenStore:
-        """Return the token ids of a corpus that begins with this one's passages; the others alone are tokenised."""
+        """Return the token ids of a corpus that begins with this one's passages; only the others are tokenised."""
         more = _tokenise(corpus, tokenizer, document, len(self))
         offsets = np.concatenate([self.offsets, more.offsets[1:] + self.offsets[-1]])
         return TokenStore(np.concatenate([self.ids, more.ids]), offsets)
@@ -87,11 +87,11 @@ class TokenStore:
 
 
 def document_token(tokenizer: Any) -> int:
-    """Return the id that leads every passage: what the model saw before a document when it was pretrained.
+    """Return the id that leads every passage: the token before each document in the model's pretraining.
 
-    That is `<|endoftext|>` where the vocabulary has it, else the beginning-of-sequence token, else the end token. What
-    begins a chat model's sequences announces a role instead: led by SmolLM2's `<|im_start|>` mathematics articles have
-    a loss of 3.76 nats per token, led by `<|endoftext|>` 3.33, and a curriculum would teach the difference first.
+    That is `<|endoftext|>` if the vocabulary has it, else the beginning-of-sequence token, else the end token. A chat
+    model's beginning-of-sequence token announces a role instead: led by SmolLM2's `<|im_start|>` mathematics articles
+    have a loss of 3.76 nats per token, led by `<|endoftext|>` 3.33, and a curriculum would teach the difference first.
 
     Raises:
         KgrlError: If it has none of them.
@@ -104,8 +104,8 @@ def document_token(tokenizer: Any) -> int:
 
 
 def _tokenise(corpus: Corpus, tokenizer: Tokenizer, document: int, first: int = 0) -> TokenStore:
-    """Tokenise all passages from one on, a batch at a time."""
-    # What a model was set up to pad or cut to has no place here.
+    """Tokenise all passages from passage `first` on, a batch at a time."""
+    # A tokenizer may be set up to pad or cut to its model's context; passages keep their own lengths.
     tokenizer.no_padding()
     tokenizer.no_truncation()
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
@@ -115,7 +115,7 @@ def _tokenise(corpus: Corpus, tokenizer: Tokenizer, document: int, first: int = 
         encoded = tokenizer.encode_batch_fast(list(corpus.texts[start : start + _BATCH]), add_special_tokens=False)
         pieces += [np.array([document, *passage.ids], dtype=dtype) for passage in encoded]
         lengths += [len(passage.ids) + 1 for passage in encoded]
-    if 1 in lengths:
+    if 1 in lengths:  # the document token alone
         raise KgrlError(f"passage {first + lengths.index(1)} of corpus {corpus.name!r} has no tokens")
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])

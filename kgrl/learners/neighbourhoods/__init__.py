@@ -1,1 +1,1 @@
-"""Neighbourhood adapters: one adapter for each part of the graph, and how they interfere."""
+"""Neighbourhood adapters: one adapter for each part of the graph, and the interference between them."""

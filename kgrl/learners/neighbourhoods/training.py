@@ -1,9 +1,8 @@
-"""One adapter for each neighbourhood of the topic graph, trained apart from the others and at the same time.
+"""One adapter for each neighbourhood of the topic graph, trained side by side.
 
-Which topics are one neighbourhood is told by a partition, see `kgrl.graph.communities`.
-Adapters start from the same weights and are written to `FOLDER/adapters/NAME/` as adapter folders, see
-`kgrl.learners.adapters.folder`, with `neighbourhood.json` beside, which says how they were trained and what came of it.
-The module knows nothing of how adapters are composed.
+A partition says which topics are one neighbourhood, see `kgrl.graph.communities`. Adapters start from the same weights.
+They are written to `FOLDER/adapters/NAME/` as adapter folders, see `kgrl.learners.adapters.folder`, each with the
+settings and the result of its training in `neighbourhood.json`. The module does not know how adapters are composed.
 """
 
 from __future__ import annotations
@@ -34,18 +33,19 @@ __all__ = [
 
 _RECORD = "neighbourhood.json"
 _LEAST_TOKENS = 2
+"""A language model needs two tokens to have one prediction."""
 
 
 @dataclass(frozen=True)
 class NeighbourhoodTask:
-    """The training of one adapter, as plain values.
+    """Settings of one adapter's training, as plain values.
 
     Args:
         community: The number of the community in its partition.
         passages: Ids of the passages to train on, in order.
         tokens: Most tokens to train on.
         seed: Seeds the adapter's initial weights.
-        folder: The folder that `adapters/` is in.
+        folder: The folder that holds `adapters/`.
         options: Options of `LoraLearner`, as JSON has them; `dtype` is the name of a number format.
     """
 
@@ -74,12 +74,12 @@ class NeighbourhoodTask:
 
 @dataclass(frozen=True)
 class NeighbourhoodResult:
-    """What came of training one adapter.
+    """Result of one adapter's training.
 
     Args:
         name: The name of the adapter, and of its folder in `adapters/`.
         community: The number of the community in its partition.
-        tokens: Tokens trained on; fewer than asked for where the community has less text.
+        tokens: Tokens trained on; fewer than asked for if the community has less text.
         passages: Passages trained on.
         loss: Mean loss of those tokens in nats per token, each batch before its update.
         seconds: Seconds of training.
@@ -107,16 +107,17 @@ def train_neighbourhoods(
     """Train one adapter for each community of a partition, all from the same initial weights.
 
     An adapter is trained on the train passages of its community's topics, in an order drawn from the seed, until the
-    tokens or the passages are used up. Adapters that the folder holds already are not trained again, so that a training
-    that was interrupted goes on where it was. With as many threads, every executor gives the same adapters bit for bit.
+    tokens or the passages are used up. Adapters that the folder holds already are not trained again, so that an
+    interrupted training continues where it was. Given the same number of threads, every executor gives the same
+    adapters bit for bit.
 
     Args:
         corpus: The corpus.
         partition: The community of each topic, shape `[topics]`, -1 for topics to leave out.
-        folder: Where `adapters/` is; made if missing.
+        folder: The folder that holds `adapters/`; made if missing.
         tokens: Most tokens to train each adapter on.
-        options: Options of `LoraLearner`, as JSON has them: `{"model": "smollm2", "rank": 8}`. The number format is the
-            fastest of this machine if `dtype` does not name another; on all workers the same.
+        options: Options of `LoraLearner`, as JSON has them: `{"model": "smollm2", "rank": 8}`. The number format is
+            `dtype`, else the fastest of this machine; it is the same on all workers.
         seed: Seeds the initial weights and the order of the passages.
         executor: `"serial"`, `"process"` or `"ray"`.
         workers: Adapters trained at a time, with one thread each.
@@ -127,8 +128,8 @@ def train_neighbourhoods(
     Raises:
         SettingError: If the partition does not fit the corpus, a community has no train passages, or `tokens` is
             below 2.
-        KgrlError: If the folder holds adapters trained with other settings, or a training fails; what is finished
-            stays.
+        KgrlError: If the folder holds adapters trained with other settings, or a training fails; finished adapters
+            stay.
 
     Example:
         >>> import tempfile
@@ -161,13 +162,13 @@ def train_neighbourhoods(
 
 
 def train_neighbourhood(corpus: Corpus, task: NeighbourhoodTask) -> NeighbourhoodResult:
-    """Train one adapter, unless its folder holds it; this is what executors carry out.
+    """Train one adapter, unless its folder holds it; executors call this function in their workers.
 
-    The adapter's folder appears when all of it is written, so a training that is killed leaves nothing half done.
+    The adapter's folder appears when all of it is written, so a training that is killed leaves no half of it.
 
     Args:
         corpus: The corpus.
-        task: What to train on and how.
+        task: The settings.
 
     Raises:
         KgrlError: If the folder holds something else.
@@ -176,7 +177,7 @@ def train_neighbourhood(corpus: Corpus, task: NeighbourhoodTask) -> Neighbourhoo
     done = _finished(corpus, task)
     if done is not None:
         return done
-    # Importing these takes seconds, and who only wants a partition has no use for them.
+    # Here, since importing these takes seconds and finished adapters do not need them.
     import torch
 
     from kgrl.learners.adapters.folder import AdapterFacts
@@ -200,9 +201,9 @@ def train_neighbourhood(corpus: Corpus, task: NeighbourhoodTask) -> Neighbourhoo
 
 
 def _with_dtype(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The options with a number format: the one asked for, that of adapters trained already, or the fastest here.
+    """Options with a number format: the one asked for, that of adapters trained already, or the fastest here.
 
-    Chosen once for all, since each worker would measure anew and some might find another.
+    It is chosen once for all, since each worker would measure anew and might choose differently.
     """
     records = sorted((folder / "adapters").glob(f"*/{_RECORD}"))
     if "dtype" in options:
@@ -210,7 +211,7 @@ def _with_dtype(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     elif records:
         dtype = json.loads(records[0].read_text(encoding="utf-8"))["settings"]["options"]["dtype"]
     else:
-        from kgrl.system.device import best_dtype
+        from kgrl.system.tensors import best_dtype
 
         dtype = str(best_dtype(options.get("device", "cpu"))).removeprefix("torch.")
     return {**options, "dtype": dtype}
@@ -221,7 +222,8 @@ def _drawn_passages(corpus: Corpus, partition: IntArray, seed: int) -> list[list
     partition = np.asarray(partition)
     if partition.shape != (len(corpus.graph),):
         raise SettingError(f"a partition of {len(corpus.graph)} topics has as many numbers, not {partition.shape}")
-    owners = np.where(corpus.splits == Split.TRAIN, partition[corpus.topics], -1)
+    owners = np.where(corpus.splits == Split.TRAIN, partition[corpus.topics], -1)  # community of each passage
+    # One permutation for all: a community's order does not depend on the others.
     order = np.random.default_rng(seed).permutation(len(corpus))
     groups = [order[owners[order] == community].tolist() for community in range(int(partition.max(initial=-1)) + 1)]
     for community, passages in enumerate(groups):
@@ -231,7 +233,11 @@ def _drawn_passages(corpus: Corpus, partition: IntArray, seed: int) -> list[list
 
 
 def _finished(corpus: Corpus, task: NeighbourhoodTask) -> NeighbourhoodResult | None:
-    """The result of a task whose adapter is in the folder already, else None."""
+    """The result of a task whose adapter is in the folder already, else None.
+
+    Raises:
+        KgrlError: If the folder holds something else, or an adapter trained with other settings.
+    """
     if not task.adapter.exists():
         return None
     path = task.adapter / _RECORD
@@ -245,28 +251,25 @@ def _finished(corpus: Corpus, task: NeighbourhoodTask) -> NeighbourhoodResult | 
 
 
 def _settings(corpus: Corpus, task: NeighbourhoodTask) -> dict[str, Any]:
-    """What a finished adapter must share with the task, as JSON; a path of this machine is not among it."""
+    """Settings that a finished adapter must share with the task, as JSON; without paths of this machine."""
+    options = json.loads(json.dumps(dict(task.options)))
+    folder = Path(str(options.get("model", "")))
+    if "model" in options and folder.is_dir():
+        # A model folder goes by its name and the content of its files: it may lie elsewhere on another machine.
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        options["model"] = f"{folder.name}@{content_key(*map(file_digest, files))}"
     return {
         "corpus": corpus.name,
         "fingerprint": corpus.fingerprint,
         "passages": content_key(json.dumps(task.passages)),
         "tokens": task.tokens,
         "seed": task.seed,
-        "options": {**json.loads(json.dumps(dict(task.options))), **_base_model(task.options)},
+        "options": options,
     }
 
 
-def _base_model(options: Mapping[str, Any]) -> dict[str, str]:
-    """The option `model` where it is a folder: by its name and the content of its files."""
-    folder = Path(str(options.get("model", "")))
-    if "model" not in options or not folder.is_dir():
-        return {}
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return {"model": f"{folder.name}@{content_key(*map(file_digest, files))}"}
-
-
 def _with_progress(results: Iterable[NeighbourhoodResult], n: int, total: int) -> Iterable[NeighbourhoodResult]:
-    """Pass results on, with a progress bar on stderr where that is a terminal."""
+    """Pass results on, with a progress bar on stderr if that is a terminal."""
     console = Console(stderr=True)
     done = total - n
     return track(results, "adapters", total=total, completed=done, console=console, disable=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""Plug-ins for learners: less forgetting, fewer weights touched, restarts.
+"""Plug-ins for learners: less forgetting, fewer weights changed, restarts.
 
 Any number of them goes into one learner: `LoraLearner(corpus, plugins=[Replay(share=0.1), TopK(share=0.05)])`.
 """
@@ -34,32 +34,37 @@ __all__ = [
 ]
 
 plugins: Registry[Plugin] = Registry("plug-in")
+"""Plug-ins by name. Every option of their constructors has a default."""
 for _kind in (ElasticWeights, FreezeLayers, GradientProjection, Isolation, OrthogonalSlots, ReLoRA, Replay, TopK):
     plugins.register(_kind.name)(_kind)
 
 
 def make_plugin(spec: str) -> Plugin:
-    """Make a plug-in from a line of text: a name, and options where its defaults will not do.
+    """Make a plug-in from a line of text: a name, and options that differ from its defaults.
 
     Args:
-        spec: Such as `"replay"` or `"replay:share=0.2,sampling=by-lesson"`.
+        spec: For example `"replay"` or `"replay:share=0.2,sampling=by-lesson"`.
 
     Raises:
-        UnknownNameError: If there is no plug-in of that name.
-        SettingError: If an option is unknown or has no sensible value; the message lists those there are.
+        UnknownNameError: If no plug-in has that name.
+        SettingError: If an option is unknown, and the message lists the known ones, or its value makes no sense.
 
     Example:
-        >>> make_plugin("top-k:share=0.01").share
-        0.01
+        >>> make_plugin("top-k:share=0.01")
+        TopK(share=0.01, over='all')
     """
     name, _, listed = spec.partition(":")
     factory = plugins[name]
+    # Options without a plain default, such as arrays, cannot be written on one line.
     known = [o for o, p in inspect.signature(factory).parameters.items() if isinstance(p.default, int | float | str)]
     options = {}
     for part in filter(None, listed.split(",")):
         option, _, value = part.partition("=")
         if option not in known or not value:
-            raise SettingError(f"{part!r} is no option of the plug-in {name!r}; write one of {', '.join(known)} as x=1")
+            listed_options = ", ".join(known)
+            raise SettingError(
+                f"{part!r} is not an option of the plug-in {name!r}; write one of {listed_options} as x=1"
+            )
         options[option] = yaml.safe_load(value)
     try:
         return factory(**options)

@@ -1,4 +1,4 @@
-"""Elastic weight consolidation: weights that earlier lessons depend on are held where those lessons left them."""
+"""Elastic weight consolidation: a penalty holds weights that earlier lessons depend on where those left them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ class ElasticWeights(Plugin):
 
     Args:
         strength: Weight of the penalty.
-        decay: What earlier lessons' information is multiplied by after each lesson; 1 forgets none.
+        decay: Factor of earlier lessons' information after each lesson; 1 forgets none.
+
+    Example:
+        >>> ElasticWeights(strength=10.0)
+        ElasticWeights(strength=10.0, decay=1.0)
     """
 
     name = "elastic"
@@ -39,19 +43,20 @@ class ElasticWeights(Plugin):
         self._anchor = learner.weights.detach().clone()
 
     def begin(self, passages: Passages) -> None:
-        """Start to gather the lesson's information."""
+        """Begin a sum of the lesson's information."""
         self._sum, self._updates = torch.zeros_like(self._fisher), 0
 
     @torch.no_grad()
     def regularise(self) -> None:
-        """Note the loss's gradient, then add the penalty's."""
+        """Add the squared gradient of the loss to the lesson's information, then the penalty's gradient to it."""
         gradient = self.learner.gradient
+        # In this order: the information is of the loss alone.
         self._sum.addcmul_(gradient, gradient, value=self.learner.block_tokens)
         self._updates += 1
         gradient.addcmul_(self._fisher, self.learner.weights - self._anchor, value=self.strength)
 
     def end(self, passages: Passages) -> None:
-        """Take the lesson's information in."""
+        """Add the lesson's mean information to the earlier, and move the anchor."""
         # New tensors: snapshots hold the old ones.
         self._fisher = self.decay * self._fisher + self._sum / max(1, self._updates)
         self._anchor = self.learner.weights.detach().clone()

@@ -1,4 +1,4 @@
-"""Isolation: every neighbourhood has an adapter of its own, and measuring a passage picks one of them by retrieval."""
+"""Isolation: every neighbourhood has an adapter of its own; a passage is measured with the nearest one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from kgrl.corpus import Passages
 from kgrl.graph.topic_graph import IntArray
-from kgrl.learners.adapters.routing import nearest_centroid
 from kgrl.learners.decoder.plugin import Measure, Plugin, PluginHost
+from kgrl.learners.neighbourhoods.interference import nearest_centroid
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
 
@@ -22,13 +22,13 @@ _WEIGHTS, _CENTRE = "weights", "centre"
 
 
 class Isolation(Plugin):
-    """A fresh set of trained weights for each neighbourhood, so that no lesson can undo another's.
+    """A module of trained weights for each neighbourhood, so that no lesson can undo another's.
 
-    A module is begun from the learner's initial weights; a later lesson of the same community goes on with it. A
-    passage is measured with the module whose lessons' mean topic embedding is nearest, by cosine, to the embedding of
-    the passage's topic. Topic embeddings come from train passages alone, so nothing held out has a say in the routing;
-    that the topic of a passage is known is something a single adapter does not profit from, by at most ln(modules) nats
-    a passage.
+    A module begins with the learner's initial weights; a later lesson of the same community continues it. A passage is
+    measured with the module whose lessons' mean topic embedding is nearest, by cosine, to the embedding of the
+    passage's topic. Topic embeddings come from train passages alone, so the routing does not depend on held-out text.
+    It does use the topic of a passage, which a single adapter is not told; that is worth at most ln(modules) nats a
+    passage.
 
     Args:
         embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`; those of the corpus by the default
@@ -45,22 +45,25 @@ class Isolation(Plugin):
         self._modules: dict[int, tuple[Tensor, Tensor]] = {}  # community -> weights, sum of its topics' embeddings
 
     def attach(self, learner: PluginHost) -> None:
-        """Keep the initial weights, from which every module is begun."""
+        """Keep the initial weights, with which every module begins."""
         super().attach(learner)
         self._initial = learner.weights.detach().clone()
         self.embeddings = embed_corpus(learner.corpus, Encoder())[1] if self._given is None else self._given
 
     def begin(self, passages: Passages) -> None:
-        """Put the lesson's module in place, with a fresh optimizer."""
-        self._current = self._community(passages)
+        """Load the lesson's module into the learner, and reset the optimizer."""
+        if self.communities is None:
+            self._current = len(self._modules)
+        else:
+            self._current = int(self.communities[passages.topics[0]])
         self.module = _named(self._current)
         weights, _ = self._modules.get(self._current, (self._initial, None))
         with torch.no_grad():
             self.learner.weights.copy_(weights)
-        self.learner.begin_anew()
+        self.learner.reset_optimizer()
 
     def end(self, passages: Passages) -> None:
-        """Keep the module, and note what it is about."""
+        """Keep the module, and add the embeddings of the topics that it read to their sum."""
         centre = torch.from_numpy(self.embeddings[passages.topics].sum(axis=0))
         if self._current in self._modules:
             centre = centre + self._modules[self._current][1]
@@ -68,7 +71,7 @@ class Isolation(Plugin):
 
     def losses(self, passages: Passages, measure: Measure) -> NDArray[np.float32]:
         """Measure every passage with the module that it is routed to."""
-        if not self._modules:
+        if not self._modules:  # before the first lesson
             return measure(passages)
         routes, losses = self.route(passages), np.empty(len(passages), dtype=np.float32)
         for module in np.unique(routes).tolist():
@@ -79,6 +82,7 @@ class Isolation(Plugin):
 
     def route(self, passages: Passages) -> IntArray:
         """Return the community whose module reads each passage, shape `[passages]`."""
+        # Sums instead of means: the nearest by cosine is the same.
         centres = np.stack([centre.numpy() for _, centre in self._modules.values()])
         routes = nearest_centroid(self.embeddings[passages.topics], centres)
         return np.array(list(self._modules), dtype=np.int32)[routes]
@@ -100,9 +104,7 @@ class Isolation(Plugin):
         communities = sorted({int(name.partition(".")[0]) for name in state})
         self._modules = {c: (state[f"{c}.{_WEIGHTS}"], state[f"{c}.{_CENTRE}"]) for c in communities}
 
-    def _community(self, passages: Passages) -> int:
-        return len(self._modules) if self.communities is None else int(self.communities[passages.topics[0]])
-
 
 def _named(community: int) -> str:
+    """The name of a community's module."""
     return f"neighbourhood-{community}"

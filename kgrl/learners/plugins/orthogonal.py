@@ -1,4 +1,4 @@
-"""Orthogonal adapters: every lesson trains rows of its own, pushed away from what earlier lessons use."""
+"""Orthogonal adapters: every lesson trains rows of its own, pushed away from those of earlier lessons."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class OrthogonalSlots(Plugin):
     The learner's adapter of rank R is divided into slots of R / `slots` rows. Each lesson trains the next slot and
     leaves the others as they are; a penalty, `strength` times the squared entries of A_i A_t^T for every earlier slot i
     and the present slot t, keeps the lesson's input directions orthogonal to theirs. As the slots of one adapter, all
-    lessons' updates are in force at once, and the whole is one plain PEFT adapter. Slots not reached yet add nothing:
+    lessons' updates are in force at once, and the whole is one plain PEFT adapter. Slots of later lessons add nothing:
     their B is 0.
 
     For a comparison with a plain adapter of rank r, give the learner `rank=slots * r` and `alpha=slots * alpha`, which
@@ -33,7 +33,11 @@ class OrthogonalSlots(Plugin):
 
     Raises:
         SettingError: When it is attached, if the learner has no adapter or its rank does not divide into the slots; in
-            training, if more lessons come than there are slots for.
+            training, if more lessons come than the slots hold.
+
+    Example:
+        >>> OrthogonalSlots(slots=4)
+        OrthogonalSlots(slots=4, strength=0.5, lessons_per_slot=1)
     """
 
     name = "orthogonal"
@@ -66,16 +70,16 @@ class OrthogonalSlots(Plugin):
             raise SettingError(
                 f"{self.slots} slots hold {held} lessons, and this is one more: give {self.name!r} more slots"
             )
-        self._own = slice(slot * self._rows, (slot + 1) * self._rows)
+        self._own = slice(slot * self._rows, (slot + 1) * self._rows)  # rows of A, columns of B
         self._mask = torch.zeros_like(self.learner.weights)
         for name in self._down:
             self.learner.view(self._mask, name)[self._own] = 1
         for name in self._up:
             self.learner.view(self._mask, name)[:, self._own] = 1
         if self._lessons % self.lessons_per_slot == 0:
-            # Or momentum would go on moving the last slot, and the new one would be taken for one long under way, whose
-            # averages AdamW does not correct for having begun at zero: steps of twice the size.
-            self.learner.begin_anew()
+            # Otherwise momentum would go on moving the last slot. And AdamW would not correct the new slot's averages
+            # for having begun at zero, as it does in its first updates: steps would have twice the size.
+            self.learner.reset_optimizer()
 
     @torch.no_grad()
     def regularise(self) -> None:
@@ -86,7 +90,7 @@ class OrthogonalSlots(Plugin):
             gradient[self._own] += 2 * self.strength * (a[self._own] @ a[past].T) @ a[past]
 
     def restrict(self) -> None:
-        """Leave the other slots as they are."""
+        """Zero the gradients of the other slots."""
         self.learner.gradient.mul_(self._mask)
 
     def end(self, passages: Passages) -> None:

@@ -1,4 +1,4 @@
-"""ReLoRA: low-rank updates that add up to one of high rank, by merging the adapter again and again."""
+"""ReLoRA: low-rank updates that add up to one of high rank, by merging the adapter repeatedly."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ class ReLoRA(Plugin):
     Every `every` updates the adapter is merged into the layers under it. It begins anew, A drawn and B zero, with
     optimizer moments of zero, while the learning rate rises again over `rewarm` updates.
 
-    How it compares with full-rank training and with adapters that are never merged: docs/results/learner.md, table 5.
+    It is compared with full-rank training and with adapters that are never merged in docs/results/learner.md, table 5.
 
-    AdamW's count of updates goes on, so it takes the new averages for old ones and does not correct them for having
-    begun at zero: some hundred updates after a merge are up to twice as large. The jagged learning rate is against
-    that.
+    AdamW's count of updates goes on, so it does not correct the new averages for having begun at zero: some hundred
+    updates after a merge are up to twice as large. The rising learning rate counteracts that.
 
-    Once it has merged, the adapter that the learner saves fits the merged layers alone, which are then saved with it.
-    In a model whose own weights are bfloat16 a merge rounds to 3 digits.
+    After a merge the adapter that the learner saves fits the merged layers alone, which are then saved with it. In a
+    model whose own weights are bfloat16 a merge rounds to 3 digits.
 
     Args:
         every: Updates from one merge to the next.
@@ -38,11 +37,11 @@ class ReLoRA(Plugin):
         seed: Seeds the adapter's weights after each merge.
 
     Raises:
-        SettingError: If one of the two numbers is below 1; when it is attached, if the learner has no adapters.
+        SettingError: If `every` or `rewarm` is below 1; when it is attached, if the learner has no adapters.
 
     Example:
         >>> plugin = ReLoRA(every=100, rewarm=10)
-        >>> plugin.rate()  # before the first merge the learner's own warm-up does
+        >>> plugin.rate()  # before the first merge the learner's own warm-up is enough
         1.0
     """
 
@@ -61,12 +60,12 @@ class ReLoRA(Plugin):
 
     @property
     def rebased(self) -> bool:  # type: ignore[override] # a constant where it never changes
-        """Whether anything was merged."""
+        """True once anything was merged."""
         return self.merges > 0
 
     def attach(self, learner: PluginHost) -> None:
-        """Find the adapters, and remember the layers under them."""
-        from kgrl.learners.decoder.low_rank import adapted_layers
+        """Find the adapters, and keep the layers under them."""
+        from kgrl.learners.decoder.layers import adapted_layers  # here, since PEFT takes seconds to import
 
         super().attach(learner)
         self._layers = adapted_layers(learner.model)
@@ -78,17 +77,17 @@ class ReLoRA(Plugin):
         self._original = self._base()
 
     def rate(self) -> float:
-        """Rise to 1 after every merge; the first updates have the learner's own warm-up."""
+        """Return a factor that rises to 1 after every merge; the first updates have the learner's own warm-up."""
         return min(1.0, (self._updates % self.every + 1) / self.rewarm) if self.merges else 1.0
 
     def updated(self) -> None:
-        """Merge when it is time."""
+        """Count the update, and merge at every `every`-th."""
         self._updates += 1
         if self._updates % self.every == 0:
             self._merge()
 
     def state(self) -> Mapping[str, Tensor]:
-        """The number of updates and, once anything is merged, the merged layers themselves: no merge changes them."""
+        """The number of updates and, once anything was merged, the merged layers, which later merges replace."""
         base = self._base() if self.merges else {}
         return {_UPDATES: torch.tensor(self._updates)} | {_BASE + name: weight for name, weight in base.items()}
 
@@ -106,24 +105,21 @@ class ReLoRA(Plugin):
     @torch.no_grad()
     def _merge(self) -> None:
         """Merge all adapters into new base weights, and begin them anew."""
-        from kgrl.learners.decoder.low_rank import merged_weight
+        from kgrl.learners.decoder.layers import merged_weight
 
+        # Seeded by the number of the merge: a learner that was put back draws the same again.
         rng = np.random.default_rng((self.seed, self.merges))
         for name, layer in self._layers.items():
             layer.base_layer.weight.data = merged_weight(layer)
             (adapter,) = layer.active_adapters
             down, up = f"{name}.lora_A.{adapter}.weight", f"{name}.lora_B.{adapter}.weight"
-            self._overwrite(down, _draw(rng, self.learner.shapes[down]))
+            shape = self.learner.shapes[down]  # [rank, inputs]
+            bound = 1 / math.sqrt(shape[1])  # PEFT draws A with Kaiming's bound for a = sqrt(5) (He et al. 2015)
+            self._overwrite(down, torch.from_numpy(rng.uniform(-bound, bound, shape).astype(np.float32)))
             self._overwrite(up, torch.zeros(self.learner.shapes[up]))
 
     def _overwrite(self, name: str, value: Tensor) -> None:
-        """Give a trained parameter new values and no history."""
+        """Give a trained parameter new values, and moments of zero."""
         self.learner.view(self.learner.weights, name).copy_(value)
         for moment in self.learner.moments:
             self.learner.view(moment, name).zero_()
-
-
-def _draw(rng: np.random.Generator, shape: torch.Size) -> Tensor:
-    """Initial values of A as PEFT draws them: uniform within one by the square root of the input's width."""
-    bound = 1 / math.sqrt(shape[1])
-    return torch.from_numpy(rng.uniform(-bound, bound, shape).astype(np.float32))

@@ -1,7 +1,8 @@
-"""Restricted updates: each lesson changes a part of the trained weights only.
+"""Restricted updates: each lesson changes only a part of the trained weights, or changes them in few directions.
 
-Two of them choose a part at a lesson's first update, by its gradient, and hold the rest still until the lesson ends.
-How much a lesson changed is in `Learned.changed`, whatever restricts it.
+`TopK` and `FreezeLayers` choose a part at a lesson's first update, by its gradient, and keep the other weights fixed
+until the lesson ends. `GradientProjection` projects every update. `Learned.changed` is the share of the weights that a
+lesson changed.
 """
 
 from __future__ import annotations
@@ -22,40 +23,39 @@ __all__ = ["FreezeLayers", "GradientProjection", "TopK"]
 
 Over = Literal["all", "tensor"]
 _LAYER = re.compile(r"^.*?\.\d+\.")
+"""The part of a parameter's name that names its layer: `model.layers.3.` of `model.layers.3.mlp.up_proj.weight`."""
 
 
 class _Part(Plugin, ABC):
-    """Holds all weights still but a part, chosen anew in each lesson."""
+    """Changes only a part of the weights, chosen anew in each lesson."""
 
     _mask: Tensor | None = None
     _before: Tensor
 
     @abstractmethod
     def _chosen(self, gradient: Tensor) -> Tensor:
-        """Return which weights may change, bool of shape `[weights]`."""
+        """Mask of the weights that may change, bool of shape `[weights]`, by a lesson's first gradient."""
 
     def begin(self, passages: Passages) -> None:
-        """Forget the last lesson's choice."""
+        """Forget the choice of the lesson before."""
         self._mask = None
 
     def restrict(self) -> None:
-        """Choose, at a lesson's first update, and remember what is held still.
-
-        The optimizer's averages take in the whole gradient: weights that are let go later have theirs at hand.
-        """
+        """Choose at a lesson's first update, and copy the weights before every update."""
+        # The gradient is not masked: AdamW's averages of all weights stay right for lessons that choose others.
         if self._mask is None:
             self._mask = self._chosen(self.learner.gradient)
         self._before = self.learner.weights.detach().clone()
 
     @torch.no_grad()
     def updated(self) -> None:
-        """Put back what is held still."""
+        """Put back the weights that are not chosen."""
         assert self._mask is not None
         self.learner.weights.copy_(torch.where(self._mask, self.learner.weights, self._before))
 
 
 class TopK(_Part):
-    """Keeps the weights with the largest gradients, by magnitude.
+    """Changes only the weights with the largest gradients, by magnitude.
 
     Args:
         share: Share of the weights that may change, above 0 and at most 1.
@@ -64,6 +64,10 @@ class TopK(_Part):
     Raises:
         SettingError: If the share is not above 0 and at most 1.
         UnknownNameError: If `over` is something else.
+
+    Example:
+        >>> TopK(share=0.01)
+        TopK(share=0.01, over='all')
     """
 
     name = "top-k"
@@ -84,20 +88,24 @@ class TopK(_Part):
 
 
 class FreezeLayers(_Part):
-    """Keeps the layers whose gradient has the largest norm; tensors outside the layers count as one more.
+    """Changes only the layers whose gradient has the largest norm; tensors outside the layers count as one more.
 
     Args:
         keep: Number of layers that may change.
 
     Raises:
-        SettingError: If none may change.
+        SettingError: If `keep` is below 1.
+
+    Example:
+        >>> FreezeLayers(keep=2)
+        FreezeLayers(keep=2)
     """
 
     name = "freeze-layers"
 
     def __init__(self, keep: int = 6) -> None:
         if keep < 1:
-            raise SettingError(f"at least one layer must be left to train, not {keep}")
+            raise SettingError(f"at least one layer must be kept for training, not {keep}")
         self.keep = keep
 
     def _chosen(self, gradient: Tensor) -> Tensor:
@@ -119,14 +127,18 @@ class GradientProjection(Plugin):
     Every `refresh` updates the r leading singular vectors of a matrix's gradient, on its shorter side, become its
     basis P. Adam's moments are kept for the projected gradient P^T G, smaller than G by the ratio of r to that side,
     and the update is P times Adam's direction. All entries of a matrix change, in r directions of it; other tensors
-    are updated as ever.
+    are updated by the learner's own optimizer.
 
     Args:
-        rank: Rank r of the projection; matrices with a side of that or less are updated as ever.
+        rank: Rank r of the projection; matrices with a side of that or less are not projected.
         refresh: Updates between two bases.
 
     Raises:
-        SettingError: If one of them is below 1.
+        SettingError: If `rank` or `refresh` is below 1.
+
+    Example:
+        >>> GradientProjection(rank=8)
+        GradientProjection(rank=8, refresh=50)
     """
 
     name = "gradient-projection"
@@ -146,13 +158,15 @@ class GradientProjection(Plugin):
         self._moments: dict[str, tuple[Tensor, Tensor]] = {}
 
     def restrict(self) -> None:
-        """Take the matrices' gradients from the optimizer, and project them."""
+        """Project the matrices' gradients, and set them to zero for the learner's optimizer."""
         if self._updates % self.refresh == 0:
-            self._bases = {name: self._basis(self._tall(self.learner.gradient, name)) for name in self._names}
+            for name in self._names:
+                left, _, _ = torch.linalg.svd(self._wide(self.learner.gradient, name), full_matrices=False)
+                self._bases[name] = left[:, : self.rank].contiguous()  # P, [shorter side, r]
         self._updates += 1
         for name in self._names:
-            gradient = self._tall(self.learner.gradient, name)
-            small = self._bases[name].T @ gradient
+            gradient = self._wide(self.learner.gradient, name)  # G, [shorter side, longer side]
+            small = self._bases[name].T @ gradient  # P^T G, [r, longer side]
             first, second = self._moments.get(name, (torch.zeros_like(small), torch.zeros_like(small)))
             # New tensors: snapshots hold the old ones.
             first, second = torch.lerp(small, first, self._BETAS[0]), torch.lerp(small**2, second, self._BETAS[1])
@@ -161,12 +175,13 @@ class GradientProjection(Plugin):
 
     @torch.no_grad()
     def updated(self) -> None:
-        """Update the matrices."""
+        """Update the matrices by Adam's direction in their bases."""
+        # Adam's correction of averages that began at zero (Kingma and Ba 2015).
         corrections = [1 - beta**self._updates for beta in self._BETAS]
         for name in self._names:
             first, second = (m / c for m, c in zip(self._moments[name], corrections, strict=True))
             direction = self._bases[name] @ (first / (second.sqrt() + self._EPSILON))
-            self._tall(self.learner.weights, name).sub_(direction, alpha=self.learner.current_rate)
+            self._wide(self.learner.weights, name).sub_(direction, alpha=self.learner.current_rate)
 
     def state(self) -> Mapping[str, Tensor]:
         """Bases, moments and the number of updates."""
@@ -183,12 +198,7 @@ class GradientProjection(Plugin):
         self._bases = {name: state[f"basis.{name}"] for name in known}
         self._moments = {name: (state[f"first.{name}"], state[f"second.{name}"]) for name in known}
 
-    def _tall(self, vector: Tensor, name: str) -> Tensor:
+    def _wide(self, vector: Tensor, name: str) -> Tensor:
         """A matrix's part of a vector, with its shorter side first, as a view."""
         matrix = self.learner.view(vector, name)
         return matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-
-    def _basis(self, gradient: Tensor) -> Tensor:
-        left, _, _ = torch.linalg.svd(gradient, full_matrices=False)
-        basis: Tensor = left[:, : self.rank].contiguous()
-        return basis

@@ -1,1 +1,1 @@
-"""Simulated learners: learning curves fitted to what real learners did."""
+"""Simulated learners: learning curves fitted to records of real learners."""

@@ -1,6 +1,6 @@
-"""A calibration: what a simulated learner was fitted to, with which parameters, and how well they predict.
+"""Calibrations: the parameters of simulated learners, the records they were fitted to, and their held-out errors.
 
-Plain data, kept as JSON. Fitting is in `kgrl.learners.simulated.fit`.
+A calibration is plain data, kept as JSON. Fitting is in `kgrl.learners.simulated.fit`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["ByTopic", "Calibration", "Errors", "Fitted"]
 
 _FORMAT = 1
 _PLANTED = "-noisy"
-"""What ends the name of a corpus that noise was planted in."""
+"""Suffix of the name of a corpus with planted noise."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class ByTopic:
 
     Args:
         mean: Its mean over topics.
-        spread: Its standard deviation. A topic that was never measured has the mean and a deviation of this size that
-            its number draws, the same in every simulation: nothing that is known of it beforehand predicts it.
+        spread: Its standard deviation. A topic that was never measured has the mean plus a deviation of this size,
+            drawn by the topic's number: it is the same in every simulation, and nothing else predicts it.
         topics: The number of each topic that was measured.
     """
 
@@ -61,14 +61,14 @@ class ByTopic:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a calibration was fitted to.
+    """Numbers of records that a calibration was fitted to.
 
     Args:
         runs: Runs of curricula.
         expansions: Expansions of those runs with probes.
         forks: Forks taught one topic, the rows of transfer estimates.
         changes: Changes of a topic's loss that were measured in all of these.
-        seed: Seeded the folds and the bootstrap.
+        seed: Seed of the folds and the bootstrap.
     """
 
     runs: int
@@ -80,20 +80,20 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Errors:
-    """How well changes of losses are predicted in expansions and forks that a fit has not seen.
+    """Errors of predicted changes of losses, in expansions and forks that a fit has not seen.
 
-    Each is held out once, in a share of all that is left out together. Errors are root mean squares over changes of a
-    topic's loss, in nats per token. Rank correlations are Spearman's; None where there is too little to compare.
+    Each lesson is held out once, together with a share of the others. Errors are root mean squares over changes of a
+    topic's loss, in nats per token. Rank correlations are Spearman's; None if there is too little to compare.
 
     Args:
         held_out: The share that is left out of each fit.
         fit: Error of the calibration.
         no_change: Error of predicting that no loss changes.
-        mean_change: Error of predicting the mean change of what the fit has seen.
-        style_only: Error of the same equations with what is learned from any text, and nothing of topics.
+        mean_change: Error of predicting the mean change of the lessons that the fit has seen.
+        style_only: Error of the same equations without topics: only what any text teaches.
         rank_expansions: Rank correlation of predicted and measured mean drop over expansions.
-        rank_candidates: The same over forks: which topic's text lowers the mean loss most.
-        rank_within: Mean over forks of the rank correlation over topics: whom a topic's text helps most.
+        rank_candidates: The same over forks, which are taught a topic each.
+        rank_within: Rank correlation over the measured topics of a fork, mean over forks.
     """
 
     held_out: float
@@ -106,7 +106,7 @@ class Errors:
     rank_within: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Calibration:
     """The parameters of a simulated learner of one corpus.
 
@@ -116,10 +116,10 @@ class Calibration:
         learner: The learner whose records it was fitted to, for example `"scratch"`.
         tokens_per_word: Tokens of that learner for each word of text.
         untaught: L, losses before anything is learned, in nats per token.
-        response: r, how much of what is learned shows in a topic's text.
-        parameters: Fitted to all records.
-        members: Each fitted to another bootstrap sample of expansions; how much they differ says how much is known.
-        fitted: What it was fitted to.
+        response: r, the factor of what is learned in each topic's loss.
+        parameters: Parameters fitted to all records.
+        members: Parameters fitted to bootstrap samples of lessons; their differences tell how well they are known.
+        fitted: Numbers of records that it was fitted to.
         errors: Held-out errors.
     """
 
@@ -133,6 +133,10 @@ class Calibration:
     members: tuple[CurveParameters, ...]
     fitted: Fitted
     errors: Errors
+
+    def __repr__(self) -> str:
+        # The default would print the numbers of hundreds of topics.
+        return f"Calibration(corpus={self.corpus!r}, learner={self.learner!r}, members={len(self.members)})"
 
     def check(self, corpus: Corpus) -> None:
         """Refuse another corpus.
@@ -150,7 +154,7 @@ class Calibration:
         """Return a member's parameters, or with None those fitted to all records.
 
         Raises:
-            SettingError: If there is no such member.
+            SettingError: If `member` is not the number of one.
         """
         if member is None:
             return self.parameters
@@ -169,34 +173,35 @@ class Calibration:
         """Read what `write` wrote.
 
         Raises:
-            MissingDataError: If there is no such file.
+            MissingDataError: If the file is missing.
             DataError: If it holds no calibration, or one in a format that this version does not know.
         """
         if not path.is_file():
             raise MissingDataError(f"there is no calibration at {path}; `kgrl calibrate` writes one")
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
+            # Written as JSON by people too: any field may be missing or of another type, which the errors below cover.
             if values["format"] != _FORMAT:
                 raise DataError(path, None, f"a calibration of format {values['format']}; this version reads {_FORMAT}")
             return _from_json(values)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, DataError):
                 raise
-            raise DataError(path, None, f"no calibration: {error}") from error
+            raise DataError(path, None, f"not a calibration: {error}") from error
 
     @classmethod
     def builtin(cls, corpus: Corpus, learner: str = "scratch") -> Calibration:
         """Return the calibration that ships for a corpus, by its name.
 
-        A corpus with planted noise has the curves of the corpus that it was made from: they say nothing of what planted
-        topics teach.
+        A corpus with planted noise gets the curves of the corpus that it was made from, with its own fingerprint; its
+        planted topics were not measured.
 
         Args:
             corpus: The corpus.
             learner: The kind of learner that it was fitted to, `"scratch"` or `"lora"`.
 
         Raises:
-            MissingDataError: If none ships; the message says for which corpora and learners some do.
+            MissingDataError: If none ships; the message lists the corpora and learners that have one.
         """
         origin = corpus.name.removesuffix(_PLANTED)
         path = FOLDER / f"calibration-{origin.replace(':', '-')}-{learner}.json"
@@ -212,6 +217,7 @@ class Calibration:
 
 
 def _from_json(values: Mapping[str, Any]) -> Calibration:
+    """A calibration from the object that `write` wrote; JSON has strings as the keys of `topics`."""
     own = {f.name: values[f.name] for f in fields(Calibration)}
     for name in ("untaught", "response"):
         measured = {int(topic): float(value) for topic, value in own[name]["topics"].items()}

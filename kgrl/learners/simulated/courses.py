@@ -1,6 +1,9 @@
-"""What real learners did, as matrices that learning curves are fitted to: recorded runs, and estimates of transfer.
+"""Records of real learners: transfer estimates, and courses, the matrices that learning curves are fitted to.
 
-Only probe losses are read; what reports measured on the exam never gets into a calibration.
+A transfer estimate tells how much learning one topic helps, or hurts, each of some others. It is measured on forks of a
+learner (`kgrl.probes.forks.estimate_transfer`) and kept in a folder row by row, so that an interrupted estimate
+continues where it was. Only train passages are learned and only probe passages measured: exam losses, which reports
+show, never get into a calibration.
 """
 
 from __future__ import annotations
@@ -18,11 +21,83 @@ from kgrl.corpus import Corpus, Split
 from kgrl.errors import DataError, KgrlError
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
-from kgrl.learners.simulated.transfer import Transfer
+from kgrl.system.files import write_json, write_npy
 
-__all__ = ["Course", "course_of_run", "course_of_transfer", "read_run", "tokens_per_word"]
+__all__ = ["Course", "Transfer", "course_of_run", "course_of_transfer", "read_run", "tokens_per_word"]
 
 FloatArray = NDArray[np.float64]
+
+_SETTINGS, _DROPS = "transfer.json", "drops.npy"
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A topic-to-topic transfer matrix.
+
+    Args:
+        topics: The topics of its rows and columns, shape `[n]`.
+        before: Their probe losses before anything was learned, in nats per token, shape `[n]`.
+        drops: `drops[i, j]` is the drop of the loss of `topics[j]` after learning `topics[i]`, in nats per token, shape
+            `[n, n]`; negative if learning the one hurts the other. NaN in rows that are still to be estimated.
+    """
+
+    topics: IntArray
+    before: NDArray[np.float32]
+    drops: NDArray[np.float32]
+
+    @classmethod
+    def read(cls, folder: Path) -> Transfer:
+        """Read an estimate, finished or not.
+
+        Raises:
+            KgrlError: If the folder holds no estimate.
+        """
+        settings, drops = folder / _SETTINGS, folder / _DROPS
+        if not settings.is_file():
+            raise KgrlError(f"{folder} holds no transfer estimate: {_SETTINGS} is missing")
+        known = json.loads(settings.read_text(encoding="utf-8"))
+        topics, before = np.array(known["topics"], dtype=np.int32), np.array(known["before"], dtype=np.float32)
+        # The settings are written first, so a folder may hold them and no rows.
+        rows = np.load(drops, allow_pickle=False) if drops.exists() else np.full((len(topics),) * 2, np.nan, np.float32)
+        return cls(topics, before, rows)
+
+    @classmethod
+    def begin(
+        cls, folder: Path, corpus: Corpus, topics: IntArray, before: NDArray[np.float32], tokens: int
+    ) -> Transfer:
+        """Begin an estimate in a folder, or continue the one that it holds.
+
+        The losses before learning are compared too: another learner, or another state of it, has others.
+
+        Args:
+            folder: The folder; made if it is missing.
+            corpus: The corpus.
+            topics: The sample of topics, shape `[n]`.
+            before: Their probe losses before anything was learned, in nats per token, shape `[n]`.
+            tokens: Most tokens learned of a topic.
+
+        Raises:
+            KgrlError: If the folder holds an estimate with other settings or of another learner.
+        """
+        settings = {
+            "corpus": corpus.name,
+            "fingerprint": corpus.fingerprint,
+            "tokens": tokens,
+            "topics": topics.tolist(),
+            "before": before.tolist(),
+        }
+        path = folder / _SETTINGS
+        if not path.exists():
+            write_json(path, settings)
+        known = json.loads(path.read_text(encoding="utf-8"))
+        for name, value in settings.items():
+            if known.get(name) != value:
+                raise KgrlError(f"{folder} holds a transfer estimate with another {name!r}; choose another folder")
+        return cls.read(folder)
+
+    def write_rows(self, folder: Path) -> None:
+        """Write the rows estimated so far, atomically."""
+        write_npy(folder / _DROPS, self.drops)
 
 
 @dataclass(frozen=True)
@@ -34,8 +109,8 @@ class Course:
         taught: Tokens of each lesson about each topic, `[lessons, topics]`.
         measured: The topics measured in any lesson, `[m]`.
         before: Their losses before each lesson in nats per token, NaN where not measured, `[lessons, m]`.
-        after: The same after it.
-        forks: Whether each lesson starts from the untaught learner, in place of where the one before it ended.
+        after: Their losses after each lesson, of the same shape.
+        forks: True if each lesson starts from the untaught learner, False if it continues the one before it.
     """
 
     name: str
@@ -63,7 +138,7 @@ class Course:
 
     @property
     def drops(self) -> FloatArray:
-        """How much each lesson lowered each loss, in nats per token, NaN where not measured, `[lessons, m]`."""
+        """Drop of each loss by each lesson, in nats per token, NaN where not measured, `[lessons, m]`."""
         return self.before - self.after
 
 
@@ -71,30 +146,30 @@ def read_run(folder: Path, corpus: Corpus) -> list[Expansion]:
     """Read the expansions of a run folder.
 
     Args:
-        folder: The folder; a run that is not finished will do.
-        corpus: The corpus that it is said to have taught.
+        folder: The folder; the run need not be finished.
+        corpus: The corpus that it taught.
 
     Raises:
-        DataError: If there is no record, a line is no expansion, or a topic or passage is not the corpus's.
+        DataError: If the record is missing, a line is not an expansion, or a topic or passage is not the corpus's.
     """
     path = folder / "curriculum.jsonl"
     if not path.is_file():
         raise DataError(path, None, "no such file; a run folder holds config.yaml and curriculum.jsonl")
     text = path.read_text(encoding="utf-8")
     expansions = []
-    # A last line that was cut off in writing is left out, as where a run is resumed.
+    # A last line that was cut off in writing is left out, as when a run is resumed.
     for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
         try:
             expansion = Expansion.from_json(line)
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(path, number, f"no expansion: {error}") from error
+            raise DataError(path, number, f"not an expansion: {error}") from error
         _check(expansion, corpus, path, number)
         expansions.append(expansion)
     return expansions
 
 
 def _check(expansion: Expansion, corpus: Corpus, path: Path, line: int) -> None:
-    """Topics go by number in records: refuse numbers that mean other topics in this corpus."""
+    """Refuse an expansion of another corpus: records name topics by number, which there mean other topics."""
     titles = corpus.graph.titles
     known = expansion.topic < len(titles) and titles[expansion.topic] == expansion.title
     if not known or max(expansion.passages, default=0) >= len(corpus):
@@ -102,10 +177,10 @@ def _check(expansion: Expansion, corpus: Corpus, path: Path, line: int) -> None:
 
 
 def tokens_per_word(corpus: Corpus, runs: Sequence[Sequence[Expansion]]) -> float:
-    """Return the tokens of a learner for each word of what it was taught; 1 where it was taught nothing.
+    """Return a learner's tokens for each word of the text it was taught; 1 if it was taught nothing.
 
     A lesson that used up its tokens was cut somewhere in its last passage, which bounds the rate from both sides. The
-    rate returned is outside of the bounds by the least sum, which is the median of them all.
+    median of all bounds is the rate whose violations of the bounds have the least sum.
 
     Args:
         corpus: The corpus.
@@ -116,6 +191,7 @@ def tokens_per_word(corpus: Corpus, runs: Sequence[Sequence[Expansion]]) -> floa
         most = max((expansion.tokens for expansion in expansions), default=0)
         for expansion in expansions:
             words = _words(corpus, expansion.passages)
+            # The tokens of a lesson are not recorded as cut: lessons of the most tokens, and the run's last, may be.
             cut = expansion.tokens == most or expansion.tokens_total == expansion.budget
             least_read = max(words.sum() - words[-1], words.sum() / 2) if cut else words.sum()
             bounds += [expansion.tokens / words.sum(), expansion.tokens / least_read]
@@ -127,12 +203,20 @@ def course_of_run(corpus: Corpus, name: str, expansions: Sequence[Expansion], ra
 
     Args:
         corpus: The corpus.
-        name: What to call the course.
+        name: The name of the course.
         expansions: The expansions.
         rate: Tokens for each word.
     """
     taught = [_taught(corpus, np.array(e.passages, dtype=np.int32), e.tokens, rate) for e in expansions]
-    losses = [_probed(expansion) for expansion in expansions]
+    # Losses before and after by topic; a topic in several probes was measured once.
+    losses = [
+        {
+            topic: (before, after)
+            for probe in expansion.probes.values()
+            for topic, before, after in zip(probe.topics, probe.before, probe.after, strict=True)
+        }
+        for expansion in expansions
+    ]
     measured = np.array(sorted({topic for probed in losses for topic in probed}), dtype=np.int32)
     columns = {int(topic): column for column, topic in enumerate(measured)}
     values = np.full((2, len(expansions), len(measured)), np.nan)
@@ -143,9 +227,9 @@ def course_of_run(corpus: Corpus, name: str, expansions: Sequence[Expansion], ra
 
 
 def course_of_transfer(corpus: Corpus, folder: Path, rate: float) -> Course:
-    """Arrange an estimate of transfer that `kgrl.learners.simulated.transfer` wrote, as far as its rows are measured.
+    """Arrange the measured rows of a transfer estimate.
 
-    The learner was untaught when it was forked, as far as this is concerned: the estimate does not say.
+    The learner is taken to have been untaught when it was forked; the estimate does not record it.
 
     Args:
         corpus: The corpus.
@@ -156,7 +240,7 @@ def course_of_transfer(corpus: Corpus, folder: Path, rate: float) -> Course:
         KgrlError: If the folder holds no estimate, or one of another corpus.
     """
     transfer = Transfer.read(folder)
-    settings = json.loads((folder / "transfer.json").read_text(encoding="utf-8"))
+    settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
     if settings["fingerprint"] != corpus.fingerprint:
         raise KgrlError(f"{folder} holds a transfer estimate of corpus {settings['corpus']!r}, not of {corpus.name!r}")
     rows = np.flatnonzero(np.isfinite(transfer.drops).all(axis=1))
@@ -169,17 +253,11 @@ def course_of_transfer(corpus: Corpus, folder: Path, rate: float) -> Course:
     return Course(str(folder), _stack(taught, len(corpus.graph)), transfer.topics, before, after, forks=True)
 
 
-def _probed(expansion: Expansion) -> dict[int, tuple[float, float]]:
-    """Losses before and after by topic; a topic in several probes was measured once."""
-    return {
-        topic: (before, after)
-        for probe in expansion.probes.values()
-        for topic, before, after in zip(probe.topics, probe.before, probe.after, strict=True)
-    }
-
-
 def _taught(corpus: Corpus, passages: IntArray, tokens: int, rate: float) -> dict[int, float]:
-    """Tokens by topic: what each passage has by its words, the last one what is left; together the lesson's tokens."""
+    """Tokens of a lesson by topic.
+
+    Each passage has tokens by its words, the last one the remaining ones; scaled, they add up to the lesson's tokens.
+    """
     counts = rate * _words(corpus, passages)
     counts[-1] = np.clip(tokens - counts[:-1].sum(), 0.0, counts[-1])
     topics, which = np.unique(corpus.topics[passages], return_inverse=True)
@@ -188,10 +266,12 @@ def _taught(corpus: Corpus, passages: IntArray, tokens: int, rate: float) -> dic
 
 
 def _words(corpus: Corpus, passages: Sequence[int] | IntArray) -> NDArray[np.int64]:
+    """Number of words of each passage, at least 1, `[passages]`."""
     return np.array([max(1, len(corpus.texts[i].split())) for i in passages], dtype=np.int64)
 
 
 def _stack(rows: Sequence[dict[int, float]], topics: int) -> sparse.csr_array:
+    """Tokens by topic of each lesson as a sparse matrix, `[lessons, topics]`."""
     starts = np.cumsum([0, *map(len, rows)])
     columns = np.array([topic for row in rows for topic in row], dtype=np.int32)
     values = np.array([tokens for row in rows for tokens in row.values()], dtype=np.float64)

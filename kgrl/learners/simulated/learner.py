@@ -1,8 +1,8 @@
-"""A learner that is simulated: per-topic learning curves, fitted to what real learners did.
+"""The simulated learner: per-topic learning curves, fitted to records of real learners.
 
 The equations are in `kgrl.learners.simulated.learning_curve`; their parameters come from a `Calibration`, which
-`kgrl calibrate` fits. Knows the topic graph, unlike the learners it stands for. It needs no torch, and a lesson costs
-in proportion to the links of the topics it is about.
+`kgrl calibrate` fits. Unlike the learners it stands for, it knows the topic graph. It does not need torch, and a
+lesson's time is proportional to the links of its topics.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["SimulatedLearner", "SimulatedSnapshot", "calibration_of", "curves_of
 
 _STATE, _EFFECTIVE = "simulated.json", "effective.npy"
 _UNTAUGHT_KEY, _RESPONSE_KEY = 1, 3
-"""What tells draws for one use from those for another."""
+"""Keys of random draws, which tell draws for one use from those for another."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class SimulatedLearner:
         embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; those of the default encoder if None.
 
     Raises:
-        SettingError: If the calibration was fitted on another corpus, or there is no such member.
-        MissingDataError: If there is no such calibration.
+        SettingError: If the calibration was fitted on another corpus, or the ensemble has no such member.
+        MissingDataError: If the calibration is missing.
 
     Example:
         >>> from kgrl.graph import TopicGraph
@@ -73,6 +73,8 @@ class SimulatedLearner:
         >>> same = ByTopic(4.0, 0.0), ByTopic(1.0, 0.0)
         >>> calibration = Calibration("two", corpus.fingerprint, "none", 1.0, *same, curves, (), *made_up)
         >>> learner = SimulatedLearner(corpus, calibration=calibration, embeddings=np.eye(2, dtype=np.float32))
+        >>> learner
+        SimulatedLearner(calibration=Calibration(corpus='two', learner='none', members=0), member=None, seed=0)
         >>> learner.learn(corpus.select([0]), 100).tokens
         4
         >>> [f"{loss:.2f}" for loss in learner.losses(corpus.select([0, 1]))]
@@ -98,9 +100,12 @@ class SimulatedLearner:
         self._effective = np.zeros(len(corpus.graph))
         self._words = np.zeros(len(corpus), dtype=np.int32)  # 0 where not counted yet
 
+    def __repr__(self) -> str:
+        return f"SimulatedLearner(calibration={self.calibration}, member={self.member}, seed={self.seed})"
+
     @property
     def identity(self) -> dict[str, str | int]:
-        """What a saved state must share with the learner that loads it."""
+        """Values that a saved state must share with the learner that loads it, by name."""
         curves = content_key(*map(repr, (self.parameters, self.calibration.untaught, self.calibration.response)))
         return {"learner": self.kind, "corpus": self.corpus.fingerprint, "curves": curves, "seed": self.seed}
 
@@ -110,6 +115,7 @@ class SimulatedLearner:
             raise ValueError(f"cannot learn {len(passages)} passages with a budget of {token_budget} tokens")
         counts = self.count_tokens(passages)
         ends = np.cumsum(counts)
+        # The first passage at whose end the budget is used up is the last one read, cut to fit.
         used = min(int(np.searchsorted(ends, token_budget)) + 1, len(passages))
         counts = counts[:used]
         counts[-1] -= max(0, int(ends[used - 1]) - token_budget)
@@ -123,7 +129,7 @@ class SimulatedLearner:
         tokens, values = int(counts.sum()), self.curves.values[0]
         self._scale = fade(self.parameters.fading, tokens, self._scale, self._effective)
         read, first, which = np.unique(topics, return_index=True, return_inverse=True)
-        order = np.argsort(first)  # as they are read: sums of floats depend on the order
+        order = np.argsort(first)  # in the order of reading: sums of floats depend on the order
         amounts = np.bincount(which, counts)
         teach(values, self.kin, self._scale, self._effective, read[order], amounts[order], len(read))
         self.total += tokens
@@ -136,7 +142,7 @@ class SimulatedLearner:
         return found
 
     def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
-        """Return about how many tokens each passage has, from its words, shape `[passages]`."""
+        """Return the approximate number of tokens of each passage, from its words, shape `[passages]`."""
         self._check_corpus(passages)
         words = self._words[passages.ids]
         for row in np.flatnonzero(words == 0):
@@ -177,13 +183,14 @@ class SimulatedLearner:
         self.restore(SimulatedSnapshot(int(state["total"]), float(state["scale"]), effective))
 
     def _check_corpus(self, passages: Passages) -> None:
-        # The same object as a rule: a fingerprint is compared only where it is not.
+        """Refuse passages of another corpus, whose ids mean other texts."""
+        # Usually it is the same object; only otherwise are fingerprints compared.
         if passages.corpus is not self.corpus and passages.corpus.fingerprint != self.corpus.fingerprint:
             raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
 
 
 def tokens_of(words: ArrayLike, tokens_per_word: float) -> NDArray[np.int64]:
-    """Return the tokens of passages with so many words, at least 1 each."""
+    """Return the tokens of passages with these numbers of words, at least 1 each."""
     return np.maximum(np.rint(np.multiply(words, tokens_per_word)), 1).astype(np.int64)
 
 
@@ -192,12 +199,12 @@ def curves_of(calibration: Calibration, n_topics: int, members: Sequence[int | N
 
     Args:
         calibration: The calibration.
-        n_topics: Topics of its corpus.
+        n_topics: Number of topics of its corpus.
         members: The fits; None for the one to all records.
     """
     values = np.array([astuple(calibration.choose(member)) for member in members])
     untaught = calibration.untaught.values(n_topics, _UNTAUGHT_KEY)
-    response = np.maximum(calibration.response.values(n_topics, _RESPONSE_KEY), 0.0)
+    response = np.maximum(calibration.response.values(n_topics, _RESPONSE_KEY), 0.0)  # a drawn one may be negative
     return CurveTables(values, *(np.tile(rows, (len(values), 1)) for rows in (untaught, response)))
 
 
@@ -206,11 +213,11 @@ def calibration_of(corpus: Corpus, calibration: Calibration | Path | str) -> Cal
 
     Args:
         corpus: The corpus.
-        calibration: One, the path of one, or `"builtin"` for the one that ships for the corpus.
+        calibration: A calibration, the path of one, or `"builtin"` for the one that ships for the corpus.
 
     Raises:
         SettingError: If it was fitted on another corpus.
-        MissingDataError: If there is none.
+        MissingDataError: If it is missing.
     """
     if not isinstance(calibration, Calibration):
         shipped = calibration == "builtin"

@@ -1,6 +1,6 @@
-"""A topic's relatives: the topics that learning it teaches too, by links and by similarity, with weights.
+"""Relatives of topics: the topics that learning one teaches too, by links and by similarity, with weights.
 
-Kept as rows, so that what a topic's relatives cost does not depend on how many topics there are.
+They are kept as rows, so that the time to go through a topic's relatives does not depend on the number of topics.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ __all__ = ["Relatives", "nearest_topics"]
 FloatArray = NDArray[np.float32]
 
 NEAREST = 16
-"""Similar topics of a topic."""
+"""Number of similar topics of a topic."""
 THRESHOLD = 0.3
 """The cosine above which topics are similar: two random topics of an encyclopaedia have about 0.1."""
 _ROWS_AT_ONCE = 1024
+"""Rows of the cosine matrix that are computed at once; bounds the memory."""
 
 
 class Relatives:
-    """Which topics are taught by which, and how much.
+    """Topics taught by each topic's text, and their weights.
 
     Args:
         graph: The topic graph.
@@ -56,25 +57,25 @@ class Relatives:
 
         Args:
             corpus: The corpus.
-            embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; if None those of the default encoder,
+            embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; those of the default encoder if None,
                 whose nearest topics are kept in kgrl's cache folder.
         """
         return cls(corpus.graph, *(_cached_nearest(corpus) if embeddings is None else nearest_topics(embeddings)))
 
     @property
     def kin(self) -> Kin:
-        """W and S as simulated lessons read them."""
+        """Both matrices as the rows that simulated lessons read."""
         return Kin(*self.graph.undirected, self._root, self._nearest, self._similarity.astype(np.float64))
 
     @cached_property
     def link_matrix(self) -> sparse.csr_array:
-        """All W, float64 of shape `[topics, topics]`."""
+        """The matrix W of the equations, float64 of shape `[topics, topics]`."""
         root = sparse.diags_array(self._root)
         return (root @ self.graph.adjacency @ root).tocsr()
 
     @cached_property
     def similarity_matrix(self) -> sparse.csr_array:
-        """All S, float32 of shape `[topics, topics]`; a row for each topic that teaches."""
+        """The matrix S of the equations, float32 of shape `[topics, topics]`; a row for each topic that teaches."""
         topics, k = self._nearest.shape
         starts = np.arange(topics + 1) * k
         return sparse.csr_array((self._similarity.ravel(), self._nearest.ravel(), starts), shape=(topics, topics))
@@ -85,7 +86,7 @@ def nearest_topics(embeddings: FloatArray, k: int = NEAREST) -> tuple[IntArray, 
 
     Args:
         embeddings: Unit vectors, float32 `[topics, dimensions]`; zeros for topics without text.
-        k: How many; all others if there are fewer.
+        k: Number of nearest topics; all others if they are fewer.
 
     Returns:
         Topics, int32 `[topics, k]`, nearest first, and their cosines, float32 `[topics, k]`.
@@ -96,7 +97,7 @@ def nearest_topics(embeddings: FloatArray, k: int = NEAREST) -> tuple[IntArray, 
     for first in range(0, n, _ROWS_AT_ONCE):
         rows = np.arange(first, min(first + _ROWS_AT_ONCE, n))
         products = embeddings[rows] @ embeddings.T
-        products[np.arange(len(rows)), rows] = -np.inf
+        products[np.arange(len(rows)), rows] = -np.inf  # a topic is not its own relative
         best = np.argpartition(-products, k, axis=1)[:, :k]
         order = np.argsort(-np.take_along_axis(products, best, axis=1), axis=1, kind="stable")
         nearest[rows] = np.take_along_axis(best, order, axis=1)
@@ -105,7 +106,10 @@ def nearest_topics(embeddings: FloatArray, k: int = NEAREST) -> tuple[IntArray, 
 
 
 def _cached_nearest(corpus: Corpus) -> tuple[IntArray, FloatArray]:
-    """The nearest topics by the default encoder; once they are known, neither it nor torch is loaded again."""
+    """The nearest topics by the default encoder, from kgrl's cache folder if they were found before.
+
+    Then neither the encoder nor torch is loaded.
+    """
     key = content_key(corpus.fingerprint, "all-MiniLM-L6-v2", str(NEAREST))
     paths = [cache_dir() / "nearest" / f"{key}.{part}.npy" for part in ("topics", "cosines")]
     if not paths[-1].exists():

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from kgrl.system import device
-from kgrl.system.device import best_dtype
+from kgrl.system import tensors
+from kgrl.system.tensors import best_dtype
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def cpu(monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], speed_up
     """Make the CPU one with these instructions, `speed_up` times as fast in bfloat16."""
     seconds = {torch.float32: speed_up, torch.bfloat16: 1.0}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    monkeypatch.setattr(device, "_product_seconds", lambda dtypes: {dtype: seconds[dtype] for dtype in dtypes})
+    monkeypatch.setattr(tensors, "_product_seconds", lambda dtypes: {dtype: seconds[dtype] for dtype in dtypes})
 
 
 @pytest.mark.parametrize("instructions", ["avx512_bf16", "amx_bf16"])
@@ -40,7 +40,7 @@ def test_bfloat16_has_to_be_clearly_faster(
 @pytest.mark.parametrize("capabilities", [{}, {"avx512_bf16": False, "amx_bf16": False, "avx2": True}])
 def test_emulated_bfloat16_is_never_tried(capabilities: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
     cpu(monkeypatch, capabilities, speed_up=8.0)
-    monkeypatch.setattr(device, "_product_seconds", lambda dtypes: pytest.fail("a product was timed"))
+    monkeypatch.setattr(tensors, "_product_seconds", lambda dtypes: pytest.fail("a product was timed"))
     assert best_dtype() == torch.float32
 
 
@@ -62,6 +62,6 @@ def test_cuda_devices_take_bfloat16_where_they_have_it(
 
 
 def test_products_are_timed_in_every_format_asked_for() -> None:
-    seconds = device._product_seconds((torch.float32, torch.float64))
+    seconds = tensors._product_seconds((torch.float32, torch.float64))
     assert set(seconds) == {torch.float32, torch.float64}
     assert all(0 < duration < 1 for duration in seconds.values())

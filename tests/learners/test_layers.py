@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from kgrl.learners.decoder.llama_layers import _RMSNorm, _Rotation, fuse_llama
-from kgrl.learners.decoder.low_rank import fuse
+from kgrl.learners.decoder.layers import _RMSNorm, _Rotation, fuse, fuse_llama
 
 IDS = torch.arange(24).view(2, 12) % 20
 

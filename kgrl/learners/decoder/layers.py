@@ -1,0 +1,247 @@
+"""Layers that compute what transformers and PEFT compute, in fewer passes over memory.
+
+- Packed attention: each passage of a packed row attends to itself alone. With a mask, attention between passages is
+  computed and thrown away, which took a quarter of SmolLM2's training time on two cores.
+- Llama's norms and rotary positions: transformers writes them as a dozen operations, which autograd differentiates one
+  by one. Derived by hand, a layer of SmolLM2 with rank 8 trains in 13% and measures in 6% less processor time.
+- Low-rank layers: PEFT writes the adapter's output, its scaled copy and the sum, and autograd multiplies by narrow
+  matrices in their slow order. Derived by hand, SmolLM2 with rank 8 trains and measures about a tenth faster on a CPU.
+
+The module also tells what low-rank layers amount to when they are merged into the weights under them.
+"""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+import peft
+import torch
+from peft.tuners.lora import Linear
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRMSNorm, eager_attention_forward
+
+__all__ = [
+    "NO_MASK",
+    "PACKED",
+    "adapted_layers",
+    "fuse",
+    "fuse_llama",
+    "merged_state",
+    "merged_weight",
+    "packed_attention",
+]
+
+PACKED = "kgrl_packed"
+"""Name under which packed attention is registered with transformers, for models that use its attention interface."""
+NO_MASK = torch.empty(1, 1, 0, 0)
+"""Attention mask to give along with lengths: transformers takes a mask of four axes as it is and makes none itself."""
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    lengths: list[int] | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Attend causally within each of the passages that one row holds.
+
+    Args:
+        module: The attention layer.
+        query: Queries, `[1, heads, tokens, width]`.
+        key: Keys, `[1, key heads, tokens, width]`.
+        value: Values, of the shape of `key`.
+        attention_mask: Ignored if there are lengths.
+        lengths: Tokens of each passage in order, `tokens` in sum; without them this is transformers' own attention.
+        options: Passed on to transformers' own attention.
+
+    Returns:
+        Attention's output, `[1, tokens, heads, width]`, and None for its weights, which are not kept.
+    """
+    if lengths is None:
+        output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return output, None
+    queries, keys, values = (torch.split(states, lengths, dim=2) for states in (query, key, value))
+    passages = zip(queries, keys, values, strict=True)
+    # Without a mask, scaled_dot_product_attention is causal by a flag: it skips the upper triangle altogether.
+    outputs = [sdpa_attention_forward(module, q, k, v, None, **options)[0] for q, k, v in passages]
+    return torch.cat(outputs, dim=1), None
+
+
+AttentionInterface.register(PACKED, packed_attention)
+AttentionMaskInterface.register(PACKED, sdpa_mask)
+
+
+def fuse(model: peft.PeftModel) -> None:
+    """Give a PEFT model's LoRA layers over plain linear layers a faster forward, and Llama's own layers as well.
+
+    Outputs and gradients stay the same up to rounding.
+    """
+    for layer in adapted_layers(model).values():
+        # Other layers, such as GPT-2's transposed Conv1D or quantised ones, keep PEFT's forward.
+        if type(layer.base_layer) is nn.Linear:
+            layer.forward = MethodType(_low_rank_forward, layer)
+    fuse_llama(model)
+
+
+def fuse_llama(model: nn.Module) -> None:
+    """Give a model's Llama attention layers and frozen norms faster forwards; outputs stay the same up to rounding."""
+    for layer in model.modules():
+        # A norm that is trained needs a gradient for its weight, which the faster backward does not compute.
+        if type(layer) is LlamaRMSNorm and not layer.weight.requires_grad:
+            layer.forward = MethodType(_norm_forward, layer)  # type: ignore[method-assign]
+        elif type(layer) is LlamaAttention:
+            layer.forward = MethodType(_attention_forward, layer)  # type: ignore[method-assign]
+
+
+def adapted_layers(model: nn.Module) -> dict[str, Any]:
+    """Return a model's layers that have an adapter, PEFT's `Linear`, by name."""
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear)}
+
+
+def merged_weight(layer: Any) -> Tensor:
+    """Return a layer's weight with its adapter merged in, as a new tensor of the weight's number format.
+
+    Args:
+        layer: One of `adapted_layers`.
+    """
+    weight: Tensor = layer.base_layer.weight.detach()
+    (adapter,) = layer.active_adapters
+    delta: Tensor = layer.get_delta_weight(adapter)
+    # In float32, so that the sum is rounded once.
+    return weight.float().add(delta.detach()).to(weight.dtype)
+
+
+def merged_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return a model's weights with its adapters merged in, by the names that the model without adapters has."""
+    layers = adapted_layers(model)
+    state: dict[str, Tensor] = {name: weight for name, weight in model.named_parameters() if ".lora_" not in name}
+    state |= {f"{name}.base_layer.weight": merged_weight(layer) for name, layer in layers.items()}
+    return {name.replace(".base_layer.", "."): weight for name, weight in state.items()}
+
+
+def _low_rank_forward(layer: Any, x: Tensor) -> Tensor:
+    """`peft.tuners.lora.Linear.forward` for one active adapter without dropout."""
+    base, (adapter,) = layer.base_layer, layer.active_adapters
+    down, up = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight  # [rank, inputs], [outputs, rank]
+    output: Tensor = _LowRank.apply(x, base.weight, base.bias, down, up, layer.scaling[adapter])  # type: ignore[no-untyped-call]
+    return output
+
+
+class _LowRank(torch.autograd.Function):
+    """y = x W^T + bias + s (x A^T) B^T, with W and bias frozen (Hu et al. 2021, equation 3).
+
+    Shapes: x `[..., inputs]`, W `[outputs, inputs]`, A `[rank, inputs]`, B `[outputs, rank]`, y `[..., outputs]`.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        ctx.shape, ctx.scale = x.shape, scale
+        x = x.reshape(-1, x.shape[-1])  # [tokens, inputs]
+        a, b = a.to(x.dtype), b.to(x.dtype)
+        low = x @ a.T  # [tokens, rank]
+        ctx.save_for_backward(x, low, weight, a, b)
+        # The adapter's output is added where the base layer's is written: no third array of [tokens, outputs].
+        y = nn.functional.linear(x, weight, bias).addmm_(low, b.T, alpha=scale)
+        return y.view(*ctx.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, low, weight, a, b = ctx.saved_tensors
+        dy = gradients[0].reshape(-1, gradients[0].shape[-1])  # [tokens, outputs]
+        # Long and narrow products run three times faster with the narrow side in these places.
+        d_low = (dy @ b.T.contiguous().T).mul_(ctx.scale)  # [tokens, rank]
+        d_a, d_b = d_low.T @ x, (low.T @ dy).mul_(ctx.scale).T
+        # The first layer's input is an embedding that nothing trains: no gradient is asked for.
+        dx = (dy @ weight).addmm_(d_low, a).view(ctx.shape) if ctx.needs_input_grad[0] else None
+        return dx, None, None, d_a.float(), d_b.float(), None
+
+
+def _norm_forward(layer: Any, x: Tensor) -> Tensor:
+    """`LlamaRMSNorm.forward` with a frozen weight."""
+    output: Tensor = _RMSNorm.apply(x, layer.weight, layer.variance_epsilon)  # type: ignore[no-untyped-call]
+    return output
+
+
+class _RMSNorm(torch.autograd.Function):
+    """y = w x / sqrt(mean(x^2) + epsilon), with w frozen (Zhang and Sennrich 2019).
+
+    Shapes: x and y `[..., width]`, w `[width]`. Sums are taken in float32, as transformers does.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        exact = x.float()
+        scale: Tensor = torch.linalg.vector_norm(exact, dim=-1, keepdim=True).square_()
+        scale.div_(x.shape[-1]).add_(epsilon).rsqrt_()  # s = 1 / sqrt(mean(x^2) + epsilon), [..., 1]
+        ctx.save_for_backward(x, weight, scale)
+        return (exact * scale).to(x.dtype).mul_(weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, scale = ctx.saved_tensors
+        exact, dx = x.float(), (gradients[0] * weight).float()
+        # ds / dx = -s^3 x / width, so dx = s g + x (g . x) (-s^3 / width) with g = w dy.
+        of_scale = torch.linalg.vecdot(dx, exact)[..., None].mul_(scale**3).div_(-x.shape[-1])
+        return dx.mul_(scale).addcmul_(exact, of_scale).to(x.dtype), None, None
+
+
+def _attention_forward(
+    layer: Any,
+    hidden_states: Tensor,
+    position_embeddings: tuple[Tensor, Tensor],
+    attention_mask: Tensor | None = None,
+    past_key_values: Any = None,
+    **options: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """`LlamaAttention.forward` with our rotation, and without dropout, which learners never use."""
+    shape = hidden_states.shape[:-1]  # [batch, tokens]
+    projections = (layer.q_proj, layer.k_proj, layer.v_proj)
+    # Each [batch, heads, tokens, width of a head]; keys and values may have fewer heads.
+    query, key, value = (
+        project(hidden_states).view(*shape, -1, layer.head_dim).transpose(1, 2) for project in projections
+    )
+    cos, sin = (table[:, None] for table in position_embeddings)  # [1, 1, tokens, width]
+    query, key = _Rotation.apply(query, cos, sin), _Rotation.apply(key, cos, sin)  # type: ignore[no-untyped-call]
+    if past_key_values is not None:
+        key, value = past_key_values.update(key, value, layer.layer_idx)
+    attend = ALL_ATTENTION_FUNCTIONS.get_interface(layer.config._attn_implementation, eager_attention_forward)
+    output, weights = attend(layer, query, key, value, attention_mask, dropout=0.0, scaling=layer.scaling, **options)
+    return layer.o_proj(output.reshape(*shape, -1).contiguous()), weights
+
+
+class _Rotation(torch.autograd.Function):
+    """Rotary positions (Su et al. 2021): coordinates i and i + width / 2 turn as a pair, by an angle for each token.
+
+    Shapes: x `[batch, heads, tokens, width]`, cos and sin `[1, 1, tokens, width]`. A rotation's transpose is the
+    rotation by the opposite angle, so the backward pass turns the gradient back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _rotated(x, cos, sin, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        cos, sin = ctx.saved_tensors
+        return _rotated(gradients[0], cos, sin, -1), None, None
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+    """Pairs (x1, x2) turned to (x1 cos - x2 sin, x2 cos + x1 sin); the other way round for the direction -1."""
+    # The tables repeat themselves in their second half, so one half of the sines is enough.
+    (first, second), half_sin = x.chunk(2, dim=-1), sin.chunk(2, dim=-1)[0]
+    turned = x * cos
+    turned_first, turned_second = turned.chunk(2, dim=-1)  # views: `turned` is changed in place
+    turned_first.addcmul_(second, half_sin, value=-direction)
+    turned_second.addcmul_(first, half_sin, value=direction)
+    return turned

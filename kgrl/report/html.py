@@ -38,7 +38,7 @@ def render(template: str, **values: Any) -> str:
 
     Raises:
         jinja2.UndefinedError: If the template reads a value that is missing.
-        jinja2.TemplateNotFound: If there is no such template.
+        jinja2.TemplateNotFound: If the template does not exist.
     """
     return _environment().get_template(template).render(**values)
 

@@ -83,6 +83,10 @@ class Gap:
         agent: Their agent.
         seeds: Their seeds, ascending.
         error: The error that they failed with, or None if they were not carried out.
+
+    Example:
+        >>> Gap(PlaceKey("scratch", "noisy", "vital"), "closure", (2, 3), None).sentence
+        'missing: seeds 2, 3 of closure, noisy on vital with scratch'
     """
 
     place: PlaceKey
@@ -131,6 +135,7 @@ class Results:
     def cells(self) -> dict[PlaceKey, dict[str, dict[int, Row]]]:
         """Rows of cells, finished or failed, by place, agent and seed."""
         found: dict[PlaceKey, dict[str, dict[int, Row]]] = {}
+        # A report begins with the learner that was measured most; the places of each are in the order of their names.
         most = Counter(row["learner"] for row in self.rows)
         for row in sorted(self.rows, key=lambda row: (-most[row["learner"]], PlaceKey.of(row))):
             found.setdefault(PlaceKey.of(row), {}).setdefault(row["agent"], {})[row["seed"]] = row
@@ -164,6 +169,7 @@ class Results:
         for place in self.learners[learner]:
             ranked = [row["agent"] for row in self.ranked(place)]
             for rank, agent in enumerate(ranked):
+                # From 0 to 1, since places have different numbers of agents.
                 ranks[agent].append(rank / max(1, len(ranked) - 1))
 
         def order(agent: str) -> tuple[bool, float, str]:
@@ -202,6 +208,7 @@ class Results:
         return [gap for gap in self.gaps if gap.place.learner == learner]
 
     def _gaps(self, place: PlaceKey, agent: str) -> list[Gap]:
+        """One gap for each reason; seeds that failed with the same error are together."""
         cells, reasons = self.cells[place].get(agent, {}), dict[str | None, list[int]]()
         for seed in self.seeds(place.learner):
             row = cells.get(seed)
@@ -224,6 +231,7 @@ def curves(results: Results, place: PlaceKey) -> list[dict[str, Any]]:
     rows = []
     for agent in _agents(results, place):
         cells = list(results.finished(place, agent).values())
+        # Cells overshoot the budget by different numbers of tokens; the longest one gives the axis.
         grid = np.linspace(0, max(cell["curve"][-1][0] for cell in cells), _CURVE_POINTS)
         for tokens, point in zip(grid, efficiency_curve([cell["curve"] for cell in cells], grid), strict=True):
             limits = {"loss": point.value, "low": point.low, "high": point.high}
@@ -327,6 +335,7 @@ def _spread(results: Results, place: PlaceKey, agent: str, names: Sequence[str])
 def _seconds(cells: Sequence[Row]) -> dict[str, float]:
     """Mean seconds of cells, the shares of their phases, and the share outside of the learner."""
     mean = {name: float(np.mean([cell.get(name, 0.0) for cell in cells])) for name in ("all", *PHASES)}
+    # Phases are measured, choosing is the remainder; rounding may make it slightly negative.
     mean["choose"] = max(0.0, mean["all"] - sum(mean[name] for name in PHASES if name != "choose"))
     shares = {f"share_{name}": mean[name] / max(mean["all"], 1e-9) for name in PHASES}
     return {"seconds": mean["all"], **shares, "overhead": 1 - sum(shares[f"share_{name}"] for name in _LEARNER)}

@@ -17,14 +17,19 @@ BUILD_INPUT = "kgrl/viewer/vendor/"
 """Folder that is not packed: the viewer's bundle is made from it."""
 
 
-def repository_files() -> list[str]:
-    """Files that the wheel is built from: tracked ones, and new ones that are not ignored."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *BUILT_FROM]
+def git_files(*options: str) -> list[str]:
+    """Files that the wheel is built from, as `git ls-files` lists them."""
+    command = ["git", "ls-files", "-z", "--exclude-standard", *options, *BUILT_FROM]
     try:
         listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"needs git and a checkout: {error}")
     return [name for name in listed.split("\0") if name and (ROOT / name).exists()]
+
+
+def repository_files() -> list[str]:
+    """Tracked files, and new ones that are not ignored."""
+    return git_files("--cached", "--others")
 
 
 def build(source: Path, out: Path) -> subprocess.CompletedProcess[str]:
@@ -51,6 +56,12 @@ def packed(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = out.glob("*.whl")
     return set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_git_ignores_no_file_of_the_package() -> None:
+    """A pattern meant for what runs leave behind would keep a file of the same name out of every other checkout."""
+    ignored = git_files("--others", "--ignored")
+    assert [name for name in ignored if "__pycache__" not in name and ".egg-info/" not in name] == []
 
 
 def test_the_wheel_holds_every_file_of_the_package(packed: set[str]) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.data import load_corpus
-from kgrl.graph.communities import communities
+from kgrl.graph.communities import find_communities
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners import LoraLearner, ScratchLearner
 from kgrl.retrieval import embed_corpus
@@ -58,7 +58,7 @@ def embeddings() -> NDArray[np.float32]:
 @cache
 def partition() -> IntArray:
     """The community of each topic, `[topics]`."""
-    return communities(corpus().graph, COMMUNITIES)
+    return find_communities(corpus().graph, COMMUNITIES)
 
 
 def make_learner(seed: int, *, model: str = "smollm2", slots: int = 1, **options: Any) -> LoraLearner:

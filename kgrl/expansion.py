@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Expansion", "Expansions", "Measurement"]
+__all__ = ["Expansion", "ExpansionBatch", "Measurement"]
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Expansion:
 
 
 @dataclass(frozen=True)
-class Expansions:
+class ExpansionBatch:
     """One expansion each of many curricula that go on side by side, as arrays.
 
     Args:

@@ -16,7 +16,7 @@ from kgrl.agents.base import BaseAgent
 from kgrl.curriculum.view import View
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
-from kgrl.graph.communities import communities
+from kgrl.graph.communities import find_communities
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
 __all__ = ["ArmBandit", "Arms", "Floats", "Mask", "RunningScale", "check_setting", "payoff", "softmax"]
@@ -60,7 +60,7 @@ def _by_category(graph: TopicGraph) -> IntArray:
 def _by_community(graph: TopicGraph) -> IntArray:
     for n in range(_COMMUNITIES, 1, -1):
         try:
-            return communities(graph, n)
+            return find_communities(graph, n)
         except SettingError:  # it falls into fewer
             continue
     return np.zeros(len(graph), dtype=np.int32)

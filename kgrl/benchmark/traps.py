@@ -26,7 +26,7 @@ from kgrl.curriculum.measures import check_needs
 from kgrl.curriculum.view import Agent, View
 from kgrl.errors import DataError, SettingError
 from kgrl.exam import Exam
-from kgrl.expansion import Expansion, Expansions
+from kgrl.expansion import Expansion, ExpansionBatch
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.retrieval.corpus_index import embed_corpus
@@ -160,7 +160,7 @@ class _Ledger(Composed):
         super().__init__([as_reward(name) for name in named], "ledger")
         self.forget()
 
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> Any:
         """Book what the rewards pay."""
         self.returns += values
         return sum(values)

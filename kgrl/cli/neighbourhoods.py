@@ -61,12 +61,12 @@ class Neighbourhoods:
                 holds adapters trained with other settings.
         """
         from kgrl.data.load import load_corpus
-        from kgrl.graph.communities import communities
+        from kgrl.graph.communities import find_communities
         from kgrl.learners.neighbourhoods.training import train_neighbourhoods
         from kgrl.report.interference import draw_interference
 
         corpus = load_corpus(self.corpus, root=self.root)
-        partition = communities(corpus.graph, self.communities, self.seed)
+        partition = find_communities(corpus.graph, self.communities, self.seed)
         trained = train_neighbourhoods(
             corpus,
             partition,

@@ -12,14 +12,14 @@ from scipy import sparse
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
-__all__ = ["communities"]
+__all__ = ["find_communities"]
 
 _RESOLUTION = 1.25
 """Of Louvain's method. At 1 Wikispeedia falls into seven large communities and one of three stray pages, at 1.25 into
 eleven large ones; what is more than asked for is merged, what is less cannot be made up."""
 
 
-def communities(graph: TopicGraph, n: int = 8, seed: int = 0) -> IntArray:
+def find_communities(graph: TopicGraph, n: int = 8, seed: int = 0) -> IntArray:
     """Partition topics into communities that are densely linked within (Louvain's method, Blondel et al. 2008).
 
     Links' directions are ignored. The n largest communities that the method finds are kept. Each of the others joins
@@ -38,7 +38,7 @@ def communities(graph: TopicGraph, n: int = 8, seed: int = 0) -> IntArray:
 
     Example:
         >>> ring_of_cliques = TopicGraph.from_networkx(nx.ring_of_cliques(3, 4))
-        >>> communities(ring_of_cliques, n=3).tolist()
+        >>> find_communities(ring_of_cliques, n=3).tolist()
         [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
     """
     if n < 1:

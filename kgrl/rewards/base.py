@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.errors import KgrlError, SettingError
-from kgrl.expansion import Expansion, Expansions, Measurement
+from kgrl.expansion import Expansion, ExpansionBatch, Measurement
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
 __all__ = [
@@ -87,7 +87,7 @@ class Reward(ABC):
     def score(self, expansion: Expansion) -> float:
         """Return the reward of one expansion; a subclass may keep state and clears it in `reset`."""
 
-    def scores(self, expansions: Expansions) -> NDArray[np.float64] | None:
+    def scores(self, expansions: ExpansionBatch) -> NDArray[np.float64] | None:
         """Return the rewards of the expansions of many curricula, `[n]`; None where they must be had one by one.
 
         What rewards return here is the same as `score` returns for each; they need not define it, and are fast in
@@ -270,7 +270,7 @@ class Composed(Reward):
         self.forget()
 
     @abstractmethod
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> Any:
         """Return the value made of the parts' values.
 
         Args:
@@ -302,7 +302,7 @@ class Composed(Reward):
         """Return the composed value of one expansion."""
         return self._evaluate_once(expansion, Parts())
 
-    def scores(self, expansions: Expansions) -> NDArray[np.float64] | None:
+    def scores(self, expansions: ExpansionBatch) -> NDArray[np.float64] | None:
         """Return the composed values of many curricula, if it is memoryless and every part can be had at once."""
         if not self.memoryless:
             return None
@@ -335,7 +335,7 @@ class WeightedSum(Composed):
             self.terms += [(weight * factor, part) for factor, part in inner]
         super().__init__([part for _, part in self.terms], _sum_name(self.terms))
 
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> Any:
         """Return the weighted sum of the parts."""
         return sum(weight * value for (weight, _), value in zip(self.terms, values, strict=True))
 
@@ -357,7 +357,7 @@ class Product(Composed):
         after = f"({right.name})" if isinstance(right, Product) else _factor(right)
         super().__init__([left, right], f"{_factor(left)}*{after}")
 
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> Any:
         """Return the product of the factors."""
         return values[0] * values[1]
 

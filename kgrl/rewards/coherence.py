@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.errors import SettingError
-from kgrl.expansion import Expansion, Expansions
+from kgrl.expansion import Expansion, ExpansionBatch
 from kgrl.graph.relations import coherence
 from kgrl.rewards.base import Reward, RewardContext, RewardError
 from kgrl.rewards.registry import rewards
@@ -48,7 +48,7 @@ class IncoherencePenalty(Reward):
         """Return the mean over the expansion's topics."""
         return -float(self._bound()[list(expansion.neighbourhood)].mean())
 
-    def scores(self, expansions: Expansions) -> NDArray[np.float64]:
+    def scores(self, expansions: ExpansionBatch) -> NDArray[np.float64]:
         """Return the same for many curricula."""
         there = expansions.topics >= 0
         total: NDArray[np.float64] = np.where(there, self._bound()[expansions.topics], 0.0).sum(axis=1)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kgrl.errors import SettingError
-from kgrl.expansion import Expansion, Expansions
+from kgrl.expansion import Expansion, ExpansionBatch
 from kgrl.rewards.base import Composed, Reward, call_text
 
 __all__ = ["COMBINATORS", "Clip", "PerToken", "Percentile", "PotentialDifference", "Schedule", "ZScore"]
@@ -47,7 +47,7 @@ class Clip(Composed):
         self.low, self.high = low, high
         super().__init__([reward], call_text("clip", reward, low, high))
 
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> Any:
         """Return the value within the range."""
         return np.clip(values[0], self.low, self.high)
 
@@ -64,7 +64,7 @@ class PerToken(Composed):
     def __init__(self, reward: Reward) -> None:
         super().__init__([reward], call_text("per-token", reward))
 
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> Any:
         """Return the value per token."""
         return values[0] / expansion.tokens
 
@@ -86,7 +86,7 @@ class Percentile(Composed):
         """Forget the values so far."""
         self._sorted: list[float] = []
 
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> float:
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> float:
         """Return where the value lies between the percentiles."""
         value: float = values[0]
         insort(self._sorted, value)
@@ -117,7 +117,7 @@ class ZScore(Composed):
         """Forget the values so far."""
         self._count, self._mean, self._squares = 0, 0.0, 0.0
 
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> float:
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> float:
         """Return how far the value is from the mean."""
         off = values[0] - self._mean
         self._count += 1
@@ -151,7 +151,7 @@ class PotentialDifference(Composed):
         """Go back to the potential after the nucleus, 0."""
         self._before = 0.0
 
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> float:
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> float:
         """Return the discounted potential now, less the one before."""
         difference: float = self.gamma * values[0] - self._before
         self._before = values[0]
@@ -174,7 +174,7 @@ class Schedule(Composed):
         self.start, self.end = start, end
         super().__init__([reward], call_text("schedule", reward, start, end))
 
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> float:
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> float:
         """Return the value with the weight of now."""
         assert isinstance(expansion, Expansion)
         spent = min(1.0, expansion.tokens_total / expansion.budget)

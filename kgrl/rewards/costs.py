@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.expansion import Expansion, Expansions
+from kgrl.expansion import Expansion, ExpansionBatch
 from kgrl.rewards.base import Reward, measure_of
 from kgrl.rewards.registry import rewards
 
@@ -30,7 +30,7 @@ class TokenCost(Reward):
         """Return the tokens trained on."""
         return float(expansion.tokens)
 
-    def scores(self, expansions: Expansions) -> NDArray[np.float64]:
+    def scores(self, expansions: ExpansionBatch) -> NDArray[np.float64]:
         """Return the same for many curricula."""
         return expansions.tokens.astype(np.float64)
 

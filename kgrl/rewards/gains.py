@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.expansion import Expansion, Expansions
+from kgrl.expansion import Expansion, ExpansionBatch
 from kgrl.rewards.base import Reward, measure_of, probe_of
 from kgrl.rewards.registry import rewards
 
@@ -25,7 +25,7 @@ class _ProbeGain(Reward):
         """
         return probe_of(expansion, self.probe, self.name).gain
 
-    def scores(self, expansions: Expansions) -> NDArray[np.float64]:
+    def scores(self, expansions: ExpansionBatch) -> NDArray[np.float64]:
         """Return the same for many curricula."""
         return expansions.gains[self.probe]
 

@@ -94,7 +94,7 @@ class CountNovelty(_Remembering):
 
     Args:
         groups: What is counted in place of categories: the group of each topic from 0, int `[topics]`, such as
-            `kgrl.graph.communities.communities(graph)`.
+            `kgrl.graph.communities.find_communities(graph)`.
 
     Example:
         >>> context = RewardContext(TopicGraph.from_links("abc", [0], [1], ["x", "x", "y"]), np.eye(3))
@@ -139,7 +139,7 @@ class CountNovelty(_Remembering):
 def _categories(graph: TopicGraph) -> IntArray:
     """The number of each topic's category from 1, 0 where it has none."""
     if not graph.category_names:
-        raise SettingError("count-novelty counts categories, and this graph has none; pass groups=communities(graph)")
+        raise SettingError("count-novelty counts categories; this graph has none: pass groups=find_communities(graph)")
     groups = np.zeros(len(graph), dtype=np.int32)
     for number, name in enumerate(graph.category_names):
         groups[graph.in_category(name)] = number + 1

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 
-from kgrl.expansion import Expansion, Expansions
+from kgrl.expansion import Expansion, ExpansionBatch
 from kgrl.rewards.base import KNOWLEDGE, MEASURES, PROBES, Reward, RewardContext, RewardFunction
 from kgrl.testing.samples import sample_context, sample_expansions
 
@@ -99,7 +99,7 @@ class RewardContract:
         gains = {probe: np.array([expansion.probes[probe].gain for expansion in expansions]) for probe in probes}
         most = max(len(expansion.neighbourhood) for expansion in expansions)
         topics = np.array([[*e.neighbourhood, *[-1] * (most - len(e.neighbourhood))] for e in expansions])
-        scores = bound.scores(Expansions(tokens, topics, gains, expansions.__getitem__))
+        scores = bound.scores(ExpansionBatch(tokens, topics, gains, expansions.__getitem__))
         if scores is not None:
             np.testing.assert_allclose(scores, _course(bound, nucleus, expansions), rtol=1e-9)
 

@@ -107,7 +107,7 @@ def test_worth_the_same_as_in_python(text: str, same: Reward) -> None:
         ("1*clip(1, token-cost, 3)", 2, "first a reward, then numbers"),
         ("1*clip(token-cost, 3, 1)", 2, "not from 3 to 1"),
         ("token-cost + 1", 11, "multiply a reward, not be added"),
-        ("2 * 3", 0, "a number alone is no reward"),
+        ("2 * 3", 0, "a number alone is not a reward"),
         ("", 0, "a reward or a number is expected"),
         ("token-cost ** 2", 12, "a reward or a number is expected"),
         ("token-cost / 2", 11, "'/' cannot be read"),
@@ -167,7 +167,7 @@ class Steps(kgrl.rewards.Reward):
 
 both = kgrl.rewards.TokenCost() - 2 * Steps()
 
-@kgrl.rewards.register("of-a-file")
+@kgrl.rewards.register_reward("of-a-file")
 def registered(expansion):
     return 1.0
 """

@@ -85,6 +85,8 @@ class Reward(ABC):
 
     name: str = "reward"
     needs: frozenset[str] = frozenset()
+    _source: str = ""
+    """The place a user took it from, `file.py:name`; empty for rewards that have a registered name."""
 
     @abstractmethod
     def score(self, expansion: Expansion) -> float:
@@ -114,6 +116,9 @@ class Reward(ABC):
 
     def __repr__(self) -> str:
         """The expression that makes it; `as_reward` reads it again where every reward in it is registered."""
+        return self._source or self._text()
+
+    def _text(self) -> str:
         if self.name == Reward.name:  # neither registered nor named by its class
             return constructor_text(self)
         # A name that was read from an expression has its options already.
@@ -224,7 +229,7 @@ class FunctionReward(Reward):
         self.name = name or str(getattr(function, "__name__", type(function).__name__))
         self.needs = frozenset(getattr(function, "needs", PROBES))
 
-    def __repr__(self) -> str:
+    def _text(self) -> str:
         return self.name
 
     def score(self, expansion: Expansion) -> float:
@@ -290,7 +295,7 @@ class Composed(Reward):
         self.needs = frozenset[str]().union(*(part.needs for part in parts))
         self.forget()
 
-    def __repr__(self) -> str:
+    def _text(self) -> str:
         return self.expression([repr(part) for part in self.parts]) or self.name
 
     def expression(self, parts: Sequence[str]) -> str:

@@ -319,7 +319,9 @@ def reward_from_file(path: str, name: str) -> Reward:
     if not hasattr(module, name):
         own = [n for n, thing in vars(module).items() if getattr(thing, "__module__", "") == module.__name__]
         raise UnknownNameError(f"name in {path}:", name, own)
-    return plugged_in(getattr(module, name), name)
+    reward = plugged_in(getattr(module, name), name)
+    reward._source = f"{path}:{name}"
+    return reward
 
 
 @cache

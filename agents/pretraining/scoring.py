@@ -1,7 +1,8 @@
-"""Scores of a policy's next-click predictions by the protocol, beside those of simple predictors.
+"""Scores of a policy's next-click predictions, compared with those of simple predictors.
 
-Clicks into the target of a finished trace are left out where the target is not shown. `inductive` scores clicks on and
-to a tenth of the articles with weights and statistics that saw no click there.
+The protocol is that of `kgrl.traces.next_click`. Clicks into the target of a finished trace are left out unless the
+target is shown. `inductive` scores clicks on and to a tenth of the articles, with weights and statistics that saw no
+click there.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from kgrl.traces.next_click import ClickPredictor, inductive, score_clicks
 __all__ = ["INDUCTIVE_WEIGHTS", "SPLITS", "ClickScoring"]
 
 INDUCTIVE_WEIGHTS = "inductive.safetensors"
-"""Weights beside a policy's own that were trained without the hidden articles."""
+"""The file of a policy's second weights, which were trained without the hidden articles."""
 SPLITS = {"test": (9,), "validation": (8,), "all": tuple(range(10))}
-"""The buckets of (start, target) pairs that each split consists of."""
+"""The buckets of (start, target) pairs of each split."""
 
 Kinds = dict[str, NDArray[np.bool_]]
 
@@ -38,15 +39,15 @@ class ClickScoring:
     """Scores one policy on the clicks of some traces.
 
     Args:
-        read: The clicks and what is known of their topics.
+        read: The clicks, with their graph and embeddings.
         folder: The policy's folder.
         split: One of `SPLITS`.
 
     Attributes:
-        work: Number of predictions the policy is going to make.
+        work: Number of predictions that `scores` will make with the policy.
 
     Raises:
-        KgrlError: If the policy cannot be read, or there is no click to score.
+        KgrlError: If the policy cannot be read, or the split has no click to score.
     """
 
     def __init__(self, read: TracedClicks, folder: Path, split: str = "test") -> None:
@@ -76,8 +77,9 @@ class ClickScoring:
             on_clicks: Called with the number of clicks after each batch of the policy's predictions.
 
         Returns:
-            The policy's scores for `finished`, `unfinished` and `inductive`; with targets shown under `goal`; and those
-            of each baseline under its name. None where there is no such click, or no weights for it.
+            The policy's scores for `finished`, `unfinished` and `inductive`; its scores with targets shown under
+            `goal`; and those of each baseline under its name. A score is None if there are no such clicks, or no
+            weights for them.
         """
         tables, without_hidden = (WalkTables(self._relations, (counts,)) for counts in self._counts)
         policy = PolicyPredictor(self.scorer, tables, on_clicks=on_clicks)
@@ -103,7 +105,8 @@ class ClickScoring:
 
 
 def _inductive_scorer(scorer: CandidateScorer, about: dict[str, Any], folder: Path) -> CandidateScorer | None:
-    """The network that saw no click on or to hidden articles: the policy's second weights, or itself if so trained."""
+    """The network that saw no click on or to hidden articles, None if there is none."""
+    # A policy that was trained without them altogether serves itself.
     if about["training"].get("hidden_topics"):
         return scorer
     if not (folder / INDUCTIVE_WEIGHTS).is_file():

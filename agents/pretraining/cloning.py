@@ -57,8 +57,8 @@ class PretrainingConfig:
         dropout: Share of activations dropped.
         goal_share: Share of clicks that are shown a second time, with their reader's target.
         unknown_share: Share of topics whose click statistics are hidden in each batch.
-        unlinked_share: Share of clicks whose candidates are shown as if the page did not link to them, as most of a
-            curriculum's are not linked from the topic learned last.
+        unlinked_share: Share of clicks whose candidates are shown as if the page did not link to them. In curricula,
+            the topic learned last does not link to most candidates.
         pair_clicks: Number of clicks of a (start, target) pair above which they are thinned: of n, about
             sqrt(n pair_clicks) stay in each epoch. A few pairs were played thousands of times.
         hidden: Width of the policy's layers that read a candidate.

@@ -1,16 +1,23 @@
 """Display of objects: the expression that makes one, counts, and tables for notebooks.
 
-Titles come from sources that nobody checked. Every cell of a table is escaped, so that no title becomes markup.
+Titles come from untrusted sources. Every cell of a table is escaped, so that no title becomes markup.
 """
 
 from __future__ import annotations
 
 import html
 import inspect
+import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["constructor_text", "count_text", "html_table", "options_of"]
+__all__ = ["constructor_text", "count_text", "html_table", "options_of", "title_text"]
+
+_LONGEST = 200
+"""Most letters of a table's cell."""
+
+_titles = reprlib.Repr()
+_titles.maxstring = 60
 
 
 def options_of(thing: object, *, changed: bool = False) -> dict[str, Any]:
@@ -60,6 +67,16 @@ def count_text(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
+def title_text(title: str) -> str:
+    """Return a title in quotes, on one line; the middle of a long one is cut out.
+
+    Example:
+        >>> print(title_text("Set theory"), title_text("Set" * 100))
+        'Set theory' 'SetSetSetSetSetSetSetSetSet...tSetSetSetSetSetSetSetSetSet'
+    """
+    return _titles.repr(title)
+
+
 def html_table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table as HTML, every text escaped; numbers are aligned to the right.
 
@@ -85,4 +102,5 @@ def _html_cell(value: object) -> str:
         text, side = f"{value:.4g}" if isinstance(value, float) else f"{value:,}", "right"
     else:
         text, side = "" if value is None else str(value), "left"
+        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return f'<td style="text-align:{side}">{html.escape(text)}</td>'

@@ -76,9 +76,8 @@ class TopicGraph:
         categories: Sequence[str] | None = None,
         places: IntArray | None = None,
     ) -> None:
-        stored = isinstance(
-            titles, StoredTitles
-        )  # which were checked when they were packed, and find titles themselves
+        # Stored titles are not checked again, which would decode them all; they find titles themselves.
+        stored = isinstance(titles, StoredTitles)
         self.titles = titles if stored else tuple(titles)
         self.indptr = indptr
         self.indices = indices

@@ -50,9 +50,10 @@ class TopicRelations:
         by_target = sparse.csr_array((shares, targets, graph.indptr), shape=(len(graph), len(graph)))
         self.mean_target: FloatArray = (by_target @ embeddings).astype(np.float32)
         self._cosines = (embeddings @ embeddings.T).astype(np.float16) if keep_all else None
-        self._outlooks = (self.mean_target @ embeddings.T).astype(np.float16) if keep_all else None
+        self._outlooks: NDArray[np.float16] | None = None
         self._links: NDArray[np.bool_] | None = None
         if keep_all:
+            self._outlooks = (self.mean_target @ embeddings.T).astype(np.float16)
             self._links = np.zeros((len(graph), len(graph)), dtype=bool)
             self._links[sources, targets] = True
 

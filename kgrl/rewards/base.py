@@ -306,7 +306,7 @@ class Composed(Reward):
         """
         if not self.call:
             return ""
-        numbers = [_number(value) for value in options_of(self).values() if isinstance(value, Real)]
+        numbers = [_number(float(value)) for value in options_of(self).values() if isinstance(value, Real)]
         return f"{self.call}({', '.join([*parts, *numbers])})"
 
     @abstractmethod
@@ -441,7 +441,7 @@ def _option_text(value: object) -> str:
 
 def _number(value: float) -> str:
     """The shortest text that reads as the same value."""
-    return short if float(short := f"{float(value):g}") == value else repr(float(value))
+    return short if float(short := f"{value:g}") == value else repr(value)
 
 
 @dataclass(frozen=True)

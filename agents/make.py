@@ -90,6 +90,7 @@ def make_agent(agent: str | Path | Agent) -> Agent:
     """
     if not isinstance(agent, str | Path):
         return agent
+    # A registered name wins over a folder of the same name in the present directory.
     if str(agent) not in agents and (Path(agent) / POLICY_FILE).is_file():
         return _load_policy(Path(agent))
     name = str(agent)

@@ -86,6 +86,7 @@ class SkillIt(ArmBandit):
                 "skill-it reads the losses that the reward reads at every expansion, and there are none; give the "
                 "curriculum such a reward: mean-prediction-gain, or target-prediction-gain with a goal"
             )
+        # Topics that this expansion did not measure keep their latest loss.
         latest = {topic: loss for probe in probes for topic, loss in zip(probe.topics, probe.after, strict=True)}
         self._levels = np.array(
             [latest.get(t, old) for t, old in zip(self._topics.tolist(), self._levels, strict=True)]

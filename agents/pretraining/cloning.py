@@ -184,8 +184,9 @@ class Pretrainer:
             number: Number of the epoch, from 1; learning rate and random draws follow from it.
             on_update: Called after each update with its number, the number of updates in this epoch, and the loss.
         """
+        # A stream for each epoch: a resumed training draws the same as an uninterrupted one.
         rng = np.random.default_rng((self.seed, number))
-        torch.manual_seed(int(rng.integers(2**31)))
+        torch.manual_seed(int(rng.integers(2**31)))  # for dropout
         self.scorer.train()
         drawn, with_goal = self._drawn(rng)
         batches = self._batches.batches(drawn, rng)
@@ -199,7 +200,7 @@ class Pretrainer:
             losses[at] = self._update(drawn[chosen], with_goal[chosen], rng)
             if on_update is not None:
                 on_update(at + 1, len(batches), losses[at])
-        sizes = np.array([len(chosen) for chosen in batches])
+        sizes = np.array([len(chosen) for chosen in batches])  # clicks, which weight the batches' mean losses
         clicks = self.data.clicks.take(self.data.validation)
         scores = score_clicks(self.predictor().log_probabilities(clicks), clicks, self.data.tables.graph)
         return Epoch(number, float(losses @ sizes / sizes.sum()), scores.nll, scores.mrr)

@@ -129,7 +129,7 @@ class PretrainingRun:
         progress.epochs.append(epoch)
         events.add_scalar(f"member{progress.member}/validation_loss", epoch.validation_loss, number)
         events.add_scalar(f"member{progress.member}/validation_mrr", epoch.validation_mrr, number)
-        if progress.stale == 0:
+        if progress.stale == 0:  # this epoch is the best so far
             progress.best = _copy(self._trainer.scorer.state_dict())
 
     def _next_member(self) -> None:
@@ -153,6 +153,7 @@ class PretrainingRun:
         save_policy(committee, self.folder, {"slots": _SLOTS, "sample": False, "training": training})
         with replacing(self.folder / CLICKS_FILE) as temporary:
             save_arrays(self.data.counts.to_tensors(), temporary)
+        # Deleted last: until everything is written, the training can be resumed.
         (self.folder / _CHECKPOINT).unlink(missing_ok=True)
         return committee
 
@@ -170,6 +171,7 @@ class PretrainingRun:
         with safe_open(self.folder / _CHECKPOINT, framework="pt") as file:
             about = file.metadata()
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is not a dict
+        # Both sides through JSON, which turns tuples into lists.
         if json.loads(about["settings"]) != json.loads(json.dumps(self.settings)):
             raise KgrlError(f"{self.folder} holds an unfinished pretraining with other settings; choose another folder")
         state = json.loads(about["progress"])
@@ -183,6 +185,7 @@ class PretrainingRun:
         )
         self._trainer = self._new_trainer()
         self._trainer.scorer.load_state_dict(_group(flat, "weights"))
+        # The inverse of `_moments`; the optimizer's groups are those that it was just made with.
         moments = {name: _group(flat, name) for name in _MOMENTS}
         optimizer = self._trainer.optimizer.state_dict()
         optimizer["state"] = {int(n): {name: moments[name][n] for name in moments} for n in moments["step"]}

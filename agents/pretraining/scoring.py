@@ -62,6 +62,8 @@ class ClickScoring:
         free = chosen & ~clicks.final
         if not free.any():
             raise KgrlError(f"{read.source.tally}: no click to score in the split {split!r}")
+        # Masks over all clicks, bool `[clicks]`: predicted without targets, with weights that saw no hidden article,
+        # and with targets. The click into the target counts only where the target is shown.
         self._free: Kinds = {"finished": free & clicks.finished, "unfinished": free & ~clicks.finished}
         self._hidden: Kinds = {"inductive": free & inductive(clicks, read.hidden)}
         aimed = clicks.target >= 0
@@ -78,8 +80,8 @@ class ClickScoring:
 
         Returns:
             The policy's scores for `finished`, `unfinished` and `inductive`; its scores with targets shown under
-            `goal`; and those of each baseline under its name. A score is None if there are no such clicks, or no
-            weights for them.
+            `goal`; and those of each baseline under its name. A score is None if clicks of its kind, or weights for
+            them, are missing.
         """
         tables, without_hidden = (WalkTables(self._relations, (counts,)) for counts in self._counts)
         policy = PolicyPredictor(self.scorer, tables, on_clicks=on_clicks)
@@ -90,6 +92,7 @@ class ClickScoring:
             blind = PolicyPredictor(self.inductive_scorer, without_hidden, on_clicks=on_clicks)
             results |= self._of(blind, self._hidden)
         results["goal"] = self._of(aware, self._aware)
+        # Baselines get the same counts as the policy: all of them, or those without hidden articles.
         seen, unseen = (click_baselines(counts, self.read.embeddings) for counts in self._counts)
         for name, baseline in seen.items():
             results[name] = self._of(baseline, self._free) | self._of(unseen[name], self._hidden)

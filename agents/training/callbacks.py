@@ -95,7 +95,7 @@ class KeepBest(BaseCallback):
         return scorer
 
     def _compare(self) -> None:
-        self._scorer.eval()
+        self._scorer.eval()  # without dropout; Stable-Baselines3 switches back before it trains
         figures = Comparison(play_episodes(self.env, greedy(self._scorer), self.seed), self._random).to_dict()
         for name, value in figures.items():
             self.logger.record(f"eval/{name}", value)

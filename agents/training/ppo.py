@@ -72,12 +72,13 @@ def train_ppo(
     if steps < 2:
         raise ValueError(f"steps must be at least 2, not {steps}")
     config = config or PPOConfig()
+    # Stable-Baselines3 takes single environments and vector environments of its own, not Gymnasium's.
     env = VectorEnvAdapter([env]) if isinstance(env, VectorEnv) else env
     model = _make_model(env, steps, seed, config, init, log_dir)
     called = [*([ValueWarmUp(config.warm_up)] if config.warm_up else []), *callbacks]
     began = time.perf_counter()
     model.learn(total_timesteps=steps, callback=called, progress_bar=progress, tb_log_name="ppo")
-    returns = [episode["r"] for episode in model.ep_info_buffer or ()]
+    returns = [episode["r"] for episode in model.ep_info_buffer or ()]  # the buffer keeps the last 100 episodes
     training = {
         "steps": model.num_timesteps,
         "mean_return": float(np.mean(returns)) if returns else None,

@@ -183,6 +183,7 @@ def _simulated_learner(recipe: Recipe, name: str, corpus: Corpus, seed: int, opt
 
 def _real(recipe: Recipe, corpora: Mapping[str, Embedded], count: int, seed: int, options: dict[str, Any]) -> VecEnv:
     """Make single environments, each with its own learner; aims and goals take turns."""
+    # Learners are made by the environments themselves: each has weights of its own.
     learner = recipe.environment.learner
     dealt = [(aim, goal) for aim in recipe.aims for goal in aim.goals]
     makers: list[Callable[[], gym.Env[Any, Any]]] = []

@@ -91,6 +91,7 @@ class Curriculum:
     ) -> None:
         config = config or CurriculumConfig()
         self.reward: Reward | None = None if reward is None else as_reward(reward)
+        # Only what the reward needs is measured, so without a reward nothing is.
         needs = self.reward.needs if self.reward else frozenset[str]()
         research = Researcher(corpus, retriever, embeddings, config.neighbourhood, tables)
         self.state = CurriculumState(research, learner, needs, config)
@@ -173,6 +174,7 @@ class Curriculum:
         """
         self.state.clear(self.config.seed if seed is None else seed)
         if self._nucleated is None:
+            # The reference is trained first, with the learner in its initial state.
             self.teacher.measurer.prepare()
             self.state.rewind()
             began = time.perf_counter()
@@ -296,7 +298,7 @@ class Curriculum:
             ValueError: If an agent that declares to stay on the frontier leaves it; the message names the topic.
         """
         if not resume:
-            yield self.start()
+            yield self.start()  # before the reset, so that a run records the nucleus before an agent measures anything
             agent.reset(self.view)
         while not self.state.out_of_budget:
             self.prepare(agent)
@@ -306,5 +308,5 @@ class Curriculum:
             if agent.frontier_only and choice not in self.state.frontier:
                 raise ValueError(f"{self.corpus.graph.titles[int(choice)]!r} is not on the frontier")
             expansion = self.expand(choice)
-            agent.observe(expansion)
+            agent.observe(expansion)  # before the record is used: a checkpoint written then includes what was observed
             yield expansion

@@ -75,6 +75,7 @@ def check_needs(reward: Reward, learner: Learner, goal: IntArray | None) -> None
         Traceback (most recent call last):
         kgrl.errors.SettingError: the reward 'target-prediction-gain' measures a goal, but none was given; ...
     """
+    # Parts first, so that the message names the part and not the whole composition.
     parts = list(_parts(list(vars(reward).values())))
     for part in parts:
         check_needs(part, learner, goal)
@@ -202,6 +203,7 @@ class Measurer:
         found: dict[str, float] = {}
         if "gradient" in self.needs:
             with self._booked(read):
+                # [trained weights], in float64 since millions of squares are summed
                 gradient = learner.loss_gradient(read).astype(np.float64)
             found["gradient_squared"] = float(gradient @ gradient)
             found["gradient_weights"] = float(gradient @ learner.trained_weights())
@@ -218,7 +220,6 @@ class Measurer:
             aim = learner.loss_gradient(probe).astype(np.float64)
         with self._booked(read):
             gradients = [learner.loss_gradient(self.prober.corpus.select([i])).astype(np.float64) for i in read.ids]
-        # In float64: squares of millions of weights are summed.
         norms = [float(np.linalg.norm(gradient) * np.linalg.norm(aim)) for gradient in gradients]
         cosines = [float(g @ aim) / norm if norm > 0 else 0.0 for g, norm in zip(gradients, norms, strict=True)]
         return float(np.mean(cosines))

@@ -171,6 +171,7 @@ class CurriculumState:
     def __init__(self, research: Researcher, learner: Learner, needs: frozenset[str], config: CurriculumConfig) -> None:
         self.learner, self.needs, self.config = learner, needs, config
         self._adopt(research)
+        # A curriculum with stages starts in the first one, whatever its goal.
         inside = self.stages.domains[0] if self.stages.names else self.goal
         graph = self.corpus.graph
         self.nucleus = choose_nucleus(graph, config.nucleus, config.nucleus_size, inside, self.trainable)

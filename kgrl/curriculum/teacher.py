@@ -113,7 +113,7 @@ class Teacher:
         own = lesson.neighbourhood if "self" in self.state.needs else lesson.neighbourhood[:0]
         with self._named(lesson):
             before, measures = prober.before(own), self.measurer.before(lesson)
-            learning = time.perf_counter()
+            learning = time.perf_counter()  # the clock of learning alone; the prober keeps its own
             learned = self.state.learner.learn(lesson.passages, lesson.allowance)
             learn_seconds = time.perf_counter() - learning
             measures |= self.measurer.after(lesson, learned.tokens)

@@ -164,7 +164,7 @@ class Preferring(Protocol):
 def preferred(agent: Agent, view: View) -> tuple[IntArray, NDArray[np.float64]]:
     """Return candidates and an agent's probability of choosing each; equal ones if it states none.
 
-    The agent is not asked if there are no candidates.
+    Without candidates the agent is not asked.
 
     Args:
         agent: The agent.

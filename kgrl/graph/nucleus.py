@@ -179,6 +179,7 @@ def _shortest_path(graph: TopicGraph, start: int, ends: set[int]) -> list[int]:
     """Return the topics on a shortest undirected path between `start` and any of `ends`, by breadth-first search."""
     parent = {start: start}
     layer = [start]
+    # It ends: the caller has checked that all of them lie in one component.
     while True:
         hit = next((t for t in layer if t in ends), None)
         if hit is not None:

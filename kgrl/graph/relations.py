@@ -45,6 +45,7 @@ class TopicRelations:
     def __init__(self, graph: TopicGraph, embeddings: FloatArray, *, keep_all: bool = False) -> None:
         self.graph = graph
         self.embeddings = embeddings
+        # One over the number of a topic's links, so that the product with the embeddings gives means.
         sources, targets = graph.links()
         shares = 1.0 / np.maximum(np.diff(graph.indptr), 1)[sources]
         by_target = sparse.csr_array((shares, targets, graph.indptr), shape=(len(graph), len(graph)))

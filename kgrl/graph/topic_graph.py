@@ -161,6 +161,7 @@ class TopicGraph:
             names = StoredStrings(arrays["category_names"], arrays["category_starts"])
             categories = StoredCategories(tuple(names), arrays["categories"])
             graph = cls(titles, arrays["indptr"], arrays["indices"], categories, arrays.get("places"))
+            # Set in place of what the cached properties would compute.
             graph.undirected = arrays["both_indptr"], arrays["both_indices"]
             graph.fingerprint = about["fingerprint"]
         except KeyError as error:

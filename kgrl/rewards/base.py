@@ -268,7 +268,7 @@ def _of(taken: Mapping[str, T], name: str, reads: str, expansion: Expansion) -> 
 
 
 def rewarded(expansion: Expansion, reward: Reward | None) -> Expansion:
-    """Return a record with its reward and the reward's parts; unchanged if there is no reward."""
+    """Return a record with its reward and the reward's parts; unchanged if the reward is None."""
     if reward is None:
         return expansion
     value, parts = reward.evaluate(expansion)

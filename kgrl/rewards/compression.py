@@ -29,6 +29,7 @@ def _term(weight):
 @njit(cache=True, nogil=True)
 def _rows(n, sources, targets):
     """Return both directions of links as compressed sparse rows."""
+    # A counting sort: the degrees, their running sum, then each link into its two rows.
     starts, ends = np.zeros(n + 1, np.int64), np.empty(2 * len(sources), np.int32)
     for link in range(len(sources)):
         starts[sources[link] + 1] += 1

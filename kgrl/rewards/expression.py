@@ -151,6 +151,7 @@ class _Parser:
             place, sign = self.next.place, 1.0 if self.next.text == "+" else -1.0
             self.at += 1
             other = self.term()
+            # Numbers may be summed among themselves, to multiply a reward: (2 + 1)*token-cost.
             if isinstance(value, Reward) and isinstance(other, Reward):
                 value = WeightedSum([(1.0, value), (sign, other)])
             elif isinstance(value, Reward) or isinstance(other, Reward):
@@ -214,6 +215,7 @@ class _Parser:
             if values or options:
                 self.expect(",")
             if self.next.kind == "name" and self.tokens[self.at + 1].text == "=":
+                # An option may be written with a minus, like a name.
                 name = self.next.text.replace("-", "_")
                 self.at += 2
                 options[name] = self.option()
@@ -235,6 +237,7 @@ class _Parser:
 
     def combinator(self, token: _Token, values: Sequence[Reward | float], options: dict[str, Option]) -> Reward:
         """Make a combinator of its arguments: a reward, then numbers."""
+        # Checked by the signature, so that the message can show it.
         kind = COMBINATORS[token.text]
         takes = ", ".join(inspect.signature(kind).parameters)
         first, *numbers = values or [0.0]

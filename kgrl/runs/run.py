@@ -126,7 +126,7 @@ class Run:
         Raises:
             DivergedError: If a loss becomes NaN or infinite; everything written so far stays.
         """
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter  # imports torch, which reading a run does not need
 
         began = time.perf_counter()
         resumed = self._checkpoint_file.exists()
@@ -143,6 +143,7 @@ class Run:
                         on_expansion(expansion, loss)
             self._finish(began)
         except DivergedError as error:
+            # Everything was written as it happened, so the run can be looked at up to here.
             raise DivergedError(f"{error}; what was done until then is in {self.folder}") from error
         return self._result(began)
 

@@ -167,8 +167,8 @@ class PrioritizedLevels(ArmBandit):
     Learned topics are not replayed on a frontier, so the levels are the arms, which persist. A level's score is the
     absolute value of its last payoff; its staleness is the number of pulls since. Levels pulled before are drawn by
     (1 - rho) P_S + rho P_C, with P_S in proportion to rank(score)^(-1/beta) and P_C to staleness. A level never pulled
-    is drawn with a total probability equal to the share of such levels, uniformly (the paper's schedule in proportion
-    to the levels seen). Levels of equal score share the better rank. Only arms that have candidates are ranked.
+    is drawn with a probability of 1 / (number of levels), as by the paper's schedule in proportion to the levels seen.
+    Levels of equal score share the better rank. Only arms that have candidates are ranked.
 
     Args:
         temperature: beta; the smaller, the more often the level of the largest score is drawn.

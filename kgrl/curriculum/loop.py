@@ -58,7 +58,7 @@ class Curriculum:
 
     Raises:
         UnknownNameError: If the goal, a stage, the nucleus or the reward is a name that is not known.
-        SettingError: If the reward needs a goal and there is none, or what the learner does not have.
+        SettingError: If the reward needs a goal and there is none, or gradients of a learner that has none.
 
     Example:
         >>> from kgrl.agents import make_agent

@@ -58,7 +58,7 @@ class Lesson:
 def check_needs(reward: Reward, learner: Learner, goal: IntArray | None) -> None:
     """Refuse a reward whose needs a curriculum cannot meet; of a composition, the message names the part.
 
-    A plain function without `needs` is never refused; it gets whatever is measured.
+    A plain function without `needs` is never refused; it can read all probes that the curriculum measures.
 
     Args:
         reward: The reward.

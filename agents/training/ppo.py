@@ -120,6 +120,14 @@ def rollout_bytes(space: spaces.Dict, steps: int) -> int:
     return steps * (sum(sizes) + max(sizes) + mask + _SCALARS)
 
 
+def _even_batch(total: int, batch: int) -> int:
+    """The size at or above `batch` that divides a rollout of `total` steps evenly.
+
+    A last minibatch of a single step would make its normalised advantage NaN, and with it the weights.
+    """
+    return -(-total // max(1, total // batch))
+
+
 def _make_model(
     env: gym.Env[Any, Any] | VecEnv,
     steps: int,
@@ -132,16 +140,12 @@ def _make_model(
     rollout = min(config.rollout, max(2, -(-steps // n_envs)))
     assert isinstance(env.observation_space, spaces.Dict)
     check_fits(n_envs, rollout_bytes(env.observation_space, rollout), f"environments' rollouts of {rollout} steps")
-    # The size nearest above `batch` that divides a rollout evenly. A last minibatch of a single step would make its
-    # normalised advantage NaN, and with it the weights.
-    total = rollout * n_envs
-    even_batch = -(-total // max(1, total // config.batch))
     return MaskablePPO(
         CuriosityActorCritic,
         env,
         learning_rate=config.learning_rate,
         n_steps=rollout,
-        batch_size=even_batch,
+        batch_size=_even_batch(rollout * n_envs, config.batch),
         n_epochs=config.epochs,
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from kgrl.builtin import FOLDER
-from kgrl.cli.calibrate import Calibrate
+from kgrl.cli.calibrate import CalibrateCommand
 from kgrl.cli.run import RunCommand, run_recorded
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
@@ -52,7 +52,7 @@ def main() -> None:
     runs, transfers = (arguments.runs, ()) if arguments.runs else record(arguments.corpus, folder)
     recorded = time.perf_counter()
     out = arguments.out or runs[0].parent / "calibration.json"
-    Calibrate(runs=tuple(runs), transfers=transfers, out=out).run()
+    CalibrateCommand(runs=tuple(runs), transfers=transfers, out=out).run()
     calibration = Calibration.read(out)
     seconds = {"record_seconds": recorded - began, "fit_seconds": time.perf_counter() - recorded}
     figures = {**summary(calibration), **seconds}

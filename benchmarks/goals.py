@@ -93,7 +93,7 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     """The figures of all finished runs."""
     rows = []
     for path in sorted(folder.glob("*/result.json")):
-        config = RunCommand(resume=path.parent)._resumed()
+        config = RunCommand(resume=path.parent).resumed()
         setting = {"corpus": config.corpus, "goal": config.goal, "agent": Path(config.agent).name, "seed": config.seed}
         figures = json.loads(path.read_text())
         rows.append({**setting, "budget_tokens": config.budget_tokens, **{name: figures[name] for name in KEPT}})

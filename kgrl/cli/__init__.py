@@ -15,18 +15,18 @@ from typing import Any, Protocol
 
 import tyro
 
-from kgrl.cli.bench import Bench
-from kgrl.cli.calibrate import Calibrate
-from kgrl.cli.graph import Graph
+from kgrl.cli.bench import BenchCommand
+from kgrl.cli.calibrate import CalibrateCommand
+from kgrl.cli.graph import GraphCommand
 from kgrl.cli.groups import data, research
 from kgrl.cli.info import InfoCommand
-from kgrl.cli.merge import Merge
-from kgrl.cli.neighbourhoods import Neighbourhoods
-from kgrl.cli.pretrain import Pretrain
-from kgrl.cli.quickstart import Quickstart
+from kgrl.cli.merge import MergeCommand
+from kgrl.cli.neighbourhoods import NeighbourhoodsCommand
+from kgrl.cli.pretrain import PretrainCommand
+from kgrl.cli.quickstart import QuickstartCommand
 from kgrl.cli.run import RunCommand
 from kgrl.cli.traces import traces
-from kgrl.cli.train import Train
+from kgrl.cli.train import TrainCommand
 from kgrl.cli.view import ViewCommand
 from kgrl.errors import KgrlError
 
@@ -47,16 +47,16 @@ class Command(Protocol):
 
 
 COMMANDS: dict[str, Callable[..., Command]] = {
-    "quickstart": Quickstart,
+    "quickstart": QuickstartCommand,
     "run": RunCommand,
-    "pretrain": Pretrain,
-    "train": Train,
-    "bench": Bench,
-    "calibrate": Calibrate,
-    "neighbourhoods": Neighbourhoods,
-    "merge": Merge,
+    "pretrain": PretrainCommand,
+    "train": TrainCommand,
+    "bench": BenchCommand,
+    "calibrate": CalibrateCommand,
+    "neighbourhoods": NeighbourhoodsCommand,
+    "merge": MergeCommand,
     "view": ViewCommand,
-    "graph": Graph,
+    "graph": GraphCommand,
     "data": data,
     "traces": traces,
     "research": research,

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from kgrl.benchmark.runner import Cell
     from kgrl.benchmark.traps import TrapEpisode
 
-__all__ = ["Bench", "ask_hypothesis"]
+__all__ = ["BenchCommand", "ask_hypothesis"]
 
 
 _FIGURES = ("agent", "seeds", "aulc_iqm", "speedup", "noise_share", "verdict")
 
 
 @dataclass(frozen=True)
-class Bench:
+class BenchCommand:
     """Compare agents with random picks, or see which rewards are hackable.
 
     The suite agents: every agent's curricula on every task, with paired seeds, and for each the verdict against random.

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from kgrl.learners.simulated.calibration import Calibration, Errors
     from kgrl.learners.simulated.courses import Course
 
-__all__ = ["Calibrate"]
+__all__ = ["CalibrateCommand"]
 
 _SHARED = ("corpus", "root", "learner", "plugins")
 """What the runs of a calibration have in common, and of LoRA learners the model too."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibrate:
+class CalibrateCommand:
     """Fit the learning curves of the simulated learner to recorded expansions, and say how well they predict.
 
     Args:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from kgrl.corpus import Corpus
     from kgrl.graph.topic_graph import TopicGraph
 
-__all__ = ["EXPORTS", "Graph", "export_graph", "graph_figures"]
+__all__ = ["EXPORTS", "GraphCommand", "export_graph", "graph_figures"]
 
 
 @dataclass(frozen=True)
-class Graph:
+class GraphCommand:
     """Print a corpus's topic graph: counts, degrees, components, categories and the nucleus; export it to a file.
 
     Args:

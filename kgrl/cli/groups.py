@@ -9,7 +9,7 @@ from tyro.conf import arg, subcommand
 from kgrl.cli.data import CrawlCommand, ImportDumpCommand
 from kgrl.cli.research import StatusCommand, WorkerCommand
 from kgrl.cli.research_index import IndexCommand, SearchCommand
-from kgrl.cli.research_run import ReplayCommand, ResearchRun
+from kgrl.cli.research_run import ReplayCommand, ResearchRunCommand
 
 __all__ = ["data", "research"]
 
@@ -26,7 +26,7 @@ def data(
 
 def research(
     command: Annotated[
-        Annotated[ResearchRun, subcommand("run")]
+        Annotated[ResearchRunCommand, subcommand("run")]
         | Annotated[WorkerCommand, subcommand("worker")]
         | Annotated[StatusCommand, subcommand("status")]
         | Annotated[ReplayCommand, subcommand("replay")]
@@ -34,6 +34,6 @@ def research(
         | Annotated[SearchCommand, subcommand("search")],
         arg(name=""),
     ],
-) -> ResearchRun | WorkerCommand | StatusCommand | ReplayCommand | IndexCommand | SearchCommand:
+) -> ResearchRunCommand | WorkerCommand | StatusCommand | ReplayCommand | IndexCommand | SearchCommand:
     """Learn from a live site: run, do its jobs, see what is queued, repeat it. Index passages and search them."""
     return command

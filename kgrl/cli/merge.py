@@ -15,11 +15,11 @@ from kgrl.errors import KgrlError
 if TYPE_CHECKING:
     from kgrl.learners.adapters.folder import Adapter
 
-__all__ = ["Merge"]
+__all__ = ["MergeCommand"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Merge:
+class MergeCommand:
     """Compose adapters into one, a plain PEFT folder with a model card.
 
     Args:

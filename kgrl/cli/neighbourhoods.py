@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from kgrl.graph.topic_graph import IntArray
     from kgrl.learners.neighbourhoods.interference import Interference
 
-__all__ = ["Neighbourhoods"]
+__all__ = ["NeighbourhoodsCommand"]
 
 _MEASURED = 16
 """Exam passages that each neighbourhood is measured on at most, one a topic."""
 
 
 @dataclass(frozen=True)
-class Neighbourhoods:
+class NeighbourhoodsCommand:
     """Train one adapter for each community of the topic graph, and measure what they do to one another.
 
     Communities are parts of the graph that are densely linked within. All adapters start from the same weights and are

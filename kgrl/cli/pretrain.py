@@ -8,11 +8,11 @@ from typing import Any
 
 from kgrl.cli.output import progress, show_facts
 
-__all__ = ["Pretrain"]
+__all__ = ["PretrainCommand"]
 
 
 @dataclass(frozen=True)
-class Pretrain:
+class PretrainCommand:
     """Pretrain a curiosity policy on traces by behavioural cloning; stopped and started again, it goes on.
 
     Args:

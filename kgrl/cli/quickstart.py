@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from kgrl.curriculum.loop import Curriculum
     from kgrl.runs.run import RunResult
 
-__all__ = ["Quickstart"]
+__all__ = ["QuickstartCommand"]
 
 BASELINE = "random"
 _EXPANSIONS = 12
 
 
 @dataclass(frozen=True)
-class Quickstart:
+class QuickstartCommand:
     """Grow two curricula from the same nucleus towards a goal, random and curious, and compare what they learned.
 
     Args:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from kgrl.research.growing import GrowingCurriculum, Supply
     from kgrl.research.library import Library
 
-__all__ = ["ReplayCommand", "ResearchRun"]
+__all__ = ["ReplayCommand", "ResearchRunCommand"]
 
 _PAGES, _QUEUE = "pages.jsonl", "queue"
 
 
 @dataclass(frozen=True)
-class ResearchRun(RunCommand):
+class ResearchRunCommand(RunCommand):
     """Run one curriculum on a live site: pages are fetched ahead of training, and the topic graph grows with them.
 
     Args:
@@ -66,7 +66,7 @@ class ResearchRun(RunCommand):
 
     def config(self) -> dict[str, Any]:
         """Return everything that the run can be repeated from, ready for YAML."""
-        own = {f.name: getattr(self, f.name) for f in fields(ResearchRun)} | super().config()
+        own = {f.name: getattr(self, f.name) for f in fields(ResearchRunCommand)} | super().config()
         return {name: value for name, value in own.items() if name not in {"corpus", "out", "resume", "json"}}
 
     @contextmanager
@@ -138,7 +138,7 @@ class ReplayCommand:
         recorded = Run.read_expansions(self.folder)
         if not recorded or recorded[0].arrived is None:
             raise KgrlError(f"{self.folder} holds no live run; see kgrl research run --help")
-        command, library = ResearchRun(resume=self.folder).resumed(), Library(self.folder / _PAGES)
+        command, library = ResearchRunCommand(resume=self.folder).resumed(), Library(self.folder / _PAGES)
         curriculum = command.on(library.corpus(recorded[0].arrived), library, Recorded(recorded))
         same = 0
         with progress("replay", total=len(recorded)) as advance:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kgrl.traces.statistics import TraceStats
     from kgrl.traces.trace import Trace
 
-__all__ = ["Export", "Generate", "Import", "Score", "Stats", "traces"]
+__all__ = ["ExportCommand", "GenerateCommand", "ImportCommand", "ScoreCommand", "StatsCommand", "traces"]
 
 
 _MOVES_SHOWN = 10
@@ -52,7 +52,7 @@ class TraceSetting:
 
 
 @dataclass(frozen=True)
-class Stats(TraceSetting):
+class StatsCommand(TraceSetting):
     """Print what traces are like: lengths, return rate, clustering and category moves; plot them.
 
     Args:
@@ -87,7 +87,7 @@ class Stats(TraceSetting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Import(TraceSetting):
+class ImportCommand(TraceSetting):
     """Read traces from a source and store them in a Parquet file.
 
     Args:
@@ -116,7 +116,7 @@ class Import(TraceSetting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export(TraceSetting):
+class ExportCommand(TraceSetting):
     """Export traces as a Minari dataset, to the folder where Minari keeps them.
 
     Args:
@@ -143,7 +143,7 @@ class Export(TraceSetting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Generate:
+class GenerateCommand:
     """Let a walker follow links on a topic graph, and store its traces in a Parquet file.
 
     Args:
@@ -206,14 +206,14 @@ class Generate:
 
 def traces(
     command: Annotated[
-        Annotated[Stats, subcommand("stats")]
-        | Annotated[Import, subcommand("import")]
-        | Annotated[Generate, subcommand("generate")]
-        | Annotated[Export, subcommand("export")]
-        | Annotated[Score, subcommand("score")],
+        Annotated[StatsCommand, subcommand("stats")]
+        | Annotated[ImportCommand, subcommand("import")]
+        | Annotated[GenerateCommand, subcommand("generate")]
+        | Annotated[ExportCommand, subcommand("export")]
+        | Annotated[ScoreCommand, subcommand("score")],
         arg(name=""),
     ],
-) -> Stats | Import | Generate | Export | Score:
+) -> StatsCommand | ImportCommand | GenerateCommand | ExportCommand | ScoreCommand:
     """Look at traces, which are recorded rabbit holes; store, generate and export them, score policies on them."""
     return command
 
@@ -262,7 +262,7 @@ def _row(source: str, stats: TraceStats) -> list[object]:
 
 
 @dataclass(frozen=True)
-class Score:
+class ScoreCommand:
     """Score a policy's next-click predictions on traces, beside uniform, in-degree, Markov and similarity predictors.
 
     Args:

@@ -15,14 +15,14 @@ from kgrl.errors import SettingError
 if TYPE_CHECKING:
     from kgrl.agents.training.recipe import Recipe
 
-__all__ = ["Train"]
+__all__ = ["TrainCommand"]
 
 _SIMULATED, _REAL = "ppo", "ppo-small"
 """The recipes where none is named: for the simulated learner, and for learners that are language models."""
 
 
 @dataclass(frozen=True)
-class Train:
+class TrainCommand:
     """Train a curiosity agent as a recipe says, the other arguments aside; the policy is saved without pickle.
 
     With the simulated learner, policies are compared with random picks on held-out graphs, and the best one is kept.

@@ -22,7 +22,7 @@ from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.places import Place
 from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
 from kgrl.benchmark.tasks import Task
-from kgrl.cli.bench import Bench
+from kgrl.cli.bench import BenchCommand
 from kgrl.corpus import Corpus
 from kgrl.curriculum import CurriculumConfig, Researcher
 from kgrl.curriculum.view import View
@@ -217,9 +217,9 @@ def test_a_run_that_never_reaches_the_target_is_counted() -> None:
     assert (slow["verdict"], slow["censored"], slow["speedup_low"]) == ("worse", 2, 0.0)
 
 
-def bench(out: Path, **options: Any) -> Bench:
+def bench(out: Path, **options: Any) -> BenchCommand:
     usual: dict[str, Any] = {"tasks": ("noisy",), "corpus": ("tiny",), "seeds": 1, "executor": "serial", "out": out}
-    return Bench(**{**usual, **options})
+    return BenchCommand(**{**usual, **options})
 
 
 def test_the_command_takes_lists_with_commas_and_as_several_values(tmp_path: Path) -> None:

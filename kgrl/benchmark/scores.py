@@ -87,7 +87,7 @@ def _ranked(learner: str, rows: Sequence[_Row]) -> list[dict[str, Any]]:
     return [
         {
             "learner": learner,
-            "rank": rank,
+            "rank": rank if agent in values else None,
             "agent": agent,
             "places": len(scored.get(agent, {})),
             "unscored": len(places) - len(scored.get(agent, {})),

@@ -1,6 +1,6 @@
-"""What commands print: tables with colour on a terminal, plain aligned text when piped.
+"""Output of commands: tables with colour on a terminal, plain aligned text when piped.
 
-Titles come from data that nobody vetted, so everything shown passes through `plain`.
+Titles come from texts of unknown authors, so everything that is printed passes through `plain`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from rich.text import Text
 __all__ = ["Advance", "plain", "progress", "show_facts", "show_table"]
 
 _PIPED_WIDTH = 10_000
+"""Columns of output that is not a terminal: wide enough that no line is wrapped."""
 
 
 def plain(value: object) -> str:
-    """Return a value as one line of text without control characters, which could drive a terminal.
+    """Return a value as one line of text, without the control characters that could drive a terminal.
 
     Numbers get thousands separators; a float gets three decimals.
 
@@ -45,7 +46,7 @@ def plain(value: object) -> str:
 
 
 def _console() -> Console:
-    """A console on standard output as it is now; wide where nobody watches, so that lines stay whole."""
+    """Return a console on the present standard output; tests and users redirect it."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
 
@@ -86,20 +87,26 @@ def _show(console: Console, title: str, table: Table, rows: Iterable[Sequence[ob
         if title:
             console.print(Text(plain(title), style="bold cyan"))
         console.print(table)
-    # Rich fills every line up to the table's width, which is a nuisance in files.
+    # Rich pads every line with blanks to the table's width; files and diffs are better without.
     console.file.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n\n")
 
 
 class Advance(Protocol):
-    """Tells a progress bar how far the work is."""
+    """A function that tells a progress bar how much is done."""
 
     def __call__(self, done: int, note: str, left: float | None = None) -> None:
-        """Show how far the work is, a word on what it is at, and the seconds left where they are known better."""
+        """Show the progress.
+
+        Args:
+            done: Units of work that are done.
+            note: A few words on the present work.
+            left: Seconds that remain, where the work knows them better than the pace so far tells.
+        """
         ...
 
 
 class _TimeLeft(TimeRemainingColumn):
-    """The time left as the work itself tells it, and else by the pace so far."""
+    """A column of the time that remains: as the work itself tells it, or else by the pace so far."""
 
     def render(self, task: Task) -> Text:
         left = task.fields["left"]
@@ -111,17 +118,17 @@ def progress(title: str, total: int) -> Iterator[Advance]:
     """Show a progress bar on a terminal, and nothing where output is piped.
 
     Args:
-        title: What is under way.
-        total: How far it goes, for example tokens or steps.
+        title: A name for the work.
+        total: Units of work in all, for example tokens or steps.
 
     Yields:
-        A function that takes how far the work is and a word on what it is at; see `Advance`.
+        A function that shows the progress; see `Advance`.
     """
 
     def advance(done: int, note: str, left: float | None = None) -> None:
         bar.update(task, completed=done, note=plain(note), left=left)
 
-    console = Console(stderr=True)
+    console = Console(stderr=True)  # standard output is for results
     counts = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _TimeLeft())
     columns = (TextColumn("{task.description}", markup=False), *counts, TextColumn("{task.fields[note]}", markup=False))
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from tyro.conf import arg, subcommand
+from typing import TYPE_CHECKING, Any, Literal
 
 from kgrl.cli.output import progress, show_facts, show_table
 from kgrl.errors import KgrlError, SettingError
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from kgrl.traces.statistics import TraceStats
     from kgrl.traces.trace import Trace
 
-__all__ = ["ExportCommand", "GenerateCommand", "ImportCommand", "ScoreCommand", "StatsCommand", "traces"]
+__all__ = ["ExportCommand", "GenerateCommand", "ImportCommand", "ScoreCommand", "StatsCommand"]
 
 
 _MOVES_SHOWN = 10
@@ -202,20 +200,6 @@ class GenerateCommand:
             return ModelWalker(corpus, ModelTitleScorer(self.model), self.temperature, self.memory)
         _, embeddings = embed_corpus(corpus, Encoder())
         return EmbeddingWalker(corpus.graph, embeddings, self.curiosity)
-
-
-def traces(
-    command: Annotated[
-        Annotated[StatsCommand, subcommand("stats")]
-        | Annotated[ImportCommand, subcommand("import")]
-        | Annotated[GenerateCommand, subcommand("generate")]
-        | Annotated[ExportCommand, subcommand("export")]
-        | Annotated[ScoreCommand, subcommand("score")],
-        arg(name=""),
-    ],
-) -> StatsCommand | ImportCommand | GenerateCommand | ExportCommand | ScoreCommand:
-    """Look at traces, which are recorded rabbit holes; store, generate and export them, score policies on them."""
-    return command
 
 
 def _check_ending(path: Path) -> None:

@@ -26,11 +26,10 @@ from pages import fill
 from kgrl.agents import agents
 from kgrl.benchmark.comparison import across_goals, compare, missing
 from kgrl.benchmark.folder import check_folder
-from kgrl.benchmark.pace import Pace
 from kgrl.benchmark.report.computed import Computed
 from kgrl.benchmark.report.pictures import draw_pictures
 from kgrl.benchmark.report.results import Results
-from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
+from kgrl.benchmark.runner import Cell, Pace, failures, read_rows, run_cells
 from kgrl.benchmark.scores import CEILING, rank_agents
 from kgrl.system.executors import Executor, executors
 from kgrl.system.files import write_json, write_text

@@ -17,7 +17,7 @@ from tuning_search import Search, Tuned, write_tuned
 from tuning_spaces import SPACES
 
 from kgrl.agents.make import TUNED
-from kgrl.benchmark.pace import Pace
+from kgrl.benchmark.runner import Pace
 from kgrl.errors import KgrlError
 from kgrl.system.executors import executors
 from kgrl.system.files import write_json

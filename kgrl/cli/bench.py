@@ -123,8 +123,7 @@ class BenchCommand:
         return {"suite": self.suite, **figured, "report": str(report)}
 
     def _carry_out(self, cells: Sequence[Cell], folder: Path) -> None:
-        from kgrl.benchmark.pace import Pace
-        from kgrl.benchmark.runner import run_cells
+        from kgrl.benchmark.runner import Pace, run_cells
         from kgrl.system.executors import executors
 
         executor, pace = executors.make(self.executor, workers=self.workers), Pace(cells, self.workers)

@@ -1,13 +1,15 @@
-"""The benchmark of docs/results/benchmark.md: carries out its cells, seed by seed, and keeps all that is finished.
+"""Carry out the benchmark of docs/results/benchmark.md, seed by seed, and write its tables and pictures.
 
     python benchmarks/benchmark.py --out FOLDER --workers 2
     python benchmarks/benchmark.py --out FOLDER --figures
 
-It begins with the cells in docs/results/benchmark_cells.parquet, and brings that file and benchmark.json beside it up
-to date after every seed of every part. So it can be stopped at any time and go on on another machine. At the end it
-draws the pictures in benchmark/ and writes the tables of benchmark_tables.py into benchmark.md, between comments that
-name them; the rest is by hand and holds no figure measured here. The second command does no more than that.
-`kgrl bench` makes the same cells, and the report, in the same folder.
+The first command starts from the cells in docs/results/benchmark_cells.parquet. After every seed of every part it
+updates that file and benchmark.json beside it, so that it can be stopped at any time and continued on another machine.
+At the end it draws the pictures in docs/results/benchmark/ and writes the tables of benchmark_tables.py into
+benchmark.md, between comments that name them; the other text of the page holds no figure measured here. The second
+command only draws and writes. `kgrl bench` makes the same cells, and the report, in the same folder.
+
+Ten seeds of all scratch cells take five to eight hours of two cores, a cell of SmolLM2 two to nine minutes.
 """
 
 from __future__ import annotations
@@ -41,7 +43,16 @@ PAGE, PICTURES = RESULTS / "benchmark.md", RESULTS / "benchmark"
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the benchmark: tasks and agents that are carried out together, one seed after another."""
+    """A part of the benchmark: tasks and agents that are carried out together, one seed after another.
+
+    Args:
+        tasks: Tasks by name.
+        corpora: Corpora by name.
+        learner: The learner by name.
+        agents: Agents by name.
+        seeds: Number of seeds.
+        budget: Most tokens of a curriculum, where the task's own budget is larger.
+    """
 
     tasks: tuple[str, ...]
     corpora: tuple[str, ...]
@@ -51,7 +62,7 @@ class Part:
     budget: int | None = None
 
     def cells(self, seed: int) -> list[Cell]:
-        """The cells of a seed."""
+        """Return the cells of a seed."""
         places = product(self.tasks, self.corpora, self.agents)
         return [Cell(task, corpus, self.learner, agent, seed, self.budget) for task, corpus, agent in places]
 
@@ -86,17 +97,17 @@ PARTS = (
     Part(("coverage", "noisy"), ("vital",), "lora", _LORA, seeds=5, budget=5_200),
     Part(("target", "coverage", "noisy"), ("wikispeedia",), "lora", _LORA, seeds=5, budget=5_200),
 )
-"""The dear ones last: an oracle's cell takes as long as ten others, one of SmolLM2 minutes."""
+"""The parts, the expensive ones last: an oracle's cell takes as long as ten others, one of SmolLM2 minutes."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Carries out the benchmark.
+    """Carry out the benchmark.
 
     Args:
-        out: Folder that keeps what came of each cell.
+        out: Folder that keeps the result of each cell.
         workers: Cells carried out at a time.
-        figures: Carry nothing out.
+        figures: Carry out no cell; only draw and write.
     """
 
     out: Path
@@ -117,14 +128,14 @@ def main(command: Benchmark) -> None:
 
 
 def rounds() -> Iterator[tuple[Part, int]]:
-    """Parts in turn, each seed after seed."""
+    """Give the parts in turn, each with one seed after another."""
     for part in PARTS:
         for seed in range(part.seeds):
             yield part, seed
 
 
 def carry_out(cells: list[Cell], command: Benchmark, executor: Executor) -> None:
-    """Carry cells out, those that are finished left out, and print a line for each."""
+    """Carry out the cells that are not finished, and print a line for each."""
     check_folder(command.out, cells)
     pace = Pace(cells, command.workers)
     for done, row in enumerate(run_cells(cells, command.out, executor), start=1):

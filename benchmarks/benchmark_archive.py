@@ -1,7 +1,7 @@
-"""A benchmark's cells in one Parquet file: to commit them, and to go on with them on another machine.
+"""A benchmark's cells in one Parquet file: to commit them, and to continue with them on another machine.
 
-One row a cell: its key and main figures as columns, for people who open the file, and all that came of it as JSON, from
-which cells are put back as they were. `about.json` is in the file's metadata. Curricula are not in it.
+The file has one row per cell: its key and main figures as columns, for people who open the file, and its whole row as
+JSON, from which the cell is restored as it was. `about.json` is in the file's metadata. Curricula are not in the file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def write_archive(out: Path, file: Path) -> int:
 
     Args:
         out: The folder of a benchmark.
-        file: The Parquet file; replaced if it is there.
+        file: The Parquet file; replaced if it exists.
 
     Raises:
         KgrlError: If the folder holds no results.
@@ -44,14 +44,14 @@ def write_archive(out: Path, file: Path) -> int:
 
 
 def read_archive(file: Path, out: Path) -> int:
-    """Put the cells of a file into a folder, those that are there already left out, and return how many that were.
+    """Put the cells of a file that a folder lacks into it, and return their number.
 
     Args:
-        file: What `write_archive` wrote.
+        file: A file that `write_archive` wrote.
         out: The folder; made if it is missing.
 
     Raises:
-        DataError: If the file is no such archive, or the folder has results of another version, place or agent.
+        DataError: If the file is not such an archive, or the folder has results of another version, place or agent.
     """
     try:
         table = pq.read_table(file)

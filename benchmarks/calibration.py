@@ -1,12 +1,13 @@
-"""The calibrations that ship with kgrl: runs and forks of real learners, and learning curves fitted to them.
+"""Fit the calibrations that ship with kgrl: runs and forks of real learners, and learning curves fitted to them.
 
     python benchmarks/calibration.py --corpus wikispeedia --json docs/results/calibration.json --ship
     python benchmarks/calibration.py --runs runs/goals/lora/vital-* --json docs/results/calibration.json --ship
 
-The first records a scratch learner, but for records that are there already: runs measure a fixed sample of all topics
-and the topics just learned; who picks and the seed, which draws the learner's weights, differ from run to run. The
-second takes runs as they are, here those of `benchmarks/goals.py`. A calibration is written into the package if it
-predicts changes of losses that it has not seen better than their mean. One thread.
+The first command records runs of a scratch learner, except for those that exist. They measure a fixed sample of all
+topics and the topics just learned; the agent and the seed, which draws the learner's weights, differ from run to run.
+The second command takes existing runs, here those of `benchmarks/goals.py`. A calibration is written into the package
+if it predicts changes of losses that it has not seen better than their mean does. One thread; about ten minutes for a
+corpus, of which a fit takes up to three.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def main() -> None:
 
 
 def record(name: str, folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """Return the folders of the runs, and that of the forks, made where they are missing."""
+    """Return the folders of the runs and that of the forks; record the missing ones."""
     corpus = RunCommand(corpus=name).load_corpus()
     runs = []
     for seed in SEEDS:
@@ -80,7 +81,7 @@ def record(name: str, folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]
 
 
 def carry_out(corpus: Corpus, name: str, agent: str, seed: int, folder: Path) -> None:
-    """Carry out one run with probes of all topics and of those just learned."""
+    """Carry out one run that probes a sample of all topics and the topics just learned."""
     sizes = {"budget_tokens": BUDGET, "expansion_tokens": LESSON, "probe_topics": PROBED}
     command = RunCommand(corpus=name, learner="scratch", agent=agent, seed=seed, exam_every=100, **sizes)
     reward = MeanPredictionGain() + SelfPredictionGain()
@@ -89,13 +90,13 @@ def carry_out(corpus: Corpus, name: str, agent: str, seed: int, folder: Path) ->
 
 
 def summary(calibration: Calibration) -> dict[str, Any]:
-    """The figures of a calibration, without its members and topics."""
+    """Return the figures of a calibration, without its members and topics."""
     values = asdict(calibration)
     return {name: values[name] for name in ("learner", "tokens_per_word", "parameters", "fitted", "errors")}
 
 
 def name_of(calibration: Calibration) -> str:
-    """Its corpus and the kind of learner, as in the name of the file that ships."""
+    """Return its corpus and kind of learner, as in the name of the file that ships."""
     return f"{calibration.corpus}-{calibration.learner.split()[0]}"
 
 

@@ -135,7 +135,7 @@ def _wrapped(text: str) -> str:
 
 
 _notation = ConstructorRegistry()
-"""How types are shown and read that tyro would show as `{None}|PATH`, `[STR [STR ...]]` and `(default: )`."""
+"""Rules for types that tyro would show as `{None}|PATH`, as `[STR [STR ...]]` and with `(default: )`."""
 
 
 @_notation.primitive_rule

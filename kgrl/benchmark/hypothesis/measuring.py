@@ -1,4 +1,4 @@
-"""What all measurements share: corpora that are prepared once, and a folder that keeps each measurement."""
+"""Shared parts of all measurements: corpora that are prepared once, and a folder that keeps each measurement."""
 
 from __future__ import annotations
 

@@ -58,6 +58,7 @@ def across_goals(rows: Sequence[_Row]) -> list[dict[str, Any]]:
     goals: dict[tuple[str, str], list[_Goal]] = {}
     for (task, _, learner), agents in sorted(finished(rows).items()):
         if task.partition(":")[0] == _TARGET:
+            # Sorted, as sets have no order that stays from process to process.
             for agent in sorted(agents.keys() - {BASELINE}):
                 if shared := sorted(agents[agent].keys() & agents.get(BASELINE, {}).keys()):
                     pairs = [(agents[agent][seed], agents[BASELINE][seed]) for seed in shared]
@@ -68,6 +69,7 @@ def across_goals(rows: Sequence[_Row]) -> list[dict[str, Any]]:
 def _goal(pairs: Sequence[tuple[_Row, _Row]]) -> _Goal:
     """Return the logarithms of tokens to the target, random's and ours, and the number of censored runs of ours."""
     ours, random = zip(*pairs, strict=True)
+    # The budget is the most tokens of any run: it bounds a censored run's time from below.
     targets, budget = [row["curve"][-1][1] for row in random], max(row["tokens"] for row in (*ours, *random))
     theirs, mine = _tokens_to(targets, random), _tokens_to(targets, ours)
     logs = [np.log([budget if tokens is None else tokens for tokens in found]) for found in (theirs, mine)]
@@ -76,6 +78,7 @@ def _goal(pairs: Sequence[tuple[_Row, _Row]]) -> _Goal:
 
 def _over(goals: Sequence[_Goal]) -> dict[str, Any]:
     """Return the figures over goals, each of which weighs the same however many seeds it has."""
+    # On logarithms, whose mean is the geometric mean of ratios.
     ratio = paired_difference([random.mean() for random, _, _ in goals], [ours.mean() for _, ours, _ in goals])
     return {
         "goals": len(goals),
@@ -120,6 +123,7 @@ def missing(rows: Sequence[_Row]) -> list[str]:
         places = sorted({(row["task"], row["corpus"], learner) for row in mine})
         names, seeds = (sorted({row[part] for row in mine}) for part in ("agent", "seed"))
         there = {(*(row[part] for part in _PLACE), row["agent"], row["seed"]) for row in mine}
+        # Failed cells have rows, too, so that they are not missing.
         grid = ((*place, agent, seed) for place, agent, seed in product(places, names, seeds))
         absent += ["/".join(map(str, cell)) for cell in grid if cell not in there]
     return absent
@@ -127,6 +131,7 @@ def missing(rows: Sequence[_Row]) -> list[str]:
 
 def _figures(ours: Mapping[int, _Row], random: Mapping[int, _Row]) -> dict[str, Any]:
     own = [row["aulc"] for row in ours.values()]
+    # None on tasks without planted topics, where there is no noise to avoid.
     noise = [row["noise_share"] for row in ours.values() if row["noise_share"] is not None]
     shared = sorted(ours.keys() & random.keys())
     return {

@@ -48,6 +48,7 @@ def check_folder(out: Path, cells: Iterable[Cell]) -> None:
     places = {(cell.task, cell.corpus, cell.learner, cell.budget): cell for cell in cells}
     about = {
         "version": version("kgrl"),
+        # Known by the names of rows, where a policy goes by its folder's name.
         "agents": {Path(agent).name: described(make_agent(agent)) for agent in dict.fromkeys(c.agent for c in cells)},
         "places": {f"{cell.task}/{cell.corpus}/{cell.learner}": _place(cell) for cell in places.values()},
     }
@@ -65,6 +66,7 @@ def agree(path: Path, about: dict[str, Any]) -> dict[str, Any]:
     Raises:
         DataError: If the two contradict each other.
     """
+    # A new folder has nothing to disagree with.
     noted = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"version": about["version"]}
     if noted["version"] != about["version"]:
         why = f"the folder has results of kgrl {noted['version']}, not {about['version']}; choose another folder"

@@ -68,6 +68,7 @@ def task_of(name: str, corpus: str, budget: int | None = None) -> Task:
 def make_place(name: str, corpus: str, budget: int | None = None) -> Place:
     """Return a task's place, made once; see `task_of`."""
     task = task_of(name, corpus, budget)
+    # Tables depend on the size of neighbourhoods, embeddings on the corpus alone, so they are cached separately.
     tables, embedded = _tables(task.corpus, task.config.neighbourhood), _embedded(task.corpus)
     # Compiled here, so that its time is not counted as that of the first cell.
     walk_tables(task.corpus.graph, embedded[1]).compiled  # noqa: B018

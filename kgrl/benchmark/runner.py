@@ -110,7 +110,7 @@ def run_cells(cells: Sequence[Cell], out: Path, executor: Executor) -> Iterator[
     waiting = []
     for cell in cells:
         row = _read(cell_file(out, cell.key))
-        if row is not None and row["status"] == "finished":
+        if row is not None and row["status"] == "finished":  # failed ones are tried again: a crash may have been chance
             yield row
         else:
             waiting.append(cell)
@@ -155,6 +155,7 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
     _load_learner(cell.learner, place.task.corpus)
     _load_agent(cell.agent)
     began = time.perf_counter()
+    # Fresh ones for every cell: bandits keep what they have learned of earlier curricula otherwise.
     agent, learner = make_agent(cell.agent), make_float32_learner(cell.learner, place.task.corpus, seed=cell.seed)
     curriculum, budget = place.make_curriculum(learner, cell.seed), place.task.config.budget_tokens
     made, watched = time.perf_counter() - began, _Examined(place.exam, learner)
@@ -224,7 +225,7 @@ class _Examined:
 
     def take(self, tokens: int) -> None:
         """Take the exam of a learner that was trained on so many tokens."""
-        start = time.perf_counter()
+        start = time.perf_counter()  # exams are timed apart, since no agent is responsible for them
         self._losses.append(self.exam.losses(self.learner))
         self.curve.append((tokens, float(self._losses[-1].mean())))
         self.seconds += time.perf_counter() - start
@@ -245,7 +246,7 @@ def _operations(learner: Learner, steps: Sequence[Expansion]) -> float | None:
 
     N is the number of parameters. Exams are not counted; tokens that an agent's tries train on count as measured.
     """
-    if not isinstance(learner, Sized):
+    if not isinstance(learner, Sized):  # learners of other packages need not know their size
         return None
     trained, measured = steps[-1].tokens_total, sum(step.probe_tokens for step in steps)
     return float(learner.n_parameters) * (6 * trained + 2 * measured)
@@ -254,6 +255,7 @@ def _operations(learner: Learner, steps: Sequence[Expansion]) -> float | None:
 def _write_expansions(path: Path, steps: Sequence[Expansion]) -> None:
     """Write a curriculum as Parquet: the plain values of records, and a column for each measurement."""
     rows = []
+    # Flat columns with prefixes, which every reader of Parquet can filter and plot.
     for step in steps:
         probes = {f"gain_{name}": probe.gain for name, probe in step.probes.items()}
         seconds = {f"seconds_{name}": value for name, value in step.seconds.items()}

@@ -55,6 +55,7 @@ def scores(rows: Sequence[_Row]) -> dict[str, _Scores]:
         for agent, seeds in agents.items():
             if measure is not None and seeds.keys() & random.keys():
                 shared = sorted(seeds.keys() & random.keys())
+                # 0 for random by construction, 1 for the oracle on average over seeds.
                 gains = {seed: (random[seed]["aulc"] - seeds[seed]["aulc"]) / measure for seed in shared}
                 found.setdefault(agent, {})[place] = gains
     return found
@@ -82,6 +83,7 @@ def rank_agents(rows: Sequence[_Row]) -> list[dict[str, Any]]:
 def _ranked(learner: str, rows: Sequence[_Row]) -> list[dict[str, Any]]:
     places, scored = finished(rows), scores(rows)
     values = {agent: bootstrap_interval(_strata(places_of)) for agent, places_of in scored.items()}
+    # Of the bandits that have scores; ties go to the first by name, as `BANDITS` is sorted.
     rival = max((name for name in BANDITS if name in values), key=lambda name: values[name].value, default=None)
     named = sorted({agent for agents in places.values() for agent in agents})
     # Agents without a score come last, in alphabetical order: they have no rank.

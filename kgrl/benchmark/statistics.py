@@ -109,6 +109,7 @@ def bootstrap_interval(
     strata, rng = _strata(scores), np.random.default_rng(seed)
     # Indices of all draws at once, [draws, runs] for each stratum.
     picks = [rng.integers(len(runs), size=(draws, len(runs))) for runs in strata]
+    # One draw at a time, since a statistic may be any function of the strata.
     drawn = [statistic([runs[pick[i]] for runs, pick in zip(strata, picks, strict=True)]) for i in range(draws)]
     return _percentiles(statistic(strata), np.array(drawn), level)
 
@@ -127,6 +128,7 @@ def performance_profile(scores: Sequence[ArrayLike], thresholds: ArrayLike) -> R
         >>> performance_profile([[0.0, 1.0], [2.0]], [0.0, 0.5, 1.0, 2.0]).tolist()
         [0.75, 0.75, 0.5, 0.0]
     """
+    # [runs, thresholds] for each task, averaged over runs before tasks.
     shares = [(runs[:, None] > np.asarray(thresholds)).mean(axis=0) for runs in _strata(scores)]
     return np.asarray(np.mean(shares, axis=0))
 
@@ -179,6 +181,7 @@ def paired_difference(ours: ArrayLike, baseline: ArrayLike, *, level: float = _L
     if len(mine) != len(theirs):
         raise ValueError(f"{len(mine)} seeds of ours and {len(theirs)} of the baseline; give both for the same seeds")
     differences = mine - theirs
+    # Pairs, not the two samples, are the unit: what a seed does to both sides cancels.
     if len(differences) >= _FEW:
         return bootstrap_interval([differences], lambda strata: float(strata[0].mean()), level=level)
     mean, reach = float(differences.mean()), float(_reach(differences, np.array([len(differences)]), level)[0])
@@ -251,6 +254,7 @@ def efficiency_curve(curves: Sequence[Curve], grid: ArrayLike, *, level: float =
     """
     if not curves or any(not curve or curve[0][0] != 0 for curve in curves):
         raise ValueError("give one learning curve or more, each starting with the loss at 0 tokens")
+    # Interpolated to a common grid, as each run takes its exams after whole expansions: [curves, points].
     points = np.asarray(grid, dtype=np.float64)
     losses = np.array(_strata([np.interp(points, [t for t, _ in curve], [x for _, x in curve]) for curve in curves]))
     picks = np.random.default_rng(0).integers(len(curves), size=(_DRAWS, len(curves)))
@@ -313,6 +317,7 @@ def _sentence(word: str, difference: Interval, more: int | None, seeds: int, lev
 
 def _more_seeds(differences: Runs, level: float) -> int | None:
     """Return the least number of seeds to add at which Student's interval excludes 0, or None."""
+    # The width shrinks with every seed, so the first number that suffices is the least.
     more = np.arange(1, _MOST_SEEDS + 1)
     enough = np.flatnonzero(_reach(differences, len(differences) + more, level) < abs(differences.mean()))
     return int(more[enough[0]]) if len(enough) else None

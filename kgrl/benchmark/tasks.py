@@ -90,6 +90,7 @@ class Task:
         passage.
         """
         spent = np.array([(step.tokens, self._planted_words(step)) for step in expansions]).reshape(-1, 2)
+        # At least 1 in the denominators: a curriculum may be empty, and a passage may have no word.
         return float(np.sum(spent[:, 0] * spent[:, 1]) / max(1, spent[:, 0].sum()))
 
     def _planted_words(self, expansion: Expansion) -> float:
@@ -128,6 +129,7 @@ def make_task(name: str, corpus: str | Corpus | None = None, *, root: Path | Non
     factory: Callable[..., Task] = tasks[kind]
     if goal and kind != _TARGET:
         raise SettingError(f"{name!r}: only the task {_TARGET!r} is given a goal")
+    # From the corpus without traps: the factory lays its own.
     made = corpus if isinstance(corpus, Corpus) else load_corpus(_origin(name, corpus), root=root)
     return factory(made, goal) if goal else factory(made)
 
@@ -191,6 +193,7 @@ def _target(corpus: Corpus, other: str | None = None) -> Task:
 def _limited(corpus: Corpus) -> Task:
     about = "Spends a budget that reaches a twentieth of the topics on those that stand for many others."
     usual = CurriculumConfig()
+    # So many expansions of the usual size as reach a twentieth of the topics: two at least, nucleus and one choice.
     expansions = max(2, round(len(corpus.graph) / _LIMITED / usual.neighbourhood))
     config = replace(usual, budget_tokens=expansions * usual.expansion_tokens)
     everything, nothing = _all_topics(corpus), _nothing_planted(corpus)
@@ -213,6 +216,7 @@ def _noisy(corpus: Corpus) -> Task:
 def _forgetting(corpus: Corpus) -> Task:
     about = "Learns one domain after another, and of each what lasts, so that the exam on all still finds the first."
     size = {name: len(corpus.graph.in_category(name)) for name in corpus.graph.category_names if name}
+    # The largest ones, in the order of their names where sizes are equal, so that the task is the same everywhere.
     domains = tuple(sorted(size, key=lambda name: (-size[name], name))[:_DOMAINS])
     if len(domains) < 2:
         raise SettingError(f"{corpus.name!r} has {len(domains)} categories, and this task goes through two or more")

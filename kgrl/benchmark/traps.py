@@ -131,6 +131,7 @@ def carry_out(
             on_cell(done, cell)
         path = folder / cell.file
         if not path.exists():
+            # Embedding a corpus takes longer than an episode, so it is done once for the cells of a task.
             if made is None or made[0] != (cell.task, cell.corpus):
                 task = make_task(cell.task, cell.corpus)
                 made = (cell.task, cell.corpus), task, embed_corpus(task.corpus, Encoder())
@@ -144,6 +145,7 @@ def carry_out(
 
 def _read(path: Path, cell: TrapEpisode) -> dict[str, Any]:
     row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    # The file's name leaves some of a cell out, such as the folder of a policy and the sample's size.
     if {name: row.get(name) for name in asdict(cell)} != {**asdict(cell), "rewards": list(cell.rewards)}:
         raise DataError(path, None, f"holds the result of another cell than {cell}; choose another folder")
     return row
@@ -191,12 +193,13 @@ def play_trap(cell: TrapEpisode, task: Task, embedded: Embedded) -> TrapResult |
     curriculum = Curriculum(task.corpus, learner, *embedded, ledger, config)
     agent: Agent = GreedyReward(curriculum, cell.sample) if cell.agent == GREEDY else make_agent(cell.agent)
     exam = task.make_exam()
+    # Before the run, which begins with the nucleus: the first point is the untrained learner's.
     curve, steps = [(0, _loss(exam, curriculum))], list[Expansion]()
     for step in curriculum.run(agent):
         steps.append(step)
         if step.tokens_total - curve[-1][0] >= config.budget_tokens * _EXAM_EVERY:
             curve.append((step.tokens_total, _loss(exam, curriculum)))
-    if curve[-1][0] != steps[-1].tokens_total:
+    if curve[-1][0] != steps[-1].tokens_total:  # the last expansion rarely ends where an exam is due
         curve.append((steps[-1].tokens_total, _loss(exam, curriculum)))
     return TrapResult(
         noise_share=task.noise_share(steps),
@@ -238,6 +241,7 @@ def summarise_traps(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _summed(key: tuple[str, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    # A policy goes by its folder's name, wherever the folder is.
     names = dict.fromkeys(Path(row["agent"]).name for row in rows)
     agents = {name: _means([row for row in rows if Path(row["agent"]).name == name]) for name in names}
     improved = [row["exam_before"] - row["exam_after"] for row in rows]
@@ -258,6 +262,7 @@ def _means(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _correlation(left: Sequence[float], right: Sequence[float]) -> float | None:
+    # Two points always lie on a line, and a constant has no correlation.
     if len(left) < 3 or np.ptp(left) == 0 or np.ptp(right) == 0:
         return None
     return float(np.corrcoef(left, right)[0, 1])

@@ -123,6 +123,7 @@ class BenchCommand:
         return {"suite": self.suite, **figured, "report": str(report)}
 
     def _carry_out(self, cells: Sequence[Cell], folder: Path) -> None:
+        """Carry out the cells, with a progress bar that knows how long each kind of cell takes."""
         from kgrl.benchmark.runner import Pace, run_cells
         from kgrl.system.executors import executors
 
@@ -138,6 +139,7 @@ class BenchCommand:
         from kgrl.benchmark.comparison import BASELINE
         from kgrl.benchmark.runner import Cell
 
+        # Random is in every benchmark, as the baseline.
         named = _listed(self.agents)
         agents = dict.fromkeys((BASELINE, *(registered if named in ((), (_ALL,)) else named)))
         return [
@@ -164,12 +166,14 @@ class BenchCommand:
         from kgrl.rewards.expression import as_reward
         from kgrl.rewards.registry import rewards
 
+        # Rewards are not split at commas, which expressions may hold.
         named = self.rewards or (DEFAULT_REWARD, *rewards)
         for reward in named:
             as_reward(reward)  # raises for an unknown name or a misspelt expression
         return [
             TrapEpisode(task, corpus, self.learner, agent, rewards, seed, self.sample)
             for (task, corpus), agent in product(self._places(), _listed(self.agents) or (GREEDY, "random"))
+            # Greedy plays an episode for each reward, others one in which all rewards are added up.
             for rewards, seed in product([(name,) for name in named] if agent == GREEDY else [named], range(self.seeds))
         ]
 

@@ -80,6 +80,7 @@ class CalibrateCommand:
         from kgrl.learners.simulated.courses import course_of_run, course_of_transfer, read_run, tokens_per_word
 
         recorded = {folder: read_run(folder, corpus) for folder in self.runs}
+        # The simulated learner has no tokenizer: it counts words, times this rate.
         rate = tokens_per_word(corpus, list(recorded.values()))
         courses = [course_of_run(corpus, str(folder), expansions, rate) for folder, expansions in recorded.items()]
         return courses + [course_of_transfer(corpus, folder, rate) for folder in self.transfers], rate
@@ -95,16 +96,18 @@ def _setting(runs: Sequence[Path]) -> dict[str, Any]:
 
     configs = {folder: Run.read_config(folder) for folder in runs}
     first, shared = next(iter(configs)), next(iter(configs.values()))
+    # Other learners ignore --model, so that it may differ between their runs.
     names = (*_SHARED, "model") if shared.get("learner") == "lora" else _SHARED
     for folder, config in configs.items():
         for name in names:
             if config.get(name) != shared.get(name):
                 has = f"{name} {config.get(name)!r}, {first} has {shared.get(name)!r}"
                 raise KgrlError(f"{folder} has {has}; a calibration is of one corpus and one kind of learner")
-    return {"root": None, **shared}
+    return {"root": None, **shared}  # runs of older versions have no root
 
 
 def _learner(setting: Mapping[str, Any]) -> str:
+    """Return the name of a kind of learner, as a calibration records it."""
     named = [setting["learner"], *([setting["model"]] if setting["learner"] == "lora" else [])]
     return " ".join(map(str, [*named, *setting.get("plugins", ())]))
 
@@ -118,6 +121,7 @@ def _show(calibration: Calibration, out: Path) -> None:
 
 
 def _show_errors(errors: Errors) -> None:
+    # Beside the fit stand simpler predictions: a fit that does not beat them has learned nothing about topics.
     title, columns = "Held-out error of predicted loss changes", ["predicting", "nats per token"]
     names = {"calibration": "fit", "style only": "style_only", "mean change": "mean_change", "no change": "no_change"}
     show_table(title, columns, [(said, f"{getattr(errors, name):.4f}") for said, name in names.items()])

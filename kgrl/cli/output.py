@@ -41,6 +41,7 @@ def plain(value: object) -> str:
     """
     if isinstance(value, float):
         return f"{value:,.3f}"
+    # A bool is an int, too, but reads as a word.
     text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
     return "".join(character for character in " ".join(text.split()) if character.isprintable())
 
@@ -62,6 +63,7 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     console, rows = _console(), [list(row) for row in rows]
     table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
     for position, heading in enumerate(columns):
+        # Numbers that were formatted before are strings, and are aligned to the left with the other text.
         numeric = all(isinstance(row[position], int | float) for row in rows)
         table.add_column(Text(plain(heading)), justify="right" if numeric and rows else "left")
     _show(console, title, table, rows)
@@ -82,6 +84,7 @@ def show_facts(title: str, facts: Iterable[tuple[str, object]]) -> None:
 
 def _show(console: Console, title: str, table: Table, rows: Iterable[Sequence[object]]) -> None:
     for row in rows:
+        # As `Text`, since Rich reads [red] and the like in strings as markup.
         table.add_row(*(Text(plain(cell)) for cell in row))
     with console.capture() as captured:
         if title:
@@ -109,6 +112,7 @@ class _TimeLeft(TimeRemainingColumn):
     """A column of the time that remains: as the work itself tells it, or else by the pace so far."""
 
     def render(self, task: Task) -> Text:
+        """Return the cell."""
         left = task.fields["left"]
         return super().render(task) if left is None else Text(str(timedelta(seconds=round(left))), "progress.remaining")
 
@@ -130,6 +134,7 @@ def progress(title: str, total: int) -> Iterator[Advance]:
 
     console = Console(stderr=True)  # standard output is for results
     counts = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _TimeLeft())
+    # Notes hold titles, which could be read as markup.
     columns = (TextColumn("{task.description}", markup=False), *counts, TextColumn("{task.fields[note]}", markup=False))
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(plain(title), total=total, note="", left=None)

@@ -63,6 +63,7 @@ class QuickstartCommand:
         folder = self.out or Path("runs") / datetime.now().strftime("quickstart-%Y%m%d-%H%M%S")
         # One learner serves both runs in turn: each run puts it back to its first state, so that weights are the same.
         commands = {name: self._command(name) for name in (BASELINE, self.agent)}
+        # Both commands describe the same curriculum but for the agent.
         first = commands[BASELINE]
         curriculum = first.make_curriculum(first.load_corpus())
         results = {name: run_recorded(c, folder / name, curriculum) for name, c in commands.items()}
@@ -108,6 +109,7 @@ def _compare(results: dict[str, RunResult]) -> dict[str, dict[str, Any]]:
 
 def _show(goal: str, results: dict[str, RunResult], figures: dict[str, dict[str, Any]], report: Path) -> None:
     losses = {name: dict(result.curve) for name, result in results.items()}
+    # Exams are taken after whole expansions, so the two curves need not have the same numbers of tokens.
     tokens = sorted(set().union(*losses.values()))
     rows = [[t, *(f"{losses[name][t]:.3f}" if t in losses[name] else "" for name in losses)] for t in tokens]
     show_table(f"Exam loss on {goal}, nats per token", ["tokens", *losses], rows)

@@ -106,6 +106,7 @@ class ResearchRunCommand(RunCommand):
         # A resumed run must not fetch again what its library has; a fresh one has nothing to restore.
         queue.restore(library.arrivals())
         with worker_process(where, self.workers) if self.workers else nullcontext(lambda: False) as broken:
+            # Without workers of its own, the run counts on `kgrl research worker`; nothing is broken then.
             yield self._growing(folder, library, QueueSupply(queue, broken))
 
     def _growing(self, folder: Path, library: Library, supply: Supply) -> GrowingCurriculum:
@@ -234,6 +235,7 @@ class StatusCommand:
         queue = _existing(self.where)
         status = queue.status()
         _show_status(status, queue)
+        # `asdict` makes a Counter anew from its items, and so counts the items.
         counts = {"queued": dict(status.queued), "failed": len(status.failures)}
         return {"where": queue.store.place, "settings": queue.settings, **asdict(status), **counts}
 

@@ -122,6 +122,7 @@ class RunCommand(Setting):
 
         assert self.resume is not None
         config = Run.read_config(self.resume)
+        # YAML has lists for tuples and text for paths.
         config |= {name: tuple(config.get(name, ())) for name in ("nucleus", "plugins")}
         config["root"] = None if config.get("root") is None else Path(config["root"])
         return replace(type(self)(**config), json=self.json)
@@ -168,6 +169,7 @@ def _write_report(command: RunCommand, folder: Path, curriculum: Curriculum, res
     from kgrl.report.page import write_report
 
     path, agent = folder / "report.html", Path(command.agent).name
+    # The widest word for what was learned that the setting has.
     about = command.task or command.goal or command.corpus_name
     write_report(path, f"{about}: {agent}", [RunData.of(agent, result, curriculum)], curriculum.corpus.graph)
     return path

@@ -79,6 +79,7 @@ class Setting:
 
         Arguments that were left out have the values that are used in their stead.
         """
+        # What was used, not what was typed: a run can then be repeated by versions with other defaults.
         used = {**asdict(self.curriculum_config()), "corpus": self.corpus_name, "reward": self.reward_name}
         values = {f.name: used.get(f.name, getattr(self, f.name)) for f in fields(Setting)}
         values["nucleus"] = (used["nucleus"],) if isinstance(used["nucleus"], str) else used["nucleus"]
@@ -118,6 +119,7 @@ class Setting:
 
     def curriculum_config(self) -> CurriculumConfig:
         """Return the configuration of the curriculum: the given values over the task's or the usual ones."""
+        # Arguments that were left out are None or empty, and keep the usual values.
         usual = CurriculumConfig() if self.made_task is None else self.made_task.config
         given = {f.name: getattr(self, f.name, None) for f in fields(CurriculumConfig)}
         given["nucleus"] = as_nucleus(self.nucleus)

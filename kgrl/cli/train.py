@@ -95,11 +95,12 @@ class TrainCommand:
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = self.out or Path("policies") / f"{Path(name).stem}-seed{self.seed}-{stamp}"
         options = self._learner_options(recipe.environment.learner)
-        watched = sys.stderr.isatty()
+        watched = sys.stderr.isatty()  # a progress bar would fill log files
         agent = train_recipe(
             recipe, folder, seed=self.seed, learner_options=options, track=self.track, progress=watched
         )
         figures = {name: agent.training[name] for name in ("steps", "seconds", "mean_return")}
+        # The policy with the largest gain was kept. Only trainings on the simulated learner make such comparisons.
         compared = max(agent.training.get("evaluation", []), key=lambda row: row["gain"], default=None)
         best = {f"best_{name}": value for name, value in (compared or {}).items()}
         corpora = list(dict.fromkeys(aim.corpus for aim in recipe.aims))
@@ -138,6 +139,7 @@ class TrainCommand:
         task, usual = make_task(self.task, named), CurriculumConfig()
         aim = Aim(corpus_of_task(self.task, named), self.reward or task.reward, (task.config.goal,))
         shared = {f.name for f in fields(Environments)} & {f.name for f in fields(CurriculumConfig)}
+        # Only what sets the task apart, so that the recipe keeps its own values where the task has the usual ones.
         apart = {name: getattr(task.config, name) for name in shared}
         apart = {name: value for name, value in apart.items() if value != getattr(usual, name)}
         return replace(recipe, aims=(aim,), environment=replace(recipe.environment, **apart))

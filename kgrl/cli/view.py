@@ -65,7 +65,7 @@ def shown_runs(folders: tuple[Path, ...]) -> list[ShownRun]:
     """Return runs with their corpora; a corpus that two of them share is loaded once."""
     from kgrl.viewer.shown_run import ShownRun
 
-    corpora: dict[tuple[str, ...], Corpus] = {}
+    corpora: dict[tuple[str, ...], Corpus] = {}  # loading one can take longer than everything else
     shown = []
     for folder in folders:
         key = _corpus_key(folder)
@@ -93,5 +93,6 @@ def _corpus(folder: Path) -> Corpus:
 
     if "corpus" not in Run.read_config(folder):
         expansions = Run.read_expansions(folder)
+        # The pages that had arrived at the last expansion; more may have arrived that no expansion knows.
         return Library(folder / "pages.jsonl").corpus(expansions[-1].arrived or 0 if expansions else 0)
     return RunCommand(resume=folder).resumed().load_corpus()

@@ -116,13 +116,13 @@ class Benchmark:
 
 
 def main(command: Benchmark) -> None:
-    if CELLS.exists():
+    if CELLS.exists():  # the cells of other machines, too
         print(f"{read_archive(CELLS, command.out)} cells put back from {CELLS}", flush=True)
     if not command.figures:
         executor = executors.make("process", workers=command.workers)
         for part, seed in rounds():
             carry_out(part.cells(seed), command, executor)
-            keep(command.out)
+            keep(command.out)  # after every seed, so that a stop loses no more than one
     keep(command.out)
     tell(command.out)
 
@@ -163,6 +163,7 @@ def tell(out: Path) -> None:
     write_text(PAGE, fill(page, "tables", "\n".join([*glance(results), *tables(computed)])))
     draw_pictures(computed, out / "figures")
     PICTURES.mkdir(exist_ok=True)
+    # Only the kinds that the page shows; the folder has more.
     for kind in ("verdicts", "curves", "aggregates"):
         for picture in (out / "figures").glob(f"{kind}-*.png"):
             shutil.copyfile(picture, PICTURES / picture.name)

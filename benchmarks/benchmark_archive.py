@@ -35,6 +35,7 @@ def write_archive(out: Path, file: Path) -> int:
         KgrlError: If the folder holds no results.
     """
     rows = read_rows(out)
+    # Columns for people and for filters; the JSON beside them is what cells are restored from, to the last digit.
     columns = {name: [row.get(name) for row in rows] for name in _COLUMNS}
     table = pa.table({**columns, "row": [json.dumps(row, ensure_ascii=False) for row in rows]})
     about = (out / ABOUT).read_bytes()
@@ -59,6 +60,7 @@ def read_archive(file: Path, out: Path) -> int:
         rows = [json.loads(row) for row in table["row"].to_pylist()]
     except (pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
         raise DataError(file, None, f"is no archive of a benchmark: {error!r}") from error
+    # Before any cell is written: a folder whose results differ in their making is refused as a whole.
     write_json(out / ABOUT, agree(out / ABOUT, about))
     absent = [(path, row) for row in rows if not (path := cell_file(out, row)).exists()]
     for path, row in absent:

@@ -87,6 +87,7 @@ def noise_worth(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def _area_saved(row: Row) -> float:
     real = 1 - row["noise_share"]
+    # Without noise the curve is the same, run through in a share `real` of the tokens.
     tokens, losses = np.array(row["curve"], dtype=float).T
     at = np.linspace(0.0, tokens[-1] * real, 1_000)
     return float((np.interp(at, tokens, losses) - np.interp(at / real, tokens, losses)).mean())
@@ -108,6 +109,7 @@ def tables(computed: Computed) -> Iterator[str]:
             if computed.noise[place]:
                 columns.append(Column("noise", lambda row: share(row["noise_share"]), "of tokens"))
             there = [row for row in table.rows if row["seeds"]]
+            # Folded, since a page with every place open is too long to read.
             folded = f"<details><summary>{html.escape(place.name)}</summary>"
             yield f"{folded}\n\n{Table(columns, there).markdown()}\n</details>\n"
 
@@ -161,6 +163,7 @@ def _expenses(results: Results) -> Iterator[Row]:
     for row in cells:
         if row["task"] in TASKS:
             seconds.setdefault((row["task"], row["corpus"], row["agent"]), []).append(row["seconds"]["all"])
+    # Seeds ran on machines of different speeds: the fastest of each cell and the median bound what one machine takes.
     fastest, usual = (_hours([statistic(some) for some in seconds.values()]) for statistic in (np.min, np.median))
     grid = len({agent for _, _, agent in seconds}) * len(TASKS) * len(CORPORA)
     found = f"{fastest:.1f} hours by the fastest seed of each cell, {usual:.1f} by the median, on several machines"

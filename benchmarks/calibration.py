@@ -50,6 +50,7 @@ def main() -> None:
     torch.set_num_threads(1)
     began = time.perf_counter()
     folder = arguments.records / arguments.corpus
+    # Runs of `goals.py` come without forks; the fit does without them.
     runs, transfers = (arguments.runs, ()) if arguments.runs else record(arguments.corpus, folder)
     recorded = time.perf_counter()
     out = arguments.out or runs[0].parent / "calibration.json"
@@ -82,8 +83,10 @@ def record(name: str, folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]
 
 def carry_out(corpus: Corpus, name: str, agent: str, seed: int, folder: Path) -> None:
     """Carry out one run that probes a sample of all topics and the topics just learned."""
+    # Hardly any exam: a calibration is fitted to probes.
     sizes = {"budget_tokens": BUDGET, "expansion_tokens": LESSON, "probe_topics": PROBED}
     command = RunCommand(corpus=name, learner="scratch", agent=agent, seed=seed, exam_every=100, **sizes)
+    # The reward decides what is probed; no agent of these looks at it.
     reward = MeanPredictionGain() + SelfPredictionGain()
     curriculum = Curriculum.make(corpus, "scratch", reward, command.curriculum_config())
     run_recorded(command, folder, curriculum)

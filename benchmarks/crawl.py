@@ -65,6 +65,7 @@ def wiki_pages(corpus: Corpus, topics: Sequence[int]) -> dict[str, str]:
         if topic in texts:
             texts[topic].append(text)
     for topic in topics:
+        # Half of the topics link through the redirect, the others directly: both must come out as one link.
         targets = {
             titles[target]: redirected[target] if target in redirected and topic % 2 else titles[target]
             for target in corpus.graph.out(topic).tolist()
@@ -76,6 +77,7 @@ def wiki_pages(corpus: Corpus, topics: Sequence[int]) -> dict[str, str]:
 def article(text: str, targets: dict[str, str], category: str) -> str:
     """Return wikitext that links the first mention of each title; titles without a mention are listed at the end."""
     parts, listed = [text], []
+    # Longer titles first, so that "Set theory" is not linked as "Set" and the remaining word.
     for title, target in sorted(targets.items(), key=lambda item: (-len(item[0]), item)):
         for at in range(0, len(parts), 2):  # between them are links
             before, mention, after = parts[at].partition(title)
@@ -84,6 +86,7 @@ def article(text: str, targets: dict[str, str], category: str) -> str:
                 break
         else:
             listed.append(f"* [[{target}|{title}]]")
+    # Characters with a meaning in wikitext are written as entities, outside of links only.
     parts[::2] = [MARKUP.sub(lambda found: f"&#{ord(found.group())};", part) for part in parts[::2]]
     also = ["== See also ==", *listed] if listed else []
     return "\n".join(["".join(parts), *also, f"[[Category:{category or 'Other'}]]"])
@@ -137,7 +140,7 @@ class Crawl:
             if process.poll() is not None:
                 raise RuntimeError(f"the crawl ended with {process.returncode} before it was killed")
             time.sleep(LOOK_SECONDS)
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)  # the whole session: the crawl has threads and could have children
         process.wait()
         if self.out.exists():
             raise RuntimeError("the crawl was over before it was killed")
@@ -155,6 +158,7 @@ def measure(site: MediaWikiServer, folder: Path, pages: int, kills: int) -> dict
     whole.finish()
     seconds, requests = time.monotonic() - began, whole.requests() - before
     drawn = random.Random(0)
+    # One moment in each of equal parts of the crawl, so that kills are spread over it.
     moments = [round(whole.fetched() * (kill + drawn.random()) / (kills + 1)) for kill in range(kills)]
     before, began = parts.requests(), time.monotonic()
     killed_at = [parts.start_and_kill(max(1, moment)) for moment in moments]

@@ -86,6 +86,7 @@ def drawn_walk(walker: EmbeddingWalker, start: int, seed: int) -> Trace:
 
 def measure(walker: EmbeddingWalker) -> dict[str, dict[str, float]]:
     """Return each measure's mean over walks, with Student's 95% interval from the means of the seeds."""
+    # Walks of one seed are not independent of its starts, so seeds are the unit of the interval.
     by_seed = [
         np.mean([figures(trace, walker) for trace in WalkSource(walker, WALKS, LENGTH, seed)], axis=0) for seed in SEEDS
     ]
@@ -116,7 +117,7 @@ def clustering(graph: TopicGraph, topics: Sequence[int]) -> float:
     """Return the mean clustering coefficient of topics in the subgraph of these topics."""
     links = graph.adjacency[list(topics)][:, list(topics)].toarray()
     degree = links.sum(1)
-    triangles = np.diag(links @ links @ links)
+    triangles = np.diag(links @ links @ links)  # closed walks of three steps, from each topic
     return float(np.mean(triangles / np.maximum(degree * (degree - 1), 1)))
 
 
@@ -138,6 +139,7 @@ def draw(
     grid = figure.add_gridspec(2, 4, height_ratios=[3.4, 1], hspace=0.16, wspace=0.28)
     grid.update(left=0.045, right=0.975, top=0.845, bottom=0.07)
     places = {name: layout(embeddings[opened(trace)]) for name, trace in walks.items()}
+    # One scale for both walks, since the picture compares how far they go.
     reach = 1.12 * max(float(np.abs(place).max()) for place in places.values())
     start = graph.titles[next(iter(walks.values())).steps[0]]
     figure.suptitle(f"Two ways to be curious: {DRAWN} steps from “{start}”", x=0.045, y=0.978, ha="left", size=17)

@@ -52,6 +52,7 @@ def main() -> None:
     for measure in measures.values():
         measure(0.2)  # so that nothing is compiled or looked up for the first time while it is measured
     best = dict.fromkeys(measures, 0.0)
+    # In turns, and the best counts: other programs disturb all of them alike, and only ever slow one down.
     for _ in range(arguments.repeat):
         for name, measure in measures.items():
             best[name] = max(best[name], measure(arguments.seconds))
@@ -83,6 +84,7 @@ class Vector:
         spent, steps = 0.0, 0
         while spent < seconds:
             mask = self.info["action_mask"]
+            # The argmax of uniform numbers over the filled slots is a uniform draw of one of them.
             actions = (self.rng.random(mask.shape, dtype=np.float32) * mask).argmax(axis=1)
             began = time.perf_counter()
             *_, self.info = self.env.step(actions)

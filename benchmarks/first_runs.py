@@ -87,6 +87,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def _cells(own: list[dict[str, Any]], random: dict[int, dict[str, Any]]) -> str:
     means = [f"{np.mean([r[name] for r in own]):.3f}" for name in ("exam_loss_before", "exam_loss_after", "aulc")]
+    # Paired by seed: the same seed gives both agents the same learner and exam.
     gaps = np.array([r["exam_loss_after"] - random[r["seed"]]["exam_loss_after"] for r in own])
     ratios = [_speed_up(r["curve"], random[r["seed"]]["curve"]) for r in own]
     reached = ", ".join("not reached" if ratio is None else f"{ratio:.2f}" for ratio in ratios)

@@ -50,10 +50,11 @@ def measure(learner: LoraLearner, train: Passages, probes: Passages) -> dict[str
         snapshot = learner.snapshot()
         snapshots.append(time.perf_counter() - began)
         learned = learner.learn(train, learner.block_tokens), learner.losses(probes).tolist()
-        learned_first = learned_first or learned
+        learned_first = learned_first or learned  # every fork starts from the same state, so all learn the same
         began = time.perf_counter()
         learner.restore(snapshot)
         restores.append(time.perf_counter() - began)
+        # Exact only counts if the lesson changed anything that had to be put back.
         changed = learned[1] != losses.tolist()
         exact.append(changed and learned == learned_first and np.array_equal(learner.losses(probes), losses))
     return {

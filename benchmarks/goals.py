@@ -62,6 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     tasks = [task for task in TASKS[arguments.tasks] if arguments.corpus in (None, task.corpus)]
+    # Seeds outermost, so that a stopped script has complete pairs.
     for seed in SEEDS[arguments.tasks]:
         for task in tasks:
             for agent in arguments.agents:
@@ -113,6 +114,7 @@ def summary(rows: list[dict[str, Any]], agent: str) -> dict[str, Any]:
         key = row["corpus"], row["goal"], row["seed"]
         if row["agent"] == agent and key in random:
             pairs.setdefault(f"{row['corpus']}, {row['goal'] or 'all topics'}", []).append(pair(row, random[key]))
+    # Ratios are averaged as logarithms, in which twice and half as many tokens are equally far from 1.
     logs = [np.log([ratio for ratio, _, _ in of_task]) for of_task in pairs.values()]
     gaps = [np.array([gap for _, _, gap in of_task]) for of_task in pairs.values()]
     return {

@@ -53,6 +53,7 @@ def compare(name: str, policies: dict[str, Path], seeds: int) -> dict[str, Any]:
     )
     env = make_envs(recipe, held_out=True)
     scorers = {policy: load_policy(folder)[0] for policy, folder in policies.items()}
+    # All policies play the same episodes as random, seed by seed.
     rows: dict[str, list[Comparison]] = {policy: [] for policy in policies}
     for seed in range(FIRST_SEED, FIRST_SEED + seeds):
         random = play_episodes(env, random_picker(seed), seed)

@@ -56,6 +56,7 @@ def rows(figures: Row) -> Iterator[Row]:
     joined: dict[tuple[str, str, str], list[Row]] = {}
     for finding in figures["findings"]:
         joined.setdefault((finding["question"], finding["corpus"], finding["learner"]), []).append(finding)
+    # A learner's name is followed by its state or its agent: "lora, cold", "scratch, closure".
     for (question, corpus, learner), findings in joined.items():
         name, _, detail = learner.partition(", ")
         told = figures["transfer"].get(f"{corpus}, {learner}", {})

@@ -47,6 +47,7 @@ def extended(real: Vectors, rows: int, rng: np.random.Generator) -> Vectors:
     """Return real vectors, followed by made-up ones that are as near to a real one as real ones are to each other."""
     nearest = faiss.IndexFlatIP(real.shape[1])
     nearest.add(real)
+    # The nearest of a vector in the index is itself; the second one is its neighbour.
     cosines = nearest.search(real[:5_000], 2)[0][:, 1].clip(0.0, 0.999)
     vectors = np.empty((rows, real.shape[1]), dtype=np.float32)
     vectors[: len(real)] = real[:rows]
@@ -54,6 +55,7 @@ def extended(real: Vectors, rows: int, rng: np.random.Generator) -> Vectors:
         part = vectors[first : first + _ROWS_AT_ONCE]
         origin = real[rng.integers(len(real), size=len(part))]
         away = rng.standard_normal(part.shape, dtype=np.float32)
+        # A random direction at right angles to the origin: the made-up vector is then at the drawn cosine.
         away -= np.einsum("ij,ij->i", away, origin)[:, None] * origin
         away /= np.linalg.norm(away, axis=1, keepdims=True)
         cosine = rng.choice(cosines, size=len(part))[:, None]
@@ -63,7 +65,7 @@ def extended(real: Vectors, rows: int, rng: np.random.Generator) -> Vectors:
 
 def timed_search(search: Any, queries: Vectors) -> tuple[NDArray[Any], float]:
     """Return what is found, and the seconds of a query in the fastest of three rounds."""
-    search(queries[:16])
+    search(queries[:16])  # threads are started, pages are read
     seconds = []
     for _ in range(3):
         began = time.perf_counter()

@@ -108,7 +108,7 @@ class Victim:
             self.buffer += os.read(self.reader, 65536)
         *lines, self.buffer = self.buffer.split(b"\n")
         for line in lines:
-            if not line and self.stage:
+            if not line and self.stage:  # an empty line says that the job has ended
                 self.took.setdefault(self.stage, []).append(time.perf_counter() - self.began)
             self.stage, self.began = line.decode(), time.perf_counter()
 
@@ -131,6 +131,7 @@ def kill_workers(where: str, source: PageSource, encoder: Encoder, titles: Seque
         titles: The titles that may be wanted, best first; enough of them to outlast the kills.
         kills: Number of kills, spread evenly over the types of jobs.
     """
+    # Workers are forked, as loading the encoder anew after every kill would take most of the time.
     encoder.encode(["loaded before workers are forked"])
     rng, wanted, enough = np.random.default_rng(0), FORK.Value("i", 0), FORK.Event()
     # This process does not open the queue before the last fork: a SQLite connection must not be carried over one.
@@ -144,6 +145,7 @@ def kill_workers(where: str, source: PageSource, encoder: Encoder, titles: Seque
     targets = list(itertools.islice(itertools.cycle(STAGES), kills))
     while targets:
         victim = _next_to_do(victims, targets[0])
+        # Up to twice the usual time: about half of the kills come too late and do not count.
         span = 2 * float(np.median(took.get(targets[0], [FIRST_SPAN])))
         time.sleep(float(rng.uniform(0, span)))
         stage = victim.kill()
@@ -211,6 +213,7 @@ def _account(queue: ResearchQueue, asked: Sequence[str]) -> dict[str, Any]:
         "asked": len(asked),
         "arrived": len(arrivals),
         "failed": {f.title: f.reason for f in status.failures},
+        # A title that was given up counts as lost: nothing in its page was a reason to.
         "lost": sum(title not in there or title in gave_up for title in asked),
         "duplicated": sum(count - 1 for count in times.values()) + len(queue.store.log) - len(arrivals),
         "left_over": len(queue.store.parts) + len(queue.store.jobs) + len(queue.store.claims),

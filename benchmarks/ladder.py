@@ -118,6 +118,7 @@ def results_of(folder: Path) -> dict[str, NDArray[np.float64]]:
     for path in folder.glob("*/result.json"):
         agent, seed = path.parent.name.rsplit("-", 1)
         found.setdefault(agent, {})[seed] = json.loads(path.read_text())["aulc"]
+    # Only seeds that every agent has finished, so that all means are over the same seeds.
     seeds = sorted(set.intersection(*map(set, found.values()))) if found else []
     return {agent: np.array([own[seed] for seed in seeds]) for agent, own in sorted(found.items())}
 
@@ -131,6 +132,7 @@ def agreement(left: dict[str, NDArray[np.float64]], right: dict[str, NDArray[np.
     rng = np.random.default_rng(0)
     draws = []
     for _ in range(DRAWS):
+        # Agents and, for each learner separately, seeds are drawn again: both are samples.
         rows = rng.integers(len(agents), size=len(agents))
         means = [side[rows][:, rng.integers(side.shape[1], size=side.shape[1])].mean(axis=1) for side in sides]
         if all(np.ptp(mean) > 0 for mean in means):

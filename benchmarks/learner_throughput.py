@@ -152,7 +152,7 @@ def fastest_in_turns(
         for name, action in actions.items():
             began, cpu_began = time.perf_counter(), time.process_time()
             action()
-            if repetition > 0:
+            if repetition > 0:  # the first fills caches and starts threads
                 wall[name] = min(wall[name], time.perf_counter() - began)
                 cpu[name] = min(cpu[name], (time.process_time() - cpu_began) / torch.get_num_threads())
     return wall, cpu

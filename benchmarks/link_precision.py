@@ -112,6 +112,7 @@ def main(command: LinkPrecision) -> None:
 
 def is_held_out(title: str) -> bool:
     """Return whether a source topic is in the half that nothing was fitted to."""
+    # By a digest of the title: the halves are then the same whatever the order of topics.
     return int(hashlib.sha256(title.encode()).hexdigest()[:8], 16) % 2 == 1
 
 
@@ -141,12 +142,15 @@ def fit(measured: Measured) -> tuple[FloatArray, float, float]:
     z = np.c_[(x - mean) / scale, np.ones(len(x))]
     penalty = np.diag(np.r_[np.full(x.shape[1], PENALTY), 0])
     w = np.zeros(z.shape[1])
+    # Newton's method on a convex loss converges in a few steps; 20 are more than enough.
     for _ in range(20):
         p = 1 / (1 + np.exp(-z @ w))
         w -= np.linalg.solve((z.T * (p * (1 - p))) @ z + penalty, z.T @ (p - y) + penalty @ w)
     p = np.sort(1 / (1 + np.exp(-z @ w)))[::-1]
+    # The precision of taking the most probable candidates, for each number of them.
     precision = np.cumsum(y[np.argsort(-(z @ w))]) / np.arange(1, len(y) + 1)
     threshold = float(p[np.flatnonzero(precision >= WANTED_PRECISION)[-1]])
+    # Weights of standardised features, turned into weights of the features themselves.
     return w[:-1] / scale, float(w[-1] - (w[:-1] * mean / scale).sum()), threshold
 
 

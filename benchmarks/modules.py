@@ -56,6 +56,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = json.loads(arguments.json.read_text()) if arguments.json.exists() else []
     done = {(row["partition"], row["seed"], row["tokens_each"]) for row in rows}
+    # Wears every adapter in turn; its rank has room for the concatenation of all eight.
     measurer = make_learner(0, slots=COMMUNITIES)
     for seed in arguments.seeds:
         for partition in PARTITIONS:

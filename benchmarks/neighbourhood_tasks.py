@@ -110,6 +110,7 @@ def typical_topics(tokens: int) -> list[NDArray[Any]]:
     links = np.bincount(ends[0], minlength=len(partition()))
     inside = np.bincount(ends[0], partition()[ends[0]] == partition()[ends[1]], minlength=len(partition()))
     passages = np.bincount(corpus().topics[corpus().splits == Split.TRAIN], minlength=len(partition()))
+    # The share of a topic's links that stay inside; topics with few links or little text are out of the question.
     typical = np.where((links >= LEAST_LINKS) & (passages >= LEAST_PASSAGES), inside / np.maximum(links, 1), -1.0)
     groups = [np.flatnonzero(partition() == c) for c in range(COMMUNITIES)]
     size = max(1, tokens // TOKENS_PER_TOPIC)
@@ -151,5 +152,6 @@ def _first(passages: Passages, n: int) -> Passages:
 
 def _in_turns(topics: IntArray, split: Split) -> IntArray:
     columns = [corpus().ids_of(int(topic), split) for topic in topics]
+    # A stable sort by the number within the topic: first passages first, topics in their order.
     turns = np.concatenate([np.arange(len(ids)) for ids in columns])
     return np.concatenate(columns)[np.argsort(turns, kind="stable")]

@@ -73,6 +73,7 @@ def main(command: Ceiling) -> None:
     serial = executors.make("serial")  # other processes do not know the agent
     for row in run_cells(cells, command.out, serial):
         print(*(row[name] for name in ("corpus", "agent", "seed", "status")), flush=True)
+    # The folder also has the other cells of the archive, which are no part of this comparison.
     keys = {(cell.task, cell.corpus, cell.learner, cell.agent, cell.seed) for cell in cells}
     named = ("task", "corpus", "learner", "agent", "seed")
     rows = compare([row for row in read_rows(command.out) if tuple(row[name] for name in named) in keys])

@@ -75,7 +75,7 @@ def _situations(graph: TopicGraph, rng: np.random.Generator) -> tuple[Walks, np.
 
 
 def _sets_per_second(work: Callable[[], object]) -> float:
-    work()
+    work()  # compiles
     seconds = []
     for _ in range(REPEATS):
         began = time.perf_counter()

@@ -114,7 +114,7 @@ def differences(pretrained: list[list[dict[str, float]]], scratch: list[list[dic
 def estimate(values: Sequence[float]) -> dict[str, float]:
     """Return the mean over seeds and its 95% percentile bootstrap interval; equal values are their own interval."""
     sample: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
-    if np.ptp(sample) == 0.0:
+    if np.ptp(sample) == 0.0:  # SciPy's bootstrap refuses samples without spread
         return {"mean": float(sample[0]), "low": float(sample[0]), "high": float(sample[0])}
     found = bootstrap((sample,), np.mean, method="percentile", rng=np.random.default_rng(0)).confidence_interval
     return {"mean": float(sample.mean()), "low": float(found.low), "high": float(found.high)}

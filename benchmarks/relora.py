@@ -84,11 +84,12 @@ def one_run(corpus: Corpus, preset: str, method: str, rate: float, seed: int, to
     low = {"rank": RANK, "plugins": [ReLoRA(EVERY, REWARM, seed)] if method.endswith("ReLoRA") else []}
     learner = ScratchLearner(corpus, **options, **({} if method == "full rank" else low))
     parameters = ScratchLearner(corpus, **options).weights.numel()
-    began = time.process_time()
+    began = time.process_time()  # processor time, as other programs run beside
     if method.startswith("quarter"):
         full = ScratchLearner(corpus, **options)
         begun = full.learn(train, tokens // 4)
         take_over(full, learner)
+        # The rest of the text for the rest of the tokens, so that every method reads the same.
         train, tokens = corpus.select(train.ids[begun.passages :]), tokens - begun.tokens
     learned = learner.learn(train, tokens)
     seconds = time.process_time() - began

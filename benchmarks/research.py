@@ -114,7 +114,7 @@ def main() -> None:
 def measured(kind: str, corpus: Corpus, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run one curriculum of a kind, and return its speed."""
     config = CurriculumConfig(budget_tokens=args.tokens, nucleus=_NUCLEUS)
-    if kind == "memory":
+    if kind == "memory":  # comes after "async" of the same round, which it repeats
         library, recorded = Library(folder / "async" / "pages.jsonl"), Run.read_expansions(folder / "async")
         return timed(kind, library, Recorded(recorded), library.corpus(recorded[0].arrived or 0), config, args, folder)
     encoder, seconds, where = Encoder(), args.milliseconds / 1000, folder / kind
@@ -146,7 +146,7 @@ def timed(
     steps, began = [], 0.0
     for expansion in curriculum.run(make_agent("closure")):
         steps.append(expansion)
-        if expansion.index == 0:
+        if expansion.index == 0:  # the nucleus waits for its pages in every kind, so it is not counted
             began = time.perf_counter()
     elapsed = time.perf_counter() - began
     write_text(folder / kind / "curriculum.jsonl", "".join(step.to_json() + "\n" for step in steps))

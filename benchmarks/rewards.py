@@ -103,7 +103,7 @@ def courses(corpus: Corpus, command: RewardCost) -> dict[str, list[Course]]:
         for agent in command.agents:
             curriculum = Curriculum(corpus, learner, retriever, embeddings, Probed(), config)
             found[agent].append(Course(context, list(first_topics(curriculum, agent))))
-            curriculum.state.rewind()
+            curriculum.state.rewind()  # all curricula share one learner
     return found
 
 
@@ -122,6 +122,7 @@ def first_topics(curriculum: Curriculum, agent: str) -> Iterator[Expansion]:
     for step in curriculum.run(make_agent(agent)):
         if len(curriculum.state.frontier.learned) > TO:
             return
+        # There is no goal; the mean probe in the place of the target's costs a reward the same.
         yield replace(step, probes={**step.probes, "target": step.probes["mean"]})
 
 
@@ -201,7 +202,7 @@ def inner_links(graph: TopicGraph, topics: NDArray[np.integer]) -> tuple[IntArra
         np.repeat(np.arange(len(topics), dtype=np.int32), [len(row) for row in rows]),
         np.concatenate(rows),
     )
-    once = targets > sources
+    once = targets > sources  # each pair is found from both ends; topics outside have place -1
     return sources[once], targets[once]
 
 
@@ -229,7 +230,7 @@ def growing(n: int, ends: IntArray, by_share: bool) -> Iterator[NDArray[np.bool_
     for _ in range(n):
         inside = np.bincount(ends[0], cluster[ends[1]], minlength=n)
         links = inside / np.maximum(degree, 1) if by_share else inside
-        links[cluster] = -1
+        links[cluster] = -1  # topics in the cluster are not taken again
         best = np.flatnonzero(links == links.max())
         cluster[best[np.argmax(degree[best])]] = True
         yield cluster

@@ -147,6 +147,7 @@ def draw_links(size: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]
     for first in range(0, count, _CHUNK):
         part = slice(first, min(first + _CHUNK, count))
         sources[part] = rng.integers(size, size=part.stop - first, dtype=np.int32)
+        # The inverse of the distribution function of a power law.
         ranks = (low + (high - low) * rng.random(part.stop - first)) ** (1.0 / power) - offset
         targets[part] = number[np.clip(ranks, 0, size - 1).astype(np.int32)]
     return sources, targets
@@ -302,6 +303,7 @@ class Walker:
     def figures(self) -> dict[str, Any]:
         """Return microseconds of a step by phase, and figures that may explain them."""
         times, links = 1e6 * np.array(self.times), np.array(self.links)
+        # The slope is the time per link: hubs, which only the large graphs have, explain most of the difference.
         cost = np.polyfit(links, times.sum(axis=1), 1)
         return {
             "steps": len(times),

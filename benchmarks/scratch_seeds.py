@@ -132,6 +132,7 @@ def learn_as_batch(learners: list[ScratchLearner], passages: Passages) -> list[f
     first = learners[0]
     sequences, left = [], TOKENS
     for sequence in first.tokens.sequences(passages):
+        # A sequence begins with a token that is not predicted, so it counts one token less than it has.
         sequences.append(sequence[: left + 1])
         left -= len(sequences[-1]) - 1
         if left == 0:
@@ -144,6 +145,7 @@ def learn_as_batch(learners: list[ScratchLearner], passages: Passages) -> list[f
     with sdpa_kernel(SDPBackend.MATH):  # the CPU's own attention has no batching rule: it would be called in a loop
         for step, block in enumerate(blocks, 1):
             gradient, loss = gradients_and_losses(weights.detach(), first, block)
+            # Each seed's gradient is clipped to norm 1 by itself, as its own learner would.
             norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
             weights.grad = gradient.mul_((1 / (norm + 1e-6)).clamp(max=1.0))
             optimizer.param_groups[0]["lr"] = first.learning_rate * min(1.0, step / first.warmup_steps)

@@ -187,6 +187,7 @@ def _cells(rows: list[dict[str, Any]]) -> str:
     before, after = (np.array([np.mean(row["losses"][at]) for row in rows]) for at in (0, -1))
     changed = f"{100 * np.mean([row['changed'] for row in rows]):.0f}%"
     span = f"{after.mean():.3f} ({after.min():.3f} to {after.max():.3f})"
+    # Joint training has no order, so nothing of it is kept or forgotten.
     if len(rows[0]["losses"]) == 2:  # one lesson on everything
         return f"{before.mean():.3f} | {span} | {-after.mean():.3f} | | | | {changed}"
     results = [continual_metrics(row["losses"], np.arange(1, len(row["order"]) + 1)) for row in rows]

@@ -78,6 +78,7 @@ def train(corpus: str, folder: Path) -> None:
     calibration does not give away that they teach nothing.
     """
     real = load_corpus(corpus)
+    # French leads with another seed: the task's own planted topics are never seen in training.
     noisy = plant(real, read_leads(find_leads("fr")).texts, seed=PLANTED_FOR_TRAINING).corpus
     save_folder(noisy, folder / "corpus")
     calibration = replace(Calibration.builtin(real), corpus=noisy.name, fingerprint=noisy.fingerprint)

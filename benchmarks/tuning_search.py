@@ -147,6 +147,7 @@ class Search:
     def trials_of(self, agent: str) -> list[Trial]:
         """Return the trials of an agent, the defaults first, no two alike."""
         space, rng = SPACES[agent], np.random.default_rng([self.seed, *agent.encode()])
+        # A dict without values keeps the order of its keys and each key once.
         found = {_trial(agent, defaults(agent, space)): None}
         for options in members(space, rng):
             if len(found) == self.trials:
@@ -209,6 +210,7 @@ class Search:
     def _score(self, trial: Trial, place: tuple[str, str], rows: _Rows) -> float:
         random = [rows[*place, BASELINE, seed]["aulc"] for seed in range(max(_RANDOM_SEEDS, self.seeds))]
         ours = [rows[*place, trial.name, seed]["aulc"] for seed in range(self.seeds)]
+        # In units of the spread between seeds, so that places with large losses do not outweigh the others.
         return float(np.mean(np.subtract(random[: self.seeds], ours)) / np.std(random, ddof=1))
 
 
@@ -232,6 +234,7 @@ class _WithTrials:
 
 
 def _call_with(trials: Sequence[Trial], function: Callable[[S, T], R], shared: S, task: T) -> R:
+    # A worker is another process, which does not know the trials' names yet.
     for trial in trials:
         trial.register()
     return function(shared, task)

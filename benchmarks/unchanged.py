@@ -79,6 +79,7 @@ def compare(name: str, before: Path, scratch: Path) -> dict[str, Any]:
     with ThreadPoolExecutor(2) as pool:
         folders = [scratch / name / side for side in ("before", "after")]
         one, other = pool.map(lambda code, out: fingerprints(SETTINGS[name], code, out), (before, ROOT), folders)
+    # Two empty folders are equal, and would prove nothing.
     assert one and other, f"{name} wrote nothing to compare"
     different = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
     print(f"{name}: {len(one)} compared, {len(different)} different", flush=True)
@@ -155,7 +156,7 @@ def resumed(code: Path, out: Path) -> None:
     record = out / "run" / "curriculum.jsonl"
     while running.poll() is None and (not record.exists() or record.read_bytes().count(b"\n") < 3):
         time.sleep(0.01)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(signal.SIGINT)  # as Ctrl-C does: the run writes a checkpoint and ends with 130
     if running.wait() != 130:
         raise SystemExit(f"the run was not interrupted:\n{(out / 'log.txt').read_text()[-2_000:]}")
     kgrl(code, out, "run", "--resume", "run")

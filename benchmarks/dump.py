@@ -119,7 +119,7 @@ def figures(
             "articles": _ARTICLES,
             "hours": seconds * scale / 3600,
             "corpus_gib": disk * scale / 2**30,
-            # While the pieces of the workers are put together, both are on the disk; 2.2 times as much was measured.
+            # While the workers' pieces are put together, pieces and corpus are both on the disk.
             "corpus_and_pieces_gib": 2.2 * disk * scale / 2**30,
         },
     }

@@ -113,7 +113,7 @@ class _Tested:
 
     def __init__(self, read: TracedClicks) -> None:
         clicks = read.clicks
-        # Without the last click of a finished game, which is the target itself when it is in sight.
+        # Without the final clicks of finished games, which lead to the target that the game asked for.
         free = (clicks.bucket == _TEST_BUCKET) & ~clicks.final
         self.read = read
         self.kinds: dict[str, NDArray[np.bool_]] = {

@@ -71,7 +71,7 @@ class LearnerContract:
         """Four lessons on a topic lower the mean loss of its passages."""
         passages = corpus.of(0, Split.TRAIN)
         before = learner.losses(passages).mean()
-        for _ in range(4):
+        for _ in range(4):  # one lesson with a warm-up of the learning rate may be too little
             learner.learn(passages, 10_000)
         assert learner.losses(passages).mean() < before
 
@@ -80,7 +80,7 @@ class LearnerContract:
         passages = corpus.select(np.arange(min(6, len(corpus))))
         counts = learner.count_tokens(passages)
         assert (counts > 0).all()
-        budget = int(counts[:2].sum()) + 2
+        budget = int(counts[:2].sum()) + 2  # two passages, and a beginning of the third
         learned = learner.learn(passages, budget)
         assert (learned.tokens, learned.passages) == (budget, 3)
         learned = learner.learn(passages, 10 * int(counts.sum()))
@@ -114,7 +114,7 @@ class LearnerContract:
         passages = corpus.of(0, Split.TRAIN)
         learner.save(tmp_path / "state")
         learner.learn(passages, 200)
-        learner.save(tmp_path / "state")
+        learner.save(tmp_path / "state")  # over the older state
         losses = learner.losses(passages)
         learned = learner.learn(passages, 200)
         learner.load(tmp_path / "state")
@@ -158,6 +158,7 @@ class DifferentiableContract:
         passages = corpus.select([0, 1, 2, len(corpus) - 1])
         alone = np.stack([learner.loss_gradient(corpus.select([i])) for i in passages.ids])
         expected = np.average(alone, axis=0, weights=learner.count_tokens(passages))
+        # Sums in another order differ in the last digits, hence the tolerance.
         np.testing.assert_allclose(learner.loss_gradient(passages), expected, rtol=1e-3, atol=1e-5)
 
     def test_there_has_to_be_something_to_take_it_of(self, learner: _DifferentiableLearner, corpus: Corpus) -> None:
@@ -170,6 +171,7 @@ class DifferentiableContract:
         passages, others = corpus.of(0, Split.TRAIN), corpus.of(1, Split.TRAIN)
         learner.learn(passages, 100)
         start = learner.snapshot()
+        # The lesson without a gradient before it, to compare the one with a gradient with.
         learned, after = learner.learn(others, 200), learner.losses(others)
         learner.restore(start)
         weights, gradient = learner.trained_weights(), learner.loss_gradient(passages)
@@ -211,6 +213,7 @@ class AgentContract:
         """
         curriculum.start()
         agent.reset(curriculum.view)
+        # By hand instead of `run`, to look at every choice before it is learned.
         while not curriculum.state.out_of_budget and not curriculum.state.exhausted:
             choice = agent.choose(curriculum.view)
             if isinstance(agent, PassageAgent):
@@ -366,6 +369,7 @@ class RetrieverContract:
         assert ids.dtype == np.int32 and scores.dtype == np.float32
         found = ids >= 0
         assert all(len(set(row[hit].tolist())) == hit.sum() for row, hit in zip(ids, found, strict=True))
+        # Equal scores may differ in the last digit of a float32.
         assert all((np.diff(row[hit]) <= 1e-6).all() for row, hit in zip(scores, found, strict=True))
 
     def test_fewer_are_the_first_of_more(self, retriever: Retriever, queries: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""The hypothesis suite: finds what is planted, not what only looks like it; goes on after a kill; shuffles honestly."""
+"""The hypothesis suite finds planted effects and no others, continues after a kill, and shuffles only the order."""
 
 from __future__ import annotations
 

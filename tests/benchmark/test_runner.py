@@ -33,10 +33,10 @@ from kgrl.system.executors import SerialExecutor
 
 
 class Crashing(BaseAgent):
-    """Somebody's agent with a bug."""
+    """An agent with a bug."""
 
     def choose(self, view: View) -> int:
-        """Raise what nobody foresaw."""
+        """Raise an error that kgrl does not know."""
         raise ZeroDivisionError("one over nothing")
 
 

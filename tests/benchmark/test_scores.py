@@ -1,4 +1,4 @@
-"""Normalised scores and the ranking: worked by hand, and what happens where they cannot be told."""
+"""Normalised scores and the ranking: cases worked by hand, and cases without a score."""
 
 from __future__ import annotations
 

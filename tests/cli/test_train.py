@@ -1,4 +1,4 @@
-"""`kgrl train`: recipes, what the command line puts in their place, and what is refused."""
+"""`kgrl train`: recipes, arguments that override them, and refusals."""
 
 from __future__ import annotations
 

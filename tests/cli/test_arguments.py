@@ -1,4 +1,4 @@
-"""Help and parsing: every command explains each of its arguments in plain sentences that fit the terminal."""
+"""Arguments: help in plain sentences that fit the terminal, parsing, and values that are refused before any work."""
 
 from __future__ import annotations
 
@@ -85,3 +85,20 @@ def test_a_command_line_that_cannot_be_parsed_names_the_way_out(
         main(words)
     assert end.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["quickstart", "--agent", "random"], "choose another --agent"),
+        (["run", "--exam-every", "0"], "--exam-every must be at least 1"),
+        (["run", "--link-recall", "-1"], "numbers of questions"),
+        (["bench", "--seeds", "0"], "seeds, sample and workers must be at least 1"),
+    ],
+)
+def test_a_value_without_sense_is_refused_before_anything_is_loaded(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

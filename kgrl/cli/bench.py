@@ -208,7 +208,7 @@ def _show_ranking(ranking: Sequence[Mapping[str, Any]]) -> None:
     for learner in sorted({row["learner"] for row in ranking} - scored):
         benched = any(row["agent"] == CEILING for row in ranking if row["learner"] == learner)
         why = f"{CEILING} is nowhere clearly better than random" if benched else f"--agents has no {CEILING}"
-        show_facts("", [(f"no ranking of {learner}", f"{why}, and the score measures the distance between the two")])
+        show_facts("", [(f"no ranking of {learner}", f"{why}, and scores run from random (0) to {CEILING} (1)")])
 
 
 def ask_hypothesis(

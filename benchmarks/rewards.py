@@ -7,7 +7,7 @@ is taught, and topics are picked at random or by degree, which makes the learned
 that needs no measures of the lesson is taken, and `score` is timed on the expansions from 900 to 1,100 learned topics,
 for which the probes are measured already. A naive way computes the same value anew from the links: information gap by
 GUDHI, compression progress in NumPy, one entropy rate after another. These curricula have no goal, so the mean probe
-stands in for the target probe. REWARDS_TIME
+stands in for the target probe. It takes about two minutes once the corpora are embedded.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def train(tasks: list[Task], seed: int, tokens: int, folder: Path, workers: int)
 
 
 def exam(measurer: LoraLearner, tasks: list[Task], adapter: Adapter | None) -> float:
-    """Return the mean exam loss over neighbourhoods with an adapter, in nats per token."""
+    """Mean exam loss over neighbourhoods with an adapter."""
     with wearing(measurer, adapter):
         return float(np.mean(mean_losses(measurer, [task.exam for task in tasks])))
 

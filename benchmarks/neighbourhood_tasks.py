@@ -65,7 +65,7 @@ def embeddings() -> NDArray[np.float32]:
 
 @cache
 def partition() -> IntArray:
-    """Return the community of each topic, `[topics]`."""
+    """The community of each topic, `[topics]`."""
     return communities(corpus().graph, COMMUNITIES)
 
 

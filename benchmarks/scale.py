@@ -265,7 +265,7 @@ class Walker:
             self.step(frontier, at)
 
     def step(self, frontier: Frontier, index: int) -> None:
-        """Take one step, timed by phase."""
+        """One step, timed by phase."""
         known = self.known._replace(learned=frontier.learned[None], links_to_learned=frontier.links_to_learned[None])
         if index % _EVERY == _EVERY - 1:
             began = time.thread_time()
@@ -288,7 +288,7 @@ class Walker:
         self.links.append(int(self.graph.degree[topics].sum()))
 
     def pick(self, candidates: IntArray, known: Known) -> int:
-        """Return the topic in the first slot; slots are in random order."""
+        """The topic in the first slot; slots are in random order."""
         pool = np.empty(len(candidates), dtype=np.int32)
         state = self.tables, self.aims, known, 0
         shortlist_into(*state, candidates, len(candidates), SLOTS, pool, self.chosen)
@@ -347,7 +347,7 @@ def simulated(graph: TopicGraph, rng: np.random.Generator) -> SimulatedLearner:
 
 
 def shortlist_tables(graph: TopicGraph, rng: np.random.Generator) -> tuple[Tables, Aims]:
-    """Return the tables that shortlists read, the others empty; similarities to the aim are random."""
+    """The tables that shortlists read, the others empty; similarities to the aim are drawn at random."""
     n = len(graph)
     rows, square = np.zeros((0, 1), dtype=np.float32), np.zeros((0, 0), dtype=np.int16)
     places, floats = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)

@@ -70,8 +70,7 @@ def make_place(name: str, corpus: str, budget: int | None = None) -> Place:
     task = task_of(name, corpus, budget)
     # Tables depend on the size of neighbourhoods, embeddings on the corpus alone, so they are cached separately.
     tables, embedded = _tables(task.corpus, task.config.neighbourhood), _embedded(task.corpus)
-    # Compiled here, so that its time is not counted as that of the first cell.
-    walk_tables(task.corpus.graph, embedded[1]).compiled  # noqa: B018
+    walk_tables(task.corpus.graph, embedded[1]).compiled  # noqa: B018 - so that no cell is said to have taken the time
     return Place(task, embedded, tables, task.make_exam())
 
 

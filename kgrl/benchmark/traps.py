@@ -164,7 +164,7 @@ class _Ledger(Composed):
         self.forget()
 
     def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
-        """Book what the rewards pay, and return the sum."""
+        """Book what the rewards pay."""
         self.returns += values
         return sum(values)
 

@@ -233,7 +233,7 @@ def anyone(*modules: str) -> Any:
 
 
 def arriving(corpus: Any) -> dict[str, Any]:
-    """Return every topic of a corpus as an arrival, with vectors drawn by its number."""
+    """Every topic of a corpus as it would arrive, with vectors drawn by its number."""
     arrival_type, graph = anyone("kgrl.research.arrival").Arrival, corpus.graph
     found = {}
     for topic, title in enumerate(graph.titles):

@@ -148,7 +148,7 @@ def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> R
 
 
 def _recall(command: RunCommand, curriculum: Curriculum) -> dict[str, Recall]:
-    """Return the questions that the command asks for."""
+    """The questions that are asked for."""
     from kgrl.data.invented.naming import world_of
     from kgrl.data.invented.questions import fact_questions
     from kgrl.probes.questions import link_questions

@@ -347,10 +347,10 @@ class Window:
         """Show a frame.
 
         Args:
-            image: Draws it, uint8 `[height, width, 3]`; not called where nobody would see it.
+            image: Draws it, uint8 `[height, width, 3]`; called only if a window is open.
 
         Returns:
-            False if there is no display.
+            False if this machine has no display.
         """
         if self._state == "new":
             self._open()
@@ -388,8 +388,8 @@ class Window:
             self._state = "no display"  # drawing into memory: a machine without a display, or a notebook
             return
         manager.set_window_title(self.title)
-        manager.canvas.mpl_connect("close_event", lambda event: self._closed())
+        manager.canvas.mpl_connect("close_event", self._on_close)
         self._manager, self._state = manager, "open"
 
-    def _closed(self) -> None:
+    def _on_close(self, event: object) -> None:
         self._manager, self._state = None, "closed"

@@ -97,7 +97,7 @@ class SlotEnv(gym.Env[Observation, np.int64], ABC):
         """Take the candidate in a slot.
 
         Raises:
-            InvalidAction: If the action is not one integer, or there is no such slot.
+            InvalidAction: If the action is not one integer, or its slot does not exist.
             ResetNeeded: If the episode has not begun or has ended.
         """
         topics = self._current.topics
@@ -244,7 +244,7 @@ def single_slot(action: object, slots: int) -> int:
         slots: Number of slots.
 
     Raises:
-        InvalidAction: If it is anything else, such as a float or a bool, or there is no such slot.
+        InvalidAction: If it is anything else, such as a float or a bool, or the slot does not exist.
 
     Example:
         >>> single_slot(np.array([3]), slots=8)

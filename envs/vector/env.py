@@ -76,7 +76,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         copy: Copy observations; otherwise the arrays that are returned change with the next step.
 
     Raises:
-        SettingError: If the learner is not simulated, there is no reward, the reward needs more than probes, the
+        SettingError: If the learner is not simulated, a reward is missing or needs more than probes, the
             curriculum has stages, the render mode is unknown, or so many copies do not fit in memory.
     """
 
@@ -188,7 +188,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         """Take the candidates in slots, one for each copy.
 
         Raises:
-            InvalidAction: If actions are not as many integers as there are copies, or there is no such slot.
+            InvalidAction: If actions are not as many integers as there are copies, or a slot does not exist.
             ResetNeeded: If no episode has begun, or one has ended and episodes do not begin by themselves.
         """
         picks, again = self._picks(actions), self._over.copy()

@@ -73,7 +73,7 @@ make_task_env.metadata = CurriculumEnv.metadata  # type: ignore[attr-defined]
 
 
 def _task(name: str, corpus: str | Corpus | None) -> Task:
-    """Return a task, the same object where it was made of late."""
+    """Return a task; the latest ones are kept."""
     began = time.perf_counter()
     _log.info("making the task %r%s", name, "" if corpus is None else f" of {corpus!r}")
     # The files of a folder may change between two environments.

@@ -191,9 +191,8 @@ def test_options_are_for_learners_by_name(keywords: dict[str, Any], make_tiny_cu
 
 
 def test_a_corpus_without_a_calibration_can_be_taught_to_a_real_learner(tiny_corpus: Corpus) -> None:
-    with pytest.raises(
-        MissingDataError, match="no calibration .*'tiny'.* or teach a small model itself: learner=\"scratch\""
-    ):
+    told = r"no calibration .*'tiny'.* or teach a small model itself: learner=\"scratch\""
+    with pytest.raises(MissingDataError, match=told):
         gym.make(CURRICULUM, corpus=tiny_corpus)
 
 

@@ -172,7 +172,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
 
         Args:
             seed: One number, from which copy `i` gets the `i`-th after it; or one for each copy.
-            options: `reset_mask`, bool `[num_envs]`: which copies begin anew; all without it.
+            options: `reset_mask`, bool `[num_envs]`, True for the copies that begin anew; all without it.
 
         Raises:
             KgrlError: If a nucleus leaves no budget or no candidate.
@@ -198,7 +198,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         if len(rows):
             self._advance(rows, picks[rows])
             self._scores[rows] = rewards[rows] = self._rewards.of(rows)
-            self._draw_later(rows)
+            self._keep_for_frames(rows)
         invalid = (picks < 0) & ~again
         stalled = self._count_invalid(invalid)
         if again.any():
@@ -244,7 +244,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         return tuple(self._renderer.frame(row, self.render_mode) for row in range(self.num_envs))
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Let the threads end."""
+        """End the threads."""
         self._pool.shutdown()
 
     def _seed(self, seeds: Sequence[int | None] | None, rows: Rows) -> None:
@@ -270,13 +270,13 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         self._advance(rows, np.full(len(rows), -1))
         self._rewards.begin(rows)
         self._over[rows], self._invalid[rows], self._scores[rows] = False, 0, np.nan
-        self._draw_later(rows)
+        self._keep_for_frames(rows)
         spent = self._out_of_budget()[rows]
         if spent.any() or not self._shown.mask[rows].any(axis=1).all():
             what = "token of the budget" if spent.any() else "topic to learn"
             raise KgrlError(f"the nucleus left no {what}; raise budget_tokens or choose a smaller nucleus")
 
-    def _draw_later(self, rows: Rows) -> None:
+    def _keep_for_frames(self, rows: Rows) -> None:
         """Keep the latest records of copies, which frames are drawn from."""
         if self.render_mode is None:
             return
@@ -288,7 +288,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
             self._renderer.add(row, self.expansion(row), self.tasks[self._courses.task[row]])
 
     def _advance(self, rows: Rows, picks: Rows) -> None:
-        """Have threads share the rows; compiled code lets go of the interpreter's lock."""
+        """Advance rows in threads; compiled code releases the interpreter's lock."""
         parts = np.array_split(np.arange(len(rows)), max(1, min(len(rows), self._threads)))
 
         def work(thread: int) -> None:
@@ -297,7 +297,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         list(self._pool.map(work, range(len(parts))))
 
     def _begin_in_same_step(self, info: Info) -> Info:
-        """Begin episodes anew where they have just ended; what ended them is kept in `info`."""
+        """Begin episodes anew where they have just ended; their last observations and infos go into `info`."""
         ended, over = np.flatnonzero(self._over), self._over.copy()
         seen = seen_as(self._shown)
         final = np.full(self.num_envs, None, dtype=object)

@@ -58,7 +58,7 @@ def filled(env: gym.Env[Any, Any], rng: np.random.Generator) -> int:
 
 
 def steps(env: gym.Env[Any, Any], number: int, seed: int = 0) -> list[Any]:
-    """What an agent sees in some steps, and what the learner has learned after them, resets included."""
+    """The results of some steps of random valid actions, resets included."""
     rng, seen = np.random.default_rng(seed), []
     for _ in range(number):
         observation, reward, terminated, truncated, info = env.step(filled(env, rng))

@@ -6,6 +6,8 @@ The environment is a thin shell around `Curriculum`; observations are made in `k
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
@@ -251,6 +253,7 @@ def make_env_curriculum(
     options, reward = dict(learner_options or {}), as_reward(reward)
     if options and not isinstance(learner, str):
         raise SettingError("learner_options are for a learner given by name; set them where the learner is made")
+    _use_one_thread_in_workers()
     corpus = load_env_corpus(corpus)
     _log.info("making a curriculum on %r; passages that this machine has not embedded yet take minutes", corpus.name)
     if learner == "simulated":
@@ -258,6 +261,18 @@ def make_env_curriculum(
     if isinstance(learner, str):
         learner = make_learner(learner, corpus, seed=config.seed, **options)
     return Curriculum.make(corpus, learner, reward, config)
+
+
+def _use_one_thread_in_workers() -> None:
+    """Compute with one thread in processes that were forked, such as those of asynchronous vector environments.
+
+    OpenMP's threads do not survive a fork: whoever waits for them in the new process waits for ever.
+    """
+    if multiprocessing.parent_process() is None:
+        return
+    for module, function in (("torch", "set_num_threads"), ("faiss", "omp_set_num_threads")):
+        if module in sys.modules:  # in processes that were started afresh nothing is loaded yet, and nothing is wrong
+            getattr(sys.modules[module], function)(1)
 
 
 def _calibration(corpus: Corpus, calibration: Any) -> Any:

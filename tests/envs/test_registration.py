@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,6 +241,25 @@ def test_a_named_corpus_is_loaded_once_and_a_folder_anew(tiny_corpus: Corpus, tm
     assert load_env_corpus("invented:60") is load_env_corpus("invented:60")
     save_folder(tiny_corpus, tmp_path / "mine")
     assert load_env_corpus(str(tmp_path / "mine")) is not load_env_corpus(str(tmp_path / "mine"))
+
+
+ASYNCHRONOUS = """
+import gymnasium as gym
+envs = gym.make_vec(
+    "kgrl:kgrl/Curriculum-v0", num_envs=2, vectorization_mode="async", vector_kwargs={"context": "fork"},
+    corpus="invented:60", learner="scratch", budget_tokens=3000,
+)
+envs.reset(seed=0)
+print(envs.step([0, 1])[1])
+envs.close()
+"""
+
+
+@pytest.mark.integration
+def test_forked_workers_do_not_wait_for_threads_that_are_gone() -> None:
+    """The first environment, which Gymnasium makes to look at its spaces, has used several threads by then."""
+    done = subprocess.run([sys.executable, "-c", ASYNCHRONOUS], capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.startswith("[")
 
 
 @pytest.mark.integration

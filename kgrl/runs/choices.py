@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.curriculum.view import Agent, PassageAgent, Preferring, View, preferred
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
-from kgrl.curriculum.view import Agent, PassageAgent, Preferring, View, preferred
 
 __all__ = ["Choice", "Noting", "noting", "whole_lines"]
 

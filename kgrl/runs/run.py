@@ -15,36 +15,32 @@ The module does not know where corpora come from or how agents think.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import yaml
-from kgrl.system.files import write_json, write_text
-from kgrl.runs.choices import Choice, Noting, noting, whole_lines
+
 from kgrl.curriculum.loop import Curriculum
+from kgrl.curriculum.view import Agent
 from kgrl.errors import DataError, DivergedError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
-from kgrl.runs.metrics import continual_metrics
 from kgrl.probes.reading import check_reads_text
 from kgrl.probes.recall import Recall
-from kgrl.curriculum.view import Agent
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-from kgrl.expansion import Expansion
-from kgrl.runs.metrics import aulc
+from kgrl.runs.choices import Choice, Noting, noting, whole_lines
+from kgrl.runs.metrics import aulc, continual_metrics
+from kgrl.system.files import write_json, write_text
 
 if TYPE_CHECKING:
     from kgrl.learners.adapters.folder import AdapterFacts
 
 __all__ = ["Run", "RunResult"]
-
 
 
 class Run:
@@ -272,8 +268,7 @@ class Run:
 
         Where a plug-in changed the base model, no adapter fits that; the checkpoint has everything.
         """
-        from kgrl.learners.decoder.lora import write_adapter
-        from kgrl.learners.decoder.lora import LoraLearner
+        from kgrl.learners.decoder.lora import LoraLearner, write_adapter
 
         learner = self.curriculum.learner
         if isinstance(learner, LoraLearner) and not any(plugin.rebased for plugin in learner.plugins):
@@ -308,7 +303,6 @@ class Run:
             recalled={name: tuple((int(m["tokens"]), m[name]) for m in measured) for name in self.recall},
             recall_seconds=sum(m.get("recall_seconds", 0.0) for m in measured),
         )
-
 
 
 @dataclass(frozen=True)
@@ -351,7 +345,6 @@ class RunResult:
             "curve": [list(point) for point in self.curve],
             **{name: _before_and_after(points) for name, points in self.recalled.items()},
         }
-
 
 
 def _before_and_after(points: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:

@@ -266,7 +266,7 @@ def make_env_curriculum(
 def _use_one_thread_in_workers() -> None:
     """Compute with one thread in processes that were forked, such as those of asynchronous vector environments.
 
-    OpenMP's threads do not survive a fork: whoever waits for them in the new process waits for ever.
+    OpenMP's threads do not survive a fork: a parallel computation in the new process would wait for them for ever.
     """
     if multiprocessing.parent_process() is None:
         return

@@ -1,4 +1,8 @@
-"""Agents: baselines, bandits and the curiosity policy, which pick the next topic.
+"""Agents, which pick the next topic: baselines, bandits and the curiosity policy.
+
+`make_agent` makes one by name, with its tuned options; `list(agents)` names all. To write one, inherit `BaseAgent` and
+define `choose`, or inherit `ScoringAgent` (the candidate of the largest score) or `ArmBandit` (a bandit over
+categories). `train_ppo` trains the curiosity policy.
 
 All names load when they are first used: `PPOAgent` and `train_ppo` need torch, which takes seconds to import.
 """

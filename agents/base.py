@@ -1,41 +1,69 @@
-"""The agent protocol, a base class for agents, and the registry that agents enter by name."""
+"""The agent protocol, a base class for agents, and the registry of agents by name."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 from kgrl.curriculum.view import Agent, View
+from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
+from kgrl.graph.topic_graph import IntArray
+from kgrl.system.display import constructor_text
 from kgrl.system.registry import Registry
 
-__all__ = ["POLICY_FILE", "Agent", "BaseAgent", "View", "agents"]
+__all__ = ["POLICY_FILE", "Agent", "BaseAgent", "View", "agents", "check_setting"]
 
 POLICY_FILE = "policy.json"
-"""The file by which a folder with a trained agent is known."""
+"""The file that marks a folder as that of a trained agent."""
 
 agents: Registry[Agent] = Registry("agent", group="kgrl.agents")
 """Agents by name. `agents.make` uses the constructor's own defaults, `make_agent` the tuned options."""
 
 
 class BaseAgent(ABC):
-    """An agent that stays on the frontier and has nothing to remember; subclasses define `choose`.
+    """Base class of agents that stay on the frontier and need no memory; subclasses define `choose`.
+
+    A subclass that keeps its constructor's arguments under their names is shown as the call that makes it.
 
     Example:
         >>> class First(BaseAgent):
         ...     def choose(self, view: View) -> int:
         ...         return int(view.candidates[0])
-        >>> isinstance(First(), Agent)
-        True
+        >>> isinstance(First(), Agent), First()
+        (True, First())
     """
 
     frontier_only: bool = True
+
+    def __repr__(self) -> str:
+        return constructor_text(self)
 
     def reset(self, view: View) -> None:  # noqa: B027 - most agents have nothing to remember
         """Start over on a curriculum that has just learned its nucleus."""
 
     @abstractmethod
-    def choose(self, view: View) -> int:
-        """Return the topic to learn next."""
+    def choose(self, view: View) -> int | IntArray:
+        """Return the topic to learn next; a `PassageAgent` returns ids of passages instead."""
 
     def observe(self, expansion: Expansion) -> None:  # noqa: B027
-        """Take note of what the choice led to."""
+        """Learn from the record of the expansion that the choice led to."""
+
+
+def check_setting(name: str, value: float, low: float, high: float = math.inf, *, above: bool = False) -> None:
+    """Refuse a setting outside of its range.
+
+    Args:
+        name: Its name, for the message.
+        value: Its value, which must be finite.
+        low: The lower end of the range.
+        high: The upper end, included.
+        above: Exclude the lower end.
+
+    Raises:
+        SettingError: If the value is outside of the range.
+    """
+    if not (low < value if above else low <= value) or value > high or not math.isfinite(value):
+        least = f"above {low:g}" if above else f"at least {low:g}"
+        most = f" and at most {high:g}" if math.isfinite(high) else ""
+        raise SettingError(f"{name} must be {least}{most}, not {value}")

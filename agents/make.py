@@ -1,4 +1,4 @@
-"""Agents by name: the registry with every agent that ships, tuned options applied.
+"""Agents by name: `make_agent`, which applies tuned options, and the registration of every agent that ships.
 
 Importing this module registers them all; torch is imported when an agent that needs it is made.
 """
@@ -15,12 +15,9 @@ import kgrl.agents.bandits.progress
 import kgrl.agents.bandits.published
 import kgrl.agents.bandits.skill_it
 import kgrl.agents.baselines.frontier
-import kgrl.agents.baselines.markov
-import kgrl.agents.baselines.oracle
-import kgrl.agents.baselines.orders
-import kgrl.agents.baselines.passages  # noqa: F401 - each of these modules registers agents
+import kgrl.agents.baselines.orders  # noqa: F401 - each of these modules registers agents
 from kgrl.agents.base import POLICY_FILE, agents
-from kgrl.agents.baselines.interleaved import Interleaved
+from kgrl.agents.baselines.passages import Interleaved
 from kgrl.builtin import FOLDER
 from kgrl.curriculum.view import Agent
 from kgrl.errors import DataError
@@ -32,19 +29,19 @@ __all__ = ["TUNED", "agents", "make_agent", "tuned_options"]
 
 
 TUNED = Path(__file__).parent / "tuned"
-"""The folder of the tuned options of agents, `NAME.yaml`; `benchmarks/tuning_search.py` has found them."""
+"""The folder of the tuned options of agents, `NAME.yaml`; `benchmarks/tuning_search.py` found them."""
 
 
 @agents.register("curiosity")
 def _curiosity() -> Agent:
-    """The policy that ships with kgrl, pretrained on what readers of Wikispeedia clicked."""
-    return _shipped(FOLDER)
+    """The policy that ships with kgrl, pretrained on the clicks of Wikispeedia's readers."""
+    return _load_policy(FOLDER)
 
 
 @agents.register("human")
 def _human() -> Agent:
-    """The same policy, drawn from instead of taking its most probable topic: as a reader of Wikispeedia clicks on."""
-    agent = _shipped(FOLDER)
+    """The same policy, sampled instead of taking its most probable topic, like a reader of Wikispeedia clicking on."""
+    agent = _load_policy(FOLDER)
     agent.sample = True
     return agent
 
@@ -52,10 +49,11 @@ def _human() -> Agent:
 @agents.register("ppo")
 def _ppo() -> Agent:
     """A policy trained in simulations towards goals and without one, on graphs that the benchmark does not use."""
-    return _shipped(FOLDER / "ppo")
+    return _load_policy(FOLDER / "ppo")
 
 
-def _shipped(folder: Path) -> PPOAgent:
+def _load_policy(folder: Path) -> PPOAgent:
+    # torch takes seconds to import, and only trained agents need it.
     from kgrl.agents.policy.agent import PPOAgent
 
     return PPOAgent.load(folder)
@@ -63,39 +61,46 @@ def _shipped(folder: Path) -> PPOAgent:
 
 @agents.register("interleaved")
 def _interleaved(temperature: float = 1.0) -> Agent:
-    """Reads several topics in turn, drawn as `ppo` prefers them."""
+    """Passages of several topics in turn, drawn by the preferences of `ppo`."""
     return Interleaved(_ppo(), temperature)
 
 
 @agents.register("random-interleaved")
 def _random_interleaved() -> Agent:
-    """Reads several topics in turn, drawn uniformly over the frontier: what interleaving alone is worth."""
+    """Passages of several topics in turn, drawn uniformly over the frontier: the control for `interleaved`."""
     return Interleaved(agents.make("random"))
 
 
 def make_agent(agent: str | Path | Agent) -> Agent:
-    """Turn what a user passes as an agent into one. Agents draw from the curriculum's generator and need no seed.
+    """Return an agent made of a name or a folder; an agent is returned as it is.
+
+    Agents draw from the curriculum's generator and need no seed.
 
     Args:
-        agent: A registered name, which gets its tuned options; the folder of a trained agent; or an agent.
+        agent: A registered name, made with its tuned options; the folder of a trained agent; or an agent.
 
     Raises:
         UnknownNameError: If it is neither a registered name nor such a folder.
-        KgrlError: If the folder's policy cannot be read by this version.
-        DataError: If the agent cannot be made with what the file of its tuned options says.
+        KgrlError: If this version cannot read the folder's policy.
+        DataError: If the agent does not take the options in the file of its tuned options.
 
     Example:
-        >>> type(make_agent("closure")).__name__
-        'Closure'
+        >>> make_agent("alp"), make_agent("degree")
+        (LearningProgress(rate=0.035, focus=0.011, exploration=0.44), Degree())
     """
     if not isinstance(agent, str | Path):
         return agent
+    # A registered name wins over a folder of the same name in the present directory.
     if str(agent) not in agents and (Path(agent) / POLICY_FILE).is_file():
-        # torch takes seconds to import, and only trained agents need it.
-        from kgrl.agents.policy.agent import PPOAgent
-
-        return PPOAgent.load(Path(agent))
-    return _make_tuned(str(agent))
+        return _load_policy(Path(agent))
+    name = str(agent)
+    make, options = agents[name], tuned_options(name)
+    if not options:
+        return make()
+    try:
+        return make(**options)
+    except (TypeError, ValueError) as error:
+        raise DataError(_tuned_file(name), None, f"the agent {name!r} takes no such options: {error}") from error
 
 
 def tuned_options(agent: str) -> dict[str, Any]:
@@ -118,13 +123,3 @@ def tuned_options(agent: str) -> dict[str, Any]:
 
 def _tuned_file(agent: str) -> Path:
     return TUNED / f"{agent}.yaml"
-
-
-def _make_tuned(name: str) -> Agent:
-    make, options = agents[name], tuned_options(name)
-    if not options:
-        return make()
-    try:
-        return make(**options)
-    except (TypeError, ValueError) as error:
-        raise DataError(_tuned_file(name), None, f"the agent {name!r} takes no such options: {error}") from error

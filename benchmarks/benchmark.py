@@ -1,13 +1,15 @@
-"""The benchmark of docs/results/benchmark.md: carries out its cells, seed by seed, and keeps all that is finished.
+"""Carry out the benchmark of docs/results/benchmark.md, seed by seed, and write its tables and pictures.
 
     python benchmarks/benchmark.py --out FOLDER --workers 2
     python benchmarks/benchmark.py --out FOLDER --figures
 
-It begins with the cells in docs/results/benchmark_cells.parquet, and brings that file and benchmark.json beside it up
-to date after every seed of every part. So it can be stopped at any time and go on on another machine. At the end it
-draws the pictures in benchmark/ and writes the tables of benchmark_tables.py into benchmark.md, between comments that
-name them; the rest is by hand and holds no figure measured here. The second command does no more than that.
-`kgrl bench` makes the same cells, and the report, in the same folder.
+The first command starts from the cells in docs/results/benchmark_cells.parquet. After every seed of every part it
+updates that file and benchmark.json beside it, so that it can be stopped at any time and continued on another machine.
+At the end it draws the pictures in docs/results/benchmark/ and writes the tables of benchmark_tables.py into
+benchmark.md, between comments that name them; the other text of the page holds no figure measured here. The second
+command only draws and writes. `kgrl bench` makes the same cells, and the report, in the same folder.
+
+Ten seeds of all scratch cells take five to eight hours of two cores, a cell of SmolLM2 two to nine minutes.
 """
 
 from __future__ import annotations
@@ -26,11 +28,10 @@ from pages import fill
 from kgrl.agents import agents
 from kgrl.benchmark.comparison import across_goals, compare, missing
 from kgrl.benchmark.folder import check_folder
-from kgrl.benchmark.pace import Pace
 from kgrl.benchmark.report.computed import Computed
 from kgrl.benchmark.report.pictures import draw_pictures
 from kgrl.benchmark.report.results import Results
-from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
+from kgrl.benchmark.runner import Cell, Pace, failures, read_rows, run_cells
 from kgrl.benchmark.scores import CEILING, rank_agents
 from kgrl.system.executors import Executor, executors
 from kgrl.system.files import write_json, write_text
@@ -42,7 +43,16 @@ PAGE, PICTURES = RESULTS / "benchmark.md", RESULTS / "benchmark"
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the benchmark: tasks and agents that are carried out together, one seed after another."""
+    """A part of the benchmark: tasks and agents that are carried out together, one seed after another.
+
+    Args:
+        tasks: Tasks by name.
+        corpora: Corpora by name.
+        learner: The learner by name.
+        agents: Agents by name.
+        seeds: Number of seeds.
+        budget: Most tokens of a curriculum, where the task's own budget is larger.
+    """
 
     tasks: tuple[str, ...]
     corpora: tuple[str, ...]
@@ -52,7 +62,7 @@ class Part:
     budget: int | None = None
 
     def cells(self, seed: int) -> list[Cell]:
-        """The cells of a seed."""
+        """Return the cells of a seed."""
         places = product(self.tasks, self.corpora, self.agents)
         return [Cell(task, corpus, self.learner, agent, seed, self.budget) for task, corpus, agent in places]
 
@@ -87,17 +97,17 @@ PARTS = (
     Part(("coverage", "noisy"), ("vital",), "lora", _LORA, seeds=5, budget=5_200),
     Part(("target", "coverage", "noisy"), ("wikispeedia",), "lora", _LORA, seeds=5, budget=5_200),
 )
-"""The dear ones last: an oracle's cell takes as long as ten others, one of SmolLM2 minutes."""
+"""The parts, the expensive ones last: an oracle's cell takes as long as ten others, one of SmolLM2 minutes."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Carries out the benchmark.
+    """Carry out the benchmark.
 
     Args:
-        out: Folder that keeps what came of each cell.
+        out: Folder that keeps the result of each cell.
         workers: Cells carried out at a time.
-        figures: Carry nothing out.
+        figures: Carry out no cell; only draw and write.
     """
 
     out: Path
@@ -106,26 +116,26 @@ class Benchmark:
 
 
 def main(command: Benchmark) -> None:
-    if CELLS.exists():
+    if CELLS.exists():  # the cells of other machines, too
         print(f"{read_archive(CELLS, command.out)} cells put back from {CELLS}", flush=True)
     if not command.figures:
         executor = executors.make("process", workers=command.workers)
         for part, seed in rounds():
             carry_out(part.cells(seed), command, executor)
-            keep(command.out)
+            keep(command.out)  # after every seed, so that a stop loses no more than one
     keep(command.out)
     tell(command.out)
 
 
 def rounds() -> Iterator[tuple[Part, int]]:
-    """Parts in turn, each seed after seed."""
+    """Give the parts in turn, each with one seed after another."""
     for part in PARTS:
         for seed in range(part.seeds):
             yield part, seed
 
 
 def carry_out(cells: list[Cell], command: Benchmark, executor: Executor) -> None:
-    """Carry cells out, those that are finished left out, and print a line for each."""
+    """Carry out the cells that are not finished, and print a line for each."""
     check_folder(command.out, cells)
     pace = Pace(cells, command.workers)
     for done, row in enumerate(run_cells(cells, command.out, executor), start=1):
@@ -153,6 +163,7 @@ def tell(out: Path) -> None:
     write_text(PAGE, fill(page, "tables", "\n".join([*glance(results), *tables(computed)])))
     draw_pictures(computed, out / "figures")
     PICTURES.mkdir(exist_ok=True)
+    # Only the kinds that the page shows; the folder has more.
     for kind in ("verdicts", "curves", "aggregates"):
         for picture in (out / "figures").glob(f"{kind}-*.png"):
             shutil.copyfile(picture, PICTURES / picture.name)

@@ -1,7 +1,7 @@
-"""A benchmark's cells in one Parquet file: to commit them, and to go on with them on another machine.
+"""A benchmark's cells in one Parquet file: to commit them, and to continue with them on another machine.
 
-One row a cell: its key and main figures as columns, for people who open the file, and all that came of it as JSON, from
-which cells are put back as they were. `about.json` is in the file's metadata. Curricula are not in it.
+The file has one row per cell: its key and main figures as columns, for people who open the file, and its whole row as
+JSON, from which the cell is restored as it was. `about.json` is in the file's metadata. Curricula are not in the file.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ def write_archive(out: Path, file: Path) -> int:
 
     Args:
         out: The folder of a benchmark.
-        file: The Parquet file; replaced if it is there.
+        file: The Parquet file; replaced if it exists.
 
     Raises:
         KgrlError: If the folder holds no results.
     """
     rows = read_rows(out)
+    # Columns for people and for filters; the JSON beside them is what cells are restored from, to the last digit.
     columns = {name: [row.get(name) for row in rows] for name in _COLUMNS}
     table = pa.table({**columns, "row": [json.dumps(row, ensure_ascii=False) for row in rows]})
     about = (out / ABOUT).read_bytes()
@@ -44,14 +45,14 @@ def write_archive(out: Path, file: Path) -> int:
 
 
 def read_archive(file: Path, out: Path) -> int:
-    """Put the cells of a file into a folder, those that are there already left out, and return how many that were.
+    """Put the cells of a file that a folder lacks into it, and return their number.
 
     Args:
-        file: What `write_archive` wrote.
+        file: A file that `write_archive` wrote.
         out: The folder; made if it is missing.
 
     Raises:
-        DataError: If the file is no such archive, or the folder has results of another version, place or agent.
+        DataError: If the file is not such an archive, or the folder has results of another version, place or agent.
     """
     try:
         table = pq.read_table(file)
@@ -59,6 +60,7 @@ def read_archive(file: Path, out: Path) -> int:
         rows = [json.loads(row) for row in table["row"].to_pylist()]
     except (pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
         raise DataError(file, None, f"is no archive of a benchmark: {error!r}") from error
+    # Before any cell is written: a folder whose results differ in their making is refused as a whole.
     write_json(out / ABOUT, agree(out / ABOUT, about))
     absent = [(path, row) for row in rows if not (path := cell_file(out, row)).exists()]
     for path, row in absent:

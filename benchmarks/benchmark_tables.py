@@ -1,6 +1,7 @@
-"""The tables of docs/results/benchmark.md: what was asked, how much is measured, all agents at a glance, each place.
+"""Tables of docs/results/benchmark.md: the aims and whether they are reached, numbers of seeds, all agents, each place.
 
-A speed-up with a sign of less or equal is a bound: some runs never reached the loss, and count at the budget.
+`benchmark.py` writes them. A speed-up with a sign of less or equal is a bound: some runs never reached the loss, and
+count at the budget.
 """
 
 from __future__ import annotations
@@ -21,27 +22,27 @@ from kgrl.benchmark.statistics import paired_difference
 Row = Mapping[str, Any]
 
 CONTROLS = {"interleaved": "random-interleaved", "coherent": "iid"}
-"""Agents and what they are without their own idea: the policy, or the filter."""
+"""Agents, and their controls: the same without the policy, or without the filter."""
 
 CORPORA = ("vital", "wikispeedia")
 TASKS = ("target", "coverage", "noisy", "limited", "forgetting", "deceptive")
 _SCRATCH, _LORA = "scratch", "lora"
 _CORPORA = {_SCRATCH: CORPORA, _LORA: ("vital",)}
 _SPEEDUPS = {("target", _SCRATCH): "interleaved", ("noisy", _SCRATCH): "coherent"}
-"""Where half of random's tokens were asked for, and the agent of kgrl's that needs the fewest there."""
+"""Tasks and learners where half of random's tokens is the aim, and the agent of kgrl that needs fewest there."""
 _FEWEST_GOALS = 3
 _SEEDS, _HOURS, _WORKERS, _OVERHEAD = 10, 6.0, 2, 0.05
 
 
 def asked(results: Results) -> str:
-    """What the benchmark had to reach, what was reached, and with how many seeds."""
+    """Return the table of the aims: what was asked for, what was found, and whether that is enough."""
     rows = [*_half_the_tokens(results), *_with_smollm2(results), *_ahead(results), *_expenses(results)]
     columns = [Column(name, lambda row, name=name: row[name], text=True) for name in ("required", "found", "reached")]
     return Table(columns, rows).markdown()
 
 
 def measured(results: Results) -> str:
-    """How many agents and seeds there are in each place."""
+    """Return the table of the numbers of agents and seeds in each place."""
     columns = [Column("task", lambda row: row["task"], text=True)]
     for learner, corpora in _CORPORA.items():
         for corpus in corpora:
@@ -56,7 +57,7 @@ def measured(results: Results) -> str:
 
 
 def glance(results: Results) -> Iterator[str]:
-    """Verdicts and speed-ups of all agents of each learner, in the order of their mean rank."""
+    """Give the tables of verdicts and speed-ups of all agents of each learner, in the order of their mean rank."""
     for learner, corpora in _CORPORA.items():
         wanted = [PlaceKey(learner, task, corpus) for task in TASKS for corpus in corpora]
         places = [place for place in wanted if place in results.places]
@@ -68,9 +69,10 @@ def glance(results: Results) -> Iterator[str]:
 
 
 def noise_worth(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """What it would be worth to read what random reads without its planted tokens, if these taught it nothing.
+    """Return what random would gain without its planted tokens, if these taught nothing.
 
-    A curriculum without them is at any token where random is at that token divided by the share of real ones.
+    A curriculum without them has after some tokens the loss that random has after that number divided by the share of
+    real tokens.
     """
     found = []
     for (task, corpus, learner), cells in sorted(finished(rows).items()):
@@ -84,13 +86,14 @@ def noise_worth(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def _area_saved(row: Row) -> float:
     real = 1 - row["noise_share"]
+    # Without noise the curve is the same, run through in a share `real` of the tokens.
     tokens, losses = np.array(row["curve"], dtype=float).T
     at = np.linspace(0.0, tokens[-1] * real, 1_000)
     return float((np.interp(at, tokens, losses) - np.interp(at / real, tokens, losses)).mean())
 
 
 def tables(computed: Computed) -> Iterator[str]:
-    """The aggregates of each learner, then the verdicts of each place: who has any cell, without sentences."""
+    """Give the aggregates of each learner, then the verdicts of each place on the agents with a cell."""
     rows = computed.results.rows
     goals = [row for row in across_goals(rows) if row["goals"] >= _FEWEST_GOALS]
     yield "### Over all goals of target\n\n" + Table(_GOAL_COLUMNS, goals).markdown()
@@ -105,12 +108,13 @@ def tables(computed: Computed) -> Iterator[str]:
             if computed.noise[place]:
                 columns.append(Column("noise", lambda row: share(row["noise_share"]), "of tokens"))
             there = [row for row in table.rows if row["seeds"]]
+            # Folded, since a page with every place open is too long to read.
             folded = f"<details><summary>{html.escape(place.name)}</summary>"
             yield f"{folded}\n\n{Table(columns, there).markdown()}\n</details>\n"
 
 
 def gains(rows: Sequence[Row], agent: str, control: str) -> list[dict[str, Any]]:
-    """The area of an agent less that of its control, seed by seed, in each place."""
+    """Return the area of an agent less that of its control, paired by seed, in each place."""
     found = []
     for (task, corpus, learner), cells in sorted(finished(rows).items()):
         ours, theirs = cells.get(agent, {}), cells.get(control, {})
@@ -158,6 +162,7 @@ def _expenses(results: Results) -> Iterator[Row]:
     for row in cells:
         if row["task"] in TASKS:
             seconds.setdefault((row["task"], row["corpus"], row["agent"]), []).append(row["seconds"]["all"])
+    # Seeds ran on machines of different speeds: the fastest of each cell and the median bound what one machine takes.
     fastest, usual = (_hours([statistic(some) for some in seconds.values()]) for statistic in (np.min, np.median))
     grid = len({agent for _, _, agent in seconds}) * len(TASKS) * len(CORPORA)
     found = f"{fastest:.1f} hours by the fastest seed of each cell, {usual:.1f} by the median, on several machines"
@@ -170,7 +175,7 @@ def _expenses(results: Results) -> Iterator[Row]:
 
 
 def _hours(seconds: Sequence[float]) -> float:
-    """What cells that take so long take with all seeds."""
+    """Return the hours of cells with all seeds, from the seconds of one seed of each."""
     return _SEEDS * float(np.sum(seconds)) / _WORKERS / 3600
 
 

@@ -1,12 +1,13 @@
-"""The calibrations that ship with kgrl: runs and forks of real learners, and learning curves fitted to them.
+"""Fit the calibrations that ship with kgrl: runs and forks of real learners, and learning curves fitted to them.
 
     python benchmarks/calibration.py --corpus wikispeedia --json docs/results/calibration.json --ship
     python benchmarks/calibration.py --runs runs/goals/lora/vital-* --json docs/results/calibration.json --ship
 
-The first records a scratch learner, but for records that are there already: runs measure a fixed sample of all topics
-and the topics just learned; who picks and the seed, which draws the learner's weights, differ from run to run. The
-second takes runs as they are, here those of `benchmarks/goals.py`. A calibration is written into the package if it
-predicts changes of losses that it has not seen better than their mean. One thread.
+The first command records runs of a scratch learner, except for those that exist. They measure a fixed sample of all
+topics and the topics just learned; the agent and the seed, which draws the learner's weights, differ from run to run.
+The second command takes existing runs, here those of `benchmarks/goals.py`. A calibration is written into the package
+if it predicts changes of losses that it has not seen better than their mean does. One thread; about ten minutes for a
+corpus, of which a fit takes up to three.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import torch
 
 from kgrl.builtin import FOLDER
-from kgrl.cli.calibrate import Calibrate
+from kgrl.cli.calibrate import CalibrateCommand
 from kgrl.cli.run import RunCommand, run_recorded
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
@@ -49,10 +50,11 @@ def main() -> None:
     torch.set_num_threads(1)
     began = time.perf_counter()
     folder = arguments.records / arguments.corpus
+    # Runs of `goals.py` come without forks; the fit does without them.
     runs, transfers = (arguments.runs, ()) if arguments.runs else record(arguments.corpus, folder)
     recorded = time.perf_counter()
     out = arguments.out or runs[0].parent / "calibration.json"
-    Calibrate(runs=tuple(runs), transfers=transfers, out=out).run()
+    CalibrateCommand(runs=tuple(runs), transfers=transfers, out=out).run()
     calibration = Calibration.read(out)
     seconds = {"record_seconds": recorded - began, "fit_seconds": time.perf_counter() - recorded}
     figures = {**summary(calibration), **seconds}
@@ -65,7 +67,7 @@ def main() -> None:
 
 
 def record(name: str, folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """Return the folders of the runs, and that of the forks, made where they are missing."""
+    """Return the folders of the runs and that of the forks; record the missing ones."""
     corpus = RunCommand(corpus=name).load_corpus()
     runs = []
     for seed in SEEDS:
@@ -80,22 +82,24 @@ def record(name: str, folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]
 
 
 def carry_out(corpus: Corpus, name: str, agent: str, seed: int, folder: Path) -> None:
-    """Carry out one run with probes of all topics and of those just learned."""
+    """Carry out one run that probes a sample of all topics and the topics just learned."""
+    # Hardly any exam: a calibration is fitted to probes.
     sizes = {"budget_tokens": BUDGET, "expansion_tokens": LESSON, "probe_topics": PROBED}
     command = RunCommand(corpus=name, learner="scratch", agent=agent, seed=seed, exam_every=100, **sizes)
+    # The reward decides what is probed; no agent of these looks at it.
     reward = MeanPredictionGain() + SelfPredictionGain()
     curriculum = Curriculum.make(corpus, "scratch", reward, command.curriculum_config())
     run_recorded(command, folder, curriculum)
 
 
 def summary(calibration: Calibration) -> dict[str, Any]:
-    """The figures of a calibration, without its members and topics."""
+    """Return the figures of a calibration, without its members and topics."""
     values = asdict(calibration)
     return {name: values[name] for name in ("learner", "tokens_per_word", "parameters", "fitted", "errors")}
 
 
 def name_of(calibration: Calibration) -> str:
-    """Its corpus and the kind of learner, as in the name of the file that ships."""
+    """Return its corpus and kind of learner, as in the name of the file that ships."""
     return f"{calibration.corpus}-{calibration.learner.split()[0]}"
 
 

@@ -1,10 +1,11 @@
-"""A crawl of a real MediaWiki, killed and started again, and one undisturbed: is the corpus the same, byte for byte?
-
-The site is Debian's MediaWiki on this machine. Its articles are Wikispeedia's nearest to the nucleus, with their text
-and links; every tenth is linked through a redirect by half of the others, and links to articles that the site lacks
-are red. `kgrl data crawl` is killed with SIGKILL at random moments, spread over the crawl.
+"""Crawl a real MediaWiki undisturbed, and again with kills: is the corpus the same, byte for byte?
 
     KGRL_DATA=... python benchmarks/crawl.py --pages 2000 --json docs/results/crawl.json
+
+The site is Debian's MediaWiki on this machine. Its articles are Wikispeedia's nearest to the nucleus, with their text
+and links; half of the links to every tenth article go through a redirect, and links to articles that the site lacks
+are red. `kgrl data crawl` is killed with SIGKILL at random moments, spread over the crawl. Figures are seconds,
+requests and whether both folders are equal. It takes about five minutes, of which setting up the site takes one.
 """
 
 from __future__ import annotations
@@ -35,13 +36,15 @@ if TYPE_CHECKING:
 
 PAGES, KILLS, RATE = 2_000, 3, 1_000.0
 NUCLEUS = ("Physics", "Mathematics")
-REDIRECTED = 10  # every so many-th article
+REDIRECTED = 10
+"""One article in so many has a redirect."""
 LOOK_SECONDS = 0.02
+"""Seconds between two looks at the progress of a crawl that is to be killed."""
 MARKUP = re.compile(r"[&<>\[\]{}|'~=_]|^[*#:; -]")
 
 
 def nearest(corpus: Corpus, count: int) -> list[int]:
-    """Return the topics nearest to the nucleus along links, it included."""
+    """Return the topics nearest to the nucleus along links, the nucleus included."""
     waiting = deque(corpus.graph.index(title) for title in NUCLEUS)
     found = dict.fromkeys(waiting)
     while waiting and len(found) < count:
@@ -62,6 +65,7 @@ def wiki_pages(corpus: Corpus, topics: Sequence[int]) -> dict[str, str]:
         if topic in texts:
             texts[topic].append(text)
     for topic in topics:
+        # Half of the topics link through the redirect, the others directly: both must come out as one link.
         targets = {
             titles[target]: redirected[target] if target in redirected and topic % 2 else titles[target]
             for target in corpus.graph.out(topic).tolist()
@@ -71,8 +75,9 @@ def wiki_pages(corpus: Corpus, topics: Sequence[int]) -> dict[str, str]:
 
 
 def article(text: str, targets: dict[str, str], category: str) -> str:
-    """Return wikitext that links the first mention of each title; what is not mentioned is listed at the end."""
+    """Return wikitext that links the first mention of each title; titles without a mention are listed at the end."""
     parts, listed = [text], []
+    # Longer titles first, so that "Set theory" is not linked as "Set" and the remaining word.
     for title, target in sorted(targets.items(), key=lambda item: (-len(item[0]), item)):
         for at in range(0, len(parts), 2):  # between them are links
             before, mention, after = parts[at].partition(title)
@@ -81,6 +86,7 @@ def article(text: str, targets: dict[str, str], category: str) -> str:
                 break
         else:
             listed.append(f"* [[{target}|{title}]]")
+    # Characters with a meaning in wikitext are written as entities, outside of links only.
     parts[::2] = [MARKUP.sub(lambda found: f"&#{ord(found.group())};", part) for part in parts[::2]]
     also = ["== See also ==", *listed] if listed else []
     return "\n".join(["".join(parts), *also, f"[[Category:{category or 'Other'}]]"])
@@ -112,7 +118,7 @@ class Crawl:
         return subprocess.Popen(self.command, start_new_session=True, stdout=subprocess.DEVNULL)
 
     def fetched(self) -> int:
-        """How many titles the cache has."""
+        """Return the number of titles in the cache."""
         if not self.cache.exists():
             return 0
         with contextlib.closing(sqlite3.connect(f"file:{self.cache}?mode=ro", uri=True, timeout=60)) as connection:
@@ -122,26 +128,26 @@ class Crawl:
                 return 0
 
     def finish(self) -> None:
-        """Start it, and wait until it is over."""
+        """Start it and wait until it ends."""
         process = self.start()
         if process.wait():
             raise RuntimeError(f"the crawl ended with {process.returncode}")
 
     def start_and_kill(self, at: int) -> int:
-        """Start it, kill it once so many titles were fetched, and return how many it had."""
+        """Start it, kill it once so many titles are fetched, and return the number in its cache."""
         process = self.start()
         while self.fetched() < at:
             if process.poll() is not None:
                 raise RuntimeError(f"the crawl ended with {process.returncode} before it was killed")
             time.sleep(LOOK_SECONDS)
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)  # the whole session: the crawl has threads and could have children
         process.wait()
         if self.out.exists():
             raise RuntimeError("the crawl was over before it was killed")
         return self.fetched()
 
     def requests(self) -> int:
-        """How many requests the site has answered so far."""
+        """Return the number of requests that the site has answered so far."""
         return self.log.read_text(errors="replace").count("GET /api.php")
 
 
@@ -152,6 +158,7 @@ def measure(site: MediaWikiServer, folder: Path, pages: int, kills: int) -> dict
     whole.finish()
     seconds, requests = time.monotonic() - began, whole.requests() - before
     drawn = random.Random(0)
+    # One moment in each of equal parts of the crawl, so that kills are spread over it.
     moments = [round(whole.fetched() * (kill + drawn.random()) / (kills + 1)) for kill in range(kills)]
     before, began = parts.requests(), time.monotonic()
     killed_at = [parts.start_and_kill(max(1, moment)) for moment in moments]
@@ -171,7 +178,7 @@ def measure(site: MediaWikiServer, folder: Path, pages: int, kills: int) -> dict
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return what is in a folder, by file name."""
+    """Return the files of a folder by name."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 

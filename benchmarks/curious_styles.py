@@ -1,6 +1,9 @@
-"""Draws a hunter's and a busybody's walk from the same page, and measures walks along the whole knob between them.
+"""Draw a hunter's and a busybody's walk from the same page, and measure walks of all degrees of curiosity between them.
 
-python benchmarks/curious_styles.py --json docs/results/curious_styles.json --png docs/results/curious_styles.png
+    python benchmarks/curious_styles.py --json docs/results/curious_styles.json --png docs/results/curious_styles.png
+
+The JSON file has the measures, and the PNG file the picture. It takes about ten seconds once the corpus is
+embedded.
 """
 
 from __future__ import annotations
@@ -78,12 +81,13 @@ def main() -> None:
 
 
 def drawn_walk(walker: EmbeddingWalker, start: int, seed: int) -> Trace:
-    """The walk that the picture shows."""
+    """Return the walk that the picture shows."""
     return walker.walk(start, DRAWN, np.random.default_rng(seed))
 
 
 def measure(walker: EmbeddingWalker) -> dict[str, dict[str, float]]:
-    """Each measure's mean over walks, and a 95% t interval from the means of the seeds."""
+    """Return each measure's mean over walks, with Student's 95% interval from the means of the seeds."""
+    # Walks of one seed are not independent of its starts, so seeds are the unit of the interval.
     by_seed = [
         np.mean([figures(trace, walker) for trace in WalkSource(walker, WALKS, LENGTH, seed)], axis=0) for seed in SEEDS
     ]
@@ -96,7 +100,7 @@ def measure(walker: EmbeddingWalker) -> dict[str, dict[str, float]]:
 
 
 def figures(trace: Trace, walker: EmbeddingWalker) -> list[float]:
-    """The measures of one walk, in the order of `MEASURES`."""
+    """Return the measures of one walk, in the order of `MEASURES`."""
     clicks = [(click.stack[-1], click.chosen) for click in trace.clicks()]
     sources, targets = np.array(clicks).T
     distance = 1 - (walker.embeddings[sources] * walker.embeddings[targets]).sum(1).mean()
@@ -106,20 +110,20 @@ def figures(trace: Trace, walker: EmbeddingWalker) -> list[float]:
 
 
 def opened(trace: Trace) -> list[int]:
-    """The pages of a walk, which opens none twice."""
+    """Return the pages of a walk, which opens no page twice."""
     return [step for step in trace.steps if step != BACK]
 
 
 def clustering(graph: TopicGraph, topics: Sequence[int]) -> float:
-    """Mean clustering coefficient of the topics in the subgraph that they and the links between them make."""
+    """Return the mean clustering coefficient of topics in the subgraph of these topics."""
     links = graph.adjacency[list(topics)][:, list(topics)].toarray()
     degree = links.sum(1)
-    triangles = np.diag(links @ links @ links)
+    triangles = np.diag(links @ links @ links)  # closed walks of three steps, from each topic
     return float(np.mean(triangles / np.maximum(degree * (degree - 1), 1)))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """One Markdown row for each setting of the knob."""
+    """Return a Markdown row for each degree of curiosity."""
     lines = ["| curiosity | " + " | ".join(MEASURES.values()) + " |", "|---" * (len(MEASURES) + 1) + "|"]
     for row in rows:
         cells = [f"{row[m]['mean']:.3g} ({row[m]['low']:.3g} to {row[m]['high']:.3g})" for m in MEASURES]
@@ -136,6 +140,7 @@ def draw(
     grid = figure.add_gridspec(2, 4, height_ratios=[3.4, 1], hspace=0.16, wspace=0.28)
     grid.update(left=0.045, right=0.975, top=0.845, bottom=0.07)
     places = {name: layout(embeddings[opened(trace)]) for name, trace in walks.items()}
+    # One scale for both walks, since the picture compares how far they go.
     reach = 1.12 * max(float(np.abs(place).max()) for place in places.values())
     start = graph.titles[next(iter(walks.values())).steps[0]]
     figure.suptitle(f"Two ways to be curious: {DRAWN} steps from “{start}”", x=0.045, y=0.978, ha="left", size=17)
@@ -149,12 +154,12 @@ def draw(
         draw_measure(figure.add_subplot(grid[1, column]), title, [row[name] for row in rows])
     pixels = io.BytesIO()
     figure.savefig(pixels, format="png", dpi=100, facecolor=GROUND)
-    # A palette of 128 colours cannot be told from all of them here, in a third of the bytes.
+    # A palette of 128 colours looks the same here, in a third of the bytes.
     Image.open(pixels).convert("RGB").quantize(128).save(path, format="png", optimize=True)
 
 
 def layout(vectors: NDArray[np.float32]) -> Points:
-    """Places in the plane, `[topics, 2]`, whose distances are as near to the cosine distances as they get."""
+    """Return places in the plane, `[topics, 2]`, whose distances are as close as possible to the cosine distances."""
     distances = np.clip(1 - vectors @ vectors.T, 0, None).astype(np.float64)
     np.fill_diagonal(distances, 0)
     options = {"metric": "precomputed", "n_init": 8, "init": "random", "random_state": 0, "normalized_stress": False}
@@ -197,7 +202,7 @@ def draw_walk(axes: Axes, name: str, trace: Trace, places: dict[int, Points], gr
 
 
 def label(axes: Axes, points: Points, titles: Sequence[str], arrows: Sequence[FancyArrowPatch]) -> None:
-    """Put each title beside its point, where it covers the least of what is there already."""
+    """Put each title beside its point, where it covers least of the points, arrows and titles before it."""
     axes.figure.canvas.draw()
     pixels = axes.transData.transform(points)
     lines = [arrow.get_transform().transform_path(arrow.get_path()).interpolated(4).vertices for arrow in arrows]
@@ -219,7 +224,7 @@ def _squares(centres: Points, half: float) -> Points:
 
 
 def _options(box: Bbox) -> Iterator[tuple[Bbox, tuple[float, float]]]:
-    """Boxes and offsets, in pixels, of the places around its point where a label can go."""
+    """Give boxes and offsets, in pixels, of the places around its point where a label can go."""
     for far in (11, 17, 25):
         for angle in np.arange(0, 2 * np.pi, np.pi / 8):
             x = far * np.cos(angle) - box.width * (1 - np.cos(angle)) / 2
@@ -228,7 +233,7 @@ def _options(box: Bbox) -> Iterator[tuple[Bbox, tuple[float, float]]]:
 
 
 def _covered(box: Bbox, taken: Points, frame: Bbox) -> float:
-    """Square pixels of `box` that lie on other boxes, or outside the frame, the latter dearly."""
+    """Return the square pixels of `box` on other boxes, plus ten times those outside the frame."""
     shared = np.minimum(box.max, taken[:, 2:]) - np.maximum(box.min, taken[:, :2])
     inside = np.clip(np.minimum(box.max, frame.max) - np.maximum(box.min, frame.min), 0, None)
     outside = box.width * box.height - inside.prod()

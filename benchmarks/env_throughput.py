@@ -1,10 +1,11 @@
-"""Steps a second of the environments, beside MiniGrid's and CartPole's in the same run.
+"""Measure the environments' steps per second, beside MiniGrid's and CartPole's in the same run.
 
     python benchmarks/env_throughput.py --json docs/results/env_throughput.json
 
-Actions are drawn uniformly among filled slots, as fast as they can be, and their drawing is not counted. The vector
+Actions are drawn uniformly among filled slots, as fast as possible; the time of drawing them is not counted. The vector
 environment hands out its own arrays (`copy=False`), on as many threads as numba finds; `--copy` measures copies. The
-single environment's time is what a step takes outside of the simulated learner's `learn`, `losses` and `count_tokens`.
+single environment's time is that of a step without the simulated learner's `learn`, `losses` and `count_tokens`. It
+takes a minute, and two more to compile the kernels the first time.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ def main() -> None:
         "cartpole_steps_per_second": lambda seconds: plain("CartPole-v1", seconds),
     }
     for measure in measures.values():
-        measure(0.2)  # what is compiled or looked up at first use
+        measure(0.2)  # so that nothing is compiled or looked up for the first time while it is measured
     best = dict.fromkeys(measures, 0.0)
+    # In turns, and the best counts: other programs disturb all of them alike, and only ever slow one down.
     for _ in range(arguments.repeat):
         for name, measure in measures.items():
             best[name] = max(best[name], measure(arguments.seconds))
@@ -78,10 +80,11 @@ class Vector:
         self.info = env.reset(seed=0)[1]
 
     def measure(self, seconds: float) -> float:
-        """Steps a second over at least so many."""
+        """Return the steps per second, measured for at least so many seconds."""
         spent, steps = 0.0, 0
         while spent < seconds:
             mask = self.info["action_mask"]
+            # The argmax of uniform numbers over the filled slots is a uniform draw of one of them.
             actions = (self.rng.random(mask.shape, dtype=np.float32) * mask).argmax(axis=1)
             began = time.perf_counter()
             *_, self.info = self.env.step(actions)
@@ -91,7 +94,7 @@ class Vector:
 
 
 class Single:
-    """Steps of the single environment, without what its learner takes."""
+    """Steps of the single environment, without the time of its learner."""
 
     def __init__(self, corpus: Corpus, slots: int) -> None:
         learner = SimulatedLearner(corpus)
@@ -111,7 +114,7 @@ class Single:
         return timed
 
     def measure(self, seconds: float) -> float:
-        """Steps a second over at least so many."""
+        """Return the steps per second, measured for at least so many seconds."""
         spent, steps = 0.0, 0
         while spent < seconds:
             action = int(self.rng.choice(np.flatnonzero(self.env.action_masks())))
@@ -125,7 +128,7 @@ class Single:
 
 
 def plain(name: str, seconds: float) -> float:
-    """Steps a second of an environment by name, episodes' beginnings left out."""
+    """Return the steps per second of an environment by name, without the resets of episodes."""
     env = gym.make(name)
     env.reset(seed=0)
     env.action_space.seed(0)

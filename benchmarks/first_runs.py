@@ -1,8 +1,9 @@
-"""Runs SmolLM2 curricula with three seeds on both corpora, and tabulates their exam losses.
+"""Run SmolLM2 curricula with up to three seeds on both corpora, and tabulate their exam losses.
 
     python benchmarks/first_runs.py --json docs/results/first_runs.json
 
-Finished runs are kept in the JSON file and not repeated, so the script can be stopped and started again.
+Finished runs are kept in the JSON file and not repeated, so the script can be stopped and started again. All of them
+take about 50 minutes of one core.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from kgrl.system.files import write_json
 
 
 class Task(NamedTuple):
-    """What is learned, and on how many tokens."""
+    """A corpus, its goal (all topics if None), and the tokens of a run."""
 
     corpus: str
     goal: str | None
@@ -30,7 +31,7 @@ class Task(NamedTuple):
 
 TASKS = (Task("vital", None, 6_000), Task("wikispeedia", None, 6_000))
 SEEDS = {"random": (0, 1, 2), "closure": (0, 1, 2), "curiosity": (0,)}
-"""The seeds that each agent is run with, on every task."""
+"""The seeds of each agent, on every task."""
 KEPT = (
     "exam_loss_before",
     "exam_loss_after",
@@ -51,7 +52,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = json.loads(arguments.json.read_text()) if arguments.json.exists() else []
     done = {(r["corpus"], r["goal"], r["agent"], r["seed"]) for r in rows}
     todo = [(seed, task, agent) for agent, seeds in SEEDS.items() for seed in seeds for task in TASKS]
-    for seed, task, agent in sorted(todo, key=lambda run: (run[2] == "curiosity", run[0])):  # pairs first
+    for seed, task, agent in sorted(todo, key=lambda run: (run[2] == "curiosity", run[0])):  # paired seeds first
         if (task.corpus, task.goal, agent, seed) not in done:
             rows.append(one_run(task, agent, seed))
             write_json(arguments.json, rows)
@@ -63,14 +64,14 @@ def one_run(task: Task, agent: str, seed: int) -> dict[str, Any]:
     setting = {"corpus": task.corpus, "goal": task.goal, "agent": agent, "seed": seed}
     setting["budget_tokens"] = task.budget_tokens
     with tempfile.TemporaryDirectory() as folder:
-        # None of these agents looks at rewards, so nothing is probed for one.
+        # None of these agents looks at rewards, so the reward is one that needs no probes.
         options = {"reward": "token-cost", "exam_every": 2 if task.goal else 4, "out": Path(folder) / "run"}
         figures = RunCommand(**setting, **options, expansion_tokens=task.budget_tokens // 12 + 1).run()
     return {**setting, **{name: figures[name] for name in KEPT}}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """One Markdown row for each task and agent: means over seeds, and paired differences to random."""
+    """Return a Markdown row for each task and agent: means over seeds, and paired differences from random."""
     lines = [
         "| corpus | goal | agent | seeds | before | after | AULC | after, less random's: mean (range) | speed-up |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -86,6 +87,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def _cells(own: list[dict[str, Any]], random: dict[int, dict[str, Any]]) -> str:
     means = [f"{np.mean([r[name] for r in own]):.3f}" for name in ("exam_loss_before", "exam_loss_after", "aulc")]
+    # Paired by seed: the same seed gives both agents the same learner and exam.
     gaps = np.array([r["exam_loss_after"] - random[r["seed"]]["exam_loss_after"] for r in own])
     ratios = [_speed_up(r["curve"], random[r["seed"]]["curve"]) for r in own]
     reached = ", ".join("not reached" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
@@ -94,7 +96,7 @@ def _cells(own: list[dict[str, Any]], random: dict[int, dict[str, Any]]) -> str:
 
 
 def _speed_up(curve: list[list[float]], random: list[list[float]]) -> float | None:
-    """Tokens random took to its final loss over the tokens this curve took there, None if it never got there."""
+    """Return random's tokens to its final loss over this curve's tokens to it; None if it never reaches it."""
     target = random[-1][1]
     own, baseline = (tokens_to_target([(int(t), loss) for t, loss in c], target) for c in (curve, random))
     return None if own is None or baseline is None else baseline / own

@@ -1,9 +1,9 @@
-"""How long a fork takes: a snapshot of SmolLM2's adapter and optimizer and going back to it, and whether that is exact.
-
-The learner has rank 8 and a few updates behind it. Between snapshot and restore it learns a block, as a fork does, so
-that what is copied is not at hand in the processor's caches.
+"""Measure how long a fork takes (snapshot and restoring of SmolLM2's adapter and optimizer), and whether it is exact.
 
     python benchmarks/fork.py --json docs/results/fork.json
+
+The learner has rank 8 and a few updates behind it. Between snapshot and restoring it learns a block, as a fork does, so
+that the copied tensors are not in the processor's caches. It takes about a minute.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def measure(learner: LoraLearner, train: Passages, probes: Passages) -> dict[str, Any]:
-    """Milliseconds, and whether the losses after every restore, and after learning again from there, were the same."""
+    """Return milliseconds, and whether losses after every restoring, and after learning again from it, are the same."""
     losses = learner.losses(probes)
     snapshots, restores, exact = [], [], []
     learned_first = None
@@ -50,10 +50,11 @@ def measure(learner: LoraLearner, train: Passages, probes: Passages) -> dict[str
         snapshot = learner.snapshot()
         snapshots.append(time.perf_counter() - began)
         learned = learner.learn(train, learner.block_tokens), learner.losses(probes).tolist()
-        learned_first = learned_first or learned
+        learned_first = learned_first or learned  # every fork starts from the same state, so all learn the same
         began = time.perf_counter()
         learner.restore(snapshot)
         restores.append(time.perf_counter() - began)
+        # Exact only counts if the lesson changed anything that had to be put back.
         changed = learned[1] != losses.tolist()
         exact.append(changed and learned == learned_first and np.array_equal(learner.losses(probes), losses))
     return {

@@ -1,9 +1,10 @@
-"""Trained policies against random picks on graphs they were not trained on, with the simulated learner.
+"""Compare trained policies with random picks on graphs that they were not trained on, with the simulated learner.
 
     python benchmarks/held_out.py --policies policies/ppo-goals --json docs/results/held_out.json
 
-Ten paired seeds; each plays the episodes of two recipes on their held-out regions, towards goals and towards none, with
-what any text teaches in the rewards (training leaves that out). The tokens of the nucleus are not counted.
+Each of ten paired seeds plays the episodes of two recipes on their held-out regions, towards goals and without one.
+Rewards count what any text teaches, which training leaves out. The tokens of the nucleus are not counted. It takes some
+minutes for each policy.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from kgrl.system.files import write_json
 
 RECIPES = ("ppo-goals", "ppo-coverage")
 EPISODES, FIRST_SEED = 64, 5_000_000
-"""Seeds are not those of the comparisons that choose the best policy in training."""
+"""Episodes of a seed, and the first seed: none of them is used to choose the best policy in training."""
 
 
 def main() -> None:
@@ -43,7 +44,7 @@ def main() -> None:
 
 
 def compare(name: str, policies: dict[str, Path], seeds: int) -> dict[str, Any]:
-    """Figures of each policy on the held-out graphs of a recipe."""
+    """Return the figures of each policy on the held-out graphs of a recipe."""
     recipe = read_recipe(name)
     recipe = replace(
         recipe,
@@ -52,6 +53,7 @@ def compare(name: str, policies: dict[str, Path], seeds: int) -> dict[str, Any]:
     )
     env = make_envs(recipe, held_out=True)
     scorers = {policy: load_policy(folder)[0] for policy, folder in policies.items()}
+    # All policies play the same episodes as random, seed by seed.
     rows: dict[str, list[Comparison]] = {policy: [] for policy in policies}
     for seed in range(FIRST_SEED, FIRST_SEED + seeds):
         random = play_episodes(env, random_picker(seed), seed)
@@ -61,7 +63,10 @@ def compare(name: str, policies: dict[str, Path], seeds: int) -> dict[str, Any]:
 
 
 def summary(comparisons: list[Comparison]) -> dict[str, Any]:
-    """Means over seeds with 95% bootstrap intervals; episodes that never get to random's gain take twice the budget."""
+    """Return means over seeds with 95% bootstrap intervals.
+
+    Episodes that never reach random's gain count as taking twice the budget.
+    """
     speed_ups = [c.speed_ups for c in comparisons]
     logs = [float(np.log(np.where(s > 0, s, 0.5)).mean()) for s in speed_ups]
     return {
@@ -74,7 +79,7 @@ def summary(comparisons: list[Comparison]) -> dict[str, Any]:
 
 
 def interval(values: list[float]) -> list[float]:
-    """The mean over seeds and its 95% interval."""
+    """Return the mean over seeds and its 95% interval."""
     found = bootstrap((np.array(values),), np.mean, rng=np.random.default_rng(0)).confidence_interval
     return [float(np.mean(values)), float(found.low), float(found.high)]
 

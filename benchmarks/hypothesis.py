@@ -1,8 +1,8 @@
-"""The tables of docs/results/hypothesis.md, from the figures beside it.
+"""Write the tables of docs/results/hypothesis.md, from the JSON files beside it.
 
     python benchmarks/hypothesis.py
 
-What measures is `kgrl bench --suite hypothesis`, with the commands that stand on the page.
+The figures are measured by `kgrl bench --suite hypothesis`, with the commands on that page. This takes seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FILES = (
     "hypothesis_smollm2_recall.json",
 )
 HOLDS = " †"
-"""Behind an effect that holds after Holm's correction for all findings of its file."""
+"""The mark of an effect that holds after Holm's correction for all findings of its file."""
 _LEARNERS = {"scratch": "scratch", "lora": "SmolLM2"}
 _MEASURES = {
     "transfer": ("linked minus matched control", "the same, pairs that do not name the learned topic"),
@@ -36,13 +36,13 @@ _MEASURES = {
         "drop of the loss: unread frontier topics minus matched far ones",
     ),
 }
-"""The headings of each question's findings, in the order in which the figures have them; more findings have none."""
+"""The headings of each question's findings, in the order of the figures; further findings have no column."""
 
 Row = Mapping[str, Any]
 
 
 def tables(results: Path = RESULTS) -> dict[str, str]:
-    """Return the tables by the names of their places."""
+    """Return the tables by the names of their places on the page."""
     found: dict[str, list[Row]] = {question: [] for question in _MEASURES}
     for name in FILES:
         figures = json.loads((results / name).read_text(encoding="utf-8"))
@@ -52,10 +52,11 @@ def tables(results: Path = RESULTS) -> dict[str, str]:
 
 
 def rows(figures: Row) -> Iterator[Row]:
-    """Join the findings of one question, place and learner in one row, with what is told of the learned topics."""
+    """Join the findings of one question, place and learner in one row, with the figures of the learned topics."""
     joined: dict[tuple[str, str, str], list[Row]] = {}
     for finding in figures["findings"]:
         joined.setdefault((finding["question"], finding["corpus"], finding["learner"]), []).append(finding)
+    # A learner's name is followed by its state or its agent: "lora, cold", "scratch, closure".
     for (question, corpus, learner), findings in joined.items():
         name, _, detail = learner.partition(", ")
         told = figures["transfer"].get(f"{corpus}, {learner}", {})
@@ -77,7 +78,7 @@ def columns(question: str) -> list[Column]:
 
 
 def _learned() -> list[Column]:
-    """What lessons teach about their own topic, and how large the effect is beside that."""
+    """Return the columns on a lesson's own topic, and on the size of the effect compared with it."""
     return [
         Column("loss before", lambda row: f"{row['loss_before']:.2f}"),
         Column("own drop", lambda row: f"{row['own_drop']:.3f}"),
@@ -94,7 +95,7 @@ def effect(finding: Row) -> str:
 
 
 def counted(finding: Row) -> str:
-    """Return an effect with its interval and what that is over."""
+    """Return an effect with its interval and the number of its units."""
     return f"{effect(finding)}, {finding['n']} {finding['unit']}"
 
 

@@ -1,10 +1,11 @@
-"""A million passages in the index: how good, how fast, how large, beside exact search in the same run.
-
-Vectors are those of real passages as far as there are enough: train passages of Wikispeedia and of the vital articles.
-The rest is made up: a real vector turned by as much as lies between a real passage and its nearest neighbour, drawn
-from that distribution, in a random direction. Queries are real passages that are not in the index.
+"""Measure a million passages in the index: quality, speed and size, beside exact search in the same run.
 
     python benchmarks/index.py --json docs/results/index.json
+
+Vectors are those of real passages as far as there are enough: train passages of Wikispeedia and of the vital articles.
+The others are made up: a real vector, turned in a random direction by the angle between a real passage and its nearest
+neighbour, drawn from the distribution of these angles. Queries are real passages that are not in the index. It takes
+about ten minutes once the passages are embedded.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Vectors = NDArray[np.float32]
 
 
 def real_vectors() -> Vectors:
-    """The unit vectors of real passages, each once."""
+    """Return the unit vectors of real passages, each once, float32 `[passages, dimensions]`."""
     found = []
     for name in _CORPORA:
         corpus = load_corpus(name)
@@ -43,9 +44,10 @@ def real_vectors() -> Vectors:
 
 
 def extended(real: Vectors, rows: int, rng: np.random.Generator) -> Vectors:
-    """Real vectors, and made-up ones as near to one as its like are to their nearest neighbours."""
+    """Return real vectors, followed by made-up ones that are as near to a real one as real ones are to each other."""
     nearest = faiss.IndexFlatIP(real.shape[1])
     nearest.add(real)
+    # The nearest of a vector in the index is itself; the second one is its neighbour.
     cosines = nearest.search(real[:5_000], 2)[0][:, 1].clip(0.0, 0.999)
     vectors = np.empty((rows, real.shape[1]), dtype=np.float32)
     vectors[: len(real)] = real[:rows]
@@ -53,6 +55,7 @@ def extended(real: Vectors, rows: int, rng: np.random.Generator) -> Vectors:
         part = vectors[first : first + _ROWS_AT_ONCE]
         origin = real[rng.integers(len(real), size=len(part))]
         away = rng.standard_normal(part.shape, dtype=np.float32)
+        # A random direction at right angles to the origin: the made-up vector is then at the drawn cosine.
         away -= np.einsum("ij,ij->i", away, origin)[:, None] * origin
         away /= np.linalg.norm(away, axis=1, keepdims=True)
         cosine = rng.choice(cosines, size=len(part))[:, None]
@@ -61,8 +64,8 @@ def extended(real: Vectors, rows: int, rng: np.random.Generator) -> Vectors:
 
 
 def timed_search(search: Any, queries: Vectors) -> tuple[NDArray[Any], float]:
-    """What is found, and the least seconds a query took in three rounds."""
-    search(queries[:16])
+    """Return what is found, and the seconds of a query in the fastest of three rounds."""
+    search(queries[:16])  # threads are started, pages are read
     seconds = []
     for _ in range(3):
         began = time.perf_counter()
@@ -74,7 +77,7 @@ def timed_search(search: Any, queries: Vectors) -> tuple[NDArray[Any], float]:
 def measured(
     kind: Any, vectors: Vectors, queries: Vectors, exact: NDArray[Any], exact_seconds: float
 ) -> dict[str, Any]:
-    """One kind of index: built, searched, saved and opened."""
+    """Build, search, save and open one kind of index, and return its figures."""
     began = time.perf_counter()
     retriever = FaissRetriever(np.arange(len(vectors)), vectors, kind=kind)
     build_seconds = time.perf_counter() - began
@@ -104,14 +107,14 @@ def measured(
 
 
 def searched_exactly(vectors: Vectors, queries: Vectors) -> tuple[NDArray[Any], float]:
-    """What FAISS's exact search finds, and the seconds that a query takes it."""
+    """Return what FAISS's exact search finds, and its seconds per query."""
     flat = faiss.IndexFlatIP(vectors.shape[1])
     flat.add(vectors)
     return timed_search(lambda q: flat.search(q, _K)[1], queries)
 
 
 def of_rows(vectors: Vectors, queries: Vectors, kinds: list[str]) -> list[dict[str, Any]]:
-    """Every kind of index on the same vectors."""
+    """Return the figures of every kind of index on the same vectors."""
     exact, seconds = searched_exactly(vectors, queries)
     rows = []
     for kind in kinds:

@@ -1,12 +1,13 @@
-"""Workers killed by SIGKILL in the middle of each job type: is a job lost, a topic there twice, a thing half-written?
-
-Two worker processes serve a queue that is kept full, as a run keeps it. They say on a pipe when a job begins and ends;
-a random moment after the beginning of one of the type in turn, within twice the time that jobs of that type take, its
-worker is killed and another put in its place. Only kills before the job's end count. After the last one the queue is
-left to be finished; then every title must have arrived once or failed for what is in its page, nothing may be left
-over, and the log must be, bit for bit, what one undisturbed worker makes of the same titles in the same order.
+"""Kill workers by SIGKILL in the middle of each job type: is a job lost, a topic indexed twice, a file half-written?
 
     python benchmarks/kills.py --json docs/results/kills.json
+
+Two worker processes serve a queue that is kept full, as a run keeps it. They report on a pipe when a job begins and
+ends. A random moment after the beginning of a job of the type in turn, within twice the usual time of such jobs, its
+worker is killed and replaced. Only kills before the job's end count. After the last kill the queue is left to be
+finished. Then every title must have arrived once, or failed for a reason in its page; nothing may remain in the queue;
+and the log must be, bit for bit, the log of one undisturbed worker on the same titles in the same order. It takes
+about two minutes and needs a Redis server.
 """
 
 from __future__ import annotations
@@ -47,14 +48,19 @@ from kgrl.system.files import write_json
 KILLS, WORKERS, AHEAD = 50, 2, 24
 FORK = multiprocessing.get_context("fork")
 LIMITS: dict[str, Any] = {"lease": 1.0, "patience": 0.5}
-FIRST_SPAN = 0.005  # seconds; what a job of a type takes is then measured
-SLOW = (0.05, 0.3)  # seconds that fetching a page takes
-PATIENCE = 120.0  # seconds without an arrival after which the rest counts as lost
+FIRST_SPAN = 0.005  # seconds that the first job of a type is expected to take; later ones are measured
+SLOW = (0.05, 0.3)  # least and most seconds of fetching a page
+PATIENCE = 120.0  # seconds without an arrival after which the remaining titles count as lost
 
 
 @dataclass(frozen=True)
 class Slow:
-    """Pages that take their time."""
+    """A page source that takes some time for each page.
+
+    Args:
+        pages: The pages by title.
+        seconds: Least and most seconds of fetching a page.
+    """
 
     pages: dict[str, Page]
     seconds: tuple[float, float] = SLOW
@@ -67,7 +73,7 @@ class Slow:
 
 @dataclass
 class Victim:
-    """A worker process, and what it says it does."""
+    """A worker process, and the job that it reports to be at."""
 
     where: str
     source: PageSource
@@ -97,17 +103,17 @@ class Victim:
         worker.run(threading.Event())
 
     def listen(self, seconds: float) -> None:
-        """Take in what the worker says within some seconds, up to the first word."""
+        """Read the worker's reports; wait for some seconds at most if there are none."""
         if select.select([self.reader], [], [], seconds)[0]:
             self.buffer += os.read(self.reader, 65536)
         *lines, self.buffer = self.buffer.split(b"\n")
         for line in lines:
-            if not line and self.stage:
+            if not line and self.stage:  # an empty line says that the job has ended
                 self.took.setdefault(self.stage, []).append(time.perf_counter() - self.began)
             self.stage, self.began = line.decode(), time.perf_counter()
 
     def kill(self) -> str:
-        """Kill the worker and return in which job that was; none if it was between two."""
+        """Kill the worker and return the type of its job, empty if it was between two."""
         os.kill(self.pid, signal.SIGKILL)
         self.process.join()
         self.listen(0)
@@ -116,15 +122,16 @@ class Victim:
 
 
 def kill_workers(where: str, source: PageSource, encoder: Encoder, titles: Sequence[str], kills: int) -> dict[str, Any]:
-    """Serve a queue with workers that are killed, and return what became of it.
+    """Serve a queue with workers that are killed, and return the figures.
 
     Args:
-        where: Where the queue is kept.
-        source: Where pages come from.
-        encoder: What embeds them.
-        titles: What may be wanted, best first; enough of them to outlast the kills.
-        kills: How many, spread evenly over the types of jobs.
+        where: The place of the queue.
+        source: The source of pages.
+        encoder: Embeds them.
+        titles: The titles that may be wanted, best first; enough of them to outlast the kills.
+        kills: Number of kills, spread evenly over the types of jobs.
     """
+    # Workers are forked, as loading the encoder anew after every kill would take most of the time.
     encoder.encode(["loaded before workers are forked"])
     rng, wanted, enough = np.random.default_rng(0), FORK.Value("i", 0), FORK.Event()
     # This process does not open the queue before the last fork: a SQLite connection must not be carried over one.
@@ -138,6 +145,7 @@ def kill_workers(where: str, source: PageSource, encoder: Encoder, titles: Seque
     targets = list(itertools.islice(itertools.cycle(STAGES), kills))
     while targets:
         victim = _next_to_do(victims, targets[0])
+        # Up to twice the usual time: about half of the kills come too late and do not count.
         span = 2 * float(np.median(took.get(targets[0], [FIRST_SPAN])))
         time.sleep(float(rng.uniform(0, span)))
         stage = victim.kill()
@@ -187,16 +195,16 @@ def _next_to_do(victims: Sequence[Victim], stage: str) -> Victim:
 
 
 def _finish(queue: ResearchQueue) -> bool:
-    """Wait until nothing is under way; return whether it came to that."""
+    """Wait until no job is under way; return whether that happened in time."""
     deadline = time.monotonic() + PATIENCE
     while queue.busy() and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(2 * LIMITS["lease"])  # what a dead worker had claimed runs out and is cleared away
+    time.sleep(2 * LIMITS["lease"])  # the claims of dead workers run out and are cleared away
     return not queue.busy()
 
 
 def _account(queue: ResearchQueue, asked: Sequence[str]) -> dict[str, Any]:
-    """Count what came of the titles that were asked for."""
+    """Count the titles that were asked for by what became of them."""
     arrivals, status = queue.arrivals(), queue.status()
     times = Counter(arrival.title for arrival in arrivals)
     gave_up = {f.title: f.reason for f in status.failures if f.reason.startswith("gave up")}
@@ -205,6 +213,7 @@ def _account(queue: ResearchQueue, asked: Sequence[str]) -> dict[str, Any]:
         "asked": len(asked),
         "arrived": len(arrivals),
         "failed": {f.title: f.reason for f in status.failures},
+        # A title that was given up counts as lost: nothing in its page was a reason to.
         "lost": sum(title not in there or title in gave_up for title in asked),
         "duplicated": sum(count - 1 for count in times.values()) + len(queue.store.log) - len(arrivals),
         "left_over": len(queue.store.parts) + len(queue.store.jobs) + len(queue.store.claims),
@@ -212,7 +221,7 @@ def _account(queue: ResearchQueue, asked: Sequence[str]) -> dict[str, Any]:
 
 
 def _damaged(where: str) -> int:
-    """Count what is not whole: pages of a SQLite file."""
+    """Count the damaged pages of a SQLite file."""
     if "://" in where:
         return 0
     with contextlib.closing(sqlite3.connect(next(Path(where).glob("*.db")))) as connection:
@@ -220,7 +229,7 @@ def _damaged(where: str) -> int:
 
 
 def _undisturbed(arrivals: Sequence[Arrival], source: PageSource, encoder: Encoder) -> bool:
-    """Whether one worker that nobody disturbs makes the same of the same titles in the same order."""
+    """Return whether one undisturbed worker makes the same of the same titles in the same order."""
     quick = Slow(source.pages, (0.0, 0.0)) if isinstance(source, Slow) else source
     with tempfile.TemporaryDirectory() as folder:
         log = ArrivalLog(open_store(folder).log)
@@ -234,7 +243,7 @@ def _undisturbed(arrivals: Sequence[Arrival], source: PageSource, encoder: Encod
 
 
 def wikispeedia_pages() -> dict[str, Page]:
-    """Articles of Wikispeedia, with their text and links."""
+    """Return the articles of Wikispeedia with their text and links, by title."""
     from kgrl.data import load_corpus
 
     corpus = load_corpus("wikispeedia")
@@ -250,7 +259,7 @@ def wikispeedia_pages() -> dict[str, Page]:
 
 @contextlib.contextmanager
 def places() -> Iterator[dict[str, str]]:
-    """A place of each kind for a queue."""
+    """Give a place for a queue of each kind."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from tests.support.redis_server import RedisServer
 

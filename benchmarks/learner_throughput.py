@@ -1,16 +1,16 @@
-"""How fast the LoRA learner trains and measures: against a plain loop, and as a share of the machine's speed.
-
-On the same texts, with the same model, number format and tokens of an update, repetitions of these take turns:
-the learner; `plain_loop.py`, which is transformers' Trainer with a PEFT adapter and padded batches of eight passages;
-and a large matrix product. Padding does not count as tokens. Of each the fastest repetition counts, since other
-programs only ever slow one down. On a machine that is never quiet the figures that end in `cpu` say more: they are made
-from processor time instead of the clock's.
-
-The share counts the arithmetic that the matrix products of the model's weights need: 2 operations a weight and token to
-measure; 4 to train where the weights are frozen (forward, and gradients through the layer), 6 where they are trained.
-Attention, which is a few per cent at this length of passages, is not counted.
+"""Measure how fast the LoRA learner trains and measures: against a plain loop, and as a share of the machine's speed.
 
     OMP_NUM_THREADS=1 python benchmarks/learner_throughput.py --json docs/results/learner_throughput.json
+
+On the same texts, with the same model, number format and tokens per update, repetitions of three things take turns: the
+learner; `plain_loop.py`, which is transformers' Trainer with a PEFT adapter and padded batches of eight passages; and a
+large matrix product. Padding does not count as tokens. The fastest repetition of each counts, since other programs only
+ever slow one down. On a busy machine the figures that end in `cpu` are better: they are made from processor time
+instead of the clock's.
+
+The share counts the arithmetic that the matrix products of the model's weights need: 2 operations per weight and token
+to measure; 4 to train where the weights are frozen (forward, and gradients through the layer), 6 where they are
+trained. Attention, which is a few per cent at this length of passages, is not counted. It takes about three minutes.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class LearnerThroughput:
 
     Args:
         corpus: The corpus.
-        passages: Passages trained on, and again measured, in each repetition; a multiple of eight.
-        repeats: Repetitions.
+        passages: Number of passages that each repetition trains on and measures; a multiple of eight.
+        repeats: Number of repetitions.
         json: Write the figures to this file.
     """
 
@@ -83,13 +83,13 @@ def main(command: LearnerThroughput) -> None:
 
 
 def some_passages(corpus: Corpus, n: int) -> Passages:
-    """Train passages drawn at random, the same every time."""
+    """Return train passages drawn at random, the same every time."""
     train = np.flatnonzero(corpus.splits == Split.TRAIN)
     return corpus.select(np.random.default_rng(0).choice(train, n, replace=False))
 
 
 def measure(learner: LoraLearner, plain: PlainLoop, passages: Passages, repeats: int) -> dict[str, Any]:
-    """Ratios, shares of the peak, real tokens a second and seconds."""
+    """Return ratios, shares of the peak, tokens per second without padding, and seconds."""
     tokens, default = int(learner.count_tokens(passages).sum()), learner.block_tokens
     block = -(-tokens * BATCH // len(passages))  # as many updates as the plain loop makes
     factors = torch.randn(2, PEAK_SIZE, PEAK_SIZE, dtype=learner.model.dtype)
@@ -119,12 +119,12 @@ def measure(learner: LoraLearner, plain: PlainLoop, passages: Passages, repeats:
 
 
 def ratios(seconds: Mapping[str, float]) -> dict[str, float]:
-    """How many times the plain loop's tokens a second the learner has."""
+    """Return the learner's tokens per second divided by the plain loop's."""
     return {f"{name}_ratio": seconds[f"plain_{name}"] / seconds[name] for name in ("train", "eval")}
 
 
 def peak_shares(learner: LoraLearner, tokens: int, seconds: Mapping[str, float]) -> dict[str, float]:
-    """The share of the matrix-product peak that the learner's own products have, and that peak."""
+    """Return the speed of the learner's matrix products as a share of the peak, and the peak."""
     weights, trained = matmul_weights(learner)
     peak = 2 * PEAK_SIZE**3 / seconds["peak"]
     return {
@@ -143,23 +143,23 @@ def learn(learner: LoraLearner, passages: Passages, block_tokens: int) -> None:
 def fastest_in_turns(
     actions: Mapping[str, Callable[[], object]], repeats: int
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds of each action's fastest repetition by the clock, and those of processor time a thread.
+    """Return the seconds of each action's fastest repetition, by the clock and of processor time per thread.
 
-    Repetitions take turns, after one more of all that does not count.
+    Repetitions take turns, after a first one of each that does not count.
     """
     wall, cpu = dict.fromkeys(actions, float("inf")), dict.fromkeys(actions, float("inf"))
     for repetition in range(1 + repeats):
         for name, action in actions.items():
             began, cpu_began = time.perf_counter(), time.process_time()
             action()
-            if repetition > 0:
+            if repetition > 0:  # the first fills caches and starts threads
                 wall[name] = min(wall[name], time.perf_counter() - began)
                 cpu[name] = min(cpu[name], (time.process_time() - cpu_began) / torch.get_num_threads())
     return wall, cpu
 
 
 def matmul_weights(learner: LoraLearner) -> tuple[int, int]:
-    """Number of weights that each token is multiplied by, and how many of them are trained."""
+    """Return the number of weights that each token is multiplied by, and the number of those that are trained."""
     # An embedding is looked up, not multiplied by, unless the output shares it.
     matrices = [w for w in learner.model.parameters() if w.ndim == 2]
     head, embedding = learner.model.get_output_embeddings().weight, learner.model.get_input_embeddings().weight
@@ -168,7 +168,7 @@ def matmul_weights(learner: LoraLearner) -> tuple[int, int]:
 
 
 def peak_gib() -> float:
-    """Most memory the process has held."""
+    """Return the peak memory of the process, in GiB."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 

@@ -1,8 +1,9 @@
-"""Sweeps the LoRA learner's learning rate and block size with random curricula towards Mathematics.
+"""Sweep the LoRA learner's learning rate and block size with random curricula towards Mathematics.
 
     python benchmarks/learning_rate.py --json docs/results/learning_rate.json
 
-The agent is `random`, so that no curiosity agent is tuned for. Finished runs are kept in the JSON file.
+The agent is `random`, so that the setting favours no curiosity agent. Finished runs are kept in the JSON file and not
+repeated. A run takes about two minutes of one core; there are eight.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from kgrl.agents import make_agent
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.data import load_corpus
 from kgrl.exam import Exam
-from kgrl.runs import Run
+from kgrl.runs.run import Run
 from kgrl.system.files import write_json
 
 SETTINGS = ((3e-4, 512), (5e-4, 512), (1e-3, 512), (2e-3, 512), (5e-4, 256), (1e-3, 256), (5e-4, 128), (1e-3, 128))
@@ -53,7 +54,7 @@ def one_run(rate: float, block: int, seed: int) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """One Markdown row for each setting and seed."""
+    """Return a Markdown row for each setting and seed."""
     lines = ["| learning rate | tokens an update | seed | before | after | AULC |", "|---|---|---|---|---|---|"]
     for r in sorted(rows, key=lambda r: (r["block_tokens"], r["learning_rate"], r["seed"])):
         losses = " | ".join(f"{r[name]:.3f}" for name in ("exam_loss_before", "exam_loss_after", "aulc"))

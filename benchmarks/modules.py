@@ -1,13 +1,12 @@
-"""Adapters trained apart on neighbourhoods of `wikispeedia` and composed, against one trained on all of the text.
-
-The neighbourhoods are graph communities, or random groups of the same topics as a control. Each has an adapter of its
-own, trained in parallel from the same initial weights; then the exam is taken with every composition of the eight, with
-each passage routed to the nearest neighbourhood, and with the adapter of its own one. Joint training is read from
-what `benchmarks/sequential.py` wrote.
+"""Compare adapters trained separately on neighbourhoods of `wikispeedia`, and composed, with one trained on all text.
 
     python benchmarks/modules.py --json docs/results/modules.json --joint docs/results/sequential.json
 
-Adapters and finished rows are kept and not made again, so the script can be stopped and started again.
+The neighbourhoods are graph communities or, as a control, random groups of the same topics. Each has an adapter of its
+own, trained in parallel from the same initial weights. Then the exam is taken with every composition of the eight, with
+each passage routed to the nearest neighbourhood, and with each passage read by the adapter of its own neighbourhood.
+Joint training is read from the file that `benchmarks/sequential.py` wrote. Adapters and finished rows are kept, so the
+script can be stopped and started again. With SmolLM2 on two cores a row takes about ten minutes; there are six.
 """
 
 from __future__ import annotations
@@ -62,6 +61,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = json.loads(arguments.json.read_text()) if arguments.json.exists() else []
     done = {(row["partition"], row["seed"], row["tokens_each"]) for row in rows}
+    # Wears every adapter in turn; its rank has room for the concatenation of all eight.
     measurer = make_learner(0, slots=COMMUNITIES)
     for seed in arguments.seeds:
         for partition in PARTITIONS:
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def one_row(measurer: LoraLearner, partition: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Train the adapters of one partition, and take the exam with everything that can be made of them."""
+    """Train the adapters of one partition, and take the exam with every composition and routing of them."""
     tokens = arguments.tokens
     tasks = graph_tasks(measurer, tokens) if partition == "graph" else random_tasks(measurer, tokens, seed)
     adapters = train(tasks, seed, tokens, arguments.adapters / f"{partition}-{seed}", arguments.workers)
@@ -93,7 +93,7 @@ def one_row(measurer: LoraLearner, partition: str, seed: int, arguments: argpars
 
 
 def train(tasks: list[Task], seed: int, tokens: int, folder: Path, workers: int) -> list[Adapter]:
-    """The adapters of some neighbourhoods; those that are in the folder already are read."""
+    """Return the adapters of some neighbourhoods; those in the folder are not trained again."""
     options = {"rank": RANK, "alpha": ALPHA, "dtype": "float32"}
     work = [
         NeighbourhoodTask(task.number, tuple(task.train.ids.tolist()), tokens, seed, str(folder), options)
@@ -111,7 +111,7 @@ def exam(measurer: LoraLearner, tasks: list[Task], adapter: Adapter | None) -> f
 
 
 def routes(tasks: list[Task]) -> dict[str, IntArray]:
-    """Which adapter reads each exam passage: that of the nearest neighbourhood, or that of its own."""
+    """Return the adapter of each exam passage, `[passages]`: of the nearest neighbourhood, and of its own."""
     partition = np.full(len(corpus().graph), -1, dtype=np.int32)
     for task in tasks:
         partition[task.topics] = task.number
@@ -124,12 +124,12 @@ def routes(tasks: list[Task]) -> dict[str, IntArray]:
 
 
 def titled(task: Task) -> str:
-    """What a task is called: the title of its first topic."""
+    """Return the name of a task: the title of its first topic."""
     return corpus().graph.titles[task.topics[0]]
 
 
 def table(rows: list[dict[str, Any]], sequential: list[dict[str, Any]]) -> str:
-    """One Markdown row for each way of measuring: mean exam loss and range over seeds, by partition."""
+    """Return a Markdown row for each composition and routing: mean exam loss and range over seeds, by partition."""
     tokens = rows[-1]["tokens_each"]
     wanted = {"method": "joint", "tokens_each": tokens, "model": "smollm2", "split": "exam"}
     joint = [np.mean(r["losses"][-1]) for r in sequential if wanted.items() <= r["setting"].items()]

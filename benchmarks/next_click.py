@@ -1,4 +1,4 @@
-r"""Scores curiosity policies on Wikispeedia's test clicks: three seeds, the committee, and an ablation of each input.
+r"""Score curiosity policies on Wikispeedia's test clicks: three seeds, the committee, and an ablation of each input.
 
     kgrl pretrain --root DIR --out policies/curiosity
     kgrl pretrain --root DIR --out policies/inductive --hide-articles
@@ -6,7 +6,8 @@ r"""Scores curiosity policies on Wikispeedia's test clicks: three seeds, the com
         --json docs/results/next_click.json
 
 Each member of a policy's committee is one seed. The ablation trains one network for each group of inputs that is set
-to 0, for a single epoch. Finished rows are kept in the JSON file and not repeated.
+to 0, for a single epoch. Finished rows are kept in the JSON file and not repeated. A pretraining takes a quarter of an
+hour, and the script about half an hour, most of it for the eleven networks of the ablation.
 """
 
 from __future__ import annotations
@@ -74,19 +75,24 @@ def main() -> None:
 
 
 class _Rows:
-    """Scores by name, kept in a file."""
+    """Scores by name, kept in a file.
+
+    Args:
+        path: The JSON file.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
 
     def add(self, name: str, score: Any) -> None:
+        """Score and keep a row, unless the file has it."""
         if name not in self.rows:
             self.rows[name] = score()
             write_json(self.path, self.rows)
 
     def table(self) -> str:
-        """One Markdown row a predictor: mean reciprocal rank, top-1 and nats per click where they were scored."""
+        """Return a Markdown row for each predictor: mean reciprocal rank, top-1 and nats per click."""
         lines = [f"| | {' | '.join(KINDS)} |", f"|---|{'---|' * len(KINDS)}"]
         lines += [
             f"| {name} | {' | '.join(_cell(found.get(kind)) for kind in KINDS)} |" for name, found in self.rows.items()
@@ -99,10 +105,15 @@ def _cell(found: dict[str, Any] | None) -> str:
 
 
 class _Tested:
-    """The test clicks, by kind."""
+    """The test clicks, by kind.
+
+    Args:
+        read: All clicks.
+    """
 
     def __init__(self, read: TracedClicks) -> None:
         clicks = read.clicks
+        # Without the final clicks of finished games, which lead to the target that the game asked for.
         free = (clicks.bucket == _TEST_BUCKET) & ~clicks.final
         self.read = read
         self.kinds: dict[str, NDArray[np.bool_]] = {
@@ -112,15 +123,17 @@ class _Tested:
         }
 
     def score(self, predictor: ClickPredictor, kind: str) -> dict[str, Any]:
+        """Return a predictor's scores on the clicks of a kind."""
         clicks = self.read.clicks.take(self.kinds[kind])
         return score_clicks(predictor.log_probabilities(clicks), clicks, self.read.graph).to_dict()
 
     def free(self, predictor: ClickPredictor) -> dict[str, Any]:
+        """Return a predictor's scores on finished and on unfinished games."""
         return {kind: self.score(predictor, kind) for kind in ("finished", "unfinished")}
 
 
 def _members(folder: Path) -> dict[str, CandidateScorer]:
-    """Each network of a policy by its seed, and all of them together."""
+    """Return each network of a policy by its seed, and all of them together."""
     committee, about = load_policy(folder)
     alone = {f"seed {about['training']['seed'] + at}": one for at, one in enumerate(committee.apart())}
     return {**alone, "committee": committee}

@@ -1,4 +1,4 @@
-"""Pages of docs/results whose tables are written by scripts: what is around the tables is by hand."""
+"""Pages of docs/results whose tables scripts write between comments; the text around the tables is written by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["fill"]
 
 
 def fill(page: str, name: str, text: str) -> str:
-    """Return a page with text between the comments that name its place.
+    """Return a page with new text between the two comments that name its place.
 
     Raises:
         SystemExit: If the page does not have the two comments.

@@ -1,8 +1,9 @@
-"""Measures how many candidate sets a second the curiosity policy scores, and how many its features are made for.
+"""Measure how many candidate sets per second the curiosity policy scores, and how many its features are made for.
 
     python benchmarks/policy_throughput.py --json docs/results/policy_throughput.json
 
-A set is 64 candidates. The graph is random, of 5,000 topics with 30 links each; weights do not matter for speed.
+A set is 64 candidates. The graph is random, with 5,000 topics and 30 links each; weights do not matter for speed.
+It takes about ten seconds.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 def _situations(graph: TopicGraph, rng: np.random.Generator) -> tuple[Walks, np.ndarray, np.ndarray]:
-    """Readers on random pages, and random candidates, half of them links of the page where it has that many."""
+    """Return readers on random pages, and random candidates, half of them links of the page where it has that many."""
     stack = rng.integers(TOPICS, size=(SETS, STACK), dtype=np.int32)
     seen = np.concatenate([rng.integers(TOPICS, size=(SETS, SEEN - STACK), dtype=np.int32), stack], axis=1)
     fixed = np.full(SETS, STACK, dtype=np.int32)
@@ -74,7 +75,7 @@ def _situations(graph: TopicGraph, rng: np.random.Generator) -> tuple[Walks, np.
 
 
 def _sets_per_second(work: Callable[[], object]) -> float:
-    work()
+    work()  # compiles
     seconds = []
     for _ in range(REPEATS):
         began = time.perf_counter()

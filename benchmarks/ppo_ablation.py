@@ -1,9 +1,10 @@
-"""PPO from trace-pretrained weights, PPO from random weights, and pretraining alone, on held-out graphs.
+"""Compare PPO from trace-pretrained weights, PPO from random weights, and pretraining alone, on held-out graphs.
 
     python benchmarks/ppo_ablation.py --json docs/results/ppo-ablation.json
 
-Seeds run one after the other; what is done is kept in a folder and not repeated. The learner is simulated. Learning
-curves with 95% intervals over seeds go to a picture beside the JSON file. Every comparison plays the same episodes.
+Seeds run one after another; finished trainings are kept in a folder and not repeated. The learner is simulated.
+Learning curves with 95% intervals over seeds go to a picture beside the JSON file. Every comparison plays the same
+episodes. A training of 60,000 steps takes about two minutes; there are twenty.
 """
 
 from __future__ import annotations
@@ -58,12 +59,12 @@ def main() -> None:
 
 
 def planned(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe for so many steps, compared ten times on the way."""
+    """Return the recipe for so many steps, with ten comparisons on the way."""
     return replace(recipe, steps=steps, evaluation=replace(recipe.evaluation, every=max(1, steps // 10)))
 
 
 def carry_out(recipe: Recipe, seed: int, folder: Path, arm: str) -> None:
-    """Carry out one training, unless it was."""
+    """Carry out one training, unless the folder holds it."""
     if (folder / "history.json").exists():
         return
     training = train_recipe(recipe, folder, seed=seed, progress=False).training
@@ -72,16 +73,16 @@ def carry_out(recipe: Recipe, seed: int, folder: Path, arm: str) -> None:
 
 
 def read(folder: Path) -> list[dict[str, float]]:
-    """The comparisons of a training."""
+    """Return the comparisons of a training."""
     history: list[dict[str, float]] = json.loads((folder / "history.json").read_text())
     return history
 
 
 def summary(histories: dict[str, list[list[dict[str, float]]]]) -> dict[str, Any]:
-    """Curves and final figures with intervals, and the paired differences of the arms.
+    """Return curves and final figures with intervals, and the paired differences of the arms.
 
     Args:
-        histories: For each arm and seed its comparisons; the first is of the weights that training began with.
+        histories: The comparisons of each arm and seed; the first is of the weights that training began with.
     """
     pretrained, scratch = histories.values()
     curves = {arm: curve_of(runs) for arm, runs in histories.items()}
@@ -93,7 +94,7 @@ def summary(histories: dict[str, list[list[dict[str, float]]]]) -> dict[str, Any
 
 
 def curve_of(runs: list[list[dict[str, float]]]) -> list[dict[str, Any]]:
-    """Mean and interval over seeds of each comparison."""
+    """Return mean and interval over seeds of each comparison."""
     return [
         {"steps": rows[0]["steps"], **{name: estimate([row[name] for row in rows]) for name in FIGURES}}
         for rows in zip(*runs, strict=True)
@@ -101,7 +102,7 @@ def curve_of(runs: list[list[dict[str, float]]]) -> list[dict[str, Any]]:
 
 
 def differences(pretrained: list[list[dict[str, float]]], scratch: list[list[dict[str, float]]]) -> dict[str, Any]:
-    """By how much PPO from pretrained weights is ahead of the two others at the end, paired by seed."""
+    """Return the final lead of PPO from pretrained weights over the two others, paired by seed."""
     others = {"PPO from random weights": [run[-1] for run in scratch], ALONE: [run[0] for run in pretrained]}
     ours = [run[-1] for run in pretrained]
     return {
@@ -111,16 +112,16 @@ def differences(pretrained: list[list[dict[str, float]]], scratch: list[list[dic
 
 
 def estimate(values: Sequence[float]) -> dict[str, float]:
-    """The mean over seeds and its 95% bootstrap interval (percentiles; a single value is its own interval)."""
+    """Return the mean over seeds and its 95% percentile bootstrap interval; equal values are their own interval."""
     sample: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
-    if np.ptp(sample) == 0.0:
+    if np.ptp(sample) == 0.0:  # SciPy's bootstrap refuses samples without spread
         return {"mean": float(sample[0]), "low": float(sample[0]), "high": float(sample[0])}
     found = bootstrap((sample,), np.mean, method="percentile", rng=np.random.default_rng(0)).confidence_interval
     return {"mean": float(sample.mean()), "low": float(found.low), "high": float(found.high)}
 
 
 def draw(curves: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """Learning curves with their intervals; pretraining alone is where the first of them begins."""
+    """Draw learning curves with their intervals; pretraining alone is the level where the first of them begins."""
     figure, axes = plt.subplots(1, len(FIGURES), figsize=(10, 4), layout="constrained")
     for axis, name in zip(axes, FIGURES, strict=True):
         for arm, rows in curves.items():

@@ -1,11 +1,12 @@
-"""ReLoRA against full-rank training and LoRA, on scratch learners taught `wikispeedia`, at equal tokens.
+"""Compare ReLoRA with full-rank training and LoRA, on scratch learners taught `wikispeedia`, at equal tokens.
 
     python benchmarks/relora.py --json docs/results/relora.json
 
 A seed draws the initial weights and the passages, so every method starts from the same model and reads the same text.
-Each method's learning rate is the one of the same grid with the lowest probe loss at seed 0; reported is the exam loss.
+Each method has the learning rate with its lowest probe loss at seed 0, from the same grid; the exam loss is reported.
 As published, ReLoRA begins with full-rank training; the "quarter" methods do so for a quarter of the tokens. Each run
-has one thread. Finished runs are kept in the JSON file and not repeated.
+has one thread. Finished runs are kept in the JSON file and not repeated. A run of the small preset takes about 40
+seconds; there are thirty for each preset.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 SEEDS = (0, 1, 2)
 RANK, EVERY, REWARM = 8, 100, 10
 MEASURED = 400
-"""Probe passages, and exam passages: drawn once, the same for every run."""
+"""Number of probe passages, and of exam passages; the same ones for every run."""
 
 
 def main() -> None:
@@ -53,11 +54,11 @@ def main() -> None:
 
 
 class Results:
-    """Runs, each made once and kept in a file.
+    """Runs, each carried out once and kept in a file.
 
     Args:
         path: The JSON file.
-        corpus: What is taught.
+        corpus: The corpus that is taught.
         tokens: Tokens of each run.
     """
 
@@ -66,7 +67,7 @@ class Results:
         self.rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
 
     def run(self, preset: str, method: str, rate: float, seed: int) -> dict[str, Any]:
-        """Return a run's row, from the file where it is there."""
+        """Return a run's row, from the file if it has the run."""
         settings = {"preset": preset, "method": method, "learning_rate": rate, "seed": seed, "budget": self.tokens}
         for row in self.rows:
             if row.items() >= settings.items():
@@ -83,11 +84,12 @@ def one_run(corpus: Corpus, preset: str, method: str, rate: float, seed: int, to
     low = {"rank": RANK, "plugins": [ReLoRA(EVERY, REWARM, seed)] if method.endswith("ReLoRA") else []}
     learner = ScratchLearner(corpus, **options, **({} if method == "full rank" else low))
     parameters = ScratchLearner(corpus, **options).weights.numel()
-    began = time.process_time()
+    began = time.process_time()  # processor time, as other programs run beside
     if method.startswith("quarter"):
         full = ScratchLearner(corpus, **options)
         begun = full.learn(train, tokens // 4)
         take_over(full, learner)
+        # The rest of the text for the rest of the tokens, so that every method reads the same.
         train, tokens = corpus.select(train.ids[begun.passages :]), tokens - begun.tokens
     learned = learner.learn(train, tokens)
     seconds = time.process_time() - began
@@ -106,13 +108,13 @@ def one_run(corpus: Corpus, preset: str, method: str, rate: float, seed: int, to
 
 
 def draw(corpus: Corpus, split: Split, n: int, seed: int) -> Passages:
-    """At most n passages of a split in random order."""
+    """Return at most n passages of a split in random order."""
     return corpus.select(np.random.default_rng(seed).permutation(np.flatnonzero(corpus.splits == split))[:n])
 
 
 @torch.no_grad()
 def take_over(full: ScratchLearner, low: ScratchLearner) -> None:
-    """Give a low-rank learner the weights that a full-rank one has learned, adapters on top."""
+    """Give a low-rank learner the weights that a full-rank one has learned, under its adapters."""
     trained = dict(full.model.named_parameters())
     for name, weight in low.model.named_parameters():
         if ".lora_" not in name:
@@ -120,7 +122,7 @@ def take_over(full: ScratchLearner, low: ScratchLearner) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """One Markdown row for each preset and method whose seeds are all done."""
+    """Return a Markdown row for each preset and method whose seeds are all finished."""
     lines = [
         "| model | method | trained | learning rate | exam loss: mean (range) | over full rank | tokens/CPU s |",
         "|---|---|---|---|---|---|---|",
@@ -147,7 +149,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def seeds_at_best_rate(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The runs with the learning rate that has the lowest probe loss at the first seed."""
+    """Return the runs with the learning rate that has the lowest probe loss at the first seed."""
     tuned = [row for row in rows if row["seed"] == SEEDS[0]]
     best = min(tuned, key=lambda row: row["probe_loss"])["learning_rate"]
     return [row for row in rows if row["learning_rate"] == best]

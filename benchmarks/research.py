@@ -1,11 +1,11 @@
-"""What fetching costs training: everything in memory, expansion that runs ahead, and expansion that waits.
-
-Each teaches the same learner with the same agent and budget; pages are those of Wikispeedia, and each takes so many
-milliseconds to fetch. The run in memory repeats the one that runs ahead, expansion by expansion, from its library: the
-same lessons, and nothing to fetch, embed or index. A share is the tokens trained a second divided by those of that run,
-from the end of the nucleus to the end of the budget.
+"""Measure what fetching costs training: everything in memory, expansion that runs ahead, and expansion that waits.
 
     python benchmarks/research.py --json docs/results/research.json
+
+Each teaches the same learner with the same agent and budget. Pages are those of Wikispeedia, and each takes so many
+milliseconds to fetch. The run in memory repeats the one that runs ahead, expansion by expansion, from its library: the
+same lessons, and nothing to fetch, embed or index. A share is the tokens trained per second divided by those of that
+run, from the end of the nucleus to the end of the budget. The three rounds take about eight minutes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from kgrl.learners.make import make_learner
 from kgrl.research import Library, Page, QueueSupply, ResearchQueue, Worker, page_sources, run_workers, worker_process
 from kgrl.research.growing import GrowingCurriculum, Recorded, Supply, first_corpus
 from kgrl.retrieval.encoder import Encoder
-from kgrl.runs import Run
+from kgrl.runs.run import Run
 from kgrl.system.files import write_json, write_text
 
 _NUCLEUS = ("Physics", "Mathematics")
@@ -37,11 +37,11 @@ _FIRST = 64
 
 
 class SlowPages:
-    """A corpus's topics as pages that take their time.
+    """A page source that serves a corpus's topics after a wait.
 
     Args:
         corpus: The corpus.
-        seconds: How long a page takes.
+        seconds: Seconds of fetching a page.
     """
 
     def __init__(self, corpus: Corpus, seconds: float) -> None:
@@ -60,19 +60,25 @@ class SlowPages:
 
 @page_sources.register("slow")
 def _slow(seconds: float) -> SlowPages:
-    """What the worker process fetches from; it imports this file, too."""
+    """Return the page source of the worker process, which imports this file, too."""
     return SlowPages(load_corpus("wikispeedia"), seconds)
 
 
 class Waiting(QueueSupply):
-    """Does the work itself, when it is wanted: as many pages as an expansion reads, one after another."""
+    """A supply that fetches pages itself when they are wanted, one after another: as many as an expansion reads.
+
+    Args:
+        queue: The queue.
+        worker: Does its jobs.
+        pages: Pages that an expansion reads.
+    """
 
     def __init__(self, queue: ResearchQueue, worker: Worker, pages: int) -> None:
         super().__init__(queue)
         self.worker, self.pages = worker, pages
 
     def want(self, titles: Sequence[str]) -> None:
-        """Fetch and prepare the best of what is wanted, and come back when that is done."""
+        """Fetch and prepare the best of the wanted pages, and return when that is done."""
         super().want(titles[: self.pages])
         while self.busy():
             self.worker.step()
@@ -80,7 +86,7 @@ class Waiting(QueueSupply):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--milliseconds", type=int, default=300, help="what fetching a page takes")
+    parser.add_argument("--milliseconds", type=int, default=300, help="of fetching a page")
     parser.add_argument("--learner", default="lora")
     parser.add_argument("--tokens", type=int, default=12_000, help="budget of each run")
     parser.add_argument(
@@ -106,9 +112,9 @@ def main() -> None:
 
 
 def measured(kind: str, corpus: Corpus, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run one curriculum and return how fast it trained."""
+    """Run one curriculum of a kind, and return its speed."""
     config = CurriculumConfig(budget_tokens=args.tokens, nucleus=_NUCLEUS)
-    if kind == "memory":
+    if kind == "memory":  # comes after "async" of the same round, which it repeats
         library, recorded = Library(folder / "async" / "pages.jsonl"), Run.read_expansions(folder / "async")
         return timed(kind, library, Recorded(recorded), library.corpus(recorded[0].arrived or 0), config, args, folder)
     encoder, seconds, where = Encoder(), args.milliseconds / 1000, folder / kind
@@ -134,13 +140,13 @@ def timed(
     args: argparse.Namespace,
     folder: Path,
 ) -> dict[str, Any]:
-    """Run a curriculum, record it, and return how fast it trained once the nucleus was learned."""
+    """Run and record a curriculum, and return its speed from the end of the nucleus on."""
     learner = make_learner(args.learner, first)
     curriculum = GrowingCurriculum(first, learner, library, supply, "mean-prediction-gain", config)
     steps, began = [], 0.0
     for expansion in curriculum.run(make_agent("closure")):
         steps.append(expansion)
-        if expansion.index == 0:
+        if expansion.index == 0:  # the nucleus waits for its pages in every kind, so it is not counted
             began = time.perf_counter()
     elapsed = time.perf_counter() - began
     write_text(folder / kind / "curriculum.jsonl", "".join(step.to_json() + "\n" for step in steps))
@@ -159,7 +165,7 @@ def timed(
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The median share of each kind over the rounds; each is compared with the memory run of its own round."""
+    """Return the median share of each kind over the rounds; a run is compared with the memory run of its round."""
     rounds = sorted({row["round"] for row in rows})
     speed = {(row["kind"], row["round"]): row["tokens_per_second"] for row in rows}
     shares = {k: [speed[k, r] / speed["memory", r] for r in rounds] for k in ("async", "sync")}

@@ -1,8 +1,9 @@
-"""Where rewards lead on the same graph: a picture of what an agent picks that takes what its reward likes best.
+"""Draw the paths of three agents on the same graph, each of which follows another reward greedily.
 
     python benchmarks/reward_paths.py --png docs/results/reward_paths.png
 
-The task is `noisy`; topics lie where the first two principal components of their embeddings put them. One thread.
+The task is `noisy`. Topics lie at the first two principal components of their embeddings. One thread; each reward takes
+some minutes, since every step tries four candidates on forks of the learner.
 """
 
 from __future__ import annotations
@@ -53,21 +54,22 @@ def main() -> None:
 
 
 def follow(task: Task, embedded: Embedded, reward: str, sample: int) -> list[Expansion]:
-    """The expansions of an agent that follows a reward; the first seed, the same for all."""
+    """Return the expansions of an agent that follows a reward; learner and seed are the same for all."""
     learner = make_learner("scratch", task.corpus, seed=0)
     curriculum = Curriculum(task.corpus, learner, *embedded, reward, replace(task.config, seed=0))
     return list(curriculum.run(GreedyReward(curriculum, sample)))
 
 
 def layout(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Places of topics, `[topics, 2]`: their first two principal components."""
+    """Return the places of topics, `[topics, 2]`: their first two principal components."""
     centred = embeddings - embeddings.mean(axis=0)
+    # The axes of a sample of 4,000 topics are those of all, in a fraction of the time.
     axes = np.linalg.svd(centred[:: max(1, len(centred) // 4_000)], full_matrices=False)[2][:2]
     return (centred @ axes.T).astype(np.float64)
 
 
 def draw(axes: Axes, reward: str, task: Task, steps: list[Expansion], places: NDArray[np.float64]) -> None:
-    """Draw all topics, those learned, and the way from pick to pick."""
+    """Draw all topics, the learned ones, and the path from pick to pick."""
     for which, colour in ((~task.planted, REAL), (task.planted, PLANTED)):
         axes.scatter(*places[which].T, s=2, color=colour, linewidths=0)
     learned = np.array([(topic, step.index) for step in steps for topic in step.neighbourhood])

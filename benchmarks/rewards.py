@@ -1,12 +1,13 @@
-"""What rewards cost: milliseconds an expansion at 1,000 learned topics, on real graphs with real embeddings.
+"""Measure the cost of rewards: milliseconds per expansion at 1,000 learned topics, on real graphs with real embeddings.
 
     OMP_NUM_THREADS=1 KGRL_DATA=FOLDER python benchmarks/rewards.py --json docs/results/rewards_cost.json
 
-Curricula grow from the usual nucleus along the frontier, at most eight topics an expansion; a simulated learner is
-taught, and topics are picked at random or by degree, which makes the learned subgraph dense. Every registered reward is
-taken that needs no measures of the lesson, and `score` is timed on the expansions from 900 to 1,100 learned topics; the
-probes are measured by then. A naive way finds the same value from nothing: information gap by GUDHI, compression
-progress in NumPy, one entropy rate after another. Without a goal there is no probe of one; the mean probe stands in.
+Curricula grow from the usual nucleus along the frontier, with at most eight topics per expansion. A simulated learner
+is taught, and topics are picked at random or by degree, which makes the learned subgraph dense. Every registered reward
+that needs no measures of the lesson is taken, and `score` is timed on the expansions from 900 to 1,100 learned topics,
+for which the probes are measured already. A naive way computes the same value anew from the links: information gap by
+GUDHI, compression progress in NumPy, one entropy rate after another. These curricula have no goal, so the mean probe
+stands in for the target probe. It takes about two minutes once the corpora are embedded.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from kgrl.system.files import write_json
 FROM, TO = 900, 1_100
 """Learned topics after the first expansion that counts, and at most after the last."""
 BUDGET_TOKENS, EXPANSION_TOKENS = 50_000_000, 100_000
-"""So many that every topic of a neighbourhood is read."""
+"""Enough to read every topic of a neighbourhood."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class RewardCost:
 
     Args:
         corpora: The corpora.
-        agents: Who picks the topics.
-        seeds: Curricula of each corpus and agent.
-        naive: Expansions at which the values are found from nothing, of each curriculum of the first seed.
+        agents: The agents that pick the topics.
+        seeds: Number of curricula of each corpus and agent.
+        naive: Number of expansions of the first seed at which values are computed from the links alone, too.
         json: Write the figures to this file.
     """
 
@@ -65,13 +66,18 @@ class RewardCost:
 
 @dataclass(frozen=True)
 class Course:
-    """The expansions of a curriculum up to 1,100 learned topics, and what rewards may know."""
+    """The expansions of a curriculum up to 1,100 learned topics.
+
+    Args:
+        context: The context of rewards: graph and embeddings.
+        steps: The expansions, the nucleus first.
+    """
 
     context: RewardContext
     steps: Sequence[Expansion]
 
     def late(self) -> list[bool]:
-        """Whether each expansion but the nucleus counts."""
+        """Return for each expansion but the nucleus whether it is timed."""
         learned = np.cumsum([len(step.neighbourhood) for step in self.steps])
         return [FROM <= n <= TO for n in learned[1:].tolist()]
 
@@ -88,7 +94,7 @@ def main(command: RewardCost) -> None:
 
 
 def courses(corpus: Corpus, command: RewardCost) -> dict[str, list[Course]]:
-    """The curricula of each agent."""
+    """Return the curricula of each agent."""
     retriever, embeddings = embed_corpus(corpus, Encoder())
     learner, context = SimulatedLearner(corpus), RewardContext(corpus.graph, embeddings)
     found: dict[str, list[Course]] = {agent: [] for agent in command.agents}
@@ -97,30 +103,31 @@ def courses(corpus: Corpus, command: RewardCost) -> dict[str, list[Course]]:
         for agent in command.agents:
             curriculum = Curriculum(corpus, learner, retriever, embeddings, Probed(), config)
             found[agent].append(Course(context, list(first_topics(curriculum, agent))))
-            curriculum.state.rewind()
+            curriculum.state.rewind()  # all curricula share one learner
     return found
 
 
 class Probed(Reward):
-    """Has all probes measured that can be without a goal, and pays nothing."""
+    """A reward that has all probes measured that need no goal, and pays nothing."""
 
     name, needs = "probed", frozenset({"mean", "self"})
 
     def score(self, expansion: Expansion) -> float:
-        """Return nothing."""
+        """Return 0."""
         return 0.0
 
 
 def first_topics(curriculum: Curriculum, agent: str) -> Iterator[Expansion]:
-    """The expansions until 1,100 topics are learned."""
+    """Give the expansions until 1,100 topics are learned."""
     for step in curriculum.run(make_agent(agent)):
         if len(curriculum.state.frontier.learned) > TO:
             return
+        # There is no goal; the mean probe in the place of the target's costs a reward the same.
         yield replace(step, probes={**step.probes, "target": step.probes["mean"]})
 
 
 def figures(some: list[Course], naive: int) -> dict[str, Any]:
-    """Times of each reward, and how large what they were measured on is."""
+    """Return the times of each reward, and the size of the graphs that they were measured on."""
     times = {name: np.concatenate([scores(name, course) for course in some]) for name in timed_rewards()}
     found: dict[str, Any] = {name: summary(ms) for name, ms in times.items()}
     for name, recompute in (("information-gap", naive_gap), ("compression-progress", naive_compression)):
@@ -136,12 +143,12 @@ def figures(some: list[Course], naive: int) -> dict[str, Any]:
 
 
 def timed_rewards() -> list[str]:
-    """The names of the rewards that need no measures of the lesson."""
+    """Return the names of the rewards that need no measures of the lesson."""
     return [name for name in rewards if not as_reward(name).needs & MEASURES]
 
 
 def scores(name: str, course: Course) -> NDArray[np.float64]:
-    """Milliseconds of `score` at each expansion that counts."""
+    """Return the milliseconds of `score` at each timed expansion."""
     reward = as_reward(name)
     reward.bind(course.context)
     reward.begin(course.steps[0])
@@ -154,15 +161,15 @@ def scores(name: str, course: Course) -> NDArray[np.float64]:
 
 
 def summary(ms: NDArray[np.float64]) -> dict[str, float]:
-    """The median and the 95th percentile of some milliseconds."""
+    """Return the median and the 95th percentile of some milliseconds."""
     return {"median_ms": float(np.median(ms)), "p95_ms": float(np.percentile(ms, 95))}
 
 
 def from_nothing(course: Course, name: str, recompute: Callable[[int, IntArray, IntArray], float], n: int) -> float:
-    """Median milliseconds to find a reward's value at some expansions from the links alone.
+    """Return the median milliseconds to compute a reward's value at some expansions from the links alone.
 
     Raises:
-        AssertionError: If the value is not the one that the reward keeps.
+        AssertionError: If the value differs from the reward's.
     """
     reward = {"information-gap": InformationGap, "compression-progress": CompressionProgress}[name]()
     reward.bind(course.context)
@@ -181,12 +188,12 @@ def from_nothing(course: Course, name: str, recompute: Callable[[int, IntArray, 
 
 
 def learned_by(course: Course) -> IntArray:
-    """All topics of a curriculum in order of their numbers."""
+    """Return all topics of a curriculum in order of their numbers."""
     return np.unique([topic for step in course.steps for topic in step.neighbourhood]).astype(np.int32)
 
 
 def inner_links(graph: TopicGraph, topics: NDArray[np.integer]) -> tuple[IntArray, IntArray]:
-    """Links among some topics as their places in the list, each pair once."""
+    """Return the links among some topics, as places in their list, each pair once."""
     starts, ends = graph.undirected
     place = np.full(len(graph), -1, dtype=np.int32)
     place[topics] = np.arange(len(topics))
@@ -195,12 +202,12 @@ def inner_links(graph: TopicGraph, topics: NDArray[np.integer]) -> tuple[IntArra
         np.repeat(np.arange(len(topics), dtype=np.int32), [len(row) for row in rows]),
         np.concatenate(rows),
     )
-    once = targets > sources
+    once = targets > sources  # each pair is found from both ends; topics outside have place -1
     return sources[once], targets[once]
 
 
 def naive_gap(n: int, sources: IntArray, targets: IntArray) -> float:
-    """The first Betti number of the clique complex, by GUDHI."""
+    """Return the first Betti number of the clique complex, by GUDHI."""
     tree = gudhi.SimplexTree()
     tree.insert_batch(np.arange(n, dtype=np.int32)[None], np.zeros(n))
     tree.insert_batch(np.stack([sources, targets]), np.zeros(len(sources)))
@@ -210,7 +217,7 @@ def naive_gap(n: int, sources: IntArray, targets: IntArray) -> float:
 
 
 def naive_compression(n: int, sources: IntArray, targets: IntArray) -> float:
-    """Compressibility as its docstring defines it: every clustering, and the entropy rate of each."""
+    """Return the compressibility as its docstring defines it: from every clustering and its entropy rate."""
     ends = np.concatenate([np.stack([sources, targets]), np.stack([targets, sources])], axis=1)
     curves = [[rate(n, ends, cluster) for cluster in growing(n, ends, by_share)] for by_share in (False, True)]
     curve = np.min(curves, axis=0)
@@ -218,19 +225,19 @@ def naive_compression(n: int, sources: IntArray, targets: IntArray) -> float:
 
 
 def growing(n: int, ends: IntArray, by_share: bool) -> Iterator[NDArray[np.bool_]]:
-    """Which topics are in the one growing cluster, from one to all."""
+    """Give for each size of the growing cluster, from one topic to all, which topics are in it, bool `[n]`."""
     degree, cluster = np.bincount(ends[0], minlength=n), np.zeros(n, dtype=bool)
     for _ in range(n):
         inside = np.bincount(ends[0], cluster[ends[1]], minlength=n)
         links = inside / np.maximum(degree, 1) if by_share else inside
-        links[cluster] = -1
+        links[cluster] = -1  # topics in the cluster are not taken again
         best = np.flatnonzero(links == links.max())
         cluster[best[np.argmax(degree[best])]] = True
         yield cluster
 
 
 def rate(n: int, ends: IntArray, cluster: NDArray[np.bool_]) -> float:
-    """The entropy rate of the walk between the cluster and the single topics outside of it, in bits."""
+    """Return the entropy rate of the walk between the cluster and the single topics outside of it, in bits."""
     labels = np.where(cluster, 0, np.arange(1, n + 1))
     visits = np.bincount(labels[ends[0]], minlength=n + 1) / ends.shape[1]
     pairs, counts = np.unique(labels[ends[0]] * (n + 1) + labels[ends[1]], return_counts=True)
@@ -239,7 +246,7 @@ def rate(n: int, ends: IntArray, cluster: NDArray[np.bool_]) -> float:
 
 
 def show(title: str, found: dict[str, Any]) -> None:
-    """Print what each reward costs an expansion."""
+    """Print the milliseconds of each reward per expansion."""
     links, topics = found["links"], found["topics_an_expansion"]
     table = Table("reward", "median ms", "95% ms", "naive ms", title=f"{title}: {links:.0f} links, {topics:.1f} topics")
     for name, row in found["rewards"].items():

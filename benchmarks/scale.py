@@ -1,23 +1,23 @@
-"""Whether a step costs the same on seven million topics as on ten thousand, and what memory the graph takes.
-
-Makes power-law graphs, saves them, opens them memory-mapped and grows curricula on them, each size in processes of
-its own:
+"""Compare a step on seven million topics with one on ten thousand, and measure the memory of the graph.
 
     python benchmarks/scale.py --json docs/results/scale.json
+
+It makes power-law graphs, saves them, opens them memory-mapped and grows curricula on them, each size in processes of
+its own. That takes about a quarter of an hour, 9 GiB of memory and 3 GiB of disk.
 
 **The graphs.** Every topic makes 28.9 links on average, from sources drawn uniformly to targets drawn in proportion to
 `(rank + offset)^-0.77`, which gives in-degrees a tail with exponent 2.3; about 1% of links are repeats and dropped. The
 offset is chosen so that the topic with the most in-links is linked from 5% of the others, as Wikipedia's is.
 
-**A step** is what the simulated learner and the environment do in one expansion, without text, embeddings or features,
-which seven million topics do not have here: the shortlist of 64 from the frontier (`Frontier.sample`, then the
-environment's own choice of slots); the neighbourhood of the pick, up to 8 topics; `SimulatedLearner.learn` of a passage
-of 100 words for each and `SimulatedLearner.losses` of 24 probes; `Frontier.learn` of each. Similar topics are drawn at
-random. An episode is 100 steps from a nucleus of 8; its start, which clears arrays of graph size, is timed apart.
-Times are of the processor (`time.thread_time`), since other jobs run on the machine.
+**A step** is the work of the simulated learner and the environment in one expansion, without text, embeddings or
+features, which seven million topics do not have here: the shortlist of 64 from the frontier (`Frontier.sample`, then
+the environment's own choice of slots); the neighbourhood of the pick, up to 8 topics; `SimulatedLearner.learn` of a
+passage of 100 words for each and `SimulatedLearner.losses` of 24 probes; `Frontier.learn` of each. Similar topics are
+drawn at random. An episode is 100 steps from a nucleus of 8; its start, which clears arrays of graph size, is timed
+separately. Times are of the processor (`time.thread_time`), since other jobs run on the machine.
 
-**Resident memory** is that of the whole process after all steps, when every page of the rows has been read: the most it
-can be. Mapped pages are the part that the system may drop when memory is short.
+**Resident memory** is that of the whole process after all steps, when every page of the rows has been read, which is
+the most it can be. Mapped pages are the part that the system may drop when memory is short.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ DRAWN, EXPONENT, MOST_LINKED = 28.9, 2.3, 0.05
 SLOTS, NEIGHBOURHOOD, PROBES, STEPS = 64, 8, 24, 100
 CANDIDATES, ROUNDS = 4096, 3
 USUAL = 250, 1000
-"""Links of a step that every size has: to compare sizes where hubs make no difference."""
+"""Numbers of links that steps of every size have, to compare sizes without the effect of hubs."""
 _CHUNK = 1 << 22
 _PHASES = ("shortlist", "neighbourhood", "learn", "probe", "frontier")
 _EVERY = 20
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def measure(sizes: Sequence[int], episodes: int, parent: Path) -> list[dict[str, Any]]:
-    """Build all sizes, then grow each in turn a few times; the round that other jobs disturbed least counts."""
+    """Build all sizes, then grow each in turn a few times; the fastest round counts."""
     figures = [{"topics": size, **run("build", size, episodes, parent)} for size in sizes]
     rounds = [[run("grow", size, episodes, parent) for size in sizes] for _ in range(ROUNDS)]
     for size, tries in zip(figures, zip(*rounds, strict=True), strict=True):
@@ -94,7 +94,7 @@ def measure(sizes: Sequence[int], episodes: int, parent: Path) -> list[dict[str,
 
 
 def run(part: str, size: int, episodes: int, parent: Path) -> dict[str, Any]:
-    """Do a part in a process of its own, so that nobody else's memory is counted."""
+    """Do a part in a process of its own, so that only its own memory is counted."""
     options = ["--sizes", str(size), "--episodes", str(episodes), "--folder", str(parent / str(size))]
     done = subprocess.run([sys.executable, __file__, "--part", part, *options], stdout=subprocess.PIPE, check=True)
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -103,7 +103,7 @@ def run(part: str, size: int, episodes: int, parent: Path) -> dict[str, Any]:
 
 
 def compare(sizes: list[dict[str, Any]]) -> dict[str, Any]:
-    """The figures that targets are about: the largest size against the smallest."""
+    """Return the figures of the largest size compared with the smallest."""
     small, large = sizes[0], sizes[-1]
     return {
         "step_ratio": large["step_us"]["median"] / small["step_us"]["median"],
@@ -138,7 +138,7 @@ def build(size: int, folder: Path) -> dict[str, Any]:
 
 
 def draw_links(size: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-    """Sources and targets of links, a few million at a time."""
+    """Return sources and targets of links, drawn a few million at a time."""
     count, number = int(DRAWN * size), rng.permutation(size).astype(np.int32)
     sources, targets = np.empty(count, dtype=np.int32), np.empty(count, dtype=np.int32)
     power = 1.0 - 1.0 / (EXPONENT - 1.0)  # ranks fall off as rank^(power - 1)
@@ -147,13 +147,14 @@ def draw_links(size: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]
     for first in range(0, count, _CHUNK):
         part = slice(first, min(first + _CHUNK, count))
         sources[part] = rng.integers(size, size=part.stop - first, dtype=np.int32)
+        # The inverse of the distribution function of a power law.
         ranks = (low + (high - low) * rng.random(part.stop - first)) ** (1.0 / power) - offset
         targets[part] = number[np.clip(ranks, 0, size - 1).astype(np.int32)]
     return sources, targets
 
 
 def offset_of(size: int, power: float) -> float:
-    """The offset of ranks with which the first rank gets its share of links, by bisection."""
+    """Return the offset of ranks with which the first rank gets its share of links, by bisection."""
     low, high = 1e-3, float(size)
     while high - low > 1e-6 * high:
         offset = (low + high) / 2
@@ -192,17 +193,17 @@ def grow(folder: Path, episodes: int) -> dict[str, Any]:
 
 
 def resident_gib() -> float:
-    """This process's resident memory, in GiB."""
+    """Return this process's resident memory, in GiB."""
     return psutil.Process().memory_info().rss / 2**30
 
 
 def peak_gib() -> float:
-    """The most memory that was resident in this process so far, in GiB."""
+    """Return this process's peak resident memory so far, in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 class SameText(Sequence[str]):
-    """The same hundred words for every passage."""
+    """A sequence of passages, all of the same hundred words."""
 
     def __init__(self, count: int) -> None:
         self.count, self.text = count, "word " * 100
@@ -220,7 +221,7 @@ class SameText(Sequence[str]):
 
 @dataclass
 class Walker:
-    """Takes steps on a graph and times them."""
+    """A walker that takes steps on a graph and times them."""
 
     graph: TopicGraph
     times: list[list[float]] = field(default_factory=list)
@@ -245,12 +246,12 @@ class Walker:
         self.chosen = np.empty(SLOTS, dtype=np.int64)
 
     def clear(self) -> None:
-        """Forget the times taken so far."""
+        """Forget the times so far."""
         for taken in (self.times, self.starts, self.whole, self.frontiers, self.links):
             taken.clear()
 
     def episode(self) -> None:
-        """A hundred steps from a nucleus: a topic drawn uniformly and what is closest to it."""
+        """Take a hundred steps from a nucleus: a topic drawn uniformly and its neighbourhood."""
         began = time.thread_time()
         self.learner.restore(self.untaught)
         frontier = Frontier(self.graph)
@@ -295,13 +296,14 @@ class Walker:
         return int(candidates[self.chosen[0]])
 
     def neighbourhood(self, topic: int, frontier: Frontier) -> IntArray:
-        """The topic and the first of its neighbours that are not learned."""
+        """Return the topic and the first of its neighbours that are not learned."""
         count = neighbourhood_into(self.research, frontier.is_learned, self.trainable, topic, self.room)
         return self.room[:count].copy()
 
     def figures(self) -> dict[str, Any]:
-        """Microseconds of a step by phase, and what may explain them."""
+        """Return microseconds of a step by phase, and figures that may explain them."""
         times, links = 1e6 * np.array(self.times), np.array(self.links)
+        # The slope is the time per link: hubs, which only the large graphs have, explain most of the difference.
         cost = np.polyfit(links, times.sum(axis=1), 1)
         return {
             "steps": len(times),
@@ -318,7 +320,7 @@ class Walker:
 
 
 def summary(values: NDArray[Any]) -> dict[str, float]:
-    """Median, mean and 99th percentile."""
+    """Return median, mean and 99th percentile."""
     return {
         "median": float(np.median(values)),
         "mean": float(np.mean(values)),
@@ -327,19 +329,19 @@ def summary(values: NDArray[Any]) -> dict[str, float]:
 
 
 def simulated(graph: TopicGraph, rng: np.random.Generator) -> SimulatedLearner:
-    """A simulated learner with made-up curves, two passages for each topic, and similar topics at random."""
+    """Return a simulated learner with made-up curves, two passages for each topic, and random similar topics."""
     n = len(graph)
     topics = np.repeat(np.arange(n, dtype=np.int32), 2)
     splits = np.tile(np.array([Split.TRAIN, Split.PROBE], dtype=np.uint8), n)
     corpus = Corpus("scale", graph, SameText(2 * n), topics, splits)
-    corpus.fingerprint = "made up"  # hashing fourteen million equal passages would say nothing
+    corpus.fingerprint = "made up"  # hashing fourteen million equal passages takes long and tells nothing
     curves = CurveParameters(0.5, 1000.0, 1.0, 0.5, 300.0, 1.0, 0.5, 0.2, 1e-5, 0.01)
     made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
     levels = ByTopic(4.0, 0.3), ByTopic(1.0, 0.1)
     calibration = Calibration("scale", "made up", "none", 1.3, *levels, curves, (), *made_up)
     nearest = rng.integers(n, size=(n, NEAREST), dtype=np.int32)
     relatives = Relatives(graph, nearest, np.full(nearest.shape, 0.5, dtype=np.float32))
-    # Embeddings of seven million topics are not to be had here; the learner only wants what follows from them.
+    # There are no embeddings of seven million topics; the learner needs only the relatives that follow from them.
     with patch("kgrl.learners.simulated.learner.Relatives.of", return_value=relatives):
         return SimulatedLearner(corpus, calibration=calibration)
 

@@ -1,12 +1,11 @@
-"""Training several seeds of the scratch learner: one after the other, in processes, or as one batch by torch.func.
-
-All seeds read the same passages in the same blocks, so their weights can be stacked and every operation done for all
-of them at once (`torch.func.vmap`). Variants take turns for a few rounds, and the fastest round counts, since other
-programs may disturb one. The time of making learners and starting processes is not in it.
+"""Measure ways to train several seeds of the scratch learner: in turn, in processes, or as one batch by torch.func.
 
     OMP_WAIT_POLICY=passive python benchmarks/scratch_seeds.py --json docs/results/scratch_seeds.json
 
-Finished rounds are kept in the JSON file and not repeated.
+All seeds read the same passages in the same blocks, so their weights can be stacked and every operation done for all of
+them at once (`torch.func.vmap`). Variants take turns for a few rounds, and the fastest round counts, since other
+programs may disturb one. The time of making learners and starting processes is not counted. Finished rounds are kept in
+the JSON file and not repeated. All of them take about twenty minutes.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ def one_round(corpus: Corpus, preset: str, variant: str) -> dict[str, Any]:
 
 
 def lesson(corpus: Corpus) -> Passages:
-    """Passages with more than enough tokens, in random order."""
+    """Return passages with more than enough tokens, in random order."""
     train = np.random.default_rng(0).permutation(np.flatnonzero(corpus.splits == Split.TRAIN))
     return corpus.select(train[: TOKENS // 10])
 
@@ -83,7 +82,13 @@ def learn_in_turn(learners: list[ScratchLearner], passages: Passages) -> list[fl
 
 @dataclass(frozen=True)
 class Task:
-    """Training one seed."""
+    """The training of one seed.
+
+    Args:
+        name: Its name in messages.
+        preset: Size of the learner.
+        seed: The seed.
+    """
 
     name: str
     preset: str
@@ -91,7 +96,7 @@ class Task:
 
 
 def in_processes(corpus: Corpus, preset: str) -> tuple[dict[str, float], list[float]]:
-    """Train in worker processes; the wall time is that of the busiest worker's training."""
+    """Train in worker processes; the wall time is the training time of the busiest worker."""
     tasks = [Task(f"seed {seed}", preset, seed) for seed in range(SEEDS)]
     began = time.perf_counter()
     results = list(ProcessExecutor(WORKERS).map(one_seed, "wikispeedia", tasks))
@@ -123,10 +128,11 @@ def one_seed(corpus_name: str, task: Task) -> dict[str, Any]:
 
 
 def learn_as_batch(learners: list[ScratchLearner], passages: Passages) -> list[float]:
-    """Train all learners at once, as `ScratchLearner.learn` would each of them; return their training losses."""
+    """Train all learners at once, each as `ScratchLearner.learn` does; return their training losses."""
     first = learners[0]
     sequences, left = [], TOKENS
     for sequence in first.tokens.sequences(passages):
+        # A sequence begins with a token that is not predicted, so it counts one token less than it has.
         sequences.append(sequence[: left + 1])
         left -= len(sequences[-1]) - 1
         if left == 0:
@@ -139,6 +145,7 @@ def learn_as_batch(learners: list[ScratchLearner], passages: Passages) -> list[f
     with sdpa_kernel(SDPBackend.MATH):  # the CPU's own attention has no batching rule: it would be called in a loop
         for step, block in enumerate(blocks, 1):
             gradient, loss = gradients_and_losses(weights.detach(), first, block)
+            # Each seed's gradient is clipped to norm 1 by itself, as its own learner would.
             norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
             weights.grad = gradient.mul_((1 / (norm + 1e-6)).clamp(max=1.0))
             optimizer.param_groups[0]["lr"] = first.learning_rate * min(1.0, step / first.warmup_steps)
@@ -149,7 +156,7 @@ def learn_as_batch(learners: list[ScratchLearner], passages: Passages) -> list[f
 
 
 def block_loss(weights: Tensor, learner: ScratchLearner, block: Block) -> Tensor:
-    """Mean loss of a block with other weights than the learner's own, `[weights]`."""
+    """Return the mean loss of a block with other weights than the learner's own, `[weights]`."""
     state = {name: weights[part].view(learner.shapes[name]) for name, part in learner.slices.items()}
     inputs = {
         "input_ids": torch.from_numpy(block.inputs)[None],
@@ -162,7 +169,7 @@ def block_loss(weights: Tensor, learner: ScratchLearner, block: Block) -> Tensor
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """One Markdown row for each preset: seconds a seed by variant, wall and processor time of the fastest round."""
+    """Return a Markdown row for each preset: wall and processor seconds per seed of each variant's fastest round."""
     lines = [f"| model | {' | '.join(VARIANTS)} |", "|---" * (1 + len(VARIANTS)) + "|"]
     for preset in dict.fromkeys(row["preset"] for row in rows):
         cells = []

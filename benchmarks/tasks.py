@@ -1,11 +1,11 @@
-"""Agents against random picks on the tasks `noisy` and `target`, ten seeds each, on the scratch learner.
+"""Compare trained agents with random picks on the tasks `noisy` and `target`, ten seeds each, on the scratch learner.
 
     python benchmarks/tasks.py --policies policies/tasks --goals policies/ppo-goals --json docs/results/tasks.json
 
-The agent of `noisy` is trained first, on the simulated learner and on other planted topics than it is tried on, unless
-its folder is there: a few minutes for each corpus. That of `target` is a policy trained by `kgrl train --recipe
-ppo-goals`, whose goals are others. Finished episodes are kept, so that the script can be stopped and started again. One
-thread.
+The agent of `noisy` is trained first, unless its folder exists: on the simulated learner and on other planted topics
+than those of the task, for four minutes per corpus. The agent of `target` is a policy trained by `kgrl train --recipe
+ppo-goals`, whose goals are others. Finished episodes are kept in a folder and not repeated, so the script can be
+stopped and started again. One thread; about half an hour in all.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def cells(task: str, corpus: str, reward: str, agents: Sequence[Path]) -> list[TrapEpisode]:
-    """The episodes of a task: of random picks and of some agents, with the same seeds."""
+    """Return the episodes of a task: of random picks and of some agents, with the same seeds."""
     return [
         TrapEpisode(task, corpus, "scratch", str(agent), (reward,), seed)
         for agent in (Path("random"), *agents)
@@ -72,12 +72,13 @@ def cells(task: str, corpus: str, reward: str, agents: Sequence[Path]) -> list[T
 
 
 def train(corpus: str, folder: Path) -> None:
-    """Train an agent where other topics are planted than in the task.
+    """Train an agent on a corpus with other planted topics than those of the task.
 
-    The simulated learner's curves are those measured without planted topics, which get curves like the others': it
-    does not say that they teach nothing.
+    The simulated learner's curves were fitted without planted topics, which therefore get curves like the others: the
+    calibration does not give away that they teach nothing.
     """
     real = load_corpus(corpus)
+    # French leads with another seed: the task's own planted topics are never seen in training.
     noisy = plant(real, read_leads(find_leads("fr")).texts, seed=PLANTED_FOR_TRAINING).corpus
     save_folder(noisy, folder / "corpus")
     calibration = replace(Calibration.builtin(real), corpus=noisy.name, fingerprint=noisy.fingerprint)
@@ -87,7 +88,7 @@ def train(corpus: str, folder: Path) -> None:
 
 
 def recipe(folder: Path) -> Recipe:
-    """How the agent is trained: from random weights, as those that imitate readers keep to one field."""
+    """Return the recipe of the agent: from random weights, since pretrained ones keep to one field as readers do."""
     usual = read_recipe("ppo-coverage")
     one_topic = {"neighbourhood": 1, "budget_tokens": 20_000, "expansion_tokens": 1_000}
     return replace(
@@ -104,7 +105,7 @@ def recipe(folder: Path) -> Recipe:
 
 
 def compared(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Each agent of a task, beside random picks with the same seeds."""
+    """Return the figures of each agent of a task, compared with random picks with the same seeds."""
     random = {row["seed"]: row for row in rows if row["agent"] == "random"}
     names = dict.fromkeys(row["agent"] for row in rows)
     agents = {Path(name).name: against([row for row in rows if row["agent"] == name], random) for name in names}
@@ -112,10 +113,10 @@ def compared(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def against(rows: list[dict[str, Any]], random: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    """Means, and differences by seed with 95% bootstrap intervals.
+    """Return means, and differences paired by seed with 95% bootstrap intervals.
 
-    `speed_up` is the geometric mean of the tokens that random picks take to their final exam loss over those that the
-    agent takes to the same; an agent that does not get there counts as one that takes twice the budget.
+    `speed_up` is the geometric mean of random's tokens to its final exam loss over the agent's tokens to the same loss.
+    An agent that never reaches it counts as taking twice the budget.
     """
     pairs = [(row, random[row["seed"]]) for row in rows]
     ratios = [ratio(*pair) for pair in pairs]
@@ -132,7 +133,7 @@ def against(rows: list[dict[str, Any]], random: dict[int, dict[str, Any]]) -> di
 
 
 def ratio(row: dict[str, Any], random: dict[str, Any]) -> tuple[float, bool]:
-    """How many times fewer tokens than random's, and whether the agent never got there."""
+    """Return random's tokens over the agent's, and whether the agent never reached the loss."""
     target, budget = random["curve"][-1][1], random["curve"][-1][0]
     ours, theirs = (tokens_to_target([(int(t), loss) for t, loss in one["curve"]], target) for one in (row, random))
     assert theirs is not None
@@ -140,7 +141,7 @@ def ratio(row: dict[str, Any], random: dict[str, Any]) -> tuple[float, bool]:
 
 
 def interval(values: Sequence[float]) -> list[float]:
-    """The mean and its 95% interval by a bootstrap."""
+    """Return the mean and its 95% interval by a bootstrap."""
     drawn = np.random.default_rng(0).choice(np.asarray(values), (DRAWS, len(values))).mean(axis=1)
     return [float(np.mean(values)), *np.percentile(drawn, [2.5, 97.5]).tolist()]
 

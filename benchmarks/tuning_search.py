@@ -1,11 +1,11 @@
-"""Tuning: the hyperparameters of agents, sought with equal budgets on graphs that the benchmark does not use.
+"""A search of the agents' hyperparameters with equal budgets, on graphs that the benchmark does not use.
 
 Every agent gets the same number of trials on the same places and seeds. The first trial is the constructor's own
 defaults, the others are drawn at random from `benchmarks/tuning_spaces.py` (Bergstra and Bengio 2012, "Random search
-for hyper-parameter optimization"). What is found goes into `agents/tuned/NAME.yaml`, which `kgrl.agents.make_agent`
-reads.
+for hyper-parameter optimization"). The best options go into `agents/tuned/NAME.yaml`, which `kgrl.agents.make_agent`
+reads. `tuning.py` is the command.
 
-The oracle is not tuned: its one hyperparameter is how much it may look ahead, and that is what it is. Agents without
+The oracle is not tuned: its one hyperparameter is how far it looks ahead, which defines it. Agents without
 hyperparameters have nothing to tune.
 """
 
@@ -34,7 +34,7 @@ __all__ = ["Outcome", "Search", "Trial", "Tuned", "write_tuned"]
 
 LEARNER = "scratch"
 _RANDOM_SEEDS = 5
-"""So many seeds of random, at least, tell how far apart two seeds are."""
+"""Least seeds of random, from which the spread between seeds is estimated."""
 _Rows = Mapping[tuple[str, str, str, int], Mapping[str, Any]]
 
 
@@ -52,7 +52,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """The name that it goes by as an agent, which says all there is to it.
+        """Its name as an agent, which holds all its options.
 
         Example:
             >>> Trial("closure", (("c", 3.2),)).name
@@ -68,13 +68,13 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a trial.
+    """The outcome of a trial.
 
     Args:
         options: The options tried.
-        score: See `Search`; None if a cell failed or is not there.
+        score: Its score, see `Search`; None if a cell failed or is missing.
         places: The score of each place, `TASK/CORPUS`.
-        error: Why there is no score.
+        error: The reason of a missing score.
     """
 
     options: dict[str, Any]
@@ -85,11 +85,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What tuning an agent has found.
+    """The result of tuning an agent.
 
     Args:
         agent: The agent by name.
-        outcomes: What came of each trial; the first is the defaults.
+        outcomes: The outcome of each trial; the first is the defaults.
         cells: Number of curricula that were carried out for it.
     """
 
@@ -116,19 +116,19 @@ class Search:
 
     The score of a trial is the mean over places and seeds of (A_random - A) / s: A the area under the exam's learning
     curve, A_random that of random with the same seed, s the standard deviation of A_random over seeds in that place.
-    It has no unit, and 0 is random. The best of several trials is the best by luck too, so that its score is more than
-    it will have elsewhere; what agents are worth is for the benchmark to say.
+    It has no unit, and 0 is random. The best of several trials is the best partly by luck, so its score elsewhere will
+    be lower; the benchmark measures that.
 
     Args:
         agents: Names of the agents.
-        trials: Trials of each agent, the defaults among them; a space of fewer members is tried in whole.
-        seeds: Curricula of a trial in each place.
+        trials: Number of trials of each agent, the defaults among them; a smaller space is tried in whole.
+        seeds: Number of curricula of a trial in each place.
         seed: Seeds the drawing of options.
-        places: Where; see `tuning_spaces.PLACES`.
+        places: The places; see `tuning_spaces.PLACES`.
 
     Raises:
-        UnknownNameError: If there is nothing to tune about an agent.
-        SettingError: If there is no trial or no seed.
+        UnknownNameError: If an agent has no options to tune.
+        SettingError: If trials or seeds are below 1.
     """
 
     agents: tuple[str, ...] = tuple(SPACES)
@@ -147,6 +147,7 @@ class Search:
     def trials_of(self, agent: str) -> list[Trial]:
         """Return the trials of an agent, the defaults first, no two alike."""
         space, rng = SPACES[agent], np.random.default_rng([self.seed, *agent.encode()])
+        # A dict without values keeps the order of its keys and each key once.
         found = {_trial(agent, defaults(agent, space)): None}
         for options in members(space, rng):
             if len(found) == self.trials:
@@ -160,14 +161,14 @@ class Search:
         return self._random_cells() + [cell for name in named for cell in self._cells(name, self.seeds)]
 
     def run(self, out: Path, executor: Executor) -> Iterator[dict[str, Any]]:
-        """Carry out the cells that are not there yet; see `kgrl.benchmark.runner.run_cells`.
+        """Carry out the cells that have no result; see `kgrl.benchmark.runner.run_cells`.
 
         Args:
-            out: Folder that keeps results. A search may go on in it after a kill, or with more agents or trials.
+            out: Folder that keeps results. A search may continue in it after a kill, or with more agents or trials.
             executor: Carries cells out.
 
         Yields:
-            What came of each cell: first of those that were there, then of the others as they come to their end.
+            The row of each cell: first of the finished ones, then of the others in the order in which they end.
 
         Raises:
             DataError: If the folder holds results of another version, or of a place or an agent that has changed.
@@ -180,7 +181,7 @@ class Search:
         yield from run_cells(cells, out, _WithTrials(executor, trials))
 
     def results(self, out: Path) -> list[Tuned]:
-        """Return what was found, from the cells in a folder."""
+        """Return the result for each agent, from the cells in a folder."""
         rows = {(row["task"], row["corpus"], row["agent"], row["seed"]): row for row in read_rows(out)}
         return [self._tuned(agent, rows) for agent in self.agents]
 
@@ -209,6 +210,7 @@ class Search:
     def _score(self, trial: Trial, place: tuple[str, str], rows: _Rows) -> float:
         random = [rows[*place, BASELINE, seed]["aulc"] for seed in range(max(_RANDOM_SEEDS, self.seeds))]
         ours = [rows[*place, trial.name, seed]["aulc"] for seed in range(self.seeds)]
+        # In units of the spread between seeds, so that places with large losses do not outweigh the others.
         return float(np.mean(np.subtract(random[: self.seeds], ours)) / np.std(random, ddof=1))
 
 
@@ -232,6 +234,7 @@ class _WithTrials:
 
 
 def _call_with(trials: Sequence[Trial], function: Callable[[S, T], R], shared: S, task: T) -> R:
+    # A worker is another process, which does not know the trials' names yet.
     for trial in trials:
         trial.register()
     return function(shared, task)
@@ -242,11 +245,11 @@ def _trial(agent: str, options: Mapping[str, Any]) -> Trial:
 
 
 def write_tuned(tuned: Tuned, search: Search, command: str, folder: Path) -> Path:
-    """Write the options that were found best, and how, to `NAME.yaml`.
+    """Write the best options, and how they were found, to `NAME.yaml`.
 
     Args:
-        tuned: What was found.
-        search: The search that found it.
+        tuned: The result of tuning an agent.
+        search: The search.
         command: The command that repeats it.
         folder: The folder; that of agents is `kgrl.agents.make.TUNED`.
 

@@ -1,6 +1,6 @@
-"""What tuning tries of each agent's options, and where.
+"""Search spaces of the agents' options, and the places where they are tried.
 
-The numbers of a search space and the places are all here; `benchmarks/tuning_search.py` searches them.
+`tuning_search.py` searches them.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ PLACES: tuple[Place, ...] = (
     ("target", "invented:1000:7", None),
     ("noisy", "vital-es", 6_000),
 )
-"""Tasks and corpora that agents are tuned on, and most tokens of a curriculum there, None for the task's own.
+"""Tasks and corpora that agents are tuned on, and most tokens of a curriculum there; None for the task's own budget.
 
-The benchmark's corpora are others, `vital` and `wikispeedia`. On `noisy` an expansion is one topic, so that
-fewer tokens are as many expansions.
+The benchmark's corpora are others, `vital` and `wikispeedia`. On `noisy` an expansion is one topic, so fewer tokens
+make as many expansions.
 """
 
 _MOST_DRAWS = 1_000
 _DIGITS = 2
-"""Significant digits of a number that is drawn; more would tell nothing, and files are there to be read."""
+"""Significant digits of a drawn number: more would make no difference, and people read the files."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers that a hyperparameter is drawn from.
+    """A range of numbers that a hyperparameter is drawn from.
 
     Args:
-        low: The least; of two significant digits at most, as what is drawn.
+        low: The least, with two significant digits at most, as drawn numbers have.
         high: The greatest; likewise.
-        scale: Whether the number is drawn uniformly, or its logarithm is.
+        scale: `"linear"` to draw the number uniformly, `"log"` to draw its logarithm uniformly.
     """
 
     low: float
@@ -66,7 +66,7 @@ class Range:
 
 
 Space = Mapping[str, tuple[Any, ...] | Range]
-_SAMPLES = (4, 8, 16, 32)  # not above twice the default: measuring is free of tokens, and more of it would always win
+_SAMPLES = (4, 8, 16, 32)  # at most twice the default: measuring costs no tokens, so that more of it would always win
 
 SPACES: dict[str, Space] = {
     "closure": {"c": Range(0.1, 100.0)},
@@ -85,7 +85,7 @@ SPACES: dict[str, Space] = {
     },
     "d-ucb": {"width": Range(0.1, 4.0), "discount": (0.8, 0.9, 0.95, 0.98, 0.99, 1.0)},
     "plr": {"temperature": Range(0.03, 3.0), "staleness": Range(0.0, 0.9, "linear")},
-    # How many topics are taught and measured for the transfer is what it costs, and stays what it is.
+    # The number of topics that are taught and measured for the transfer is its cost, and is not tuned.
     "skill-it": {"eta": Range(0.02, 5.0), "window": (1, 3, 10)},
     "alp-gmm": {
         "random": Range(0.05, 0.5),
@@ -97,14 +97,14 @@ SPACES: dict[str, Space] = {
     "coherent": {"least": Range(0.02, 0.3)},
     "interleaved": {"temperature": (1.0, 2.0, 4.0, 8.0, 16.0)},
 }
-"""What is tried of each agent's options: one of some values, or a number from a range."""
+"""The search space of each agent: by option a tuple of values, or a range of numbers."""
 
 
 def defaults(agent: str, space: Space) -> dict[str, Any]:
-    """Return what an agent's constructor has as the defaults of the options that are tuned.
+    """Return the defaults, in an agent's constructor, of the options that are tuned.
 
     Raises:
-        UnknownNameError: If it has no such option.
+        UnknownNameError: If the constructor lacks an option.
     """
     parameters = inspect.signature(agents[agent]).parameters
     for option in space:
@@ -113,28 +113,25 @@ def defaults(agent: str, space: Space) -> dict[str, Any]:
     return {option: parameters[option].default for option in space}
 
 
-def _is_grid(space: Space) -> bool:
-    return not any(isinstance(values, Range) for values in space.values())
-
-
 def members(space: Space, rng: np.random.Generator) -> Iterable[dict[str, Any]]:
-    """Return members of a space in an order drawn at random: all of a finite one, or draws, of which some may be alike.
+    """Return members of a space in random order: all of a finite one, or draws, of which some may be equal.
 
     Args:
         space: The values of each option.
         rng: Draws.
     """
-    return _grid(space, rng) if _is_grid(space) else _draws(space, rng)
+    ranges = any(isinstance(values, Range) for values in space.values())
+    return _draws(space, rng) if ranges else _grid(space, rng)
 
 
 def _grid(space: Space, rng: np.random.Generator) -> Iterable[dict[str, Any]]:
-    """All members of a space of listed values, in an order drawn at random."""
+    """Return all members of a space of listed values, in random order."""
     members = list(product(*(values for values in space.values() if not isinstance(values, Range))))
     return [dict(zip(space, members[i], strict=True)) for i in rng.permutation(len(members))]
 
 
 def _draws(space: Space, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-    """Members of a space, drawn as often as it may take to find some that differ."""
+    """Give members of a space: enough draws to find some that differ."""
     for _ in range(_MOST_DRAWS):
         yield {option: _draw(values, rng) for option, values in space.items()}
 

@@ -1,11 +1,10 @@
-"""Proof that a change of the code changed no result: fixed settings, run by the code of a commit and by this checkout.
-
-Each setting is run twice, once by each code, in processes of one thread. Then everything that was written is compared
-bit for bit: `curriculum.jsonl`, `choices.jsonl`, exam losses, weights. Only wall-clock figures are left out.
+"""Prove that a change of the code changed no result: run fixed settings by the code of a commit and by this checkout.
 
     python benchmarks/unchanged.py --before ff68265 --json docs/results/unchanged.json
 
-The command ends with 1 where anything differs, and names it. Needs git; takes some ten minutes on two cores.
+Each setting is run twice, once by each code, in processes of one thread. Then everything that was written is compared
+bit for bit: `curriculum.jsonl`, `choices.jsonl`, exam losses, weights. Only wall-clock figures are left out. The
+command ends with 1 if anything differs, and names it. It needs git, and takes some ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ from safetensors.numpy import load_file
 
 ROOT = Path(__file__).resolve().parent.parent
 CLOCKS = {"age", "overhead", "seconds"}
-"""Words of keys whose values are times, or follow from times."""
+"""Words in the names of keys whose values are times, or follow from times."""
 PLACES = {"folder", "report"}
-"""Keys whose values are where a run was carried out."""
+"""Keys whose values are the place of a run."""
 RUN = ("run", "--seed", "1", "--exam-topics", "24", "--exam-every", "1")
 
 Fingerprints = dict[str, str]
@@ -58,6 +57,7 @@ def main() -> int:
 
 
 def revision(name: str) -> str:
+    """Return the commit of a revision."""
     return subprocess.run(
         ["git", "rev-parse", name], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.strip()
@@ -65,7 +65,7 @@ def revision(name: str) -> str:
 
 @contextmanager
 def checkout(commit: str, scratch: Path) -> Iterator[Path]:
-    """A work tree of another commit, which is gone afterwards."""
+    """Give a work tree of another commit, which is removed afterwards."""
     tree = scratch / "code"
     subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, commit], cwd=ROOT, check=True)
     try:
@@ -75,10 +75,11 @@ def checkout(commit: str, scratch: Path) -> Iterator[Path]:
 
 
 def compare(name: str, before: Path, scratch: Path) -> dict[str, Any]:
-    """Run a setting by both codes side by side, and name what differs."""
+    """Run a setting by both codes side by side, and name the entries that differ."""
     with ThreadPoolExecutor(2) as pool:
         folders = [scratch / name / side for side in ("before", "after")]
         one, other = pool.map(lambda code, out: fingerprints(SETTINGS[name], code, out), (before, ROOT), folders)
+    # Two empty folders are equal, and would prove nothing.
     assert one and other, f"{name} wrote nothing to compare"
     different = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
     print(f"{name}: {len(one)} compared, {len(different)} different", flush=True)
@@ -86,6 +87,7 @@ def compare(name: str, before: Path, scratch: Path) -> dict[str, Any]:
 
 
 def fingerprints(setting: Callable[[Path, Path], None], code: Path, out: Path) -> Fingerprints:
+    """Run a setting and return the digests of everything that it wrote."""
     out.mkdir(parents=True)
     setting(code, out)
     found: Fingerprints = {}
@@ -104,10 +106,12 @@ def fingerprints(setting: Callable[[Path, Path], None], code: Path, out: Path) -
 
 
 def canonical(value: Any) -> str:
+    """Return the digest of a value without its times."""
     return digest(json.dumps(without_clocks(value), sort_keys=True, default=str).encode())
 
 
 def without_clocks(value: Any) -> Any:
+    """Return a value without the entries that are times or places."""
     if isinstance(value, dict):
         kept = {key: item for key, item in value.items() if key not in PLACES and not CLOCKS & set(key.split("_"))}
         return {key: without_clocks(item) for key, item in kept.items()}
@@ -115,11 +119,12 @@ def without_clocks(value: Any) -> Any:
 
 
 def digest(data: bytes) -> str:
+    """Return the SHA-256 digest of some bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
 def start(code: Path, out: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Begin a command of kgrl with the code of a checkout."""
+    """Start a command of kgrl with the code of a checkout."""
     environment = os.environ | {"PYTHONPATH": str(code), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     program = "import sys; from kgrl.cli import main; sys.exit(main())"
     with (out / "log.txt").open("a") as log:
@@ -129,6 +134,11 @@ def start(code: Path, out: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def kgrl(code: Path, out: Path, *arguments: str) -> None:
+    """Run a command of kgrl with the code of a checkout.
+
+    Raises:
+        SystemExit: If the command fails.
+    """
     if start(code, out, *arguments).wait():
         raise SystemExit(f"kgrl {' '.join(arguments)} failed:\n{(out / 'log.txt').read_text()[-2_000:]}")
 
@@ -146,7 +156,7 @@ def resumed(code: Path, out: Path) -> None:
     record = out / "run" / "curriculum.jsonl"
     while running.poll() is None and (not record.exists() or record.read_bytes().count(b"\n") < 3):
         time.sleep(0.01)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(signal.SIGINT)  # as Ctrl-C does: the run writes a checkpoint and ends with 130
     if running.wait() != 130:
         raise SystemExit(f"the run was not interrupted:\n{(out / 'log.txt').read_text()[-2_000:]}")
     kgrl(code, out, "run", "--resume", "run")
@@ -213,7 +223,7 @@ def grow(out: Path) -> None:
 
 
 def anyone(*modules: str) -> Any:
-    """The first of some modules that there is."""
+    """Return the first of some modules that exists."""
     for name in modules[:-1]:
         try:
             return importlib.import_module(name)
@@ -250,7 +260,7 @@ class Arriving:
         self.arrivals, self.wanted = arrivals, list[str]()
 
     def want(self, titles: list[str]) -> None:
-        """Note which titles are wanted."""
+        """Remember the wanted titles."""
         self.wanted = [title for title in titles if title in self.arrivals]
 
     def take(self, library: Any, index: int) -> int:

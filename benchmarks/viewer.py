@@ -1,11 +1,12 @@
-"""How smooth `kgrl view` is with 10,000 topics and 60,000 links, in a real Chromium that draws without a graphics card.
-
-The graph has random links in communities and the run is made up: 300 expansions of eight topics. Timed are the opening
-of the page, the script of a step and of a frame, which a graphics card does not make faster, and the frames drawn in a
-second while the run plays and while the view is dragged, which it does; for comparison also without anything drawn.
-Needs Debian's package chromium, and is run where kgrl's tests are.
+"""Measure how smooth `kgrl view` is with 10,000 topics and 60,000 links, in a Chromium without a graphics card.
 
     python -m benchmarks.viewer --json docs/results/viewer.json
+
+The graph has random links in communities, and the run is made up: 300 expansions of eight topics. Figures are the
+seconds to open the page; the milliseconds of the script of a step and of a frame, which a graphics card does not make
+shorter; and the frames per second while the run plays and while the view is dragged, which it does. For comparison,
+frames are counted without anything drawn, too. It takes about a minute, needs Debian's package chromium, and runs from
+the root of the repository.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
-        os.environ["KGRL_CACHE"] = folder  # so that the layout is computed, and not one of an earlier time
+        os.environ["KGRL_CACHE"] = folder  # so that the layout is computed, not read from an earlier time
         run = MadeRun(Path(folder) / "run", made_corpus([f"Topic {i}" for i in range(TOPICS)], LINKS), 0, NEIGHBOURHOOD)
         run.grow(EXPANSIONS)
         figures = measure(browser, run)
@@ -74,7 +75,7 @@ def main() -> None:
 
 
 def measure(browser: Browser, run: MadeRun) -> dict[str, Any]:
-    """Return what was measured, times in the units that their names say."""
+    """Return the figures, in the units that their names end in."""
     with serving(run) as server:
         opened = [open_page(browser, server.url) for _ in range(2)]  # the layout is computed for the first
         with visiting(browser, server.url) as visit:
@@ -90,7 +91,7 @@ def measure(browser: Browser, run: MadeRun) -> dict[str, Any]:
             }
             visit.page.evaluate(DRAG)  # goes on until the page is closed
             figures["dragging"] = visit.page.evaluate(FRAMES, SECONDS)
-            visit.page.evaluate(NOTHING)  # what is left is what the browser takes for itself
+            visit.page.evaluate(NOTHING)  # the remaining time is the browser's own
             figures["dragging_nothing"] = visit.page.evaluate(FRAMES, SECONDS)
             return figures
 
@@ -103,7 +104,7 @@ def open_page(browser: Browser, url: str) -> float:
 
 
 def playing(visit: Visit) -> dict[str, float]:
-    """Play at 30 steps a second; return how many came, and the frames."""
+    """Play at 30 steps per second; return the steps that came, and the frames."""
     visit.page.select_option("#speed", "30")
     began, first = time.perf_counter(), visit.page.evaluate("kgrl.goTo(1), kgrl.play(true), kgrl.step")
     frames: dict[str, float] = visit.page.evaluate(FRAMES, SECONDS)

@@ -1,16 +1,21 @@
-"""A curriculum as a Gymnasium environment: an action picks a candidate slot, the reward is what it was worth.
+"""A curriculum as a Gymnasium environment: an action picks a candidate slot, the reward is that of the expansion.
 
-The environment is a thin shell around `Curriculum`; what is observed is made in
-`kgrl.envs.features.curriculum_features`.
+The environment is a thin shell around `Curriculum`; observations are made in `kgrl.envs.features.curriculum_features`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import multiprocessing
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import gymnasium as gym
 import numpy as np
+from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
@@ -18,41 +23,58 @@ from kgrl.curriculum.config import DEFAULT_REWARD, CurriculumConfig
 from kgrl.curriculum.loop import Curriculum
 from kgrl.envs.features.curriculum_features import FeatureState, observe
 from kgrl.envs.features.space import Observation
-from kgrl.envs.slot_env import SlotEnv, Step
-from kgrl.errors import KgrlError, SettingError
+from kgrl.envs.slot_env import SlotEnv, Step, check_keywords, check_view
+from kgrl.errors import KgrlError, MissingDataError, SettingError
 from kgrl.expansion import Expansion
 from kgrl.learners.base import Learner
+from kgrl.learners.make import make_learner
+from kgrl.rewards.expression import as_reward
 
 if TYPE_CHECKING:
-    from kgrl.envs.rendering import GraphPainter
+    from kgrl.envs.rendering import CurriculumPainter
 
-__all__ = ["CurriculumEnv", "make_curriculum_env"]
+__all__ = [
+    "CurriculumEnv",
+    "check_env_keywords",
+    "fixed_parts",
+    "load_env_corpus",
+    "make_curriculum_env",
+    "make_env_curriculum",
+]
+
+_KEYWORDS = ("corpus", "learner", "reward", "slots", "render_mode", "learner_options")
+_FIXED_IN_LEARNERS = ("corpus", "tokenizer", "tokens", "calibration", "curves", "kin")
+"""Attributes of kgrl's learners that lessons never change; copies of an environment share them."""
+
+_log = logging.getLogger(__name__)
 
 
 class CurriculumEnv(SlotEnv):
     """Grow a learner's knowledge by choosing frontier topics.
 
-    Observations, actions, masks and empty slots are those of every `SlotEnv`; an empty slot teaches nothing.
+    Observations, actions, masks, empty slots, rendering and copies are those of every `SlotEnv`; an empty slot teaches
+    nothing.
 
     **Reward**: the curriculum's reward of the expansion.
 
-    **Ending**: terminated when no candidate is left to learn; truncated when the token budget is used up. An episode
-    starts from the learner's initial weights and the same nucleus.
+    **Ending**: terminated when no candidate remains; truncated when the token budget is used up. An episode starts
+    from the learner's initial weights and the same nucleus.
 
-    **Info**: `expansion` (the record, None after an empty slot), `topic` and `title` of the pick, `slot_topics` (int32,
-    -1 where empty), `action_mask`, `invalid_action`.
+    **Info**, besides that of every `SlotEnv`: `topic`, the topic picked, int64, -1 after a reset or an empty slot;
+    `tokens`, tokens trained on in the episode, int64. The record of the latest expansion, with its title, probe losses
+    and the parts of its reward, is `env.unwrapped.expansion`.
 
     Args:
-        curriculum: What is grown; it needs a reward.
+        curriculum: The curriculum; it needs a reward.
         slots: Number of candidate slots.
-        render_mode: `"ansi"` (text), `"rgb_array"` (a drawing of the graph) or None.
+        render_mode: `"human"`, `"ansi"` (counts and the last picks), `"rgb_array"` (a drawing of the graph) or None.
+
+    Attributes:
+        expansions: The records of the episode so far, the nucleus first.
 
     Raises:
-        SettingError: If the curriculum has no reward, there is no slot, or the render mode is not known.
+        SettingError: If the curriculum has no reward, `slots` is below 1, or the render mode is unknown.
     """
-
-    # Gymnasium reads the metadata from the class.
-    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012
 
     def __init__(self, curriculum: Curriculum, *, slots: int = 64, render_mode: str | None = None) -> None:
         super().__init__(slots, render_mode)
@@ -60,7 +82,26 @@ class CurriculumEnv(SlotEnv):
             raise SettingError("an environment needs a curriculum with a reward")
         self.curriculum = curriculum
         self.expansions: list[Expansion] = []
-        self._painter: GraphPainter | None = None
+        self._features: FeatureState | None = None
+        self._painter: CurriculumPainter | None = None
+
+    def __repr__(self) -> str:
+        curriculum = self.curriculum
+        assert curriculum.reward is not None
+        learner = getattr(curriculum.learner, "kind", type(curriculum.learner).__name__)
+        named = f"corpus={curriculum.corpus.name!r}, learner={learner!r}, reward={curriculum.reward.name!r}"
+        return f"{type(self).__name__}({named}, slots={self.slots})"
+
+    @property
+    def expansion(self) -> Expansion:
+        """The record of the latest expansion; that of the nucleus after a reset.
+
+        Raises:
+            ResetNeeded: If no episode has begun.
+        """
+        if not self.expansions:
+            raise ResetNeeded("there is no expansion yet; call reset() first")
+        return self.expansions[-1]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -74,37 +115,24 @@ class CurriculumEnv(SlotEnv):
         Raises:
             KgrlError: If the nucleus leaves no budget or no candidate.
         """
-        super().reset(seed=seed)
+        return super().reset(seed=seed, options=options)
+
+    def _begin(self, options: dict[str, Any]) -> None:
         nucleus = self.curriculum.start(int(self.np_random.integers(2**31)))
         if self.curriculum.state.out_of_budget or self.curriculum.state.exhausted:
             what = "token of the budget" if self.curriculum.state.out_of_budget else "topic to learn"
             raise KgrlError(f"the nucleus left no {what}; raise budget_tokens or choose a smaller nucleus")
         self.expansions = [nucleus]
         self._features = FeatureState(self.curriculum.view)
-        self._invalid = 0
         self._painter = None
-        return self._look(), self._info()
 
-    def render(self) -> str | NDArray[np.uint8] | None:
-        """Return the state as text or as an image, uint8 `[height, width, 3]`."""
-        if self.render_mode is None:
-            gym.logger.warn("render() needs a render_mode: gym.make(..., render_mode='ansi' or 'rgb_array')")
-            return None
-        # Drawing needs matplotlib and rich, which training does not.
-        from kgrl.envs import rendering
-
-        if self.render_mode == "ansi":
-            return rendering.state_text(self.curriculum.view, self.expansions)
-        if self._painter is None:
-            self._painter = rendering.GraphPainter()
-        return self._painter.paint(self.curriculum.view, self.expansions)
-
-    @property
-    def _ended(self) -> bool:
-        return self.curriculum.state.out_of_budget
+    def _look(self) -> Observation:
+        assert self._features is not None
+        return self._show(observe(self.curriculum.view, self.slots, self._features))
 
     def _take(self, topic: int) -> Step:
         """Learn the neighbourhood of a topic."""
+        assert self._features is not None
         expansion = self.curriculum.expand(topic)
         self.expansions.append(expansion)
         self._features.record(expansion)
@@ -112,21 +140,49 @@ class CurriculumEnv(SlotEnv):
         terminated = not observation["mask"].any()
         return observation, float(expansion.reward or 0.0), terminated, self._ended, self._info()
 
-    def _look(self) -> Observation:
-        return self._show(observe(self.curriculum.view, self.slots, self._features))
+    @property
+    def _ended(self) -> bool:
+        return self.curriculum.state.out_of_budget
 
     def _facts(self, valid: bool) -> dict[str, Any]:
-        expansion = self.expansions[-1] if valid else None
+        picked = valid and self.expansion.index > 0
         return {
-            "expansion": expansion,
-            "topic": -1 if expansion is None else expansion.topic,
-            "title": "" if expansion is None else expansion.title,
+            "topic": np.int64(self.expansion.topic if picked else -1),
+            "tokens": np.int64(self.curriculum.state.tokens),
         }
+
+    def _text(self, *, colour: bool = True) -> str:
+        from kgrl.envs.rendering import state_text
+
+        return state_text(self.curriculum.view, self.expansions, colour=colour)
+
+    def _image(self) -> NDArray[np.uint8]:
+        from kgrl.envs.rendering import CurriculumPainter
+
+        self._painter = self._painter or CurriculumPainter()
+        return self._painter.paint(self.curriculum.view, self.expansions)
+
+    def _unchanging(self) -> Iterable[object]:
+        observed = [] if self._features is None else [self._features.tables, self._features.aims]
+        return [*fixed_parts(self.curriculum), *self.expansions, *observed]
+
+
+def fixed_parts(curriculum: Curriculum) -> Iterator[object]:
+    """Yield the parts of a curriculum that never change while it is taught, which copies can share.
+
+    Args:
+        curriculum: The curriculum.
+    """
+    research, learner = curriculum.state.research, curriculum.learner
+    yield from (research, research.corpus, research.corpus.graph, research.retriever, research.embeddings)
+    # Snapshots are never written to: learners go back to them again and again.
+    yield from (curriculum.state.initial, curriculum._nucleated, curriculum.teacher.measurer._reference)
+    yield from (getattr(learner, name) for name in _FIXED_IN_LEARNERS if hasattr(learner, name))
 
 
 def make_curriculum_env(
     corpus: str | Corpus = "vital",
-    learner: str | Learner = "scratch",
+    learner: str | Learner = "simulated",
     reward: Any = DEFAULT_REWARD,
     *,
     slots: int = 64,
@@ -138,22 +194,114 @@ def make_curriculum_env(
 
     Args:
         corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows.
-        learner: A learner or the name of one; a name gives each environment of a vector its own.
+        learner: A learner or the name of one; a name gives each environment of a vector its own. `"simulated"`, the
+            default as in `make_vec`, has learning curves that were fitted to a real learner, for corpora with a
+            calibration; `"scratch"` and `"lora"` teach a real model.
         reward: A reward, its name, or a function of an expansion.
         slots: Number of candidate slots.
-        render_mode: `"ansi"`, `"rgb_array"` or None.
+        render_mode: `"human"`, `"ansi"`, `"rgb_array"` or None.
         learner_options: Options of a learner given by name.
         config: Fields of `CurriculumConfig`: `budget_tokens`, `goal`, `nucleus`, `seed` and so on.
+
+    Raises:
+        UnknownNameError: If a keyword or a name is unknown; the message suggests the nearest.
+        SettingError: If a setting is out of range.
+        MissingDataError: If the corpus is not on this machine, or no calibration ships for it.
 
     Example:
         >>> import gymnasium as gym
         >>> env = gym.make("kgrl:kgrl/Curriculum-v0", corpus="vital", goal="Mathematics")    # doctest: +SKIP
     """
-    if isinstance(corpus, str):
-        # Data sources bring readers and downloaders; a corpus at hand needs none.
-        from kgrl.data.load import load_corpus
-
-        corpus = load_corpus(corpus)
-    options = dict(learner_options or {})
-    curriculum = Curriculum.make(corpus, learner, reward, CurriculumConfig(**config), **options)
+    check_env_keywords(config)
+    check_view(slots, render_mode, CurriculumEnv.metadata["render_modes"])
+    curriculum = make_env_curriculum(corpus, learner, reward, CurriculumConfig(**config), learner_options)
     return CurriculumEnv(curriculum, slots=slots, render_mode=render_mode)
+
+
+# gym.make reads the metadata of the entry point, to wrap environments for modes such as "rgb_array_list".
+make_curriculum_env.metadata = CurriculumEnv.metadata  # type: ignore[attr-defined]
+
+
+def check_env_keywords(config: Mapping[str, Any], others: Sequence[str] = ()) -> None:
+    """Refuse settings that no curriculum has.
+
+    Args:
+        config: The settings by keyword.
+        others: Further keywords that the environment takes, which the message lists.
+
+    Raises:
+        UnknownNameError: If there is an unknown one; the message suggests the nearest.
+    """
+    settings = [field.name for field in fields(CurriculumConfig)]
+    if not config.keys() <= set(settings):
+        check_keywords(config, [*settings, *_KEYWORDS, *others])
+
+
+def make_env_curriculum(
+    corpus: str | Corpus,
+    learner: str | Learner,
+    reward: Any,
+    config: CurriculumConfig,
+    learner_options: Mapping[str, Any] | None,
+) -> Curriculum:
+    """Make the curriculum of an environment from its keywords; see `make_curriculum_env`.
+
+    Raises:
+        SettingError: If there are options of a learner that is made already.
+        MissingDataError: If the corpus is not on this machine, or no calibration ships for it.
+    """
+    options, reward = dict(learner_options or {}), as_reward(reward)
+    if options and not isinstance(learner, str):
+        raise SettingError("learner_options are for a learner given by name; set them where the learner is made")
+    _use_one_thread_in_workers()
+    corpus = load_env_corpus(corpus)
+    _log.info("making a curriculum on %r; passages that this machine has not embedded yet take minutes", corpus.name)
+    if learner == "simulated":
+        options["calibration"] = _calibration(corpus, options.get("calibration", "builtin"))
+    if isinstance(learner, str):
+        learner = make_learner(learner, corpus, seed=config.seed, **options)
+    return Curriculum.make(corpus, learner, reward, config)
+
+
+def _use_one_thread_in_workers() -> None:
+    """Compute with one thread in processes that were forked, such as those of asynchronous vector environments.
+
+    OpenMP's threads do not survive a fork: a parallel computation in the new process would wait for them for ever.
+    """
+    if multiprocessing.parent_process() is None:
+        return
+    for module, function in (("torch", "set_num_threads"), ("faiss", "omp_set_num_threads")):
+        if module in sys.modules:  # in processes that were started afresh nothing is loaded yet, and nothing is wrong
+            getattr(sys.modules[module], function)(1)
+
+
+def _calibration(corpus: Corpus, calibration: Any) -> Any:
+    from kgrl.learners.simulated.learner import calibration_of
+
+    try:
+        return calibration_of(corpus, calibration)
+    except MissingDataError as error:
+        raise MissingDataError(f'{error}; or teach a small model itself: learner="scratch"') from error
+
+
+def load_env_corpus(corpus: str | Corpus) -> Corpus:
+    """Load the corpus of an environment; the latest ones with a name are kept for the next environment.
+
+    Args:
+        corpus: A corpus, which is returned as it is, or a name or folder that `kgrl.data.load_corpus` knows.
+    """
+    if isinstance(corpus, Corpus):
+        return corpus
+    # The files of a folder may change between two environments.
+    return _load(corpus) if Path(corpus).is_dir() else _load_named(corpus)
+
+
+def _load(name: str) -> Corpus:
+    # Data sources bring readers and downloaders, which a corpus at hand does without.
+    from kgrl.data.load import load_corpus
+
+    _log.info("loading the corpus %r", name)
+    return load_corpus(name)
+
+
+_load_named = lru_cache(maxsize=2)(_load)

@@ -1,6 +1,6 @@
-"""A curriculum shown as a graph, for people who bring a graph network: what is learned, the frontier, and the links.
+"""A curriculum observed as a graph, for graph networks: learned topics, the frontier, and their links.
 
-The actions keep their meaning: node k is what is in slot k.
+Actions keep their meaning: node k is the topic in slot k.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NODE_FEATURES = (
     "frontier",  # 1 where it is on the frontier
     "candidate",  # 1 where it is in a slot and can be picked
     "goal",  # 1 where it belongs to the goal
-    "recency",  # 1 for the topic learned last, towards 0 for the first; 0 where not learned
+    "recency",  # 1 for the topic learned last, decreasing towards 0 for the first; 0 where not learned
     "log_learned_links",  # ln(1 + links with the learned set) / 5
     "closure",  # share of its links that lead to the learned set
     "aim_similarity",  # cosine to the mean embedding of the goal, or of the nucleus where there is no goal
@@ -49,22 +49,24 @@ EDGE_FEATURES = (
 )
 """Columns of `edges`."""
 
-_SHOWN = len(NODE_FEATURES) - PROJECTED - len(TOPIC_FEATURES)
+_OWN_FEATURES = len(NODE_FEATURES) - PROJECTED - len(TOPIC_FEATURES)
+"""Columns of `nodes` before those that the walk tables have."""
 
 
 class GraphObservation(gym.Wrapper[GraphInstance, np.int64, Observation, np.int64], gym.utils.RecordConstructorArgs):
-    """Shows the learned topics and the frontier of a curriculum as `gymnasium.spaces.Graph`.
+    """Observe the learned topics and the frontier of a curriculum as a `gymnasium.spaces.Graph`.
 
-    **Nodes**, float32 `[nodes, features]`, columns as `NODE_FEATURES`: first the candidates in slot order,
-    so that action k picks node k; then the topics learned last, the latest first; then frontier topics that have no
-    slot, evenly spaced in order of discovery. At most `slots + learned + frontier`, and at least one.
+    **Nodes**, float32 `[nodes, features]`, columns as `NODE_FEATURES`: first the candidates in slot order, so that
+    action k picks node k; then the topics learned last, the latest first; then frontier topics without a slot, evenly
+    spaced in order of discovery. At most `slots + learned + frontier`, and at least one.
 
     **Edges**, float32 `[edges, features]`, columns as `EDGE_FEATURES`: every pair of shown topics that are linked in
-    either direction, once from each end, which is what passing messages wants. Of n nodes at most n (n - 1).
+    either direction, once from each end, since messages pass both ways. Of n nodes at most n (n - 1).
 
-    **Info** as before, mask included, and `node_topics`: the topic of each node, int32 `[nodes]`.
+    **Info**: that of the environment, and `node_topics`, the topic of each node, int32 `[slots + learned + frontier]`,
+    -1 behind the last node.
 
-    Stable-Baselines3 takes no such space; see `examples/graph_network.py` for a network in plain torch.
+    Stable-Baselines3 does not take such spaces; see `examples/graph_network.py` for a network in plain torch.
 
     Args:
         env: A `CurriculumEnv`, wrapped or not.
@@ -117,22 +119,23 @@ class GraphObservation(gym.Wrapper[GraphInstance, np.int64, Observation, np.int6
     def _look(self, info: dict[str, Any]) -> GraphInstance:
         slots = info["slot_topics"]
         view, candidates = self.curriculum.view, slots[slots >= 0]
-        topics = np.concatenate([candidates, *self._others(view, candidates)])
-        info["node_topics"] = topics
+        waiting = view.frontier.topics
+        waiting = waiting[~np.isin(waiting, candidates)]
+        if len(waiting) > self.frontier:
+            waiting = waiting[np.linspace(0, len(waiting), self.frontier, endpoint=False).astype(np.int64)]
+        learned = view.frontier.learned[: -self.learned - 1 : -1]  # the latest first
+        topics = np.concatenate([candidates, learned, waiting])
+        # Of one length, whatever the number of nodes: vectors of environments stack infos.
+        info["node_topics"] = np.full(self.slots + self.learned + self.frontier, -1, dtype=np.int32)
+        info["node_topics"][: len(topics)] = topics
         links = self._links(view, topics)
         return GraphInstance(self._nodes(view, topics, len(candidates)), _edges(view, topics[links]), links)
 
-    def _others(self, view: View, candidates: IntArray) -> tuple[IntArray, IntArray]:
-        """The topics learned last, the latest first, and frontier topics without a slot."""
-        waiting = view.frontier.topics
-        waiting = waiting[~np.isin(waiting, candidates)]
-        spaced = np.linspace(0, len(waiting), self.frontier, endpoint=False).astype(np.int64)
-        others = waiting[spaced] if len(waiting) > self.frontier else waiting
-        return view.frontier.learned[: -self.learned - 1 : -1], others
-
     def _nodes(self, view: View, topics: IntArray, candidates: int) -> FloatArray:
+        """Return the features of topics, `[topics, len(NODE_FEATURES)]`; the first ones are the candidates."""
         learned, level = view.frontier.is_learned[topics], view.profile.level[topics]
         order = np.zeros(len(topics))
+        # Learned topics are shown from the latest backwards.
         order[learned] = 1.0 - np.arange(learned.sum()) / len(view.frontier.learned)
         links = view.frontier.links_to_learned[topics]
         columns = (
@@ -149,12 +152,13 @@ class GraphObservation(gym.Wrapper[GraphInstance, np.int64, Observation, np.int6
             ~np.isnan(level),
         )
         known = np.column_stack(columns).astype(np.float32)
-        assert known.shape[1] == _SHOWN
+        assert known.shape[1] == _OWN_FEATURES
         return np.concatenate([known, self._about[topics], self._projected[topics]], axis=1).clip(-CLIP, CLIP)
 
     def _links(self, view: View, topics: IntArray) -> NDArray[np.int64]:
-        """Pairs of nodes that are linked in either direction, each from both ends, int64 `[edges, 2]`."""
+        """Return pairs of nodes that are linked in either direction, each from both ends, int64 `[edges, 2]`."""
         rows = [view.graph.neighbours(topic) for topic in topics.tolist()]
+        # A table of all topics, kept between steps and cleared after use: filling a new one costs as much as the graph.
         self._node[topics] = np.arange(len(topics))
         first = np.repeat(np.arange(len(topics)), [len(row) for row in rows])
         second = self._node[np.concatenate(rows)]
@@ -163,7 +167,7 @@ class GraphObservation(gym.Wrapper[GraphInstance, np.int64, Observation, np.int6
 
 
 def _edges(view: View, ends: IntArray) -> FloatArray:
-    """The features of pairs of topics, `[pairs, features]`."""
+    """Return the features of pairs of topics, `[pairs, features]`."""
     first, second = ends[:, 0], ends[:, 1]
     links = view.graph.positions(first, second) >= 0
     linked = view.graph.positions(second, first) >= 0

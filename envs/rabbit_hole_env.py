@@ -1,23 +1,28 @@
-"""Link navigation as a Gymnasium environment: fall down a rabbit hole, or find the way to a target.
+"""Link navigation as a Gymnasium environment: wander over pages, or find the way to a target.
 
 The observation is the curriculum environment's, so one policy acts in both.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-import gymnasium as gym
 import numpy as np
+from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
+from kgrl.envs.curriculum_env import load_env_corpus
 from kgrl.envs.features.space import Observation, Slots, observe_walks
 from kgrl.envs.features.walk_features import GoalTables, Walks
 from kgrl.envs.features.walk_tables import walk_tables
-from kgrl.envs.slot_env import SlotEnv, Step
+from kgrl.envs.slot_env import SlotEnv, Step, check_keywords, check_view
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
+
+if TYPE_CHECKING:
+    from kgrl.envs.rendering import WalkPainter
 
 __all__ = ["RabbitHoleEnv", "make_rabbit_hole_env"]
 
@@ -27,39 +32,42 @@ FloatArray = NDArray[np.float32]
 class RabbitHoleEnv(SlotEnv):
     """Follow links over a topic graph.
 
-    Observations, actions, masks and empty slots are those of every `SlotEnv`; what concerns learning is 0. Candidates
-    are the links of the current page, in random order; of a page with more links than slots, a random choice of them,
-    with the target among them.
+    Observations, actions, masks, empty slots, rendering and copies are those of every `SlotEnv`; features of learning
+    are 0. Candidates are the links of the current page, in random order. If a page has more links than there are slots,
+    a random choice of them is shown, the target among them.
 
     **Reward**: with a target, 1 for reaching it and else 0. Without one, 1 for a page not opened before and else 0.
 
     **Ending**: terminated on the target, and on a page without links; truncated after `max_steps` clicks.
 
-    **Info**: `topic` and `title` of the page, `target` (-1 without one), `slot_topics` (int32, -1 where empty),
-    `action_mask`, `invalid_action`.
+    **Info**, besides that of every `SlotEnv`: `topic`, the current page, and `target`, -1 without one, int64. The
+    title of the current page is `env.unwrapped.title`.
 
     Args:
         graph: The topic graph.
         embeddings: Unit topic embeddings, float32 `[topics, dimensions]`.
-        target: Whether each episode has a target to reach, drawn uniformly from the topics that can be reached in
-            `max_steps` clicks.
+        target: Give each episode a target to reach, drawn uniformly from the topics that can be reached in `max_steps`
+            clicks.
         max_steps: Clicks after which an episode is truncated.
         slots: Number of candidate slots.
-        render_mode: `"ansi"` (the stack as a line of titles) or None.
+        render_mode: `"human"`, `"ansi"` (the pages opened as a line of titles), `"rgb_array"` (a drawing of them) or
+            None.
+
+    Attributes:
+        path: The pages opened in the episode, in order, the current one last.
+        target: The topic to reach, -1 for none.
 
     Raises:
-        SettingError: If no topic has a link, or a number makes no sense.
+        SettingError: If no topic has a link, a number is below 1, or the render mode is unknown.
 
     Example:
         >>> graph = TopicGraph.from_links(["Logic", "Set", "Number"], [0, 1, 2], [1, 2, 0])
         >>> env = RabbitHoleEnv(graph, np.eye(3, dtype=np.float32), slots=4)
         >>> observation, info = env.reset(seed=0, options={"start": 0})
-        >>> env.step(int(info["action_mask"].argmax()))[4]["title"]
-        'Set'
+        >>> observation, reward, terminated, truncated, info = env.step(info["action_mask"].argmax())
+        >>> env.title, reward
+        ('Set', 1.0)
     """
-
-    # Gymnasium reads the metadata from the class.
-    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 2}  # noqa: RUF012
 
     def __init__(
         self,
@@ -75,10 +83,29 @@ class RabbitHoleEnv(SlotEnv):
         if max_steps < 1:
             raise SettingError(f"max_steps must be at least 1, not {max_steps}")
         self.graph, self.max_steps, self.has_target = graph, max_steps, target
+        self.path: list[int] = []
+        self.target = -1
         self._tables = walk_tables(graph, embeddings)
+        self._goals: GoalTables | None = None
+        self._painter: WalkPainter | None = None
         self._starts = np.flatnonzero(np.diff(graph.indptr))
         if not len(self._starts):
             raise SettingError("link navigation needs a graph with links; this one has none")
+
+    def __repr__(self) -> str:
+        settings = f"target={self.has_target}, max_steps={self.max_steps}, slots={self.slots}"
+        return f"{type(self).__name__}({self.graph!r}, {settings})"
+
+    @property
+    def title(self) -> str:
+        """The title of the current page.
+
+        Raises:
+            ResetNeeded: If no episode has begun.
+        """
+        if not self.path:
+            raise ResetNeeded("no page is open yet; call reset() first")
+        return self.graph.titles[self.path[-1]]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -87,26 +114,19 @@ class RabbitHoleEnv(SlotEnv):
 
         Args:
             seed: Seeds starts, targets and slots of this and the following episodes.
-            options: `start` and `target`, topic numbers, in place of those that would be drawn.
+            options: `start` and `target`, topic numbers, instead of drawn ones.
 
         Raises:
-            SettingError: If the start has no links, is the target, or either is no topic.
+            SettingError: If the start has no links or is the target, or one of them is not a topic.
         """
-        super().reset(seed=seed)
-        start, self.target = self._draw_ends(options or {})
+        return super().reset(seed=seed, options=options)
+
+    def _begin(self, options: dict[str, Any]) -> None:
+        start, self.target = self._draw_ends(options)
         self.path = [start]
         goal = np.array([self.target], dtype=np.int32)
         self._goals = None if self.target < 0 else GoalTables.of(self._tables, [goal])
-        self._invalid = 0
-        return self._look(), self._info()
-
-    def render(self) -> str | None:
-        """Return the pages opened so far as text."""
-        if self.render_mode is None:
-            gym.logger.warn("render() needs a render_mode: gym.make(..., render_mode='ansi')")
-            return None
-        walked = " > ".join(self.graph.titles[topic] for topic in self.path)
-        return walked if self.target < 0 else f"{walked} (target: {self.graph.titles[self.target]})"
+        self._painter = None
 
     @property
     def _ended(self) -> bool:
@@ -123,15 +143,29 @@ class RabbitHoleEnv(SlotEnv):
         return observation, reward, terminated, self._ended and not terminated, self._info()
 
     def _facts(self, valid: bool) -> dict[str, Any]:
-        return {"topic": self.path[-1], "title": self.graph.titles[self.path[-1]], "target": self.target}
+        return {"topic": np.int64(self.path[-1]), "target": np.int64(self.target)}
+
+    def _text(self, *, colour: bool = True) -> str:
+        walked = " > ".join(self.graph.titles[topic] for topic in self.path)
+        return walked if self.target < 0 else f"{walked} (target: {self.graph.titles[self.target]})"
+
+    def _image(self) -> NDArray[np.uint8]:
+        from kgrl.envs.rendering import WalkPainter
+
+        topics = self._current.topics
+        self._painter = self._painter or WalkPainter()
+        return self._painter.paint(self.graph, self.path, topics[topics >= 0], self.target, self.max_steps)
+
+    def _unchanging(self) -> Iterable[object]:
+        return self.graph, self._tables, self._goals, self._starts
 
     def _draw_ends(self, options: dict[str, Any]) -> tuple[int, int]:
-        """The start and the target of an episode; -1 for no target."""
+        """Return the start and the target of an episode; -1 for no target."""
         start = int(options["start"]) if "start" in options else int(self.np_random.choice(self._starts))
         target = int(options["target"]) if "target" in options else -1
         for name, topic in (("start", start), ("target", max(target, 0))):
             if not 0 <= topic < len(self.graph):
-                raise SettingError(f"the {name} {topic} is no topic: there are {len(self.graph)}, counted from 0")
+                raise SettingError(f"the {name} {topic} is not a topic: there are {len(self.graph)}, counted from 0")
         if not len(self.graph.out(start)):
             raise SettingError(f"{self.graph.titles[start]!r} has no links to follow; choose another start")
         if start == target:
@@ -139,9 +173,10 @@ class RabbitHoleEnv(SlotEnv):
         return start, target if "target" in options else self._draw_target(start)
 
     def _draw_target(self, start: int) -> int:
-        """A topic that can be reached in time, or -1 where there is none to reach."""
+        """Draw a topic that can be reached in time; -1 if episodes have no target."""
         if not self.has_target:
             return -1
+        # Breadth first, one click a round: `edge` are the pages that are reached with the latest click.
         reached, edge = np.zeros(len(self.graph), dtype=bool), np.array([start])
         for _ in range(self.max_steps):
             reached[edge] = True
@@ -152,7 +187,11 @@ class RabbitHoleEnv(SlotEnv):
         return int(self.np_random.choice(np.flatnonzero(reached)))
 
     def _look(self) -> Observation:
-        topics = self._draw_slots()
+        # As many links of the page as fit, in random order, the target among them.
+        drawn = self.np_random.permutation(self.graph.out(self.path[-1]))
+        ahead = np.argsort(drawn != self.target, kind="stable")[: self.slots]
+        topics: IntArray = np.full(self.slots, -1, dtype=np.int32)
+        topics[: len(ahead)] = self.np_random.permutation(drawn[ahead])
         links = np.full(self.slots, -1, dtype=np.int64)
         filled = topics >= 0
         links[filled] = self.graph.positions(np.full(filled.sum(), self.path[-1]), topics[filled])
@@ -160,27 +199,45 @@ class RabbitHoleEnv(SlotEnv):
         batch = observe_walks(self._tables, walk, topics[None], links[None], self._goals)
         return self._show(Slots({name: values[0] for name, values in batch.items()}, topics))
 
-    def _draw_slots(self) -> IntArray:
-        """The links of the page in random order, as many as fit, the target among them."""
-        drawn = self.np_random.permutation(self.graph.out(self.path[-1]))
-        ahead = np.argsort(drawn != self.target, kind="stable")[: self.slots]
-        topics = np.full(self.slots, -1, dtype=np.int32)
-        topics[: len(ahead)] = self.np_random.permutation(drawn[ahead])
-        return topics
 
-
-def make_rabbit_hole_env(corpus: str | Corpus = "vital", **options: Any) -> RabbitHoleEnv:
+def make_rabbit_hole_env(
+    corpus: str | Corpus = "vital",
+    *,
+    target: bool = False,
+    max_steps: int = 20,
+    slots: int = 64,
+    render_mode: str | None = None,
+    **unknown: Any,
+) -> RabbitHoleEnv:
     """Make the environment that is registered as `kgrl/RabbitHole-v0`.
 
     Args:
         corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows.
-        options: Passed on to `RabbitHoleEnv`: `target`, `max_steps`, `slots`, `render_mode`.
+        target: Give each episode a target to reach.
+        max_steps: Clicks after which an episode is truncated.
+        slots: Number of candidate slots.
+        render_mode: `"human"`, `"ansi"`, `"rgb_array"` or None.
+        unknown: Other keywords are refused.
+
+    Raises:
+        UnknownNameError: If there are other keywords; the message suggests the nearest.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> env = gym.make("kgrl:kgrl/RabbitHole-v0", target=True)    # doctest: +SKIP
     """
+    check_keywords(unknown, ["corpus", "target", "max_steps", "slots", "render_mode"])
+    check_view(slots, render_mode, RabbitHoleEnv.metadata["render_modes"])
+    # The encoder brings torch, which link navigation over embeddings at hand does without.
     from kgrl.retrieval.corpus_index import embed_corpus
     from kgrl.retrieval.encoder import Encoder
 
-    if isinstance(corpus, str):
-        from kgrl.data.load import load_corpus
+    corpus = load_env_corpus(corpus)
+    embeddings = embed_corpus(corpus, Encoder())[1]
+    return RabbitHoleEnv(
+        corpus.graph, embeddings, target=target, max_steps=max_steps, slots=slots, render_mode=render_mode
+    )
 
-        corpus = load_corpus(corpus)
-    return RabbitHoleEnv(corpus.graph, embed_corpus(corpus, Encoder())[1], **options)
+
+# gym.make reads the metadata of the entry point, to wrap environments for modes such as "rgb_array_list".
+make_rabbit_hole_env.metadata = RabbitHoleEnv.metadata  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Recording what happens in an environment as traces."""
+"""Recording of episodes as traces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import gymnasium as gym
 
 from kgrl.data.traces.run_traces import picks_to_traces
-from kgrl.expansion import Expansion
+from kgrl.envs.curriculum_env import CurriculumEnv
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.traces.source import Tally
 from kgrl.traces.trace import BACK, Outcome, Trace
@@ -22,15 +22,15 @@ Acted = TypeVar("Acted")
 class RecordTraces(gym.Wrapper[Observed, Acted, Observed, Acted]):
     """Keeps the traces of all episodes; it is a source of them, see `TraceSource`.
 
-    From a curriculum environment, whose `info` holds an `expansion`, picks become clicks as
-    `kgrl.data.traces.run_traces` says. From a link-navigation environment `info["topic"]` is the page now, and
-    `info["target"]`, where it is there and not negative, the topic to reach. A step to the page below on the stack is a
-    back click, and an episode that is reset or closed before its end is recorded as far as it got.
+    The picks of a curriculum environment become clicks as `kgrl.data.traces.run_traces` describes. In a link-navigation
+    environment `info["topic"]` is the current page, and `info["target"]`, if it is there and not negative, the topic to
+    reach. A step to the page below on the stack is a back click. An episode that is reset or closed before its end is
+    recorded as far as it got.
 
     Args:
         env: The environment.
         graph: Its topic graph.
-        source: What the traces name as their source.
+        source: Name of the traces' source.
 
     Example:
         >>> env = RecordTraces(gym.make("kgrl:kgrl/Curriculum-v0"), corpus.graph)            # doctest: +SKIP
@@ -49,7 +49,7 @@ class RecordTraces(gym.Wrapper[Observed, Acted, Observed, Acted]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observed, dict[str, Any]]:
         """Begin an episode, and a recording."""
-        self._end()
+        self._end()  # first, since a reset forgets the records of the last episode
         observation, info = super().reset(seed=seed, options=options)
         self._infos = [info]
         return observation, info
@@ -68,7 +68,7 @@ class RecordTraces(gym.Wrapper[Observed, Acted, Observed, Acted]):
         super().close()
 
     def __iter__(self) -> Iterator[Trace]:
-        """Yield the traces of the episodes so far, but not of one that goes on."""
+        """Yield the traces of the episodes that have ended."""
         self.tally = Tally(self.source)
         self.tally.keep(len(self._traces))
         yield from self._traces
@@ -77,16 +77,15 @@ class RecordTraces(gym.Wrapper[Observed, Acted, Observed, Acted]):
         infos, self._infos = self._infos, []
         if not infos:
             return
-        if "expansion" in infos[0]:
-            expansions: list[Expansion] = [info["expansion"] for info in infos if info["expansion"] is not None]
-            self._traces += picks_to_traces(expansions, self.graph, self.source)
+        if isinstance(self.unwrapped, CurriculumEnv):
+            self._traces += picks_to_traces(self.unwrapped.expansions, self.graph, self.source)
         else:
             pages = [int(info["topic"]) for info in infos]
             self._traces.append(_trace(pages, int(infos[0].get("target", -1)), self.source))
 
 
 def _trace(pages: Sequence[int], target: int, source: str) -> Trace:
-    """The trace of a reader who was on these pages; one that stays is where an action did nothing."""
+    """Return the trace of a reader who was on these pages; repeated pages are actions that did nothing."""
     steps, stack = [pages[0]], [pages[0]]
     for page in pages[1:]:
         if page == stack[-1]:

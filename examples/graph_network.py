@@ -3,8 +3,8 @@
     python examples/graph_network.py                       # a simulated learner on vital articles, under a minute
     python examples/graph_network.py --learner scratch --episodes 10
 
-The environment is shown as a graph by `kgrl.envs.graph_observation.GraphObservation`: node k is the topic in slot k, so
-the network's score of node k is the logit of action k. Nothing here needs a library of graph networks.
+`kgrl.envs.graph_observation.GraphObservation` turns observations into graphs whose node k is the topic in slot k, so
+the network's score of node k is the logit of action k. No library of graph networks is needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kgrl.envs.graph_observation import EDGE_FEATURES, NODE_FEATURES, GraphObser
 
 @dataclass(frozen=True)
 class Args:
-    """What the example is run with."""
+    """Command-line arguments."""
 
     corpus: str = "vital"
     """The corpus; `vital` comes with kgrl's extra `offline`."""
@@ -33,11 +33,17 @@ class Args:
     goal: str | None = "Mathematics"
     """The category to learn about; None for all topics."""
     episodes: int = 60
+    """Episodes to train for."""
     budget_tokens: int = 12_000
+    """Tokens of an episode."""
     learning_rate: float = 3e-3
+    """Learning rate of Adam."""
     entropy: float = 0.003
+    """Weight of the entropy bonus."""
     discount: float = 0.95
+    """Discount of later rewards."""
     seed: int = 0
+    """Seeds weights, actions and the environment."""
 
 
 class GraphPolicy(nn.Module):
@@ -45,7 +51,7 @@ class GraphPolicy(nn.Module):
 
     Args:
         width: Width of all layers.
-        rounds: How far messages travel.
+        rounds: Rounds of messages; each reaches one link further.
     """
 
     def __init__(self, width: int = 32, rounds: int = 2) -> None:
@@ -60,6 +66,7 @@ class GraphPolicy(nn.Module):
         edges, ends = torch.as_tensor(graph.edges), torch.as_tensor(graph.edge_links)
         to, from_ = ends[:, 0], ends[:, 1]
         hidden = torch.tanh(self.read(torch.as_tensor(graph.nodes)))  # [nodes, width]
+        # Means of messages, since sums grow with the number of links.
         neighbours = torch.zeros(len(hidden), 1).index_add(0, to, torch.ones(len(to), 1)).clamp(min=1)
         for message, update in zip(self.messages, self.updates, strict=True):
             sent = torch.relu(message(torch.cat([hidden[to], hidden[from_], edges], dim=1)))  # [edges, width]
@@ -86,7 +93,7 @@ def play(env: GraphObservation, policy: GraphPolicy, seed: int | None) -> tuple[
 
 
 def discounted(rewards: list[float], discount: float) -> Tensor:
-    """What follows each step, `[steps]`."""
+    """Return the discounted sum of the rewards from each step on, `[steps]`."""
     total, totals = 0.0, []
     for reward in reversed(rewards):
         total = reward + discount * total
@@ -118,6 +125,7 @@ def train(env: GraphObservation, args: Args) -> list[float]:
 
 
 def main(args: Args) -> list[float]:
+    """Make the environment and train in it."""
     reward = "mean-prediction-gain" if args.goal is None else "target-prediction-gain"
     settings = {"reward": reward, "goal": args.goal, "budget_tokens": args.budget_tokens, "seed": args.seed}
     options = {"preset": "0.4m"} if args.learner == "scratch" else {}

@@ -1,11 +1,11 @@
-"""PPO in one file, in CleanRL's manner: arguments, network, loop. It uses the environment and nothing else of kgrl.
+"""PPO in one file, in CleanRL's manner: arguments, network, loop. It uses nothing of kgrl but the environment.
 
     python examples/ppo_single_file.py
     python examples/ppo_single_file.py --corpus wikispeedia --goal Science --total-steps 300000
     tensorboard --logdir runs
 
-What is particular to this environment: an action is a slot, some slots are empty (so logits are masked), and slots have
-no lasting meaning (so every candidate is scored by the same network, and permuting the slots permutes the scores).
+Two things are particular to this environment. Some slots are empty, so logits are masked. Slots have no lasting
+meaning, so one network scores every candidate, and permuting the slots permutes the scores.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Observation = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Args:
-    """What the run is made from."""
+    """Command-line arguments."""
 
     corpus: str = "vital"
     """The corpus; `vital` comes with kgrl's extra `offline`."""
@@ -40,16 +40,17 @@ class Args:
     slots: int = 32
     """Candidates on show."""
     seed: int = 0
+    """Seeds weights, actions and the environment."""
     total_steps: int = 60_000
-    """Steps altogether, over all copies of the environment."""
+    """Steps in total, over all copies of the environment."""
     num_envs: int = 64
     """Copies of the environment."""
     num_steps: int = 32
     """Steps of each copy between updates."""
     epochs: int = 4
-    """Times that a batch is gone through."""
+    """Passes over a batch."""
     minibatches: int = 8
-    """Parts that a batch is cut into."""
+    """Parts of a batch; each is one update."""
     learning_rate: float = 5e-4
     """At the start; falls to 0 linearly."""
     discount: float = 0.99
@@ -67,7 +68,7 @@ class Args:
 
 
 class Agent(nn.Module):
-    """Scores each candidate by itself in the light of the mean candidate and the state; values the state.
+    """Scores each candidate, given the mean candidate and the state, and values the state.
 
     Args:
         envs: Environments, for the sizes of their observations.
@@ -97,7 +98,7 @@ class Agent(nn.Module):
 
 
 def layer(inputs: int, outputs: int, gain: float = 2**0.5) -> nn.Linear:
-    """A linear layer with orthogonal weights and a bias of zero."""
+    """Return a linear layer with orthogonal weights and a bias of zero."""
     linear = nn.Linear(inputs, outputs)
     nn.init.orthogonal_(linear.weight, gain)
     nn.init.zeros_(linear.bias)
@@ -105,12 +106,12 @@ def layer(inputs: int, outputs: int, gain: float = 2**0.5) -> nn.Linear:
 
 
 def tensors(observation: dict[str, np.ndarray]) -> Observation:
-    """An observation of arrays as tensors that share their memory."""
+    """Return an observation as tensors that share the arrays' memory."""
     return {name: torch.as_tensor(values) for name, values in observation.items()}
 
 
 def advantages_of(rewards: Tensor, values: Tensor, dones: Tensor, following: Tensor, args: Args) -> Tensor:
-    """Generalised advantage estimates (Schulman et al. 2016), `[steps, envs]`.
+    """Return generalised advantage estimates (Schulman et al. 2016), `[steps, envs]`.
 
     Args:
         rewards: Of each step, `[steps, envs]`.
@@ -143,8 +144,9 @@ def train(envs: VectorEnv, args: Args, writer: SummaryWriter, progress: Progress
     for number in range(rounds):
         optimizer.param_groups[0]["lr"] = args.learning_rate * (1 - number / rounds)
 
-        # Act. An episode's last observation is replaced by the next one's first: budgets end episodes for good, the
-        # observation tells what is left of them, and so nothing is bootstrapped from there.
+        # Act. With same-step resets the next episode's first observation takes the place of an episode's last one. That
+        # one is not needed: the observation tells the remaining budget, so a spent budget ends the episode for good,
+        # and no value is bootstrapped from there.
         seen, actions, log_probs, values, rewards, dones, ended = [], [], [], [], [], [], []
         for _ in range(args.num_steps):
             with torch.no_grad():
@@ -162,7 +164,8 @@ def train(envs: VectorEnv, args: Args, writer: SummaryWriter, progress: Progress
             rewards.append(torch.as_tensor(reward, dtype=torch.float32))
             dones.append(torch.as_tensor(done, dtype=torch.float32))
 
-        # Judge. Rewards are hundredths of a nat; they are brought to about one, by a scale that then stays.
+        # Judge. Rewards are hundredths of a nat. The first round's spread scales them to about one, for good: a scale
+        # that followed the rewards would change the targets of the value head.
         scale = scale or float(torch.stack(rewards).std()) or 1.0
         with torch.no_grad():
             following = agent(observation)[1]
@@ -205,11 +208,11 @@ def train(envs: VectorEnv, args: Args, writer: SummaryWriter, progress: Progress
 
 
 def main(args: Args) -> list[float]:
+    """Make the environments and train in them."""
     reward = "mean-prediction-gain" if args.goal is None else "target-prediction-gain"
     envs = gym.make_vec(
         "kgrl:kgrl/Curriculum-v0",
         num_envs=args.num_envs,
-        vectorization_mode="vector_entry_point",
         autoreset_mode=AutoresetMode.SAME_STEP,
         corpus=args.corpus,
         learner="simulated",

@@ -1,8 +1,7 @@
-"""Text, cut into passages and split into train, probe and exam.
+"""Corpora: topic graphs with text, cut into passages and split into train, probe and exam.
 
-A `Corpus` is a topic graph with the passages of its topics. Rewards and agents may see train and probe; only reports
-see exam. Near-duplicates are removed across splits. The module knows nothing of tokens, models or where text comes
-from.
+Rewards and agents may see train and probe passages; only reports see exam passages. `near_duplicates` finds passages
+that repeat text of another split. The module knows nothing of tokens, models or sources of text.
 """
 
 from __future__ import annotations
@@ -19,18 +18,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kgrl.graph.topic_graph import IntArray, TopicGraph
+from kgrl.system.display import count_text
 
 __all__ = ["Corpus", "Passage", "Passages", "Split", "cut", "near_duplicates", "split_passages"]
 
 _SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[\"'(\[]?[A-Z0-9À-Þ])|\n\s*\n")
+"""White space after a full stop (and a closing quote or bracket) before a capital or digit; or an empty line."""
 _WORD = re.compile(r"\w+")
 _SHINGLE = 8
+"""Words of a shingle, the unit in which near-duplicates are compared."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-"""Of the polynomial that hashes a run of words; any large odd number will do."""
+"""Base of the polynomial that hashes a shingle; any large odd number serves."""
 
 
 class Split(IntEnum):
-    """Which use a passage is held for."""
+    """The use of a passage: training, probing or examining."""
 
     TRAIN = 0
     PROBE = 1
@@ -49,7 +51,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Passages:
-    """A selection of a corpus's passages: what learners train on and are measured on.
+    """A selection of a corpus's passages, in order; learners train on selections and are measured on them.
 
     Args:
         corpus: The corpus they belong to.
@@ -58,6 +60,9 @@ class Passages:
 
     corpus: Corpus
     ids: IntArray
+
+    def __repr__(self) -> str:
+        return f"Passages({len(self):,} of {self.corpus.name!r})"
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,7 +86,7 @@ class Corpus:
     """A topic graph and its passages.
 
     Args:
-        name: The name it was loaded under; part of run records.
+        name: The name it was loaded by; part of run records.
         graph: The topic graph.
         texts: One text for each passage.
         topics: The topic of each passage, ascending, shape `[passages]`.
@@ -93,6 +98,8 @@ class Corpus:
     Example:
         >>> graph = TopicGraph.from_links(["Logic", "Set"], [0], [1])
         >>> corpus = Corpus("tiny", graph, ["Logic is …", "It asks …", "A set is …"], [0, 0, 1], [0, 1, 0])
+        >>> corpus
+        Corpus('tiny', 2 topics, 1 link, 3 passages: 2 train, 1 probe, 0 exam)
         >>> corpus.of(0, Split.PROBE).texts
         ['It asks …']
     """
@@ -120,8 +127,9 @@ class Corpus:
         return len(self.texts)
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{int(n)} {split.name.lower()}" for split, n in zip(Split, self.split_counts, strict=True))
-        return f"Corpus({self.name!r}, {self.graph!r}, passages: {counts})"
+        graph = f"{count_text(len(self.graph), 'topic')}, {count_text(self.graph.n_links, 'link')}"
+        counts = ", ".join(f"{n:,} {split.name.lower()}" for split, n in zip(Split, self.split_counts, strict=True))
+        return f"Corpus({self.name!r}, {graph}, {count_text(len(self), 'passage')}: {counts})"
 
     @property
     def split_counts(self) -> NDArray[np.int64]:
@@ -129,7 +137,7 @@ class Corpus:
         return np.bincount(self.splits, minlength=len(Split))
 
     def passage(self, id: int) -> Passage:
-        """Return one passage by its id."""
+        """Return the passage of this id."""
         return Passage(id, self.texts[id], int(self.topics[id]), Split(int(self.splits[id])))
 
     def select(self, ids: ArrayLike) -> Passages:
@@ -137,7 +145,7 @@ class Corpus:
         return Passages(self, np.asarray(ids, dtype=np.int32))
 
     def first_ids(self, split: Split) -> IntArray:
-        """Return the id of each topic's first passage in a split, -1 where there is none, int32 `[topics]`."""
+        """Return the id of each topic's first passage in a split, -1 for topics without one, int32 `[topics]`."""
         keys = np.arange(len(self.graph)) * len(Split) + split
         starts, ends = self._starts[keys], self._starts[keys + 1]
         firsts = np.full(len(self.graph), -1, dtype=np.int32)
@@ -154,12 +162,12 @@ class Corpus:
         return Passages(self, self.ids_of(topic, split))
 
     def has(self, split: Split) -> NDArray[np.bool_]:
-        """Return whether each topic has passages in a split, shape `[topics]`."""
+        """Return whether each topic has passages in a split, bool `[topics]`."""
         return np.diff(self._starts)[int(split) :: len(Split)] > 0
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over graph, texts and splits: what caches and run records are keyed by."""
+        """SHA-256 over graph, texts and splits; caches and run records refer to a corpus by it."""
         digest = hashlib.sha256(self.graph.fingerprint.encode())
         for text in self.texts:
             digest.update(text.encode())
@@ -172,12 +180,12 @@ class Corpus:
 def cut(text: str, words: int = 50) -> list[str]:
     """Cut a text into passages at sentence ends.
 
-    Sentences are gathered until a passage has at least `words` words; a text of three sentences or more gives at least
-    three passages, so that train, probe and exam all get one.
+    Sentences are gathered until a passage has at least `words` words. A text of three sentences or more gives at least
+    three passages, so that train, probe and exam get one each.
 
     Args:
         text: The text; white space is normalised.
-        words: The least words of a passage, but for the last and for short texts.
+        words: Fewest words of a passage; the last one and those of short texts may have fewer.
 
     Example:
         >>> cut("One two. Three four. Five six.")
@@ -190,7 +198,7 @@ def cut(text: str, words: int = 50) -> list[str]:
     for position, sentence in enumerate(sentences):
         gathered += sentence
         needed = 3 - len(passages)
-        # When only as many sentences are left as passages are missing, each becomes its own.
+        # Once only as many sentences remain as passages are missing, each becomes a passage.
         if len(gathered) >= target or len(sentences) - position <= needed:
             passages.append(" ".join(gathered))
             gathered = []
@@ -202,9 +210,10 @@ def cut(text: str, words: int = 50) -> list[str]:
 def split_passages(title: str, passages: Sequence[str], held_out: float = 0.2) -> NDArray[np.uint8]:
     """Assign one topic's passages to train, probe and exam.
 
-    The first passage, as a rule the definition, is for training. Of the others a share of `held_out` (of all, at least
-    one) goes to probe and as many to exam, drawn by a hash of title and text, so that the split does not change when
-    other topics come or go. With two passages the second is exam; with one there is nothing held out.
+    The first passage, usually the definition, is for training. Of the others, `held_out` times the number of all
+    passages (at least one) go to probe and as many to exam. They are drawn by a hash of title and text, so the split
+    does not change when topics are added to the corpus or removed. Of two passages the second is for the exam; a single
+    one is for training.
 
     Args:
         title: The topic's title.
@@ -227,15 +236,16 @@ def split_passages(title: str, passages: Sequence[str], held_out: float = 0.2) -
 
 
 def near_duplicates(texts: Sequence[str], splits: NDArray[np.uint8], threshold: float = 0.5) -> NDArray[np.bool_]:
-    """Find passages that share much of their wording with one in another split.
+    """Find passages that share much of their wording with a passage of another split.
 
-    Wording is compared by shingles of eight words. Of two passages of different splits the one held out stays and the
-    other is marked, exam before probe before train, so that what is measured is never trained on.
+    Wording is compared by shingles, runs of eight words (Broder 1997). Exam passages are kept, probe passages are
+    marked if they resemble exam passages, train passages if they resemble either. So no passage that is measured is
+    trained on.
 
     Args:
         texts: The passages.
-        splits: Their `Split` values.
-        threshold: Share of a passage's shingles found in a more protected split above which it is marked.
+        splits: Their `Split` values, shape `[passages]`.
+        threshold: A passage is marked if a larger share of its shingles occurs in a more protected split.
 
     Returns:
         Whether each passage is to be dropped, bool of shape `[passages]`.
@@ -249,42 +259,40 @@ def near_duplicates(texts: Sequence[str], splits: NDArray[np.uint8], threshold: 
     counts = np.bincount(owners, minlength=len(texts))
     drop = np.zeros(len(texts), dtype=bool)
     seen = np.empty(0, dtype=np.uint64)
+    # The most protected split first; `seen` holds the shingles of the passages kept so far, ascending.
     for split in (Split.EXAM, Split.PROBE, Split.TRAIN):
         own = np.asarray(splits)[owners] == split
-        shared = np.bincount(owners[own][_contains(seen, shingles[own])], minlength=len(texts))
+        found = np.zeros(int(own.sum()), dtype=bool)
+        if len(seen):
+            # Modulo the length: a value above all others is searched for past the end.
+            found = seen[np.searchsorted(seen, shingles[own]) % len(seen)] == shingles[own]
+        shared = np.bincount(owners[own][found], minlength=len(texts))
         drop |= shared > threshold * counts
         seen = np.sort(np.concatenate([seen, shingles[own & ~drop[owners]]]))
     return drop
 
 
-def _contains(ordered: NDArray[np.uint64], values: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Whether each value is in an ascending array."""
-    if not len(ordered):
-        return np.zeros(len(values), dtype=bool)
-    found: NDArray[np.bool_] = ordered[np.searchsorted(ordered, values) % len(ordered)] == values
-    return found
-
-
 def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Hash every run of eight words; a shorter text is one run.
+    """Hash every shingle of the texts; a text of fewer words is one shingle.
 
     Returns:
-        The number of a text, ascending, and the hash of one of its runs, each pair once, both of shape `[pairs]`.
+        The number of a text, ascending, and the hash of one of its shingles, each pair once, both of shape `[pairs]`.
     """
     words = [_WORD.findall(text.lower()) for text in texts]
-    lengths = np.array([len(w) for w in words], dtype=np.int64)
-    # Each text is followed by zeros, so that no run reaches into the next one.
+    lengths = np.array([len(w) for w in words], dtype=np.int64)  # [texts]
+    # All texts end to end, each followed by eight zeros, so that no shingle reaches into the next text.
     starts = np.cumsum(lengths + _SHINGLE) - lengths - _SHINGLE
     runs = np.maximum(lengths - _SHINGLE + 1, 1)
     owners = np.repeat(np.arange(len(texts)), runs)
-    at = np.arange(len(owners)) + np.repeat(starts - np.cumsum(runs) + runs, runs)
-    # Python's salted hash will do: hashes live only as long as this process compares them.
+    at = np.arange(len(owners)) + np.repeat(starts - np.cumsum(runs) + runs, runs)  # where each shingle begins
+    # Python's salted hash serves: hashes are compared within this process only.
     flat = np.fromiter(map(hash, itertools.chain.from_iterable(words)), dtype=np.int64, count=int(lengths.sum()))
     hashes = np.zeros(int((lengths + _SHINGLE).sum()), dtype=np.uint64)
     hashes[np.arange(len(flat)) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)] = flat.view(np.uint64)
     shingles = np.zeros(len(at), dtype=np.uint64)
     for offset in range(_SHINGLE):
-        shingles = shingles * _MULTIPLIER + hashes[at + offset]
+        shingles = shingles * _MULTIPLIER + hashes[at + offset]  # modulo 2^64
+    # Sorted by text and hash, then each pair once.
     order = np.lexsort((shingles, owners))
     owners, shingles = owners[order], shingles[order]
     fresh = np.ones(len(order), dtype=bool)

@@ -1,7 +1,7 @@
-"""Errors that name the thing, the place and the way out.
+"""Errors whose messages name the mistake, the place and a remedy.
 
-Every error kgrl raises on purpose derives from `KgrlError`, so that the command line can print its message without a
-traceback while programming mistakes keep theirs.
+Every error that kgrl raises on purpose derives from `KgrlError`. The command line prints their messages without a
+traceback; programming mistakes keep theirs.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 _MOST_LISTED = 20
+"""Most known names that a message lists."""
 
 
 class KgrlError(Exception):
@@ -31,9 +32,9 @@ class UnknownNameError(KgrlError, ValueError):
     """A name that kgrl does not know; the message lists the known ones and suggests the nearest.
 
     Args:
-        kind: What was looked up, for example `"agent"`.
+        kind: The kind of thing that was looked up, for example `"agent"`.
         name: The name that is not known.
-        known: The names that are.
+        known: The names that are known.
 
     Example:
         >>> print(UnknownNameError("agent", "clozure", ["closure", "random"]))
@@ -51,12 +52,12 @@ class UnknownNameError(KgrlError, ValueError):
 
 
 class DataError(KgrlError, ValueError):
-    """A record that cannot be used, named by file and line.
+    """A file or a record in it that cannot be used, named by file and line.
 
     Args:
-        path: The file the record is in.
-        line: Its line, counted from 1, or None where the whole file is meant.
-        reason: What is wrong with it.
+        path: The file.
+        line: The record's line, counted from 1, or None for the whole file.
+        reason: The mistake, as a continuation of `path:line: `.
 
     Example:
         >>> print(DataError("links.tsv", 7, "'Mars' is not a topic"))
@@ -73,7 +74,7 @@ class MissingDataError(KgrlError, FileNotFoundError):
     """A data set or model that is not installed; the message says how to get it."""
 
     def __str__(self) -> str:
-        # FileNotFoundError formats its arguments as errno and file name; the message alone is wanted here.
+        # FileNotFoundError formats its arguments as errno and file name.
         return str(self.args[0]) if self.args else ""
 
 
@@ -86,7 +87,7 @@ class DivergedError(KgrlError, ArithmeticError):
 
 
 def closest_name(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like `name`, ignoring case, or None if none is close.
+    """Return the known name that is most similar to `name`, ignoring case, or None if none is close.
 
     Example:
         >>> closest_name("Mathmatics", ["Mathematics", "Physics"])

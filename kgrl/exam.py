@@ -1,6 +1,6 @@
 """The exam: held-out passages that only reports see.
 
-Nothing in the loop, no reward and no agent imports this module.
+Neither the curriculum's loop nor any reward or agent imports this module.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from kgrl.errors import DivergedError, KgrlError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.probes.prober import sample_topics
+from kgrl.system.display import count_text
 
 __all__ = ["Exam"]
 
@@ -21,15 +22,30 @@ _SEED = 20_26
 
 
 class Exam:
-    """A fixed sample of exam passages, one a topic, weighted uniformly.
+    """A fixed sample of exam passages, one for each topic, weighted uniformly.
 
     Args:
         corpus: The corpus.
-        goal: Topics to examine; all if None.
-        size: Most topics.
+        goal: Topics to draw the sample from; all if None.
+        size: Most topics of the sample.
+
+    Attributes:
+        topics: The topics examined, ascending, int32 `[topics]`.
 
     Raises:
         KgrlError: If no topic has an exam passage.
+
+    Example:
+        >>> from kgrl.graph import TopicGraph
+        >>> from kgrl.learners import make_learner
+        >>> graph = TopicGraph.from_links(["Logic", "Set"], [0], [1])
+        >>> texts = ["Logic asks what follows.", "It asks why it follows.", "A set has members.", "Sets are equal."]
+        >>> corpus = Corpus("two", graph, texts, [0, 0, 1, 1], [Split.TRAIN, Split.EXAM, Split.TRAIN, Split.EXAM])
+        >>> exam = Exam(corpus)
+        >>> exam
+        Exam('two', 2 topics)
+        >>> exam.losses(make_learner("scratch", corpus)).shape
+        (2,)
     """
 
     def __init__(self, corpus: Corpus, goal: IntArray | None = None, size: int = 64) -> None:
@@ -38,11 +54,14 @@ class Exam:
             raise KgrlError(f"no topic of {corpus.name!r} to be examined has an exam passage")
         self._passages = corpus.select(np.concatenate([corpus.ids_of(int(t), Split.EXAM)[:1] for t in self.topics]))
 
+    def __repr__(self) -> str:
+        return f"Exam({self._passages.corpus.name!r}, {count_text(len(self.topics), 'topic')})"
+
     def losses(self, learner: Learner) -> NDArray[np.float64]:
-        """Return the learner's exam loss of each of the topics in nats per token, shape `[topics]`.
+        """Return the learner's exam losses by topic, in nats per token, float64 `[topics]`.
 
         Raises:
-            DivergedError: If one is NaN or infinite; the message names its topic.
+            DivergedError: If a loss is NaN or infinite; the message names its topic.
         """
         losses = learner.losses(self._passages).astype(np.float64)
         for bad in np.flatnonzero(~np.isfinite(losses)):

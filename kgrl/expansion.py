@@ -1,19 +1,25 @@
-"""The record of one step of a curriculum: what was picked, read, learned and measured.
+"""Expansions: the records of a curriculum's steps, and lists and batches of them.
 
-Plain data, written as one line of `curriculum.jsonl`. It knows nothing of learners or environments.
+An `Expansion` says what was picked, read, learned and measured. It is plain data, one line of `curriculum.jsonl`. The
+module knows nothing of learners or environments.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Expansion", "Expansions", "Measurement"]
+from kgrl.system.display import count_text, html_table, title_text
+
+__all__ = ["Expansion", "ExpansionBatch", "ExpansionList", "Measurement"]
+
+_MOST_ROWS = 40
+"""Most expansions that the table of a list shows; of a longer list the middle is cut out."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +32,20 @@ class Measurement:
         after: The same after learning.
 
     Example:
-        >>> Measurement((3, 5), (4.0, 3.0), (3.5, 3.0)).gain
+        >>> probe = Measurement((3, 5), (4.0, 3.0), (3.5, 3.0))
+        >>> probe
+        Measurement(2 topics, gain 0.25)
+        >>> probe.gain
         0.25
     """
 
     topics: tuple[int, ...]
     before: tuple[float, ...]
     after: tuple[float, ...]
+
+    def __repr__(self) -> str:
+        gain = f", gain {self.gain:.4g}" if self.topics else ""
+        return f"Measurement({count_text(len(self.topics), 'topic')}{gain})"
 
     @property
     def gain(self) -> float:
@@ -42,7 +55,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Expansion:
-    """One step of a curriculum.
+    """The record of one step of a curriculum.
 
     Args:
         index: Number of the step; 0 is the nucleus.
@@ -54,20 +67,24 @@ class Expansion:
         tokens_total: Tokens trained on since the start, this step included.
         budget: The token budget of the whole curriculum.
         train_loss: Mean training loss of the step in nats per token, each batch before its update.
-        probes: What was measured: `"mean"` (a fixed sample of all topics), `"target"` (a fixed sample of the goal's
-            topics), `"self"` (the neighbourhood); a reward declares which it needs.
+        probes: Measurements by probe: `"mean"` (a fixed sample of all topics), `"target"` (a fixed sample of the goal's
+            topics), `"self"` (the neighbourhood); a reward declares the ones it needs.
         seconds: Wall-clock by phase: `"research"`, `"learn"`, `"probe"`; not compared by `==`.
-        probe_tokens: Tokens read to measure, before and after; those that tries on forks trained on are among them.
+        probe_tokens: Tokens read to measure, before and after, including those that tries on forks trained on.
         data_age: Seconds between fetching the oldest passage and training on it; 0 for a corpus that is at hand. Not
             compared by `==`.
-        arrived: Topics that had arrived when it was picked, where the corpus grows; None where it is at hand.
-        adapter: Name of the adapter that the step trained, None where there is one for the whole curriculum.
-        reward: The reward of the step, or None where no reward function is used.
+        arrived: Number of topics that had arrived when it was picked, if the corpus grows; else None.
+        adapter: Name of the adapter that the step trained, None if there is one for the whole curriculum.
+        reward: The reward of the step, None without a reward function.
         reward_components: The reward's parts by name, before weighting.
-        measures: What a reward needs measured beyond probes, by name; `kgrl.curriculum.measures` lists the names and
-            their units.
+        measures: Measurements that a reward needs beyond probes, by name; `kgrl.curriculum.measures` lists the names
+            and their units.
         chunked: Number of passages that were longer than the learner's context and read in pieces.
-        changed: Share of the learner's trained weights that the step changed; None where the learner does not say.
+        changed: Share of the learner's trained weights that the step changed; None if the learner does not report it.
+
+    Example:
+        >>> Expansion(1, 7, "Logic", (7, 8), (70, 81), 1_250, 2_500, 20_000, 3.25, reward=0.125)
+        Expansion(1, 'Logic', 2 topics, 1,250 tokens, training loss 3.25, reward 0.125)
     """
 
     index: int
@@ -92,6 +109,11 @@ class Expansion:
     chunked: int = 0
     changed: float | None = None
 
+    def __repr__(self) -> str:
+        read = f"{count_text(len(self.neighbourhood), 'topic')}, {count_text(self.tokens, 'token')}"
+        reward = "" if self.reward is None else f", reward {self.reward:.4g}"
+        return f"Expansion({self.index}, {title_text(self.title)}, {read}, training loss {self.train_loss:.4g}{reward})"
+
     def to_json(self) -> str:
         """Return the record as one line of JSON."""
         return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
@@ -106,6 +128,7 @@ class Expansion:
             True
         """
         fields: dict[str, Any] = json.loads(line)
+        # JSON has no tuples.
         for name in ("neighbourhood", "passages"):
             fields[name] = tuple(fields[name])
         fields["probes"] = {
@@ -115,14 +138,68 @@ class Expansion:
         return cls(**fields)
 
 
+class ExpansionList(list[Expansion]):
+    """A list of expansions, which notebooks show as a table.
+
+    `ExpansionList(curriculum.run(agent))` carries out a curriculum and shows it; `Run.read_expansions` and
+    `RunResult.expansions` are such lists. Slices are, too.
+
+    Example:
+        >>> steps = ExpansionList(Expansion(i, i, "abc"[i], (i,), (), 50, 50 * (i + 1), 200, 3.2) for i in range(3))
+        >>> steps
+        ExpansionList(3 expansions from 'a' to 'c', 150 of 200 tokens)
+        >>> steps[1:]
+        ExpansionList(2 expansions from 'b' to 'c', 150 of 200 tokens)
+    """
+
+    def __repr__(self) -> str:
+        return f"ExpansionList({self._summary()})"
+
+    def _summary(self) -> str:
+        count = count_text(len(self), "expansion")
+        if not self:
+            return count
+        first, last = title_text(self[0].title), title_text(self[-1].title)
+        return f"{count} from {first} to {last}, {self[-1].tokens_total:,} of {self[-1].budget:,} tokens"
+
+    @overload
+    def __getitem__(self, at: SupportsIndex) -> Expansion: ...
+    @overload
+    def __getitem__(self, at: slice) -> ExpansionList: ...
+    def __getitem__(self, at: SupportsIndex | slice) -> Expansion | ExpansionList:
+        return ExpansionList(super().__getitem__(at)) if isinstance(at, slice) else super().__getitem__(at)
+
+    def _repr_html_(self) -> str:
+        """A table with a row for each expansion; notebooks call this method."""
+        probes = list(dict.fromkeys(name for expansion in self for name in expansion.probes))
+        rewarded = any(expansion.reward is not None for expansion in self)
+        head = ["", "picked topic", "topics", "tokens", "tokens so far", "training loss"]
+        head += [f"{name} gain" for name in probes] + ["reward"] * rewarded
+        return html_table(self._summary(), head, self._rows(probes, rewarded))
+
+    def _rows(self, probes: list[str], rewarded: bool) -> Iterator[list[object]]:
+        """Yield the cells of each row; of a long list the first and the last ones."""
+        cut = len(self) - _MOST_ROWS
+        half = _MOST_ROWS // 2
+        for at, step in enumerate(self):
+            if cut > 0 and half <= at < half + cut:
+                if at == half:
+                    yield ["…", f"{cut:,} more"]
+                continue
+            numbers = [len(step.neighbourhood), step.tokens, step.tokens_total, float(step.train_loss)]
+            gains = [step.probes[name].gain if name in step.probes else None for name in probes]
+            yield [step.index, step.title, *numbers, *gains, *([step.reward] if rewarded else [])]
+
+
 @dataclass(frozen=True)
-class Expansions:
-    """One expansion each of many curricula that go on side by side, as arrays.
+class ExpansionBatch:
+    """One expansion each of n curricula that run side by side, as arrays.
 
     Args:
-        tokens: Tokens trained on, `[n]`.
-        topics: The topics trained on, the picked one first, int `[n, most]`, -1 behind the last.
-        gains: The mean drop of the loss by probe, in nats per token, NaN where nothing was measured, each `[n]`.
+        tokens: Tokens trained on, int64 `[n]`.
+        topics: The topics trained on, the picked one first, int `[n, most topics]`, padded with -1.
+        gains: The mean drop of the loss by probe, in nats per token, NaN where nothing was measured, each float64
+            `[n]`.
         record: Makes the record of one of them, by number.
     """
 

@@ -1,1 +1,1 @@
-"""Bandits: agents that pull arms which persist, such as categories, and learn what each pays."""
+"""Bandits: agents that pull arms, such as categories, and learn the payoff of each."""

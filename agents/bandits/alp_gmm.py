@@ -1,4 +1,4 @@
-"""Absolute learning progress in topic-embedding space, told by a Gaussian mixture (Portelas et al. 2019)."""
+"""Absolute learning progress in topic-embedding space, modelled by a Gaussian mixture (Portelas et al. 2019)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.agents.bandits.arms import check_setting, payoff
-from kgrl.agents.base import BaseAgent, agents
+from kgrl.agents.bandits.arms import payoff
+from kgrl.agents.base import BaseAgent, agents, check_setting
 from kgrl.curriculum.view import View
 from kgrl.expansion import Expansion
 from kgrl.system.memo import keep_recent
@@ -19,15 +19,17 @@ __all__ = ["AlpGmm", "Mixture", "fit_mixture", "principal_coordinates"]
 Array = NDArray[np.float64]
 
 _MOST_FOR_COMPONENTS = 4096
-"""Topics that the principal components are computed from; of a larger graph, as many at equal distances."""
+"""Number of topics that the principal components are computed from; those of a larger graph are sampled at equal
+distances."""
 _LEAST_VARIANCE = 1e-9
+"""Principal components of less variance are rounding errors and are dropped."""
 _FIT: dict[str, Any] = {"tol": 0.01, "reg_covar": 1e-4, "max_iter": 30, "init_params": "k-means++", "random_state": 0}
-"""A third of the time that the library's own settings take, and it is a fit of few and noisy points."""
+"""Settings of the mixture's fit. It takes a third of the time of the library's defaults; points are few and noisy."""
 _FEWEST_COMPONENTS = 2
 
 
 class Mixture(NamedTuple):
-    """Components over a point's coordinates and its learning progress, the last column.
+    """Gaussian components over a point's coordinates and, in the last column, its learning progress.
 
     Args:
         means: `[components, dimensions + 1]`.
@@ -40,7 +42,7 @@ class Mixture(NamedTuple):
     def draw(self, rng: np.random.Generator) -> Array:
         """Draw a component in proportion to its mean progress, and a point from it, shape `[dimensions]`.
 
-        Where no component has made progress, all are alike.
+        If no component has made progress, the component is drawn uniformly.
 
         Args:
             rng: Draws both.
@@ -49,19 +51,19 @@ class Mixture(NamedTuple):
         chances = worth / worth.sum() if worth.sum() > 0 else np.full(len(worth), 1 / len(worth))
         drawn = rng.choice(len(chances), p=chances)
         mean, covariance = self.means[drawn, :-1], self.covariances[drawn, :-1, :-1]
-        # Factored here, since numpy's own way warns of rounding where points lie in a plane.
+        # Factored by hand: NumPy's multivariate_normal warns of rounding if the points lie in a plane.
         values, vectors = np.linalg.eigh(covariance)
         point: Array = mean + vectors @ (np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(len(mean)))
         return point
 
 
 def fit_mixture(points: Array, k_max: int) -> Mixture:
-    """Fit a Gaussian mixture of 2 to `k_max` components, as many as Akaike's information criterion says.
+    """Fit a Gaussian mixture of 2 to `k_max` components, their number chosen by Akaike's information criterion.
 
     Args:
-        points: `[n, columns]`, at least two rows.
-        k_max: Most components. Fewer are tried of few rows, so that there are more rows for each than columns: a
-            component of a row alone would be infinitely likely.
+        points: The points, `[n, columns]`, at least two rows.
+        k_max: Most components. Fewer are tried if there are few rows, so that each component has more rows than
+            columns: a component of a single row would be infinitely likely.
 
     Example:
         >>> two_heaps = np.repeat([[0.0, 0.0], [9.0, 1.0]], 6, axis=0) + np.tile([[0.1, 0.0], [0.0, 0.1]], (6, 1))
@@ -72,7 +74,7 @@ def fit_mixture(points: Array, k_max: int) -> Mixture:
 
     fits: list[tuple[float, Any]] = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that few points tell less than was asked for; the criterion decides
+        warnings.simplefilter("ignore")  # of convergence and of few distinct points; the criterion decides
         most = min(k_max, max(_FEWEST_COMPONENTS, len(points) // (points.shape[1] + 1)))
         for k in range(_FEWEST_COMPONENTS, most + 1):
             mixture = GaussianMixture(k, **_FIT).fit(points)
@@ -85,11 +87,11 @@ def fit_mixture(points: Array, k_max: int) -> Mixture:
 def principal_coordinates(embeddings: NDArray[np.float32], dimensions: int) -> Array:
     """Return the first principal components of embeddings, each scaled to unit variance, `[topics, dimensions]`.
 
-    The answers for the last few arrays are kept.
+    The results of the last few calls are kept.
 
     Args:
-        embeddings: `[topics, columns]`; rows of zeros, of topics without text, do not count.
-        dimensions: Components to keep; fewer are returned where the embeddings have fewer that vary.
+        embeddings: Topic embeddings, `[topics, columns]`; rows of zeros, of topics without text, are left out.
+        dimensions: Number of components; fewer are returned if fewer vary.
 
     Example:
         >>> line = np.array([[1, 0], [2, 0], [3, 0]], dtype=np.float32)
@@ -97,7 +99,7 @@ def principal_coordinates(embeddings: NDArray[np.float32], dimensions: int) -> A
         [[1.22], [0.0], [1.22]]
     """
     there = np.flatnonzero(embeddings.any(axis=1))
-    sample = embeddings[there[:: max(1, len(there) // _MOST_FOR_COMPONENTS)]].astype(np.float64)
+    sample = embeddings[there[:: max(1, len(there) // _MOST_FOR_COMPONENTS)]].astype(np.float64)  # [sample, columns]
     if not len(sample):
         return np.empty((len(embeddings), 0))
     mean = sample.mean(axis=0)
@@ -111,32 +113,33 @@ def principal_coordinates(embeddings: NDArray[np.float32], dimensions: int) -> A
 
 @agents.register("alp-gmm")
 class AlpGmm(BaseAgent):
-    """The candidate nearest to a point drawn where absolute learning progress (ALP) is large.
+    """ALP-GMM (Portelas et al. 2019): the candidate nearest to a point drawn where learning progress is large.
 
-    After an expansion with payoff r, its topic's ALP is |r - r'|, where r' is the payoff of the earlier pick of the
-    largest cosine to it. A mixture of Gaussians is fitted to the picks' coordinates and ALP, every so many expansions.
-    A choice takes a component in proportion to its mean ALP, draws a point from it, and takes the candidate nearest
-    to the point; a share of the choices, and all before the first fit, is uniform over the candidates.
+    After an expansion with payoff r, the absolute learning progress (ALP) of its topic is |r - r'|, where r' is the
+    payoff of the earlier pick with the largest cosine to it. Every `refit` expansions, a mixture of Gaussians is fitted
+    to the picks' coordinates and ALP. A choice draws a component in proportion to its mean ALP, draws a point from it,
+    and picks the candidate nearest to the point. A share of the choices, and all before the first fit, is uniform over
+    the candidates.
 
     The payoff is progress per thousand tokens, see `kgrl.agents.bandits.arms.payoff`. Coordinates are the first
-    principal components of the topic embeddings, each scaled to unit variance, and ALP is scaled by its mean square in
-    a fit, so that all columns weigh alike.
+    principal components of the topic embeddings, each scaled to unit variance. In a fit, ALP is divided by its root
+    mean square, so that all columns have about the same scale.
 
     Args:
         random: Share of choices that are uniform.
         refit: Expansions between two fits; a budget of the benchmark is some 20 expansions.
-        window: Latest expansions that a fit reads.
+        window: Number of latest expansions that a fit reads.
         k_max: Most components of the mixture; at least 2.
-        dimensions: Coordinates of a topic.
+        dimensions: Number of coordinates of a topic.
 
     Raises:
-        SettingError: If an argument is out of its range.
+        SettingError: If an argument is out of range.
     """
 
     def __init__(
         self, random: float = 0.2, refit: int = 5, window: int = 200, k_max: int = 10, dimensions: int = 4
     ) -> None:
-        import sklearn.mixture  # noqa: F401 - takes a second, here in place of within the curriculum's first fit
+        import sklearn.mixture  # noqa: F401 - takes a second; here it is not part of the curriculum's first fit
 
         check_setting("random", random, 0, 1)
         for name, value in (("refit", refit), ("window", window), ("k_max", k_max)):
@@ -156,7 +159,7 @@ class AlpGmm(BaseAgent):
         self._fitted = 0
 
     def observe(self, expansion: Expansion) -> None:
-        """Note the learning progress of the pick.
+        """Record the learning progress of the pick.
 
         Raises:
             SettingError: If the record holds neither a reward nor a gain.
@@ -180,7 +183,7 @@ class AlpGmm(BaseAgent):
         return int(candidates[np.argmin(distances)])
 
     def _latest(self) -> Mixture | None:
-        """The mixture that is due: fitted when it is first needed, so that a resumed run fits no others again."""
+        """The latest mixture, fitted when it is first needed: a resumed run fits one, not all earlier ones."""
         due = len(self._picks) // self.refit * self.refit
         if due > self._fitted:
             rows = slice(max(0, due - self.window), due)

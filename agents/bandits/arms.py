@@ -1,8 +1,8 @@
-"""Arms that persist, and what bandits over them have in common.
+"""Arms of bandits, and the base class of bandits.
 
-A topic is learned once and then leaves the frontier for good, so that nothing could be found out about it by picking it
-again. Bandits therefore pull arms: groups of topics. An expansion pulls the arm of the topic that was picked, whatever
-else its neighbourhood holds.
+A topic is learned once and then leaves the frontier for good, so no bandit could learn its value by picking it again.
+Bandits therefore pull arms that persist: groups of topics. An expansion pulls the arm of the picked topic, whatever
+other topics its neighbourhood holds.
 """
 
 from __future__ import annotations
@@ -16,25 +16,29 @@ from kgrl.agents.base import BaseAgent
 from kgrl.curriculum.view import View
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
-from kgrl.graph.communities import communities
+from kgrl.graph.communities import find_communities
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
-__all__ = ["ArmBandit", "Arms", "Floats", "Mask", "RunningScale", "check_setting", "payoff", "softmax"]
+__all__ = ["ArmBandit", "Arms", "Floats", "Mask", "RunningScale", "payoff", "softmax"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _COMMUNITIES = 8
-"""Most communities that serve as arms."""
+"""Number of communities that serve as arms; fewer if the graph falls into fewer."""
 
 
 class Arms:
-    """The arm of each topic: its category, or its community where fewer than two categories have a name.
+    """The arm of each topic: its category, or its community if the graph has fewer than two categories.
 
-    Topics without a category are an arm of their own beside the categories.
+    Topics without a category form one more arm beside the categories.
 
     Args:
         graph: The topic graph.
+
+    Attributes:
+        of_topic: The arm of each topic, int32 `[topics]`.
+        count: Number of arms.
 
     Example:
         >>> arms = Arms(TopicGraph.from_links(["Logic", "Set", "Lake"], [0, 1], [1, 2], ["Formal", "Formal", "Nature"]))
@@ -45,53 +49,52 @@ class Arms:
     """
 
     def __init__(self, graph: TopicGraph) -> None:
-        self.of_topic: IntArray = _by_category(graph) if len(graph.category_names) > 1 else _by_community(graph)
+        if len(graph.category_names) > 1:
+            self.of_topic: IntArray = np.unique(graph.categories, return_inverse=True)[1].astype(np.int32)
+        else:
+            self.of_topic = _by_community(graph)
         self.count = int(self.of_topic.max(initial=0)) + 1
 
     def candidates(self, topics: IntArray) -> NDArray[np.int64]:
-        """Return how many of some topics each arm has, shape `[arms]`."""
+        """Return the number of each arm's topics among some topics, int64 `[arms]`."""
         return np.bincount(self.of_topic[topics], minlength=self.count)
-
-
-def _by_category(graph: TopicGraph) -> IntArray:
-    return np.unique(graph.categories, return_inverse=True)[1].astype(np.int32)
 
 
 def _by_community(graph: TopicGraph) -> IntArray:
     for n in range(_COMMUNITIES, 1, -1):
         try:
-            return communities(graph, n)
-        except SettingError:  # it falls into fewer
+            return find_communities(graph, n)
+        except SettingError:  # the graph falls into fewer
             continue
     return np.zeros(len(graph), dtype=np.int32)
 
 
 class ArmBandit(BaseAgent):
-    """Pulls an arm by a distribution over arms, and picks one of the arm's candidates, all alike.
+    """Base class of bandits: draws an arm from a distribution, then one of the arm's candidates uniformly.
 
-    Formulas know nothing of a frontier. Their distribution is therefore restricted to the arms that have candidates,
-    and normalised again; that is the probability with which an arm is pulled, and importance weights use it.
+    The published formulas have no frontier. Their distribution is therefore restricted to the arms that have candidates
+    and normalised again. The result is the probability with which an arm is pulled; importance weights use it.
 
-    Subclasses define `begin`, `distribution` and `learn`. What they remember follows from `learn` alone, and a resumed
-    curriculum has the chances of each recorded pull noted again (`remind`), so that it goes on as if uninterrupted.
+    Subclasses define `begin`, `distribution` and `learn`. Their memory follows from `learn` alone, and a resumed
+    curriculum restores the chances of each recorded pull (`remind`), so it continues as if uninterrupted.
     """
 
     def reset(self, view: View) -> None:
-        """Find the graph's arms, and forget what was learned of others."""
+        """Find the arms of the graph and forget all pulls."""
         self._arms = Arms(view.graph)
         self._chances: Floats | None = None
         self.begin(self._arms.count)
 
     @abstractmethod
     def begin(self, n: int) -> None:
-        """Start over with n arms, none of them pulled."""
+        """Start over with n arms that were never pulled."""
 
     @abstractmethod
     def distribution(self, available: Mask) -> Floats:
-        """Return the chance of each arm by the formula, `[arms]`; those of arms that are not available do not count.
+        """Return the chance of each arm by the formula, `[arms]`; values of unavailable arms are ignored.
 
         Args:
-            available: Which arms have candidates, `[arms]`, one at least.
+            available: True for arms that have candidates, `[arms]`; at least one has.
         """
 
     @abstractmethod
@@ -100,8 +103,8 @@ class ArmBandit(BaseAgent):
 
         Args:
             arm: The arm that was pulled.
-            expansion: What it led to.
-            chances: The chance with which each arm could be pulled, `[arms]`; above 0 for the one that was.
+            expansion: The expansion that followed.
+            chances: The probability with which each arm was pulled, `[arms]`; above 0 for `arm`.
         """
 
     def chances(self, available: Mask) -> Floats:
@@ -111,11 +114,11 @@ class ArmBandit(BaseAgent):
         return normalised
 
     def remind(self, view: View) -> None:
-        """Take note of the chances with which arms are pulled now."""
+        """Record the chances with which arms are pulled now; see `Reminded.remind`."""
         self._chances = self.chances(self._arms.candidates(view.candidates) > 0)
 
     def preferences(self, view: View) -> tuple[IntArray, Floats]:
-        """Return the candidates and the chance of each: that of its arm in equal parts."""
+        """Return the candidates and their chances: the arm's chance divided equally among its candidates."""
         candidates = view.candidates
         counts = self._arms.candidates(candidates)
         if not len(candidates):
@@ -131,8 +134,9 @@ class ArmBandit(BaseAgent):
         return int(view.rng.choice(candidates[self._arms.of_topic[candidates] == arm]))
 
     def observe(self, expansion: Expansion) -> None:
-        """Learn from an expansion; one that this agent did not choose counts as chosen among all arms."""
+        """Learn from an expansion."""
         arm, chances = int(self._arms.of_topic[expansion.topic]), self._chances
+        # An expansion that this agent did not choose (an environment's) counts as chosen among all arms.
         if chances is None or chances[arm] == 0:
             chances = self.chances(np.ones(self._arms.count, dtype=bool))
         self._chances = None
@@ -140,12 +144,12 @@ class ArmBandit(BaseAgent):
 
 
 def payoff(expansion: Expansion) -> float:
-    """Return the progress per unit cost of an expansion: its reward per thousand tokens that it trained on.
+    """Return an expansion's progress per unit cost: its reward per thousand tokens trained on.
 
-    Where the curriculum has no reward, the gain on the probe `mean` takes its place, or on `target`.
+    If the curriculum has no reward, the gain on the probe `mean` or `target` is used, in nats per token.
 
     Raises:
-        SettingError: If the expansion has neither; the message says what to do.
+        SettingError: If the expansion has neither; the message says how to get one.
 
     Example:
         >>> payoff(Expansion(1, 0, "Logic", (0,), (0,), 500, 500, 1_000, 3.2, reward=0.25))
@@ -162,9 +166,9 @@ def payoff(expansion: Expansion) -> float:
 
 
 class RunningScale:
-    """Says where a payoff lies between the 20th and the 80th percentile of the payoffs so far, 0 to 1, clipped.
+    """Running scale of payoffs: the 20th percentile of those so far becomes 0, the 80th 1; values outside are clipped.
 
-    The payoff itself counts as one of them (Graves et al. 2017). It is 0.5 where the two percentiles are the same.
+    The payoff itself is one of them (Graves et al. 2017). The result is 0.5 if the two percentiles are equal.
 
     Example:
         >>> scale = RunningScale()
@@ -176,38 +180,19 @@ class RunningScale:
         self._seen: list[float] = []
 
     def __call__(self, value: float) -> float:
-        """Take note of a payoff and return its place."""
+        """Record a payoff and return it rescaled, 0 to 1."""
         self._seen.append(value)
         low, high = np.percentile(self._seen, (20, 80))
         return 0.5 if low == high else float((np.clip(value, low, high) - low) / (high - low))
 
 
 def softmax(logits: Floats) -> Floats:
-    """Return chances in proportion to the exponentials, whatever their size.
+    """Return chances in proportion to the exponentials of logits, without overflow.
 
     Example:
         >>> softmax(np.array([1_000.0, 1_000.0])).tolist()
         [0.5, 0.5]
     """
-    grown = np.exp(logits - logits.max())
+    grown = np.exp(logits - logits.max())  # at most 1
     chances: Floats = grown / grown.sum()
     return chances
-
-
-def check_setting(name: str, value: float, low: float, high: float = np.inf, *, above: bool = False) -> None:
-    """Refuse a setting outside of its range.
-
-    Args:
-        name: Its name, for the message.
-        value: Its value.
-        low: The least it may be.
-        high: The most it may be; no setting may be infinite.
-        above: Whether it has to be above `low`.
-
-    Raises:
-        SettingError: If it is outside.
-    """
-    if not (low < value if above else low <= value) or value > high or not np.isfinite(value):
-        least = f"above {low:g}" if above else f"at least {low:g}"
-        most = f" and at most {high:g}" if np.isfinite(high) else ""
-        raise SettingError(f"{name} must be {least}{most}, not {value}")

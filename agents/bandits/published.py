@@ -1,6 +1,7 @@
 """Published bandits over arms: Exp3.S, online data mixing, discounted UCB and prioritised level replay.
 
-Symbols: N or K the number of arms, t the number of the pull, pi_i the chance of arm i.
+Symbols: N or K is the number of arms, t the number of the pull, pi_i the chance of arm i. Payoffs are rewards per
+thousand tokens, see `kgrl.agents.bandits.arms.payoff`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ import math
 
 import numpy as np
 
-from kgrl.agents.bandits.arms import ArmBandit, Floats, Mask, RunningScale, check_setting, payoff, softmax
-from kgrl.agents.base import agents
+from kgrl.agents.bandits.arms import ArmBandit, Floats, Mask, RunningScale, payoff, softmax
+from kgrl.agents.base import agents, check_setting
 from kgrl.expansion import Expansion
 
 __all__ = ["DiscountedUCB", "Exp3S", "OnlineDataMixing", "PrioritizedLevels"]
@@ -18,17 +19,17 @@ __all__ = ["DiscountedUCB", "Exp3S", "OnlineDataMixing", "PrioritizedLevels"]
 
 @agents.register("exp3s")
 class Exp3S(ArmBandit):
-    """Exp3.S as Graves et al. 2017 use it ("Automated curriculum learning for neural networks").
+    """Exp3.S as used by Graves et al. 2017 ("Automated curriculum learning for neural networks").
 
     pi_i = (1 - e) softmax(w)_i + e / N. After a pull of arm a, r~_i = (r 1[i = a] + beta) / pi_i and
     w_i <- log[(1 - alpha_t) exp(w_i + eta r~_i) + alpha_t / (N - 1) sum over j != i of exp(w_j + eta r~_j)] with
-    alpha_t = 1 / t. r is the payoff, mapped to [-1, 1] between its running 20th and 80th percentile and clipped.
-    For arms that could not be pulled r~ is 0.
+    alpha_t = 1 / t. r is the payoff rescaled to [-1, 1] by its running 20th and 80th percentiles and clipped. For arms
+    without candidates r~ is 0.
 
     Args:
-        rate: eta. The paper's is for many thousands of pulls.
-        exploration: e, the share that goes to all arms alike.
-        beta: Added to the payoff of every arm, a bonus for arms of small chance.
+        rate: eta. The paper's value is for many thousands of pulls.
+        exploration: e, the share that is drawn uniformly over all arms.
+        beta: Added to the payoff of every arm: a bonus for arms of small chance.
 
     Raises:
         SettingError: If one of them is out of range.
@@ -41,7 +42,7 @@ class Exp3S(ArmBandit):
         self.rate, self.exploration, self.beta = rate, exploration, beta
 
     def begin(self, n: int) -> None:
-        """Give all arms the same weight."""
+        """Set all weights to 0."""
         self._weights, self._pulls, self._scale = np.zeros(n), 0, RunningScale()
 
     def distribution(self, available: Mask) -> Floats:
@@ -49,17 +50,18 @@ class Exp3S(ArmBandit):
         return (1 - self.exploration) * softmax(self._weights) + self.exploration / len(self._weights)
 
     def learn(self, arm: int, expansion: Expansion, chances: Floats) -> None:
-        """Move the weights."""
+        """Update the weights."""
         self._pulls += 1
         estimates = np.where(chances > 0, self.beta, 0.0)
         estimates[arm] += 2 * self._scale(payoff(expansion)) - 1
         np.divide(estimates, chances, out=estimates, where=chances > 0)
         weights = _shared(self._weights + self.rate * estimates, 1 / self._pulls)
-        self._weights = weights - weights.max()  # pi stays what it is
+        self._weights = weights - weights.max()  # leaves pi unchanged, and keeps the exponentials in range
 
 
 def _shared(weights: Floats, share: float) -> Floats:
-    """The logarithm of weights of which each arm gives a share to all others, in logarithms throughout."""
+    """The logarithms of weights after each arm has given a share of its weight to the others in equal parts."""
+    # In logarithms throughout: exp(weights) may overflow.
     n = len(weights)
     if n == 1:
         return weights
@@ -75,11 +77,11 @@ class OnlineDataMixing(ArmBandit):
     """Online data mixing (Albalak et al. 2023, "Efficient online data mixing for language model pre-training").
 
     pi_i = (1 - K e_t) softmax(e_{t-1} R)_i + e_t with e_t = min(1 / K, sqrt(ln K / (K t))). After a pull of arm a,
-    R_a <- s R_a + (1 - s) loss / pi_a, where the loss is the expansion's training loss in nats per token: the paper
-    goes where the loss is high. Rewards play no part. As e_t falls, the chances of all arms become alike again.
+    R_a <- s R_a + (1 - s) loss / pi_a, where the loss is the expansion's training loss in nats per token: the method
+    prefers arms of high loss. Rewards play no part. As e_t falls, the chances of all arms become equal again.
 
     Args:
-        smoothing: s, the share that stays of the past.
+        smoothing: s, the weight of the past.
 
     Raises:
         SettingError: If it is out of range.
@@ -90,7 +92,7 @@ class OnlineDataMixing(ArmBandit):
         self.smoothing = smoothing
 
     def begin(self, n: int) -> None:
-        """Know nothing of any arm's loss."""
+        """Set all smoothed losses to 0."""
         self._losses, self._pulls = np.zeros(n), 0
 
     def distribution(self, available: Mask) -> Floats:
@@ -99,14 +101,14 @@ class OnlineDataMixing(ArmBandit):
         return (1 - n * _floor(n, t)) * softmax(_floor(n, t - 1) * self._losses) + _floor(n, t)
 
     def learn(self, arm: int, expansion: Expansion, chances: Floats) -> None:
-        """Move the arm's loss."""
+        """Update the arm's smoothed loss."""
         self._pulls += 1
         weighted = expansion.train_loss / chances[arm]
         self._losses[arm] = self.smoothing * self._losses[arm] + (1 - self.smoothing) * weighted
 
 
 def _floor(n: int, t: int) -> float:
-    """e_t: the least chance of each of n arms at pull t."""
+    """Return e_t, the least chance of each of n arms at pull t."""
     return min(1 / n, math.sqrt(math.log(n) / (n * t))) if t else 1 / n
 
 
@@ -114,10 +116,10 @@ def _floor(n: int, t: int) -> float:
 class DiscountedUCB(ArmBandit):
     """Discounted UCB (Garivier and Moulines 2011, "On upper-confidence bound policies for switching bandits").
 
-    Pulls the arm of the largest mean + c sqrt(ln n_g / n_{g,i}), where a pull k pulls ago counts g^k: in the mean of
-    the arm's payoffs, in its number of pulls n_{g,i} and in n_g, the sum of those. Arms never pulled come first. Ties
-    are broken at random. The paper wants payoffs in [0, 1]: each is mapped there between the running 20th and 80th
-    percentile when it comes in.
+    Pulls the arm with the largest mean + c sqrt(ln n_g / n_{g,i}). A pull k pulls ago has the weight g^k: in the mean
+    of the arm's payoffs, in its number of pulls n_{g,i}, and in n_g, the sum over arms. Arms never pulled come first.
+    Ties are broken at random. The paper assumes payoffs in [0, 1]; each is rescaled when it arrives, see
+    `RunningScale`.
 
     Args:
         width: c. The default is the paper's 2 sqrt(xi) with xi = 1/2.
@@ -138,23 +140,19 @@ class DiscountedUCB(ArmBandit):
         self._pulled = np.zeros(n, dtype=bool)
 
     def distribution(self, available: Mask) -> Floats:
-        """Return equal chances for the arms of the largest bound, 0 for others."""
+        """Return equal values for the arms of the largest bound, 0 for others; `chances` normalises them."""
         new = available & ~self._pulled
         if new.any():
             return new.astype(np.float64)
-        bounds = np.where(available, self._bounds(), -np.inf)
+        counts = np.maximum(self._counts, np.finfo(np.float64).tiny)  # discounting may have taken a count to 0
+        # Rounding may leave slightly less than one pull in sum, whose logarithm would be negative.
+        spread = math.log(max(1.0, self._counts.sum()))
+        bounds = np.where(available, self._sums / counts + self.width * np.sqrt(spread / counts), -np.inf)
         largest: Floats = (bounds == bounds.max()).astype(np.float64)
         return largest
 
-    def _bounds(self) -> Floats:
-        counts = np.maximum(self._counts, np.finfo(np.float64).tiny)  # what was pulled long ago may count as nothing
-        # Rounding may leave a little less than the one pull that there was.
-        spread = math.log(max(1.0, self._counts.sum()))
-        bounds: Floats = self._sums / counts + self.width * np.sqrt(spread / counts)
-        return bounds
-
     def learn(self, arm: int, expansion: Expansion, chances: Floats) -> None:
-        """Discount what was, and add the pull."""
+        """Discount the past and add the pull."""
         self._counts *= self.discount
         self._sums *= self.discount
         self._counts[arm] += 1
@@ -164,17 +162,17 @@ class DiscountedUCB(ArmBandit):
 
 @agents.register("plr")
 class PrioritizedLevels(ArmBandit):
-    """Prioritised level replay (Jiang et al. 2021, "Prioritized level replay"), with arms for levels.
+    """Prioritised level replay (Jiang et al. 2021, "Prioritized level replay"), with arms as levels.
 
-    Learned topics are not replayed on a frontier, so that arms, which persist, are the levels. A level's score is the
-    size of its last payoff; its staleness is the number of pulls since. A level pulled before is drawn by
-    (1 - rho) P_S + rho P_C: P_S in proportion to rank(score)^(-1/beta), P_C to staleness. A level never pulled is drawn
-    as often as there are such among the levels, all alike: the paper's schedule in proportion to what was seen. Levels
-    of the same score share the better rank. Only arms that have candidates are ranked.
+    Learned topics are not replayed on a frontier, so the levels are the arms, which persist. A level's score is the
+    absolute value of its last payoff; its staleness is the number of pulls since. Levels pulled before are drawn by
+    (1 - rho) P_S + rho P_C, with P_S in proportion to rank(score)^(-1/beta) and P_C to staleness. A level never pulled
+    is drawn with a probability of 1 / (number of levels), as by the paper's schedule in proportion to the levels seen.
+    Levels of equal score share the better rank. Only arms that have candidates are ranked.
 
     Args:
         temperature: beta; the smaller, the more often the level of the largest score is drawn.
-        staleness: rho.
+        staleness: rho, the weight of staleness.
 
     Raises:
         SettingError: If one of them is out of range.
@@ -190,7 +188,7 @@ class PrioritizedLevels(ArmBandit):
         self._scores, self._last, self._pulls = np.full(n, np.nan), np.zeros(n), 0
 
     def distribution(self, available: Mask) -> Floats:
-        """Return the chances of levels never pulled and of those to return to."""
+        """Return the chances of levels never pulled and of those pulled before, `[arms]`."""
         new, seen = available & np.isnan(self._scores), available & ~np.isnan(self._scores)
         chances: Floats = new / available.sum()
         if seen.any():
@@ -207,6 +205,6 @@ class PrioritizedLevels(ArmBandit):
         return mixed
 
     def learn(self, arm: int, expansion: Expansion, chances: Floats) -> None:
-        """Score the level anew."""
+        """Set the level's score."""
         self._pulls += 1
         self._scores[arm], self._last[arm] = abs(payoff(expansion)), self._pulls

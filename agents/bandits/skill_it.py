@@ -1,4 +1,4 @@
-"""Sampling skills by what learning them does for the losses that are still large (Chen et al. 2023, "Skill-it!")."""
+"""Skill-It: arms drawn by how much learning them lowers the losses that are still large (Chen et al. 2023)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.agents.bandits.arms import ArmBandit, Arms, Floats, Mask, check_setting, softmax
-from kgrl.agents.base import agents
+from kgrl.agents.bandits.arms import ArmBandit, Arms, Floats, Mask, softmax
+from kgrl.agents.base import agents, check_setting
 from kgrl.curriculum.view import View
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
@@ -20,22 +20,23 @@ __all__ = ["SkillIt"]
 
 @agents.register("skill-it")
 class SkillIt(ArmBandit):
-    """An arm drawn in proportion to p_0 exp(eta sum_window A l), then a candidate of it, uniformly.
+    """Skill-It (Chen et al. 2023, "Skill-it!"): an arm drawn in proportion to p_0 exp(eta sum_window A l).
 
-    The skills are arms, see `Arms`. A[i, j] is the share of its loss that arm j loses when the untrained learner is
-    taught arm i for one expansion. It is measured once, on forks, and booked as probing: as many expansions' tokens as
-    there are arms. l holds the arms' mean losses after each of the latest expansions, on topics that the curriculum
-    measures for its reward, so that they cost nothing more; with a reward for a goal these are the goal's, the
-    evaluation skills of the paper. p_0 is uniform over the arms on the frontier.
+    The skills are arms, see `Arms`; of the arm drawn, a candidate is picked uniformly. A[i, j] is the relative drop of
+    arm j's loss after the untrained learner was taught arm i for one expansion. A is measured once, on forks, and
+    booked as probing: one expansion's tokens for each arm. l holds the arms' mean losses in nats per token after each
+    of the latest expansions. They are read from probes that the reward needs anyway, so they cost nothing more; with a
+    reward for a goal these are the goal's topics, the evaluation skills of the paper. p_0 is uniform over the arms that
+    have candidates.
 
     Args:
         eta: Step size of the multiplicative weights; 0 draws arms uniformly.
-        window: Latest expansions whose losses count.
+        window: Number of latest expansions whose losses are summed.
         taught: Most topics of an arm that are taught for its row of A.
         measured: Most topics of an arm that its loss is the mean of.
 
     Raises:
-        SettingError: If an argument is out of its range.
+        SettingError: If an argument is out of range.
     """
 
     def __init__(self, eta: float = 0.2, window: int = 3, taught: int = 8, measured: int = 8) -> None:
@@ -45,7 +46,7 @@ class SkillIt(ArmBandit):
         self.eta, self.window, self.taught, self.measured = eta, window, taught, measured
 
     def reset(self, view: View) -> None:
-        """Find the arms, and measure A."""
+        """Find the arms and measure A."""
         super().reset(view)
         self._topics = _drawn(view, self._arms, np.isfinite(view.profile.level), self.measured)
         self._levels = view.profile.level.astype(np.float64)[self._topics]
@@ -53,13 +54,13 @@ class SkillIt(ArmBandit):
         self._losses = deque([self._by_arm(self._levels)], maxlen=self.window)
 
     def begin(self, n: int) -> None:
-        """Nothing: what is remembered is measured."""
+        """Do nothing: `reset` measures all that is kept."""
 
     def _measure(self, view: View) -> Floats:
-        """The matrix A, `[arms, arms]`; zero where nothing could be taught or measured."""
+        """The matrix A, `[arms taught, arms measured]`; zero where nothing could be taught or measured."""
         arms = self._arms.count
         transfer = np.zeros((arms, arms))
-        before = view.measure_initial(self._topics).astype(np.float64)
+        before = view.measure_initial(self._topics).astype(np.float64)  # [measured topics]
         initial = self._by_arm(before)
         taught = _drawn(view, self._arms, view.trainable, self.taught)
         for arm in np.unique(self._arms.of_topic[taught]) if len(self._topics) else ():
@@ -74,10 +75,10 @@ class SkillIt(ArmBandit):
         return np.bincount(of, values[known], arms) / np.maximum(1, np.bincount(of, minlength=arms))
 
     def learn(self, arm: int, expansion: Expansion, chances: Floats) -> None:
-        """Take note of the losses after an expansion.
+        """Record the losses after an expansion.
 
         Raises:
-            SettingError: If the record holds none that are measured at every expansion.
+            SettingError: If the record has no probe that is measured at every expansion.
         """
         probes = [expansion.probes[name] for name in ("mean", "target") if name in expansion.probes]
         if not probes:
@@ -85,6 +86,7 @@ class SkillIt(ArmBandit):
                 "skill-it reads the losses that the reward reads at every expansion, and there are none; give the "
                 "curriculum such a reward: mean-prediction-gain, or target-prediction-gain with a goal"
             )
+        # Topics that this expansion did not measure keep their latest loss.
         latest = {topic: loss for probe in probes for topic, loss in zip(probe.topics, probe.after, strict=True)}
         self._levels = np.array(
             [latest.get(t, old) for t, old in zip(self._topics.tolist(), self._levels, strict=True)]
@@ -97,10 +99,8 @@ class SkillIt(ArmBandit):
 
 
 def _drawn(view: View, arms: Arms, eligible: NDArray[np.bool_], most: int) -> IntArray:
-    """At most so many eligible topics of each arm, drawn uniformly; ascending.
-
-    On a copy of the generator, so that a run that is resumed right after its nucleus draws nothing twice.
-    """
+    """At most `most` eligible topics of each arm, drawn uniformly; ascending."""
+    # From a copy of the generator, so that a run resumed right after its nucleus makes the same draws afterwards.
     topics = copy.deepcopy(view.rng).permutation(np.flatnonzero(eligible)).astype(np.int32)
     of = arms.of_topic[topics]
     kept = [topics[of == arm][:most] for arm in np.unique(of)]

@@ -1,1 +1,1 @@
-"""Baselines: agents that follow a fixed rule, an order or the true gain, and learn nothing."""
+"""Baselines: agents that follow a fixed rule or order, or try candidates out, and learn nothing."""

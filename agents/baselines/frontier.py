@@ -1,7 +1,7 @@
-"""Baseline curricula: what a curiosity agent has to beat.
+"""Baselines that pick one topic at a time: the curricula that a curiosity agent has to beat.
 
-All look at the graph, the embeddings or the current losses; none of them learns. Ties are broken by the curriculum's
-generator unless said otherwise.
+They read the graph, the embeddings, readers' clicks or the current losses; none of them learns. Ties are broken by the
+curriculum's generator unless a class says otherwise.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.agents.base import BaseAgent, agents
+from kgrl.builtin import click_counts
 from kgrl.curriculum.view import View
+from kgrl.expansion import Expansion
 from kgrl.graph.nucleus import pagerank
 from kgrl.graph.topic_graph import IntArray
 
@@ -20,7 +22,11 @@ __all__ = [
     "BreadthFirst",
     "Closure",
     "Degree",
+    "DepthFirst",
     "GreedyLoss",
+    "LeastLoss",
+    "MarkovReader",
+    "Oracle",
     "PageRank",
     "RandomFrontier",
     "RandomGlobal",
@@ -31,10 +37,13 @@ __all__ = [
 
 Scores = NDArray[np.floating]
 
+_BACK_OFF = 10.0
+"""Number of clicks that the prior by in-degree counts as; the same as in `kgrl.agents.pretraining.baselines.Markov`."""
+
 
 @agents.register("random")
 class RandomFrontier(BaseAgent):
-    """Uniform over the frontier: the baseline that is hardest to beat."""
+    """Uniform over the frontier; of the simple baselines the hardest to beat."""
 
     def choose(self, view: View) -> int:
         """Return a candidate drawn uniformly."""
@@ -54,23 +63,43 @@ class RandomGlobal(BaseAgent):
 
 @agents.register("bfs")
 class BreadthFirst(BaseAgent):
-    """The frontier topic discovered first; of those discovered together, the one with the lowest number."""
+    """The candidate discovered first; of those discovered together, the one with the lowest number."""
 
     def choose(self, view: View) -> int:
         """Return the candidate that was discovered first."""
         return int(view.candidates[0])
 
 
+@agents.register("dfs")
+class DepthFirst(BaseAgent):
+    """The candidate discovered last; of those discovered together, the one with the highest number."""
+
+    def choose(self, view: View) -> int:
+        """Return the candidate that was discovered last."""
+        return int(view.candidates[-1])
+
+
 class ScoringAgent(BaseAgent):
-    """Picks the candidate with the largest score, ties at random; subclasses define `score`."""
+    """Base class of agents that pick the candidate with the largest score, ties at random.
+
+    Subclasses define `score`.
+
+    Example:
+        >>> class FewestLinks(ScoringAgent):
+        ...     def score(self, view: View, candidates: IntArray) -> Scores:
+        ...         return -view.graph.degree[candidates].astype(np.float64)
+        >>> FewestLinks()
+        FewestLinks()
+    """
 
     @abstractmethod
     def score(self, view: View, candidates: IntArray) -> Scores:
         """Return one score for each candidate, shape `[candidates]`."""
 
     def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
-        """Return the candidates and chances in proportion to 1 over the rank, since the best are picked in turn."""
+        """Return the candidates and their chances, in proportion to 1/rank by score, both of shape `[candidates]`."""
         candidates = view.candidates
+        # The second argsort inverts the first: the rank of each candidate, 0 for the best.
         chances = 1.0 / (1.0 + np.argsort(np.argsort(-self.score(view, candidates), kind="stable")))
         return candidates, chances / chances.sum()
 
@@ -83,7 +112,7 @@ class ScoringAgent(BaseAgent):
 
 @agents.register("degree")
 class Degree(ScoringAgent):
-    """The candidate with most links, learned or not."""
+    """The candidate with most links, whether to learned topics or to others."""
 
     def score(self, view: View, candidates: IntArray) -> Scores:
         """Return the number of undirected links."""
@@ -92,7 +121,7 @@ class Degree(ScoringAgent):
 
 @agents.register("pagerank")
 class PageRank(ScoringAgent):
-    """The candidate with the largest PageRank personalised to the nucleus, computed once for each curriculum."""
+    """The candidate with the largest PageRank personalised to the nucleus (Brin and Page 1998), computed once."""
 
     def reset(self, view: View) -> None:
         """Compute the PageRank; the cost grows with the graph."""
@@ -105,10 +134,19 @@ class PageRank(ScoringAgent):
 
 @agents.register("closure")
 class Closure(ScoringAgent):
-    """The candidate most of whose links lead to what is learned: |N(v) n S| / (c + |N(v)|).
+    """The candidate with the largest share of its links leading to learned topics: |N(v) ∩ S| / (c + |N(v)|).
+
+    N(v) are the topics linked with v in either direction, S the learned topics.
 
     Args:
-        c: Held against topics with few links, in links; without it a topic whose only link is learned always wins.
+        c: Links added to the denominator. Without them, a topic whose only link leads to S would always win.
+
+    Raises:
+        ValueError: If `c` is negative.
+
+    Example:
+        >>> Closure(c=1.0)
+        Closure(c=1.0)
     """
 
     def __init__(self, c: float = 10.0) -> None:
@@ -117,7 +155,7 @@ class Closure(ScoringAgent):
         self.c = c
 
     def score(self, view: View, candidates: IntArray) -> Scores:
-        """Return the share of learned neighbours."""
+        """Return the shares of learned neighbours, 0 to 1."""
         return view.frontier.links_to_learned[candidates] / (self.c + view.graph.degree[candidates])
 
 
@@ -127,17 +165,19 @@ class Similarity(ScoringAgent):
 
     def reset(self, view: View) -> None:
         """Compute the direction of the goal."""
-        # Its length is the same for all candidates, so that the dot product orders them like the cosine.
+        # Not normalised: its length is the same for all candidates, so the product orders them like the cosine.
         self._direction = view.embeddings[view.nucleus if view.goal is None else view.goal].mean(axis=0)
 
     def score(self, view: View, candidates: IntArray) -> Scores:
-        """Return what orders candidates like the cosine."""
+        """Return products with the mean embedding, which order candidates like their cosines."""
         products: Scores = view.embeddings[candidates] @ self._direction
         return products
 
 
 class SampledAgent(ScoringAgent):
-    """An agent whose scores are costly, so that it judges a sample of the candidates; subclasses define `judge`.
+    """Base class of scoring agents whose scores are costly: they judge a sample of the candidates.
+
+    Subclasses define `judge`.
 
     Args:
         sample: Most candidates judged at a step.
@@ -152,12 +192,12 @@ class SampledAgent(ScoringAgent):
         self.sample = sample
 
     def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
-        """Return the candidates, all alike: to judge them only in order to fetch pages would cost too much."""
+        """Return the candidates with equal chances: judging them only to state preferences would cost too much."""
         candidates = view.candidates
         return candidates, np.full(len(candidates), 1.0 / max(1, len(candidates)))
 
     def score(self, view: View, candidates: IntArray) -> Scores:
-        """Return what `judge` says; minus infinity outside the sample and where it says NaN."""
+        """Return the values of `judge`; minus infinity outside the sample and for NaN."""
         drawn = view.rng.permutation(len(candidates))[: self.sample]
         scores = np.full(len(candidates), -np.inf)
         scores[drawn] = np.nan_to_num(self.judge(view, candidates[drawn]), nan=-np.inf)
@@ -165,15 +205,15 @@ class SampledAgent(ScoringAgent):
 
     @abstractmethod
     def judge(self, view: View, topics: IntArray) -> NDArray[np.floating]:
-        """Return the score of each topic, NaN where there is none."""
+        """Return the score of each topic, NaN where there is none, shape `[topics]`."""
 
 
 @agents.register("greedy-loss")
 class GreedyLoss(SampledAgent):
-    """The candidate on which the learner's probe loss is largest now.
+    """The candidate on which the learner's present probe loss is largest.
 
-    Measuring reads probe passages, and that is booked on the coming expansion. Topics without probe passages are picked
-    only where no candidate can be measured.
+    The tokens read to measure are booked on the coming expansion. Topics without probe passages are picked only if no
+    candidate can be measured.
 
     Args:
         sample: Most candidates measured at a step, drawn uniformly.
@@ -185,3 +225,80 @@ class GreedyLoss(SampledAgent):
     def judge(self, view: View, topics: IntArray) -> NDArray[np.floating]:
         """Return the probe losses in nats per token."""
         return view.measure(topics)
+
+
+@agents.register("least-loss")
+class LeastLoss(SampledAgent):
+    """The candidate on which the learner's present probe loss is smallest; the opposite of `GreedyLoss`.
+
+    Args:
+        sample: Most candidates measured at a step, drawn uniformly.
+    """
+
+    def __init__(self, sample: int = 16) -> None:
+        super().__init__(sample)
+
+    def judge(self, view: View, topics: IntArray) -> NDArray[np.floating]:
+        """Return the probe losses in nats per token, negated."""
+        return -view.measure(topics)
+
+
+@agents.register("oracle")
+class Oracle(SampledAgent):
+    """The candidate whose expansion would leave the lowest mean probe loss, found by trying candidates on forks.
+
+    The oracle is close to a ceiling for other agents, not an optimum, for three reasons. It looks one expansion ahead,
+    while a worse topic now may open better ones. It tries a sample of the candidates. And it measures on probe
+    passages, never on the exam, so part of the drop it picks by is luck with the few passages of the probe. Reports
+    score it by the exam, like every agent. Without a goal the mean is over all topics, with a goal over the goal's.
+
+    Each candidate tried costs as much learning as an expansion. This is booked as probing and not taken from the token
+    budget, so the oracle is for comparison, not for use.
+
+    Args:
+        sample: Most candidates tried at a step, drawn uniformly.
+
+    Raises:
+        ValueError: If `sample` is below 1.
+    """
+
+    def __init__(self, sample: int = 8) -> None:
+        super().__init__(sample)
+
+    def judge(self, view: View, topics: IntArray) -> NDArray[np.floating]:
+        """Return the drops of the mean probe loss in nats per token; see `View.try_topics`."""
+        return view.try_topics(topics)
+
+
+@agents.register("markov")
+class MarkovReader(BaseAgent):
+    """A first-order Markov model of readers without a goal, with back-off to in-degree, over the candidates.
+
+    The chance of a candidate v is in proportion to n(page, v) + 10 in(v) / sum of in over the candidates. Here n counts
+    the clicks of Wikispeedia's readers on the link from the topic picked last (the page) to v, matched by title, and
+    in(v) is 1 plus the number of links to v. Where no clicks are known, candidates are drawn by in-degree.
+    """
+
+    def reset(self, view: View) -> None:
+        """Begin at the nucleus's first topic."""
+        self._page = int(view.nucleus[0])
+        self._clicks = click_counts(view.graph)
+        self._in_degree = np.bincount(view.graph.indices, minlength=len(view.graph)).astype(np.float64)
+
+    def observe(self, expansion: Expansion) -> None:
+        """Move to the topic that was picked."""
+        self._page = expansion.topic
+
+    def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
+        """Return the candidates and the chance of each, both of shape `[candidates]`."""
+        candidates = view.candidates
+        at = view.graph.positions(np.full(len(candidates), self._page), candidates)
+        clicks = np.where(at >= 0, self._clicks.links[at], 0.0)  # -1 marks pairs without a link
+        prior = self._in_degree[candidates] + 1.0  # above 0, so that every candidate is possible
+        chances = clicks + _BACK_OFF * prior / prior.sum()
+        return candidates, chances / chances.sum()
+
+    def choose(self, view: View) -> int:
+        """Return a candidate drawn by its chance."""
+        candidates, chances = self.preferences(view)
+        return int(view.rng.choice(candidates, p=chances))

@@ -1,4 +1,4 @@
-"""Curricula that follow an order fixed beforehand, or the categories: what the older literature calls a curriculum."""
+"""Baselines that follow the categories, or an order of topics fixed in advance, as in classic curriculum learning."""
 
 from __future__ import annotations
 
@@ -6,56 +6,29 @@ import math
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kgrl.agents.base import BaseAgent, agents
-from kgrl.agents.baselines.frontier import SampledAgent
 from kgrl.curriculum.view import View
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
 
-__all__ = ["DepthFirst", "EasyToHard", "HardToEasy", "LeastLoss", "Paced", "Stratified"]
+__all__ = ["EasyToHard", "HardToEasy", "Paced", "Stratified"]
 
 Pacing = Literal["linear", "logarithmic"]
 _LEAST_OPEN = 0.1
-"""Pacing begins with so large a share of the topics, as nothing could be chosen among none."""
-
-
-@agents.register("dfs")
-class DepthFirst(BaseAgent):
-    """The frontier topic discovered last; of those discovered together, the one with the highest number."""
-
-    def choose(self, view: View) -> int:
-        """Return the candidate that was discovered last."""
-        return int(view.candidates[-1])
-
-
-@agents.register("least-loss")
-class LeastLoss(SampledAgent):
-    """The candidate on which the learner's probe loss is smallest now; see `GreedyLoss`, its opposite.
-
-    Args:
-        sample: Most candidates measured at a step, drawn uniformly.
-    """
-
-    def __init__(self, sample: int = 16) -> None:
-        super().__init__(sample)
-
-    def judge(self, view: View, topics: IntArray) -> NDArray[np.floating]:
-        """Return the probe losses in nats per token, negated."""
-        return -view.measure(topics)
+"""g_0, the share of the topics that is open at the start; with 0 there would be nothing to choose from."""
 
 
 @agents.register("stratified")
 class Stratified(BaseAgent):
-    """Equal tokens for every category: a candidate of the category that has had fewest, drawn uniformly.
+    """Equal tokens for every category: a candidate of the category with fewest tokens so far, drawn uniformly.
 
-    An expansion's tokens are booked in equal parts on the topics that it learned. Where several categories have had as
-    few, one of them is drawn.
+    An expansion's tokens are booked in equal parts on the topics that it learned. If several categories have the fewest
+    tokens, one of them is drawn.
     """
 
     def reset(self, view: View) -> None:
-        """Book the nucleus, a share each; its tokens are `view.tokens`."""
+        """Book the nucleus, whose tokens are `view.tokens`."""
         self._categories = np.unique(view.graph.categories, return_inverse=True)[1]
         self._tokens = np.zeros(self._categories.max() + 1)
         self._book(view.nucleus, view.tokens)
@@ -76,19 +49,19 @@ class Stratified(BaseAgent):
 
 
 class Paced(BaseAgent):
-    """Opens topics in the order of the untrained learner's loss, at a pace, and draws uniformly from what is open.
+    """Base class of agents that open topics one by one in a fixed order and draw uniformly from the open ones.
 
-    Topics are sorted by l_v(theta_0). At the share t of the token budget spent, the first share g(t) of them is open:
-    `linear` g(t) = g_0 + (1 - g_0) t, `logarithmic` g(t) = g_0 + (1 - g_0) log(1 + (e - 1) t), after Wu, Dyer and
-    Neyshabur 2021 ("When do curricula work?"). Where the frontier holds nothing that is open, the candidate next in the
-    order is taken.
+    Topics are sorted by l_v(theta_0), the untrained learner's probe loss. Once a share t of the token budget is spent,
+    the first share g(t) of the topics is open: `linear` g(t) = g_0 + (1 - g_0) t, `logarithmic`
+    g(t) = g_0 + (1 - g_0) log(1 + (e - 1) t), with g_0 = 0.1, after Wu, Dyer and Neyshabur 2021 ("When do curricula
+    work?"). If no candidate is open, the one that opens next is picked.
 
-    l_v(theta_0) is measured on a sample, and booked as probing. Topics outside the sample are placed by the loss of the
-    measured topic whose embedding is closest.
+    l_v(theta_0) is measured for a sample of the topics and booked as probing. Every other topic takes the loss of the
+    measured topic with the closest embedding.
 
     Args:
-        pacing: How fast topics are opened.
-        sample: Topics measured.
+        pacing: The function g: `"linear"` or `"logarithmic"`.
+        sample: Number of topics measured.
 
     Raises:
         ValueError: If `sample` is below 1 or the pacing is not known.
@@ -103,22 +76,22 @@ class Paced(BaseAgent):
         self.pacing, self.sample = pacing, sample
 
     def reset(self, view: View) -> None:
-        """Measure, and order all topics."""
+        """Measure a sample, and order all topics."""
         eligible = np.flatnonzero(view.trainable)
         # Drawn apart from the curriculum's generator, so that a resumed run has the same order without drawing again.
         rng = np.random.default_rng(len(eligible))
         measured = np.sort(rng.permutation(eligible)[: self.sample]).astype(np.int32)
         losses = view.measure_initial(measured)
         known = np.isfinite(losses)
-        # Without a probe passage anywhere all are alike, and the order is the topics'.
+        # Places from 0 to 1. Without any probe passage the order is that of the topics' numbers.
         self._place = np.arange(len(view.graph)) / len(view.graph)
         if known.any():
-            nearest = np.argmax(view.embeddings @ view.embeddings[measured[known]].T, axis=1)
+            nearest = np.argmax(view.embeddings @ view.embeddings[measured[known]].T, axis=1)  # [topics]
             order = np.argsort(self.sign * losses[known][nearest], kind="stable")
             self._place[order] = np.arange(len(order)) / len(order)
 
     def open_share(self, spent: float) -> float:
-        """Return g(t), the share of topics that is open.
+        """Return g(t), the share of topics that are open.
 
         Args:
             spent: Share t of the token budget that is spent.
@@ -131,7 +104,7 @@ class Paced(BaseAgent):
         return min(1.0, _LEAST_OPEN + (1 - _LEAST_OPEN) * grown)
 
     def choose(self, view: View) -> int:
-        """Return a candidate that is open, drawn uniformly, or the one that opens next."""
+        """Return an open candidate, drawn uniformly, or the one that opens next."""
         candidates = view.candidates
         places = self._place[candidates]
         is_open = places < self.open_share(view.tokens / view.budget)
@@ -142,13 +115,13 @@ class Paced(BaseAgent):
 
 @agents.register("easy-to-hard")
 class EasyToHard(Paced):
-    """Topics that the learner finds easy first (Bengio et al. 2009); see `Paced`."""
+    """Topics of low initial loss first, as in curriculum learning (Bengio et al. 2009); see `Paced`."""
 
     sign = 1.0
 
 
 @agents.register("hard-to-easy")
 class HardToEasy(Paced):
-    """Topics that the learner finds hard first; see `Paced`."""
+    """Topics of high initial loss first; see `Paced`."""
 
     sign = -1.0

@@ -1,6 +1,7 @@
-"""The curiosity policy as a policy of Stable-Baselines3, which `kgrl.agents.training.ppo` trains, and as an agent.
+"""The curiosity policy in two roles: as a policy of Stable-Baselines3, and as an agent.
 
-A `PPOAgent` runs in any curriculum, with or without Gymnasium.
+`kgrl.agents.training.ppo` trains a `CuriosityActorCritic`. The resulting `PPOAgent` runs in any curriculum, with or
+without Gymnasium.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from kgrl.envs.features.curriculum_features import FeatureState, observe
 from kgrl.envs.features.space import Observation
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
+from kgrl.system.display import count_text
 
 __all__ = ["CuriosityActorCritic", "PPOAgent", "PPOConfig"]
 
@@ -38,23 +40,23 @@ Masks = NDArray[np.bool_] | Tensor | None
 class PPOConfig:
     """Hyperparameters of proximal policy optimisation (Schulman et al. 2017).
 
-    The defaults suit hundreds to thousands of steps, since a step trains a language model.
+    The defaults suit hundreds to thousands of steps, since each step trains a language model.
 
     Args:
         learning_rate: Adam's step size.
         rollout: Environment steps between two updates, for each environment.
         batch: Steps of a minibatch.
         epochs: Passes over a rollout.
-        gamma: Discount of later rewards.
-        gae_lambda: Bias against variance in generalised advantage estimation.
-        clip: Largest change of an action's probability ratio that is rewarded.
+        gamma: Discount factor of future rewards.
+        gae_lambda: lambda of generalised advantage estimation (Schulman et al. 2016): bias against variance.
+        clip: Clipping range of an action's probability ratio.
         entropy: Weight of the entropy bonus.
         value: Weight of the value loss.
         max_grad_norm: Gradients are clipped to this norm.
-        target_kl: Passes over a rollout end once the policy has moved half as much again from the one that acted, in
-            nats; None for no such limit.
-        warm_up: Steps in which the value head alone learns, since that of a policy pretrained on traces has learned
-            nothing, and would spoil what the other layers know.
+        target_kl: Passes over a rollout stop once the divergence from the policy that acted exceeds 1.5 times this
+            value, in nats; None for no limit.
+        warm_up: Environment steps in which only the value head learns. The value head of a policy pretrained on traces
+            is untrained, and its gradients would spoil the other layers.
         hidden: Width of a new policy's hidden layers.
     """
 
@@ -76,14 +78,14 @@ class PPOConfig:
 class CuriosityActorCritic(MaskableActorCriticPolicy):
     """The candidate scorer as a policy of Stable-Baselines3.
 
-    Empty slots are masked by the observation itself, and again by the action masks where they are given.
+    Empty slots are masked by the observation itself, and by the action masks if they are given.
 
     Args:
-        observation_space: As `kgrl.envs.features.space.observation_space` makes it.
+        observation_space: A space made by `kgrl.envs.features.space.observation_space`.
         action_space: One action for each slot.
         lr_schedule: Learning rate by remaining progress.
-        hidden: Width of the hidden layers.
-        init: A policy to begin as a copy of, of whatever width; a new one if None.
+        hidden: Width of the hidden layers of a new network.
+        init: A network of any width to copy; a new one if None.
         options: Passed on to `MaskableActorCriticPolicy`.
     """
 
@@ -97,7 +99,8 @@ class CuriosityActorCritic(MaskableActorCriticPolicy):
         **options: Any,
     ) -> None:
         begin = init or CandidateScorer(PolicyConfig(hidden=hidden))
-        self._begin = partial(deepcopy, begin)  # a module cannot hold another before its own __init__
+        # A function, since a torch module cannot hold another one before its own __init__, which calls _build.
+        self._begin = partial(deepcopy, begin)
         super().__init__(observation_space, action_space, lr_schedule, **options)
 
     def _build(self, lr_schedule: Schedule) -> None:
@@ -132,7 +135,8 @@ class CuriosityActorCritic(MaskableActorCriticPolicy):
         logits, values = self.scorer(obs)
         distribution = self.action_dist.proba_distribution(action_logits=logits)
         filled = obs["mask"] > 0
-        # A state at the end of an episode has no filled slot; nothing is chosen there, but its value is asked for.
+        # At the end of an episode no slot is filled. Nothing is chosen there, but the value is asked for, and a
+        # distribution with every slot masked would be NaN; so every slot is allowed.
         distribution.apply_masking(action_masks if action_masks is not None else filled | ~filled.any(1, keepdim=True))
         return distribution, values.unsqueeze(-1)
 
@@ -142,10 +146,11 @@ class PPOAgent(BaseAgent):
 
     Args:
         scorer: The network.
-        slots: Candidates it looks at in one step; a larger frontier is narrowed by the documented shortlist.
-        sample: Draw the candidate from the policy's distribution in place of taking the most probable one.
-        training: How it was trained, for the record.
-        clicks: Folder of the clicks that features are made from; by default those that ship with kgrl.
+        slots: Number of candidates it scores in one step; a shortlist is made of a larger frontier, see
+            `kgrl.envs.features.shortlist_kernels`.
+        sample: Draw the candidate from the policy's distribution instead of taking the most probable one.
+        training: The record of its training: steps, seconds, hyperparameters.
+        clicks: Folder of the click counts that features are made from; by default those that ship with kgrl.
     """
 
     def __init__(
@@ -164,27 +169,32 @@ class PPOAgent(BaseAgent):
         self.training = training or {}
         self._state: FeatureState | None = None
 
+    def __repr__(self) -> str:
+        weights = sum(tensor.numel() for tensor in self.scorer.parameters())
+        sizes = f"{count_text(len(self.scorer.members), 'member')}, {weights:,} weights"
+        return f"PPOAgent({sizes}, slots={self.slots}, sample={self.sample})"
+
     def reset(self, view: View) -> None:
         """Start over on a curriculum."""
         self._state = FeatureState(view, self.clicks)
 
     def choose(self, view: View) -> int:
-        """Return the candidate with the highest score, or draw one."""
+        """Return the candidate with the highest score, or a drawn one if the agent samples."""
         slots = observe(view, self.slots, self._state)
         return int(slots.topics[self.pick(slots.observation, view.rng)])
 
     def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
-        """Return the candidates of the shortlist and the policy's probability of each."""
+        """Return the candidates of the shortlist and the policy's probability of each, `[candidates]`."""
         slots = observe(view, self.slots, self._state)
         filled = slots.topics >= 0
         return slots.topics[filled], self._logits(slots.observation).double().softmax(0).numpy()[filled]
 
     def pick(self, observation: Observation, rng: np.random.Generator | None = None) -> int:
-        """Return the slot of an environment's observation with the highest score, or draw one.
+        """Return the slot of an environment's observation with the highest score, or a drawn one.
 
         Args:
-            observation: As `kgrl.envs.features.space.observation_space` says.
-            rng: What to draw from; needed where the agent samples.
+            observation: A sample of `kgrl.envs.features.space.observation_space`.
+            rng: The generator to draw from; without one the highest score is taken.
         """
         logits = self._logits(observation)
         if not self.sample or rng is None:
@@ -200,7 +210,7 @@ class PPOAgent(BaseAgent):
         return logits
 
     def observe(self, expansion: Expansion) -> None:
-        """Take note of the losses that were measured."""
+        """Record the measured losses, which later features are made from."""
         if self._state is not None:
             self._state.record(expansion)
 
@@ -210,7 +220,7 @@ class PPOAgent(BaseAgent):
 
     @classmethod
     def load(cls, folder: Path) -> PPOAgent:
-        """Read what `save` wrote.
+        """Read a policy that `save` wrote.
 
         Raises:
             MissingDataError: If the folder holds no policy.

@@ -1,10 +1,10 @@
-"""The curiosity policy: one network that scores every candidate given the way there, and what is read from disk of it.
+"""The curiosity policy: one network that scores every candidate given the path so far, and its files.
 
-A recurrent network reads the pages opened so far. With the current page, the goal and the state as a whole it makes the
-context, which asks each candidate some questions (products with its embedding) and shifts and scales the layer that
-reads the candidate's features (feature-wise linear modulation, Perez et al. 2018). So permuting the slots permutes the
-scores, empty slots change nothing, and the same weights run on any number of slots and any graph. The module does not
-know Stable-Baselines3.
+A recurrent network reads the pages opened so far. Its state, the current page, the goal and the global features make
+the context. The context forms queries, whose products with a candidate's embedding are features of the candidate. It
+also scales and shifts the layer that reads a candidate's features (feature-wise linear modulation, Perez et al. 2018).
+Permuting the slots permutes the scores, empty slots change nothing, and the same weights run on any number of slots and
+any graph. The module does not know Stable-Baselines3.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ WEIGHTS_FILE = "policy.safetensors"
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """The sizes of a curiosity policy, and the features it reads.
+    """Sizes of a curiosity policy, and the features it reads.
 
     Args:
         hidden: Width of the layers that read a candidate.
         recurrent: Width of the recurrent network that reads the path.
-        heads: Questions that the context asks of every candidate.
-        members: Networks in the committee.
+        heads: Number of queries that the context forms.
+        members: Number of networks in the committee.
         features: Number of features of a candidate.
         global_features: Number of features of the state.
         feature_version: Version of their meaning.
@@ -55,10 +55,10 @@ class PolicyConfig:
 
 
 class CandidateScorer(nn.Module):
-    """Scores candidates and values the state they are in: a committee whose log-probabilities are averaged.
+    """Network that scores candidates and values states: a committee whose log-probabilities are averaged.
 
     Args:
-        config: Sizes.
+        config: Sizes; the defaults if None.
         dropout: Share of activations dropped in training.
 
     Example:
@@ -76,7 +76,7 @@ class CandidateScorer(nn.Module):
 
     @classmethod
     def of(cls, scorers: Sequence[CandidateScorer]) -> CandidateScorer:
-        """Join scorers of the same sizes, trained apart, in one committee.
+        """Join scorers of the same sizes, trained separately, in one committee.
 
         Args:
             scorers: The scorers; their members become its own.
@@ -87,7 +87,7 @@ class CandidateScorer(nn.Module):
         return joined
 
     def apart(self) -> list[CandidateScorer]:
-        """Return each member as a scorer of its own, sharing its weights."""
+        """Return each member as a separate scorer that shares its weights."""
         scorers = [CandidateScorer(replace(self.config, members=1)) for _ in self.members]
         for scorer, member in zip(scorers, self.members, strict=True):
             scorer.members = nn.ModuleList([member])
@@ -97,13 +97,14 @@ class CandidateScorer(nn.Module):
         """Return the candidates' logits and the state's value.
 
         Args:
-            observation: As `kgrl.envs.features.space.observation_space` says, with a first axis `[batch]`.
+            observation: Samples of `kgrl.envs.features.space.observation_space`, stacked along a first axis `[batch]`.
 
         Returns:
             Logits, shape `[batch, slots]`, the lowest float where a slot is empty; values, shape `[batch]`.
         """
         filled = observation["mask"] > 0
         judged = [member(observation, filled) for member in self.members]
+        # Members' scores have arbitrary offsets; their log-probabilities can be averaged.
         logits = torch.stack([scores.log_softmax(dim=-1) for scores, _ in judged]).mean(dim=0)
         logits = logits.masked_fill(~filled, torch.finfo(logits.dtype).min)
         return logits, torch.stack([value for _, value in judged]).mean(dim=0)
@@ -125,7 +126,11 @@ class _Member(nn.Module):
         self.hidden = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, width), nn.GELU())
         self.score = nn.Linear(width, 1)
         self.value = nn.Sequential(nn.Linear(3 * width, width), nn.Tanh(), nn.Linear(width, 1))
-        self._initialise()
+        # Small last layers: a new policy is close to uniform, and the context hardly shifts anything at first.
+        for layer, gain in ((self.score, 0.01), (self.modulation, 0.1), (self.value[-1], 1.0)):
+            assert isinstance(layer, nn.Linear)
+            nn.init.orthogonal_(layer.weight, gain=gain)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, observation: Mapping[str, Tensor], filled: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores, shape `[batch, slots]`, the lowest float where a slot is empty; values, shape `[batch]`."""
@@ -141,7 +146,10 @@ class _Member(nn.Module):
         return logits, self.value(torch.cat([context, mean], dim=-1)).squeeze(-1)
 
     def _context(self, observation: Mapping[str, Tensor]) -> Tensor:
-        """What the scores depend on beside the candidate, shape `[batch, 2 width]`."""
+        """The context: path, current page, goal and state, which the scores depend on beside the candidate.
+
+        Shape `[batch, 2 width]`.
+        """
         path = observation["path"]
         read = self._read_path(path[:, : PATH_ROWS - 1])
         return self.context(torch.cat([read, path[:, -1], observation["goal"], observation["global"]], dim=-1))  # type: ignore[no-any-return]
@@ -149,7 +157,7 @@ class _Member(nn.Module):
     def _read_path(self, rows: Tensor) -> Tensor:
         """The state of the recurrent network after the last row, shape `[batch, recurrent]`.
 
-        Rows are right-aligned: those before the first page are zeros, and the state must not move there. So they are
+        Rows are right-aligned: those before the first page are zeros and must not change the state. They are therefore
         rolled to the end, and the state after the last page is taken.
         """
         present = rows.any(dim=-1).sum(dim=1)  # [batch]
@@ -160,13 +168,6 @@ class _Member(nn.Module):
         last = (present - 1).clamp(min=0)
         return states[torch.arange(len(rows), device=rows.device), last] * (present > 0).unsqueeze(1)  # type: ignore[no-any-return]
 
-    def _initialise(self) -> None:
-        """Small last layers: a fresh policy is close to uniform, and the context shifts nothing yet."""
-        for layer, gain in ((self.score, 0.01), (self.modulation, 0.1), (self.value[-1], 1.0)):
-            assert isinstance(layer, nn.Linear)
-            nn.init.orthogonal_(layer.weight, gain=gain)
-            nn.init.zeros_(layer.bias)
-
 
 def save_policy(scorer: CandidateScorer, folder: Path, about: dict[str, Any]) -> None:
     """Write a policy as `policy.safetensors` and `policy.json`, each replaced atomically.
@@ -174,7 +175,7 @@ def save_policy(scorer: CandidateScorer, folder: Path, about: dict[str, Any]) ->
     Args:
         scorer: The network.
         folder: Where; made if needed.
-        about: More entries of the JSON file, such as how it was trained.
+        about: Further entries of the JSON file, such as the record of its training.
     """
     folder.mkdir(parents=True, exist_ok=True)
     record = {**asdict(scorer.config), "feature_names": FEATURES, "global_feature_names": GLOBAL_FEATURES, **about}
@@ -187,7 +188,7 @@ def save_policy(scorer: CandidateScorer, folder: Path, about: dict[str, Any]) ->
 
 
 def load_policy(folder: Path, weights: str = WEIGHTS_FILE) -> tuple[CandidateScorer, dict[str, Any]]:
-    """Read a policy and what its JSON file says.
+    """Read a policy, and return the network with the entries of its JSON file.
 
     Args:
         folder: The policy's folder.
@@ -204,24 +205,17 @@ def load_policy(folder: Path, weights: str = WEIGHTS_FILE) -> tuple[CandidateSco
         config = PolicyConfig(**{name: int(about.get(name, 0)) for name in PolicyConfig.__dataclass_fields__})
     except (ValueError, TypeError, AttributeError) as error:
         raise KgrlError(f"{folder / POLICY_FILE} does not describe a policy: {error!r}") from error
-    _check_features(config, folder)
-    try:
-        tensors = {name: tensor.float() for name, tensor in load_file(folder / weights).items()}
-        scorer = CandidateScorer(replace(config, members=_count_members(tensors)))
-        scorer.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError) as error:
-        raise KgrlError(f"{folder / weights} does not fit {POLICY_FILE}: {error}") from error
-    return scorer.eval(), about
-
-
-def _count_members(tensors: Mapping[str, Tensor]) -> int:
-    """Read off the names of weights, since a second file of weights may have fewer members."""
-    return len({name.split(".")[1] for name in tensors if name.startswith("members.")})
-
-
-def _check_features(config: PolicyConfig, folder: Path) -> None:
     for name in ("feature_version", "features", "global_features"):
         saved, here = getattr(config, name), getattr(PolicyConfig(), name)
         if saved != here:
             what = name.replace("_", " ")
             raise KgrlError(f"the policy in {folder} has {what} {saved}, this version of kgrl {here}; train it anew")
+    try:
+        tensors = {name: tensor.float() for name, tensor in load_file(folder / weights).items()}
+        # Counted by the weights' names: a second file of weights may have fewer members than the JSON file says.
+        members = len({name.split(".")[1] for name in tensors if name.startswith("members.")})
+        scorer = CandidateScorer(replace(config, members=members))
+        scorer.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError) as error:
+        raise KgrlError(f"{folder / weights} does not fit {POLICY_FILE}: {error}") from error
+    return scorer.eval(), about

@@ -1,7 +1,7 @@
-"""Next-click predictors without a network: what the curiosity policy has to beat.
+"""Next-click predictors without a network, which the curiosity policy has to beat.
 
-Markov models read counts of training clicks and back off: order two to order one, order one to in-degree. Each level
-counts as `_BACK_OFF` further observations distributed as the level below says.
+Markov models read counts of training clicks and back off: order two to order one, order one to in-degree. The
+distribution of the level below counts as `_BACK_OFF` further observations (a Dirichlet prior).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ __all__ = ["Markov", "Popularity", "TextSimilarity", "Uniform", "click_baselines
 FloatArray = NDArray[np.float32]
 
 _BACK_OFF = 10.0
-_TEMPERATURE = 0.1  # of cosines, which hardly exceed .8
+_TEMPERATURE = 0.1  # of the softmax over cosines, which hardly exceed 0.8
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """Every link is equally likely.
+    """The uniform distribution over a page's links.
 
     Args:
         graph: The topic graph.
@@ -42,7 +42,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Popularity:
-    """Links are as likely as many articles link to their target.
+    """Links in proportion to the in-degree of their target.
 
     Args:
         graph: The topic graph.
@@ -59,7 +59,7 @@ class Popularity:
 
 @dataclass(frozen=True)
 class TextSimilarity:
-    """Links are likely whose target's text resembles the page's: softmax over cosines.
+    """Links by the similarity of page and target: softmax over the cosines of their embeddings.
 
     Args:
         graph: The topic graph.
@@ -79,11 +79,11 @@ class TextSimilarity:
 
 @dataclass(frozen=True)
 class Markov:
-    """A Markov model with back-off.
+    """A Markov model of clicks with back-off.
 
     Args:
         counts: Counts of training clicks.
-        order: 1 or 2: how many pages the click depends on.
+        order: Number of pages that a click depends on, 1 or 2.
     """
 
     counts: ClickCounts
@@ -98,14 +98,15 @@ class Markov:
         if self.order > 1:
             previous, page = clicks.stack[:, -2][rows.owner], clicks.page[rows.owner]
             levels.append(self.counts.after_page(previous, page, rows.links)[0])
+        # From the lowest level up: each level's result is the prior of the next.
         for seen in levels:
-            totals = np.add.reduceat(seen, rows.starts[:-1])[rows.owner]
+            totals = np.add.reduceat(seen, rows.starts[:-1])[rows.owner]  # clicks on the page, [candidates]
             probabilities = (seen + _BACK_OFF * probabilities) / (totals + _BACK_OFF)
         return np.log(probabilities).astype(np.float32)
 
 
 def click_baselines(counts: ClickCounts, embeddings: FloatArray) -> dict[str, ClickPredictor]:
-    """Return the predictors that scores are reported beside, by name.
+    """Return the predictors that a policy is compared with, by name.
 
     Args:
         counts: Counts of training clicks, for the Markov models.
@@ -122,6 +123,6 @@ def click_baselines(counts: ClickCounts, embeddings: FloatArray) -> dict[str, Cl
 
 
 def _normalised(weights: NDArray[np.number], rows: OfferedLinks) -> FloatArray:
-    """The logarithms of weights divided by their sum over each click's candidates."""
+    """Return the logarithms of weights divided by their sum over each click's candidates."""
     totals = np.add.reduceat(weights.astype(np.float64), rows.starts[:-1])
     return np.log(weights / totals[rows.owner]).astype(np.float32)

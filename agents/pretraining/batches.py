@@ -1,4 +1,4 @@
-"""Clicks as batches of observations: recorded decisions, shown to the policy as its environments show theirs."""
+"""Batches of clicks as observations: recorded decisions in the form in which environments show theirs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FloatArray = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 _CELLS = 40_960
-"""Candidates of one batch, about, empty slots included."""
+"""Number of candidates of one batch, empty slots included, approximately."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class ClickBatches:
         tables: The graph's tables.
         goals: A goal for each topic of the graph, the topic itself; None where targets are never shown.
         clicks: The clicks.
-        counts: The table of click counts that each click's features are made from, `[clicks]`.
-        without: What is set to 0, for ablations: names of features, `"memory"` for all of the path but the current
+        counts: The number of the table of click counts that each click's features are made from, int32 `[clicks]`.
+        without: Inputs to set to 0, for ablations: names of features, `"memory"` for all of the path but the current
             page, `"topics"` for the candidates' embeddings.
     """
 
@@ -51,12 +51,13 @@ class ClickBatches:
 
         Args:
             rows: Numbers of clicks.
-            rng: Draws which of similar clicks go together, and the order of batches; both are fixed if None.
+            rng: Draws the clicks that go together among similar ones, and the order of batches; both are fixed if None.
 
         Returns:
             For each batch, the positions of its clicks in `rows`.
         """
-        sizes = np.diff(self.tables.graph.indptr)[self.clicks.page[rows]]
+        sizes = np.diff(self.tables.graph.indptr)[self.clicks.page[rows]]  # links of each click's page, [rows]
+        # Sorting by size keeps padding small; the jitter varies which clicks share a batch.
         jitter = 0.0 if rng is None else rng.uniform(0, 6, len(rows))
         order = np.argsort(sizes + jitter, kind="stable")
         widest = np.maximum.accumulate(sizes[order])
@@ -72,20 +73,21 @@ class ClickBatches:
 
         Args:
             rows: Numbers of clicks.
-            with_goal: Whether each reader's target is shown, `[rows]`.
-            unlinked: Clicks whose candidates are shown as if the page did not link to them, `[rows]`; none if None.
+            with_goal: Whether each reader's target is shown, bool `[rows]`.
+            unlinked: Whether each click's candidates are shown as if the page did not link to them, bool `[rows]`; no
+                click's if None.
 
         Returns:
             The observation, each array with a first axis of rows; and the slot of each clicked link.
         """
         clicks, graph = self.clicks.take(rows), self.tables.graph
         listed = candidates_of(graph, clicks.page)
-        slot = np.arange(len(listed.links)) - listed.starts[listed.owner]
-        links = np.full((len(rows), int(slot.max()) + 1), -1, dtype=np.int64)
+        slot = np.arange(len(listed.links)) - listed.starts[listed.owner]  # of each link on its page
+        links = np.full((len(rows), int(slot.max()) + 1), -1, dtype=np.int64)  # [rows, slots], padded with -1
         links[listed.owner, slot] = listed.links
         candidates = np.where(links >= 0, graph.indices[links], np.int32(-1))
         if unlinked is not None:
-            links[unlinked] = -1
+            links[unlinked] = -1  # after the candidates, which stay
         goal = np.where(with_goal & (clicks.target >= 0), clicks.target, -1)
         walks = Walks(clicks.stack, clicks.seen, clicks.start, clicks.depth, goal, self.counts[rows])
         observation = observe_walks(self.tables, walks, candidates, links, self.goals)
@@ -109,7 +111,7 @@ class PolicyPredictor:
     Args:
         scorer: The network.
         tables: The graph's tables; their last counts are those of all training clicks.
-        goals: A goal for each topic, to show readers' targets; None for goal-free predictions.
+        goals: A goal for each topic, to show readers' targets; None to predict without goals.
         on_clicks: Called with the number of clicks after each batch.
         without: As for `ClickBatches`.
     """
@@ -121,7 +123,7 @@ class PolicyPredictor:
     without: tuple[str, ...] = ()
 
     def log_probabilities(self, clicks: ClickTable) -> FloatArray:
-        """Return the log-probability of every link of each click's page, float32 `[rows]`."""
+        """Return the log-probability of every link of each click's page, float32, all links of all pages in a row."""
         listed = candidates_of(self.tables.graph, clicks.page)
         scores = np.empty(len(listed.links), dtype=np.float32)
         last = np.full(len(clicks), len(self.tables.counts) - 1, dtype=np.int32)
@@ -133,7 +135,11 @@ class PolicyPredictor:
             with torch.inference_mode():
                 logits = self.scorer(tensors(observation))[0].log_softmax(dim=1).numpy()
             filled = observation["mask"].astype(bool)
-            scores[_ranges(listed.starts[rows], listed.starts[rows + 1])] = logits[filled]
+            # The places of these clicks' links: a range from start to end for each, one range after the other.
+            sizes = listed.starts[rows + 1] - listed.starts[rows]
+            ends = np.cumsum(sizes)
+            places = np.arange(ends[-1]) - np.repeat(ends - sizes - listed.starts[rows], sizes)
+            scores[places] = logits[filled]
             if self.on_clicks is not None:
                 self.on_clicks(len(rows))
         return scores
@@ -145,19 +151,12 @@ def tensors(observation: Observation) -> dict[str, Tensor]:
 
 
 def _cuts(widest: NDArray[np.integer]) -> Iterator[tuple[int, int]]:
-    """The starts and stops of batches of at most `_CELLS` cells, given the width that each click needs at least."""
+    """Yield the starts and stops of batches of at most `_CELLS` cells, given each click's width, ascending."""
     start = 0
     while start < len(widest):
+        # A guess by the first, narrowest click; then shorter while the last click makes the batch too wide.
         stop = min(len(widest), start + max(1, _CELLS // int(widest[start])))
         while stop > start + 1 and (stop - start) * int(widest[stop - 1]) > _CELLS:
             stop = max(start + 1, start + _CELLS // int(widest[stop - 1]))
         yield start, stop
         start = stop
-
-
-def _ranges(starts: Rows, stops: Rows) -> Rows:
-    """The numbers from each start to its stop, one range after the other."""
-    sizes = stops - starts
-    ends = np.cumsum(sizes)
-    numbers: Rows = np.arange(ends[-1]) - np.repeat(ends - sizes - starts, sizes)
-    return numbers

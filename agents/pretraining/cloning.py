@@ -1,9 +1,9 @@
 """Pretraining of the curiosity policy: behavioural cloning of readers' clicks.
 
-The policy learns to give the clicked link a high probability among all links of the page (cross-entropy). Three things
-keep what it learns from leaning on what it will not have elsewhere: statistics of clicks leave out those of the click's
-own fold of (start, target) pairs; for a random tenth of topics they are hidden in each batch, as for topics that no
-reader ever visited; and most clicks are shown without their reader's target.
+The policy learns to give the clicked link a high probability among all links of the page (cross-entropy). Three
+measures keep it from relying on inputs that it will not have elsewhere. Click statistics exclude the click's own fold
+of (start, target) pairs. In each batch they are hidden for a random tenth of the topics, as for topics that no reader
+visited. And most clicks are shown without their reader's target.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kgrl.envs.features.space import FEATURES, Observation
 from kgrl.envs.features.walk_features import PATH_FEATURES, GoalTables
 from kgrl.envs.features.walk_tables import TRANSITION_FEATURES, WalkTables
 from kgrl.graph.relations import TopicRelations
-from kgrl.graph.topic_graph import IntArray, TopicGraph
+from kgrl.graph.topic_graph import TopicGraph
 from kgrl.traces.click_counts import ClickCounts
 from kgrl.traces.next_click import score_clicks
 from kgrl.traces.trace import ClickTable
@@ -34,12 +34,15 @@ __all__ = ["ClickData", "Pretrainer", "PretrainingConfig"]
 FloatArray = NDArray[np.float32]
 
 LEAST_AFTER = 2
-"""Least clicks on a link after a page that count; it keeps what ships with a policy small."""
+"""Fewest clicks on a link after a page that are counted; it keeps the file that ships with a policy small."""
 FOLDS = 16
-"""Parts of the training clicks, by (start, target) pair, each described by the statistics of the others."""
+"""Parts of the training clicks, by (start, target) pair; each is described by the statistics of the others."""
 _CLICK_COLUMNS = [FEATURES.index(name) for name in (*TRANSITION_FEATURES, *PATH_FEATURES[:3])]
-"""The columns that come from counted clicks."""
+"""Columns of the candidates' features that come from counted clicks."""
+_WARM_UP = 200
+"""Updates in which the learning rate rises."""
 _TRAIN_BUCKETS, _VALIDATION_BUCKET = 8, 8
+"""Buckets of (start, target) pairs: 0 to 7 for training, 8 for validation; 9 is for tests."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,20 @@ class PretrainingConfig:
 
     Args:
         epochs: Passes over the training clicks, at most.
-        patience: Epochs without a better validation loss after which training stops.
+        patience: Training stops after this many epochs without a better validation loss.
         learning_rate: AdamW's largest step size; it rises for 200 updates and falls to 0 along a cosine.
         weight_decay: AdamW's weight decay.
         dropout: Share of activations dropped.
         goal_share: Share of clicks that are shown a second time, with their reader's target.
         unknown_share: Share of topics whose click statistics are hidden in each batch.
-        unlinked_share: Share of clicks whose candidates are shown as if the page did not link to them, as most of a
-            curriculum's are not linked from the topic learned last.
-        pair_clicks: Clicks of a (start, target) pair from which on they are thinned: of n, about sqrt(n x this) stay
-            in each epoch. A few pairs were played thousands of times.
+        unlinked_share: Share of clicks whose candidates are shown as if the page did not link to them. In curricula,
+            the topic learned last does not link to most candidates.
+        pair_clicks: Number of clicks of a (start, target) pair above which they are thinned: of n, about
+            sqrt(n pair_clicks) stay in each epoch. A few pairs were played thousands of times.
         hidden: Width of the policy's layers that read a candidate.
         recurrent: Width of its recurrent network.
-        heads: Questions of its context.
-        without: What is set to 0, for ablations; see `ClickBatches`.
+        heads: Number of queries of its context.
+        without: Inputs to set to 0, for ablations; see `ClickBatches`.
     """
 
     epochs: int = 4
@@ -84,12 +87,12 @@ class PretrainingConfig:
 
 
 class Epoch(NamedTuple):
-    """What an epoch came to.
+    """Losses and scores of one epoch.
 
     Args:
-        number: From 1 on.
-        train_loss: Mean loss of the training clicks as they were seen, nats per click.
-        validation_loss: Mean loss of the validation clicks without goal, nats per click.
+        number: Number of the epoch, from 1.
+        train_loss: Mean loss of the training clicks during the epoch, nats per click.
+        validation_loss: Mean loss of the validation clicks without goals, nats per click.
         validation_mrr: Their mean reciprocal rank.
     """
 
@@ -100,13 +103,19 @@ class Epoch(NamedTuple):
 
 
 class ClickData:
-    """Clicks with what their features are made from.
+    """Clicks with the tables that their features are made from.
 
     Args:
         graph: The topic graph.
         embeddings: Unit topic embeddings, float32 `[topics, dimensions]`.
-        clicks: All clicks; their buckets say which are for training, validation and test.
-        hidden: Topics whose clicks are left out of training, as if nobody had been there; `[topics]`.
+        clicks: All clicks; their buckets divide them into training, validation and test.
+        hidden: Whether each topic's clicks are left out of training, as if no reader had visited it, bool `[topics]`;
+            no topic's if None.
+
+    Attributes:
+        training: Numbers of the training clicks.
+        validation: Numbers of the validation clicks.
+        counts: Counts of all training clicks, which ship with the policy.
     """
 
     def __init__(
@@ -119,16 +128,14 @@ class ClickData:
         self.validation = np.flatnonzero((clicks.bucket == _VALIDATION_BUCKET) & ~clicks.final & shown)
         self.counts = self._count(graph, self.training)
         relations = TopicRelations(graph, embeddings, keep_all=True)
-        self.tables = WalkTables(relations, (*self._out_of_fold(graph), self.counts))
+        # For each fold the counts of the clicks of all others; a click must not be predicted from itself.
+        folds = clicks.pair[self.training] % FOLDS
+        out_of_fold = [self._count(graph, self.training[folds != fold]) for fold in range(FOLDS)]
+        self.tables = WalkTables(relations, (*out_of_fold, self.counts))
         self.goals = GoalTables.of_each_topic(self.tables)
 
-    def _out_of_fold(self, graph: TopicGraph) -> list[ClickCounts]:
-        """For each fold, the counts of the training clicks of all others."""
-        folds = self.clicks.pair[self.training] % FOLDS
-        return [self._count(graph, self.training[folds != fold]) for fold in range(FOLDS)]
-
     def _count(self, graph: TopicGraph, rows: NDArray[np.int64]) -> ClickCounts:
-        """The counts of some clicks as they ship with a policy; pages that link to hidden topics are left without."""
+        """Return the counts of some clicks as they ship with a policy, without pages that link to hidden topics."""
         usable = self.clicks.take(rows[~self.clicks.final[rows]])
         return ClickCounts.of(graph, usable, LEAST_AFTER).without(self.hidden)
 
@@ -148,8 +155,12 @@ class Pretrainer:
 
     Args:
         data: The clicks.
-        config: Hyperparameters.
-        seed: Seeds weights, batches and what is hidden; each epoch draws from its own stream.
+        config: Hyperparameters; the defaults if None.
+        seed: Seeds weights, batches and hidden statistics; each epoch draws from its own stream.
+
+    Attributes:
+        scorer: The network.
+        optimizer: Its AdamW optimizer.
     """
 
     def __init__(self, data: ClickData, config: PretrainingConfig | None = None, seed: int = 0) -> None:
@@ -161,32 +172,45 @@ class Pretrainer:
         )
         self._batches = data.batches(self.config.without)
         pairs = np.bincount(data.clicks.pair[data.training])
+        # The probability of each training click to be seen in an epoch.
         self._kept = np.sqrt(np.minimum(1, self.config.pair_clicks / pairs[data.clicks.pair[data.training]]))
+        # Updates of an epoch, about: the schedule of the learning rate needs them in advance.
         self._updates = len(self._batches.batches(self._drawn(np.random.default_rng(0))[0]))
 
     def epoch(self, number: int, on_update: Callable[[int, int, float], None] | None = None) -> Epoch:
         """Train for one epoch and validate.
 
         Args:
-            number: From 1 on; it decides the learning rate and what is drawn.
-            on_update: Called after each update with its number, their number in this epoch, and the loss.
+            number: Number of the epoch, from 1; learning rate and random draws follow from it.
+            on_update: Called after each update with its number, the number of updates in this epoch, and the loss.
         """
+        # A stream for each epoch: a resumed training draws the same as an uninterrupted one.
         rng = np.random.default_rng((self.seed, number))
-        torch.manual_seed(int(rng.integers(2**31)))
+        torch.manual_seed(int(rng.integers(2**31)))  # for dropout
         self.scorer.train()
         drawn, with_goal = self._drawn(rng)
         batches = self._batches.batches(drawn, rng)
         losses = np.empty(len(batches))
         for at, chosen in enumerate(batches):
-            self._set_learning_rate((number - 1) * self._updates + at)
+            update = (number - 1) * self._updates + at
+            done = min(1.0, update / (self.config.epochs * self._updates))
+            share = min(1.0, (update + 1) / _WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * done))
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.config.learning_rate * share
             losses[at] = self._update(drawn[chosen], with_goal[chosen], rng)
             if on_update is not None:
                 on_update(at + 1, len(batches), losses[at])
-        sizes = np.array([len(chosen) for chosen in batches])
-        return Epoch(number, float(losses @ sizes / sizes.sum()), *self._validate())
+        sizes = np.array([len(chosen) for chosen in batches])  # clicks, which weight the batches' mean losses
+        clicks = self.data.clicks.take(self.data.validation)
+        scores = score_clicks(self.predictor().log_probabilities(clicks), clicks, self.data.tables.graph)
+        return Epoch(number, float(losses @ sizes / sizes.sum()), scores.nll, scores.mrr)
 
     def _drawn(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The clicks of one epoch, and which of them see their target: final clicks always, others a second time."""
+        """Return the clicks of one epoch, and whether each shows its target.
+
+        Every click that is not final is shown without its target. A share of all clicks is shown with it, which for
+        most of them is the second time.
+        """
         rows = self.data.training[rng.random(len(self._kept)) < self._kept]
         free = rows[~self.data.clicks.final[rows]]
         aware = rows[rng.random(len(rows)) < self.config.goal_share]
@@ -205,35 +229,19 @@ class Pretrainer:
         return loss.item()
 
     def _hide(self, observation: Observation, rows: NDArray[np.int64], rng: np.random.Generator) -> None:
-        """Hide click statistics of some topics, and hidden topics altogether."""
+        """Hide the click statistics of some topics, and hidden topics entirely."""
         graph, page = self.data.tables.graph, self.data.clicks.page[rows]
         unknown = rng.random(len(graph)) < self.config.unknown_share
-        candidates = _candidates(graph, page, observation["mask"].shape[1])
+        # The links of each page as `ClickBatches` lays them out, [rows, slots]; any topic where a slot is empty.
+        at = graph.indptr[page][:, None] + np.arange(observation["mask"].shape[1])
+        candidates = graph.indices[np.minimum(at, graph.n_links - 1)]
         concerned = unknown[candidates] | unknown[page][:, None]
         features: FloatArray = observation["candidates"]
         features[..., _CLICK_COLUMNS] *= ~concerned[..., None]
-        # Nobody clicks on hidden topics here, which must not be learned.
+        # Clicks on hidden topics were removed. Unmasked, the policy would learn that readers never click there.
         observation["mask"][self.data.hidden[candidates]] = 0
-
-    def _set_learning_rate(self, update: int) -> None:
-        done = min(1.0, update / (self.config.epochs * self._updates))
-        share = min(1.0, (update + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * done))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * share
-
-    def _validate(self) -> tuple[float, float]:
-        clicks = self.data.clicks.take(self.data.validation)
-        scores = score_clicks(self.predictor().log_probabilities(clicks), clicks, self.data.tables.graph)
-        return scores.nll, scores.mrr
 
     def predictor(self, *, goals: bool = False) -> PolicyPredictor:
         """Return the policy as a predictor of clicks, with or without readers' targets."""
         shown = self.data.goals if goals else None
         return PolicyPredictor(self.scorer, self.data.tables, shown, without=self.config.without)
-
-
-def _candidates(graph: TopicGraph, page: IntArray, slots: int) -> IntArray:
-    """The links of each page, slot by slot, as `ClickBatches` lays them out; any topic where a slot is empty."""
-    at = graph.indptr[page][:, None] + np.arange(slots)
-    candidates: IntArray = graph.indices[np.minimum(at, graph.n_links - 1)]
-    return candidates

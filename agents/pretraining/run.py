@@ -1,7 +1,7 @@
-"""A pretraining on disk: checkpoints to go on from, TensorBoard events, and the policy it ends in.
+"""A pretraining in a folder: checkpoints to resume from, TensorBoard events, and the resulting policy.
 
-The folder holds `policy.safetensors` and `policy.json`, the clicks that features are made from (`clicks.safetensors`),
-`events/`, and while it goes on `checkpoint.safetensors`, replaced as a whole after each epoch.
+The folder holds `policy.safetensors` and `policy.json`, the click counts that features are made from
+(`clicks.safetensors`), `events/`, and until the end `checkpoint.safetensors`, replaced atomically after each epoch.
 """
 
 from __future__ import annotations
@@ -29,17 +29,20 @@ __all__ = ["PretrainingRun"]
 
 _CHECKPOINT = "checkpoint.safetensors"
 _SLOTS = 64
+"""Candidates that the resulting agent scores at a time."""
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""AdamW's state of each parameter."""
 
 Tensors = dict[str, Tensor]
 
 
 @dataclass
 class _Progress:
-    """How far a pretraining has come.
+    """Progress of a pretraining.
 
     Args:
-        member: The member of the committee that is being trained, from 0 on.
-        epochs: What its epochs came to so far.
+        member: The member of the committee that is being trained, from 0.
+        epochs: Its epochs so far.
         best: Its weights after the best epoch.
         done: The weights of the members before it.
         seconds: Seconds spent so far.
@@ -59,14 +62,14 @@ class _Progress:
 
 
 class PretrainingRun:
-    """Pretrains a committee, member after member, and can be stopped and gone on with after any epoch.
+    """Pretrains a committee, member after member; can be stopped and resumed after any epoch.
 
     Args:
-        folder: Where; a checkpoint there is gone on from.
+        folder: The run's folder; a checkpoint in it is resumed.
         data: The clicks.
         config: Hyperparameters.
-        members: Networks in the committee.
-        seed: Seeds the first member; each further one has the next seed.
+        members: Number of networks in the committee.
+        seed: Seed of the first member; each further one has the next seed.
 
     Raises:
         KgrlError: If the folder holds a policy already, or a checkpoint of other settings.
@@ -103,7 +106,9 @@ class PretrainingRun:
         began = time.perf_counter() - self._progress.seconds
         with SummaryWriter(str(self.folder / "events")) as events:
             while self._progress.member < self.members:
-                if self._finished_member():
+                # Checked before an epoch, since a checkpoint may have been written right after the last one.
+                done = len(self._progress.epochs)
+                if done >= self.config.epochs or (done > 0 and self._progress.stale >= self.config.patience):
                     self._next_member()
                     continue
                 self._one_epoch(events, on_update)
@@ -115,6 +120,7 @@ class PretrainingRun:
         progress, number = self._progress, len(self._progress.epochs) + 1
 
         def report(update: int, updates: int, loss: float) -> None:
+            """Log an update, and pass it on."""
             events.add_scalar(f"member{progress.member}/loss", loss, (number - 1) * updates + update)
             if on_update is not None:
                 on_update(progress.member, number, round(100 * update / updates), loss)
@@ -123,14 +129,11 @@ class PretrainingRun:
         progress.epochs.append(epoch)
         events.add_scalar(f"member{progress.member}/validation_loss", epoch.validation_loss, number)
         events.add_scalar(f"member{progress.member}/validation_mrr", epoch.validation_mrr, number)
-        if progress.stale == 0:
+        if progress.stale == 0:  # this epoch is the best so far
             progress.best = _copy(self._trainer.scorer.state_dict())
 
-    def _finished_member(self) -> bool:
-        done = len(self._progress.epochs)
-        return done >= self.config.epochs or (done > 0 and self._progress.stale >= self.config.patience)
-
     def _next_member(self) -> None:
+        """Keep the best weights of the finished member, and begin the next."""
         self._progress.done.append(self._progress.best)
         self._progress.member += 1
         self._progress.epochs, self._progress.best = [], {}
@@ -150,10 +153,12 @@ class PretrainingRun:
         save_policy(committee, self.folder, {"slots": _SLOTS, "sample": False, "training": training})
         with replacing(self.folder / CLICKS_FILE) as temporary:
             save_arrays(self.data.counts.to_tensors(), temporary)
+        # Deleted last: until everything is written, the training can be resumed.
         (self.folder / _CHECKPOINT).unlink(missing_ok=True)
         return committee
 
     def _save(self) -> None:
+        """Write weights, optimizer state and progress as one checkpoint."""
         progress = self._progress
         groups = {"weights": self._trainer.scorer.state_dict(), "best": progress.best, **_moments(self._trainer)}
         groups |= {f"done{member}": weights for member, weights in enumerate(progress.done)}
@@ -165,7 +170,8 @@ class PretrainingRun:
     def _restore(self) -> None:
         with safe_open(self.folder / _CHECKPOINT, framework="pt") as file:
             about = file.metadata()
-            flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is not a dict
+        # Both sides through JSON, which turns tuples into lists.
         if json.loads(about["settings"]) != json.loads(json.dumps(self.settings)):
             raise KgrlError(f"{self.folder} holds an unfinished pretraining with other settings; choose another folder")
         state = json.loads(about["progress"])
@@ -179,27 +185,24 @@ class PretrainingRun:
         )
         self._trainer = self._new_trainer()
         self._trainer.scorer.load_state_dict(_group(flat, "weights"))
-        _set_moments(self._trainer, flat)
+        # The inverse of `_moments`; the optimizer's groups are those that it was just made with.
+        moments = {name: _group(flat, name) for name in _MOMENTS}
+        optimizer = self._trainer.optimizer.state_dict()
+        optimizer["state"] = {int(n): {name: moments[name][n] for name in moments} for n in moments["step"]}
+        self._trainer.optimizer.load_state_dict(optimizer)
 
 
 def _copy(tensors: dict[str, Any]) -> Tensors:
+    """Copies of tensors, since an optimizer changes weights in place."""
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def _group(flat: Tensors, group: str) -> Tensors:
+    """The tensors whose names begin with `group/`, by the rest of their names."""
     return {name.removeprefix(f"{group}/"): tensor for name, tensor in flat.items() if name.startswith(f"{group}/")}
 
 
 def _moments(trainer: Pretrainer) -> dict[str, Tensors]:
-    """AdamW's state: `step`, `exp_avg` and `exp_avg_sq`, each by the number of the parameter."""
+    """AdamW's state by name, each tensor by the number of its parameter."""
     states = trainer.optimizer.state_dict()["state"]
-    names = ("step", "exp_avg", "exp_avg_sq")
-    return {name: {str(number): state[name] for number, state in states.items()} for name in names}
-
-
-def _set_moments(trainer: Pretrainer, flat: Tensors) -> None:
-    state = trainer.optimizer.state_dict()
-    groups = {name: _group(flat, name) for name in ("step", "exp_avg", "exp_avg_sq")}
-    numbers = groups["step"]
-    state["state"] = {int(number): {name: groups[name][number] for name in groups} for number in numbers}
-    trainer.optimizer.load_state_dict(state)
+    return {name: {str(number): state[name] for number, state in states.items()} for name in _MOMENTS}

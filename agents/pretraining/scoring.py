@@ -1,7 +1,8 @@
-"""Scores of a policy's next-click predictions by the protocol, beside those of simple predictors.
+"""Scores of a policy's next-click predictions, compared with those of simple predictors.
 
-Clicks into the target of a finished trace are left out where the target is not shown. `inductive` scores clicks on and
-to a tenth of the articles with weights and statistics that saw no click there.
+The protocol is that of `kgrl.traces.next_click`. Clicks into the target of a finished trace are left out unless the
+target is shown. `inductive` scores clicks on and to a tenth of the articles, with weights and statistics that saw no
+click there.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from kgrl.traces.next_click import ClickPredictor, inductive, score_clicks
 __all__ = ["INDUCTIVE_WEIGHTS", "SPLITS", "ClickScoring"]
 
 INDUCTIVE_WEIGHTS = "inductive.safetensors"
-"""Weights beside a policy's own that were trained without the hidden articles."""
+"""The file of a policy's second weights, which were trained without the hidden articles."""
 SPLITS = {"test": (9,), "validation": (8,), "all": tuple(range(10))}
-"""The buckets of (start, target) pairs that each split consists of."""
+"""The buckets of (start, target) pairs of each split."""
 
 Kinds = dict[str, NDArray[np.bool_]]
 
@@ -38,15 +39,15 @@ class ClickScoring:
     """Scores one policy on the clicks of some traces.
 
     Args:
-        read: The clicks and what is known of their topics.
+        read: The clicks, with their graph and embeddings.
         folder: The policy's folder.
         split: One of `SPLITS`.
 
     Attributes:
-        work: Number of predictions the policy is going to make.
+        work: Number of predictions that `scores` will make with the policy.
 
     Raises:
-        KgrlError: If the policy cannot be read, or there is no click to score.
+        KgrlError: If the policy cannot be read, or the split has no click to score.
     """
 
     def __init__(self, read: TracedClicks, folder: Path, split: str = "test") -> None:
@@ -61,6 +62,8 @@ class ClickScoring:
         free = chosen & ~clicks.final
         if not free.any():
             raise KgrlError(f"{read.source.tally}: no click to score in the split {split!r}")
+        # Masks over all clicks, bool `[clicks]`: predicted without targets, with weights that saw no hidden article,
+        # and with targets. The click into the target counts only where the target is shown.
         self._free: Kinds = {"finished": free & clicks.finished, "unfinished": free & ~clicks.finished}
         self._hidden: Kinds = {"inductive": free & inductive(clicks, read.hidden)}
         aimed = clicks.target >= 0
@@ -76,8 +79,9 @@ class ClickScoring:
             on_clicks: Called with the number of clicks after each batch of the policy's predictions.
 
         Returns:
-            The policy's scores for `finished`, `unfinished` and `inductive`; with targets shown under `goal`; and those
-            of each baseline under its name. None where there is no such click, or no weights for it.
+            The policy's scores for `finished`, `unfinished` and `inductive`; its scores with targets shown under
+            `goal`; and those of each baseline under its name. A score is None if clicks of its kind, or weights for
+            them, are missing.
         """
         tables, without_hidden = (WalkTables(self._relations, (counts,)) for counts in self._counts)
         policy = PolicyPredictor(self.scorer, tables, on_clicks=on_clicks)
@@ -88,6 +92,7 @@ class ClickScoring:
             blind = PolicyPredictor(self.inductive_scorer, without_hidden, on_clicks=on_clicks)
             results |= self._of(blind, self._hidden)
         results["goal"] = self._of(aware, self._aware)
+        # Baselines get the same counts as the policy: all of them, or those without hidden articles.
         seen, unseen = (click_baselines(counts, self.read.embeddings) for counts in self._counts)
         for name, baseline in seen.items():
             results[name] = self._of(baseline, self._free) | self._of(unseen[name], self._hidden)
@@ -103,7 +108,8 @@ class ClickScoring:
 
 
 def _inductive_scorer(scorer: CandidateScorer, about: dict[str, Any], folder: Path) -> CandidateScorer | None:
-    """The network that saw no click on or to hidden articles: the policy's second weights, or itself if so trained."""
+    """The network that saw no click on or to hidden articles, None if there is none."""
+    # A policy that was trained without them altogether serves itself.
     if about["training"].get("hidden_topics"):
         return scorer
     if not (folder / INDUCTIVE_WEIGHTS).is_file():

@@ -1,4 +1,4 @@
-"""What happens while an agent is trained: the value head warms up, policies are compared and kept, figures sent."""
+"""Callbacks of a training: warm-up of the value head, comparison of policies, and tracking services."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Tracking = Literal["wandb", "trackio"]
 
 
 class ValueWarmUp(BaseCallback):
-    """Trains the value head alone at first.
+    """Trains only the value head at first.
 
-    The value head of a policy that was pretrained on traces has learned nothing. Until it has, its errors decide which
-    picks look good, and its gradients go through the layers that scores are made from.
+    The value head of a policy that was pretrained on traces is untrained. Until it has learned, its errors decide which
+    picks look good, and its gradients pass through the layers that compute the scores.
 
     Args:
         steps: Environment steps after which all weights are trained.
@@ -41,7 +41,7 @@ class ValueWarmUp(BaseCallback):
         self._train_all(self.num_timesteps >= self.steps)
 
     def _on_rollout_end(self) -> None:
-        # The update that follows is the first to learn from a rollout that ends after the warm-up.
+        # Only an update whose rollout ends after the warm-up trains all weights.
         self._train_all(self.num_timesteps > self.steps)
 
     def _on_step(self) -> bool:
@@ -53,14 +53,14 @@ class ValueWarmUp(BaseCallback):
 
 
 class KeepBest(BaseCallback):
-    """Compares the policy with random picks from time to time, and ends training with the best weights seen.
+    """Compares the policy with random picks at intervals, and ends training with the best weights seen.
 
-    The weights that training begins with are compared too. Figures are logged as `eval/...`.
+    The initial weights are compared, too. Figures are logged as `eval/...`.
 
     Args:
-        env: Environments that are not trained in; each plays one episode.
+        env: Environments that are not used for training; each plays one episode.
         every: Environment steps between two comparisons.
-        folder: Where the best policy is kept, as safetensors and JSON; nowhere if None.
+        folder: The folder for the best policy, as safetensors and JSON; it is not written if None.
         seed: Seeds the episodes, which are the same every time.
 
     Attributes:
@@ -95,7 +95,7 @@ class KeepBest(BaseCallback):
         return scorer
 
     def _compare(self) -> None:
-        self._scorer.eval()
+        self._scorer.eval()  # without dropout; Stable-Baselines3 switches back before it trains
         figures = Comparison(play_episodes(self.env, greedy(self._scorer), self.seed), self._random).to_dict()
         for name, value in figures.items():
             self.logger.record(f"eval/{name}", value)
@@ -103,25 +103,22 @@ class KeepBest(BaseCallback):
         if self._best is None or figures["gain"] > self._best[0]:
             self._best = figures["gain"], deepcopy(self._scorer.state_dict())
             if self.folder is not None:
-                save_policy(self._scorer, self.folder, _about(self.env, self.history[-1]))
-
-
-def _about(env: VecEnv, figures: dict[str, float]) -> dict[str, Any]:
-    slots = int(env.action_space.n)  # type: ignore[attr-defined]
-    return {"slots": slots, "sample": False, "training": dict(figures)}
+                slots = int(self.env.action_space.n)  # type: ignore[attr-defined]
+                about = {"slots": slots, "sample": False, "training": dict(self.history[-1])}
+                save_policy(self._scorer, self.folder, about)
 
 
 class Tracker(BaseCallback):
-    """Sends what is logged to Weights & Biases or Trackio, which has the same interface.
+    """Sends logged figures to Weights & Biases, or to Trackio, which has the same interface.
 
     Args:
-        service: Which of them; imported now.
-        name: The run's name there.
-        config: What the run is configured with.
-        project: The project there.
+        service: The service's package, imported by the constructor.
+        name: The run's name at the service.
+        config: The run's configuration.
+        project: The project at the service.
 
     Raises:
-        MissingDataError: If it is not installed; the message says how to install it.
+        MissingDataError: If the package is not installed; the message says how to install it.
     """
 
     def __init__(self, service: Tracking, name: str, config: Mapping[str, Any], project: str = "kgrl") -> None:
@@ -150,10 +147,11 @@ class _Sender(KVWriter):
         self._service = service
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        """Send the numbers among the logged values."""
         numbers = {
             name: float(value) for name, value in key_values.items() if isinstance(value, int | float | np.number)
         }
         self._service.log(numbers, step=step)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""

@@ -1,8 +1,8 @@
-"""How good a policy is in environments it was not trained in, beside one that picks at random on the same seeds.
+"""Evaluation of a policy in environments it was not trained in, compared with random picks on the same seeds.
 
-What is measured is read off rewards and observations alone, so it needs nothing of exam and works in every vector
-environment. For a reward that is a gain in held-out loss, the sum of rewards is the loss's drop so far, and the area
-under it over the budget is the area by which the learning curve lies below its start.
+Figures follow from rewards and observations alone, so they need nothing of exam and work in every vector environment.
+If the reward is a gain in held-out loss, the sum of rewards is the drop of the loss so far, in nats per token, and the
+area under it over the budget is the area by which the learning curve lies below its start.
 """
 
 from __future__ import annotations
@@ -31,12 +31,17 @@ _MOST_STEPS = 10_000
 
 @dataclass(frozen=True)
 class GainCurves:
-    """What episodes gained as their budgets were spent, one episode a column.
+    """Sums of rewards of some episodes over the share of their budgets spent, one episode a column.
 
     Args:
-        spent: Share of the budget spent, from what the nucleus took on, float64 `[steps + 1, episodes]`; an episode
-            that has ended keeps its last value.
+        spent: Share of the budget spent, float64 `[steps + 1, episodes]`; the first row is the nucleus's share. An
+            episode that has ended keeps its last value.
         gained: Sum of rewards so far, of the same shape; 0 in the first row.
+
+    Example:
+        >>> curves = GainCurves(np.array([[0.0], [0.5], [1.0]]), np.array([[0.0], [1.0], [2.0]]))
+        >>> curves.final.tolist(), curves.area.tolist(), curves.spent_until(np.array([1.5])).tolist()
+        ([2.0], [1.0], [0.75])
     """
 
     spent: FloatArray
@@ -49,14 +54,15 @@ class GainCurves:
 
     @property
     def area(self) -> FloatArray:
-        """Mean of what was gained over the budget left after the nucleus, `[episodes]`."""
+        """Mean of the sum of rewards over the budget that remains after the nucleus, `[episodes]`."""
         inside = np.trapezoid(self.gained, self.spent, axis=0)
+        # An episode that ended before its budget keeps its final value for the rest.
         return (inside + self.final * (1.0 - self.spent[-1])) / (1.0 - self.spent[0])  # type: ignore[no-any-return]
 
     def spent_until(self, target: FloatArray) -> FloatArray:
-        """Return the share of the budget after the nucleus at which a gain is first reached, `[episodes]`.
+        """Return the share of the budget, after the nucleus, at which a gain is first reached, `[episodes]`.
 
-        Linear between steps; infinite where it never is.
+        It is interpolated linearly between steps, and infinite for gains that are never reached.
 
         Args:
             target: The gain to reach in each episode, `[episodes]`.
@@ -73,11 +79,11 @@ class GainCurves:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A policy beside random picks, episode by episode.
+    """Comparison of a policy with random picks, episode by episode.
 
     Args:
         policy: The policy's curves.
-        random: Random's, on the same seeds.
+        random: The curves of random picks on the same seeds.
     """
 
     policy: GainCurves
@@ -85,13 +91,16 @@ class Comparison:
 
     @property
     def gain(self) -> float:
-        """By how much the policy's area exceeds random's, as a share of random's; both are means over episodes."""
+        """Excess of the policy's mean area over random's, as a share of random's."""
         scale = abs(float(self.random.area.mean()))
         return float((self.policy.area - self.random.area).mean()) / max(scale, 1e-9)
 
     @property
     def speed_ups(self) -> FloatArray:
-        """How many times fewer tokens it takes to random's final gain, `[episodes]`; 0 where it is never reached."""
+        """Ratio of random's tokens to the policy's tokens until random's final gain; 0 if it is never reached.
+
+        Shape `[episodes]`.
+        """
         target = self.random.final
         ours, theirs = self.policy.spent_until(target), self.random.spent_until(target)
         return theirs / np.maximum(ours, 1e-9)
@@ -108,9 +117,10 @@ class Comparison:
 
 
 def greedy(scorer: CandidateScorer) -> Picker:
-    """Return what picks the candidates that a policy scores highest."""
+    """Return a picker of the candidates that a policy scores highest."""
 
     def pick(observation: Observation) -> NDArray[np.int64]:
+        """Return the slots of the highest scores."""
         with torch.inference_mode():
             logits, _ = scorer({name: torch.as_tensor(values) for name, values in observation.items()})
         return logits.argmax(dim=1).numpy()  # type: ignore[no-any-return]
@@ -119,10 +129,12 @@ def greedy(scorer: CandidateScorer) -> Picker:
 
 
 def random_picker(seed: int) -> Picker:
-    """Return what picks any candidate, all equally likely."""
+    """Return a picker of candidates, drawn uniformly."""
     rng = np.random.default_rng(seed)
 
     def pick(observation: Observation) -> NDArray[np.int64]:
+        """Return slots drawn uniformly from the filled ones."""
+        # The largest of independent uniform numbers is equally likely in every filled slot.
         drawn = rng.random(observation["mask"].shape) * (observation["mask"] > 0)
         return drawn.argmax(axis=1)  # type: ignore[no-any-return]
 
@@ -130,7 +142,7 @@ def random_picker(seed: int) -> Picker:
 
 
 def play_episodes(env: VecEnv, pick: Picker, seed: int) -> GainCurves:
-    """Play one episode in each environment.
+    """Play one episode in each environment, and return their curves.
 
     Args:
         env: The environments; the same seed starts the same episodes.
@@ -151,6 +163,7 @@ def play_episodes(env: VecEnv, pick: Picker, seed: int) -> GainCurves:
         observation, rewards, done, infos = env.step(pick(observation))
         assert isinstance(observation, dict)
         left = observation["global"][:, _BUDGET_LEFT].astype(np.float64)
+        # An environment whose episode has ended has been reset: its last observation is in the infos.
         for ended in np.flatnonzero(done & going).tolist():
             left[ended] = infos[ended]["terminal_observation"]["global"][_BUDGET_LEFT]
         spent.append(np.where(going, 1.0 - left, spent[-1]))

@@ -29,7 +29,8 @@ __all__ = ["initial_policy", "rollout_bytes", "train_ppo"]
 Envs = gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv
 
 _SCALARS = 7 * 8
-"""Bytes a step takes beside observation and mask: action, reward, return, advantage, value, probability, beginning."""
+"""Bytes of a step beside observation and mask: action, reward, return, advantage, value, probability, start of episode;
+8 each."""
 
 
 def train_ppo(
@@ -47,19 +48,20 @@ def train_ppo(
 
     Args:
         env: A curriculum environment, or a vector environment of Gymnasium or Stable-Baselines3 that holds some.
-        steps: Environment steps to train for, rounded up to whole rollouts.
+        steps: Environment steps to train for, at least 2, rounded up to whole rollouts.
         seed: Seeds weights, actions and the environment.
-        config: Hyperparameters.
-        init: A policy to begin with, which is left as it is; random weights if None.
-        callbacks: Called while training goes on; see `kgrl.agents.training.callbacks`.
+        config: Hyperparameters; the defaults if None.
+        init: A network to begin with, which is copied; random weights if None.
+        callbacks: Callbacks of Stable-Baselines3; see `kgrl.agents.training.callbacks`.
         log_dir: Folder for TensorBoard events; none are written if None.
         progress: Show a progress bar.
 
     Returns:
-        The agent; its `training` holds steps, seconds, hyperparameters and `mean_return`, that of the last 100 episodes
-        (None where none was finished).
+        The agent. Its `training` holds steps, seconds, seed, hyperparameters and `mean_return`, the mean return of the
+        last 100 episodes (None if no episode ended).
 
     Raises:
+        ValueError: If `steps` is below 2.
         SettingError: If the rollouts would not fit in memory.
 
     Example:
@@ -70,12 +72,13 @@ def train_ppo(
     if steps < 2:
         raise ValueError(f"steps must be at least 2, not {steps}")
     config = config or PPOConfig()
+    # Stable-Baselines3 takes single environments and vector environments of its own, not Gymnasium's.
     env = VectorEnvAdapter([env]) if isinstance(env, VectorEnv) else env
     model = _make_model(env, steps, seed, config, init, log_dir)
     called = [*([ValueWarmUp(config.warm_up)] if config.warm_up else []), *callbacks]
     began = time.perf_counter()
     model.learn(total_timesteps=steps, callback=called, progress_bar=progress, tb_log_name="ppo")
-    returns = [episode["r"] for episode in model.ep_info_buffer or ()]
+    returns = [episode["r"] for episode in model.ep_info_buffer or ()]  # the buffer keeps the last 100 episodes
     training = {
         "steps": model.num_timesteps,
         "mean_return": float(np.mean(returns)) if returns else None,
@@ -89,9 +92,7 @@ def train_ppo(
 
 
 def initial_policy(init: str) -> CandidateScorer | None:
-    """Return the policy that training begins with.
-
-    One member of a committee is trained on: three would cost three times as much.
+    """Return the policy that training begins with, None for random weights.
 
     Args:
         init: `"builtin"` for the policy that ships with kgrl, `"random"` for none, or the folder of a policy.
@@ -102,11 +103,12 @@ def initial_policy(init: str) -> CandidateScorer | None:
     """
     if init == "random":
         return None
+    # One member of the committee only: three would take three times as long.
     return load_policy(FOLDER if init == "builtin" else Path(init))[0].apart()[0]
 
 
 def rollout_bytes(space: spaces.Dict, steps: int) -> int:
-    """Return how many bytes the rollouts of one environment take.
+    """Return the bytes that a rollout of one environment takes.
 
     Args:
         space: The space of its observations.
@@ -114,14 +116,14 @@ def rollout_bytes(space: spaces.Dict, steps: int) -> int:
     """
     sizes = [prod(box.shape or ()) * np.dtype(box.dtype).itemsize for box in space.values()]
     mask = prod(space["mask"].shape or ()) * np.dtype(np.float32).itemsize
-    # The largest part of all observations is copied once more, when a rollout is put in the order of environments.
+    # The buffer swaps the axes of steps and environments part by part, and so copies the largest part once more.
     return steps * (sum(sizes) + max(sizes) + mask + _SCALARS)
 
 
 def _even_batch(total: int, batch: int) -> int:
-    """The size nearest above `batch` that splits a rollout evenly.
+    """The size at or above `batch` that divides a rollout of `total` steps evenly.
 
-    A last minibatch of a single step would make its normalised advantage, and with it the weights, NaN.
+    A last minibatch of a single step would make its normalised advantage NaN, and with it the weights.
     """
     return -(-total // max(1, total // batch))
 

@@ -1,6 +1,6 @@
-"""Recipes: everything that a training of an agent is made from, in one YAML file.
+"""Recipes: all settings of an agent's training, in one YAML file.
 
-Those in `agents/recipes` ship with kgrl and go by their names.
+The recipes in `agents/recipes` ship with kgrl and have names.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Aim:
-    """What an agent is rewarded for.
+    """An aim of training: a corpus, a reward, and goals.
 
     Args:
         corpus: The corpus: a name or a folder.
-        reward: The reward by name.
-        goals: Each episode has one of these categories as its goal; None stands for all topics.
+        reward: The reward: a name or an expression.
+        goals: Categories, one of which is the goal of each episode; None stands for all topics.
     """
 
     corpus: str
@@ -40,18 +40,18 @@ class Aim:
 
 @dataclass(frozen=True)
 class Environments:
-    """What all environments have in common; see `kgrl.curriculum.CurriculumConfig`.
+    """Settings that all environments share; see `kgrl.curriculum.CurriculumConfig`.
 
     Args:
-        learner: The learner by name.
-        envs: Number of environments, shared out evenly among the aims.
-        slots: Candidates that the policy sees at a time.
+        learner: The learner's name.
+        envs: Number of environments, divided evenly among the aims.
+        slots: Number of candidates that the policy sees at a time.
         budget_tokens: Tokens of an episode.
         expansion_tokens: Most tokens of one expansion.
         neighbourhood: Most topics of one expansion.
-        nucleus: How the nucleus is chosen, or its titles.
-        nucleus_size: Topics of a nucleus chosen by score.
-        probe_topics: Topics of each probe sample.
+        nucleus: The method that chooses the nucleus, or its titles.
+        nucleus_size: Number of topics of a nucleus chosen by score.
+        probe_topics: Number of topics of each probe sample.
         stages: Categories that are learned one after another; not with the simulated learner.
     """
 
@@ -73,15 +73,15 @@ class Environments:
 
 @dataclass(frozen=True)
 class Episodes:
-    """How episodes of the simulated learner differ; see `kgrl.envs.vector.variety.Variety`.
+    """Variety of the simulated learner's episodes; see `kgrl.envs.vector.variety.Variety`.
 
     Args:
-        tasks: Number of tasks that each aim's episodes are drawn from: a goal, a start, and what is hidden.
+        tasks: Number of tasks that each aim's episodes are drawn from: a goal, a start, and hidden regions.
         members: Whether each episode's learner is another member of the calibration's ensemble.
         hidden: Share of the graph's regions that each task hides.
         noise: Whether simulated measurements are noisy.
-        style: Whether rewards count what any text teaches, which is the same whatever is picked.
-        calibrations: Names or files of the calibrations that learners are simulated by.
+        style: Whether rewards count the gain that any text brings, whatever the topic.
+        calibrations: Names or files of the simulated learners' calibrations.
     """
 
     tasks: int = 64
@@ -94,11 +94,11 @@ class Episodes:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How policies are compared with random picks on held-out graphs; those of the simulated learner only.
+    """Comparison with random picks on held-out regions of the graphs; with the simulated learner only.
 
     Args:
         every: Training steps between two comparisons.
-        envs: Episodes of a comparison, shared out evenly among the aims.
+        envs: Number of episodes of a comparison, divided evenly among the aims.
     """
 
     every: int = 20_000
@@ -107,16 +107,16 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training of an agent.
+    """Settings of an agent's training.
 
     Args:
-        about: What it is for.
-        aims: What the agent is rewarded for; it is trained on all of them side by side.
-        steps: Environment steps altogether.
-        init: What training begins with: builtin, random, or the folder of a policy.
-        environment: What all environments have in common.
-        variety: How episodes differ.
-        evaluation: How policies are compared.
+        about: A description for readers.
+        aims: The aims; the agent is trained on all of them side by side.
+        steps: Number of environment steps.
+        init: The initial policy: builtin, random, or the folder of a policy.
+        environment: Settings that all environments share.
+        variety: Variety of the episodes.
+        evaluation: Comparison with random picks.
         ppo: Hyperparameters.
     """
 
@@ -133,7 +133,8 @@ class Recipe:
         """Return the recipe with other aims.
 
         Args:
-            corpora: Aims of other corpora are left out; a corpus without an aim gets one. Empty for all there are.
+            corpora: Corpora of the aims: aims of other corpora are left out, a corpus without an aim gets one. Empty
+                to keep all aims.
             reward: The reward of all aims; each keeps its own if None.
             goal: The goal of all aims; each keeps its own if None.
 
@@ -166,13 +167,13 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def read_recipe(recipe: str) -> Recipe:
-    """Read a recipe; what it leaves out has the values of the classes above.
+    """Read a recipe; keys that it leaves out have the defaults of the classes above.
 
     Args:
-        recipe: The name of one that ships with kgrl, or the path of a file.
+        recipe: The name of a recipe that ships with kgrl, or the path of a file.
 
     Raises:
-        UnknownNameError: If there is none of that name, or it holds a key that is not known; the nearest is suggested.
+        UnknownNameError: If the name or a key in the file is not known; the message suggests the nearest.
         DataError: If the file is not YAML, or a value is of the wrong kind.
     """
     path = shipped_recipes().get(recipe, Path(recipe))
@@ -199,7 +200,7 @@ def _recipe(read: Any, path: Path) -> Recipe:
 
 
 def _fill(default: T, read: Any, path: Path, where: str) -> T:
-    """A section with what was read in the place of its defaults; sections inside it stay as they were read."""
+    """Return a section's defaults, replaced by the values read; sections inside it stay tables."""
     if not isinstance(read, Mapping):
         raise DataError(path, None, f"{where} must be a table of keys and values, not {read!r}")
     known = [f.name for f in fields(default)]  # type: ignore[arg-type]
@@ -212,7 +213,7 @@ def _fill(default: T, read: Any, path: Path, where: str) -> T:
 
 
 def _value(value: Any, default: Any, path: Path, where: str) -> Any:
-    """A value of the same kind as its default."""
+    """Return a value that was read, checked to be of the same kind as its default."""
     if isinstance(value, list):
         value = tuple(value)
     kinds: tuple[type, ...] = (type(default),)
@@ -224,14 +225,16 @@ def _value(value: Any, default: Any, path: Path, where: str) -> Any:
         kinds = (str, tuple)
     elif hasattr(default, "__dataclass_fields__"):
         kinds = (dict,)
+    # Python's bool is an int, but `true` in YAML is not a number.
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        # In the words of YAML.
         expected = " or ".join({"tuple": "list", "dict": "table"}.get(kind.__name__, kind.__name__) for kind in kinds)
         raise DataError(path, None, f"{where}: {value!r} is not of the kind {expected}")
     return value
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, which is what YAML has."""
+    """Return a value with its tuples as lists: YAML has no tuples."""
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
     return [_plain(entry) for entry in value] if isinstance(value, tuple | list) else value

@@ -1,4 +1,4 @@
-"""Carrying a recipe out: its environments, the training in them, and what is left in the folder."""
+"""Training by a recipe: its environments, the training in them, and the folder of the trained agent."""
 
 from __future__ import annotations
 
@@ -49,27 +49,28 @@ def train_recipe(
     track: Tracking | None = None,
     progress: bool = True,
 ) -> PPOAgent:
-    """Train an agent as a recipe says, and write it to a folder.
+    """Train an agent by a recipe, and write it to a folder.
 
     The folder then holds `policy.safetensors` and `policy.json`, `recipe.yaml` and TensorBoard events. With the
-    simulated learner the policy is the best of those compared with random picks on held-out graphs; until the end, the
-    folder holds the best so far.
+    simulated learner the policy is the best of those compared with random picks on held-out regions of the graphs;
+    until the end, the folder holds the best policy so far.
 
     Args:
         recipe: The recipe.
-        folder: Where; made if needed.
+        folder: The folder; made if needed.
         seed: Seeds weights, actions and environments.
         learner_options: Options of the learner.
-        track: A service to send figures to besides.
+        track: A service to send figures to as well; none if None.
         progress: Show a progress bar.
 
     Returns:
-        The agent. Where it was compared, its `training` holds `evaluation`: steps and figures of every comparison.
+        The agent. If it was compared, its `training` holds `evaluation`: steps and figures of every comparison.
 
     Raises:
         KgrlError: If a name is unknown, values do not fit together, or the environments would not fit in memory.
     """
     shared = recipe.environment
+    # Checked first: reading and embedding corpora takes minutes.
     rollout = rollout_bytes(observation_space(shared.slots), recipe.ppo.rollout)
     check_fits(shared.envs, rollout, f"environments' rollouts of {recipe.ppo.rollout} steps")
     callbacks: list[BaseCallback] = []
@@ -101,7 +102,7 @@ def train_recipe(
 
 
 def recipe_corpora(recipe: Recipe) -> dict[str, Embedded]:
-    """Return the corpora of a recipe by name, read and embedded once for all environments made of them."""
+    """Return the corpora of a recipe by name, read and embedded once for all environments."""
     from kgrl.data.load import load_corpus
 
     corpora = {name: load_corpus(name) for name in dict.fromkeys(aim.corpus for aim in recipe.aims)}
@@ -116,14 +117,14 @@ def make_envs(
     corpora: Mapping[str, Embedded] | None = None,
     held_out: bool = False,
 ) -> VecEnv:
-    """Make the environments of a recipe, shared out evenly among its aims.
+    """Make the environments of a recipe, divided evenly among its aims.
 
     Args:
         recipe: The recipe.
         seed: Seeds probes and learners; environments are seeded by their `seed()`.
         learner_options: Options of the learner.
-        corpora: What `recipe_corpora` returned; read now if None.
-        held_out: Make those in which policies are compared, on the communities of the graph that are kept for that.
+        corpora: The result of `recipe_corpora`; read now if None.
+        held_out: Make the environments of comparisons, on the regions of the graph that training leaves out.
 
     Raises:
         SettingError: If there are fewer environments than aims.
@@ -149,7 +150,7 @@ def _simulated(
     parts = []
     for number, aim in enumerate(recipe.aims):
         corpus, retriever, embeddings = corpora[aim.corpus]
-        # The goal is for rewards that refuse to do without; each episode's own takes its place.
+        # A goal for rewards that refuse to be made without one; each episode's own goal replaces it.
         config = CurriculumConfig(**recipe.environment.config(), goal=aim.goals[0], seed=seed)
         learner = _simulated_learner(recipe, aim.corpus, corpus, seed, options)
         parts.append(
@@ -165,10 +166,10 @@ def _simulated(
 
 
 def _simulated_learner(recipe: Recipe, name: str, corpus: Corpus, seed: int, options: dict[str, Any]) -> Learner:
-    """The learner of an aim's corpus, by the recipe's first calibration; the others come in with the variety.
+    """Return the learner of an aim's corpus, by the recipe's first calibration; the variety adds the others.
 
     Raises:
-        MissingDataError: If there is no calibration for the corpus.
+        MissingDataError: If the corpus has no calibration; the message says how to make one.
     """
     named = {"calibration": recipe.variety.calibrations[0]} if recipe.variety.calibrations else {}
     try:
@@ -181,7 +182,8 @@ def _simulated_learner(recipe: Recipe, name: str, corpus: Corpus, seed: int, opt
 
 
 def _real(recipe: Recipe, corpora: Mapping[str, Embedded], count: int, seed: int, options: dict[str, Any]) -> VecEnv:
-    """Single environments, each with a learner of its own; aims and goals are dealt out in turn."""
+    """Make single environments, each with its own learner; aims and goals take turns."""
+    # Learners are made by the environments themselves: each has weights of its own.
     learner = recipe.environment.learner
     dealt = [(aim, goal) for aim in recipe.aims for goal in aim.goals]
     makers: list[Callable[[], gym.Env[Any, Any]]] = []

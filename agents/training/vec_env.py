@@ -1,7 +1,7 @@
-"""Gymnasium's vector environments as a vector environment of Stable-Baselines3.
+"""Adapters that make Gymnasium's vector environments usable for Stable-Baselines3.
 
-The two differ in what they call a reset: Gymnasium's may put it off to the next step, Stable-Baselines3's must not. So
-the adapter takes vector environments that reset in the same step.
+The libraries differ in when ended episodes begin anew: in Gymnasium possibly at the next step, in Stable-Baselines3
+always in the same step. So the adapter takes vector environments that reset in the same step.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ __all__ = ["FiniteHorizon", "VectorEnvAdapter"]
 Batch = dict[str, NDArray[Any]]
 
 _MASKS = "action_masks"
-"""The method that sb3-contrib asks an environment for."""
+"""The method of environments that sb3-contrib calls for masks."""
 
 
 class VectorEnvAdapter(VecEnv):
-    """One or several vector environments of Gymnasium, side by side, for the algorithms of Stable-Baselines3.
+    """Run one or several vector environments of Gymnasium side by side, as one of Stable-Baselines3.
 
-    What `info["action_mask"]` says is offered as `env_method("action_masks")`. Where an episode has ended, and only
-    there, an info holds `terminal_observation`, `TimeLimit.truncated` and `episode` (return `r`, length `l`, seconds
-    `t` since the adapter was made).
+    `info["action_mask"]` is offered as `env_method("action_masks")`. Infos are empty but for episodes that have just
+    ended: those hold `terminal_observation`, `TimeLimit.truncated` and `episode` (return `r`, length `l`, and `t`,
+    seconds since the adapter was made).
 
     Args:
-        parts: Vector environments of dictionary observations with the same spaces. They reset in the same step, and
-            leave alone the arrays that they have returned.
+        parts: Vector environments of dictionary observations with the same spaces. They reset in the same step and do
+            not change arrays that they have returned.
 
     Raises:
-        SettingError: If there is none, their spaces differ, or one resets at another time.
+        SettingError: If `parts` is empty, their spaces differ, or one resets at another time.
 
     Example:
         >>> from gymnasium.vector import AutoresetMode, SyncVectorEnv
@@ -61,6 +61,9 @@ class VectorEnvAdapter(VecEnv):
         self._masks: NDArray[np.bool_] | None = None
         self._actions: NDArray[np.int64] = np.zeros(self.num_envs, dtype=np.int64)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.parts!r})"
+
     def reset(self) -> Batch:
         """Begin new episodes, with the seeds given by `seed()` since the last reset, and return the observations."""
         seeds = [None if self._seeds[rows][0] is None else self._seeds[rows] for rows in self._rows]
@@ -72,14 +75,15 @@ class VectorEnvAdapter(VecEnv):
         return _joined([observation for observation, _ in began])
 
     def step_async(self, actions: NDArray[np.int64]) -> None:
-        """Take note of the actions, shape `[num_envs]`."""
+        """Keep the actions for `step_wait`, shape `[num_envs]`."""
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Take the step and return observations, rewards, whether episodes have ended, and infos."""
+        """Take the step; return observations, rewards, flags of ended episodes, and infos."""
         steps = [part.step(self._actions[rows]) for part, rows in zip(self.parts, self._rows, strict=True)]
         observations, rewards, terminated, truncated, infos = zip(*steps, strict=True)
         self._note_masks(infos)
+        # A spent budget and a terminal state can coincide; then nothing is bootstrapped.
         gained, ended = np.concatenate(rewards), np.concatenate(terminated)
         cut_off = np.concatenate(truncated) & ~ended
         done = ended | cut_off
@@ -92,7 +96,8 @@ class VectorEnvAdapter(VecEnv):
     def _tell(
         self, done: NDArray[np.bool_], cut_off: NDArray[np.bool_], infos: Sequence[dict[str, Any]]
     ) -> list[dict[str, Any]]:
-        """The infos: one empty dictionary for all episodes that go on."""
+        """Return the infos."""
+        # One empty dictionary for all episodes that go on: thousands a step would cost more than the step.
         told: list[dict[str, Any]] = [{}] * self.num_envs
         seconds = round(time.perf_counter() - self._began, 6)
         for rows, info in zip(self._rows, infos, strict=True):
@@ -114,17 +119,21 @@ class VectorEnvAdapter(VecEnv):
         for part in self.parts:
             part.close()
 
+    def get_images(self) -> Sequence[Any]:
+        """Return an image of each copy; the environments are made with `render_mode="rgb_array"`."""
+        return [frame for part in self.parts for frame in part.render() or [None] * part.num_envs]
+
     def has_attr(self, attr_name: str) -> bool:
-        """Return whether the environments have an attribute; `"action_masks"` if they were reset and have masks."""
+        """Return True if the environments have an attribute; `"action_masks"` once they were reset and have masks."""
         return self._masks is not None if attr_name == _MASKS else super().has_attr(attr_name)
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """Return, for each copy asked for, the attribute of the vector environment it belongs to."""
+        """Return, for each of some copies, the attribute of the vector environment that it belongs to."""
         values = [getattr(part, attr_name) for part in self.parts for _ in range(part.num_envs)]
         return [values[index] for index in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Copies have no attributes of their own.
+        """Refuse to set an attribute: copies have none of their own.
 
         Raises:
             NotImplementedError: Always.
@@ -132,10 +141,10 @@ class VectorEnvAdapter(VecEnv):
         raise NotImplementedError("set attributes on the vector environments themselves: their copies share them")
 
     def set_options(self, options: list[dict[str, Any]] | dict[str, Any] | None = None) -> None:
-        """Copies have no options of their own.
+        """Refuse options: copies have none of their own.
 
         Raises:
-            NotImplementedError: If there are any.
+            NotImplementedError: If options are given.
         """
         if options:
             raise NotImplementedError("vector environments take no options for single copies")
@@ -143,10 +152,10 @@ class VectorEnvAdapter(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Return `action_masks()` of each copy asked for, bool `[slots]`; there is no other method of single copies.
+        """Return `action_masks()` of each of some copies, bool `[slots]`, the only method of single copies.
 
         Raises:
-            AttributeError: If another method is called, or there are no masks.
+            AttributeError: If another method is called, or the environments have no masks.
         """
         if method_name != _MASKS or self._masks is None:
             raise AttributeError(f"copies in a vector environment have no method {method_name!r}")
@@ -155,27 +164,30 @@ class VectorEnvAdapter(VecEnv):
     def env_is_wrapped(
         self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
     ) -> list[bool]:
-        """Return that no copy is wrapped."""
+        """Return False for each of some copies: none is wrapped by itself."""
         return [False for _ in self._get_indices(indices)]
 
 
 class FiniteHorizon(VecEnvWrapper):
-    """Takes the end of a budget for the end of what can be gained.
+    """Turn truncations into terminations, for environments that observe their remaining budget.
 
-    Gymnasium counts it as a truncation, after which algorithms add the value of the last state. Here observations tell
-    how much of the budget is left, so that the horizon is part of the state: nothing follows, and a value that is never
-    fitted, since nothing is chosen in those states, need not be guessed.
+    Gymnasium counts the end of a budget as a truncation, after which algorithms add the value of the last state. Here
+    observations hold the remaining share of the budget, so the horizon is part of the state and no reward follows it.
+    The value of such states is never fitted either, since nothing is chosen in them.
 
     Args:
         venv: The environments.
     """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.venv!r})"
 
     def reset(self) -> Batch:
         """Begin new episodes."""
         return self.venv.reset()  # type: ignore[return-value]
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Take the step; no info says that an episode was cut off."""
+        """Take the step, with `TimeLimit.truncated` False in every info."""
         observations, rewards, done, infos = self.venv.step_wait()
         for row in np.flatnonzero(done).tolist():
             infos[row] = {**infos[row], "TimeLimit.truncated": False}
@@ -195,7 +207,7 @@ def _check(parts: Sequence[VectorEnv[Any, Any, Any]]) -> None:
 
 
 def _joined(observations: Iterable[Batch]) -> Batch:
-    """Batches as one; a single one as it is, not copied."""
+    """Return batches as one; a single one as it is, not copied."""
     batches = list(observations)
     if len(batches) == 1:
         return dict(batches[0])

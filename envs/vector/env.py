@@ -1,11 +1,14 @@
-"""Many simulated curricula as one vector environment: arrays in place of objects, compiled in `vector_kernels`."""
+"""Many simulated curricula as one vector environment: arrays instead of objects, advanced by compiled kernels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from copy import deepcopy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
+import gymnasium as gym
 import numba
 import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
@@ -18,21 +21,28 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus
 from kgrl.curriculum.config import DEFAULT_REWARD, LEAST_TOKENS, CurriculumConfig
 from kgrl.curriculum.loop import Curriculum
+from kgrl.envs.curriculum_env import check_env_keywords, fixed_parts, make_env_curriculum
 from kgrl.envs.features.arrays import Scratch
 from kgrl.envs.features.curriculum_features import aims_of, room, seen_as
 from kgrl.envs.features.space import Observation, observation_space
 from kgrl.envs.features.walk_tables import walk_tables
-from kgrl.envs.slot_env import MOST_INVALID
+from kgrl.envs.slot_env import MOST_INVALID, check_view, stalled_warning
 from kgrl.envs.vector.kernels import advance_rows
 from kgrl.envs.vector.rewards import State, VectorRewards, scores_together
 from kgrl.envs.vector.state import blank_courses, blank_known, blank_lessons, bytes_each, fits_of, material_of
 from kgrl.envs.vector.variety import EpisodeTask, Variety, draw_tasks, stack_nuclei
 from kgrl.errors import KgrlError, SettingError
 from kgrl.expansion import Expansion
+from kgrl.learners.base import Learner
+from kgrl.learners.make import learners
 from kgrl.learners.simulated.kernels import NOISE
 from kgrl.learners.simulated.learner import SimulatedLearner, calibration_of
-from kgrl.rewards.base import MEASURES
+from kgrl.rewards.base import MEASURES, Reward
+from kgrl.rewards.expression import as_reward
 from kgrl.system.memory import check_fits
+
+if TYPE_CHECKING:
+    from kgrl.envs.vector.rendering import CopyRenderer
 
 __all__ = ["CurriculumVectorEnv", "make_curriculum_vector_env"]
 
@@ -47,28 +57,30 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
     As many threads as numba is allowed share the work (`NUMBA_NUM_THREADS`).
 
     With the same seeds, copy `i` goes through the same episodes as a `CurriculumEnv` of the same curriculum does.
-    Spaces, rewards, endings and empty slots are those of that environment; all episodes may also differ in their task
-    and their learner, see `Variety`.
+    Spaces, rewards, endings and empty slots are those of that environment; episodes may also differ in their task
+    and their learner, see `Variety`. `copy.deepcopy` gives an independent vector that goes on identically.
 
-    **Info**: `topic` (int64, -1 after an empty slot or a reset), `tokens` (int64, trained on in the episode),
-    `slot_topics`, `action_mask` and `invalid_action`, each with a first axis of copies; with same-step resets
-    `final_obs` and `final_info` where an episode has ended, as Gymnasium's own vector environments give them.
-    `expansion(i)` makes the record of a copy's latest expansion.
+    **Info** holds what a `CurriculumEnv` gives, as arrays with a first axis of copies, so as Gymnasium's own vector
+    environments would: `topic` and `tokens` int64, `slot_topics` int32, `action_mask`, `invalid_action` and `stalled`
+    int8. Beside each `key` stands the mask `_key`, bool `[num_envs]`, which is True for copies that have the entry.
+    With same-step resets `final_obs` and `final_info` are there after steps that end an episode; their masks say where.
+    The records of the copies' latest expansions, with titles and probe losses, are `envs.unwrapped.expansions`.
 
     Args:
-        curriculum: What is grown; its learner is simulated, and it has a reward.
+        curriculum: The curriculum; its learner is simulated, and it has a reward.
         num_envs: Number of copies.
         slots: Number of candidate slots.
+        render_mode: `"ansi"` or `"rgb_array"`, for `render` to return a frame of each copy, or None.
         autoreset_mode: When episodes that have ended begin anew: at the next step, in the same step, or never.
-        variety: How episodes differ; None gives all of them the curriculum's task and learner.
-        copy: Whether observations are copied; otherwise the arrays that are returned change with the next step.
+        variety: Differences between episodes; None gives all of them the curriculum's task and learner.
+        copy: Copy observations; otherwise the arrays that are returned change with the next step.
 
     Raises:
-        SettingError: If the learner is not simulated, there is no reward, the curriculum has stages, or so many copies
-            do not fit in memory.
+        SettingError: If the learner is not simulated, a reward is missing or needs more than probes, the
+            curriculum has stages, the render mode is unknown, or so many copies do not fit in memory.
     """
 
-    metadata: Info = {"render_modes": []}  # noqa: RUF012 - Gymnasium's way
+    metadata: Info = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012 - Gymnasium's way
 
     def __init__(
         self,
@@ -76,27 +88,17 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         num_envs: int = 1,
         *,
         slots: int = 64,
+        render_mode: str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         variety: Variety | None = None,
         copy: bool = True,
     ) -> None:
-        if num_envs < 1 or slots < 1:
-            raise SettingError(f"num_envs and slots must be at least 1, not {num_envs} and {slots}")
-        if not isinstance(curriculum.learner, SimulatedLearner) or curriculum.reward is None:
-            raise SettingError("a vector environment needs a curriculum with a simulated learner and a reward")
-        if curriculum.reward.needs & MEASURES:
-            measured = " and ".join(sorted(curriculum.reward.needs & MEASURES))
-            raise SettingError(
-                f"the reward {curriculum.reward.name!r} needs {measured}, which vector environments do not measure; "
-                "use kgrl/Curriculum-v0 with gym.make"
-            )
-        if curriculum.config.stages:
-            raise SettingError(
-                "vector environments know no stages; use kgrl/Forgetting-v0 with gym.make, which has those of the task"
-            )
+        _check_shape(num_envs, slots, render_mode)
+        _check_batched(curriculum.learner, curriculum.reward, curriculum.config)
+        assert isinstance(curriculum.learner, SimulatedLearner)
         self.curriculum, self.num_envs, self.slots, self.copy = curriculum, num_envs, slots, copy
         self._check_memory()  # before anything is made of that size
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.autoreset_mode, self.render_mode = AutoresetMode(autoreset_mode), render_mode
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = observation_space(slots)
         self.single_action_space = Discrete(slots)
@@ -107,7 +109,18 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         self._set_up(curriculum.learner, variety)
         self._over = np.zeros(num_envs, dtype=bool)
         self._invalid = np.zeros(num_envs, dtype=np.int64)
+        self._warned = False
+        self._scores = np.full(num_envs, np.nan)  # rewards of the latest expansions, NaN after a reset
+        self._renderer: CopyRenderer | None = None
         self._generators: list[np.random.Generator] = []
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # `deepcopy` looks parts up in the memo first: those that are their own copies there are shared.
+        memo.update({id(part): part for part in (*fixed_parts(self.curriculum), *self._unchanging)})
+        memo[id(self._pool)] = ThreadPoolExecutor(self._threads)
+        twin = memo[id(self)] = type(self).__new__(type(self))
+        twin.__dict__.update({name: deepcopy(value, memo) for name, value in vars(self).items()})
+        return twin
 
     def _check_memory(self) -> None:
         corpus, space = self.curriculum.corpus, observation_space(self.slots)
@@ -127,7 +140,8 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
             fits.curves.values[:, NOISE] = 0.0
         walks, nuclei = walk_tables(graph, curriculum.state.embeddings), stack_nuclei(self.tasks)
         assert curriculum.reward is not None
-        records = not scores_together(curriculum.reward)
+        # Frames tell training losses, too.
+        records = not scores_together(curriculum.reward) or self.render_mode is not None
         self._material = material_of(curriculum, self.tasks, nuclei, fits, records=records)
         self._known = blank_known(self.num_envs, len(graph), curriculum.state.embeddings.shape[1])
         self._courses = blank_courses(self.num_envs, len(graph), len(curriculum.corpus))
@@ -142,6 +156,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         fixed = (walks.compiled, aims_of(walks, [(task.goal, task.nucleus) for task in self.tasks]), self._material)
         taught = (curriculum.state.research.tables, learner.kin, fits.curves)
         self._arrays = (*fixed, *taught, self._known, self._courses, self._lessons, scratch, self._shown)
+        self._unchanging = (*fixed, *taught, self.tasks)
 
     def _tasks(self, variety: Variety | None) -> list[EpisodeTask]:
         curriculum = self.curriculum
@@ -157,7 +172,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
 
         Args:
             seed: One number, from which copy `i` gets the `i`-th after it; or one for each copy.
-            options: `reset_mask`, bool `[num_envs]`: which copies begin anew; all without it.
+            options: `reset_mask`, bool `[num_envs]`, True for the copies that begin anew; all without it.
 
         Raises:
             KgrlError: If a nucleus leaves no budget or no candidate.
@@ -166,40 +181,70 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         rows = np.flatnonzero(mask)
         self._seed([seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed, rows)
         self._begin(rows)
-        return self._look(), self._info(np.full(self.num_envs, -1), np.zeros(self.num_envs, dtype=bool))
+        nobody = np.zeros(self.num_envs, dtype=bool)
+        return self._look(), self._info(np.full(self.num_envs, -1), nobody, nobody)
 
     def step(self, actions: NDArray[np.int64]) -> tuple[Observation, NDArray[Any], NDArray[Any], NDArray[Any], Info]:
         """Take the candidates in slots, one for each copy.
 
         Raises:
-            InvalidAction: If there is no such slot, or after 1,000 empty slots in a row.
+            InvalidAction: If actions are not as many integers as there are copies, or a slot does not exist.
             ResetNeeded: If no episode has begun, or one has ended and episodes do not begin by themselves.
         """
-        picks, again = self._picks(np.asarray(actions, dtype=np.int64)), self._over.copy()
+        picks, again = self._picks(actions), self._over.copy()
         rewards = np.zeros(self.num_envs)
         picks[again] = -1
         rows = np.flatnonzero(picks >= 0)
         if len(rows):
             self._advance(rows, picks[rows])
-            rewards[rows] = self._rewards.of(rows)
+            self._scores[rows] = rewards[rows] = self._rewards.of(rows)
+            self._keep_for_frames(rows)
         invalid = (picks < 0) & ~again
-        self._count_invalid(invalid)
+        stalled = self._count_invalid(invalid)
         if again.any():
             self._begin(np.flatnonzero(again))
-        truncated = self._out_of_budget() & ~again & ~invalid
+        truncated = (self._out_of_budget() & ~again & ~invalid) | stalled
         terminated = ~self._shown.mask.any(axis=1) & ~again & ~invalid
         self._over = terminated | truncated
-        info = self._info(picks, invalid)
+        info = self._info(picks, invalid, stalled)
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._over.any():
             info = self._begin_in_same_step(info)
         return self._look(), rewards, terminated, truncated, info
 
     def expansion(self, row: int) -> Expansion:
-        """Return the record of a copy's latest expansion; it has no wall-clock and no cost of probing."""
-        return self._rewards.expansion(row)
+        """Return the record of a copy's latest expansion, that of the nucleus after a reset.
+
+        It has no wall-clock, no cost of probing, and no parts of the reward.
+        """
+        record, score = self._rewards.expansion(row), self._scores[row]
+        return record if np.isnan(score) else replace(record, reward=float(score))
+
+    @property
+    def expansions(self) -> list[Expansion]:
+        """The record of each copy's latest expansion; see `expansion`.
+
+        Raises:
+            ResetNeeded: If no episode has begun.
+        """
+        if not self._generators:
+            raise ResetNeeded("there are no expansions yet; call reset() first")
+        return [self.expansion(row) for row in range(self.num_envs)]
+
+    def render(self) -> tuple[Any, ...] | None:
+        """Return a frame of each copy: text, or an image, uint8 `[height, width, 3]`.
+
+        Raises:
+            ResetNeeded: If no episode has begun.
+        """
+        if self.render_mode is None:
+            gym.logger.warn("render() needs a render_mode, for example gym.make_vec(..., render_mode='rgb_array')")
+            return None
+        if self._renderer is None:
+            raise ResetNeeded("there is nothing to render yet; call reset() first")
+        return tuple(self._renderer.frame(row, self.render_mode) for row in range(self.num_envs))
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Let the threads end."""
+        """End the threads."""
         self._pool.shutdown()
 
     def _seed(self, seeds: Sequence[int | None] | None, rows: Rows) -> None:
@@ -214,7 +259,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
                 self._generators[row] = seeding.np_random(seeds[row])[0]
 
     def _begin(self, rows: Rows) -> None:
-        """Draw what episodes are about and learn their nuclei."""
+        """Draw the tasks of episodes and learn their nuclei."""
         for row in rows.tolist():
             generator = self._generators[row]
             if self._varied:
@@ -224,14 +269,26 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
             self._known.seed[row] = np.random.default_rng(int(generator.integers(2**31))).integers(2**63)
         self._advance(rows, np.full(len(rows), -1))
         self._rewards.begin(rows)
-        self._over[rows], self._invalid[rows] = False, 0
+        self._over[rows], self._invalid[rows], self._scores[rows] = False, 0, np.nan
+        self._keep_for_frames(rows)
         spent = self._out_of_budget()[rows]
         if spent.any() or not self._shown.mask[rows].any(axis=1).all():
             what = "token of the budget" if spent.any() else "topic to learn"
             raise KgrlError(f"the nucleus left no {what}; raise budget_tokens or choose a smaller nucleus")
 
+    def _keep_for_frames(self, rows: Rows) -> None:
+        """Keep the latest records of copies, which frames are drawn from."""
+        if self.render_mode is None:
+            return
+        # Drawing needs matplotlib and rich, which training does not.
+        from kgrl.envs.vector.rendering import CopyRenderer
+
+        self._renderer = self._renderer or CopyRenderer(self.curriculum, self.num_envs)
+        for row in rows.tolist():
+            self._renderer.add(row, self.expansion(row), self.tasks[self._courses.task[row]])
+
     def _advance(self, rows: Rows, picks: Rows) -> None:
-        """Have threads share the rows; compiled code lets go of the interpreter's lock."""
+        """Advance rows in threads; compiled code releases the interpreter's lock."""
         parts = np.array_split(np.arange(len(rows)), max(1, min(len(rows), self._threads)))
 
         def work(thread: int) -> None:
@@ -240,32 +297,41 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         list(self._pool.map(work, range(len(parts))))
 
     def _begin_in_same_step(self, info: Info) -> Info:
-        """Begin episodes anew where they have just ended; what ended them is kept in `info`."""
+        """Begin episodes anew where they have just ended; their last observations and infos go into `info`."""
         ended, over = np.flatnonzero(self._over), self._over.copy()
         seen = seen_as(self._shown)
         final = np.full(self.num_envs, None, dtype=object)
         for row in ended.tolist():
             final[row] = {name: values[row].copy() for name, values in seen.items()}
         self._begin(ended)
-        self._over = np.zeros_like(over)
-        again = self._info(np.where(over, -1, info["topic"]), info["invalid_action"])
-        return {**again, "final_obs": final, "_final_obs": over, "final_info": info, "_final_info": over}
+        nobody = self._over = np.zeros_like(over)
+        again = self._info(np.where(over, -1, info["topic"]), (info["invalid_action"] > 0) & ~over, nobody)
+        ended_info = {name: over if name.startswith("_") else values for name, values in info.items()}
+        return {**again, "final_obs": final, "_final_obs": over, "final_info": ended_info, "_final_info": over}
 
-    def _picks(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The topics in slots, -1 where they are empty."""
+    def _picks(self, actions: object) -> NDArray[np.int64]:
+        """Return the topics in slots, -1 where they are empty."""
         if not self._generators:
             raise ResetNeeded("call reset() first")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._over.any():
             raise ResetNeeded(f"episodes have ended in copies {np.flatnonzero(self._over).tolist()}; reset these")
-        if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= self.slots:
-            raise InvalidAction(f"{self.num_envs} slots from 0 to {self.slots - 1} are needed, not {actions!r}")
-        return self._shown.slots[np.arange(self.num_envs), actions].astype(np.int64)
+        given = np.asarray(actions)
+        if given.shape != (self.num_envs,) or not np.issubdtype(given.dtype, np.integer):
+            needed = f"{self.num_envs} slots are needed, integers of shape ({self.num_envs},)"
+            raise InvalidAction(f"{needed}, not {actions!r}; pass actions.astype(int) if that is meant")
+        if given.min() < 0 or given.max() >= self.slots:
+            raise InvalidAction(f"slots from 0 to {self.slots - 1} are needed, not {actions!r}")
+        picks: NDArray[np.int64] = self._shown.slots[np.arange(self.num_envs), given].astype(np.int64)
+        return picks
 
-    def _count_invalid(self, invalid: NDArray[np.bool_]) -> None:
+    def _count_invalid(self, invalid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Count empty slots in a row; return the copies that have had so many that their episodes are truncated."""
         self._invalid = np.where(invalid, self._invalid + 1, 0)
-        if self._invalid.max() >= MOST_INVALID:
-            row = int(self._invalid.argmax())
-            raise InvalidAction(f"copy {row} was given {MOST_INVALID} empty slots in a row; mind the action mask")
+        stalled: NDArray[np.bool_] = self._invalid >= MOST_INVALID
+        if stalled.any() and not self._warned:
+            self._warned = True
+            gym.logger.warn(stalled_warning(f"episodes in copies {np.flatnonzero(stalled).tolist()} were"))
+        return stalled
 
     def _out_of_budget(self) -> NDArray[np.bool_]:
         out: NDArray[np.bool_] = self._material.budget - self._courses.tokens < LEAST_TOKENS
@@ -275,25 +341,63 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         seen = seen_as(self._shown)
         return {name: values.copy() for name, values in seen.items()} if self.copy else seen
 
-    def _info(self, topics: NDArray[np.int64], invalid: NDArray[np.bool_]) -> Info:
+    def _info(self, topics: NDArray[np.int64], invalid: NDArray[np.bool_], stalled: NDArray[np.bool_]) -> Info:
         facts: Info = {
             "topic": topics,
             "tokens": self._courses.tokens.copy(),
             "slot_topics": self._shown.slots.copy(),
             "action_mask": self._shown.mask.copy(),
-            "invalid_action": invalid,
+            "invalid_action": invalid.astype(np.int8),
+            "stalled": stalled.astype(np.int8),
         }
-        everywhere = np.ones(self.num_envs, dtype=bool)
-        return {**facts, **{f"_{name}": everywhere for name in facts}}
+        return {**facts, **{f"_{name}": np.ones(self.num_envs, dtype=bool) for name in facts}}
+
+
+def _check_shape(num_envs: int, slots: int, render_mode: str | None) -> None:
+    """Refuse numbers below 1 and render modes that vector environments do not have."""
+    if num_envs < 1:
+        raise SettingError(f"num_envs must be at least 1, not {num_envs}")
+    if render_mode == "human":
+        raise SettingError(
+            'vector environments show no frames to people; use render_mode "ansi" or "rgb_array" and render(), or '
+            'render_mode "human" with gym.make'
+        )
+    check_view(slots, render_mode, CurriculumVectorEnv.metadata["render_modes"])
+
+
+def _check_batched(learner: str | Learner, reward: Reward | None, config: CurriculumConfig) -> None:
+    """Refuse curricula that cannot be advanced as arrays; all that is needed is known before a corpus is loaded."""
+    sync = 'pass vectorization_mode="sync" to make_vec, for single environments side by side'
+    if isinstance(learner, str):
+        learners[learner]  # raises UnknownNameError
+    if learner != "simulated" and not isinstance(learner, SimulatedLearner):
+        name = learner if isinstance(learner, str) else getattr(learner, "kind", type(learner).__name__)
+        raise SettingError(
+            f"a vector environment advances copies of a simulated learner, not of {name!r}; {sync}, or "
+            'learner="simulated"'
+        )
+    if reward is None:
+        raise SettingError("a vector environment needs a curriculum with a reward")
+    if reward.needs & MEASURES:
+        measured = " and ".join(sorted(reward.needs & MEASURES))
+        raise SettingError(
+            f"the reward {reward.name!r} needs {measured}, which vector environments do not measure; {sync}"
+        )
+    if config.stages:
+        raise SettingError(
+            "vector environments have no stages; use kgrl/Forgetting-v0 with gym.make, which has those of the task, or "
+            f"{sync}"
+        )
 
 
 def make_curriculum_vector_env(
     num_envs: int = 1,
     corpus: str | Corpus = "vital",
-    learner: str | SimulatedLearner = "simulated",
+    learner: str | Learner = "simulated",
     reward: Any = DEFAULT_REWARD,
     *,
     slots: int = 64,
+    render_mode: str | None = None,
     autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     variety: Variety | None = None,
     copy: bool = True,
@@ -305,25 +409,36 @@ def make_curriculum_vector_env(
     Args:
         num_envs: Number of copies.
         corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows.
-        learner: `"simulated"`, or such a learner.
+        learner: `"simulated"`, or such a learner; others go with `vectorization_mode="sync"`.
         reward: A reward, its name, or a function of an expansion.
         slots: Number of candidate slots.
+        render_mode: `"ansi"`, `"rgb_array"` or None.
         autoreset_mode: When episodes that have ended begin anew.
-        variety: How episodes differ; None for all the same.
-        copy: Whether observations are copied; otherwise the arrays that are returned change with the next step.
+        variety: Differences between episodes; None for none.
+        copy: Copy observations; otherwise the arrays that are returned change with the next step.
         learner_options: Options of a learner given by name.
         config: Fields of `CurriculumConfig`.
 
+    Raises:
+        UnknownNameError: If a keyword or a name is unknown; the message suggests the nearest.
+        SettingError: If a setting is out of range, or the learner, the reward or stages cannot be advanced together.
+        MissingDataError: If the corpus is not on this machine, or no calibration ships for it.
+
     Example:
         >>> import gymnasium as gym
-        >>> envs = gym.make_vec("kgrl:kgrl/Curriculum-v0", num_envs=256,
-        ...                     vectorization_mode="vector_entry_point", learner="simulated")    # doctest: +SKIP
+        >>> envs = gym.make_vec("kgrl:kgrl/Curriculum-v0", num_envs=256)    # doctest: +SKIP
     """
-    if isinstance(corpus, str):
-        from kgrl.data.load import load_corpus
-
-        corpus = load_corpus(corpus)
-    curriculum = Curriculum.make(corpus, learner, reward, CurriculumConfig(**config), **dict(learner_options or {}))
+    check_env_keywords(config, ["num_envs", "autoreset_mode", "variety", "copy"])
+    _check_shape(num_envs, slots, render_mode)
+    reward, settings = as_reward(reward), CurriculumConfig(**config)
+    _check_batched(learner, reward, settings)
+    curriculum = make_env_curriculum(corpus, learner, reward, settings, learner_options)
     return CurriculumVectorEnv(
-        curriculum, num_envs, slots=slots, autoreset_mode=autoreset_mode, variety=variety, copy=copy
+        curriculum,
+        num_envs,
+        slots=slots,
+        render_mode=render_mode,
+        autoreset_mode=autoreset_mode,
+        variety=variety,
+        copy=copy,
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kgrl.curriculum.loop import Curriculum
 from kgrl.envs.features.arrays import Known
 from kgrl.envs.vector.state import Courses, Lessons, Material, probe_names
-from kgrl.expansion import Expansion, Expansions, Measurement
+from kgrl.expansion import Expansion, ExpansionBatch, Measurement
 from kgrl.learners.simulated.kernels import CurveTables, style_drop
 from kgrl.rewards.base import Reward, RewardError
 
@@ -42,7 +42,7 @@ def scores_together(reward: Reward) -> bool:
     """Whether a reward can score many expansions at once, without a record of each."""
     none = np.zeros(0, dtype=np.int64)
     gains = dict.fromkeys(("mean", "target", "self"), np.zeros(0))
-    return reward.scores(Expansions(none, none[:, None], gains, _no_record)) is not None
+    return reward.scores(ExpansionBatch(none, none[:, None], gains, _no_record)) is not None
 
 
 def _no_record(at: int) -> Expansion:
@@ -112,7 +112,7 @@ class VectorRewards:
                     for name, (topics, before, after) in groups.items()}  # fmt: skip
         return {name: Measurement(*map(tuple, parts)) for name, parts in measured.items() if parts[0]}
 
-    def _expansions(self, rows: Rows) -> Expansions:
+    def _expansions(self, rows: Rows) -> ExpansionBatch:
         lessons = self.state.lessons
         topics = np.where(np.arange(lessons.topics.shape[1]) < lessons.n_topics[rows, None], lessons.topics[rows], -1)
         pairs = {name: (lessons.before[rows, at], lessons.after[rows, at]) for at, name in self._named}
@@ -121,7 +121,7 @@ class VectorRewards:
         gains = {name: _mean(before) - _mean(after) for name, (before, after) in pairs.items()}
         if not self.counts_style:
             gains = {name: gains[name] - self._taught_by_any_text(rows, at) for at, name in self._named}
-        return Expansions(lessons.tokens[rows], topics, gains, lambda at: self.expansion(int(rows[at])))
+        return ExpansionBatch(lessons.tokens[rows], topics, gains, lambda at: self.expansion(int(rows[at])))
 
     def _taught_by_any_text(self, rows: Rows, probe: int) -> NDArray[np.float64]:
         """How much the latest expansions lowered the mean loss of a fixed probe, whatever they were about."""

@@ -1,1 +1,1 @@
-"""Benchmarks: tasks that curricula are compared on."""
+"""Benchmarks: tasks, the runner, statistics and reports that compare agents; suites on rewards and the hypothesis."""

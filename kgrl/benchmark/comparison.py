@@ -1,7 +1,8 @@
-"""The comparison with random: for each task, corpus and learner, what each agent's curricula are worth.
+"""The comparison with random: figures of each agent's curricula for each task, corpus and learner.
 
-Every figure is of paired seeds. Where one of a pair is missing or failed the pair is left out and the row says how many
-pairs there are.
+Every figure is of paired seeds: the same seed gives both agents the same learner, probes and exam, so that their
+difference does not have the spread between seeds. A pair of which one is missing or failed is left out, and the row
+says how many pairs there are.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from kgrl.runs.metrics import tokens_to_target
 __all__ = ["BASELINE", "across_goals", "compare", "finished", "missing"]
 
 BASELINE = "random"
-"""Uniform over the frontier: what every other agent is compared with."""
+"""The agent that every other one is compared with: uniform over the frontier."""
 
 _TARGET = "target"
 _PLACE = ("task", "corpus", "learner")
@@ -30,12 +31,12 @@ _Goal = tuple[NDArray[np.float64], NDArray[np.float64], int]
 def compare(rows: Sequence[_Row]) -> list[dict[str, Any]]:
     """Return a row for each agent in each place: verdict, speed-up, areas and noise budget.
 
-    The verdict is on the area under the exam's learning curve; the target of the speed-up is the loss that random ends
-    with, seed by seed. `aulc_iqm` is the interquartile mean of all of the agent's finished seeds. Where random has no
-    seed in common the verdict says so and the figures that need it are None.
+    The verdict is on the area under the exam's learning curve, in nats per token. The target of the speed-up is the
+    loss that random ends with, seed by seed. `aulc_iqm` is the interquartile mean over all of the agent's finished
+    seeds. Where random has no seed in common, the verdict says so, and the figures that need it are None.
 
     Args:
-        rows: What came of cells; see `kgrl.benchmark.runner.read_rows`.
+        rows: Rows of cells; see `kgrl.benchmark.runner.read_rows`.
     """
     return [
         {**dict(zip(_PLACE, place, strict=True)), "agent": agent, **_figures(seeds, agents.get(BASELINE, {}))}
@@ -47,16 +48,17 @@ def compare(rows: Sequence[_Row]) -> list[dict[str, Any]]:
 def across_goals(rows: Sequence[_Row]) -> list[dict[str, Any]]:
     """Return the speed-up of each agent over all goals of `target` together, a row for each learner and agent.
 
-    A goal's speed-up is the geometric mean over its seeds, and `speedup` that over goals. The interval is Student's
-    over goals, since seeds of one goal share its topics. Runs of ours that never reach random's final loss count at the
-    budget; `censored` says how many.
+    A goal's speed-up is the geometric mean over its seeds, and `speedup` is that over goals. The interval is Student's
+    over goals, since seeds of one goal share its topics and are not independent. Runs of the agent that never reach
+    random's final loss count at the budget; `censored` is their number.
 
     Args:
-        rows: What came of cells; a goal is a task on a corpus.
+        rows: Rows of cells; a goal is a task on a corpus.
     """
     goals: dict[tuple[str, str], list[_Goal]] = {}
     for (task, _, learner), agents in sorted(finished(rows).items()):
         if task.partition(":")[0] == _TARGET:
+            # Sorted, as sets have no order that stays from process to process.
             for agent in sorted(agents.keys() - {BASELINE}):
                 if shared := sorted(agents[agent].keys() & agents.get(BASELINE, {}).keys()):
                     pairs = [(agents[agent][seed], agents[BASELINE][seed]) for seed in shared]
@@ -65,8 +67,9 @@ def across_goals(rows: Sequence[_Row]) -> list[dict[str, Any]]:
 
 
 def _goal(pairs: Sequence[tuple[_Row, _Row]]) -> _Goal:
-    """The logarithms of tokens to the target, random's and ours, and how many of ours are censored."""
+    """Return the logarithms of tokens to the target, random's and ours, and the number of censored runs of ours."""
     ours, random = zip(*pairs, strict=True)
+    # The budget is the most tokens of any run: it bounds a censored run's time from below.
     targets, budget = [row["curve"][-1][1] for row in random], max(row["tokens"] for row in (*ours, *random))
     theirs, mine = _tokens_to(targets, random), _tokens_to(targets, ours)
     logs = [np.log([budget if tokens is None else tokens for tokens in found]) for found in (theirs, mine)]
@@ -74,6 +77,8 @@ def _goal(pairs: Sequence[tuple[_Row, _Row]]) -> _Goal:
 
 
 def _over(goals: Sequence[_Goal]) -> dict[str, Any]:
+    """Return the figures over goals, each of which weighs the same however many seeds it has."""
+    # On logarithms, whose mean is the geometric mean of ratios.
     ratio = paired_difference([random.mean() for random, _, _ in goals], [ours.mean() for _, ours, _ in goals])
     return {
         "goals": len(goals),
@@ -89,7 +94,7 @@ def finished(rows: Sequence[_Row]) -> dict[tuple[str, ...], dict[str, dict[int, 
     """Return the finished cells by (task, corpus, learner), then by agent, then by seed.
 
     Args:
-        rows: What came of cells.
+        rows: Rows of cells.
     """
     places: dict[tuple[str, ...], dict[str, dict[int, _Row]]] = {}
     for row in rows:
@@ -100,12 +105,12 @@ def finished(rows: Sequence[_Row]) -> dict[tuple[str, ...], dict[str, dict[int, 
 
 
 def missing(rows: Sequence[_Row]) -> list[str]:
-    """Return the cells, as `task/corpus/learner/agent/seed`, that would make the grid whole.
+    """Return the cells that are missing from the grid, as `task/corpus/learner/agent/seed`.
 
-    The grid of a learner is all agents on all seeds in all places that it has any cell of. Failed cells are there.
+    The grid of a learner is the product of its agents, its seeds and its places. A failed cell is not missing.
 
     Args:
-        rows: What came of cells.
+        rows: Rows of cells.
 
     Example:
         >>> row = {"task": "coverage", "corpus": "vital", "learner": "scratch", "agent": "random", "seed": 0}
@@ -118,6 +123,7 @@ def missing(rows: Sequence[_Row]) -> list[str]:
         places = sorted({(row["task"], row["corpus"], learner) for row in mine})
         names, seeds = (sorted({row[part] for row in mine}) for part in ("agent", "seed"))
         there = {(*(row[part] for part in _PLACE), row["agent"], row["seed"]) for row in mine}
+        # Failed cells have rows, too, so that they are not missing.
         grid = ((*place, agent, seed) for place, agent, seed in product(places, names, seeds))
         absent += ["/".join(map(str, cell)) for cell in grid if cell not in there]
     return absent
@@ -125,6 +131,7 @@ def missing(rows: Sequence[_Row]) -> list[str]:
 
 def _figures(ours: Mapping[int, _Row], random: Mapping[int, _Row]) -> dict[str, Any]:
     own = [row["aulc"] for row in ours.values()]
+    # None on tasks without planted topics, where there is no noise to avoid.
     noise = [row["noise_share"] for row in ours.values() if row["noise_share"] is not None]
     shared = sorted(ours.keys() & random.keys())
     return {
@@ -164,5 +171,5 @@ def _tokens_to(targets: Sequence[float], rows: Sequence[_Row]) -> list[float | N
 
 
 def _finite(limit: float) -> float | None:
-    """A limit for JSON, which has no infinity: None where the interval is open or one seed shows no spread."""
+    """Return a limit for JSON, which has no infinity: None where the interval is open or of a single seed."""
     return float(limit) if np.isfinite(limit) else None

@@ -1,7 +1,7 @@
-"""A folder of results and what they depend on, so that results of another make are never mixed in.
+"""The folder of a benchmark's results: it records what they depend on, and refuses results that depend on other things.
 
-`about.json` has the version of kgrl, for each place the corpus, the task's configuration and the learner, and for each
-agent its options and weights: in plain values, so that a refusal can name what differs.
+`about.json` holds the version of kgrl; for each place the corpus, the task's configuration and the learner; and for
+each agent its options and weights. All are plain values, so that a refusal can name what differs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kgrl.agents.make import make_agent
 from kgrl.benchmark.places import task_of
@@ -33,37 +33,40 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def check_folder(out: Path, cells: Iterable[Cell]) -> None:
-    """Make a folder for the results of cells, or see that what it holds was made in the same way.
+    """Make a folder for the results of cells, or check that the results in it were made in the same way.
 
     Args:
         out: The folder.
-        cells: What will be carried out.
+        cells: The cells that will be carried out.
 
     Raises:
         DataError: If it holds results of another version of kgrl, or of a place or an agent that has changed since; the
-            message names what changed.
-        KgrlError: If a corpus, task, goal, learner or agent is not to be had.
+            message names the change.
+        KgrlError: If a corpus, task, goal, learner or agent cannot be made.
     """
     cells = list(cells)
     places = {(cell.task, cell.corpus, cell.learner, cell.budget): cell for cell in cells}
     about = {
         "version": version("kgrl"),
+        # Known by the names of rows, where a policy goes by its folder's name.
         "agents": {Path(agent).name: described(make_agent(agent)) for agent in dict.fromkeys(c.agent for c in cells)},
         "places": {f"{cell.task}/{cell.corpus}/{cell.learner}": _place(cell) for cell in places.values()},
     }
+    # Through JSON once, so that tuples compare equal to the lists that were read from the file.
     write_json(out / ABOUT, agree(out / ABOUT, json.loads(json.dumps(about))))
 
 
 def agree(path: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Return what is noted in a file and what is to be added to it.
+    """Return the entries of a file together with further ones.
 
     Args:
-        path: An `about.json`, which need not be there.
-        about: What is to be added.
+        path: An `about.json`; it need not exist.
+        about: The further entries.
 
     Raises:
-        DataError: If the two do not agree.
+        DataError: If the two contradict each other.
     """
+    # A new folder has nothing to disagree with.
     noted = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"version": about["version"]}
     if noted["version"] != about["version"]:
         why = f"the folder has results of kgrl {noted['version']}, not {about['version']}; choose another folder"
@@ -73,21 +76,28 @@ def agree(path: Path, about: dict[str, Any]) -> dict[str, Any]:
         for name, now in about[kind].items():
             before = known.setdefault(name, now)
             if before != now:
-                raise DataError(path, None, _differs(name, before, now))
+                keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+                changes = ", ".join(f"{key} {before.get(key)!r} and not {now.get(key)!r}" for key in keys)
+                why = f"the folder has results of {name!r} with {changes}; choose another folder"
+                raise DataError(path, None, why)
     return dict(noted)
 
 
 def described(thing: object) -> dict[str, Any]:
-    """Return what can be told of an object: class, plain public attributes, networks' weights, and agents within.
+    """Return a description of an object: class, plain public attributes, fingerprints of networks, and inner agents.
 
     Example:
         >>> described(make_agent("closure"))
         {'class': 'Closure', 'c': 10.0}
     """
+    from torch import nn  # here, since it takes seconds to import
+
     told: dict[str, Any] = {"class": type(thing).__name__}
     for name, value in vars(thing).items():
-        if _is_network(value):
-            told[name] = _weights(value)
+        if isinstance(value, nn.Module):
+            from kgrl.learners.decoder.models import fingerprint
+
+            told[name] = fingerprint(cast(Any, value))  # of any network, though its type says less
         elif isinstance(value, Agent):
             told[name] = described(value)
         elif not name.startswith("_") and isinstance(value, _PLAIN):
@@ -96,6 +106,7 @@ def described(thing: object) -> dict[str, Any]:
 
 
 def _place(cell: Cell) -> dict[str, Any]:
+    """Return what the results of a place depend on; seeds are left out, as cells of all seeds share a folder."""
     task = task_of(cell.task, cell.corpus, cell.budget)
     config = {name: value for name, value in asdict(task.config).items() if name != "seed"}
     learner = {f"learner {name}": value for name, value in _learner(cell.learner, task.corpus).items()}
@@ -106,21 +117,3 @@ def _place(cell: Cell) -> dict[str, Any]:
 @cache
 def _learner(name: str, corpus: Corpus) -> dict[str, Any]:
     return described(make_float32_learner(name, corpus))
-
-
-def _is_network(value: object) -> bool:
-    from torch import nn  # here, since it takes seconds to import
-
-    return isinstance(value, nn.Module)
-
-
-def _weights(network: Any) -> str:
-    from kgrl.learners.decoder.models import fingerprint
-
-    return fingerprint(network)
-
-
-def _differs(name: str, before: dict[str, Any], now: dict[str, Any]) -> str:
-    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    changes = ", ".join(f"{key} {before.get(key)!r} and not {now.get(key)!r}" for key in keys)
-    return f"the folder has results of {name!r} with {changes}; choose another folder"

@@ -1,7 +1,7 @@
-"""Places: a task on a corpus, ready for curricula, made once in a process for all the cells there.
+"""Places: a task on a corpus, ready for curricula, made once in a process for all its cells.
 
-Corpora, embeddings, what research looks up and what policies are shown of a graph are shared by the tasks that have
-them in common: looking it up takes longer than a cell's learning.
+Tasks share corpora, embeddings, research tables and the tables of a graph that policies see, where these are the same:
+to make them takes longer than the lessons of a cell.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Place", "make_place", "task_of"]
 
 @dataclass(frozen=True)
 class Place:
-    """A task with all that its curricula have in common.
+    """A task with everything that its curricula share.
 
     Args:
         task: The task.
@@ -57,19 +57,18 @@ def task_of(name: str, corpus: str, budget: int | None = None) -> Task:
         corpus: The corpus that it is made from, by name.
         budget: Most tokens to train on, where the task's own budget is larger; its own if None.
     """
+    # Tasks that lay traps are made from the corpus without them, whose name has no prefix.
     task = make_task(name, _corpus(corpus.removeprefix(f"{name}:") if name in DERIVED else corpus))
-    config = task.config
-    return (
-        task
-        if budget is None
-        else replace(task, config=replace(config, budget_tokens=min(budget, config.budget_tokens)))
-    )
+    if budget is None:
+        return task
+    return replace(task, config=replace(task.config, budget_tokens=min(budget, task.config.budget_tokens)))
 
 
 @cache
 def make_place(name: str, corpus: str, budget: int | None = None) -> Place:
     """Return a task's place, made once; see `task_of`."""
     task = task_of(name, corpus, budget)
+    # Tables depend on the size of neighbourhoods, embeddings on the corpus alone, so they are cached separately.
     tables, embedded = _tables(task.corpus, task.config.neighbourhood), _embedded(task.corpus)
     walk_tables(task.corpus.graph, embedded[1]).compiled  # noqa: B018 - so that no cell is said to have taken the time
     return Place(task, embedded, tables, task.make_exam())

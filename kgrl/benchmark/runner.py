@@ -1,16 +1,17 @@
-"""The runner: carries out the cells of a benchmark, each once, and keeps what came of them.
+"""The runner: carries out the cells of a benchmark, each once, and keeps their results.
 
     OUT/about.json                              what the results depend on; see `kgrl.benchmark.folder`
-    OUT/TASK/CORPUS/LEARNER/AGENT/SEED.json     what came of a cell
-    OUT/TASK/CORPUS/LEARNER/AGENT/SEED.parquet  its curriculum, one row an expansion
+    OUT/TASK/CORPUS/LEARNER/AGENT/SEED.json     the result of a cell
+    OUT/TASK/CORPUS/LEARNER/AGENT/SEED.parquet  its curriculum, one row per expansion
 
-The JSON file is written last, so that a cell is either there or not; those that are there are not carried out again.
+The JSON file is written last: a cell with that file is finished or failed, and a finished one is not carried out again.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,14 +36,17 @@ from kgrl.runs.metrics import aulc, continual_metrics
 from kgrl.system.executors import Executor
 from kgrl.system.files import replacing, write_json
 
-__all__ = ["Cell", "carry_out_cell", "cell_file", "failures", "read_rows", "run_cells"]
+__all__ = ["Cell", "Pace", "carry_out_cell", "cell_file", "failures", "read_rows", "run_cells"]
 
 Row = dict[str, Any]
 
 _EXAMS = 10
-"""Exams in a budget, the one before any training not counted. Twenty took as long as a scratch learner's learning."""
+"""Exams in a budget, the one before any training not counted. Twenty took as long as a scratch learner's lessons."""
 _PHASES, _LEARNER = ("research", "learn", "probe"), ("learn", "probe", "exam")
-"""The phases that expansions tell, and those in which the learner works: the rest of a cell's time is overhead."""
+"""The phases whose seconds expansions hold, and those in which the learner works; the rest of a cell is overhead."""
+_ALIKE: tuple[tuple[int, ...], ...] = ((0, 1, 2, 3), (2, 3), (0, 1, 2), ())
+"""Parts of (task, corpus, learner, agent) that cells of about the same duration have in common, the most alike first:
+all, learner and agent, the place, nothing."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Cell:
         agent: The agent by name, or the folder of a trained policy, which goes by the folder's name.
         seed: Seeds learner, probes and draws; cells of one seed are paired.
         budget: Most tokens to train on, where the task's own budget is larger; its own if None. A folder holds results
-            of one budget for each place, which `kgrl.benchmark.folder.check_folder` sees to.
+            of one budget for each place; `kgrl.benchmark.folder.check_folder` refuses others.
     """
 
     task: str
@@ -68,12 +72,12 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What messages call it, and where in the folder it is."""
+        """Its name in messages, which is also its path in the folder."""
         return _name(self.key)
 
     @property
     def key(self) -> Row:
-        """What its row is known by."""
+        """The entries that identify its row."""
         names = {"task": self.task, "corpus": self.corpus, "learner": self.learner}
         return {**names, "agent": Path(self.agent).name, "seed": self.seed}
 
@@ -83,7 +87,7 @@ def cell_file(out: Path, key: Mapping[str, Any]) -> Path:
 
     Args:
         out: Folder that keeps results.
-        key: Its task, corpus, learner, agent and seed by these names; a row has them.
+        key: Its task, corpus, learner, agent and seed, by these names; a row will do.
     """
     return out / f"{_name(key)}.json"
 
@@ -93,45 +97,45 @@ def _name(key: Mapping[str, Any]) -> str:
 
 
 def run_cells(cells: Sequence[Cell], out: Path, executor: Executor) -> Iterator[Row]:
-    """Carry out the cells that are not there, and those that failed before, again.
+    """Carry out the cells that have no result, and again those that failed before.
 
     Args:
-        cells: The cells, begun in this order.
+        cells: The cells, started in this order.
         out: Folder that keeps results; see `kgrl.benchmark.folder.check_folder`.
         executor: Carries cells out, several at a time where it can.
 
     Yields:
-        What came of each cell: first of those that were there, then of the others as they come to their end.
+        The row of each cell: first of the finished ones, then of the others in the order in which they end.
     """
     waiting = []
     for cell in cells:
         row = _read(cell_file(out, cell.key))
-        if row is not None and row["status"] == "finished":
+        if row is not None and row["status"] == "finished":  # failed ones are tried again: a crash may have been chance
             yield row
         else:
             waiting.append(cell)
-    yield from executor.map(carry_out_cell, out.resolve(), waiting, lost=_lose)
+    yield from executor.map(carry_out_cell, out.resolve(), waiting, lost=_lose)  # a worker may have another folder
 
 
 def carry_out_cell(out: Path, cell: Cell) -> Row:
-    """Carry out a cell, write what came of it and return that; one that raises is written down as failed.
+    """Carry out a cell, write its row and return it; a cell that raises gets a row that says it failed.
 
     Args:
         out: Folder that keeps results.
         cell: The cell.
     """
     path, began = cell_file(out, cell.key), time.perf_counter()
-    for left_over in path.parent.glob(f".{path.stem}.*.tmp"):  # of a process that was killed as it wrote
+    for left_over in path.parent.glob(f".{path.stem}.*.tmp"):  # of a process that was killed while writing
         left_over.unlink(missing_ok=True)
     try:
         row = _carry_out(path.with_suffix(".parquet"), cell)
-    except Exception as error:  # noqa: BLE001 - an agent of somebody else may raise anything; the other cells go on
+    except Exception as error:  # noqa: BLE001 - another package's agent may raise anything; the other cells go on
         row = _failed(error) | {"seconds": {"all": time.perf_counter() - began}}
     return _write(path, cell, row)
 
 
 def _lose(out: Path, cell: Cell, error: KgrlError) -> Row:
-    """Write down a cell as failed whose worker died."""
+    """Write the row of a cell whose worker died: failed."""
     return _write(cell_file(out, cell.key), cell, _failed(error))
 
 
@@ -147,15 +151,18 @@ def _write(path: Path, cell: Cell, row: Row) -> Row:
 
 def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
     place = make_place(cell.task, cell.corpus, cell.budget)
+    # Before the clock starts: imports, compiled kernels and tokens kept on disk belong to no single cell's time.
     _load_learner(cell.learner, place.task.corpus)
     _load_agent(cell.agent)
     began = time.perf_counter()
+    # Fresh ones for every cell: bandits keep what they have learned of earlier curricula otherwise.
     agent, learner = make_agent(cell.agent), make_float32_learner(cell.learner, place.task.corpus, seed=cell.seed)
     curriculum, budget = place.make_curriculum(learner, cell.seed), place.task.config.budget_tokens
     made, watched = time.perf_counter() - began, _Examined(place.exam, learner)
     steps = watched.follow(curriculum.run(agent), budget / _EXAMS)
     seconds = {phase: sum(step.seconds.get(phase, 0.0) for step in steps) for phase in _PHASES}
     seconds |= {"exam": watched.seconds, "make": made}
+    # The loop does nothing else between phases than to let the agent choose.
     seconds["choose"] = time.perf_counter() - began - sum(seconds.values())
     _write_expansions(curriculum_file, steps)
     row = {
@@ -176,30 +183,35 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
 
 @cache
 def _load_learner(learner: str, corpus: Corpus) -> None:
-    """Make a learner once, and a table: what is imported, and tokens kept on disk, are no single cell's time."""
+    """Make a learner and an Arrow table once in a process, so that everything they need is loaded."""
     make_float32_learner(learner, corpus)
     pa.table({"index": [0]})
 
 
 @cache
 def _load_agent(agent: str) -> None:
-    """Make an agent once, for the same reason."""
+    """Make an agent once in a process, so that everything it needs is loaded."""
     make_agent(agent)
 
 
 class _Examined:
-    """A learner's exam, taken again and again."""
+    """A learner's exam, taken along a curriculum.
+
+    Args:
+        exam: The exam.
+        learner: The learner.
+    """
 
     def __init__(self, exam: Exam, learner: Learner) -> None:
         self.exam, self.learner = exam, learner
         self.curve: list[tuple[int, float]] = []
         self.seconds = 0.0
         self.learned: dict[int, list[int]] = {}
-        """The topics learned before each exam, by its number."""
+        """The topics learned since the previous exam, by the number of the exam."""
         self._losses: list[NDArray[np.float64]] = []
 
     def follow(self, curriculum: Iterable[Expansion], spacing: float) -> list[Expansion]:
-        """Return a curriculum's expansions; the exam is taken before, after so many tokens each, and at the end."""
+        """Return a curriculum's expansions, with exams before it, every `spacing` tokens, and at its end."""
         steps = list[Expansion]()
         self.take(0)
         for step in curriculum:
@@ -212,16 +224,17 @@ class _Examined:
         return steps
 
     def take(self, tokens: int) -> None:
-        """Examine the learner, which was trained on so many tokens."""
-        start = time.perf_counter()
+        """Take the exam of a learner that was trained on so many tokens."""
+        start = time.perf_counter()  # exams are timed apart, since no agent is responsible for them
         self._losses.append(self.exam.losses(self.learner))
         self.curve.append((tokens, float(self._losses[-1].mean())))
         self.seconds += time.perf_counter() - start
 
     def kept(self) -> dict[str, float | None]:
-        """What was kept of the exam's topics that were learned; None for each where none of them was."""
+        """Return how much was kept of the learned topics that the exam has; None where it has no learned one."""
+        # Reversed, so that of a topic's several lessons the first one stays.
         first = {topic: row for row, topics in reversed(self.learned.items()) for topic in topics}
-        rows = np.array([first.get(int(topic), 0) for topic in self.exam.topics])
+        rows = np.array([first.get(int(topic), 0) for topic in self.exam.topics])  # 0 stands for never learned
         if not rows.any():
             return dict.fromkeys(("acc", "bwt", "fwt", "forgetting"))
         told = continual_metrics(self._losses, rows)
@@ -229,19 +242,20 @@ class _Examined:
 
 
 def _operations(learner: Learner, steps: Sequence[Expansion]) -> float | None:
-    """Floating-point operations: 6 N a token trained on, 2 N a token measured (Kaplan et al. 2020); no exams.
+    """Return the floating-point operations: 6 N per token trained on, 2 N per token measured (Kaplan et al. 2020).
 
-    Tokens that agents' tries train on are among those measured, and are counted as such.
+    N is the number of parameters. Exams are not counted; tokens that an agent's tries train on count as measured.
     """
-    if not isinstance(learner, Sized):
+    if not isinstance(learner, Sized):  # learners of other packages need not know their size
         return None
     trained, measured = steps[-1].tokens_total, sum(step.probe_tokens for step in steps)
     return float(learner.n_parameters) * (6 * trained + 2 * measured)
 
 
 def _write_expansions(path: Path, steps: Sequence[Expansion]) -> None:
-    """Write a curriculum as Parquet: the records' plain values, and what was measured as columns of their own."""
+    """Write a curriculum as Parquet: the plain values of records, and a column for each measurement."""
     rows = []
+    # Flat columns with prefixes, which every reader of Parquet can filter and plot.
     for step in steps:
         probes = {f"gain_{name}": probe.gain for name, probe in step.probes.items()}
         seconds = {f"seconds_{name}": value for name, value in step.seconds.items()}
@@ -259,7 +273,7 @@ def _write_expansions(path: Path, steps: Sequence[Expansion]) -> None:
             "reward": step.reward,
         }
         rows.append({**plain, **parts, **probes, **seconds})
-    columns = dict.fromkeys(name for row in rows for name in row)
+    columns = dict.fromkeys(name for row in rows for name in row)  # in order of appearance; rows may lack some
     table = pa.table({name: [row.get(name) for row in rows] for name in columns})
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
@@ -270,7 +284,7 @@ def _read(path: Path) -> Row | None:
 
 
 def read_rows(out: Path) -> list[Row]:
-    """Return what came of all cells in a folder, in order of their names.
+    """Return the rows of all cells in a folder, in the order of their names.
 
     Raises:
         KgrlError: If the folder holds no results.
@@ -282,6 +296,55 @@ def read_rows(out: Path) -> list[Row]:
 
 
 def failures(rows: Sequence[Row]) -> list[str]:
-    """Return a line for each cell that failed: which, and why."""
+    """Return a line for each failed cell: its name and the error."""
     named = ("task", "corpus", "learner", "agent", "seed")
     return ["/".join(str(row[n]) for n in named) + f": {row['error']}" for row in rows if row["status"] == "failed"]
+
+
+class Pace:
+    """Estimate of the time remaining of a benchmark, from the seconds of finished cells.
+
+    A cell that waits is expected to take as long as the mean of the finished cells that are most like it: an oracle's
+    cell takes twenty times another agent's.
+
+    Args:
+        cells: All cells.
+        workers: Cells carried out at a time.
+
+    Example:
+        >>> pace = Pace([Cell("coverage", "vital", "scratch", "random", seed) for seed in range(3)], workers=2)
+        >>> row = {"task": "coverage", "corpus": "vital", "learner": "scratch", "agent": "random"}
+        >>> pace.left(), pace.book({**row, "seconds": {"all": 4.0}}), pace.left()
+        (None, None, 4.0)
+    """
+
+    def __init__(self, cells: Iterable[Cell], workers: int) -> None:
+        self._waiting = Counter((c.task, c.corpus, c.learner, Path(c.agent).name) for c in cells)
+        self._workers = workers
+        self._sums: dict[tuple[str | None, ...], tuple[float, int]] = {}
+
+    def book(self, row: Mapping[str, Any]) -> None:
+        """Count the row of a cell that has ended."""
+        kind = row["task"], row["corpus"], row["learner"], row["agent"]
+        self._waiting[kind] -= 1
+        if "seconds" not in row:  # its worker died
+            return
+        for alike in _ALIKE:
+            seconds, cells = self._sums.get(_masked(kind, alike), (0.0, 0))
+            self._sums[_masked(kind, alike)] = seconds + row["seconds"]["all"], cells + 1
+
+    def left(self) -> float | None:
+        """Return the seconds that remain, None before any cell has ended."""
+        if not self._sums:
+            return None
+        left = 0.0
+        for kind, cells in self._waiting.items():
+            # The last entry of `_ALIKE` is common to all cells, so there always is a mean.
+            seconds, ended = next(self._sums[key] for alike in _ALIKE if (key := _masked(kind, alike)) in self._sums)
+            left += cells * (seconds / ended)
+        return left / self._workers
+
+
+def _masked(kind: tuple[str, ...], alike: tuple[int, ...]) -> tuple[str | None, ...]:
+    """Return the parts of a kind of cell that count, and None for the others."""
+    return tuple(part if place in alike else None for place, part in enumerate(kind))

@@ -1,9 +1,9 @@
-"""One figure for an agent over all places: the normalised score, and the ranking by it.
+"""Normalised scores, one figure for an agent over all places, and the ranking by them.
 
 The score of a run is (AULC_random - AULC) / (AULC_random - AULC_oracle): 0 for random, 1 for the oracle. The numerator
-is of one seed. The denominator is the mean over the place's seeds: that of a single seed may be next to nothing, and
-would make its quotient as large as one likes. A place where the oracle is not clearly better than random, the interval
-of their paired difference reaching 0, measures nothing by that yardstick: it has no scores, whoever's.
+is of one seed. The denominator is the mean over the place's seeds, since that of a single seed can be close to 0 and
+make the quotient arbitrarily large. In a place where the oracle is not clearly better than random (the interval of
+their paired difference reaches 0), there is nothing to measure by: no agent has a score there.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from kgrl.benchmark.statistics import Interval, bootstrap_interval, paired_diffe
 __all__ = ["BANDITS", "CEILING", "lead", "rank_agents", "scores"]
 
 CEILING = "oracle"
-"""What scores 1."""
+"""The agent whose score is 1."""
 BANDITS = ("alp", "alp-gmm", "d-ucb", "exp3s", "odm", "plr", "skill-it", "tscl")
-"""The published bandits, of which the best is what an agent is measured against beside random."""
+"""The published bandits; agents are compared with the best of them, too."""
 
 _Row = Mapping[str, Any]
 _Place = tuple[str, ...]
@@ -30,7 +30,7 @@ _Scores = dict[_Place, dict[int, float]]
 
 
 def lead(agents: Mapping[str, Mapping[int, _Row]]) -> float | None:
-    """Return how far the oracle's area is below random's, the mean over paired seeds; None where that is not clear.
+    """Return random's area less the oracle's, averaged over paired seeds; None where it is not clearly above 0.
 
     Args:
         agents: A place's finished cells by agent and seed.
@@ -47,7 +47,7 @@ def scores(rows: Sequence[_Row]) -> dict[str, _Scores]:
     """Return the normalised scores of all agents' runs: by agent, place and seed.
 
     Args:
-        rows: What came of cells; see `kgrl.benchmark.runner.read_rows`.
+        rows: Rows of cells; see `kgrl.benchmark.runner.read_rows`.
     """
     found: dict[str, _Scores] = {}
     for place, agents in sorted(finished(rows).items()):
@@ -55,6 +55,7 @@ def scores(rows: Sequence[_Row]) -> dict[str, _Scores]:
         for agent, seeds in agents.items():
             if measure is not None and seeds.keys() & random.keys():
                 shared = sorted(seeds.keys() & random.keys())
+                # 0 for random by construction, 1 for the oracle on average over seeds.
                 gains = {seed: (random[seed]["aulc"] - seeds[seed]["aulc"]) / measure for seed in shared}
                 found.setdefault(agent, {})[place] = gains
     return found
@@ -63,14 +64,15 @@ def scores(rows: Sequence[_Row]) -> dict[str, _Scores]:
 def rank_agents(rows: Sequence[_Row]) -> list[dict[str, Any]]:
     """Return a row for each learner and agent, the best first.
 
-    `score` is the interquartile mean of normalised scores over all places that have any, `unscored` the number of those
-    that have none. `improvement` is the probability that a run of the agent has a smaller area than one of random on
-    the same place. `ahead` is the interquartile mean of the paired differences of scores between the agent and `rival`,
-    the published bandit with the best score; that it is picked from the same runs favours it a little. Intervals are of
-    the stratified bootstrap, strata being places. What cannot be told is None, and agents without a score come last.
+    `score` is the interquartile mean of normalised scores over the places with scores; `unscored` is the number of the
+    other places. `improvement` is the probability that a run of the agent has a smaller area than one of random in the
+    same place. `rival` is the published bandit with the best score, and `ahead` the interquartile mean of the paired
+    differences of scores between the agent and it. To choose the rival from the same runs favours it a little.
+    Intervals are the stratified bootstrap's, with places as strata. Agents without a score come last; their rank and
+    score are None.
 
     Args:
-        rows: What came of cells.
+        rows: Rows of cells.
     """
     ranking = []
     for learner in sorted({row["learner"] for row in rows}):
@@ -81,13 +83,15 @@ def rank_agents(rows: Sequence[_Row]) -> list[dict[str, Any]]:
 def _ranked(learner: str, rows: Sequence[_Row]) -> list[dict[str, Any]]:
     places, scored = finished(rows), scores(rows)
     values = {agent: bootstrap_interval(_strata(places_of)) for agent, places_of in scored.items()}
+    # Of the bandits that have scores; ties go to the first by name, as `BANDITS` is sorted.
     rival = max((name for name in BANDITS if name in values), key=lambda name: values[name].value, default=None)
     named = sorted({agent for agents in places.values() for agent in agents})
+    # Agents without a score come last, in alphabetical order: they have no rank.
     ordered = sorted(named, key=lambda agent: -values[agent].value if agent in values else np.inf)
     return [
         {
             "learner": learner,
-            "rank": rank,
+            "rank": rank if agent in values else None,
             "agent": agent,
             "places": len(scored.get(agent, {})),
             "unscored": len(places) - len(scored.get(agent, {})),
@@ -101,6 +105,7 @@ def _ranked(learner: str, rows: Sequence[_Row]) -> list[dict[str, Any]]:
 
 
 def _improvement(agent: str, places: Mapping[_Place, Mapping[str, _Seeds]]) -> Interval | None:
+    # Areas are negated, since a smaller one is better.
     both = [agents for agents in places.values() if agent in agents and BASELINE in agents]
     ours, random = ([[-row["aulc"] for row in agents[name].values()] for agents in both] for name in (agent, BASELINE))
     return probability_of_improvement(ours, random) if both else None

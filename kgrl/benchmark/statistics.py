@@ -1,9 +1,9 @@
-"""Comparing runs over tasks and seeds: every figure comes with an interval, and every comparison with a verdict.
+"""Statistics over tasks and seeds: every figure comes with an interval, and every comparison with a verdict.
 
 Aggregates are those of Agarwal et al. (2021), "Deep Reinforcement Learning at the Edge of the Statistical Precipice":
-strata are tasks, and runs are drawn again within each. For scores larger is better (negate what is not), for losses
-lower. `level` is the confidence of an interval, between 0 and 1. What is empty, not finite or not paired as a function
-asks raises ValueError, as a level out of its range does.
+strata are tasks, and the bootstrap draws runs within each. Larger scores are better (negate others), and so are lower
+losses. `level` is the confidence of an interval, between 0 and 1. All functions raise ValueError for arrays that are
+empty, not finite or not paired, and for a level out of range.
 """
 
 from __future__ import annotations
@@ -38,9 +38,13 @@ Word = Literal["better", "worse", "not distinguishable"]
 
 _LEVEL = 0.95
 _DRAWS = 2000
-_TRIMMED = 0.25  # from each end
-_FEW = 30  # seeds below which an interval is Student's
+"""Bootstrap draws, as in Agarwal et al. (2021): enough for the limits of a 95% interval to be steady."""
+_TRIMMED = 0.25
+"""Share of the runs that the interquartile mean leaves out at each end."""
+_FEW = 30
+"""Seeds below which an interval is Student's; see `paired_difference`."""
 _MOST_SEEDS = 10_000
+"""More seeds than that are not feasible."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Interval:
 def interquartile_mean(scores: Sequence[ArrayLike]) -> float:
     """Return the mean of the middle half of all runs of all tasks together.
 
-    A quarter of the runs, rounded down, is left out at each end: of three runs or fewer, none.
+    A quarter of the runs, rounded down, is left out at each end; of three runs or fewer, none. It withstands a few
+    outliers, as the median does, and is more efficient than the median (Agarwal et al. 2021).
 
     Args:
         scores: Scores of each task's runs, one array of shape `[runs]` for each task.
@@ -83,49 +88,56 @@ def bootstrap_interval(
 ) -> Interval:
     """Return a statistic of runs and its percentile interval by the stratified bootstrap.
 
-    Each draw takes as many runs as there are from each stratum, with replacement. The interval is widened to hold the
-    statistic itself in the rare case that the percentiles do not. A stratum of one run adds no spread: have several.
+    Each draw takes as many runs as a stratum has from each stratum, with replacement. In the rare case that the
+    percentiles do not hold the statistic itself, the interval is widened. A stratum of one run adds no spread: use
+    several.
 
     Args:
         scores: Scores of each stratum's runs, one array of shape `[runs]` for each task.
-        statistic: From such a sequence to a number.
+        statistic: A function from such a sequence to a number.
         level: Confidence.
-        draws: How many times to draw.
-        seed: Of the draws.
+        draws: Number of draws.
+        seed: Seeds the draws.
 
     Raises:
-        ValueError: If there is no task, a task has no runs, a score is not finite, or the level is not between 0 and 1.
+        ValueError: If there are no tasks, a task has no runs, a score is not finite, or the level is out of range.
 
     Example:
         >>> bootstrap_interval([[1.0, 1.0], [3.0, 3.0]])
         Interval(value=2.0, low=2.0, high=2.0)
     """
     strata, rng = _strata(scores), np.random.default_rng(seed)
+    # Indices of all draws at once, [draws, runs] for each stratum.
     picks = [rng.integers(len(runs), size=(draws, len(runs))) for runs in strata]
+    # One draw at a time, since a statistic may be any function of the strata.
     drawn = [statistic([runs[pick[i]] for runs, pick in zip(strata, picks, strict=True)]) for i in range(draws)]
     return _percentiles(statistic(strata), np.array(drawn), level)
 
 
 def performance_profile(scores: Sequence[ArrayLike], thresholds: ArrayLike) -> Runs:
-    """Return the share of runs that score above each threshold, tasks weighing the same however many runs they have.
+    """Return the share of runs that score above each threshold; tasks weigh the same however many runs they have.
 
     Args:
         scores: Scores of each task's runs, one array of shape `[runs]` for each task.
-        thresholds: Shape `[thresholds]`, as is what is returned.
+        thresholds: The thresholds, shape `[thresholds]`.
+
+    Returns:
+        Shares from 0 to 1, shape `[thresholds]`.
 
     Example:
         >>> performance_profile([[0.0, 1.0], [2.0]], [0.0, 0.5, 1.0, 2.0]).tolist()
         [0.75, 0.75, 0.5, 0.0]
     """
+    # [runs, thresholds] for each task, averaged over runs before tasks.
     shares = [(runs[:, None] > np.asarray(thresholds)).mean(axis=0) for runs in _strata(scores)]
     return np.asarray(np.mean(shares, axis=0))
 
 
 def probability_of_improvement(x: Sequence[ArrayLike], y: Sequence[ArrayLike], *, level: float = _LEVEL) -> Interval:
-    """Return how likely a run of X is to score above a run of Y on the same task, the mean over tasks.
+    """Return the probability that a run of X scores above a run of Y on the same task, averaged over tasks.
 
-    On one task it is the share of pairs of runs in which X is above, ties counting one half: the Mann-Whitney U
-    statistic over the number of pairs. The interval is by the stratified bootstrap, X and Y drawn apart.
+    On one task it is the share of pairs of runs in which X is above, where ties count one half: the Mann-Whitney U
+    statistic over the number of pairs. The interval is the stratified bootstrap's, with X and Y drawn separately.
 
     Args:
         x: Scores of X, larger is better, one array of shape `[runs]` for each task.
@@ -141,6 +153,7 @@ def probability_of_improvement(x: Sequence[ArrayLike], y: Sequence[ArrayLike], *
         raise ValueError(f"X has {tasks} tasks and Y has {len(y)}; give both the same tasks in the same order")
 
     def mean_share(strata: Sequence[Runs]) -> float:
+        # The sign is 1, 0 or -1 for each pair, so that half of 1 plus its mean counts ties one half.
         pairs = (np.sign(a[:, None] - b) for a, b in zip(strata[:tasks], strata[tasks:], strict=True))
         return float(np.mean([(1 + signs.mean()) / 2 for signs in pairs]))
 
@@ -151,8 +164,9 @@ def paired_difference(ours: ArrayLike, baseline: ArrayLike, *, level: float = _L
     """Return the mean over seeds of ours minus the baseline, with an interval.
 
     Below 30 seeds the interval is Student's, since the percentile bootstrap is too narrow there: its spread is short by
-    a factor of sqrt((n - 1) / n) and its tails are not Student's (of 5 normal differences, 95% covers about 83%). From
-    30 on it is the bootstrap's, which takes no shape for granted. One seed shows no spread: its interval is infinite.
+    a factor of sqrt((n - 1) / n), and its tails are not Student's. For 5 normal differences, its 95% interval covers
+    the mean in about 83% of cases. From 30 seeds on it is the bootstrap's, which assumes no distribution. One seed
+    shows no spread, so its interval is infinite.
 
     Args:
         ours: One number for each seed, shape `[seeds]`.
@@ -167,6 +181,7 @@ def paired_difference(ours: ArrayLike, baseline: ArrayLike, *, level: float = _L
     if len(mine) != len(theirs):
         raise ValueError(f"{len(mine)} seeds of ours and {len(theirs)} of the baseline; give both for the same seeds")
     differences = mine - theirs
+    # Pairs, not the two samples, are the unit: what a seed does to both sides cancels.
     if len(differences) >= _FEW:
         return bootstrap_interval([differences], lambda strata: float(strata[0].mean()), level=level)
     mean, reach = float(differences.mean()), float(_reach(differences, np.array([len(differences)]), level)[0])
@@ -175,13 +190,13 @@ def paired_difference(ours: ArrayLike, baseline: ArrayLike, *, level: float = _L
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times fewer tokens ours took to the target than the baseline.
+    """The ratio of the baseline's tokens to a target and ours.
 
     Args:
         ratio: Geometric mean over seeds of T_baseline / T_ours; above 1, ours is faster.
         censored_baseline: Seeds on which the baseline never reached the target.
         censored_ours: Seeds on which ours never did.
-        bound: What the true ratio is to `ratio.value`: `"equal"`, `"at least"` (the baseline was censored),
+        bound: The true ratio compared with `ratio.value`: `"equal"`, `"at least"` (the baseline was censored),
             `"at most"` (ours was), or `"unknown"` (both were).
     """
 
@@ -196,8 +211,8 @@ def speedup(baseline: Tokens, ours: Tokens, budget: float, *, level: float = _LE
 
     Such a run takes the budget or more. So a censored baseline makes the ratio a lower bound and opens the interval
     upwards, to infinity; a censored run of ours makes it an upper bound and opens the interval downwards, to 0. The
-    other limit is that of the ratios as filled in, and understates how far censored runs may spread. The interval is
-    that of `paired_difference` on logarithms.
+    other limit is that of the ratios as filled in, and understates the spread of censored runs. The interval is that of
+    `paired_difference` on logarithms, in which twice and half as many tokens are equally far from 1.
 
     Args:
         baseline: Tokens to the target for each seed, or None for never, as `kgrl.runs.metrics.tokens_to_target`
@@ -216,20 +231,21 @@ def speedup(baseline: Tokens, ours: Tokens, budget: float, *, level: float = _LE
     """
     logs = paired_difference(_log_tokens(baseline, budget), _log_tokens(ours, budget), level=level)
     slow, fast = sum(t is None for t in baseline), sum(t is None for t in ours)
-    with np.errstate(over="ignore"):  # two seeds far apart reach further than a float
+    with np.errstate(over="ignore"):  # the interval of two very different seeds can exceed a float
         value, low, high = (float(np.exp(log)) for log in (logs.value, logs.low, logs.high))
     ratio = Interval(value, 0.0 if fast else low, np.inf if slow else high)
     return Speedup(ratio, slow, fast, ("unknown" if fast else "at least") if slow else "at most" if fast else "equal")
 
 
 def efficiency_curve(curves: Sequence[Curve], grid: ArrayLike, *, level: float = _LEVEL) -> list[Interval]:
-    """Return the interquartile mean over seeds of the loss after so many tokens, with intervals point by point.
+    """Return the interquartile mean over seeds of the loss at some numbers of tokens, with pointwise intervals.
 
-    The loss is linear between measurements, and a curve that ended keeps its last one. One draw takes whole curves.
+    The loss is linear between measurements, and a curve that ended keeps its last one. A draw of the bootstrap takes
+    whole curves, since the points of one curve are not independent.
 
     Args:
         curves: One learning curve for each seed, tokens ascending from 0.
-        grid: Tokens at which to tell the loss, shape `[points]`.
+        grid: Numbers of tokens, shape `[points]`.
         level: Confidence.
 
     Example:
@@ -238,25 +254,26 @@ def efficiency_curve(curves: Sequence[Curve], grid: ArrayLike, *, level: float =
     """
     if not curves or any(not curve or curve[0][0] != 0 for curve in curves):
         raise ValueError("give one learning curve or more, each starting with the loss at 0 tokens")
+    # Interpolated to a common grid, as each run takes its exams after whole expansions: [curves, points].
     points = np.asarray(grid, dtype=np.float64)
     losses = np.array(_strata([np.interp(points, [t for t, _ in curve], [x for _, x in curve]) for curve in curves]))
     picks = np.random.default_rng(0).integers(len(curves), size=(_DRAWS, len(curves)))
-    drawn = _trimmed_mean(losses[picks], axis=1)
+    drawn = _trimmed_mean(losses[picks], axis=1)  # [draws, curves, points] to [draws, points]
     values = _trimmed_mean(losses)
     return [_percentiles(float(value), column, level) for value, column in zip(values, drawn.T, strict=True)]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether ours is better than the baseline, by seeds.
+    """The verdict on ours against a baseline, by seeds.
 
     Args:
         word: `"better"` or `"worse"` where the interval excludes 0, and `"not distinguishable"` otherwise.
         difference: Mean loss of ours minus that of the baseline; negative is better.
-        more_seeds: How many more paired seeds would make the interval exclude 0 if the mean and the spread stayed as
-            they are; 0 if it does. New seeds move both, so it is a size to plan by and no promise. None where the mean
-            is 0, where it would take over 10,000, and for a single seed, which shows no spread.
-        sentence: The above in plain words.
+        more_seeds: Number of further paired seeds that would make the interval exclude 0 if mean and spread stayed as
+            they are; 0 if it excludes 0 already. New seeds change both, so the number is for planning, not a promise.
+            None where the mean is 0, where over 10,000 would be needed, and for a single seed, which shows no spread.
+        sentence: The verdict in plain words.
     """
 
     word: Word
@@ -266,7 +283,7 @@ class Verdict:
 
 
 def verdict(ours: ArrayLike, baseline: ArrayLike, level: float = _LEVEL) -> Verdict:
-    """Return whether ours is better than the baseline, on losses paired by seed.
+    """Return the verdict on ours against the baseline, on losses paired by seed.
 
     Args:
         ours: One loss for each seed, lower is better, shape `[seeds]`.
@@ -300,13 +317,14 @@ def _sentence(word: str, difference: Interval, more: int | None, seeds: int, lev
 
 def _more_seeds(differences: Runs, level: float) -> int | None:
     """Return the least number of seeds to add at which Student's interval excludes 0, or None."""
+    # The width shrinks with every seed, so the first number that suffices is the least.
     more = np.arange(1, _MOST_SEEDS + 1)
     enough = np.flatnonzero(_reach(differences, len(differences) + more, level) < abs(differences.mean()))
     return int(more[enough[0]]) if len(enough) else None
 
 
 def _reach(differences: Runs, seeds: NDArray[np.int64], level: float) -> Runs:
-    """Return half the width of Student's interval, had so many seeds the spread of these; infinite for one."""
+    """Return half the width of Student's interval for numbers of seeds with the spread of these; infinite for one."""
     tail = _tail(level)
     if len(differences) == 1:
         return np.full(len(seeds), np.inf)
@@ -321,7 +339,7 @@ def _log_tokens(tokens: Tokens, budget: float) -> list[float]:
 
 
 def _trimmed_mean(runs: Runs, axis: int = 0) -> Runs:
-    """Return the mean of the middle half; SciPy's checks take ten times as long, in every draw of a bootstrap."""
+    """Return the mean of the middle half, as `scipy.stats.trim_mean` does in ten times the time."""
     ranked = np.moveaxis(np.sort(runs, axis=axis), axis, 0)
     cut = int(_TRIMMED * len(ranked))
     return np.asarray(ranked[cut : len(ranked) - cut].mean(axis=0))

@@ -1,7 +1,7 @@
-"""Tasks: what curricula are compared on, each with a budget, an exam, and what a good curriculum would do.
+"""Tasks: fixed settings that curricula are compared on, each with a budget, an exam and a goal for a good curriculum.
 
-A task is made for a corpus by its name; everything about it is fixed but the seed of a run, which seeds the learner,
-the probes and the agent's draws.
+A task is made for a corpus by its name. Everything about it is fixed except for the seed of a run, which seeds the
+learner, the probes and the agent's draws.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ INVENTED = "invented:2000"
 _DEFAULT_CORPUS, _INVENTED, _TARGET = "vital", "invented", "target"
 
 _LIMITED = 20
-"""`limited` reaches one topic in so many."""
+"""The budget of `limited` reaches one topic in so many."""
 
 _DOMAINS = 4
-"""`forgetting` goes through so many categories."""
+"""Number of categories that `forgetting` goes through."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What curricula are compared on.
+    """A fixed setting that curricula are compared on.
 
     Args:
         name: Its name.
-        about: What a good curriculum would do.
+        about: A description of a good curriculum.
         corpus: Topic graph and passages.
         config: Budgets, nucleus and goal; the seed is a run's own.
-        reward: What agents are rewarded for unless another reward is asked for: the gain on the goal or on all topics.
+        reward: The reward of agents unless another is asked for: the gain on the goal or on all topics.
         examined: The topics that the exam is drawn from.
-        planted: Whether each topic was planted and teaches nothing of use, shape `[topics]`.
+        planted: Whether each topic was planted and teaches nothing of use, bool `[topics]`.
     """
 
     name: str
@@ -84,12 +84,17 @@ class Task:
         return Exam(self.corpus, self.examined, size)
 
     def noise_share(self, expansions: Iterable[Expansion]) -> float:
-        """Return the noise budget: the share of tokens spent on passages of planted topics, counted by their words."""
+        """Return the noise budget: the share of tokens spent on passages of planted topics.
+
+        An expansion's tokens are shared out among its passages by their words, since a record holds no tokens per
+        passage.
+        """
         spent = np.array([(step.tokens, self._planted_words(step)) for step in expansions]).reshape(-1, 2)
+        # At least 1 in the denominators: a curriculum may be empty, and a passage may have no word.
         return float(np.sum(spent[:, 0] * spent[:, 1]) / max(1, spent[:, 0].sum()))
 
     def _planted_words(self, expansion: Expansion) -> float:
-        """The share of the words of an expansion's passages that are in planted topics' passages."""
+        """Return the share of the words of an expansion's passages that are in planted topics' passages."""
         ids = list(expansion.passages)
         words = np.array([len(self.corpus.texts[i].split()) for i in ids])
         return float(words[self.planted[self.corpus.topics[ids]]].sum() / max(1, words.sum()))
@@ -104,16 +109,16 @@ def make_task(name: str, corpus: str | Corpus | None = None, *, root: Path | Non
 
     Args:
         name: `"coverage"`, `"target"`, `"limited"`, `"noisy"`, `"forgetting"`, `"deceptive"` or `"invented"`; or
-            `"target:CATEGORY"`, `target` with another goal than the corpus's usual one.
+            `"target:CATEGORY"`, which is `target` with another goal than the corpus's usual one.
         corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows; if None `"vital"`, and for the task
             `"invented"` the corpus `"invented:2000"`. Tasks that lay traps are made from the corpus without them, or
             from the name that `corpus_of_task` returns.
         root: Folder of the corpus's source files, as for `load_corpus`.
 
     Raises:
-        UnknownNameError: If there is no such task or goal; the nearest is suggested.
-        SettingError: If the task needs a goal and none is known for the corpus, or an invented world and it is none, or
-            is given a goal and has none.
+        UnknownNameError: If the task or the goal is not known; the nearest is suggested.
+        SettingError: If the task needs a goal and none is known for the corpus, if it needs an invented world and the
+            corpus is another one, or if a task without goals is given one.
 
     Example:
         >>> make_task("nosiy")
@@ -123,13 +128,14 @@ def make_task(name: str, corpus: str | Corpus | None = None, *, root: Path | Non
     kind, _, goal = name.partition(":")
     factory: Callable[..., Task] = tasks[kind]
     if goal and kind != _TARGET:
-        raise SettingError(f"{name!r}: the task {_TARGET!r} alone is given a goal")
+        raise SettingError(f"{name!r}: only the task {_TARGET!r} is given a goal")
+    # From the corpus without traps: the factory lays its own.
     made = corpus if isinstance(corpus, Corpus) else load_corpus(_origin(name, corpus), root=root)
     return factory(made, goal) if goal else factory(made)
 
 
 def corpus_of_task(name: str, corpus: str | None = None) -> str:
-    """Return the name by which `kgrl.data.load_corpus` loads a task's corpus, its traps included.
+    """Return the name by which `kgrl.data.load_corpus` loads a task's corpus with its traps.
 
     Args:
         name: The task.
@@ -187,6 +193,7 @@ def _target(corpus: Corpus, other: str | None = None) -> Task:
 def _limited(corpus: Corpus) -> Task:
     about = "Spends a budget that reaches a twentieth of the topics on those that stand for many others."
     usual = CurriculumConfig()
+    # So many expansions of the usual size as reach a twentieth of the topics: two at least, nucleus and one choice.
     expansions = max(2, round(len(corpus.graph) / _LIMITED / usual.neighbourhood))
     config = replace(usual, budget_tokens=expansions * usual.expansion_tokens)
     everything, nothing = _all_topics(corpus), _nothing_planted(corpus)
@@ -198,8 +205,9 @@ def _noisy(corpus: Corpus) -> Task:
     about = "Notices which topics teach nothing, three in ten, and spends nothing more on them."
     planted = noisy(corpus)
     real = np.flatnonzero(~planted.is_planted).astype(np.int32)
+    # By title, so that the nucleus has no planted topic and is the same in the corpus with traps.
     start = choose_nucleus(corpus.graph, eligible=corpus.has(Split.TRAIN) & corpus.has(Split.PROBE))
-    # One topic at a time: what a neighbourhood and retrieval bring along is nothing that an agent answers for.
+    # One topic at a time: an agent is not responsible for what a neighbourhood and retrieval add.
     config = CurriculumConfig(nucleus=tuple(corpus.graph.titles[topic] for topic in start), neighbourhood=1)
     return Task("noisy", about, planted.corpus, config, DEFAULT_REWARD, real, planted.is_planted)
 
@@ -208,6 +216,7 @@ def _noisy(corpus: Corpus) -> Task:
 def _forgetting(corpus: Corpus) -> Task:
     about = "Learns one domain after another, and of each what lasts, so that the exam on all still finds the first."
     size = {name: len(corpus.graph.in_category(name)) for name in corpus.graph.category_names if name}
+    # The largest ones, in the order of their names where sizes are equal, so that the task is the same everywhere.
     domains = tuple(sorted(size, key=lambda name: (-size[name], name))[:_DOMAINS])
     if len(domains) < 2:
         raise SettingError(f"{corpus.name!r} has {len(domains)} categories, and this task goes through two or more")
@@ -235,15 +244,15 @@ def _invented(corpus: Corpus) -> Task:
 
 
 def make_float32_learner(name: str, corpus: Corpus, *, seed: int = 0) -> Learner:
-    """Make a learner as a benchmark has it: pretrained models compute in float32.
+    """Make a learner of a benchmark: pretrained models compute in float32, so that results of machines compare.
 
-    Elsewhere they compute in what the machine is fastest with. In bfloat16 losses differ in the third digit, and so do
-    the agents of a benchmark.
+    Elsewhere they compute in the format that the machine is fastest with. In bfloat16 losses differ in the third digit,
+    which is where the agents of a benchmark differ, too.
 
     Args:
         name: `"lora"`, `"scratch"`, or a learner that was registered.
         corpus: The corpus it will be taught.
-        seed: Seeds its initial weights and whatever it draws.
+        seed: Seeds its initial weights and its draws.
 
     Raises:
         UnknownNameError: If no learner has that name.
@@ -253,12 +262,9 @@ def make_float32_learner(name: str, corpus: Corpus, *, seed: int = 0) -> Learner
         >>> make_float32_learner("scratch", sample_corpus()).n_parameters
         441216
     """
-    return make_learner(name, corpus, seed=seed, **_options(name))
+    options: dict[str, Any] = {}
+    if name == "lora":
+        import torch  # here, since it takes seconds to import
 
-
-def _options(name: str) -> dict[str, Any]:
-    if name != "lora":
-        return {}
-    import torch  # here, since it takes seconds to import
-
-    return {"dtype": torch.float32}
+        options["dtype"] = torch.float32
+    return make_learner(name, corpus, seed=seed, **options)

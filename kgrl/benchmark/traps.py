@@ -1,9 +1,9 @@
-"""The trap suite: what each reward is worth on each task, and what it falls for.
+"""The trap suite: how well each reward guides an agent on each task, and which traps it falls for.
 
 A cell is one episode: an agent plays a task, rewards are added up, and the exam is taken along the way. The greedy
-agent follows one reward; whatever others do, every reward says what it would have paid for it. A good reward makes its
-agent learn what the exam asks, and pays most for the episodes that improve the exam most; a hackable one pays for
-planted topics, or for what the exam never asks.
+agent follows one reward; in episodes of other agents every reward tells what it would have paid. A good reward makes
+its agent learn what the exam asks, and pays most for the episodes that improve the exam most. A hackable one pays for
+planted topics, or for topics that the exam never asks about.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from kgrl.curriculum.measures import check_needs
 from kgrl.curriculum.view import Agent, View
 from kgrl.errors import DataError, SettingError
 from kgrl.exam import Exam
-from kgrl.expansion import Expansion, Expansions
+from kgrl.expansion import Expansion, ExpansionBatch
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.retrieval.corpus_index import embed_corpus
@@ -41,10 +41,10 @@ __all__ = ["GREEDY", "GreedyReward", "TrapEpisode", "TrapResult", "carry_out", "
 
 
 GREEDY = "greedy"
-"""The agent that takes, of a sample of the candidates, the one whose expansion its reward likes best."""
+"""The agent that takes the candidate whose expansion its reward pays most for, out of a sample."""
 
 _EXAM_EVERY = 0.05
-"""The exam is taken whenever so much of the budget was spent."""
+"""Share of the budget between two exams."""
 
 _PLACE = ("task", "corpus", "learner")
 
@@ -58,8 +58,8 @@ class TrapEpisode:
         corpus: The corpus by name.
         learner: The learner by name.
         agent: `"greedy"`, or an agent by name, or the folder of a trained policy.
-        rewards: What is added up, by name or as expressions; the one that `greedy` follows. Those that the learner or
-            the task cannot give are left out.
+        rewards: The rewards that are added up, by name or as expressions; for `greedy`, the one that it follows.
+            Rewards that need something the learner or the task does not have are left out.
         seed: Seeds learner, probes and draws.
         sample: Candidates that `greedy` tries at a step.
     """
@@ -74,7 +74,8 @@ class TrapEpisode:
 
     @property
     def file(self) -> str:
-        """The name of the file of its outcome."""
+        """The name of the file of its result."""
+        # A list of rewards can be longer than file systems allow, so it is known by a digest.
         listed = "+".join(self.rewards)
         named = listed if len(self.rewards) == 1 else hashlib.sha256(listed.encode()).hexdigest()[:12]
         parts = (self.task, self.corpus, self.learner, Path(self.agent).name, named, str(self.seed))
@@ -83,16 +84,16 @@ class TrapEpisode:
 
 @dataclass(frozen=True)
 class TrapResult:
-    """What came of a cell.
+    """The result of an episode.
 
     Args:
         noise_share: Share of the tokens spent on planted topics.
         exam_before: Exam loss before any training, in nats per token.
-        exam_after: At the end.
-        exam_aulc: Area under the exam's curve.
-        curve: Tokens and exam loss, whenever the exam was taken.
-        returns: The sum of each reward over the episode, by the reward's name; of those that could be given.
-        expansions: Their number, the nucleus included.
+        exam_after: Exam loss at the end, in nats per token.
+        exam_aulc: Area under the exam's curve, over the budget: a mean loss in nats per token.
+        curve: Tokens and exam loss at each exam.
+        returns: The sum of each reward over the episode, by the reward's name.
+        expansions: Number of expansions, the nucleus included.
     """
 
     noise_share: float
@@ -110,26 +111,27 @@ Embedded = tuple[FaissRetriever, NDArray[np.float32]]
 def carry_out(
     cells: Sequence[TrapEpisode], folder: Path, on_cell: Callable[[int, TrapEpisode], None] | None = None
 ) -> list[dict[str, Any]]:
-    """Play all cells and return a row for each: the cell's fields and its outcome's.
+    """Play all cells and return a row for each: the fields of the cell and of its result.
 
-    Outcomes are kept in a folder, a file each; a cell whose file is there is not played again. A cell none of whose
-    rewards can be given has no outcome and no row.
+    Results are kept in a folder, one file each, and a cell whose file exists is not played again. A cell none of whose
+    rewards can be given has no result and no row.
 
     Args:
-        cells: The cells; those of one task and corpus are best given together, as both are then made once.
-        folder: Where outcomes are kept.
-        on_cell: Called before each cell with the number of those done.
+        cells: The cells. Cells of one task and corpus should follow one another: both are then made once.
+        folder: Folder of the results.
+        on_cell: Called before each cell with the number of finished ones.
 
     Raises:
         DataError: If a file in the folder is of another cell.
     """
     rows: list[dict[str, Any]] = []
-    made: tuple[tuple[str, str], Task, Embedded] | None = None
+    made: tuple[tuple[str, str], Task, Embedded] | None = None  # the last one only: corpora are large
     for done, cell in enumerate(cells):
         if on_cell is not None:
             on_cell(done, cell)
         path = folder / cell.file
         if not path.exists():
+            # Embedding a corpus takes longer than an episode, so it is done once for the cells of a task.
             if made is None or made[0] != (cell.task, cell.corpus):
                 task = make_task(cell.task, cell.corpus)
                 made = (cell.task, cell.corpus), task, embed_corpus(task.corpus, Encoder())
@@ -143,13 +145,14 @@ def carry_out(
 
 def _read(path: Path, cell: TrapEpisode) -> dict[str, Any]:
     row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    # The file's name leaves some of a cell out, such as the folder of a policy and the sample's size.
     if {name: row.get(name) for name in asdict(cell)} != {**asdict(cell), "rewards": list(cell.rewards)}:
-        raise DataError(path, None, f"holds the outcome of another cell than {cell}; choose another folder")
+        raise DataError(path, None, f"holds the result of another cell than {cell}; choose another folder")
     return row
 
 
 class _Ledger(Composed):
-    """Adds up what each of some rewards pays; worth their sum itself, which is the one reward where there is one.
+    """A ledger of several rewards: a reward that pays their sum and books what each of them pays.
 
     Args:
         named: The rewards by name or as expressions.
@@ -160,7 +163,7 @@ class _Ledger(Composed):
         super().__init__([as_reward(name) for name in named], "ledger")
         self.forget()
 
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> Any:
         """Book what the rewards pay."""
         self.returns += values
         return sum(values)
@@ -170,12 +173,12 @@ class _Ledger(Composed):
         self.returns = np.zeros(len(self.named))
 
     def booked(self) -> dict[str, float]:
-        """The sums by the rewards' names."""
+        """Return the sums by the rewards' names."""
         return dict(zip(self.named, self.returns.tolist(), strict=True))
 
 
 def play_trap(cell: TrapEpisode, task: Task, embedded: Embedded) -> TrapResult | None:
-    """Play one cell; None if the learner or the task can give none of its rewards.
+    """Play one cell; return None if the learner or the task can give none of its rewards.
 
     Args:
         cell: The cell.
@@ -190,12 +193,13 @@ def play_trap(cell: TrapEpisode, task: Task, embedded: Embedded) -> TrapResult |
     curriculum = Curriculum(task.corpus, learner, *embedded, ledger, config)
     agent: Agent = GreedyReward(curriculum, cell.sample) if cell.agent == GREEDY else make_agent(cell.agent)
     exam = task.make_exam()
+    # Before the run, which begins with the nucleus: the first point is the untrained learner's.
     curve, steps = [(0, _loss(exam, curriculum))], list[Expansion]()
     for step in curriculum.run(agent):
         steps.append(step)
         if step.tokens_total - curve[-1][0] >= config.budget_tokens * _EXAM_EVERY:
             curve.append((step.tokens_total, _loss(exam, curriculum)))
-    if curve[-1][0] != steps[-1].tokens_total:
+    if curve[-1][0] != steps[-1].tokens_total:  # the last expansion rarely ends where an exam is due
         curve.append((steps[-1].tokens_total, _loss(exam, curriculum)))
     return TrapResult(
         noise_share=task.noise_share(steps),
@@ -224,10 +228,10 @@ def _loss(exam: Exam, curriculum: Curriculum) -> float:
 def summarise_traps(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return a row for each reward, task, corpus and learner.
 
-    `noise_share` and `exam_aulc` are means over the seeds of the agent that follows the reward, `greedy`; None where it
-    did not play. `agents` holds those of every agent, the others' being the same whatever the reward.
-    `return_exam_correlation` is Pearson's correlation, over the episodes of all agents and seeds, of what the reward
-    paid and the exam's improvement; None for fewer than three episodes, or where one of the two does not vary.
+    `noise_share` and `exam_aulc` are means over the seeds of `greedy`, which follows the reward; None where it did not
+    play. `agents` has these figures of every agent; those of agents other than `greedy` are the same for all rewards.
+    `return_exam_correlation` is Pearson's correlation of what the reward paid and the exam's improvement, over the
+    episodes of all agents and seeds. It is None for fewer than three episodes, or where one of the two does not vary.
     """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
@@ -237,6 +241,7 @@ def summarise_traps(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _summed(key: tuple[str, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    # A policy goes by its folder's name, wherever the folder is.
     names = dict.fromkeys(Path(row["agent"]).name for row in rows)
     agents = {name: _means([row for row in rows if Path(row["agent"]).name == name]) for name in names}
     improved = [row["exam_before"] - row["exam_after"] for row in rows]
@@ -257,15 +262,16 @@ def _means(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _correlation(left: Sequence[float], right: Sequence[float]) -> float | None:
+    # Two points always lie on a line, and a constant has no correlation.
     if len(left) < 3 or np.ptp(left) == 0 or np.ptp(right) == 0:
         return None
     return float(np.corrcoef(left, right)[0, 1])
 
 
 class GreedyReward(SampledAgent):
-    """The candidate whose expansion would be rewarded most, of a sample, each tried on a fork of the learner.
+    """An agent that tries a sample of candidates on forks of the learner, and takes the one that is rewarded most.
 
-    It looks one expansion ahead, as the oracle does, but with the curriculum's own reward. Tries are booked as probing.
+    It looks one expansion ahead, as the oracle does, but at the curriculum's own reward. Tries are booked as probing.
 
     Args:
         curriculum: The curriculum it plays, with its reward.
@@ -280,5 +286,5 @@ class GreedyReward(SampledAgent):
         self.curriculum = curriculum
 
     def judge(self, view: View, topics: IntArray) -> NDArray[np.floating]:
-        """Return the rewards that the topics' expansions would have."""
+        """Return the rewards of the topics' expansions, each tried on a fork, float64 `[topics]`."""
         return np.array([self.curriculum.trials.attempt(int(topic)).reward for topic in topics], dtype=np.float64)

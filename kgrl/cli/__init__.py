@@ -1,86 +1,123 @@
-"""The command line: one table of commands, and how they end.
+"""The command line: the table of commands, and how they end.
 
-A command is a frozen dataclass that tyro turns into arguments, with a method `run()` that returns its result as one
-JSON object, and a field `json`, the file that `main` writes that object to. `data`, `traces` and `research` are groups
-of commands. Command modules import nothing heavy at their top, so that `kgrl --help` answers at once; what a command
-needs it imports in `run`.
+A command is a frozen dataclass whose fields become arguments. It has a method `run()`, which returns its result as one
+JSON object, and a field `json`, the file that `main` writes that object to. Command modules import nothing heavy at
+their top, so that `kgrl --help` answers at once: the method `run` imports what it needs.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
 
-import tyro
-
-from kgrl.cli.bench import Bench
-from kgrl.cli.calibrate import Calibrate
-from kgrl.cli.graph import Graph
-from kgrl.cli.groups import data, research
+from kgrl.cli.arguments import Command, CommandGroup, parse_arguments
+from kgrl.cli.bench import BenchCommand
+from kgrl.cli.calibrate import CalibrateCommand
+from kgrl.cli.data import CrawlCommand, ImportDumpCommand
+from kgrl.cli.graph import GraphCommand
 from kgrl.cli.info import InfoCommand
-from kgrl.cli.merge import Merge
-from kgrl.cli.neighbourhoods import Neighbourhoods
-from kgrl.cli.pretrain import Pretrain
-from kgrl.cli.quickstart import Quickstart
+from kgrl.cli.merge import MergeCommand
+from kgrl.cli.neighbourhoods import NeighbourhoodsCommand
+from kgrl.cli.pretrain import PretrainCommand
+from kgrl.cli.quickstart import QuickstartCommand
+from kgrl.cli.research import (
+    IndexCommand,
+    ReplayCommand,
+    ResearchRunCommand,
+    SearchCommand,
+    StatusCommand,
+    WorkerCommand,
+)
 from kgrl.cli.run import RunCommand
-from kgrl.cli.traces import traces
-from kgrl.cli.train import Train
+from kgrl.cli.traces import ExportCommand, GenerateCommand, ImportCommand, ScoreCommand, StatsCommand
+from kgrl.cli.train import TrainCommand
 from kgrl.cli.view import ViewCommand
 from kgrl.errors import KgrlError
 
-__all__ = ["COMMANDS", "Command", "main"]
+__all__ = ["COMMANDS", "main", "parse"]
 
-
-class Command(Protocol):
-    """What every command is."""
-
-    @property
-    def json(self) -> Path | None:
-        """The file to write the result to, or None."""
-        ...
-
-    def run(self) -> Mapping[str, Any]:
-        """Do the work, print for people, and return the result for programs."""
-        ...
-
-
-COMMANDS: dict[str, Callable[..., Command]] = {
-    "quickstart": Quickstart,
+COMMANDS: Mapping[str, Callable[..., Command] | CommandGroup] = {
+    "quickstart": QuickstartCommand,
     "run": RunCommand,
-    "pretrain": Pretrain,
-    "train": Train,
-    "bench": Bench,
-    "calibrate": Calibrate,
-    "neighbourhoods": Neighbourhoods,
-    "merge": Merge,
+    "pretrain": PretrainCommand,
+    "train": TrainCommand,
+    "bench": BenchCommand,
+    "calibrate": CalibrateCommand,
+    "neighbourhoods": NeighbourhoodsCommand,
+    "merge": MergeCommand,
     "view": ViewCommand,
-    "graph": Graph,
-    "data": data,
-    "traces": traces,
-    "research": research,
+    "graph": GraphCommand,
+    "data": CommandGroup(
+        "Make a corpus: crawl a wiki, or import a dump of one.",
+        {"crawl": CrawlCommand, "import-dump": ImportDumpCommand},
+    ),
+    "traces": CommandGroup(
+        "Look at traces (recorded paths of readers), store, generate and export them, and score policies on them.",
+        {
+            "stats": StatsCommand,
+            "import": ImportCommand,
+            "generate": GenerateCommand,
+            "export": ExportCommand,
+            "score": ScoreCommand,
+        },
+    ),
+    "research": CommandGroup(
+        "Train on a live wiki while its pages are fetched, and search passages of your own.",
+        {
+            "run": ResearchRunCommand,
+            "worker": WorkerCommand,
+            "status": StatusCommand,
+            "replay": ReplayCommand,
+            "index": IndexCommand,
+            "search": SearchCommand,
+        },
+    ),
     "info": InfoCommand,
 }
-"""Every command by name, in the order `kgrl --help` lists them."""
+"""Every command and group of commands by name, in the order of `kgrl --help`."""
+
+_ABOUT = """Knowledge-nucleated curriculum learning: train a language model outward along a topic graph, and train the
+agent that picks the way.
+
+`kgrl COMMAND --help` explains a command. `kgrl info` lists the names of corpora, tasks, agents, learners, plug-ins and
+rewards that arguments take."""
 
 _USER_ERROR, _INTERRUPTED = 2, 130  # the shell's conventions
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit code: 0, 2 for an error kgrl explains, 130 for Ctrl-C.
+def parse(argv: Sequence[str] | None = None) -> Command:
+    """Return the command that a command line asks for, ready to run.
 
     Args:
         argv: Arguments without the program's name; the process's if None.
 
     Raises:
-        SystemExit: From tyro, after `--help` and for arguments that cannot be parsed.
+        SystemExit: After `--help`, and for arguments that cannot be parsed.
+
+    Example:
+        >>> parse(["graph", "--corpus", "vital"]).corpus
+        'vital'
     """
-    command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, prog="kgrl", description="Knowledge-nucleated curriculum learning.", args=argv
-    )
+    return parse_arguments(COMMANDS, _ABOUT, argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit code: 0, 2 for an error that kgrl explains, 130 for Ctrl-C.
+
+    Args:
+        argv: Arguments without the program's name; the process's if None.
+
+    Raises:
+        SystemExit: After `--help`, and for arguments that cannot be parsed.
+    """
+    command = parse(argv)
     try:
-        _finish(command)
+        result = command.run()
+        if command.json is not None:
+            # Here, since it imports more than `kgrl --help` needs.
+            from kgrl.system.files import write_json
+
+            write_json(command.json, result)
     except (KgrlError, OSError) as error:  # OSError: a file that cannot be read or written, named in the message
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one message a failing command prints
         return _USER_ERROR
@@ -88,11 +125,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(str(stop) or "interrupted", file=sys.stderr)  # noqa: T201 - a command may say how to go on
         return _INTERRUPTED
     return 0
-
-
-def _finish(command: Command) -> None:
-    result = command.run()
-    if command.json is not None:
-        from kgrl.system.files import write_json
-
-        write_json(command.json, result)

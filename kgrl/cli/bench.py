@@ -1,13 +1,14 @@
-"""`kgrl bench`: compare agents with random ones, or rewards, on tasks."""
+"""`kgrl bench`: compare agents with random picks, rewards with one another, or test the seed hypothesis."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from kgrl.cli.arguments import JsonFile, default_is
 from kgrl.cli.output import progress, show_facts, show_table
 from kgrl.errors import SettingError
 
@@ -15,70 +16,74 @@ if TYPE_CHECKING:
     from kgrl.benchmark.runner import Cell
     from kgrl.benchmark.traps import TrapEpisode
 
-__all__ = ["Bench", "ask_hypothesis"]
-
+__all__ = ["BenchCommand", "ask_hypothesis"]
 
 _FIGURES = ("agent", "seeds", "aulc_iqm", "speedup", "noise_share", "verdict")
+_ALL = "all"
 
 
 @dataclass(frozen=True)
-class Bench:
-    """Compare agents with random picks, or see which rewards are hackable.
+class BenchCommand:
+    """Compare agents with random picks, find rewards that can be hacked, or test whether learning follows links.
 
-    The suite agents: every agent's curricula on every task, with paired seeds, and for each the verdict against random.
-    An agent that crashes fails its own cells alone; they are tried again the next time.
+    --suite agents: the curricula of every agent on every task, with paired seeds, and a verdict against random for
+    each. A cell is one agent on one task with one seed; an agent that crashes fails that cell only, which is tried
+    again the next time. Several goals of the task target (target:History target:Geography) also get one speed-up over
+    all goals together. A ranking needs the agent oracle, since scores lie between random's 0 and the oracle's 1. The
+    folder gets a report: report.html, report.md, tables and pictures.
 
-    The suite rewards: what agents that follow a reward learn, and what they fall for. On every task, greedy follows
-    each reward in turn; other agents play once a seed, and each reward says what it would have paid them. Rewards that
-    the learner or the task cannot give are left out.
+    --suite rewards: the agent greedy follows each reward in turn on every task. Other agents play once per seed, and
+    every reward tells what it would have paid them. Rewards that need something the learner or the task does not have
+    are left out.
 
-    The suite hypothesis: whether learning follows links. Its tasks are transfer, order and recall; several learners may
+    --suite hypothesis: whether learning follows links. Its tasks are transfer, order and recall. Several learners may
     be named, with commas between them.
 
-    What is finished is kept in a folder, so that the command can be stopped and started again, and go on with more
-    agents or seeds. The suite agents leaves its report there: report.html, report.md, tables and pictures.
+    Finished results stay in the folder: a stopped benchmark continues when it is started again, also with more agents
+    or seeds.
 
     Args:
-        suite: The suite: agents, rewards or hypothesis.
-        rewards: Suite rewards: rewards, by name or as expressions; the default and all that are registered if none.
-        tasks: Tasks by name, as several values or with commas between, as all lists here but that of rewards; all if
-            none. Suite agents: target:Technology is the task target with the goal Technology.
-        corpus: The corpora; the task invented has its own.
-        learner: The learner by name.
-        agents: Agents by name, or folders of trained policies; in the suite rewards also greedy, which takes what the
-            reward likes best, by trying. If none, or all in the suite agents: all that are registered; greedy and
-            random in the suite rewards.
-        seeds: Number of seeds, the same for all.
-        topics: Suite hypothesis: topics that are learned on forks, to see what that does to others.
-        budget_tokens: Suite agents: most tokens of a curriculum, where the task's own budget is larger.
-        sample: Suite rewards: candidates that greedy tries at a step.
-        workers: Suite agents: cells carried out at a time, with one thread each.
-        executor: Suite agents: where cells are carried out: process (processes of this machine), ray, or serial (in
-            this process, where an agent that kills its process ends the benchmark).
-        out: Folder that keeps what is finished; runs/bench-SUITE if none.
-        json: File to write the figures to, as one JSON object.
+        suite: Suite to run.
+        rewards: Suite rewards: rewards to compare, as names that `kgrl info` lists or as expressions.
+        tasks: Tasks, with spaces or commas between them; `kgrl info` lists them. target:Technology is the task target
+            with the goal Technology.
+        corpus: Corpora, with spaces or commas between them: names that `kgrl info` lists, or folders. The task invented
+            has its own.
+        learner: Learner: a name that `kgrl info` lists.
+        agents: Agents, with spaces or commas between them: names that `kgrl info` lists, folders of trained policies,
+            or all. Suite rewards: also greedy, which tries a sample of candidates and takes the one that the reward
+            pays most for.
+        seeds: Number of seeds, the same for every agent.
+        topics: Suite hypothesis: number of topics that are learned on forks, to measure the effect on others.
+        budget_tokens: Suite agents: most tokens of a curriculum. It can lower a task's own budget, not raise it.
+        sample: Suite rewards: candidates that greedy tries at each step.
+        workers: Suite agents: cells at a time, with one thread each.
+        executor: Suite agents: place to run cells: process (processes of this machine), ray, or serial (this process,
+            where an agent that kills its process ends the benchmark).
+        out: Folder for the results.
+        json: File for the figures, as one JSON object.
     """
 
     suite: Literal["agents", "rewards", "hypothesis"] = "agents"
-    rewards: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
+    rewards: Annotated[tuple[str, ...], default_is("the default reward and every registered one")] = ()
+    tasks: Annotated[tuple[str, ...], default_is("all tasks of the suite")] = ()
     corpus: tuple[str, ...] = ("vital",)
     learner: str = "scratch"
-    agents: tuple[str, ...] = ()
+    agents: Annotated[tuple[str, ...], default_is("all; in the suite rewards greedy and random")] = ()
     seeds: int = 2
     topics: int = 200
-    budget_tokens: int | None = None
+    budget_tokens: Annotated[int | None, default_is("the task's")] = None
     sample: int = 8
     workers: int = 1
     executor: Literal["process", "ray", "serial"] = "process"
-    out: Path | None = None
-    json: Path | None = None
+    out: Annotated[Path | None, default_is("runs/bench-SUITE", "FOLDER")] = None
+    json: JsonFile = None
 
     def run(self) -> dict[str, Any]:
-        """Carry out what is not there, print a table and return the figures.
+        """Carry out the cells without a result, print tables and return the figures.
 
         Raises:
-            KgrlError: If a name is unknown or a number senseless, a reward needs what a task or the learner cannot
+            KgrlError: If a name is unknown or a number out of range, a reward needs what a task or the learner cannot
                 give, or the folder holds results of another version, corpus, budget, learner or agent.
         """
         if min(self.seeds, self.sample, self.workers) < 1:
@@ -98,14 +103,16 @@ class Bench:
         from kgrl.benchmark.scores import rank_agents
 
         cells = self._agent_cells()
-        check_folder(folder, cells)  # which also makes each agent, corpus and task, before hours of work and not after
+        check_folder(folder, cells)  # makes each agent, corpus and task, so that errors show before hours of work
         self._carry_out(cells, folder)
+        # The folder's rows, not only those of this command: a benchmark grows by several commands.
         report, rows = write_benchmark_report(folder), read_rows(folder)
         figures, ranking = compare(rows), rank_agents(rows)
+        # With one goal this would only repeat the speed-up of the table of agents.
         goals = [row for row in across_goals(rows) if row["goals"] > 1]
         failed, absent = failures(rows), missing(rows)
         _show("agents", ("task", "corpus", "learner", *_FIGURES), figures)
-        _show("ranking", ("learner", "rank", "agent", "places", "score", "score_low", "score_high"), ranking)
+        _show_ranking(ranking)
         if goals:
             _show("all goals together", ("learner", "agent", "goals", "speedup", "speedup_low", "speedup_high"), goals)
         for title, lines in (("failed", failed), ("missing", absent)):
@@ -116,8 +123,8 @@ class Bench:
         return {"suite": self.suite, **figured, "report": str(report)}
 
     def _carry_out(self, cells: Sequence[Cell], folder: Path) -> None:
-        from kgrl.benchmark.pace import Pace
-        from kgrl.benchmark.runner import run_cells
+        """Carry out the cells, with a progress bar that knows how long each kind of cell takes."""
+        from kgrl.benchmark.runner import Pace, run_cells
         from kgrl.system.executors import executors
 
         executor, pace = executors.make(self.executor, workers=self.workers), Pace(cells, self.workers)
@@ -127,12 +134,14 @@ class Bench:
                 advance(done, f"{row['task']} {row['agent']}", pace.left())
 
     def _agent_cells(self) -> list[Cell]:
-        """Seeds come outermost, so that a benchmark that was stopped has the same seeds of everything."""
+        """Return the cells in the order of seeds, so that a stopped benchmark has as many seeds of every agent."""
+        from kgrl.agents.make import agents as registered
         from kgrl.benchmark.comparison import BASELINE
         from kgrl.benchmark.runner import Cell
 
+        # Random is in every benchmark, as the baseline.
         named = _listed(self.agents)
-        agents = dict.fromkeys((BASELINE, *(_all_agents() if named in ((), ("all",)) else named)))
+        agents = dict.fromkeys((BASELINE, *(registered if named in ((), (_ALL,)) else named)))
         return [
             Cell(task, corpus, self.learner, agent, seed, self.budget_tokens)
             for seed, (task, corpus), agent in product(range(self.seeds), self._places(), agents)
@@ -151,62 +160,72 @@ class Bench:
         return {"suite": self.suite, "default_reward": DEFAULT_REWARD, "rows": figures}
 
     def _trap_episodes(self) -> list[TrapEpisode]:
-        """All episodes, those of one task together."""
+        """Return all episodes, those of one task together."""
         from kgrl.benchmark.traps import GREEDY, TrapEpisode
         from kgrl.curriculum.config import DEFAULT_REWARD
         from kgrl.rewards.expression import as_reward
         from kgrl.rewards.registry import rewards
 
+        # Rewards are not split at commas, which expressions may hold.
         named = self.rewards or (DEFAULT_REWARD, *rewards)
         for reward in named:
-            as_reward(reward)
+            as_reward(reward)  # raises for an unknown name or a misspelt expression
         return [
             TrapEpisode(task, corpus, self.learner, agent, rewards, seed, self.sample)
             for (task, corpus), agent in product(self._places(), _listed(self.agents) or (GREEDY, "random"))
+            # Greedy plays an episode for each reward, others one in which all rewards are added up.
             for rewards, seed in product([(name,) for name in named] if agent == GREEDY else [named], range(self.seeds))
         ]
 
     def _places(self) -> list[tuple[str, str]]:
-        """The tasks and the corpora they are on; `invented` has its own."""
+        """Return the tasks and the corpora they are on; `invented` has its own."""
         from kgrl.benchmark.tasks import INVENTED, tasks
 
         chosen = _listed(self.tasks) or tuple(tasks)
         for name in chosen:
-            tasks[name.partition(":")[0]]
+            tasks[name.partition(":")[0]]  # raises for an unknown task
         named = product(chosen, _listed(self.corpus))
         return list(dict.fromkeys((task, INVENTED if task == "invented" else corpus) for task, corpus in named))
 
 
 def _listed(values: Iterable[str]) -> tuple[str, ...]:
-    """The names in some arguments, each of which may hold several with commas between; each name once."""
+    """Return the names in some arguments, which may hold several with commas between them; each name once."""
     return tuple(dict.fromkeys(name for value in values for part in value.split(",") if (name := part.strip())))
 
 
-def _all_agents() -> tuple[str, ...]:
-    from kgrl.agents.make import agents
-
-    return tuple(agents)
-
-
-def _show(title: str, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+def _show(title: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     show_table(title, columns, [["" if row[name] is None else row[name] for name in columns] for row in rows])
+
+
+def _show_ranking(ranking: Sequence[Mapping[str, Any]]) -> None:
+    """Print the ranking of each learner's agents; a line instead where no agent has a score to be ranked by."""
+    from kgrl.benchmark.scores import CEILING
+
+    scored = {row["learner"] for row in ranking if row["score"] is not None}
+    if scored:
+        columns = ("learner", "rank", "agent", "places", "score", "score_low", "score_high")
+        _show("ranking", columns, [row for row in ranking if row["learner"] in scored])
+    for learner in sorted({row["learner"] for row in ranking} - scored):
+        benched = any(row["agent"] == CEILING for row in ranking if row["learner"] == learner)
+        why = f"{CEILING} is nowhere clearly better than random" if benched else f"--agents has no {CEILING}"
+        show_facts("", [(f"no ranking of {learner}", f"{why}, and scores run from random (0) to {CEILING} (1)")])
 
 
 def ask_hypothesis(
     corpora: Sequence[str], learners: Sequence[str], questions: Sequence[str], topics: int, seeds: int, folder: Path
 ) -> dict[str, Any]:
-    """Measure what is not measured yet, print the findings and return the figures.
+    """Take the measurements that the folder does not hold, print the findings and return the figures.
 
     Args:
-        corpora: Corpora by name; several may be in one string, with commas between them.
+        corpora: Corpora by name; one string may hold several, with commas between them.
         learners: Learners by name, likewise.
         questions: transfer, order or recall, likewise; all if none.
-        topics: Topics that are learned on forks.
-        seeds: Seeds of curricula.
-        folder: Keeps what was measured.
+        topics: Number of topics that are learned on forks.
+        seeds: Number of seeds of curricula.
+        folder: Folder of the measurements.
 
     Raises:
-        KgrlError: If a name is not known, a number senseless, or the folder is of another version or corpus.
+        KgrlError: If a name is unknown, a number out of range, or the folder is of another version or corpus.
     """
     from kgrl.benchmark.hypothesis.suite import QUESTIONS, Suite
 
@@ -218,9 +237,7 @@ def ask_hypothesis(
     figures = suite.figures()
     columns = ("question", "corpus", "learner", "n", "effect", "low", "high", "holm", "sentence")
     rows = figures["findings"]
-    show_table("findings", columns, [[_shown(row[name]) for name in columns] for row in rows])
+    # Four decimals: effects are a few hundredths of a nat, and p-values below 0.001 count.
+    cells = [[row[name] for name in columns] for row in rows]
+    show_table("findings", columns, [[f"{v:.4f}" if isinstance(v, float) else v for v in row] for row in cells])
     return figures
-
-
-def _shown(value: Any) -> Any:
-    return f"{value:.4f}" if isinstance(value, float) else value

@@ -1,12 +1,15 @@
-"""`kgrl calibrate`: fit the simulated learner to what real learners did."""
+"""`kgrl calibrate`: fit the simulated learner to recorded runs of a real one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from tyro.conf import arg
+
+from kgrl.cli.arguments import JsonFile, default_is
 from kgrl.cli.output import progress, show_facts, show_table
 from kgrl.errors import KgrlError
 
@@ -15,33 +18,34 @@ if TYPE_CHECKING:
     from kgrl.learners.simulated.calibration import Calibration, Errors
     from kgrl.learners.simulated.courses import Course
 
-__all__ = ["Calibrate"]
+__all__ = ["CalibrateCommand"]
 
 _SHARED = ("corpus", "root", "learner", "plugins")
-"""What the runs of a calibration have in common, and of LoRA learners the model too."""
+"""Entries of a run's configuration that must be the same in all runs of a calibration; with LoRA the model too."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibrate:
-    """Fit the learning curves of the simulated learner to recorded expansions, and say how well they predict.
+class CalibrateCommand:
+    """Fit the simulated learner to recorded runs of a real learner, and report how well it predicts them.
 
     Args:
-        runs: Folders of runs with probes, all of one corpus and one kind of learner; seeds and agents may differ.
-        transfers: Folders of transfer estimates of the same learner, untaught: what forks taught one topic learned.
+        runs: Folders of runs, all on one corpus and with one kind of learner; seeds and agents may differ.
         out: File for the calibration, JSON.
-        members: Fits of the ensemble, each to another bootstrap sample of the expansions.
-        held_out: The share of expansions left out of a fit at a time, to find its errors.
-        seed: Seeds what is left out and what the bootstrap draws.
-        json: File to write the figures to, as one JSON object.
+        transfers: Folders of transfer estimates of the same learner before training: the effect of one topic, learned
+            on a fork, on other topics.
+        members: Fits in the ensemble, each to another bootstrap sample of the expansions.
+        held_out: Share of expansions, from 0 to 1, that each fit leaves out to measure its errors.
+        seed: Random seed of the held-out expansions and the bootstrap.
+        json: File for the figures, as one JSON object.
     """
 
-    runs: tuple[Path, ...]
+    runs: Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]")]
     out: Path
-    transfers: tuple[Path, ...] = ()
+    transfers: Annotated[tuple[Path, ...], default_is("none", "FOLDER [FOLDER ...]")] = ()
     members: int = 8
     held_out: float = 0.2
     seed: int = 0
-    json: Path | None = None
+    json: JsonFile = None
 
     def run(self) -> dict[str, Any]:
         """Read the records, fit, write the calibration, print and return its figures.
@@ -72,35 +76,38 @@ class Calibrate:
         return {**asdict(calibration), "out": str(self.out)}
 
     def _courses(self, corpus: Corpus) -> tuple[list[Course], float]:
-        """What was learned and measured, and the learner's tokens for each word."""
+        """Return the records of all folders, and the learner's tokens per word."""
         from kgrl.learners.simulated.courses import course_of_run, course_of_transfer, read_run, tokens_per_word
 
         recorded = {folder: read_run(folder, corpus) for folder in self.runs}
+        # The simulated learner has no tokenizer: it counts words, times this rate.
         rate = tokens_per_word(corpus, list(recorded.values()))
         courses = [course_of_run(corpus, str(folder), expansions, rate) for folder, expansions in recorded.items()]
         return courses + [course_of_transfer(corpus, folder, rate) for folder in self.transfers], rate
 
 
 def _setting(runs: Sequence[Path]) -> dict[str, Any]:
-    """The configuration that runs share.
+    """Return the configuration that runs share.
 
     Raises:
-        KgrlError: If two of them differ in something that learning curves depend on.
+        KgrlError: If two of them differ in an entry that learning curves depend on.
     """
     from kgrl.runs.run import Run
 
     configs = {folder: Run.read_config(folder) for folder in runs}
     first, shared = next(iter(configs)), next(iter(configs.values()))
+    # Other learners ignore --model, so that it may differ between their runs.
     names = (*_SHARED, "model") if shared.get("learner") == "lora" else _SHARED
     for folder, config in configs.items():
         for name in names:
             if config.get(name) != shared.get(name):
                 has = f"{name} {config.get(name)!r}, {first} has {shared.get(name)!r}"
                 raise KgrlError(f"{folder} has {has}; a calibration is of one corpus and one kind of learner")
-    return {"root": None, **shared}
+    return {"root": None, **shared}  # runs of older versions have no root
 
 
 def _learner(setting: Mapping[str, Any]) -> str:
+    """Return the name of a kind of learner, as a calibration records it."""
     named = [setting["learner"], *([setting["model"]] if setting["learner"] == "lora" else [])]
     return " ".join(map(str, [*named, *setting.get("plugins", ())]))
 
@@ -114,6 +121,7 @@ def _show(calibration: Calibration, out: Path) -> None:
 
 
 def _show_errors(errors: Errors) -> None:
+    # Beside the fit stand simpler predictions: a fit that does not beat them has learned nothing about topics.
     title, columns = "Held-out error of predicted loss changes", ["predicting", "nats per token"]
     names = {"calibration": "fit", "style only": "style_only", "mean change": "mean_change", "no change": "no_change"}
     show_table(title, columns, [(said, f"{getattr(errors, name):.4f}") for said, name in names.items()])

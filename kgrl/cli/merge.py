@@ -7,54 +7,57 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
+from kgrl.cli.arguments import JsonFile, default_is
 from kgrl.cli.output import show_facts, show_table
 from kgrl.errors import KgrlError
 
 if TYPE_CHECKING:
     from kgrl.learners.adapters.folder import Adapter
 
-__all__ = ["Merge"]
+__all__ = ["MergeCommand"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Merge:
-    """Compose adapters into one, a plain PEFT folder with a model card.
+class MergeCommand:
+    """Compose LoRA adapters into one, and write it as a PEFT folder with a model card.
 
     Args:
-        runs: Run folders, of which all adapters are taken, or adapter folders.
-        method: How they are composed: task-arithmetic, cat, linear, ties or dare.
-        weight: The factor of each adapter; by default 0.4 for task-arithmetic, 1 for ties, 1/n for the others.
-        density: The share of values that ties (0.2) and dare (0.5) keep.
-        seed: Seeds what dare drops.
+        runs: Folders of runs, whose adapters are all taken, or of adapters.
         out: Folder for the composed adapter.
-        json: File to write the result to, as one JSON object.
+        method: Method of composition: task-arithmetic, cat, linear, ties or dare.
+        weight: Factor of each adapter.
+        density: Share of values, from 0 to 1, that the methods ties and dare keep.
+        seed: Random seed of the values that dare drops.
+        json: File for the figures, as one JSON object.
     """
 
-    runs: Annotated[tuple[Path, ...], Positional]
+    runs: Annotated[tuple[Path, ...], Positional, arg(metavar="FOLDER [FOLDER ...]", help_behavior_hint="(required)")]
     out: Path
     method: str = "task-arithmetic"
-    weight: float | None = None
-    density: float | None = None
+    weight: Annotated[float | None, default_is("0.4 for task-arithmetic, 1 for ties, 1/n for others")] = None
+    density: Annotated[float | None, default_is("0.2 for ties, 0.5 for dare")] = None
     seed: int = 0
-    json: Path | None = None
+    json: JsonFile = None
 
     def run(self) -> dict[str, Any]:
-        """Compose, write the folder, print and return what is in it.
+        """Compose, write the folder, print the figures and return them.
 
         Raises:
-            KgrlError: If a folder holds no adapter, adapters do not fit together, or a setting is senseless.
-            FileExistsError: If there is something at `out` already.
+            KgrlError: If a folder holds no adapter, adapters do not fit together, or a setting is out of range.
+            FileExistsError: If `out` exists already.
         """
         from kgrl.learners.adapters.composition import compose
         from kgrl.learners.adapters.folder import save_adapter
         from kgrl.system.files import new_folder
 
         options = {"weight": self.weight, "density": self.density}
+        # Only what is given: each method has defaults of its own, and some take no density.
         given = {name: value for name, value in options.items() if value is not None}
         adapters = [adapter for run in self.runs for adapter in _read(run)]
         composed = compose(adapters, self.method, seed=self.seed, **given)
+        # The folder appears when it is complete, so that an interruption leaves no half of an adapter.
         with new_folder(self.out) as folder:
             save_adapter(composed, folder)
         _show(adapters, composed, self.out)
@@ -70,7 +73,7 @@ class Merge:
 
 
 def _read(folder: Path) -> list[Adapter]:
-    """The adapters of a run, or the one that the folder itself is."""
+    """Return the adapters of a run folder, or the adapter of an adapter folder."""
     from kgrl.learners.adapters.folder import is_adapter, read_adapter
 
     if is_adapter(folder):
@@ -79,7 +82,7 @@ def _read(folder: Path) -> list[Adapter]:
     if not found:
         what = "is neither an adapter folder nor a run folder with adapters" if folder.is_dir() else "is not there"
         raise KgrlError(f"{folder} {what}; `kgrl run --learner lora` writes runs with adapters")
-    # Every run calls its adapter `curriculum`: the run tells them apart.
+    # Every run calls its adapter `curriculum`, so the run's name is put before it.
     return [replace(adapter, name=f"{folder.name}/{adapter.name}") for adapter in map(read_adapter, found)]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from kgrl.cli.arguments import JsonFile, default_is
 from kgrl.cli.output import show_facts, show_table
 
 if TYPE_CHECKING:
@@ -13,36 +14,37 @@ if TYPE_CHECKING:
     from kgrl.graph.topic_graph import IntArray
     from kgrl.learners.neighbourhoods.interference import Interference
 
-__all__ = ["Neighbourhoods"]
+__all__ = ["NeighbourhoodsCommand"]
 
 _MEASURED = 16
-"""Exam passages that each neighbourhood is measured on at most, one a topic."""
+"""Most exam passages that each neighbourhood is measured on, one per topic."""
 
 
 @dataclass(frozen=True)
-class Neighbourhoods:
-    """Train one adapter for each community of the topic graph, and measure what they do to one another.
+class NeighbourhoodsCommand:
+    """Train one LoRA adapter for each community of the topic graph, and measure their effect on one another.
 
-    Communities are parts of the graph that are densely linked within. All adapters start from the same weights and are
-    trained at the same time, each on text of its own community. Then every adapter is measured on held-out passages of
-    every community. `kgrl merge` composes them.
+    A community is a densely linked part of the graph. All adapters start from the same weights and are trained side by
+    side, each on text of its own community. Then every adapter is measured on held-out passages of every community.
+    `kgrl merge` composes them.
 
     Args:
-        corpus: The corpus: a name such as vital, wikispeedia or invented:2000, or a folder.
-        root: Folder of the corpus's source files, for corpora that are read from some.
-        model: smollm2, a Hugging Face causal model by name, or a folder.
+        corpus: Corpus: a name that `kgrl info` lists, an invented world such as invented:2000 (2,000 topics), or a
+            folder.
+        root: Folder of the source files of a corpus that kgrl does not bring or download.
+        model: Model: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
         communities: Number of communities.
         tokens: Most tokens to train each adapter on.
         rank: Rank of the adapters.
-        seed: Seeds the communities, the adapters' initial weights and the order of passages.
-        executor: Where adapters are trained: process (processes of this machine), ray, or serial (in this process).
+        seed: Random seed of the communities, the initial weights and the order of passages.
+        executor: Place to train adapters: process (processes of this machine), ray, or serial (this process).
         workers: Adapters trained at a time, with one thread each.
-        out: Folder for the adapters and the picture of their interference. A training that was interrupted goes on.
-        json: File to write the result to, as one JSON object.
+        out: Folder for the adapters and the picture of their interference. An interrupted training continues there.
+        json: File for the figures, as one JSON object.
     """
 
     corpus: str = "vital"
-    root: Path | None = None
+    root: Annotated[Path | None, default_is("none", "FOLDER")] = None
     model: str = "smollm2"
     communities: int = 8
     tokens: int = 3_000
@@ -51,27 +53,28 @@ class Neighbourhoods:
     executor: Literal["process", "ray", "serial"] = "process"
     workers: int = 2
     out: Path = Path("runs/neighbourhoods")
-    json: Path | None = None
+    json: JsonFile = None
 
     def run(self) -> dict[str, Any]:
         """Train, measure, draw, print and return the figures.
 
         Raises:
-            KgrlError: If a name is unknown or a number senseless, the graph falls into fewer communities, or the folder
-                holds adapters trained with other settings.
+            KgrlError: If a name is unknown or a number out of range, the graph falls into fewer communities, or the
+                folder holds adapters trained with other settings.
         """
         from kgrl.data.load import load_corpus
-        from kgrl.graph.communities import communities
+        from kgrl.graph.communities import find_communities
         from kgrl.learners.neighbourhoods.training import train_neighbourhoods
         from kgrl.report.interference import draw_interference
 
         corpus = load_corpus(self.corpus, root=self.root)
-        partition = communities(corpus.graph, self.communities, self.seed)
+        partition = find_communities(corpus.graph, self.communities, self.seed)
         trained = train_neighbourhoods(
             corpus,
             partition,
             self.out,
             tokens=self.tokens,
+            # An adapter's output is multiplied by alpha / rank, here 2 for every rank, as `LoraLearner` has it.
             options={"model": self.model, "rank": self.rank, "alpha": 2 * self.rank},
             seed=self.seed,
             executor=self.executor,
@@ -83,6 +86,7 @@ class Neighbourhoods:
         draw_interference(picture, measured, names)
         rows = [
             {**asdict(result), "about": name, "topics": int((partition == result.community).sum())}
+            # The last row of losses is of the model without an adapter.
             | {"loss_untaught": float(measured.losses[-1, at]), "loss_taught": float(measured.losses[at, at])}
             for at, (result, name) in enumerate(zip(trained, names, strict=True))
         ]
@@ -102,12 +106,13 @@ class Neighbourhoods:
         from kgrl.learners.decoder.lora import LoraLearner
         from kgrl.learners.neighbourhoods.interference import interference
 
+        # One learner wears the adapters in turn, so that the base model is in memory once.
         learner = LoraLearner(corpus, model=self.model, rank=self.rank, alpha=2 * self.rank)
         adapters = [read_adapter(self.out / "adapters" / name) for name in names]
         return interference(learner, adapters, [self._held_out(corpus, partition, at) for at in range(len(names))])
 
     def _held_out(self, corpus: Corpus, partition: IntArray, community: int) -> Passages:
-        """The first exam passage of some topics of a community, drawn by the seed."""
+        """Return the first exam passage of some topics of a community, drawn by the seed."""
         import numpy as np
 
         from kgrl.corpus import Split
@@ -119,7 +124,7 @@ class Neighbourhoods:
 
 
 def _named(corpus: Corpus, partition: IntArray, community: int) -> str:
-    """The title of a community's topic with the most links."""
+    """Return the title of the community's topic with the most links."""
     import numpy as np
 
     topics = np.flatnonzero(partition == community)

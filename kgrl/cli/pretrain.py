@@ -1,44 +1,48 @@
-"""`kgrl pretrain`: teach the curiosity policy what readers do."""
+"""`kgrl pretrain`: teach the curiosity policy to click as readers do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from kgrl.cli.arguments import JsonFile, default_is
 from kgrl.cli.output import progress, show_facts
 
-__all__ = ["Pretrain"]
+__all__ = ["PretrainCommand"]
 
 
 @dataclass(frozen=True)
-class Pretrain:
-    """Pretrain a curiosity policy on traces by behavioural cloning; stopped and started again, it goes on.
+class PretrainCommand:
+    """Pretrain a curiosity policy on the clicks of readers, by behavioural cloning.
+
+    The result is a committee: networks that are trained separately and whose log-probabilities are averaged. An
+    interrupted pretraining continues when it is started again.
 
     Args:
-        source: The traces: wikispeedia, clickstream, or a .parquet file.
-        root: Folder of the source files, for sources that are read from some.
-        corpus: The corpus the traces are on; if none, what the source names.
-        out: Folder of the policy; `--agent` and `--policy` take it.
-        members: Networks in the committee, each trained apart; their log-probabilities are averaged.
-        epochs: Passes over the training clicks, at most.
-        goal_share: Share of clicks that are shown a second time, with the reader's target.
-        hide_articles: Leave out all clicks on and to a tenth of the articles, to measure how the policy does on
-            articles that nobody was seen on.
-        seed: Seeds the first member; each further one has the next seed.
-        json: File to write the figures to, as one JSON object.
+        source: Traces: wikispeedia, clickstream, or a .parquet file.
+        root: Folder of the source files of traces that kgrl does not download; for clickstream its file.
+        corpus: Corpus whose topic graph the traces are on: a name that `kgrl info` lists, or a folder.
+        out: Folder for the policy. `kgrl run --agent` and `kgrl traces score --policy` take it.
+        members: Networks in the committee.
+        epochs: Most passes over the training clicks.
+        goal_share: Share of clicks, from 0 to 1, that are shown a second time with the reader's target as the goal.
+        hide_articles: Leave out all clicks on and to a tenth of the articles, to measure the policy on articles that it
+            never saw a click on.
+        seed: Random seed of the first member; each further member has the next seed.
+        json: File for the figures, as one JSON object.
     """
 
     source: str = "wikispeedia"
-    root: Path | None = None
-    corpus: str | None = None
+    root: Annotated[Path | None, default_is("none", "PATH")] = None
+    corpus: Annotated[str | None, default_is("the source's own")] = None
     out: Path = Path("policies/curiosity")
     members: int = 3
     epochs: int = 4
     goal_share: float = 0.2
     hide_articles: bool = False
     seed: int = 0
-    json: Path | None = None
+    json: JsonFile = None
 
     def run(self) -> dict[str, Any]:
         """Train, write the policy, print and return its validation scores.
@@ -56,6 +60,7 @@ class Pretrain:
         data = ClickData(read.graph, read.embeddings, read.clicks, read.hidden if self.hide_articles else None)
         config = PretrainingConfig(epochs=self.epochs, goal_share=self.goal_share)
         run = PretrainingRun(self.out, data, config, self.members, self.seed)
+        # The bar counts hundredths of an epoch, since an epoch takes minutes.
         with progress("pretraining", total=100 * self.epochs * self.members) as advance:
             committee = run.carry_out(
                 lambda member, epoch, share, loss: advance(

@@ -1,12 +1,13 @@
-"""`kgrl quickstart`: the main job in one command, random against curiosity towards a goal."""
+"""`kgrl quickstart`: the main comparison in one command, random against curiosity towards a goal."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from kgrl.cli.arguments import JsonFile, default_is
 from kgrl.cli.output import show_facts, show_table
 from kgrl.cli.run import RunCommand, run_recorded
 from kgrl.errors import KgrlError
@@ -15,25 +16,31 @@ if TYPE_CHECKING:
     from kgrl.curriculum.loop import Curriculum
     from kgrl.runs.run import RunResult
 
-__all__ = ["Quickstart"]
+__all__ = ["QuickstartCommand"]
 
 BASELINE = "random"
+"""The agent that the other one is compared with."""
 _EXPANSIONS = 12
+"""Expansions in the budget: enough for the order of topics to show, few enough to finish in minutes."""
 
 
 @dataclass(frozen=True)
-class Quickstart:
-    """Grow two curricula from the same nucleus towards a goal, random and curious, and compare what they learned.
+class QuickstartCommand:
+    """Compare random topic order with a curiosity agent on one goal, and write a report.
+
+    Two curricula grow from the same nucleus, with the same learner and seed. Their exam losses on the goal's topics are
+    printed side by side.
 
     Args:
-        goal: The category to learn about, as `kgrl graph` lists them; a goal is where the order of topics shows.
-        agent: The curiosity agent to put beside random.
-        corpus: The corpus.
-        learner: The learner: lora (SmolLM2) or scratch.
-        budget_tokens: Tokens each curriculum trains on.
-        seed: Seeds both curricula alike.
-        out: Folder for the two runs and the report; runs/quickstart-TIME if none.
-        json: File to write the figures to, as one JSON object.
+        goal: Category to learn about; `kgrl graph` lists a corpus's categories.
+        agent: Agent to compare with random: a name that `kgrl info` lists, or the folder of a trained policy.
+        corpus: Corpus: a name that `kgrl info` lists, or a folder.
+        learner: Learner: lora (SmolLM2-135M with a LoRA adapter), scratch (a small transformer with random weights) or
+            another that `kgrl info` lists.
+        budget_tokens: Tokens that each curriculum trains on.
+        seed: Random seed of both curricula.
+        out: Folder for both runs and the report.
+        json: File for the figures, as one JSON object.
     """
 
     goal: str = "Mathematics"
@@ -42,8 +49,8 @@ class Quickstart:
     learner: str = "lora"
     budget_tokens: int = 6_000
     seed: int = 0
-    out: Path | None = None
-    json: Path | None = None
+    out: Annotated[Path | None, default_is("runs/quickstart-TIME", "FOLDER")] = None
+    json: JsonFile = None
 
     def run(self) -> dict[str, Any]:
         """Carry out both runs, print the comparison, write the report and return the figures.
@@ -54,7 +61,9 @@ class Quickstart:
         if self.agent == BASELINE:
             raise KgrlError(f"{BASELINE} is what the other agent is compared with; choose another --agent")
         folder = self.out or Path("runs") / datetime.now().strftime("quickstart-%Y%m%d-%H%M%S")
+        # One learner serves both runs in turn: each run puts it back to its first state, so that weights are the same.
         commands = {name: self._command(name) for name in (BASELINE, self.agent)}
+        # Both commands describe the same curriculum but for the agent.
         first = commands[BASELINE]
         curriculum = first.make_curriculum(first.load_corpus())
         results = {name: run_recorded(c, folder / name, curriculum) for name, c in commands.items()}
@@ -70,7 +79,7 @@ class Quickstart:
             reward="target-prediction-gain",
             goal=self.goal,
             budget_tokens=self.budget_tokens,
-            expansion_tokens=max(2, -(-self.budget_tokens // _EXPANSIONS)),
+            expansion_tokens=max(2, -(-self.budget_tokens // _EXPANSIONS)),  # rounded up; 2 is the least there is
             seed=self.seed,
             agent=agent,
             exam_topics=48,
@@ -88,7 +97,7 @@ class Quickstart:
 
 
 def _compare(results: dict[str, RunResult]) -> dict[str, dict[str, Any]]:
-    """Each agent's figures, with the tokens it took to the baseline's final loss (None if it never got there)."""
+    """Return each agent's figures, with its tokens to the baseline's final loss (None if it never got there)."""
     from kgrl.runs.metrics import tokens_to_target
 
     target = results[BASELINE].curve[-1][1]
@@ -100,6 +109,7 @@ def _compare(results: dict[str, RunResult]) -> dict[str, dict[str, Any]]:
 
 def _show(goal: str, results: dict[str, RunResult], figures: dict[str, dict[str, Any]], report: Path) -> None:
     losses = {name: dict(result.curve) for name, result in results.items()}
+    # Exams are taken after whole expansions, so the two curves need not have the same numbers of tokens.
     tokens = sorted(set().union(*losses.values()))
     rows = [[t, *(f"{losses[name][t]:.3f}" if t in losses[name] else "" for name in losses)] for t in tokens]
     show_table(f"Exam loss on {goal}, nats per token", ["tokens", *losses], rows)

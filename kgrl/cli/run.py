@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
+from kgrl.cli.arguments import JsonFile, default_is
 from kgrl.cli.output import progress, show_facts
 from kgrl.cli.setting import Setting
 from kgrl.errors import KgrlError
@@ -23,22 +24,27 @@ __all__ = ["RunCommand", "run_recorded"]
 
 _RECALLED = ("links_recalled", "facts_recalled")
 """The figures of `--link-recall` and `--fact-recall`."""
+_CHANCE = 1 / 16
+"""The share of questions that a learner answers by chance: each has one true answer and 15 false ones."""
 
 
 @dataclass(frozen=True)
 class RunCommand(Setting):
-    """Run one curriculum: an agent teaches a learner from a nucleus outward until the token budget is used up.
+    """Run one curriculum: an agent picks topics from a nucleus outward until the token budget is spent.
+
+    The run is recorded in a folder, with a report. An interrupted run continues with --resume.
 
     Args:
-        agent: The agent by name, as `kgrl info` lists them, or the folder of a trained policy.
+        agent: Agent that picks the topics: a name that `kgrl info` lists, or the folder of a trained policy.
         exam_topics: Topics of the exam, one passage each; the same for every agent and seed.
         exam_every: Expansions between two exams.
-        link_recall: Sentences of exam passages that the learner is to tell from the same with other titles, whenever
-            the exam is taken; each costs 16 readings.
-        fact_recall: Facts of an invented corpus that the learner is to tell from 15 false ones, at the same cost.
-        out: The run's folder; runs/ with a name made from the setting if none.
-        resume: Folder of an interrupted run to go on with; everything else is then read from its config.yaml.
-        json: File to write the figures to, as one JSON object.
+        link_recall: Number of questions about links at every exam: the learner tells a sentence of an exam passage from
+            the same sentence with other titles. Each question costs 16 readings.
+        fact_recall: Number of questions about facts at every exam: the learner tells a fact of an invented corpus
+            from 15 false ones. Each question costs 16 readings.
+        out: Folder for the run.
+        resume: Folder of an interrupted run to continue. All other arguments are then read from its config.yaml.
+        json: File for the figures, as one JSON object.
     """
 
     agent: str = "closure"
@@ -46,9 +52,9 @@ class RunCommand(Setting):
     exam_every: int = 2
     link_recall: int = 0
     fact_recall: int = 0
-    out: Path | None = None
-    resume: Path | None = None
-    json: Path | None = None
+    out: Annotated[Path | None, default_is("runs/CORPUS-AGENT-LEARNER-SEED-TIME", "FOLDER")] = None
+    resume: Annotated[Path | None, default_is("none", "FOLDER")] = None
+    json: JsonFile = None
 
     named: ClassVar[str] = "kgrl run"
 
@@ -56,23 +62,24 @@ class RunCommand(Setting):
         """Carry out the run, print its figures and return them.
 
         Raises:
-            KgrlError: If a name is unknown or a number senseless, the folder holds another run, or a loss diverges.
+            KgrlError: If a name is unknown or a number out of range, the folder holds another run, or a loss diverges.
         """
         if self.resume is None:
             self.check_task()
+        # A resumed run keeps the setting that it began with: another one would make its record untrue.
         command = self.resumed() if self.resume else self
         if command.exam_every < 1:
             raise KgrlError(f"--exam-every must be at least 1, not {command.exam_every}")
         if min(command.link_recall, command.fact_recall) < 0:
-            raise KgrlError("--link-recall and --fact-recall are numbers of questions; 0 asks none")
+            raise KgrlError("--link-recall and --fact-recall are numbers of questions, 0 or more")
         folder = self.resume or command.out or Path("runs") / command.default_name()
         if self.resume is None and (folder / "config.yaml").exists():
-            raise KgrlError(f"{folder} holds a run already; go on with --resume {folder}, or choose another --out")
+            raise KgrlError(f"{folder} holds a run already; continue with --resume {folder}, or choose another --out")
         try:
             with command.curriculum_in(folder) as curriculum:
                 result = run_recorded(command, folder, curriculum)
         except KeyboardInterrupt as stop:
-            raise KeyboardInterrupt(f"interrupted; go on with: {self.named} --resume {folder}") from stop
+            raise KeyboardInterrupt(f"interrupted; continue with: {self.named} --resume {folder}") from stop
         figures = {
             **command.config(),
             "corpus": command.corpus_name,
@@ -101,19 +108,21 @@ class RunCommand(Setting):
         return {**self.setting(), **own, "link_recall": self.link_recall, "fact_recall": self.fact_recall}
 
     def default_name(self) -> str:
-        """Return a folder name that says what runs, and when it began."""
+        """Return a folder name made from the setting and the time."""
         safe_agent = Path(self.agent).name
         learned = [Path(self.corpus_name).name, self.goal] if self.task is None else [self.task, self.corpus]
         parts = [*learned, safe_agent, self.learner, f"seed{self.seed}"]
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        # Names of corpora, tasks and goals have spaces, slashes and colons, which are trouble in paths.
         return "-".join(re.sub(r"[ /:]", "_", part) for part in (*filter(None, parts), stamp))
 
     def resumed(self) -> Self:
-        """Return the command that the run of the folder `resume` was begun with."""
+        """Return the command that started the run in the folder `resume`."""
         from kgrl.runs.run import Run
 
         assert self.resume is not None
         config = Run.read_config(self.resume)
+        # YAML has lists for tuples and text for paths.
         config |= {name: tuple(config.get(name, ())) for name in ("nucleus", "plugins")}
         config["root"] = None if config.get("root") is None else Path(config["root"])
         return replace(type(self)(**config), json=self.json)
@@ -124,8 +133,8 @@ def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> R
 
     Args:
         command: What to run.
-        folder: Where; a checkpoint there is gone on from.
-        curriculum: The command's curriculum; one learner can serve runs in turn.
+        folder: The run's folder. If it holds a checkpoint, the run continues from there.
+        curriculum: The command's curriculum. Its learner can serve one run after another.
     """
     from kgrl.agents.make import make_agent
     from kgrl.runs.run import Run
@@ -160,6 +169,7 @@ def _write_report(command: RunCommand, folder: Path, curriculum: Curriculum, res
     from kgrl.report.page import write_report
 
     path, agent = folder / "report.html", Path(command.agent).name
+    # The widest word for what was learned that the setting has.
     about = command.task or command.goal or command.corpus_name
     write_report(path, f"{about}: {agent}", [RunData.of(agent, result, curriculum)], curriculum.corpus.graph)
     return path
@@ -187,9 +197,9 @@ def _show(figures: dict[str, Any]) -> None:
 
 
 def _change(recalled: Mapping[str, Any]) -> str:
-    """What was recalled before and after, with 95% intervals."""
+    """Return the shares recalled before and after training, with 95% intervals, as text."""
     before, after = (
         f"{moment['share']:.1%} ({moment['interval'][0]:.1%} to {moment['interval'][1]:.1%})"
         for moment in (recalled["before"], recalled["after"])
     )
-    return f"{before} before, {after} after; {1 / 16:.1%} by chance"
+    return f"{before} before, {after} after; {_CHANCE:.1%} by chance"

@@ -1,4 +1,4 @@
-"""What `run`, `train` and `quickstart` have in common: the arguments that describe a curriculum, and making it."""
+"""Settings of a curriculum: the arguments of `run` and `research run` that describe it, and what is made of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
-
+from kgrl.cli.arguments import default_is
 from kgrl.curriculum.config import DEFAULT_REWARD, CurriculumConfig
 from kgrl.errors import SettingError
 
@@ -24,9 +23,9 @@ __all__ = ["Setting", "as_nucleus"]
 _DEFAULT_CORPUS = "vital"
 
 
-def _or_the_tasks(default: object) -> Any:
-    """What help says of a value that is not given."""
-    return tyro.conf.arg(help_behavior_hint=f"(default: the task's, or {default})")
+def _or_the_tasks(default: object, metavar: str | None = None) -> Any:
+    """Return the annotation of an argument that a task sets."""
+    return default_is(f"{default}, or the task's", metavar)
 
 
 _Count = int | None
@@ -34,34 +33,38 @@ _Count = int | None
 
 @dataclass(frozen=True)
 class Setting:
-    """A curriculum, described by plain values. What is not given is the task's, where there is one.
+    """A curriculum, described by plain values. An argument that is left out has the task's value, if there is a task.
 
     Args:
-        task: The task, as `kgrl info` lists them: it says what is learned, where that starts, and what is examined.
-        corpus: The corpus: a name such as vital, wikispeedia or invented:2000, or a folder.
-        root: Folder of the corpus's source files, for corpora that are read from some.
-        learner: The learner: lora or scratch.
-        model: For lora: smollm2, a Hugging Face causal model by name, or a folder.
-        reward: The reward: a name, as `kgrl info` lists them, your own as FILE.py:NAME, or an expression of these, such
-            as "0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost".
-        goal: A category to learn about, as `kgrl graph` lists them; all topics if none. Tasks have their own.
-        nucleus: pagerank, k-core, or titles. Tasks have their own.
+        task: Task: sets corpus, nucleus, goal, budgets, reward and exam. `kgrl info` lists tasks.
+        corpus: Corpus: a name that `kgrl info` lists, an invented world such as invented:2000 (2,000 topics), or a
+            folder.
+        root: Folder of the source files of a corpus that kgrl does not bring or download.
+        learner: Learner: lora (a pretrained model with a LoRA adapter), scratch (a small transformer with random
+            weights) or another that `kgrl info` lists.
+        model: Model of the learner lora: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
+        reward: Reward: a name that `kgrl info` lists, a function of yours as FILE.py:NAME, or an expression of these,
+            such as "0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost".
+        goal: Category to learn about; `kgrl graph` lists a corpus's categories. A task has its own.
+        nucleus: Topics to start from: pagerank or k-core chooses them by that score, or give their titles. A task has
+            its own.
         nucleus_size: Topics of a nucleus chosen by score.
-        budget_tokens: Tokens to train on altogether, the nucleus included.
+        budget_tokens: Tokens to train on in total, the nucleus included.
         expansion_tokens: Most tokens of one expansion.
         neighbourhood: Most topics of one expansion.
         probe_topics: Topics of each probe sample, one passage each.
-        seed: Seeds the learner, the probe samples and the agent's draws.
-        plugins: What plugs into the learner, by name, with options where wanted: replay top-k:share=0.05.
+        seed: Random seed of the learner, the probe samples and the agent.
+        plugins: Plug-ins of the learner, with options after a colon, such as replay top-k:share=0.05. `kgrl info` lists
+            plug-ins.
     """
 
     task: str | None = None
     corpus: Annotated[str | None, _or_the_tasks(_DEFAULT_CORPUS)] = None
-    root: Path | None = None
+    root: Annotated[Path | None, default_is("none", "FOLDER")] = None
     learner: str = "lora"
     model: str = "smollm2"
     reward: Annotated[str | None, _or_the_tasks(DEFAULT_REWARD)] = None
-    goal: str | None = None
+    goal: Annotated[str | None, default_is("all topics, or the task's")] = None
     nucleus: Annotated[tuple[str, ...], _or_the_tasks(CurriculumConfig.nucleus)] = ()
     nucleus_size: Annotated[_Count, _or_the_tasks(CurriculumConfig.nucleus_size)] = None
     budget_tokens: Annotated[_Count, _or_the_tasks(CurriculumConfig.budget_tokens)] = None
@@ -72,10 +75,11 @@ class Setting:
     plugins: tuple[str, ...] = ()
 
     def setting(self) -> dict[str, Any]:
-        """Return the values of this class's fields, ready for YAML; what was not given is in its place.
+        """Return the values of this class's fields, ready for YAML, without those that a subclass adds.
 
-        A subclass's own fields are left out.
+        Arguments that were left out have the values that are used in their stead.
         """
+        # What was used, not what was typed: a run can then be repeated by versions with other defaults.
         used = {**asdict(self.curriculum_config()), "corpus": self.corpus_name, "reward": self.reward_name}
         values = {f.name: used.get(f.name, getattr(self, f.name)) for f in fields(Setting)}
         values["nucleus"] = (used["nucleus"],) if isinstance(used["nucleus"], str) else used["nucleus"]
@@ -91,7 +95,7 @@ class Setting:
         return make_task(self.task, self.corpus, root=self.root)
 
     def check_task(self) -> None:
-        """Refuse what a task does not leave to the user.
+        """Refuse a goal or a nucleus beside a task.
 
         Raises:
             SettingError: If there is a task, and a goal or a nucleus beside it.
@@ -101,7 +105,7 @@ class Setting:
 
     @property
     def corpus_name(self) -> str:
-        """The corpus that is learned from, by a name that `kgrl.data.load_corpus` knows."""
+        """The corpus, by a name that `kgrl.data.load_corpus` knows."""
         if self.task is None:
             return self.corpus or _DEFAULT_CORPUS
         from kgrl.benchmark.tasks import corpus_of_task
@@ -114,7 +118,8 @@ class Setting:
         return self.reward or (DEFAULT_REWARD if self.made_task is None else self.made_task.reward)
 
     def curriculum_config(self) -> CurriculumConfig:
-        """Return what a curriculum is configured with: the task's values, or the usual ones, and those given."""
+        """Return the configuration of the curriculum: the given values over the task's or the usual ones."""
+        # Arguments that were left out are None or empty, and keep the usual values.
         usual = CurriculumConfig() if self.made_task is None else self.made_task.config
         given = {f.name: getattr(self, f.name, None) for f in fields(CurriculumConfig)}
         given["nucleus"] = as_nucleus(self.nucleus)
@@ -148,16 +153,16 @@ class Setting:
         from kgrl.learners.plugins import make_plugin
 
         options: dict[str, Any] = {"model": self.model} if self.learner == "lora" else {}
-        if self.plugins:  # learners of other packages may not know any
+        if self.plugins:  # learners of other packages need not take plug-ins
             options["plugins"] = [make_plugin(spec) for spec in self.plugins]
         return make_learner(self.learner, corpus, seed=self.seed, **options)
 
     def make_exam(self, curriculum: Curriculum, size: int) -> Exam:
-        """Make the exam: on what the task examines, or on the goal's topics, or on all.
+        """Make the exam: on the topics that the task examines, or else on the goal's, or else on all.
 
         Args:
             curriculum: The curriculum.
-            size: Most topics.
+            size: Most topics of the exam.
         """
         from kgrl.exam import Exam
 

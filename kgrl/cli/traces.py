@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from tyro.conf import arg, subcommand
+from typing import TYPE_CHECKING, Any, Literal
 
 from kgrl.cli.output import progress, show_facts, show_table
 from kgrl.errors import KgrlError, SettingError
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from kgrl.traces.statistics import TraceStats
     from kgrl.traces.trace import Trace
 
-__all__ = ["Export", "Generate", "Import", "Score", "Stats", "traces"]
+__all__ = ["ExportCommand", "GenerateCommand", "ImportCommand", "ScoreCommand", "StatsCommand"]
 
 
 _MOVES_SHOWN = 10
@@ -52,7 +50,7 @@ class TraceSetting:
 
 
 @dataclass(frozen=True)
-class Stats(TraceSetting):
+class StatsCommand(TraceSetting):
     """Print what traces are like: lengths, return rate, clustering and category moves; plot them.
 
     Args:
@@ -87,7 +85,7 @@ class Stats(TraceSetting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Import(TraceSetting):
+class ImportCommand(TraceSetting):
     """Read traces from a source and store them in a Parquet file.
 
     Args:
@@ -116,7 +114,7 @@ class Import(TraceSetting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export(TraceSetting):
+class ExportCommand(TraceSetting):
     """Export traces as a Minari dataset, to the folder where Minari keeps them.
 
     Args:
@@ -143,7 +141,7 @@ class Export(TraceSetting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Generate:
+class GenerateCommand:
     """Let a walker follow links on a topic graph, and store its traces in a Parquet file.
 
     Args:
@@ -204,20 +202,6 @@ class Generate:
         return EmbeddingWalker(corpus.graph, embeddings, self.curiosity)
 
 
-def traces(
-    command: Annotated[
-        Annotated[Stats, subcommand("stats")]
-        | Annotated[Import, subcommand("import")]
-        | Annotated[Generate, subcommand("generate")]
-        | Annotated[Export, subcommand("export")]
-        | Annotated[Score, subcommand("score")],
-        arg(name=""),
-    ],
-) -> Stats | Import | Generate | Export | Score:
-    """Look at traces, which are recorded rabbit holes; store, generate and export them, score policies on them."""
-    return command
-
-
 def _check_ending(path: Path) -> None:
     if path.suffix != ".parquet":
         raise SettingError(f"cannot store traces in {str(path)!r}: the ending must be .parquet")
@@ -262,7 +246,7 @@ def _row(source: str, stats: TraceStats) -> list[object]:
 
 
 @dataclass(frozen=True)
-class Score:
+class ScoreCommand:
     """Score a policy's next-click predictions on traces, beside uniform, in-degree, Markov and similarity predictors.
 
     Args:

@@ -6,8 +6,9 @@ import sys
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from kgrl.cli.arguments import JsonFile, default_is
 from kgrl.cli.output import show_facts
 from kgrl.cli.setting import as_nucleus
 from kgrl.errors import SettingError
@@ -15,68 +16,72 @@ from kgrl.errors import SettingError
 if TYPE_CHECKING:
     from kgrl.agents.training.recipe import Recipe
 
-__all__ = ["Train"]
+__all__ = ["TrainCommand"]
 
 _SIMULATED, _REAL = "ppo", "ppo-small"
 """The recipes where none is named: for the simulated learner, and for learners that are language models."""
+_THE_RECIPES = default_is("the recipe's")
 
 
 @dataclass(frozen=True)
-class Train:
-    """Train a curiosity agent as a recipe says, the other arguments aside; the policy is saved without pickle.
+class TrainCommand:
+    """Train a curiosity agent by reinforcement learning, from a recipe.
 
-    With the simulated learner, policies are compared with random picks on held-out graphs, and the best one is kept.
+    A recipe sets every value, its aims (corpus, reward and goals) among them; arguments override it. With the simulated
+    learner, policies are compared with random picks on held-out graphs along the way, and the best one is kept. The
+    policy is saved as safetensors and JSON.
 
     Args:
-        task: The task to train on, as `kgrl info` lists them, in place of the recipe's aims.
-        agent: The agent to train.
-        recipe: The recipe, by name or as a YAML file; `kgrl info` lists those that ship with kgrl. If none: ppo for the
-            simulated learner, ppo-small for the others.
-        corpus: The corpora to train on, side by side: names such as vital or wikispeedia, or folders.
-        learner: The learner: simulated, scratch or lora.
-        model: For lora: smollm2, a Hugging Face causal model by name, or a folder.
-        plugins: What plugs into a scratch or lora learner, by name, with options where wanted.
-        reward: The reward, in place of the aims' own: a name, your own as FILE.py:NAME, or an expression of these.
-        goal: A category to learn about, in place of the aims' own goals.
-        init: What training begins with: builtin, random, or the folder of a policy.
-        steps: Environment steps (expansions) to train for.
+        task: Task to train on instead of the recipe's aims; `kgrl info` lists tasks.
+        agent: Agent to train.
+        recipe: Recipe: a name that `kgrl info` lists, or a YAML file.
+        corpus: Corpora to train on side by side: names that `kgrl info` lists, or folders.
+        learner: Learner: simulated (fitted learning curves, by far the fastest), scratch or lora.
+        model: Model of the learner lora: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
+        plugins: Plug-ins of the learner scratch or lora, with options after a colon, such as top-k:share=0.05. `kgrl
+            info` lists plug-ins.
+        reward: Reward of every aim: a name that `kgrl info` lists, a function of yours as FILE.py:NAME, or an
+            expression of these.
+        goal: Category to learn about, as the goal of every aim; `kgrl graph` lists a corpus's categories.
+        init: Policy to start from: builtin, random (random weights), or the folder of a policy.
+        steps: Environment steps to train for; a step is one expansion.
         envs: Number of environments.
-        slots: Candidates the policy sees at a time.
-        nucleus: pagerank, k-core, or titles.
+        slots: Candidates that the policy sees at a time.
+        nucleus: Topics to start from: pagerank or k-core chooses them by that score, or give their titles.
         nucleus_size: Topics of a nucleus chosen by score.
         budget_tokens: Tokens of an episode, the nucleus included.
         expansion_tokens: Most tokens of one expansion.
         neighbourhood: Most topics of one expansion.
         probe_topics: Topics of each probe sample, one passage each.
-        seed: Seeds weights, actions, learners and probe samples.
-        out: Folder for the policy and the TensorBoard log; policies/ with a name made from the setting if none.
-        track: Send figures to Weights & Biases or Trackio, if that is installed.
-        json: File to write the figures to, as one JSON object.
+        seed: Random seed of weights, actions, learners and probe samples.
+        out: Folder for the policy and the TensorBoard log.
+        track: Service to send figures to, if its package is installed: Weights & Biases or Trackio.
+        json: File for the figures, as one JSON object.
     """
 
     task: str | None = None
     agent: Literal["ppo"] = "ppo"
-    recipe: str | None = None
-    corpus: tuple[str, ...] = ()
-    learner: str | None = None
-    model: str | None = None
+    recipe: Annotated[str | None, default_is("ppo for the simulated learner, ppo-small for others")] = None
+    corpus: Annotated[tuple[str, ...], _THE_RECIPES] = ()
+    learner: Annotated[str | None, _THE_RECIPES] = None
+    model: Annotated[str | None, default_is("smollm2")] = None
     plugins: tuple[str, ...] = ()
-    reward: str | None = None
-    goal: str | None = None
-    init: str | None = None
-    steps: int | None = None
-    envs: int | None = None
-    slots: int | None = None
-    nucleus: tuple[str, ...] = ()
-    nucleus_size: int | None = None
-    budget_tokens: int | None = None
-    expansion_tokens: int | None = None
-    neighbourhood: int | None = None
-    probe_topics: int | None = None
+    reward: Annotated[str | None, _THE_RECIPES] = None
+    goal: Annotated[str | None, _THE_RECIPES] = None
+    init: Annotated[str | None, _THE_RECIPES] = None
+    steps: Annotated[int | None, _THE_RECIPES] = None
+    envs: Annotated[int | None, _THE_RECIPES] = None
+    slots: Annotated[int | None, _THE_RECIPES] = None
+    nucleus: Annotated[tuple[str, ...], _THE_RECIPES] = ()
+    nucleus_size: Annotated[int | None, _THE_RECIPES] = None
+    budget_tokens: Annotated[int | None, _THE_RECIPES] = None
+    expansion_tokens: Annotated[int | None, _THE_RECIPES] = None
+    neighbourhood: Annotated[int | None, _THE_RECIPES] = None
+    probe_topics: Annotated[int | None, _THE_RECIPES] = None
     seed: int = 0
-    out: Path | None = None
+    out: Annotated[Path | None, default_is("policies/RECIPE-SEED-TIME", "FOLDER")] = None
     track: Literal["wandb", "trackio"] | None = None
-    json: Path | None = None
+    json: JsonFile = None
 
     def run(self) -> dict[str, Any]:
         """Train, save the policy, print where it is and return the figures.
@@ -90,11 +95,12 @@ class Train:
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = self.out or Path("policies") / f"{Path(name).stem}-seed{self.seed}-{stamp}"
         options = self._learner_options(recipe.environment.learner)
-        watched = sys.stderr.isatty()
+        watched = sys.stderr.isatty()  # a progress bar would fill log files
         agent = train_recipe(
             recipe, folder, seed=self.seed, learner_options=options, track=self.track, progress=watched
         )
         figures = {name: agent.training[name] for name in ("steps", "seconds", "mean_return")}
+        # The policy with the largest gain was kept. Only trainings on the simulated learner make such comparisons.
         compared = max(agent.training.get("evaluation", []), key=lambda row: row["gain"], default=None)
         best = {f"best_{name}": value for name, value in (compared or {}).items()}
         corpora = list(dict.fromkeys(aim.corpus for aim in recipe.aims))
@@ -105,12 +111,13 @@ class Train:
         return {**known, **figures, **best, "policy": str(folder)}
 
     def _recipe(self) -> tuple[str, Recipe]:
-        """The name of the recipe, and the recipe with what the command line says in its place."""
+        """Return the recipe's name, and the recipe with the values of the command line."""
         from kgrl.agents.training.recipe import Environments, read_recipe
 
         name = self.recipe or (_SIMULATED if self.learner in (None, "simulated") else _REAL)
         recipe = read_recipe(name)
         recipe = recipe.on(self.corpus, self.reward, self.goal) if self.task is None else self._on_task(recipe)
+        # Arguments of the command have the names of the recipe's fields, so one loop serves them all.
         shared: dict[str, Any] = {f.name: getattr(self, f.name, None) for f in fields(Environments)}
         shared = {name: value for name, value in shared.items() if value not in (None, ())}
         if "nucleus" in shared:
@@ -119,7 +126,7 @@ class Train:
         return name, replace(recipe, environment=replace(recipe.environment, **shared), **own)
 
     def _on_task(self, recipe: Recipe) -> Recipe:
-        """The recipe on the task: its aim, and what its configuration sets apart from the usual one."""
+        """Return the recipe on the task: with its aim, and with the values in which it differs from the usual ones."""
         from kgrl.agents.training.recipe import Aim, Environments
         from kgrl.benchmark.tasks import corpus_of_task, make_task
         from kgrl.curriculum.config import CurriculumConfig
@@ -132,6 +139,7 @@ class Train:
         task, usual = make_task(self.task, named), CurriculumConfig()
         aim = Aim(corpus_of_task(self.task, named), self.reward or task.reward, (task.config.goal,))
         shared = {f.name for f in fields(Environments)} & {f.name for f in fields(CurriculumConfig)}
+        # Only what sets the task apart, so that the recipe keeps its own values where the task has the usual ones.
         apart = {name: getattr(task.config, name) for name in shared}
         apart = {name: value for name, value in apart.items() if value != getattr(usual, name)}
         return replace(recipe, aims=(aim,), environment=replace(recipe.environment, **apart))

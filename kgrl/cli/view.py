@@ -1,4 +1,4 @@
-"""`kgrl view`: look at runs in a browser."""
+"""`kgrl view`: play runs over their topic graph in a browser."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
+from kgrl.cli.arguments import JsonFile
 from kgrl.cli.output import show_facts
 from kgrl.errors import KgrlError
 
@@ -20,25 +21,26 @@ if TYPE_CHECKING:
 __all__ = ["ViewCommand", "shown_runs"]
 
 _MOST = 2
+"""Runs that the page has room for side by side."""
 
 
 @dataclass(frozen=True)
 class ViewCommand:
-    """Show how a run grew over its topic graph, or two side by side, in a local web page.
+    """Play a run over its topic graph in the browser, or two runs side by side.
 
-    A run that is still going is followed. Ctrl-C ends the viewer.
+    A run that is still going is followed as it grows. Ctrl-C ends the viewer.
 
     Args:
-        runs: The run's folder, or two to compare.
-        port: The port of 127.0.0.1 to serve the page on; any free one if 0.
+        runs: Folder of the run, or of two runs to compare.
+        port: Port to serve the page on, at 127.0.0.1; 0 takes any free one.
         browser: Open the page in a browser.
-        json: File to write the page's address to when the viewer ends, as one JSON object.
+        json: File for the page's address, as one JSON object; written when the viewer ends.
     """
 
-    runs: Annotated[tuple[Path, ...], Positional]
+    runs: Annotated[tuple[Path, ...], Positional, arg(metavar="RUN [RUN]", help_behavior_hint="(required)")]
     port: int = 0
     browser: bool = True
-    json: Path | None = None
+    json: JsonFile = None
 
     def run(self) -> dict[str, Any]:
         """Serve the page until Ctrl-C.
@@ -54,7 +56,7 @@ class ViewCommand:
             show_facts("", [("viewer", server.url), ("end it with", "Ctrl-C")])
             if self.browser:
                 webbrowser.open(server.url)
-            with suppress(KeyboardInterrupt):
+            with suppress(KeyboardInterrupt):  # the usual end, which is not an error
                 server.serve_forever()
             return {"url": server.url, "runs": [str(folder) for folder in self.runs]}
 
@@ -63,7 +65,7 @@ def shown_runs(folders: tuple[Path, ...]) -> list[ShownRun]:
     """Return runs with their corpora; a corpus that two of them share is loaded once."""
     from kgrl.viewer.shown_run import ShownRun
 
-    corpora: dict[tuple[str, ...], Corpus] = {}
+    corpora: dict[tuple[str, ...], Corpus] = {}  # loading one can take longer than everything else
     shown = []
     for folder in folders:
         key = _corpus_key(folder)
@@ -74,6 +76,7 @@ def shown_runs(folders: tuple[Path, ...]) -> list[ShownRun]:
 
 
 def _corpus_key(folder: Path) -> tuple[str, ...]:
+    """Return what tells the corpus of a run apart from others."""
     from kgrl.runs.run import Run
 
     config = Run.read_config(folder)
@@ -83,12 +86,13 @@ def _corpus_key(folder: Path) -> tuple[str, ...]:
 
 
 def _corpus(folder: Path) -> Corpus:
-    """The corpus of a run: the one that its configuration names, or the pages that a live run recorded."""
+    """Return the corpus that a run's configuration names, or the pages that a live run recorded."""
     from kgrl.cli.run import RunCommand
     from kgrl.research.library import Library
     from kgrl.runs.run import Run
 
     if "corpus" not in Run.read_config(folder):
         expansions = Run.read_expansions(folder)
+        # The pages that had arrived at the last expansion; more may have arrived that no expansion knows.
         return Library(folder / "pages.jsonl").corpus(expansions[-1].arrived or 0 if expansions else 0)
     return RunCommand(resume=folder).resumed().load_corpus()

@@ -1,6 +1,7 @@
 """Curricula: the loop in which a learner grows from a nucleus, one expansion at a time.
 
-`Curriculum` is the loop, `CurriculumConfig` its settings, `View` the state that agents see.
+`Curriculum` is the loop, `CurriculumConfig` its settings, `View` the state that agents see. `Agent` and `PassageAgent`
+are the protocols of agents.
 """
 
 import lazy_loader

@@ -2,6 +2,8 @@ from .config import DEFAULT_REWARD as DEFAULT_REWARD
 from .config import CurriculumConfig as CurriculumConfig
 from .loop import Curriculum as Curriculum
 from .researcher import Researcher as Researcher
+from .state import CurriculumState as CurriculumState
+from .state import LossProfile as LossProfile
 from .view import Agent as Agent
 from .view import PassageAgent as PassageAgent
 from .view import View as View

@@ -1,4 +1,4 @@
-"""What a curriculum is run with, as plain checked values; imported from `kgrl.curriculum`, beside `Curriculum`."""
+"""Settings of a curriculum, as plain checked values."""
 
 from __future__ import annotations
 
@@ -9,30 +9,38 @@ from kgrl.errors import SettingError
 __all__ = ["DEFAULT_REWARD", "LEAST_TOKENS", "CurriculumConfig"]
 
 DEFAULT_REWARD = "mean-prediction-gain + 0.5*incoherence-penalty"
-"""What agents are rewarded for unless something else is asked for. The gain is what the exam measures; one expansion
-that reads nonsense hardly lowers it, and what the penalty says of that is not lost in the noise of a probe."""
+"""The reward that commands and environments use by default. The gain is what the exam measures. A single expansion
+that reads nonsense hardly lowers the gain, which is noisy; the penalty detects it without noise."""
 
 LEAST_TOKENS = 2
-"""A language model needs two tokens to have one prediction."""
+"""Fewest tokens that can be learned: a language model makes its first prediction at the second token."""
 
 
 @dataclass(frozen=True)
 class CurriculumConfig:
-    """What a curriculum is run with; together with corpus and learner it makes a run repeatable.
+    """Settings of a curriculum; together with corpus and learner they make a run repeatable.
 
     Args:
-        budget_tokens: Tokens to train on altogether, the nucleus included.
-        expansion_tokens: Most tokens of one expansion.
+        budget_tokens: Tokens to train on in total, the nucleus included; at least 2.
+        expansion_tokens: Most tokens of one expansion; at least 2.
         neighbourhood: Most topics of one expansion.
-        nucleus: `"pagerank"`, `"k-core"` or a tuple of titles.
-        nucleus_size: Topics of a nucleus chosen by score.
+        nucleus: `"pagerank"`, `"k-core"` or a tuple of titles; see `kgrl.graph.choose_nucleus`.
+        nucleus_size: Number of topics of a nucleus chosen by score.
         goal: A category to learn about, or None for all topics.
-        probe_topics: Topics of each fixed probe sample, one passage each.
+        probe_topics: Number of topics of each fixed probe sample, one passage each.
         seed: Seeds the probe samples and the agents' draws.
-        stages: Categories that are learned one after another, each for an equal share of the token budget; none for all
-            topics at any time. While the frontier holds a topic of the stage's category, only topics of that category
-            are picked, and their neighbourhoods lie in it; while it holds none, any frontier topic is. Retrieval
-            searches the whole corpus all the same. The nucleus is chosen inside the first stage, unless it is named.
+        stages: Categories that are learned one after another, each for an equal share of the token budget; empty for
+            all topics at any time. While the frontier holds a topic of the stage's category, only topics of that
+            category are picked, and their neighbourhoods lie in it. While it holds none, any frontier topic can be
+            picked. Retrieval always searches the whole corpus. The nucleus is chosen inside the first stage, unless it
+            is given by titles.
+
+    Raises:
+        SettingError: If a number is too small.
+
+    Example:
+        >>> CurriculumConfig(budget_tokens=5_000, goal="Mathematics").expansion_tokens
+        1000
     """
 
     budget_tokens: int = 20_000

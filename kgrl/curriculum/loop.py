@@ -1,7 +1,7 @@
-"""The curriculum: the loop in which the four steps meet. It works without reinforcement learning.
+"""The curriculum: the loop of the four steps, usable without reinforcement learning.
 
-Nucleate, then again and again: be curious (an agent picks), research, learn. Each turn is an `Expansion`. The module
-does not know Gymnasium, any data source, or how agents think.
+Nucleate, then repeat: be curious (an agent picks), research, learn. Each turn is an `Expansion`. The module does not
+know Gymnasium, data sources, or the inside of agents.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
 from kgrl.rewards.base import Reward, RewardContext, rewarded
 from kgrl.rewards.expression import as_reward
+from kgrl.system.display import count_text
 
 __all__ = ["Curriculum"]
 
@@ -41,21 +42,23 @@ class Curriculum:
 
     Args:
         corpus: Topic graph and passages.
-        learner: The model to teach; its state now is the state every start goes back to.
+        learner: The model to teach; every start puts it back into its present state.
         retriever: Searches the corpus's train passages.
         embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`.
-        reward: A reward, its name, or a function of an expansion; None where nobody is rewarded.
-        config: Budgets, nucleus, goal and seed.
+        reward: A reward, its name or expression, or a function of an expansion; None for no reward.
+        config: Budgets, nucleus, goal and seed; the defaults if None.
         tables: Research tables of another curriculum with the same corpus, retriever, embeddings and size of
-            neighbourhoods (`state.research.tables`), so that they are not computed again.
+            neighbourhoods (`state.research.tables`), to save computing them again.
 
     Attributes:
         state: Topics learned, passages read, losses measured, tokens spent.
-        reward: The reward, None where nobody is rewarded.
+        reward: The reward, None without one.
+        teacher: Teaches single lessons.
+        trials: The measurements that a view offers, and expansions on trial.
 
     Raises:
         UnknownNameError: If the goal, a stage, the nucleus or the reward is a name that is not known.
-        SettingError: If the reward needs a goal and there is none, or what the learner does not have.
+        SettingError: If the reward needs a goal and there is none, or gradients of a learner that has none.
 
     Example:
         >>> from kgrl.agents import make_agent
@@ -69,6 +72,10 @@ class Curriculum:
         >>> curriculum = Curriculum(corpus, learner, retriever, vectors, config=config)
         >>> [expansion.title for expansion in curriculum.run(make_agent("bfs"))]
         ['Logic', 'Set', 'Number']
+        >>> curriculum
+        Curriculum('three', ScratchLearner, no reward, 3 topics learned, 15 of 20,000 tokens)
+
+        In a notebook, `kgrl.expansion.ExpansionList(curriculum.run(agent))` is shown as a table.
     """
 
     def __init__(
@@ -84,6 +91,7 @@ class Curriculum:
     ) -> None:
         config = config or CurriculumConfig()
         self.reward: Reward | None = None if reward is None else as_reward(reward)
+        # Only what the reward needs is measured, so without a reward nothing is.
         needs = self.reward.needs if self.reward else frozenset[str]()
         research = Researcher(corpus, retriever, embeddings, config.neighbourhood, tables)
         self.state = CurriculumState(research, learner, needs, config)
@@ -93,6 +101,13 @@ class Curriculum:
         self.teacher = Teacher(self.state, self.reward)
         self.trials = Trials(self.state, self.teacher)
         self._nucleated: tuple[Snapshot, Expansion] | None = None
+
+    def __repr__(self) -> str:
+        state, reward = self.state, "no reward" if self.reward is None else f"reward {self.reward}"
+        learned = f"{count_text(len(state.frontier.learned), 'topic')} learned"
+        spent = f"{state.tokens:,} of {state.config.budget_tokens:,} tokens"
+        made_of = f"{state.corpus.name!r}, {type(state.learner).__name__}, {reward}"
+        return f"{type(self).__name__}({made_of}, {learned}, {spent})"
 
     @classmethod
     def make(
@@ -105,15 +120,15 @@ class Curriculum:
         cache: Path | None = None,
         **learner_options: Any,
     ) -> Curriculum:
-        """Make a curriculum, with the default encoder and a learner by name.
+        """Make a curriculum with the default encoder and a learner by name.
 
         Args:
             corpus: Topic graph and passages.
             learner: A learner or the name of one.
-            reward: A reward, its name, or a function of an expansion.
-            config: Budgets, nucleus, goal and seed.
+            reward: A reward, its name or expression, or a function of an expansion; None for no reward.
+            config: Budgets, nucleus, goal and seed; the defaults if None.
             cache: Folder that keeps embeddings between runs; the user's cache folder if None.
-            learner_options: Passed to the learner's constructor when it is given by name.
+            learner_options: Passed to the learner's constructor if the learner is given by name.
         """
         config = config or CurriculumConfig()
         if isinstance(learner, str):
@@ -141,7 +156,7 @@ class Curriculum:
 
     @property
     def goal(self) -> IntArray | None:
-        """The goal's topics, None where all count."""
+        """The goal's topics, None if all topics count."""
         return self.state.goal
 
     @property
@@ -150,15 +165,16 @@ class Curriculum:
         return self.state.nucleus
 
     def start(self, seed: int | None = None) -> Expansion:
-        """Go back to the learner's initial state, learn the nucleus and return that as expansion 0.
+        """Put the learner into its initial state, learn the nucleus, and return that as expansion 0.
 
-        The nucleus is learned once; later starts restore what was learned then.
+        The nucleus is learned once; later starts restore the learner's state after it.
 
         Args:
             seed: Seeds the draws of this curriculum's agents; the config's seed if None.
         """
         self.state.clear(self.config.seed if seed is None else seed)
         if self._nucleated is None:
+            # The reference is trained first, with the learner in its initial state.
             self.teacher.measurer.prepare()
             self.state.rewind()
             began = time.perf_counter()
@@ -174,7 +190,7 @@ class Curriculum:
         return expansion
 
     def expand(self, choice: int | IntArray) -> Expansion:
-        """Learn what an agent chose and return the record, its reward included.
+        """Learn an agent's choice and return the record, with its reward.
 
         Args:
             choice: A topic, whose neighbourhood is learned; or ids of passages, which are read in that order.
@@ -193,25 +209,25 @@ class Curriculum:
         return expansion
 
     def _teach(self, lesson: Lesson, seconds: float) -> Expansion:
-        """Teach a lesson and return its record; subclasses add to that."""
+        """Teach a lesson and return its record; subclasses extend it."""
         return self.teacher.teach(lesson, seconds)
 
     def resume(self, expansions: Sequence[Expansion], agent: Agent) -> None:
-        """Bring the curriculum and an agent to where recorded expansions left them; the caller loads the learner.
+        """Bring the curriculum and an agent into the state after recorded expansions; the caller loads the learner.
 
         Args:
             expansions: The records so far, the nucleus first.
-            agent: Is reset after the nucleus and observes the others.
+            agent: The agent; it is reset after the nucleus and observes the other expansions.
         """
         self.state.clear(self.config.seed)
         self.teacher.measurer.prepare()
-        self.state.prober.settle()  # the nucleus's record has what that cost
+        self.state.prober.settle()  # dropped: the nucleus's record contains this cost
         self.state.replay(expansions[0])
         if self.reward is not None:
             self.reward.begin(expansions[0])
         agent.reset(self.view)
         if len(expansions) > 1:
-            self.state.prober.settle()  # nor is what a reset measures booked again
+            self.state.prober.settle()  # dropped: the first expansion's record contains the cost of the reset
         for expansion in expansions[1:]:
             if isinstance(agent, Reminded):
                 agent.remind(self.view)
@@ -222,7 +238,7 @@ class Curriculum:
 
     @property
     def view(self) -> View:
-        """What agents may see of the state now."""
+        """The present state, as agents may see it."""
         state, trials = self.state, self.trials
         return View(
             graph=state.corpus.graph,
@@ -245,13 +261,14 @@ class Curriculum:
         )
 
     def prepare(self, agent: Agent) -> None:
-        """Get ready for an agent's next choice; a curriculum on a corpus that is at hand always is."""
+        """Prepare for an agent's next choice. Subclasses whose corpus grows wait here for text; others do nothing."""
 
     def extend(self, corpus: Corpus, retriever: Retriever, embeddings: NDArray[np.float32]) -> None:
-        """Go on with a larger corpus; `resume` is called next.
+        """Continue with a larger corpus; the caller calls `resume` next.
 
         Args:
-            corpus: Begins with the present one: same topics and passages under the same numbers, and more behind them.
+            corpus: The corpus, which begins with the present one: the same topics and passages under the same numbers,
+                followed by new ones.
             retriever: Searches its train passages.
             embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`.
         """
@@ -260,6 +277,7 @@ class Curriculum:
             self._bind(self.reward)
 
     def _nothing_left(self, agent: Agent) -> bool:
+        """True if an agent has nothing to choose from: passages, frontier topics, or topics anywhere."""
         state = self.state
         if isinstance(agent, PassageAgent):
             return not len(state.unread())
@@ -267,20 +285,20 @@ class Curriculum:
         return state.exhausted if agent.frontier_only else not unlearned.any()
 
     def run(self, agent: Agent, *, resume: bool = False) -> Iterator[Expansion]:
-        """Let an agent choose until the budget or the frontier is used up.
+        """Let an agent choose until the budget or the frontier is exhausted.
 
         Args:
             agent: Chooses the topics, or the passages.
-            resume: Go on from the present state in place of starting over.
+            resume: Continue from the present state instead of starting over.
 
         Yields:
             Each expansion, the nucleus first unless resumed.
 
         Raises:
-            ValueError: If an agent that says it stays on the frontier leaves it; the message names the topic.
+            ValueError: If an agent that declares to stay on the frontier leaves it; the message names the topic.
         """
         if not resume:
-            yield self.start()
+            yield self.start()  # before the reset, so that a run records the nucleus before an agent measures anything
             agent.reset(self.view)
         while not self.state.out_of_budget:
             self.prepare(agent)
@@ -290,5 +308,5 @@ class Curriculum:
             if agent.frontier_only and choice not in self.state.frontier:
                 raise ValueError(f"{self.corpus.graph.titles[int(choice)]!r} is not on the frontier")
             expansion = self.expand(choice)
-            agent.observe(expansion)
+            agent.observe(expansion)  # before the record is used: a checkpoint written then includes what was observed
             yield expansion

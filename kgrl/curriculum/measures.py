@@ -1,4 +1,4 @@
-"""What a reward can have measured of a lesson beyond probes, and the refusal of what a learner cannot give.
+"""Measures of a lesson that a reward can ask for beyond probes, and the refusal of those a learner cannot give.
 
 `Expansion.measures` then holds, by name:
 
@@ -11,9 +11,9 @@
     weights_squared_before, _after   squared norm of the trained weights                              need "weights"
     flops                            floating-point operations of training, 6 N a token               need "flops"
 
-A lesson's passages are those that its tokens reach as a whole, and its first; a plug-in that rehearses others leaves
-room for fewer, and is not asked. Every token of them weighs the same. All is measured on train and probe passages; what
-it costs is booked as probing; the learner is left as it was.
+A lesson's passages are its first one and those that its tokens reach completely. Plug-ins that rehearse other passages
+leave room for fewer; this is ignored. Every token has the same weight. All measures are taken on train and probe
+passages, the cost is booked as probing, and the learner is left unchanged.
 """
 
 from __future__ import annotations
@@ -35,18 +35,19 @@ from kgrl.rewards.base import KNOWLEDGE, MEASURES, PROBES, FunctionReward, Rewar
 __all__ = ["Lesson", "Measurer", "check_needs"]
 
 _OF_GRADIENTS = frozenset({"gradient", "alignment", "weights"})
+"""Measures that need a learner with gradients."""
 _OPERATIONS = 6.0
-"""Floating-point operations a token and parameter: two forward, four backward (Kaplan et al. 2020)."""
+"""Floating-point operations for each token and parameter: two forward, four backward (Kaplan et al. 2020)."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What is about to be learned.
+    """A lesson: passages, the tokens to learn them with, and the topics they are about.
 
     Args:
-        passages: What research has gathered.
-        allowance: Tokens there are to learn them with.
-        neighbourhood: The topics it is about.
+        passages: The passages that research gathered, in the order to read.
+        allowance: Most tokens to train on.
+        neighbourhood: The topics of the lesson, the picked one first.
     """
 
     passages: Passages
@@ -55,12 +56,17 @@ class Lesson:
 
 
 def check_needs(reward: Reward, learner: Learner, goal: IntArray | None) -> None:
-    """Refuse a reward that needs what a curriculum cannot give; of a composition, the part that needs it is named.
+    """Refuse a reward whose needs a curriculum cannot meet; of a composition, the message names the part.
 
-    A function that does not say what it needs is content with what there is.
+    A plain function without `needs` is never refused; it can read all probes that the curriculum measures.
+
+    Args:
+        reward: The reward.
+        learner: The learner that would be measured.
+        goal: The goal's topics, None without a goal.
 
     Raises:
-        UnknownNameError: If it needs something that there is not.
+        UnknownNameError: If it needs something unknown.
         SettingError: If it needs a goal and there is none, or gradients of a learner that has none.
 
     Example:
@@ -69,6 +75,7 @@ def check_needs(reward: Reward, learner: Learner, goal: IntArray | None) -> None
         Traceback (most recent call last):
         kgrl.errors.SettingError: the reward 'target-prediction-gain' measures a goal, but none was given; ...
     """
+    # Parts first, so that the message names the part and not the whole composition.
     parts = list(_parts(list(vars(reward).values())))
     for part in parts:
         check_needs(part, learner, goal)
@@ -88,7 +95,7 @@ def check_needs(reward: Reward, learner: Learner, goal: IntArray | None) -> None
 
 
 def _parts(held: object) -> Iterator[Reward]:
-    """The rewards in what a composition holds, in lists and tuples as well."""
+    """Yield the rewards among a reward's attributes, in lists and tuples as well."""
     if isinstance(held, Reward):
         yield held
     elif isinstance(held, list | tuple):
@@ -97,15 +104,15 @@ def _parts(held: object) -> Iterator[Reward]:
 
 
 class Measurer:
-    """Takes what a reward needs before and after a lesson.
+    """Takes the measures that a reward needs, before and after a lesson.
 
     Args:
         prober: Measures the learner on its corpus, and keeps account of the cost.
-        needs: What the reward needs; what is not in `kgrl.rewards.base.MEASURES` is left to others.
+        needs: The reward's needs; those outside of `kgrl.rewards.base.MEASURES` are ignored.
         aim: The topics whose probe passages gradients are aligned with: a sample of the goal's, or of all.
-        initial: The learner before any training; the reference starts from it.
-        reference_tokens: Tokens that the reference is trained on: train passages of all topics, shuffled.
-        seed: Seeds that shuffling.
+        initial: The learner's snapshot before any training; the reference starts from it.
+        reference_tokens: Number of tokens that the reference is trained on: train passages of all topics, shuffled.
+        seed: Seeds the shuffling.
     """
 
     def __init__(
@@ -123,9 +130,9 @@ class Measurer:
         self._reference: tuple[Snapshot, int] | None = None
 
     def prepare(self) -> None:
-        """Train the reference, where one is needed, and book it; called before a nucleus is learned.
+        """Train the reference if it is needed, and book the cost; called before a nucleus is learned.
 
-        Where a run goes on, the nucleus's record has the cost already, and it is not booked again.
+        When a run is resumed, the nucleus's record contains the cost already; the caller then drops it.
 
         Raises:
             DivergedError: If the reference's loss becomes NaN or infinite.
@@ -138,13 +145,18 @@ class Measurer:
             self.prober.seconds += time.perf_counter() - began
 
     def before(self, lesson: Lesson) -> dict[str, float]:
-        """Measure the learner before a lesson."""
+        """Measure the learner before a lesson; see the names in the module's docstring."""
         found: dict[str, float] = {}
         if not self.needs:
             return found
         read = self._read(lesson)
         if "reference" in self.needs:
-            found |= self._under_reference(lesson.neighbourhood)
+            assert self._reference is not None, "prepare() comes first"
+            with self._as(self._reference[0]):
+                losses = self.prober.losses(lesson.neighbourhood)
+            # The measure is missing if no topic of the neighbourhood has a probe passage.
+            if (measured := np.isfinite(losses)).any():
+                found["reference"] = float(losses[measured].mean())
         if "trained" in self.needs:
             found["trained_before"] = self._mean_loss(read)
         if self.needs & _OF_GRADIENTS:
@@ -152,7 +164,7 @@ class Measurer:
         return found
 
     def after(self, lesson: Lesson, tokens: int) -> dict[str, float]:
-        """Measure the learner after a lesson that trained on so many tokens."""
+        """Measure the learner after a lesson that trained on `tokens` tokens."""
         found: dict[str, float] = {}
         if "trained" in self.needs:
             found["trained_after"] = self._mean_loss(self._read(lesson))
@@ -164,13 +176,13 @@ class Measurer:
         return found
 
     def _read(self, lesson: Lesson) -> Passages:
-        """The lesson's passages that its tokens reach as a whole, and its first."""
+        """Return the lesson's first passage and those that its tokens reach completely."""
         ends = np.cumsum(self.learner.count_tokens(lesson.passages))
         return self.prober.corpus.select(lesson.passages.ids[: max(1, int((ends <= lesson.allowance).sum()))])
 
     @contextmanager
     def _booked(self, passages: Passages) -> Iterator[None]:
-        """Book the seconds of what follows, and the tokens of the passages that it reads."""
+        """Book the seconds of a block, and the tokens of the passages that it reads."""
         began = time.perf_counter()
         yield
         self.prober.seconds += time.perf_counter() - began
@@ -191,6 +203,7 @@ class Measurer:
         found: dict[str, float] = {}
         if "gradient" in self.needs:
             with self._booked(read):
+                # [trained weights], in float64 since millions of squares are summed
                 gradient = learner.loss_gradient(read).astype(np.float64)
             found["gradient_squared"] = float(gradient @ gradient)
             found["gradient_weights"] = float(gradient @ learner.trained_weights())
@@ -211,17 +224,9 @@ class Measurer:
         cosines = [float(g @ aim) / norm if norm > 0 else 0.0 for g, norm in zip(gradients, norms, strict=True)]
         return float(np.mean(cosines))
 
-    def _under_reference(self, neighbourhood: IntArray) -> dict[str, float]:
-        """The neighbourhood's mean probe loss under the reference; nothing where none of it can be measured."""
-        assert self._reference is not None, "prepare() comes first"
-        with self._as(self._reference[0]):
-            losses = self.prober.losses(neighbourhood)
-        measured = losses[np.isfinite(losses)]
-        return {"reference": float(measured.mean())} if len(measured) else {}
-
     @contextmanager
     def _as(self, snapshot: Snapshot) -> Iterator[None]:
-        """Let the learner be what it was in a snapshot for a while; then what it is now again, bit for bit."""
+        """Put the learner into a snapshot's state for a while, and then back into its present state, bit for bit."""
         now = self.learner.snapshot()
         try:
             self.learner.restore(snapshot)
@@ -230,7 +235,7 @@ class Measurer:
             self.learner.restore(now)
 
     def _train_reference(self) -> tuple[Snapshot, int]:
-        """Teach the untrained learner train passages of all topics, shuffled."""
+        """Teach the untrained learner train passages of all topics, shuffled; return its snapshot and the tokens."""
         train = np.flatnonzero(self.prober.corpus.splits == Split.TRAIN)
         passages = self.prober.corpus.select(np.random.default_rng(self.seed).permutation(train))
         ends = np.cumsum(self.learner.count_tokens(passages))

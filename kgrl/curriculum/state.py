@@ -1,6 +1,7 @@
 """State of a curriculum that outlives a lesson: topics learned, passages read, losses measured, tokens spent.
 
-`CurriculumState` holds it all; `LossProfile` is its part for losses, `Stages` its part for categories learned in turn.
+`CurriculumState` holds all of it. `LossProfile` is its part for losses, `Stages` its part for categories learned in
+turn.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from kgrl.graph.nucleus import choose_nucleus
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.learners.base import Learner
 from kgrl.probes.prober import Prober, sample_topics
+from kgrl.system.display import count_text
 
 __all__ = ["CurriculumState", "LossProfile", "Stages"]
 
@@ -24,23 +26,25 @@ FloatArray = NDArray[np.float32]
 
 
 class LossProfile:
-    """Probe losses of topics over a curriculum, in nats per token.
+    """Loss profile: per-topic held-out losses over a curriculum, in nats per token.
 
-    Only what was measured is known; the rest is NaN, never a guess. Nothing of exam enters.
+    Losses that were not measured are NaN, never estimated. The exam does not enter.
 
     Args:
         n_topics: Number of topics of the graph.
 
     Attributes:
-        first: First measured loss of each topic, NaN where none, shape `[topics]`.
-        level: Latest measured loss of each topic, NaN where none, shape `[topics]`.
-        best: Lowest measured loss of each topic, NaN where none, shape `[topics]`.
-        previous: The measured loss before the latest of each topic, NaN where none, shape `[topics]`.
+        first: First measured loss of each topic, NaN if none, float32 `[topics]`.
+        level: Latest measured loss of each topic, NaN if none, float32 `[topics]`.
+        best: Lowest measured loss of each topic, NaN if none, float32 `[topics]`.
+        previous: The measured loss before the latest of each topic, NaN if none, float32 `[topics]`.
 
     Example:
         >>> profile = LossProfile(3)
         >>> profile.update([0, 2], [4.0, 3.0])
         >>> profile.update([0], [3.5])
+        >>> profile
+        LossProfile(2 of 3 topics measured)
         >>> profile.progress.tolist()
         [0.5, 0.0, 0.0]
     """
@@ -50,6 +54,9 @@ class LossProfile:
         self.level = self.first.copy()
         self.best = self.first.copy()
         self.previous = self.first.copy()
+
+    def __repr__(self) -> str:
+        return f"LossProfile({int(self.measured.sum()):,} of {count_text(len(self.level), 'topic')} measured)"
 
     def update(self, topics: ArrayLike, losses: ArrayLike) -> None:
         """Record the latest losses of some topics.
@@ -67,33 +74,35 @@ class LossProfile:
 
     @property
     def progress(self) -> FloatArray:
-        """Drop of each topic's loss between its last two measurements, 0 where there are not two."""
+        """Drop of each topic's loss between its last two measurements, 0 without two, float32 `[topics]`."""
         return self.progress_of(slice(None))
 
     def progress_of(self, topics: NDArray[np.integer] | slice) -> FloatArray:
-        """Return `progress` for some topics, at a cost that does not grow with the graph."""
+        """Return `progress` for some topics, in time that does not grow with the graph."""
         drop: FloatArray = np.nan_to_num(self.previous[topics] - self.level[topics])
         return drop
 
     @property
     def forgetting(self) -> FloatArray:
-        """How far each topic's loss is above its best, 0 where it was not measured."""
+        """Rise of each topic's loss above its best, 0 for topics that were not measured, float32 `[topics]`."""
         rise: FloatArray = np.nan_to_num(self.level - self.best)
         return rise
 
     @property
     def measured(self) -> NDArray[np.bool_]:
-        """Whether each topic has been measured, shape `[topics]`."""
+        """True for topics that were measured, bool `[topics]`."""
         return ~np.isnan(self.level)
 
 
 class Stages:
-    """What can be picked when; all that can be trained on at any time where there are no stages.
+    """Stages of a curriculum: categories learned one after another, each for an equal share of the token budget.
+
+    Without stages every topic that has text can be picked at any time.
 
     Args:
         graph: The topic graph.
-        config: Its `stages` are the categories, in order.
-        trainable: Whether each topic can be picked as far as text goes, shape `[topics]`.
+        config: Its `stages` are the categories in order, its `budget_tokens` the budget they share.
+        trainable: Whether each topic has the text to be picked, bool `[topics]`.
 
     Raises:
         UnknownNameError: If a stage is not a category of the graph.
@@ -113,16 +122,18 @@ class Stages:
         self._masks = [trainable & np.isin(np.arange(len(graph)), domain) for domain in self.domains]
 
     def name(self, tokens: int) -> str | None:
-        """Return the category that is learned after so many tokens, None where there are no stages."""
+        """Return the category that is learned after `tokens` tokens, None without stages."""
         return self.names[self._number(tokens)] if self.names else None
 
     def _number(self, tokens: int) -> int:
+        # The last stage lasts to the end: an expansion may exceed the budget by a few tokens.
         return min(tokens * len(self.names) // self.budget, len(self.names) - 1)
 
     def allowed(self, tokens: int, frontier: Frontier) -> NDArray[np.bool_]:
-        """Return whether each topic can be picked after so many tokens, shape `[topics]`.
+        """Return whether each topic can be picked after `tokens` tokens, bool `[topics]`.
 
-        Those of the stage; all that can be trained on where there are no stages, or no frontier topic is of this one.
+        These are the topics of the present stage. They are all trainable topics without stages, and while no frontier
+        topic is of the present stage.
         """
         if not self.names:
             return self.trainable
@@ -131,26 +142,27 @@ class Stages:
 
 
 class CurriculumState:
-    """State of a curriculum between two expansions, and the questions that follow from it.
+    """State of a curriculum between two expansions, and what can be picked and read in that state.
 
     Args:
         research: Finds neighbourhoods and passages; its corpus is the curriculum's.
         learner: The learner, in its initial state.
-        needs: What the reward needs measured; see `kgrl.rewards.base`.
+        needs: The measurements that the reward needs; see `kgrl.rewards.base`.
         config: Budgets, nucleus, goal and seed.
 
     Attributes:
-        goal: The goal's topics, None where all count.
-        trainable: Whether each topic can be picked as far as text goes, shape `[topics]`.
+        goal: The goal's topics, None if all topics count.
+        trainable: Whether each topic has the text to be picked, bool `[topics]`.
+        stages: The categories learned in turn.
         nucleus: The topics to begin with.
         initial: The learner's snapshot before any training.
         prober: Measures on probe passages and keeps account of the cost.
         frontier: The learned topics and the frontier.
         profile: Probe losses of topics, as far as measured.
-        used: Whether each passage was trained on, shape `[passages]`.
+        used: Whether each passage was trained on, bool `[passages]`.
         tokens: Tokens trained on so far.
         index: Number of the coming expansion.
-        rng: The random generator agents draw from.
+        rng: The random generator that agents draw from.
 
     Raises:
         UnknownNameError: If the goal, a stage or the nucleus is a name that is not known.
@@ -158,21 +170,30 @@ class CurriculumState:
 
     def __init__(self, research: Researcher, learner: Learner, needs: frozenset[str], config: CurriculumConfig) -> None:
         self.learner, self.needs, self.config = learner, needs, config
-        self._read(research)
+        self._adopt(research)
+        # A curriculum with stages starts in the first one, whatever its goal.
         inside = self.stages.domains[0] if self.stages.names else self.goal
         graph = self.corpus.graph
         self.nucleus = choose_nucleus(graph, config.nucleus, config.nucleus_size, inside, self.trainable)
-        self.prober = Prober(self.corpus, learner, self._fixed_samples())
+        fixed = {"mean": self.sample()} if "mean" in needs else {}
+        if "target" in needs and self.goal is not None:
+            fixed["target"] = self.sample(self.goal)
+        self.prober = Prober(self.corpus, learner, fixed)
         self.initial = learner.snapshot()
         self.clear(config.seed)
 
-    def _read(self, research: Researcher) -> None:
-        """Take over what follows from the corpus."""
+    def __repr__(self) -> str:
+        learned = f"{count_text(len(self.frontier.learned), 'topic')} learned, {len(self.frontier):,} on the frontier"
+        spent = f"{self.tokens:,} of {self.config.budget_tokens:,} tokens"
+        return f"CurriculumState({self.corpus.name!r}, before expansion {self.index}, {learned}, {spent})"
+
+    def _adopt(self, research: Researcher) -> None:
+        """Set the attributes that follow from the corpus."""
         self.research = research
         graph = self.corpus.graph
         self.goal = None if self.config.goal is None else graph.in_category(self.config.goal)
         self.trainable = self.corpus.has(Split.TRAIN)
-        if self.needs & {"self", "reference"}:  # measured on what is picked
+        if self.needs & {"self", "reference"}:  # these are measured on the probe passages of picked topics
             self.trainable = self.trainable & self.corpus.has(Split.PROBE)
         self.stages = Stages(graph, self.config, self.trainable)
 
@@ -187,23 +208,17 @@ class CurriculumState:
         return self.research.embeddings
 
     def sample(self, among: IntArray | None = None) -> IntArray:
-        """Return the probe sample of some topics, or of all: the same whenever it is asked for."""
+        """Return the probe sample of some topics, or of all; the same at every call."""
         return sample_topics(self.corpus, Split.PROBE, self.config.probe_topics, self.config.seed, among)
 
-    def _fixed_samples(self) -> dict[str, IntArray]:
-        fixed = {"mean": self.sample()} if "mean" in self.needs else {}
-        if "target" in self.needs and self.goal is not None:
-            fixed["target"] = self.sample(self.goal)
-        return fixed
-
     def extend(self, research: Researcher) -> None:
-        """Go on with a larger corpus; probe samples stay what they are, and records are replayed next.
+        """Continue with a larger corpus. Probe samples stay the same; the caller replays the records next.
 
         Args:
-            research: Its corpus begins with the present one: same topics and passages under the same numbers, and more
-                behind them.
+            research: Its corpus begins with the present one: the same topics and passages under the same numbers,
+                followed by new ones.
         """
-        self._read(research)
+        self._adopt(research)
         self.prober.extend(self.corpus)
 
     def clear(self, seed: int) -> None:
@@ -220,58 +235,57 @@ class CurriculumState:
         self.learner.restore(self.initial)
 
     def replay(self, expansion: Expansion) -> None:
-        """Take note of an expansion, without teaching the learner; it was taught, or is loaded."""
+        """Update the state by the record of an expansion. The learner is not taught: it was taught, or is loaded."""
         for topic in expansion.neighbourhood:
             self.frontier.learn(topic)
         self.used[list(expansion.passages)] = True
         self.tokens, self.index = expansion.tokens_total, expansion.index + 1
         before = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.before, strict=True)}
         after = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.after, strict=True)}
-        self.prober.remember(after)
-        # The profile's history begins with the loss before the first expansion that measured a topic.
+        self.prober.remember(after)  # the losses before the next expansion, which need not be measured again
+        # A topic's history begins with its loss before the first expansion that measured it.
         fresh = [t for t in before if np.isnan(self.profile.level[t])]
         self.profile.update(fresh, [before[t] for t in fresh])
         self.profile.update(list(after), list(after.values()))
 
     @property
     def stage(self) -> str | None:
-        """The category that is learned now, None where there are no stages."""
+        """The category that is learned now, None without stages."""
         return self.stages.name(self.tokens)
 
     @property
     def allowed(self) -> NDArray[np.bool_]:
-        """Whether each topic can be picked now, as far as text and stages go, shape `[topics]`."""
+        """True for topics that text and stages allow to be picked now, bool `[topics]`."""
         return self.stages.allowed(self.tokens, self.frontier)
 
     def unread(self) -> IntArray:
-        """Return the ids of passages that can be trained on and have not been, ascending; a pass over the corpus."""
+        """Return the ids of train passages that can be read and were not, ascending; takes a pass over the corpus."""
         unread = (self.corpus.splits == Split.TRAIN) & ~self.used & self.allowed[self.corpus.topics]
         return np.flatnonzero(unread).astype(np.int32)
 
     @property
     def out_of_budget(self) -> bool:
-        """Whether too few tokens are left for another expansion."""
+        """True if too few tokens remain for another expansion."""
         return self.config.budget_tokens - self.tokens < LEAST_TOKENS
 
     @property
     def exhausted(self) -> bool:
-        """Whether the frontier holds nothing that can be learned."""
+        """True if the frontier holds no topic that can be picked."""
         return not self.allowed[self.frontier.topics].any()
 
     def neighbourhood(self, topic: int) -> IntArray:
-        """Return the topics that an expansion into one of them is about, that one first.
+        """Return the neighbourhood of a topic, the topic first.
 
         Raises:
             ValueError: If the topic is learned already, has no train passages, or is not of the present stage.
         """
         allowed = self.allowed
-        if self.frontier.is_learned[topic] or not allowed[topic]:
-            raise ValueError(f"cannot expand into {self.corpus.graph.titles[topic]!r}: it {self._why_not(topic)}")
-        return self.research.neighbourhood(topic, self.frontier, allowed if self.stages.names else None)
-
-    def _why_not(self, topic: int) -> str:
         if self.frontier.is_learned[topic]:
-            return "is learned already"
-        if not self.trainable[topic]:
-            return "lacks train passages, or probe passages that the reward reads"
-        return f"is not of {self.stage!r}, which is learned now"
+            why = "is learned already"
+        elif not self.trainable[topic]:
+            why = "lacks train passages, or probe passages that the reward reads"
+        elif not allowed[topic]:
+            why = f"is not of {self.stage!r}, which is learned now"
+        else:
+            return self.research.neighbourhood(topic, self.frontier, allowed if self.stages.names else None)
+        raise ValueError(f"cannot expand into {self.corpus.graph.titles[topic]!r}: it {why}")

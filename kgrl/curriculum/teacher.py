@@ -1,4 +1,4 @@
-"""Teaching of one lesson: research, learn, measure, record. State that outlives a lesson belongs to the curriculum."""
+"""Teaching of one lesson: research, learn, measure, record. State that outlives a lesson is in `CurriculumState`."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from kgrl.rewards.base import Reward
 __all__ = ["Teacher"]
 
 _COUNTED_AT_ONCE = 32
+"""Passages whose tokens are counted at first, enough for most lessons."""
 
 
 class Teacher:
-    """Teaches lessons and takes the measurements that a reward needs; the state stays as it is, but for the learner.
+    """Teaches lessons and takes the measurements that a reward needs. Of the state it changes the learner alone.
 
     Args:
         state: The curriculum's state.
-        reward: The reward whose needs are measured; None where nobody is rewarded.
+        reward: The reward whose needs are measured; None for a curriculum without a reward.
 
     Attributes:
-        measurer: Takes the measures of lessons that a reward needs beyond probes.
+        measurer: Takes the measures that a reward needs beyond probes.
     """
 
     def __init__(self, state: CurriculumState, reward: Reward | None) -> None:
@@ -45,10 +46,10 @@ class Teacher:
 
     @cached_property
     def aim(self) -> IntArray:
-        """A sample of the topics whose mean loss counts, the goal's or all; the same that rewards measure.
+        """The probe sample of the goal's topics, or of all without a goal; the same that rewards measure.
 
         Raises:
-            SettingError: If none of them has a probe passage.
+            SettingError: If none of the topics has a probe passage.
         """
         sample = self.state.sample(self.state.goal)
         if not len(sample):
@@ -57,7 +58,7 @@ class Teacher:
         return sample
 
     def lesson(self, choice: int | IntArray) -> Lesson:
-        """Return the lesson of an expansion into what an agent chose.
+        """Return the lesson that follows from an agent's choice.
 
         Args:
             choice: A topic, whose neighbourhood is learned; or ids of passages, which are read in that order.
@@ -72,25 +73,26 @@ class Teacher:
             return Lesson(state.research.gather(neighbourhood, state.used), allowance, neighbourhood)
         if not len(choice) or not np.isin(choice, state.unread()).all():
             raise ValueError("cannot read such passages: none, or some that are no train passages or were read before")
-        # No more passages than a picked topic would usually bring: a learner takes at least one update a lesson, and
-        # so takes about as many for the same tokens whatever an agent picks.
+        # No more passages than a picked topic would usually bring. A learner makes at least one update a lesson, and
+        # this way about as many updates for the same tokens, whether an agent picks topics or passages.
         passages = self._within(choice[: state.research.usual_passages], allowance)
         topics = np.array(list(dict.fromkeys(passages.topics.tolist())), dtype=np.int32)
         return Lesson(passages, allowance, topics)
 
     def first_lesson(self, neighbourhood: IntArray) -> Lesson:
-        """Return the lesson of a curriculum's first expansion, before which nothing was read.
+        """Return the lesson of a curriculum's first expansion, before which no passage was read.
 
         Args:
-            neighbourhood: The topics that it is about.
+            neighbourhood: The topics of the lesson.
         """
         state = self.state
         allowance = min(state.config.expansion_tokens, state.config.budget_tokens)
         return Lesson(state.research.gather(neighbourhood, np.zeros_like(state.used)), allowance, neighbourhood)
 
     def _within(self, ids: IntArray, allowance: int) -> Passages:
-        """The passages that are reached; they are counted in ever larger parts, since there may be very many."""
+        """Return the passages that `allowance` tokens reach, the last one in part."""
         corpus, most = self.state.corpus, _COUNTED_AT_ONCE
+        # Counted in parts of doubling size: there may be a million passages, and a few are reached.
         while True:
             ends = np.cumsum(self.state.learner.count_tokens(corpus.select(ids[:most])))
             if ends[-1] >= allowance or most >= len(ids):
@@ -98,10 +100,10 @@ class Teacher:
             most *= 2
 
     def teach(self, lesson: Lesson, seconds: float = 0.0) -> Expansion:
-        """Learn a lesson and return the record, not rewarded yet.
+        """Teach a lesson and return its record, without a reward.
 
         Args:
-            lesson: The lesson; the first topic that it is about is the picked one.
+            lesson: The lesson; its first topic is the picked one.
             seconds: Wall-clock of the research for it.
 
         Raises:
@@ -111,7 +113,7 @@ class Teacher:
         own = lesson.neighbourhood if "self" in self.state.needs else lesson.neighbourhood[:0]
         with self._named(lesson):
             before, measures = prober.before(own), self.measurer.before(lesson)
-            learning = time.perf_counter()
+            learning = time.perf_counter()  # the clock of learning alone; the prober keeps its own
             learned = self.state.learner.learn(lesson.passages, lesson.allowance)
             learn_seconds = time.perf_counter() - learning
             measures |= self.measurer.after(lesson, learned.tokens)
@@ -124,7 +126,7 @@ class Teacher:
     def _record(self, lesson: Lesson, learned: Learned) -> Expansion:
         state, neighbourhood = self.state, lesson.neighbourhood
         trained = lesson.passages.ids[: learned.passages]
-        # A topic counts as learned only if a passage of its own was reached before the budget ended.
+        # A topic counts as learned only if one of its passages was reached before the allowance ended.
         read = {int(neighbourhood[0]), *state.corpus.topics[trained].tolist()}
         return Expansion(
             index=state.index,
@@ -148,7 +150,7 @@ class Teacher:
 
     @contextmanager
     def _named(self, lesson: Lesson) -> Iterator[None]:
-        """Let a diverged loss say at which expansion, and into which topic."""
+        """Add expansion and topic to the message of a diverged loss."""
         try:
             yield
         except DivergedError as error:

@@ -1,4 +1,4 @@
-"""Trials: measurements of a curriculum's learner as it is, as it was at first, and as it would be after a lesson."""
+"""Trials: measurements of a curriculum's learner in its present state, before training, and after a lesson on trial."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Losses = NDArray[np.float32]
 
 
 class Trials:
-    """The measurements behind a view, and expansions on trial.
+    """The measurements that a view offers, and expansions on trial.
 
-    All cost is booked on the coming expansion as probing, and the learner is put back.
+    All cost is booked on the coming expansion as probing, and the learner is put back afterwards.
 
     Args:
         state: The curriculum's state.
-        teacher: Teaches its learner.
+        teacher: Teaches the state's learner.
     """
 
     def __init__(self, state: CurriculumState, teacher: Teacher) -> None:
         self._state, self._teacher = state, teacher
 
     def measure(self, topics: IntArray) -> Losses:
-        """Return the probe losses of topics now; the loss profile takes note of them. See `View.measure`."""
+        """Return the present probe losses of topics, and record them in the loss profile. See `View.measure`."""
         losses = self._state.prober.losses(topics)
         known = np.isfinite(losses)
         self._state.profile.update(np.asarray(topics)[known], losses[known])
@@ -47,7 +47,7 @@ class Trials:
             return self._state.prober.losses(topics)
 
     def teach_initial(self, taught: IntArray, measured: IntArray) -> Losses:
-        """Return the probe losses of topics after a first expansion into others. See `View.teach_initial`."""
+        """Return the probe losses of `measured` after a first expansion into `taught`. See `View.teach_initial`."""
         with self._booked():
             lesson = self._teacher.first_lesson(taught)
         with self._untrained():
@@ -55,6 +55,7 @@ class Trials:
 
     @contextmanager
     def _untrained(self) -> Iterator[None]:
+        """Put the learner into its initial state for a while."""
         learner = self._state.learner
         now = learner.snapshot()
         self._state.rewind()
@@ -65,13 +66,13 @@ class Trials:
 
     @contextmanager
     def _booked(self) -> Iterator[None]:
-        """Book the seconds of what follows as probing."""
+        """Book the seconds of a block as probing."""
         began = time.perf_counter()
         yield
         self._state.prober.seconds += time.perf_counter() - began
 
     def try_topics(self, topics: IntArray) -> Losses:
-        """Return by how much expanding into each topic would lower the mean loss. See `View.try_topics`."""
+        """Return the drop of the mean loss that expanding into each topic would bring. See `View.try_topics`."""
         aim = self._teacher.aim
         before = self._state.prober.losses(aim)
         drops = np.empty(len(topics), dtype=np.float32)
@@ -82,7 +83,7 @@ class Trials:
         return drops
 
     def attempt(self, topic: int) -> Expansion:
-        """Return the expansion that a topic would give now, its reward included. No view offers it.
+        """Return the expansion into a topic on trial, with its reward. Views do not offer this.
 
         Raises:
             ValueError: If the topic is learned already or has no train passages.
@@ -90,6 +91,7 @@ class Trials:
         """
         learner, prober = self._state.learner, self._state.prober
         began, snapshot = time.perf_counter(), learner.snapshot()
+        # The teacher settles the prober's account for its record, so the account so far is kept aside.
         seconds, tokens = prober.settle()
         lesson = self._teacher.lesson(topic)
         try:
@@ -98,4 +100,5 @@ class Trials:
             learner.restore(snapshot)
         prober.seconds = seconds + time.perf_counter() - began
         prober.tokens = tokens + expansion.probe_tokens + expansion.tokens
+        # By a copy of the reward, which may remember the expansions that it scores.
         return rewarded(expansion, copy.deepcopy(self._teacher.reward))

@@ -1,6 +1,7 @@
-"""What an agent may look at, and the agent protocol.
+"""The view that agents have of a curriculum, and the protocols of agents.
 
-A view is read-only. It holds the learned set, the frontier, the loss profile and the topic embeddings; nothing of exam.
+A view is read-only. It holds the learned set, the frontier, the loss profile and the topic embeddings, and nothing of
+the exam.
 """
 
 from __future__ import annotations
@@ -17,16 +18,14 @@ from kgrl.curriculum.state import LossProfile
 from kgrl.expansion import Expansion
 from kgrl.graph.frontier import Frontier
 from kgrl.graph.topic_graph import IntArray, TopicGraph
+from kgrl.system.display import count_text
 
 __all__ = ["Agent", "PassageAgent", "Preferring", "Reminded", "View", "preferred"]
 
 
-def _no_learner(topics: IntArray) -> NDArray[np.float32]:
-    return np.full(len(topics), np.nan, dtype=np.float32)
-
-
-def _no_lesson(taught: IntArray, measured: IntArray) -> NDArray[np.float32]:
-    return _no_learner(measured)
+def _no_learner(*topics: IntArray) -> NDArray[np.float32]:
+    """Losses of the last topics given, unknown: a view made by hand has no learner."""
+    return np.full(len(topics[-1]), np.nan, dtype=np.float32)
 
 
 def _no_passages() -> IntArray:
@@ -35,38 +34,39 @@ def _no_passages() -> IntArray:
 
 @dataclass(frozen=True)
 class View:
-    """The state of a curriculum, as agents see it.
+    """The state of a curriculum as agents see it.
+
+    A view made by hand has no learner and no passages: its measurements are NaN and `unread` is empty by default.
 
     Args:
         graph: The topic graph.
         frontier: The learned topics and the frontier; agents read it and never call `learn`.
         nucleus: The topics the curriculum started from.
-        goal: The goal's topics, or None where all topics count.
+        goal: The goal's topics, or None if all topics count.
         profile: Per-topic probe losses, as far as measured.
         embeddings: Unit topic embeddings from train passages, float32, shape `[topics, dimensions]`; zero rows for
             topics without text.
-        trainable: Whether each topic can be picked, shape `[topics]`: it has train passages, and probe passages too
-            where the reward reads those of picked topics. Where a curriculum has stages, those of the stage alone, as
-            long as one of them is on the frontier.
+        trainable: Whether each topic can be picked, bool `[topics]`: it has train passages, and probe passages if the
+            reward reads those of picked topics. In a curriculum with stages only topics of the present stage can be
+            picked, as long as one of them is on the frontier.
         tokens: Tokens trained on so far.
         budget: The token budget.
         index: Number of the coming expansion.
-        rng: The random generator agents draw from.
-        measure: Measures the mean probe loss of topics with the learner as it is, in nats per token; its cost is
-            booked on the coming expansion. NaN for topics without probe passages.
-        try_topics: Says by how many nats per token the mean probe loss of the goal's topics, or of all without a goal,
-            would fall if each of some candidates were expanded now, shape `[candidates]`. The learner is forked for
-            each, taught as an expansion would teach it, measured on a fixed sample of probe passages and put back.
-            All tokens of that, trained on or measured, are booked on the coming expansion as tokens of probing; they
-            are not taken from the token budget. NaN in a view made by hand, which has no learner.
-        measure_initial: Measures like `measure`, with the learner as it was before any training; the profile does not
-            take note of it. NaN in a view made by hand.
-        teach_initial: Says what the probe losses of some topics (second argument) would be if the learner as it was
-            before any training learned some others (first argument) as one expansion, shape `[topics measured]`. Booked
-            like a try. NaN in a view made by hand.
-        unread: Returns the ids of the passages that can be trained on and have not been, ascending: train passages of
-            topics that are `trainable`. None in a view made by hand. Its cost grows with the corpus.
-        passage_topics: The topic of each passage, shape `[passages]`; empty in a view made by hand.
+        rng: The random generator that agents draw from.
+        measure: Measures the probe losses of topics with the present learner, in nats per token, float32 `[topics]`,
+            NaN for topics without probe passages. The cost is booked on the coming expansion.
+        try_topics: Returns the drop of the mean probe loss of the goal's topics, or of all without a goal, that
+            expanding into each of some candidates would bring, in nats per token, float32 `[candidates]`. For each
+            candidate the learner is forked, taught as by an expansion, measured on a fixed sample of probe passages and
+            put back. All tokens trained on or measured are booked on the coming expansion as tokens of probing; they
+            are not taken from the token budget.
+        measure_initial: Measures like `measure`, with the learner before any training; the profile does not record
+            these losses.
+        teach_initial: Returns the probe losses of some topics (second argument) after the untrained learner has learned
+            others (first argument) as one expansion, float32 `[topics measured]`. Booked like `try_topics`.
+        unread: Returns the ids of train passages that can be read and were not, ascending: those of `trainable` topics.
+            Its cost grows with the corpus.
+        passage_topics: The topic of each passage, int32 `[passages]`.
     """
 
     graph: TopicGraph
@@ -83,30 +83,35 @@ class View:
     measure: Callable[[IntArray], NDArray[np.float32]]
     try_topics: Callable[[IntArray], NDArray[np.float32]] = _no_learner
     measure_initial: Callable[[IntArray], NDArray[np.float32]] = _no_learner
-    teach_initial: Callable[[IntArray, IntArray], NDArray[np.float32]] = _no_lesson
+    teach_initial: Callable[[IntArray, IntArray], NDArray[np.float32]] = _no_learner
     unread: Callable[[], IntArray] = _no_passages
     passage_topics: IntArray = field(default_factory=_no_passages)
 
+    def __repr__(self) -> str:
+        # Short, and without `candidates`: looking at them could change what `Frontier.sample` draws later.
+        learned = f"{count_text(len(self.frontier.learned), 'topic')} learned, {len(self.frontier):,} on the frontier"
+        return f"View(before expansion {self.index}, {learned}, {self.tokens:,} of {self.budget:,} tokens)"
+
     @property
     def candidates(self) -> IntArray:
-        """The frontier topics that have text to learn, in order of discovery."""
+        """The frontier topics that can be picked, in order of discovery, int32."""
         topics = self.frontier.topics
         return topics[self.trainable[topics]]
 
     def glance(self) -> View:
-        """Return the view with a copy of the generator: a curriculum is the same whether or not anybody looks."""
+        """Return the view with a copy of the generator, whose draws do not change the curriculum."""
         return replace(self, rng=copy.deepcopy(self.rng))
 
 
 @runtime_checkable
 class Agent(Protocol):
-    """Picks the next topic, or passages where it is a `PassageAgent`.
+    """Picks the next topic, or passages if it is a `PassageAgent`.
 
     Implementers inherit `kgrl.testing.AgentContract` in their tests.
 
     Attributes:
-        frontier_only: Whether every choice is on the frontier. Agents that leave it (`random-global`) are curricula to
-            compare with, not environment policies.
+        frontier_only: True if every choice is on the frontier. Agents that leave it (`random-global`) serve as
+            curricula to compare with, not as policies of environments.
     """
 
     frontier_only: bool
@@ -120,19 +125,19 @@ class Agent(Protocol):
         ...
 
     def observe(self, expansion: Expansion) -> None:
-        """Take note of what the choice led to."""
+        """Learn from the record of the expansion that the choice led to."""
         ...
 
 
 @runtime_checkable
 class PassageAgent(Agent, Protocol):
-    """Picks passages in place of a topic.
+    """Picks passages instead of a topic.
 
-    `choose` returns ids of unread passages in the order to read, of which the expansion reads as many as it has tokens
-    for. The curriculum ends when every passage is read.
+    `choose` returns ids of unread passages in the order to read. The expansion reads as many as it has tokens for. The
+    curriculum ends when every passage is read.
 
     Attributes:
-        reads_passages: True; by this attribute such agents are known.
+        reads_passages: True; this attribute marks such agents.
     """
 
     reads_passages: bool
@@ -140,16 +145,16 @@ class PassageAgent(Agent, Protocol):
 
 @runtime_checkable
 class Reminded(Protocol):
-    """An agent that has to know from what it chose, to learn from what came of it (importance weights)."""
+    """An agent that needs the view of its choice to learn from the result, for example for importance weights."""
 
     def remind(self, view: View) -> None:
-        """Take note of the view of a recorded choice; comes in place of `choose` where a curriculum is resumed."""
+        """Record the view of a recorded choice; called instead of `choose` when a curriculum is resumed."""
         ...
 
 
 @runtime_checkable
 class Preferring(Protocol):
-    """An agent that says what it is likely to choose."""
+    """An agent that states the probabilities of its choices."""
 
     def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
         """Return candidates and the probability of each, float64, both of shape `[candidates]`."""
@@ -157,13 +162,16 @@ class Preferring(Protocol):
 
 
 def preferred(agent: Agent, view: View) -> tuple[IntArray, NDArray[np.float64]]:
-    """Return candidates and how likely an agent is to choose each: all alike where it does not say.
+    """Return candidates and an agent's probability of choosing each; equal ones if it states none.
 
-    An agent is not asked where there are none.
+    Without candidates the agent is not asked.
 
     Args:
         agent: The agent.
-        view: What it looks at; a glance, unless what it draws is for a choice.
+        view: The view to ask about; a glance, unless the draws are for a choice.
+
+    Returns:
+        Candidates, int32, and probabilities, float64, both of shape `[candidates]`.
     """
     candidates = view.candidates
     if len(candidates) and isinstance(agent, Preferring):

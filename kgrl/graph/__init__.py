@@ -1,4 +1,7 @@
-"""Topic graphs: topics and links, the frontier, and the choice of a nucleus."""
+"""Topic graphs: topics and links, the frontier, communities, and the choice of a nucleus.
+
+`TopicGraph` is immutable; `Frontier` is the state of a curriculum on it.
+"""
 
 import lazy_loader
 

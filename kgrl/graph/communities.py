@@ -1,6 +1,6 @@
-"""Communities: a topic graph partitioned into parts that are densely linked within.
+"""Communities of a topic graph: parts that are densely linked within.
 
-A partition of the topics is an int32 array `[topics]` of community numbers from 0, -1 for topics that belong to none.
+A partition of the topics is an int32 array `[topics]` of community numbers from 0, -1 for topics of no community.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from scipy import sparse
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
-__all__ = ["communities"]
+__all__ = ["find_communities"]
 
 _RESOLUTION = 1.25
-"""Of Louvain's method. At 1 Wikispeedia falls into seven large communities and one of three stray pages, at 1.25 into
-eleven large ones; what is more than asked for is merged, what is less cannot be made up."""
+"""Resolution of Louvain's method. At 1 Wikispeedia falls into seven large communities and one of three isolated pages,
+at 1.25 into eleven large ones. More communities than asked for can be merged; too few cannot be split."""
 
 
-def communities(graph: TopicGraph, n: int = 8, seed: int = 0) -> IntArray:
+def find_communities(graph: TopicGraph, n: int = 8, seed: int = 0) -> IntArray:
     """Partition topics into communities that are densely linked within (Louvain's method, Blondel et al. 2008).
 
     Links' directions are ignored. The n largest communities that the method finds are kept. Each of the others joins
-    the one it shares most links with; one that shares none, and every topic without links, joins the smallest.
+    the kept one with which it shares most links. Those that share none join the smallest, and so does every topic
+    without links.
 
     Args:
         graph: The topic graph.
@@ -38,7 +39,7 @@ def communities(graph: TopicGraph, n: int = 8, seed: int = 0) -> IntArray:
 
     Example:
         >>> ring_of_cliques = TopicGraph.from_networkx(nx.ring_of_cliques(3, 4))
-        >>> communities(ring_of_cliques, n=3).tolist()
+        >>> find_communities(ring_of_cliques, n=3).tolist()
         [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
     """
     if n < 1:
@@ -54,7 +55,7 @@ def communities(graph: TopicGraph, n: int = 8, seed: int = 0) -> IntArray:
 
 
 def _louvain(graph: TopicGraph, seed: int) -> IntArray:
-    """The Louvain community of each topic by size, the largest first; -1 for topics without links."""
+    """Return the Louvain community of each topic, numbered by size from the largest; -1 for topics without links."""
     linked: nx.Graph[int] = nx.Graph()
     sources, targets = graph.links()
     linked.add_edges_from(zip(sources.tolist(), targets.tolist(), strict=True))
@@ -66,7 +67,7 @@ def _louvain(graph: TopicGraph, seed: int) -> IntArray:
 
 
 def _by_size(labels: IntArray) -> IntArray:
-    """Number groups anew by size, the largest first; of equal ones the one with the first topic. -1 stays."""
+    """Return groups numbered by size from the largest, ties by their first topic; -1 stays."""
     members = labels[labels >= 0]
     names, first, sizes = np.unique(members, return_index=True, return_counts=True)
     numbers = np.full(int(labels.max(initial=-1)) + 2, -1, dtype=np.int32)  # the last is that of -1
@@ -76,12 +77,12 @@ def _by_size(labels: IntArray) -> IntArray:
 
 
 def _merged(graph: TopicGraph, groups: IntArray, n: int) -> IntArray:
-    """The kept group, 0 to n - 1, that each group belongs to or joins; -1 where links lead to none of them."""
+    """Return the kept group, 0 to n - 1, that each group is or joins; -1 for groups without a path to a kept one."""
     found = int(groups.max()) + 1
     sources, targets = graph.links()
     ends = (groups[sources], groups[targets])
     shared = sparse.coo_array((np.ones(len(sources)), ends), shape=(found, found)).tocsr()
-    shared = shared + shared.T
+    shared = shared + shared.T  # links between groups in either direction, [groups, groups]
     joined = np.where(np.arange(found) < n, np.arange(found), -1).astype(np.int32)
     while True:
         member = sparse.csr_array((joined[:, None] == np.arange(n)).astype(np.float64))
@@ -89,5 +90,5 @@ def _merged(graph: TopicGraph, groups: IntArray, n: int) -> IntArray:
         joining = (joined < 0) & (links.max(axis=1) > 0)
         if not joining.any():
             return joined
-        # Those whose links lead only to groups that join now get their turn in the next round.
+        # Groups that are linked only with groups that join in this round get their turn in the next.
         joined[joining] = links[joining].argmax(axis=1)

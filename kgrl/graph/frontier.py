@@ -1,6 +1,6 @@
-"""The frontier: which topics a curriculum has learned and which are one link away.
+"""The frontier: the topics a curriculum has learned, and those one link away.
 
-The state changes by as many topics as the one learned has links; nothing takes time in proportion to the graph.
+Learning a topic takes time in proportion to its links, whatever the size of the graph.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.graph.rows import discover
+from kgrl.system.display import count_text
 
 if TYPE_CHECKING:
     from kgrl.graph.topic_graph import TopicGraph
@@ -23,13 +24,13 @@ IntArray = NDArray[np.int32]
 AnyScalar = TypeVar("AnyScalar", bound=np.generic)
 
 _LEAST_ROOM = 64
-"""Topics that a growing array has room for at first."""
+"""Initial length of growing arrays."""
 
 
 class Frontier:
-    """The learned topics and the topics one link away from them, kept up to date as topics are learned.
+    """The learned topics and the topics one link away from them, updated as topics are learned.
 
-    Learning a topic costs time proportional to its links, whatever the size of the graph.
+    Links count in either direction.
 
     Args:
         graph: The topic graph.
@@ -44,18 +45,25 @@ class Frontier:
         >>> frontier.learn(1)
         >>> frontier.topics.tolist(), frontier.learned.tolist()
         ([2], [0, 1])
+        >>> frontier
+        Frontier(2 topics learned, 1 on the frontier)
     """
 
     def __init__(self, graph: TopicGraph, learned: Iterable[int] = ()) -> None:
         self.graph = graph
-        self._links = np.zeros(len(graph), dtype=np.int32)
+        self._links = np.zeros(len(graph), dtype=np.int32)  # learned neighbours of each topic
         self._is_learned = np.zeros(len(graph), dtype=bool)
-        # In order of discovery, which bfs and dfs need; topics learned since stay in it until it is next looked at.
+        # In order of discovery, which bfs and dfs need. Topics learned since stay in it until `_tidy` is called;
+        # `_stale` counts them.
         self._found, self._n_found = np.empty(_LEAST_ROOM, dtype=np.int32), 0
         self._stale = 0
         self._learned, self._n_learned = np.empty(_LEAST_ROOM, dtype=np.int32), 0
         for topic in learned:
             self.learn(topic)
+
+    def __repr__(self) -> str:
+        # Counts alone: looking at `topics` tidies up, and so could change what `sample` draws later.
+        return f"Frontier({count_text(self._n_learned, 'topic')} learned, {len(self):,} on the frontier)"
 
     def learn(self, topic: int) -> None:
         """Move a topic to the learned set and discover its neighbours. Learning a topic twice changes nothing."""
@@ -74,25 +82,25 @@ class Frontier:
     def topics(self) -> IntArray:
         """The frontier in order of discovery, int32, as a read-only view.
 
-        After a change, the first look costs time proportional to the frontier; see `sample`.
+        The first access after a change takes time in proportion to the frontier; see `sample`.
         """
         if self._stale:
             self._tidy()
         return _read_only(self._found[: self._n_found])
 
     def sample(self, most: int, rng: np.random.Generator, allowed: NDArray[np.bool_] | None = None) -> IntArray:
-        """Return the frontier, or of a larger one about so many topics, which costs no more however large it is.
+        """Return the frontier, or a sample of a larger one, in time that does not grow with the frontier.
 
         A larger frontier is sampled systematically: topics at equal distances in order of discovery from a random
-        start, so that each has the same chance. Those that are not allowed are then left out.
+        start, so that each has the same chance. Topics that are not allowed are then left out.
 
         Args:
-            most: Most topics to return, at least 1. A frontier of no more is returned whole, and nothing is drawn.
+            most: Most topics to return, at least 1. A frontier of at most this many is returned whole, without a draw.
             rng: Draws the start.
-            allowed: Which topics may be returned, shape `[topics]`; all if None.
+            allowed: Whether each topic may be returned, bool `[topics]`; all if None.
 
         Returns:
-            Topics in order of discovery, int32; none only where none is allowed.
+            Topics in order of discovery, int32; empty only if none is allowed.
 
         Example:
             >>> from kgrl.graph import TopicGraph
@@ -101,23 +109,22 @@ class Frontier:
             [22, 55, 88]
         """
         if len(self) > most:
+            # Tidied only when half of it is stale, so that the cost is constant on average.
             if 2 * self._stale > self._n_found:
                 self._tidy()
             distance = self._n_found / most
             at = ((rng.random() + np.arange(most)) * distance).astype(np.int64)
             drawn = self._found[at]
-            drawn = drawn[self._fit(drawn, allowed)]
+            fit = ~self._is_learned[drawn]
+            drawn = drawn[fit if allowed is None else fit & allowed[drawn]]
             if len(drawn):
                 return drawn
+        # The frontier is small, or no topic drawn was allowed: look at all of it.
         topics = self.topics if allowed is None else self.topics[allowed[self.topics]]
         return topics[:: -(-len(topics) // most)] if len(topics) > most else topics
 
-    def _fit(self, topics: IntArray, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-        waiting: NDArray[np.bool_] = ~self._is_learned[topics]
-        return waiting if allowed is None else waiting & allowed[topics]
-
     def _tidy(self) -> None:
-        """Leave out the topics that were learned since they were found."""
+        """Drop the topics that were learned since they were found."""
         found = self._found[: self._n_found]
         self._found = found[~self._is_learned[found]]
         self._n_found, self._stale = len(self._found), 0
@@ -129,12 +136,12 @@ class Frontier:
 
     @property
     def is_learned(self) -> NDArray[np.bool_]:
-        """Whether each topic is learned, shape `[topics]`, as a read-only view."""
+        """True for learned topics, bool `[topics]`, as a read-only view."""
         return _read_only(self._is_learned)
 
     @property
     def links_to_learned(self) -> IntArray:
-        """Number of learned neighbours of each topic, int32 of shape `[topics]`, as a read-only view."""
+        """Number of learned neighbours of each topic, int32 `[topics]`, as a read-only view."""
         return _read_only(self._links)
 
     def __contains__(self, topic: object) -> bool:
@@ -146,7 +153,7 @@ class Frontier:
 
 
 def _with_room(array: IntArray, used: int, more: int) -> IntArray:
-    """The array, or a longer copy where it is too short; views that were handed out are never written to."""
+    """Return the array, or a longer copy if it is too short; the copy leaves views of it that were handed out valid."""
     if used + more <= len(array):
         return array
     longer = np.empty(max(2 * len(array), used + more), dtype=array.dtype)

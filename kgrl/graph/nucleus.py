@@ -1,4 +1,4 @@
-"""Nucleate: choose the connected core of topics that a curriculum starts from."""
+"""Choice of the nucleus, the connected core of topics that a curriculum starts from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
 from kgrl.errors import SettingError, UnknownNameError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
@@ -15,7 +14,10 @@ from kgrl.graph.topic_graph import IntArray, TopicGraph
 __all__ = ["NUCLEUS_METHODS", "choose_nucleus", "connect", "grow_nucleus", "pagerank"]
 
 NUCLEUS_METHODS = ("pagerank", "k-core")
+_MOST_ITERATIONS = 200
+"""Enough for the tolerance of `pagerank`: a change shrinks by the damping factor each time, and 0.85^200 is 1e-14."""
 _DAMPING = 0.85
+"""Damping factor of PageRank: the probability of following a link instead of restarting."""
 
 
 def choose_nucleus(
@@ -31,13 +33,13 @@ def choose_nucleus(
         graph: The topic graph.
         method: `"pagerank"` (personalised to the goal, plain without one), `"k-core"` (the innermost shells of the
             undirected graph), or titles; titles that are not connected are joined by shortest paths.
-        size: Number of topics for the two scores; a list of titles has its own length.
-        goal: Topics of the goal; the nucleus is then chosen inside it as far as it is connected, in the connected part
-            of the graph that holds most of them.
-        eligible: Whether each topic may be chosen by score (has text), shape `[topics]`.
+        size: Number of topics to choose by score; a list of titles has its own length.
+        goal: Topics of the goal, int32. The nucleus is chosen inside the goal as far as the goal is connected, in the
+            connected component that holds most of the goal.
+        eligible: Whether each topic may be chosen by score (has text), bool `[topics]`; all if None.
 
     Returns:
-        Topics, int32, best first.
+        Topics, int32, the best first; fewer than `size` if the component is smaller.
 
     Raises:
         UnknownNameError: If the method or a title is not known.
@@ -56,23 +58,18 @@ def choose_nucleus(
         scores = pagerank(graph, goal)
     elif method == "k-core":
         cores = nx.core_number(nx.Graph(graph.to_networkx().to_undirected()))
-        # Shells have many members; degree, below one, orders topics within a shell.
+        # Shells have many members; the degree, scaled to below 1, orders the topics of a shell.
         scores = np.array([cores[t] for t in graph.titles]) + graph.degree / (1.0 + graph.degree.max(initial=0))
     else:
         raise UnknownNameError("nucleus method", method, NUCLEUS_METHODS)
-    return _grow_from(graph, scores, size, goal, _in_largest_part(graph, goal, eligible))
-
-
-def _in_largest_part(graph: TopicGraph, goal: IntArray | None, eligible: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    """The eligible topics of the connected part that holds most of the goal's, or most of all.
-
-    A few topics that are linked with one another alone keep all of a personalised PageRank to themselves, and a
-    curriculum that started there would have no frontier.
-    """
+    # Only topics of the component that holds most of the goal's eligible topics, or most of all. A few topics that are
+    # linked only with one another would keep a personalised PageRank to themselves, and a curriculum that started
+    # there would have no frontier.
     allowed = np.ones(len(graph), dtype=bool) if eligible is None else eligible
-    part = connected_components(graph.adjacency, directed=False)[1]
     among = np.flatnonzero(allowed) if goal is None else goal[allowed[goal]]
-    return allowed & (part == np.bincount(part[among]).argmax()) if len(among) else allowed
+    if len(among):
+        allowed = allowed & (graph.components == np.bincount(graph.components[among]).argmax())
+    return _grow_from(graph, scores, size, goal, allowed)
 
 
 def grow_nucleus(
@@ -86,10 +83,10 @@ def grow_nucleus(
 
     Args:
         graph: The topic graph.
-        start: The topic; one of the goal's that is eligible.
+        start: The topic: eligible, and one of the goal's if there is a goal.
         size: Number of topics.
-        goal: Topics of the goal; the nucleus stays inside it as far as it is connected.
-        eligible: Whether each topic may be chosen, shape `[topics]`.
+        goal: Topics of the goal; the nucleus stays inside the goal as far as the goal is connected.
+        eligible: Whether each topic may be chosen, bool `[topics]`; all if None.
 
     Returns:
         Topics, int32, the start first.
@@ -114,7 +111,7 @@ def _grow_from(
     goal: IntArray | None,
     eligible: NDArray[np.bool_] | None,
 ) -> IntArray:
-    """Grow a nucleus from the eligible topic with the highest score, inside the goal as far as it is connected."""
+    """Grow a nucleus from the eligible topic with the highest score, inside the goal as far as that is connected."""
     allowed = np.ones(len(graph), dtype=bool) if eligible is None else eligible
     preferred = allowed if goal is None else allowed & np.isin(np.arange(len(graph)), goal)
     if not preferred.any():
@@ -125,15 +122,15 @@ def _grow_from(
 
 
 def pagerank(graph: TopicGraph, restart: IntArray | None = None, tolerance: float = 1e-8) -> NDArray[np.float64]:
-    """Return the PageRank of every topic over undirected links, by power iteration.
+    """Return the PageRank of every topic over undirected links (Brin and Page 1998), by power iteration.
 
     Args:
         graph: The topic graph.
-        restart: Topics the walk restarts from, uniformly; all topics if None.
-        tolerance: Largest total change at which the iteration stops.
+        restart: Topics from which the walk restarts, drawn uniformly; all topics if None.
+        tolerance: The iteration stops once the sum of absolute changes is below this value.
 
     Returns:
-        Probabilities, shape `[topics]`, summing to 1.
+        Probabilities, float64 `[topics]`, which sum to 1.
 
     Example:
         >>> star = TopicGraph.from_links(["hub", "a", "b"], [0, 0], [1, 2])
@@ -146,9 +143,9 @@ def pagerank(graph: TopicGraph, restart: IntArray | None = None, tolerance: floa
     home /= home.sum()
     share = np.divide(1.0, graph.degree, out=np.zeros(n), where=graph.degree > 0)
     rank = home.copy()
-    for _ in range(200):
+    for _ in range(_MOST_ITERATIONS):
         flow = graph.adjacency @ (rank * share)
-        # What sits on topics without links restarts, so that the ranks keep summing to one.
+        # The probability on topics without links restarts, so that the ranks keep summing to 1.
         following = _DAMPING * flow + (1.0 - _DAMPING * flow.sum()) * home
         change, rank = np.abs(following - rank).sum(), following
         if change < tolerance:
@@ -157,7 +154,7 @@ def pagerank(graph: TopicGraph, restart: IntArray | None = None, tolerance: floa
 
 
 def connect(graph: TopicGraph, topics: Sequence[int]) -> IntArray:
-    """Return the topics and whatever lies on shortest paths that join them into one piece.
+    """Return the topics, and the topics on shortest paths that join them into one connected set, int32.
 
     Raises:
         SettingError: If two of them lie in different components; the message names them.
@@ -169,6 +166,7 @@ def connect(graph: TopicGraph, topics: Sequence[int]) -> IntArray:
             raise SettingError(
                 f"no path joins {graph.titles[first]!r} and {graph.titles[topic]!r}; choose another nucleus"
             )
+    # Each topic in turn is joined with the part that is connected already.
     reached = {first}
     for topic in list(joined)[1:]:
         path = _shortest_path(graph, topic, reached)
@@ -178,9 +176,10 @@ def connect(graph: TopicGraph, topics: Sequence[int]) -> IntArray:
 
 
 def _shortest_path(graph: TopicGraph, start: int, ends: set[int]) -> list[int]:
-    """The topics on a shortest undirected path from `start` to any of `ends`."""
+    """Return the topics on a shortest undirected path between `start` and any of `ends`, by breadth-first search."""
     parent = {start: start}
     layer = [start]
+    # It ends: the caller has checked that all of them lie in one component.
     while True:
         hit = next((t for t in layer if t in ends), None)
         if hit is not None:
@@ -203,8 +202,8 @@ def _grow(
 ) -> IntArray:
     """Grow a connected set from the best preferred topic, always adding the best topic linked with it.
 
-    Topics outside the preferred ones are taken only where no preferred one is linked; the set stays smaller than `size`
-    when its component ends.
+    Topics that are not preferred are added only while no preferred one is linked with the set. The set stays smaller
+    than `size` if its component is.
     """
     chosen = [int(np.argmax(np.where(preferred, scores, -np.inf)))]
     linked: set[int] = set()

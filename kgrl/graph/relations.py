@@ -1,8 +1,8 @@
-"""Relations between topics: cosines and links, for many pairs at once.
+"""Relations between topics: cosines, links and coherence, for many pairs at once.
 
-What the features of candidates are computed from. A graph of some thousand topics has few enough pairs to keep all,
-which is what training on hundreds of thousands of clicks wants; one decision at a time is computed from embeddings and
-links as it comes.
+Features of candidates are computed from these relations. A graph of some thousand topics has few enough pairs to keep
+them all, which makes training on hundreds of thousands of clicks fast. For single decisions they are computed from
+embeddings and links when they are needed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ __all__ = ["TopicRelations", "coherence"]
 FloatArray = NDArray[np.float32]
 
 _LINKS_AT_ONCE = 4096
+"""Links that are worked on at a time, which bounds the memory."""
 
 
 class TopicRelations:
-    """Relations of topics by pairs.
+    """Relations of pairs of topics.
 
     Args:
         graph: The topic graph.
         embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; zeros for topics without text.
-        keep_all: Whether to compute the relations of every pair once and keep them: 5 bytes a pair.
+        keep_all: Compute the relations of every pair once and keep them, in 5 bytes a pair: two float16, one bool.
 
     Attributes:
         mean_target: Mean embedding of the topics that each topic links to, float32 `[topics, dimensions]`.
@@ -44,10 +45,18 @@ class TopicRelations:
     def __init__(self, graph: TopicGraph, embeddings: FloatArray, *, keep_all: bool = False) -> None:
         self.graph = graph
         self.embeddings = embeddings
-        self.mean_target = _mean_targets(graph, embeddings)
+        # One over the number of a topic's links, so that the product with the embeddings gives means.
+        sources, targets = graph.links()
+        shares = 1.0 / np.maximum(np.diff(graph.indptr), 1)[sources]
+        by_target = sparse.csr_array((shares, targets, graph.indptr), shape=(len(graph), len(graph)))
+        self.mean_target: FloatArray = (by_target @ embeddings).astype(np.float32)
         self._cosines = (embeddings @ embeddings.T).astype(np.float16) if keep_all else None
-        self._outlooks = (self.mean_target @ embeddings.T).astype(np.float16) if keep_all else None
-        self._links = _dense(graph) if keep_all else None
+        self._outlooks: NDArray[np.float16] | None = None
+        self._links: NDArray[np.bool_] | None = None
+        if keep_all:
+            self._outlooks = (self.mean_target @ embeddings.T).astype(np.float16)
+            self._links = np.zeros((len(graph), len(graph)), dtype=bool)
+            self._links[sources, targets] = True
 
     def cosine(self, left: IntArray, right: IntArray) -> FloatArray:
         """Return the cosines of pairs of topics, float32, in the shape the two broadcast to."""
@@ -56,7 +65,7 @@ class TopicRelations:
         return _dot(self.embeddings[left], self.embeddings[right])
 
     def outlook(self, page: IntArray, topic: IntArray) -> FloatArray:
-        """Return the mean cosines of topics to the targets of pages, float32, in the shape the two broadcast to."""
+        """Return the mean cosines of topics with pages' link targets, float32, in the shape the two broadcast to."""
         if self._outlooks is not None:
             return self._outlooks[page, topic].astype(np.float32)
         return _dot(self.mean_target[page], self.embeddings[topic])
@@ -70,17 +79,18 @@ class TopicRelations:
         return found.reshape(sources.shape)
 
     def common_neighbours(self) -> tuple[FloatArray, FloatArray]:
-        """Return, for each link, the neighbours that its ends share.
+        """Count, for each link, the neighbours that its ends share.
 
         Returns:
-            Their number, and their Adamic-Adar index (Adamic and Adar 2003): the sum of 1 / ln(degree) over them. Each
+            Their number, and their Adamic-Adar index (Adamic and Adar 2003): the sum of 1 / ln(degree) over them. Both
             float32 `[links]`.
         """
+        # Degrees below 2 do not occur among shared neighbours; 2 keeps the logarithm above 0.
         joined, weights = self.graph.adjacency, 1.0 / np.log(np.maximum(self.graph.degree, 2))
         weighted = joined.multiply(weights[None, :].astype(np.float32)).tocsr()
         sources, targets = self.graph.links()
         shared = [np.empty(0, dtype=np.float32)], [np.empty(0, dtype=np.float32)]
-        # Rows of links by the thousand: the whole product would be close to dense.
+        # Some thousand links at a time: the whole product would be close to dense.
         for first in range(0, len(sources), _LINKS_AT_ONCE):
             rows = slice(first, first + _LINKS_AT_ONCE)
             ends = joined[sources[rows]], joined[targets[rows]]
@@ -92,11 +102,11 @@ class TopicRelations:
 
 @keep_recent(8)
 def coherence(graph: TopicGraph, embeddings: FloatArray) -> NDArray[np.float64]:
-    """Return how much more alike to its linked topics each topic is than to the ends of links at large.
+    """Return the coherence of each topic: its similarity to linked topics, compared with the ends of links at large.
 
-    c(v) = the mean cosine of v and the topics linked with it, in either direction, less the mean cosine of v and all
-    topics, each counted as often as it has links. It is 0 on average for a topic whose links are drawn at random, as
-    modularity is (Newman 2006), and 0 for a topic without links. The answers for the last few graphs are kept.
+    c(v) is the mean cosine of v and the topics linked with it, in either direction, minus the mean cosine of v and all
+    topics, each weighted by its number of links. Like modularity (Newman 2006), it is 0 on average for a topic whose
+    links are drawn at random. It is 0 for a topic without links. The results for the last few graphs are kept.
 
     Args:
         graph: The topic graph.
@@ -111,7 +121,7 @@ def coherence(graph: TopicGraph, embeddings: FloatArray) -> NDArray[np.float64]:
         [0.5, 0.5, 0.5, 0.5]
     """
     starts, targets = graph.undirected
-    links = np.diff(starts)
+    links = np.diff(starts)  # of each topic
     sources = np.repeat(np.arange(len(graph)), links)
     cosines = np.empty(len(targets), dtype=np.float64)
     for first in range(0, len(targets), _LINKS_AT_ONCE):
@@ -125,20 +135,6 @@ def coherence(graph: TopicGraph, embeddings: FloatArray) -> NDArray[np.float64]:
 
 
 def _dot(left: FloatArray, right: FloatArray) -> FloatArray:
+    """The products of vectors along the last axis, the others broadcast."""
     products: FloatArray = np.einsum("...d,...d->...", left, right)
     return products
-
-
-def _mean_targets(graph: TopicGraph, embeddings: FloatArray) -> FloatArray:
-    sources, targets = graph.links()
-    shares = 1.0 / np.maximum(np.diff(graph.indptr), 1)[sources]
-    by_target = sparse.csr_array((shares, targets, graph.indptr), shape=(len(graph), len(graph)))
-    means: FloatArray = (by_target @ embeddings).astype(np.float32)
-    return means
-
-
-def _dense(graph: TopicGraph) -> NDArray[np.bool_]:
-    sources, targets = graph.links()
-    links = np.zeros((len(graph), len(graph)), dtype=bool)
-    links[sources, targets] = True
-    return links

@@ -1,7 +1,7 @@
-"""Compressed sparse rows of links: how they are made, joined both ways, and walked when a topic is learned.
+"""Compressed sparse rows of links: construction, both directions joined, and the walk when a topic is learned.
 
-Everything here works on plain arrays and takes memory and time in proportion to the links, so that 200 million of them
-are no special case.
+All functions work on plain arrays and take memory and time in proportion to the links, for 200 million of them as for
+ten.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from scipy import sparse
 __all__ = ["Rows", "both_ways", "compressed", "discover"]
 
 Rows = tuple[NDArray[np.int64], NDArray[np.int32]]
-"""Row starts, int64 `[topics + 1]`, and what is in the rows, int32 `[links]`, ascending within each."""
+"""Row starts, int64 `[topics + 1]`, and the rows' topics end to end, int32 `[links]`, ascending within a row."""
 
 
 def compressed(n: int, sources: ArrayLike, targets: ArrayLike) -> Rows:
     """Return links as rows, without repeats and self-links.
 
-    With int32 end points the peak is about 10 bytes a link beside them, and as much again where there are self-links.
+    With int32 end points the peak memory is about 10 bytes a link beside them, twice as much if there are self-links.
 
     Args:
         n: Number of topics.
-        sources: Topic numbers the links start from, shape `[links]`.
-        targets: Topic numbers the links lead to, shape `[links]`.
+        sources: Numbers of the topics that links start from, shape `[links]`.
+        targets: Numbers of the topics that links lead to, shape `[links]`.
 
     Raises:
         ValueError: If an end point is not a topic.
@@ -37,12 +37,12 @@ def compressed(n: int, sources: ArrayLike, targets: ArrayLike) -> Rows:
     from_, to = _ends(n, sources), _ends(n, targets)
     if (itself := from_ == to).any():
         from_, to = from_[~itself], to[~itself]
-    # A counting sort by row, then a sort within each: no key of a whole graph's links is ever made.
+    # A counting sort by row, then a sort within each row; sorting keys of both ends would take an int64 for each link.
     return _rows(sparse.coo_array((np.ones(len(from_), dtype=bool), (from_, to)), shape=(n, n)).tocsr())
 
 
 def both_ways(rows: Rows) -> Rows:
-    """Return rows that hold a link in either direction once, the peak being about 20 bytes a link.
+    """Return rows that hold each topic's neighbours in either direction once; peak memory is about 20 bytes a link.
 
     Args:
         rows: Directed rows.
@@ -65,14 +65,14 @@ def _ends(n: int, topics: ArrayLike) -> NDArray[np.int32]:
 
 
 def _rows(matrix: sparse.csr_array) -> Rows:
-    matrix.sum_duplicates()
+    matrix.sum_duplicates()  # which sorts the rows, too
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False)
 
 
 _ROW_STARTS, _ROW_ENDS = (numba.types.Array(kind, 1, "C", readonly=True) for kind in (numba.int64, numba.int32))
 
 
-# Compiled once, for the types that graphs have: arrays of an opened graph cannot be written to.
+# Compiled for one signature. The graph's arrays are declared read-only, since those of an opened graph are.
 @numba.njit(
     numba.int64(
         _ROW_STARTS, _ROW_ENDS, numba.int64, numba.int32[::1], numba.boolean[::1], numba.int32[::1], numba.int64
@@ -88,19 +88,19 @@ def discover(
     found: NDArray[np.int32],
     count: int,
 ) -> int:
-    """Count a newly learned topic's links and append the topics that it is the first to lead to.
+    """Count a newly learned topic's links, and append its neighbours that had no learned neighbour before.
 
     Args:
         indptr: Starts of undirected rows.
         indices: Neighbours.
         topic: The topic learned.
-        links: Number of learned neighbours of each topic; written to.
-        learned: Whether each topic is learned.
-        found: Topics found; written to from `count` on, and long enough for all neighbours.
-        count: Topics found before.
+        links: Number of learned neighbours of each topic `[topics]`; changed in place.
+        learned: Whether each topic is learned `[topics]`.
+        found: Topics found; changed in place from `count` on, and long enough for all neighbours.
+        count: Number of topics found before.
 
     Returns:
-        Topics found now and before.
+        Number of topics found now and before.
     """
     for at in range(indptr[topic], indptr[topic + 1]):
         near = indices[at]

@@ -1,7 +1,7 @@
-"""A topic graph in a folder: memory-mapped arrays, and strings that are decoded when they are looked at.
+"""Storage of a topic graph in a folder: memory-mapped arrays, and strings that are decoded on access.
 
-A folder holds `graph.json` and NumPy files, never pickled. Titles are their UTF-8 bytes end to end with the places
-where each begins; to find a title, the hashes of all are kept in order. The module knows arrays and strings, not the
+A folder holds `graph.json` and NumPy files, without pickle. Titles are stored as their UTF-8 bytes end to end, with the
+place where each begins; sorted hashes of all titles find one of them. The module knows arrays and strings, not the
 graph.
 """
 
@@ -34,22 +34,24 @@ __all__ = [
 Arrays = Mapping[str, NDArray[Any]]
 
 FORMAT = 1
+"""Version of the folder's format."""
 _ABOUT = "graph.json"
 _AT_ONCE = 65_536
+"""Strings that are decoded at a time when all are read."""
 _MOST_ALIKE = 20_000
-"""Titles that are compared with one that was not found; all of Wikipedia's would take minutes."""
+"""Most titles that are compared with one that was not found; all of Wikipedia's would take minutes."""
 
 
 def write_arrays(folder: Path, arrays: Arrays, about: Mapping[str, Any]) -> None:
-    """Write arrays and what is to be known of them, with a SHA-256 of each file; all of it or nothing.
+    """Write arrays and `graph.json`, which holds a SHA-256 of each file; either all of it or nothing is written.
 
     Args:
-        folder: Where; must not exist or be empty.
+        folder: The folder; must not exist or be empty.
         arrays: Arrays by name.
-        about: More entries of `graph.json`.
+        about: Further entries of `graph.json`.
 
     Raises:
-        FileExistsError: If there is something in the folder.
+        FileExistsError: If the folder is not empty.
     """
     with new_folder(folder) as temporary:
         for name, array in arrays.items():
@@ -62,12 +64,12 @@ def read_arrays(folder: Path, *, verify: bool = True) -> tuple[dict[str, NDArray
     """Map a folder's arrays into memory, read-only, and return them with the entries of `graph.json`.
 
     Args:
-        folder: What `write_arrays` wrote.
-        verify: Whether to read all files once to compare their hashes.
+        folder: A folder that `write_arrays` wrote.
+        verify: Read all files once to compare their hashes.
 
     Raises:
         MissingDataError: If the folder holds no topic graph.
-        DataError: If its format is not known, or a file is missing or not as it was written.
+        DataError: If its format is not known, or a file is missing or was changed.
     """
     about = _about(folder)
     for name, digest in about["sha256"].items():
@@ -76,10 +78,19 @@ def read_arrays(folder: Path, *, verify: bool = True) -> tuple[dict[str, NDArray
             raise DataError(path, None, "missing from the stored topic graph; save the graph anew")
         if verify and file_digest(path) != digest:
             raise DataError(path, None, f"not as it was written ({_ABOUT} has another SHA-256); save the graph anew")
-    return {name: _mapped(folder / f"{name}.npy") for name in about["sha256"]}, about
+    arrays = {}
+    for name in about["sha256"]:
+        path = folder / f"{name}.npy"
+        try:
+            # As a plain array: slices of np.memmap take several times as long to make.
+            arrays[name] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        except ValueError as error:
+            raise DataError(path, None, f"is no array: {error}; save the graph anew") from error
+    return arrays, about
 
 
 def _about(folder: Path) -> dict[str, Any]:
+    """Return the entries of `graph.json`, checked."""
     path = folder / _ABOUT
     if not path.is_file():
         raise MissingDataError(f"no topic graph in {folder}: {_ABOUT} is missing; TopicGraph.save(folder) writes one")
@@ -90,21 +101,14 @@ def _about(folder: Path) -> dict[str, Any]:
         raise DataError(path, None, f"does not describe a stored topic graph: {error!r}") from error
     if format_ != FORMAT:
         raise DataError(path, None, f"is of format {format_!r}, and this version of kgrl reads {FORMAT}; save it anew")
+    # Identifiers only: a name with a path in it would open files outside of the folder.
     if not isinstance(digests, dict) or any(not name.isidentifier() for name in digests):
         raise DataError(path, None, "names files that are none of a stored topic graph")
     return about
 
 
-def _mapped(path: Path) -> NDArray[Any]:
-    try:
-        # As a plain array: slices of np.memmap take several times as long to make.
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except ValueError as error:
-        raise DataError(path, None, f"is no array: {error}; save the graph anew") from error
-
-
 def pack_strings(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return the UTF-8 bytes of strings end to end, and where each begins, with the end of the last.
+    """Return the UTF-8 bytes of strings end to end, and the place where each begins, plus the end of the last.
 
     Example:
         >>> [part.tolist() for part in pack_strings(["ab", "", "c"])]
@@ -127,15 +131,16 @@ def pack_titles(titles: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def _hash(title: str) -> int:
+    """A 64-bit hash that is the same in every process, as Python's own is not."""
     return int.from_bytes(hashlib.blake2b(title.encode(), digest_size=8).digest(), "little")
 
 
 class StoredStrings(Sequence[str]):
-    """Strings kept as bytes; each is decoded when it is looked at.
+    """Strings kept as bytes and decoded on access.
 
     Args:
         packed: Their UTF-8 bytes end to end, uint8.
-        starts: Where each begins, and where the last ends, int64 `[strings + 1]`.
+        starts: The place where each begins, and where the last ends, int64 `[strings + 1]`.
 
     Example:
         >>> strings = StoredStrings(*pack_strings(["Logic", "Set", "Zahlenkörper"]))
@@ -173,31 +178,29 @@ class StoredStrings(Sequence[str]):
         return f"{type(self).__name__}({len(self)} strings)"
 
     def beginning_like(self, text: str) -> list[str]:
-        """Return up to 20,000 of the strings whose first two letters are those of `text`, ignoring case.
+        """Return up to 20,000 strings that begin with the first two bytes of `text`, ignoring the case of ASCII.
 
-        To suggest something for a name that is not known; without a string like that, the first twenty.
+        They serve as suggestions for an unknown name. If there are none, the first twenty strings are returned.
         """
         wanted = np.frombuffer(text.casefold().encode()[:2].ljust(2, b"\0"), dtype=np.uint8)
         alike = np.diff(self._starts) >= len(wanted)
         for place, byte in enumerate(wanted):
-            alike[alike] = _lower(self._packed[self._starts[:-1][alike] + place]) == byte
+            letters = self._packed[self._starts[:-1][alike] + place]
+            capital = (letters >= ord("A")) & (letters <= ord("Z"))
+            # In ASCII, bit 32 makes a capital lower case.
+            alike[alike] = np.where(capital, letters | np.uint8(32), letters) == byte
         found = np.flatnonzero(alike)[:_MOST_ALIKE]
         return [self[i] for i in found] or list(self[:20])
 
 
-def _lower(letters: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    capital = (letters >= ord("A")) & (letters <= ord("Z"))
-    return np.where(capital, letters | np.uint8(32), letters)
-
-
 class StoredTitles(StoredStrings):
-    """Titles that can be found without decoding them.
+    """Stored titles that can be found without decoding them all.
 
     Args:
-        titles: As for `StoredStrings`.
-        title_starts: As for `StoredStrings`.
-        title_hashes: A 64-bit hash of each title, ascending, uint64 `[titles]`.
-        title_order: Which title each hash is of, int32 `[titles]`.
+        titles: UTF-8 bytes, see `StoredStrings`.
+        title_starts: Places where titles begin, see `StoredStrings`.
+        title_hashes: The titles' 64-bit hashes, ascending, uint64 `[titles]`.
+        title_order: The number of the title that each hash belongs to, int32 `[titles]`.
 
     Example:
         >>> titles = StoredTitles(**pack_titles(["Logic", "Set"]))
@@ -216,7 +219,7 @@ class StoredTitles(StoredStrings):
         self._hashes, self._order = title_hashes, title_order
 
     def find(self, title: str) -> int | None:
-        """Return the number of a title, or None if it is none of these."""
+        """Return the number of a title, or None if it is not among them."""
         hash_ = np.uint64(_hash(title))
         at = int(np.searchsorted(self._hashes, hash_))
         while at < len(self) and self._hashes[at] == hash_:  # titles may share a hash
@@ -227,10 +230,10 @@ class StoredTitles(StoredStrings):
 
 
 class StoredCategories(Sequence[str]):
-    """The category name of each topic, kept as a number.
+    """The category names of topics, kept as numbers.
 
     Args:
-        names: The names.
+        names: The different names.
         codes: The number of each topic's name, int32 `[topics]`.
 
     Example:

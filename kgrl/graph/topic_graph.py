@@ -1,7 +1,7 @@
-"""The topic graph, in compressed sparse row form.
+"""The topic graph: topics and links, in compressed sparse row form.
 
-`TopicGraph` is immutable; `Frontier`, beside it, is the state of a curriculum on it. Neither knows about text, learners
-or rewards.
+`TopicGraph` is immutable; the state of a curriculum on it is a `Frontier`. Neither knows about text, learners or
+rewards.
 """
 
 from __future__ import annotations
@@ -29,32 +29,40 @@ from kgrl.graph.storage import (
     read_arrays,
     write_arrays,
 )
+from kgrl.system.display import count_text, html_table
 
 __all__ = ["IntArray", "TopicGraph"]
 
 IntArray = NDArray[np.int32]
 
 _TITLE_ARRAYS = ("titles", "title_starts", "title_hashes", "title_order")
+_MOST_SHOWN = 8
+"""Topics and categories that a notebook shows of a graph."""
 
 
 class TopicGraph:
     """Topics and the links between them.
 
-    Links are directed (source mentions target). The frontier of a curriculum ignores the direction, so the undirected
-    neighbourhood is the one most methods speak of.
+    Links are directed (the source mentions the target). The frontier of a curriculum ignores the direction, so most
+    methods are about the undirected neighbourhood.
 
     Args:
         titles: One title for each topic, without repeats.
         indptr: Row starts of the compressed sparse rows, int64, shape `[topics + 1]`.
         indices: Link targets, int32, shape `[links]`, ascending within a row and without repeats or self-links.
-        categories: One category name for each topic, `""` where there is none.
-        places: Words of the source's text before it first mentions the target, -1 where it does not, int32 `[links]`;
-            None where links' texts were not looked at. Readers click early links more than late ones.
+        categories: One category name for each topic, `""` for topics without one.
+        places: Number of words in the source's text before it first mentions the target, -1 if it does not, int32
+            `[links]`; None if the texts were not searched. Readers click early links more than late ones.
+
+    Raises:
+        ValueError: If the lengths of the arguments disagree, or a title occurs twice.
 
     Example:
         >>> graph = TopicGraph.from_links(["Logic", "Set", "Number"], [0, 0], [1, 2])
-        >>> graph.out(0).tolist(), graph.neighbours(1).tolist(), graph.n_links
-        ([1, 2], [0], 2)
+        >>> graph
+        TopicGraph(3 topics, 2 links)
+        >>> graph.out(0).tolist(), graph.neighbours(1).tolist()
+        ([1, 2], [0])
     """
 
     titles: Sequence[str]
@@ -68,6 +76,7 @@ class TopicGraph:
         categories: Sequence[str] | None = None,
         places: IntArray | None = None,
     ) -> None:
+        # Stored titles are not checked again, which would decode them all; they find titles themselves.
         stored = isinstance(titles, StoredTitles)
         self.titles = titles if stored else tuple(titles)
         self.indptr = indptr
@@ -97,9 +106,9 @@ class TopicGraph:
 
         Args:
             titles: One title for each topic.
-            sources: Topic numbers the links start from, shape `[links]`.
-            targets: Topic numbers the links lead to, shape `[links]`.
-            categories: One category name for each topic.
+            sources: Numbers of the topics that links start from, shape `[links]`.
+            targets: Numbers of the topics that links lead to, shape `[links]`.
+            categories: One category name for each topic; none if None.
 
         Raises:
             ValueError: If an end point is not a topic.
@@ -110,10 +119,10 @@ class TopicGraph:
         """Write the graph to a folder that `open` maps into memory.
 
         Args:
-            folder: Where; must not exist or be empty.
+            folder: The folder; must not exist or be empty.
 
         Raises:
-            FileExistsError: If there is something in the folder; nothing is overwritten.
+            FileExistsError: If the folder is not empty; nothing is overwritten.
         """
         (indptr, indices), (names, codes) = self.undirected, self._coded
         packed, starts = pack_strings(names)
@@ -126,17 +135,17 @@ class TopicGraph:
 
     @classmethod
     def open(cls, folder: Path, *, verify: bool = True) -> TopicGraph:
-        """Open a saved graph without reading it: memory is taken up only by what is looked at.
+        """Open a saved graph without reading it: only the parts that are used take memory.
 
-        Titles and categories are decoded when they are looked at, and the undirected rows are not made again.
+        Titles and categories are decoded on access, and the undirected rows need not be computed again.
 
         Args:
-            folder: What `save` wrote.
-            verify: Whether to read the files once to compare their hashes, which takes seconds for millions of topics.
+            folder: A folder that `save` wrote.
+            verify: Read the files once to compare their hashes, which takes seconds for millions of topics.
 
         Raises:
             MissingDataError: If the folder holds no topic graph.
-            DataError: If its format is not known, or a file is missing or not as it was written.
+            DataError: If its format is not known, or a file is missing or was changed.
 
         Example:
             >>> import tempfile
@@ -152,6 +161,7 @@ class TopicGraph:
             names = StoredStrings(arrays["category_names"], arrays["category_starts"])
             categories = StoredCategories(tuple(names), arrays["categories"])
             graph = cls(titles, arrays["indptr"], arrays["indices"], categories, arrays.get("places"))
+            # Set in place of what the cached properties would compute.
             graph.undirected = arrays["both_indptr"], arrays["both_indices"]
             graph.fingerprint = about["fingerprint"]
         except KeyError as error:
@@ -160,9 +170,9 @@ class TopicGraph:
 
     @classmethod
     def from_networkx(cls, graph: nx.Graph[Any]) -> TopicGraph:
-        """Build a graph from networkx: nodes are titles, the node attribute `category` is kept.
+        """Build a graph from networkx: nodes become titles, the node attribute `category` is kept.
 
-        An undirected graph becomes links both ways.
+        The edges of an undirected graph become links in both directions.
 
         Example:
             >>> TopicGraph.from_networkx(nx.path_graph(["a", "b", "c"])).degree.tolist()
@@ -191,7 +201,28 @@ class TopicGraph:
         return len(self.titles)
 
     def __repr__(self) -> str:
-        return f"TopicGraph({len(self)} topics, {self.n_links} links)"
+        return f"TopicGraph({count_text(len(self), 'topic')}, {count_text(self.n_links, 'link')})"
+
+    def _repr_html_(self) -> str:
+        """Figures, the topics with most links and the largest categories; notebooks call this method."""
+        figures = [
+            ["topics", len(self)],
+            ["links", self.n_links],
+            ["neighbours of a topic, mean", float(self.degree.mean()) if len(self) else 0.0],
+            ["topics without links", int(np.count_nonzero(self.degree == 0))],
+            ["categories", len(self.category_names)],
+        ]
+        tables = [html_table("Topic graph", ["", ""], figures)]
+        most = np.argsort(-self.degree, kind="stable")[:_MOST_SHOWN].tolist()
+        linked = [[self.titles[topic], self.categories[topic], int(self.degree[topic])] for topic in most]
+        tables.append(html_table("Topics with most links", ["title", "category", "neighbours"], linked))
+        if self.category_names:
+            names, codes = self._coded
+            sizes = np.bincount(codes, minlength=len(names))
+            largest = np.argsort(-sizes, kind="stable")[:_MOST_SHOWN].tolist()
+            rows = [[names[code] or "(none)", int(sizes[code])] for code in largest]
+            tables.append(html_table("Largest categories", ["category", "topics"], rows))
+        return f'<div style="display:flex;gap:2em;align-items:flex-start">{"".join(tables)}</div>'
 
     @property
     def n_links(self) -> int:
@@ -208,11 +239,11 @@ class TopicGraph:
         return self.indices[self.indptr[topic] : self.indptr[topic + 1]]
 
     def positions(self, sources: ArrayLike, targets: ArrayLike) -> NDArray[np.int64]:
-        """Return where links are in `indices`, -1 for pairs that are no link.
+        """Return the positions of links in `indices`, -1 for pairs of topics that are not linked.
 
         Args:
-            sources: Topics the links start from, shape `[n]`.
-            targets: Topics they lead to, shape `[n]`.
+            sources: Topics that the links start from, shape `[n]`.
+            targets: Topics that the links lead to, shape `[n]`.
 
         Returns:
             Positions, int64 of shape `[n]`.
@@ -225,7 +256,7 @@ class TopicGraph:
         from_, to = np.asarray(sources, dtype=np.int64), np.asarray(targets, dtype=np.int64)
         low, end = self.indptr[from_], self.indptr[from_ + 1]
         high = end.copy()
-        # A binary search in all rows at once: rows are ascending, and no key of a whole graph's links is ever made.
+        # A binary search in all n rows at once, which are ascending; it needs no memory for other links.
         while (unfinished := low < high).any():
             middle = (low + high) // 2
             below = np.zeros(len(low), dtype=bool)
@@ -259,7 +290,7 @@ class TopicGraph:
 
     @cached_property
     def components(self) -> IntArray:
-        """The number of each topic's connected component, ignoring direction, int32 of shape `[topics]`."""
+        """Number of each topic's connected component, ignoring direction, int32 of shape `[topics]`."""
         labels: IntArray = sparse.csgraph.connected_components(self.adjacency, directed=False)[1].astype(np.int32)
         return labels
 
@@ -274,7 +305,7 @@ class TopicGraph:
         return digest.hexdigest()
 
     def index(self, title: str) -> int:
-        """Return the number of the topic called `title`.
+        """Return the number of the topic with this title.
 
         Raises:
             UnknownNameError: If there is none; the message suggests the nearest title.
@@ -290,12 +321,12 @@ class TopicGraph:
 
     @cached_property
     def category_names(self) -> tuple[str, ...]:
-        """The categories that topics have, sorted, `""` left out."""
+        """The names of categories, sorted, without `""`."""
         return tuple(name for name in self._coded[0] if name)
 
     @cached_property
     def _coded(self) -> tuple[tuple[str, ...], IntArray]:
-        """The names of categories, sorted, and the number of each topic's name."""
+        """The names of categories, sorted, and the number of each topic's name, int32 `[topics]`."""
         if isinstance(self.categories, StoredCategories):
             return self.categories.names, self.categories.codes
         names = tuple(sorted(set(self.categories)))
@@ -303,7 +334,7 @@ class TopicGraph:
         return names, np.fromiter((number[name] for name in self.categories), dtype=np.int32, count=len(self))
 
     def in_category(self, name: str) -> IntArray:
-        """Return the topics of a category, ascending.
+        """Return the topics of a category, ascending, int32.
 
         Raises:
             UnknownNameError: If no topic has that category; the message lists the categories.

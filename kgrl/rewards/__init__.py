@@ -1,4 +1,9 @@
-"""Reward functions: what an expansion was worth."""
+"""Reward functions, which score an expansion.
+
+Any function of an `Expansion` is a reward. `as_reward` reads one from text such as
+`mean-prediction-gain + 0.5*incoherence-penalty`, and `register_reward` gives a name to your own. `list(rewards)` names
+all that are registered. To write a reward with memory, inherit `Reward`.
+"""
 
 from kgrl.rewards.base import (
     Composed,
@@ -10,14 +15,21 @@ from kgrl.rewards.base import (
     RewardFunction,
     WeightedSum,
 )
-from kgrl.rewards.coherence import IncoherencePenalty
 from kgrl.rewards.combinators import Clip, Percentile, PerToken, PotentialDifference, Schedule, ZScore
 from kgrl.rewards.compression import CompressionProgress
-from kgrl.rewards.costs import FlopCost, TimeCost, TokenCost
-from kgrl.rewards.coverage import Coverage, FacilityLocation
+from kgrl.rewards.costs import FlopCost, IncoherencePenalty, TimeCost, TokenCost
 from kgrl.rewards.expression import ExpressionError, as_reward
-from kgrl.rewards.gains import MeanPredictionGain, PredictionGain, SelfPredictionGain, TargetPredictionGain
-from kgrl.rewards.gradients import GradientAlignment, GradientComplexityGain, GradientPredictionGain, L2ComplexityGain
+from kgrl.rewards.gains import (
+    GradientAlignment,
+    GradientComplexityGain,
+    GradientPredictionGain,
+    L2ComplexityGain,
+    MeanPredictionGain,
+    PredictionGain,
+    SelfPredictionGain,
+    TargetPredictionGain,
+)
+from kgrl.rewards.learned_set import Coverage, FacilityLocation
 from kgrl.rewards.novelty import CountNovelty, Novelty, RandomNetworkDistillation
 from kgrl.rewards.progress import AbsoluteLearningProgress, ForgettingPenalty, FrontierSurprise, ReducibleLoss
 from kgrl.rewards.registry import register_reward, rewards

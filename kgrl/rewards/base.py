@@ -1,6 +1,6 @@
 """Reward functions: objects that score an expansion, and can be added and multiplied.
 
-A reward declares in `needs` what has to be measured or known for it, so that nothing is measured in vain, and a
+A reward declares in `needs` what has to be measured or known for it. So only what is needed is measured, and a
 curriculum that cannot give it says so before anything is learned.
 """
 
@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.errors import KgrlError, SettingError
-from kgrl.expansion import Expansion, Expansions, Measurement
+from kgrl.expansion import Expansion, ExpansionBatch, Measurement
 from kgrl.graph.topic_graph import IntArray, TopicGraph
+from kgrl.system.display import constructor_text, options_of
 
 __all__ = [
     "Composed",
@@ -30,8 +31,8 @@ __all__ = [
     "RewardError",
     "RewardFunction",
     "WeightedSum",
-    "call_text",
     "measure_of",
+    "options_text",
     "probe_of",
     "rewarded",
 ]
@@ -43,26 +44,26 @@ PROBES = frozenset({"mean", "target", "self"})
 """Every probe a curriculum can measure: a sample of all topics, of the goal's, of the neighbourhood's."""
 
 MEASURES = frozenset({"trained", "reference", "gradient", "alignment", "weights", "flops"})
-"""What else a curriculum can measure, into `Expansion.measures`; some of it only where learners have gradients."""
+"""Further measurements of a lesson, kept in `Expansion.measures`; some need a learner that has gradients."""
 
 KNOWLEDGE = frozenset({"graph", "embeddings", "goal"})
-"""What a reward can be told by `Reward.bind`; a goal only where there is one."""
+"""Parts of the `RewardContext` that `Reward.bind` hands over; there may be no goal."""
 
 
 class RewardError(KgrlError, ValueError):
-    """A reward that did not return a finite number, or reads what was not measured."""
+    """A reward that did not return a finite number, or reads a value that was not measured."""
 
 
 @runtime_checkable
 class RewardFunction(Protocol):
-    """The least that a reward is: something that scores an expansion and can start over."""
+    """The least that a reward is: a callable that scores an expansion and can start over."""
 
     def __call__(self, expansion: Expansion) -> float:
         """Return the reward of one expansion."""
         ...
 
     def reset(self) -> None:
-        """Forget what earlier expansions left behind; called at the start of each curriculum."""
+        """Forget earlier expansions; called at the start of each curriculum."""
         ...
 
 
@@ -71,48 +72,62 @@ class Reward(ABC):
 
     Attributes:
         name: The name it is registered and logged under.
-        needs: What it reads, of `PROBES`, `MEASURES` and `KNOWLEDGE`.
+        needs: The measurements and knowledge it reads, of `PROBES`, `MEASURES` and `KNOWLEDGE`.
 
     Example:
         >>> from kgrl.rewards import SelfPredictionGain, TokenCost
         >>> reward = SelfPredictionGain() - 1e-4 * TokenCost()
+        >>> reward
+        self-prediction-gain - 0.0001*token-cost
         >>> sorted(reward.needs)
         ['self']
     """
 
     name: str = "reward"
     needs: frozenset[str] = frozenset()
+    _source: str = ""
+    """The place a user took it from, `file.py:name`; empty for rewards that have a registered name."""
 
     @abstractmethod
     def score(self, expansion: Expansion) -> float:
-        """Return the reward of one expansion; a subclass may keep state and clears it in `reset`."""
+        """Return the reward of one expansion; a subclass may keep state, which it clears in `reset`."""
 
-    def scores(self, expansions: Expansions) -> NDArray[np.float64] | None:
-        """Return the rewards of the expansions of many curricula, `[n]`; None where they must be had one by one.
+    def scores(self, expansions: ExpansionBatch) -> NDArray[np.float64] | None:
+        """Return the rewards of the expansions of many curricula, `[n]`, each as `score` would.
 
-        What rewards return here is the same as `score` returns for each; they need not define it, and are fast in
-        vector environments where they do. Rewards that remember something cannot.
+        Return None (the default) to have `score` called for each expansion. Rewards without memory may define this
+        method, which makes them fast in vector environments; rewards that remember earlier expansions cannot.
         """
         return None
 
     def bind(self, context: RewardContext) -> None:  # noqa: B027 - most rewards look at nothing but expansions
-        """Take note of what stays the same over all curricula; called once, before anything is learned."""
+        """Receive what stays the same over all curricula; called once, before anything is learned."""
 
     def begin(self, nucleus: Expansion) -> None:
-        """Begin a curriculum that has just learned its nucleus, whose expansion is rewarded by nobody."""
+        """Begin a curriculum that has just learned its nucleus; the nucleus's expansion is not rewarded."""
         self.reset()
 
     def reset(self) -> None:  # noqa: B027 - most rewards have nothing to forget
-        """Forget what earlier expansions left behind; most rewards have nothing to forget."""
+        """Forget earlier expansions; most rewards have nothing to forget."""
 
     def __call__(self, expansion: Expansion) -> float:
         """Return the reward of one expansion; raises as `evaluate` does."""
         return self.evaluate(expansion)[0]
 
+    def __repr__(self) -> str:
+        """The expression that makes it; `as_reward` reads it again where every reward in it is registered."""
+        return self._source or self._text()
+
+    def _text(self) -> str:
+        if self.name == Reward.name:  # neither registered nor named by its class
+            return constructor_text(self)
+        # A name that was read from an expression has its options already.
+        return self.name if "(" in self.name else self.name + options_text(options_of(self, changed=True))
+
     def evaluate(self, expansion: Expansion) -> tuple[float, dict[str, float]]:
         """Return the reward and its parts by name, each part before weighting.
 
-        A name that another part has already gets a number: `token-cost`, `token-cost-2`.
+        A second part of the same name gets a number: `token-cost`, `token-cost-2`.
 
         Raises:
             RewardError: If a part raises, or is not a finite number; the message names it, the expansion and the value.
@@ -121,7 +136,8 @@ class Reward(ABC):
         return self._evaluate(expansion, parts), parts.by_name
 
     def _evaluate(self, expansion: Expansion, parts: Parts) -> float:
-        """The value, found once for each expansion, however often the reward occurs in a composition."""
+        """The value, computed once for each expansion, however often the reward occurs in a composition."""
+        # A reward that remembers would otherwise see the same expansion twice.
         if id(self) not in parts.found:
             parts.found[id(self)] = self._evaluate_checked(expansion, parts)
         return parts.found[id(self)]
@@ -129,7 +145,7 @@ class Reward(ABC):
     def _evaluate_checked(self, expansion: Expansion, parts: Parts) -> float:
         where = f"at expansion {expansion.index} ({expansion.title})"
         try:
-            value: object = self._evaluate_once(expansion, parts)  # whatever a user's reward returns
+            value: object = self._evaluate_once(expansion, parts)  # a user's reward may return anything
         except RewardError:
             raise
         except Exception as error:
@@ -173,7 +189,7 @@ def _as_part(part: Reward | Callable[[Expansion], float]) -> Reward:
 
 
 def _finite(value: object) -> float | None:
-    """The value as a float, None if it is no finite number."""
+    """The value as a float, or None if it is not a finite number."""
     try:
         number = float(value) if isinstance(value, Real) else math.nan
     except OverflowError:  # an int that is too large for a float
@@ -183,10 +199,10 @@ def _finite(value: object) -> float | None:
 
 @dataclass
 class Parts:
-    """What the parts of one reward were worth in one expansion.
+    """Values of a reward's parts in one expansion.
 
     Args:
-        by_name: Their values, as they are logged.
+        by_name: The values as they are logged.
         found: The same by the identity of the reward, since one may occur twice and remember what it has seen.
     """
 
@@ -200,7 +216,10 @@ class FunctionReward(Reward):
     Args:
         function: Takes an `Expansion`, returns a number. Its attribute `needs`, where it has one, names the probes to
             measure; otherwise all are measured.
-        name: The name it is logged under.
+        name: The name it is logged under; the function's own if None.
+
+    Raises:
+        SettingError: If it is not callable.
     """
 
     def __init__(self, function: Callable[[Expansion], float], name: str | None = None) -> None:
@@ -210,8 +229,11 @@ class FunctionReward(Reward):
         self.name = name or str(getattr(function, "__name__", type(function).__name__))
         self.needs = frozenset(getattr(function, "needs", PROBES))
 
+    def _text(self) -> str:
+        return self.name
+
     def score(self, expansion: Expansion) -> float:
-        """Return what the function returns."""
+        """Return the function's value."""
         return self.function(expansion)
 
     def reset(self) -> None:
@@ -224,7 +246,7 @@ def probe_of(expansion: Expansion, probe: str, reward: str) -> Measurement:
     """Return a probe of an expansion, for the reward of this name.
 
     Raises:
-        RewardError: If it was not measured; the message says what was.
+        RewardError: If it was not measured; the message lists the probes that were.
     """
     return _of(expansion.probes, probe, f"reward {reward!r} reads the probe {probe!r}", expansion)
 
@@ -233,7 +255,7 @@ def measure_of(expansion: Expansion, measure: str, reward: str) -> float:
     """Return a measure of an expansion, for the reward of this name.
 
     Raises:
-        RewardError: If it was not taken; the message says what was.
+        RewardError: If it was not taken; the message lists the measures that were.
     """
     return _of(expansion.measures, measure, f"reward {reward!r} reads the measure {measure!r}", expansion)
 
@@ -246,7 +268,7 @@ def _of(taken: Mapping[str, T], name: str, reads: str, expansion: Expansion) -> 
 
 
 def rewarded(expansion: Expansion, reward: Reward | None) -> Expansion:
-    """Return a record with its reward, where there is one."""
+    """Return a record with its reward and the reward's parts; unchanged if the reward is None."""
     if reward is None:
         return expansion
     value, parts = reward.evaluate(expansion)
@@ -254,32 +276,50 @@ def rewarded(expansion: Expansion, reward: Reward | None) -> Expansion:
 
 
 class Composed(Reward):
-    """A reward made of others, which are told whatever it is told. Subclasses define `combine`.
+    """A reward made of others. It passes on every call; subclasses define `combine`.
 
     Args:
         parts: The others.
-        name: The expression that makes it.
+        name: The name it is logged under; the expression that makes it if None.
     """
 
     memoryless: bool = False
-    """Whether `combine` looks at nothing but its arguments, and of an expansion only at its tokens."""
+    """True if `combine` reads nothing but its arguments, and of an expansion its tokens alone."""
 
-    def __init__(self, parts: Sequence[Reward], name: str) -> None:
-        self.parts, self.name = tuple(parts), name
+    call: str = ""
+    """The combinator's name in expressions, such as `clip`; empty for rewards that are written in another way."""
+
+    def __init__(self, parts: Sequence[Reward], name: str | None = None) -> None:
+        self.parts = tuple(parts)
+        self.name = name or self.expression([part.name for part in parts]) or self.name
         self.needs = frozenset[str]().union(*(part.needs for part in parts))
         self.forget()
 
+    def _text(self) -> str:
+        return self.expression([repr(part) for part in self.parts]) or self.name
+
+    def expression(self, parts: Sequence[str]) -> str:
+        """Return the expression that makes the reward, such as `clip(token-cost, 0, 1)`; empty if there is none.
+
+        Args:
+            parts: The expressions of its parts.
+        """
+        if not self.call:
+            return ""
+        numbers = [_number(float(value)) for value in options_of(self).values() if isinstance(value, Real)]
+        return f"{self.call}({', '.join([*parts, *numbers])})"
+
     @abstractmethod
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> Any:
         """Return the value made of the parts' values.
 
         Args:
-            values: A number for each part; where `memoryless`, also an array for each, of many curricula.
-            expansion: The expansion, or those of the many curricula.
+            values: A number for each part; where `memoryless`, also an array `[n]` for each, of n curricula.
+            expansion: The expansion, or those of the n curricula.
         """
 
     def forget(self) -> None:
-        """Forget what earlier expansions left behind in this reward itself; its parts see to themselves."""
+        """Forget earlier expansions in this reward itself; its parts have a `reset` of their own."""
 
     def bind(self, context: RewardContext) -> None:
         """Bind every part."""
@@ -302,8 +342,8 @@ class Composed(Reward):
         """Return the composed value of one expansion."""
         return self._evaluate_once(expansion, Parts())
 
-    def scores(self, expansions: Expansions) -> NDArray[np.float64] | None:
-        """Return the composed values of many curricula, if it is memoryless and every part can be had at once."""
+    def scores(self, expansions: ExpansionBatch) -> NDArray[np.float64] | None:
+        """Return the composed values of many curricula `[n]`, or None if it or a part scores one by one."""
         if not self.memoryless:
             return None
         values = [part.scores(expansions) for part in self.parts]
@@ -333,14 +373,23 @@ class WeightedSum(Composed):
         for weight, reward in terms:
             inner = reward.terms if isinstance(reward, WeightedSum) else [(1.0, reward)]
             self.terms += [(weight * factor, part) for factor, part in inner]
-        super().__init__([part for _, part in self.terms], _sum_name(self.terms))
+        super().__init__([part for _, part in self.terms])
 
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+    def expression(self, parts: Sequence[str]) -> str:
+        """Return the sum, such as `0.5*mean-prediction-gain - token-cost`."""
+        text = ""
+        for (weight, _), part in zip(self.terms, parts, strict=True):
+            # A minus stands apart from the name before it, since names may hold one.
+            sign = ("-" if weight < 0 else "") if not text else (" - " if weight < 0 else " + ")
+            text += f"{sign}{'' if abs(weight) == 1 else f'{_number(abs(weight))}*'}{part}"
+        return text
+
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> Any:
         """Return the weighted sum of the parts."""
         return sum(weight * value for (weight, _), value in zip(self.terms, values, strict=True))
 
     def _log_part(self, parts: Parts, value: float) -> None:
-        """Its terms are logged; it is their total."""
+        """Log nothing: its terms are logged, and it is their total."""
 
 
 class Product(Composed):
@@ -354,49 +403,50 @@ class Product(Composed):
     memoryless = True
 
     def __init__(self, left: Reward, right: Reward) -> None:
-        after = f"({right.name})" if isinstance(right, Product) else _factor(right)
-        super().__init__([left, right], f"{_factor(left)}*{after}")
+        super().__init__([left, right])
 
-    def combine(self, values: Sequence[Any], expansion: Expansion | Expansions) -> Any:
+    def expression(self, parts: Sequence[str]) -> str:
+        """Return the product, sums in brackets, and a product on the right as well: a*(b*c)."""
+        left, right = parts
+        before = f"({left})" if isinstance(self.parts[0], WeightedSum) else left
+        after = f"({right})" if isinstance(self.parts[1], WeightedSum | Product) else right
+        return f"{before}*{after}"
+
+    def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> Any:
         """Return the product of the factors."""
         return values[0] * values[1]
 
     def _log_part(self, parts: Parts, value: float) -> None:
-        """Its factors are logged."""
+        """Log nothing: its factors are logged."""
 
 
-def call_text(name: str, reward: Reward, *numbers: float) -> str:
-    """Return a combinator's expression, such as `clip(token-cost, 0, 1)`.
+def options_text(options: Mapping[str, Any]) -> str:
+    """Return options as an expression has them, in brackets; empty if there are none.
 
-    Args:
-        name: The combinator's name in expressions.
-        reward: The reward that it rescales.
-        numbers: Its other arguments.
+    A value that expressions cannot hold, such as an array, is shown by its type.
+
+    Example:
+        >>> options_text({"least": 0.2, "exact": True}), options_text({})
+        ('(least=0.2, exact=true)', '')
     """
-    return f"{name}({', '.join([reward.name, *map(_number, numbers)])})"
+    texts = [f"{name}={_option_text(value)}" for name, value in options.items()]
+    return f"({', '.join(texts)})" if texts else ""
 
 
-def _sum_name(terms: Sequence[tuple[float, Reward]]) -> str:
-    name = ""
-    for weight, reward in terms:
-        sign = ("-" if weight < 0 else "") if not name else (" - " if weight < 0 else " + ")
-        factor = "" if abs(weight) == 1 else f"{_number(abs(weight))}*"
-        name += f"{sign}{factor}{reward.name}"
-    return name
-
-
-def _factor(reward: Reward) -> str:
-    return f"({reward.name})" if isinstance(reward, WeightedSum) else reward.name
+def _option_text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | Real | Reward) else f"<{type(value).__name__}>"
 
 
 def _number(value: float) -> str:
-    """As short as it can be without a change of value."""
+    """The shortest text that reads as the same value."""
     return short if float(short := f"{value:g}") == value else repr(value)
 
 
 @dataclass(frozen=True)
 class RewardContext:
-    """What stays the same over all curricula that a reward is used in.
+    """Knowledge that stays the same over all curricula that a reward is used in.
 
     Args:
         graph: The topic graph.
@@ -410,5 +460,5 @@ class RewardContext:
     goal: IntArray | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RewardContext:
-        """Nothing in it changes, so the copies of a reward in a vector environment share it."""
+        """Return itself: nothing in it changes, so the copies of a reward in a vector environment share it."""
         return self

@@ -1,6 +1,6 @@
-"""Rewards as text: `0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost`.
+"""Reward expressions: `0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost`.
 
-The text is read, never evaluated as code. What can be written:
+The text is parsed, never evaluated as code. The grammar:
 
     expression = term { ("+" | "-") term }
     term       = factor { "*" factor }
@@ -8,8 +8,8 @@ The text is read, never evaluated as code. What can be written:
     reward     = name [ "(" option "=" (number | word) { "," ... } ")" ]  |  file.py:name
     combinator = name "(" expression { "," number } ")"
 
-A combinator is one of `kgrl.rewards.combinators.COMBINATORS`. A minus in a difference stands apart from the name before
-it, since names may hold one. A file is the user's own, imported because it is asked for.
+A combinator is one of `kgrl.rewards.combinators.COMBINATORS`. The minus of a difference needs a space before it, since
+names may hold one. A file is the user's own, and it is imported because the user names it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import NoReturn
 
 from kgrl.errors import KgrlError, MissingDataError, UnknownNameError
 from kgrl.expansion import Expansion
-from kgrl.rewards.base import FunctionReward, Product, Reward, RewardError, WeightedSum
+from kgrl.rewards.base import FunctionReward, Product, Reward, RewardError, WeightedSum, options_text
 from kgrl.rewards.combinators import COMBINATORS
 from kgrl.rewards.registry import plugged_in, rewards
 
@@ -45,18 +45,18 @@ _TOKEN = re.compile(
 _ONLY_FILE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
 _DEEPEST = 50
-"""Brackets that may be open at a time."""
+"""Brackets that may be open at a time; each takes a few calls of the recursive parser."""
 
 Option = float | str | bool
 
 
 class ExpressionError(KgrlError, ValueError):
-    """A reward's text that cannot be read; the message points at the place.
+    """A reward expression that cannot be read; the message points at the place.
 
     Args:
-        reason: What is wrong.
+        reason: The mistake.
         text: The whole text.
-        place: Where in it, counted from 0.
+        place: The place of the mistake in it, counted from 0.
     """
 
     def __init__(self, reason: str, text: str, place: int) -> None:
@@ -72,11 +72,11 @@ class _Token:
 
 
 def parse_reward(text: str) -> Reward:
-    """Read a reward.
+    """Read a reward expression.
 
     Raises:
         UnknownNameError: If a name in it is not known; the message suggests the nearest and points at the place.
-        ExpressionError: If the text cannot be read, something in it cannot be made as it says, or a file is not there.
+        ExpressionError: If the text cannot be read, a reward does not take its options, or a file is missing.
 
     Example:
         >>> parse_reward("2*(self-prediction-gain - per-token(token-cost))").name
@@ -87,7 +87,7 @@ def parse_reward(text: str) -> Reward:
           token-cost - 2 * time-csot
                            ^
     """
-    # A path alone may hold anything, spaces too.
+    # Without an expression around it a path may hold any characters, spaces included.
     only = _ONLY_FILE.fullmatch(text.strip())
     if only and Path(only[1]).is_file():
         return reward_from_file(only[1], only[2])
@@ -109,43 +109,49 @@ def _tokens(text: str) -> list[_Token]:
 
 
 class _Parser:
-    """Reads one text by recursive descent; a value is a reward or a number."""
+    """Recursive-descent parser of one text, a method for each rule of the grammar; a value is a reward or a number."""
 
     def __init__(self, text: str) -> None:
         self.text, self.tokens, self.at, self.depth = text, _tokens(text), 0, 0
 
     def whole(self) -> Reward:
+        """Parse the whole text, which must be a reward."""
         value = self.expression()
         if self.next.kind != "end":
             self.fail(f"{self.next.text!r} is not expected here")
         if not isinstance(value, Reward):
-            self.fail("a number alone is no reward", 0)
+            self.fail("a number alone is not a reward", 0)
         return value
 
     @property
     def next(self) -> _Token:
+        """The next token, which is not consumed."""
         return self.tokens[self.at]
 
     def take(self, sign: str) -> bool:
-        """Go on if the next token is this sign."""
+        """Consume the next token if it is this sign."""
         if self.next.kind != "sign" or self.next.text != sign:
             return False
         self.at += 1
         return True
 
     def expect(self, sign: str) -> None:
+        """Consume this sign, or fail."""
         if not self.take(sign):
             self.fail(f"{sign!r} is expected here")
 
     def fail(self, reason: str, place: int | None = None) -> NoReturn:
+        """Raise an error that points at a place, by default the next token's."""
         raise ExpressionError(reason, self.text, self.next.place if place is None else place)
 
     def expression(self) -> Reward | float:
+        """Parse terms joined by + and -."""
         value = self.term()
         while self.next.text in ("+", "-"):
             place, sign = self.next.place, 1.0 if self.next.text == "+" else -1.0
             self.at += 1
             other = self.term()
+            # Numbers may be summed among themselves, to multiply a reward: (2 + 1)*token-cost.
             if isinstance(value, Reward) and isinstance(other, Reward):
                 value = WeightedSum([(1.0, value), (sign, other)])
             elif isinstance(value, Reward) or isinstance(other, Reward):
@@ -155,6 +161,7 @@ class _Parser:
         return value
 
     def term(self) -> Reward | float:
+        """Parse factors joined by *; numbers and signs are gathered into one weight."""
         weight, product = 1.0, None
         while True:
             while self.take("-"):
@@ -171,6 +178,7 @@ class _Parser:
         return product if weight == 1 else WeightedSum([(weight, product)])
 
     def factor(self) -> Reward | float:
+        """Parse a number, a reward, a combinator, or an expression in brackets."""
         token = self.next
         if self.take("("):
             value = self.nested()
@@ -185,12 +193,13 @@ class _Parser:
             path, _, name = token.text.rpartition(":")
             return self.made(token, lambda: reward_from_file(path, name))
         values, options = self.arguments() if self.take("(") else ([], {})
+        # A reward that a user registered under a combinator's name wins.
         if token.text in COMBINATORS and token.text not in rewards:
             return self.combinator(token, values, options)
         return self.reward(token, values, options)
 
     def nested(self) -> Reward | float:
-        """An expression within brackets."""
+        """Parse an expression within brackets."""
         self.depth += 1
         if self.depth > _DEEPEST:
             self.fail(f"more than {_DEEPEST} brackets are open here")
@@ -199,12 +208,14 @@ class _Parser:
         return value
 
     def arguments(self) -> tuple[list[Reward | float], dict[str, Option]]:
+        """Parse the arguments of a call up to its closing bracket: values, and options as name=value."""
         values: list[Reward | float] = []
         options: dict[str, Option] = {}
         while not self.take(")"):
             if values or options:
                 self.expect(",")
             if self.next.kind == "name" and self.tokens[self.at + 1].text == "=":
+                # An option may be written with a minus, like a name.
                 name = self.next.text.replace("-", "_")
                 self.at += 2
                 options[name] = self.option()
@@ -213,6 +224,7 @@ class _Parser:
         return values, options
 
     def option(self) -> Option:
+        """Parse the value of an option: a number or a word."""
         negative, token = self.take("-"), self.next
         if token.kind == "number":
             self.at += 1
@@ -224,6 +236,8 @@ class _Parser:
         return {"true": True, "false": False}.get(token.text, token.text)
 
     def combinator(self, token: _Token, values: Sequence[Reward | float], options: dict[str, Option]) -> Reward:
+        """Make a combinator of its arguments: a reward, then numbers."""
+        # Checked by the signature, so that the message can show it.
         kind = COMBINATORS[token.text]
         takes = ", ".join(inspect.signature(kind).parameters)
         first, *numbers = values or [0.0]
@@ -237,6 +251,7 @@ class _Parser:
         return self.made(token, lambda: kind(*values, **options))
 
     def reward(self, token: _Token, values: Sequence[Reward | float], options: dict[str, Option]) -> Reward:
+        """Make a registered reward; its name includes its options."""
         if values and token.text in rewards:
             self.fail(f"the reward {token.text!r} takes options as name=value", token.place)
         if values:
@@ -244,28 +259,20 @@ class _Parser:
             self.fail(f"{UnknownNameError('combinator', token.text, known)}", token.place)
         reward = self.made(token, lambda: rewards.make(token.text, **options))
         if options:
-            reward.name = f"{token.text}({', '.join(f'{k}={_shown(v)}' for k, v in options.items())})"
+            reward.name = token.text + options_text(options)
         return reward
 
     def made(self, token: _Token, make: Callable[[], Reward]) -> Reward:
-        """What is made for a token; where it is refused, the message points at the token."""
+        """Return what a call makes for a token; an error of the call points at the token."""
         try:
             return make()
         except UnknownNameError as error:
-            error.args = (f"{error}{_minus(error)}\n{_pointed(self.text, token.place)}",)
+            is_difference = any(error.name.startswith(f"{known}-") for known in error.known)
+            hint = ". For a difference, put spaces around the minus" if is_difference else ""
+            error.args = (f"{error}{hint}\n{_pointed(self.text, token.place)}",)
             raise
         except KgrlError as error:
             raise ExpressionError(str(error), self.text, token.place) from error
-
-
-def _shown(value: Option) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _minus(error: UnknownNameError) -> str:
-    """A hint where a name seems to be a difference."""
-    is_difference = any(error.name.startswith(f"{known}-") for known in error.known)
-    return ". For a difference, put spaces around the minus" if is_difference else ""
 
 
 def _pointed(text: str, place: int) -> str:
@@ -274,21 +281,22 @@ def _pointed(text: str, place: int) -> str:
 
 
 def as_reward(reward: str | Reward | Callable[[Expansion], float]) -> Reward:
-    """Turn what a user passes as a reward into one: a reward, a function of an expansion, or text.
+    """Return a reward made of text, of a function of an expansion, or of a reward, which is returned as it is.
 
     Args:
-        reward: Text is a registered name, or an expression of names as `kgrl.rewards.expression` describes.
+        reward: The reward, function or text. Text is a registered name, or an expression of names as described in
+            `kgrl.rewards.expression`.
 
     Raises:
-        UnknownNameError: If a name in it is not known.
+        UnknownNameError: If a name in the text is not known.
         ExpressionError: If the text cannot be read.
-        SettingError: If it is nothing of these.
+        SettingError: If it is none of the three.
 
     Example:
-        >>> as_reward("self-prediction-gain").name
-        'self-prediction-gain'
-        >>> as_reward("self-prediction-gain - 1e-4*token-cost").name
-        'self-prediction-gain - 0.0001*token-cost'
+        >>> as_reward("self-prediction-gain")
+        self-prediction-gain
+        >>> as_reward("self-prediction-gain - 1e-4*token-cost")
+        self-prediction-gain - 0.0001*token-cost
         >>> sorted(as_reward(lambda expansion: -expansion.train_loss).needs)
         ['mean', 'self', 'target']
     """
@@ -300,10 +308,10 @@ def as_reward(reward: str | Reward | Callable[[Expansion], float]) -> Reward:
 def reward_from_file(path: str, name: str) -> Reward:
     """Return the reward that a Python file defines under a name: a function of an expansion, a class, or a reward.
 
-    The file is imported, once in a process, as any Python module is.
+    The file is imported once in a process, like any Python module.
 
     Raises:
-        MissingDataError: If there is no such file.
+        MissingDataError: If the file is missing.
         RewardError: If it cannot be imported.
         UnknownNameError: If it does not define the name; the message suggests the nearest.
     """
@@ -314,12 +322,14 @@ def reward_from_file(path: str, name: str) -> Reward:
     if not hasattr(module, name):
         own = [n for n, thing in vars(module).items() if getattr(thing, "__module__", "") == module.__name__]
         raise UnknownNameError(f"name in {path}:", name, own)
-    return plugged_in(getattr(module, name), name)
+    reward = plugged_in(getattr(module, name), name)
+    reward._source = f"{path}:{name}"
+    return reward
 
 
 @cache
 def _imported(file: Path) -> ModuleType:
-    # Two files may have the same name, and neither must stand in the way of an installed module.
+    # Named by its path: two files may have the same name, and neither may hide an installed module.
     own_name = f"kgrl_file_{hashlib.sha256(bytes(file)).hexdigest()[:12]}_{file.stem}"
     spec = importlib.util.spec_from_file_location(own_name, file)
     assert spec is not None and spec.loader is not None, "every file that ends in .py can be imported"

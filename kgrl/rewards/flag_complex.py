@@ -1,10 +1,14 @@
-"""The clique complex of a growing graph: its first Betti number over GF(2), kept as vertices are added.
+"""Clique complex of a growing graph: its first Betti number over GF(2), updated as vertices are added.
 
 Every edge carries an annotation, a vector over GF(2) with one coordinate for each hole, such that a cycle's homology
 class is the sum of its edges' annotations (Dey, Fan and Wang 2014). A new edge that closes a cycle adds a coordinate;
-a triangle whose edges do not sum to zero takes one away. The first Betti number depends on vertices, edges and
-triangles only. What is added costs time in proportion to the links among the new vertex's neighbours; only when a
-hole is filled are all edges looked at.
+a triangle whose edges do not sum to zero removes one. The first Betti number depends on vertices, edges and triangles
+only. Adding a vertex takes time in proportion to the links among its neighbours; all edges are visited only when a hole
+is filled.
+
+Arrays of the compiled functions: `notes` are the edges' annotations as bits, uint64 `[edges, words]`; `in_use` marks
+the coordinates that stand for a hole, `[64 words]`; `heads`, `nexts` and `ends` are linked lists of each vertex's
+edges, edge e having the slots 2e and 2e + 1; `parents` is a union-find forest over the vertices.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -26,16 +30,16 @@ _ONE = np.uint64(1)
 
 @njit(cache=True, nogil=True)
 def _find(parents, vertex):
-    """The representative of a vertex's component."""
+    """Return the representative of a vertex's component."""
     while parents[vertex] != vertex:
-        parents[vertex] = parents[parents[vertex]]
+        parents[vertex] = parents[parents[vertex]]  # path halving keeps the trees flat
         vertex = parents[vertex]
     return vertex
 
 
 @njit(cache=True, nogil=True)
 def _join(parents, vertex, near):
-    """Join a new vertex with its neighbours; return how many components they were in."""
+    """Join a new vertex with its neighbours; return the number of components they were in."""
     parents[vertex] = vertex
     joined = 0
     for other in near:
@@ -48,7 +52,7 @@ def _join(parents, vertex, near):
 
 @njit(cache=True, nogil=True)
 def _free_coordinate(in_use):
-    """The first coordinate that stands for no hole, -1 if there is none."""
+    """Return the first coordinate that is not in use, -1 if all are."""
     for coordinate in range(len(in_use)):
         if not in_use[coordinate]:
             return coordinate
@@ -57,7 +61,8 @@ def _free_coordinate(in_use):
 
 @njit(cache=True, nogil=True)
 def _fill(notes, edges, total, in_use):
-    """Make a class zero that was not: one of its coordinates is replaced by the others in all annotations."""
+    """Make the nonzero class `total` zero: replace one of its coordinates by its others in all annotations."""
+    # The lowest bit set is the coordinate that is replaced.
     word = 0
     while total[word] == 0:
         word += 1
@@ -72,7 +77,7 @@ def _fill(notes, edges, total, in_use):
 
 @njit(cache=True, nogil=True)
 def _connect(vertex, near, edges, heads, nexts, ends):
-    """Append the edges of a new vertex to the lists of both ends; edge e has the slots 2e and 2e + 1."""
+    """Append the edges of a new vertex to the linked lists of both ends."""
     heads[vertex] = -1
     for row in range(len(near)):
         slot = 2 * (edges + row)
@@ -84,7 +89,7 @@ def _connect(vertex, near, edges, heads, nexts, ends):
 def _annotate(vertex, near, place, edges, parents, heads, nexts, ends, notes, in_use):
     """Annotate the edges of a new vertex so that the triangles of a spanning forest of its neighbours sum to zero.
 
-    Returns the annotations, wider where that was needed, the marks of coordinates in use, and how many were added.
+    Returns the annotations, wider where that was needed, the coordinates in use, and the number of holes added.
     """
     added, queue, done = 0, np.empty(len(near), np.int32), np.zeros(len(near), np.bool_)
     parents[vertex] = vertex
@@ -94,8 +99,9 @@ def _annotate(vertex, near, place, edges, parents, heads, nexts, ends, notes, in
         notes[edges + start] = 0
         root = _find(parents, near[start])
         if root != vertex:
-            parents[root] = vertex
+            parents[root] = vertex  # this edge joins a component, and closes no cycle
         else:
+            # A second edge into the same component closes a cycle, which is a hole until a triangle fills it.
             coordinate = _free_coordinate(in_use)
             if coordinate < 0:
                 coordinate = len(in_use)
@@ -104,6 +110,7 @@ def _annotate(vertex, near, place, edges, parents, heads, nexts, ends, notes, in
             in_use[coordinate] = True
             notes[edges + start, coordinate // _BITS] = _ONE << np.uint64(coordinate % _BITS)
             added += 1
+        # Neighbours that are linked with one another get the annotation that makes their triangle sum to zero.
         done[start], queue[0], count = True, start, 1
         while count:
             count -= 1
@@ -121,14 +128,14 @@ def _annotate(vertex, near, place, edges, parents, heads, nexts, ends, notes, in
 
 @njit(cache=True, nogil=True)
 def _fill_triangles(near, place, edges, heads, nexts, ends, notes, in_use):
-    """Fill the triangles of a new vertex with its neighbours' edges; return how many holes that closes."""
+    """Fill the triangles of a new vertex with its neighbours' edges; return the number of holes that closes."""
     filled, words = 0, notes.shape[1]
     total = np.empty(words, np.uint64)
     for row in range(len(near)):
         slot = heads[near[row]]
         while slot >= 0:
             other = place[ends[slot]]
-            if other > row:
+            if other > row:  # each triangle once
                 some = np.uint64(0)
                 for word in range(words):
                     total[word] = notes[edges + row, word] ^ notes[edges + other, word] ^ notes[slot // 2, word]
@@ -142,8 +149,8 @@ def _fill_triangles(near, place, edges, heads, nexts, ends, notes, in_use):
 
 @njit(cache=True, nogil=True)
 def _add(vertex, near, edges, parents, heads, nexts, ends, notes, in_use):
-    """Add a vertex; return the annotations, the marks of coordinates in use, and the change of the Betti number."""
-    place = np.full(vertex + 1, -1, np.int32)
+    """Add a vertex; return the annotations, the coordinates in use, and the change of the Betti number."""
+    place = np.full(vertex + 1, -1, np.int32)  # the row of each vertex in `near`, -1 for others
     for row in range(len(near)):
         place[near[row]] = row
     notes, in_use, added = _annotate(vertex, near, place, edges, parents, heads, nexts, ends, notes, in_use)
@@ -153,7 +160,11 @@ def _add(vertex, near, edges, parents, heads, nexts, ends, notes, in_use):
 
 
 class Components:
-    """The cycle rank |E| - |V| + components of a growing graph.
+    """Cycle rank |E| - |V| + components of a growing graph.
+
+    Attributes:
+        vertices: Number of vertices.
+        cycle_rank: Number of independent cycles.
 
     Example:
         >>> square = Components()
@@ -175,7 +186,12 @@ class Components:
 
 
 class FlagComplex:
-    """The first Betti number over GF(2) of a growing graph's clique complex: its cycles that no triangles fill.
+    """Clique complex of a growing graph, with its first Betti number over GF(2): cycles that no triangles fill.
+
+    Attributes:
+        vertices: Number of vertices.
+        edges: Number of edges.
+        holes: The first Betti number.
 
     Example:
         >>> square = FlagComplex()
@@ -217,5 +233,5 @@ class FlagComplex:
 
 
 def _with_room(array: IntArray, room: int) -> IntArray:
-    """The array, or a longer copy where it is too short."""
+    """The array, or a longer copy if it is too short."""
     return array if room <= len(array) else np.concatenate((array, np.empty(room, dtype=array.dtype)))

@@ -1,4 +1,4 @@
-"""Novelty: how unlike what is learned the added topics are, judged before they are taken into account."""
+"""Novelty rewards: the distance of added topics from the learned ones, scored before they are added."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.rewards.base import RewardContext
-from kgrl.rewards.change import Bound
+from kgrl.rewards.learned_set import Bound
 from kgrl.rewards.registry import rewards
 
 __all__ = ["CountNovelty", "Novelty", "RandomNetworkDistillation"]
@@ -22,18 +22,20 @@ FloatArray = NDArray[np.float32]
 _LEAST_ROOM = 64
 _HIDDEN, _OUTPUTS = 64, 16
 _GAIN = 3.0
-"""Of the first layer on unit vectors: large enough for tanh to bend, so that near topics differ from far ones."""
+"""Scale of the first layer's weights: for unit vectors large enough that tanh is not linear, so that the outputs tell
+near topics from far ones."""
 _STEPS, _RATE = 4, 1 / _HIDDEN
-"""Of gradient descent: the squared length of the hidden layer is below its size, and twice this rate would diverge."""
+"""Steps and learning rate of gradient descent. The squared length of the hidden layer is below its size; at twice this
+rate descent could diverge."""
 
 
 class _Remembering(Bound):
-    """A reward that learns from an expansion after it is scored, and from the nucleus without scoring."""
+    """A reward that learns from each expansion after scoring it, and from the nucleus without scoring."""
 
     needs = frozenset({"embeddings"})
 
     def score(self, expansion: Expansion) -> float:
-        """Return the mean over the expansion's topics, and take them into account."""
+        """Return the mean novelty of the expansion's topics, then remember them."""
         _ = self.context  # raises where there is none
         topics = list(expansion.neighbourhood)
         value = self._novelty(topics)
@@ -41,23 +43,23 @@ class _Remembering(Bound):
         return value
 
     def learn(self, topics: Iterable[int]) -> None:
-        """Take topics into account without scoring them."""
+        """Remember topics without scoring them."""
         self._remember(list(topics))
 
     @abstractmethod
     def _novelty(self, topics: list[int]) -> float:
-        """The mean novelty of topics beside what was learned before."""
+        """Return the mean novelty of topics, given the topics remembered so far."""
 
     @abstractmethod
     def _remember(self, topics: list[int]) -> None:
-        """Take topics into the state."""
+        """Add topics to the state."""
 
 
 @rewards.register("novelty")
 class Novelty(_Remembering):
     """Novelty: 1 - the largest cosine to a learned topic, the mean over the topics added; 1 if nothing is learned.
 
-    Topics of one expansion are compared with what was learned before it, not with one another.
+    Topics of one expansion are compared with the topics learned before it, not with one another.
     Unit: cosine distance. Range: 0 to 2. Source: novelty search (Lehman and Stanley 2011) with one neighbour.
     Needs: embeddings.
     """
@@ -71,12 +73,13 @@ class Novelty(_Remembering):
     def _novelty(self, topics: list[int]) -> float:
         if not self._count:
             return 1.0
-        largest = (self._rows[: self._count] @ self.context.embeddings[topics].T).max(axis=0)
+        largest = (self._rows[: self._count] @ self.context.embeddings[topics].T).max(axis=0)  # [topics added]
         return 1.0 - float(largest.mean(dtype=np.float64))
 
     def _remember(self, topics: list[int]) -> None:
         new, end = self.context.embeddings[topics], self._count + len(topics)
         if end > len(self._rows):
+            # Twice the room that is needed, so that copying costs a constant time for each topic.
             longer = np.empty((max(2 * end, _LEAST_ROOM), new.shape[1]), dtype=np.float32)
             if self._count:
                 longer[: self._count] = self._rows[: self._count]
@@ -87,14 +90,14 @@ class Novelty(_Remembering):
 
 @rewards.register("count-novelty")
 class CountNovelty(_Remembering):
-    """Count-based novelty: n^(-1/2), n the topics learned of the topic's category with it; the mean over those added.
+    """Count-based novelty: n^(-1/2), n counting the topic and the learned topics of its category; the mean over topics.
 
     Topics without a category make up one group. Unit: none. Range: above 0, at most 1.
     Source: Bellemare et al. 2016. Needs: the graph.
 
     Args:
-        groups: What is counted in place of categories: the group of each topic from 0, int `[topics]`, such as
-            `kgrl.graph.communities.communities(graph)`.
+        groups: Groups to count instead of categories: the group of each topic from 0, int `[topics]`, such as
+            `kgrl.graph.find_communities(graph)`.
 
     Example:
         >>> context = RewardContext(TopicGraph.from_links("abc", [0], [1], ["x", "x", "y"]), np.eye(3))
@@ -114,7 +117,7 @@ class CountNovelty(_Remembering):
         """Look up the groups.
 
         Raises:
-            SettingError: If there are none, or not one for each topic.
+            SettingError: If the graph has no categories and no groups were given, or not one for each topic.
         """
         self._groups = _categories(context.graph) if self.groups is None else np.asarray(self.groups)
         if len(self._groups) != len(context.graph) or self._groups.min() < 0:
@@ -125,7 +128,7 @@ class CountNovelty(_Remembering):
         self._counts = np.zeros(int(self._groups.max()) + 1, dtype=np.int64)
 
     def _novelty(self, topics: list[int]) -> float:
-        counts = self._counts.copy()
+        counts = self._counts.copy()  # topics of the same expansion count one another, in order
         values = []
         for group in self._groups[topics].tolist():
             counts[group] += 1
@@ -139,7 +142,7 @@ class CountNovelty(_Remembering):
 def _categories(graph: TopicGraph) -> IntArray:
     """The number of each topic's category from 1, 0 where it has none."""
     if not graph.category_names:
-        raise SettingError("count-novelty counts categories, and this graph has none; pass groups=communities(graph)")
+        raise SettingError("count-novelty counts categories; this graph has none: pass groups=find_communities(graph)")
     groups = np.zeros(len(graph), dtype=np.int32)
     for number, name in enumerate(graph.category_names):
         groups[graph.in_category(name)] = number + 1
@@ -148,11 +151,11 @@ def _categories(graph: TopicGraph) -> IntArray:
 
 @rewards.register("random-network-distillation")
 class RandomNetworkDistillation(_Remembering):
-    """Random network distillation: the error of a network that learns what a fixed random one says of learned topics.
+    """Random network distillation: the error of a network that learns to predict a fixed random one on learned topics.
 
-    The mean over the topics added of the mean squared difference between the two networks' outputs, each tanh(x A) B of
-    the topic's embedding; the predictor then takes four steps of gradient descent on these topics. Topics like those
-    learned have a small error. The same seed gives the same networks and values.
+    The reward is the mean over the topics added of the mean squared difference between the two networks' outputs, each
+    tanh(x A) B of the topic's embedding x. The predictor then takes four steps of gradient descent on these topics, so
+    topics like the learned ones have a small error. The same seed gives the same networks and values.
     Unit: squared outputs, of variance near 1. Range: 0 and above. Source: Burda et al. 2019. Needs: embeddings.
 
     Args:
@@ -182,12 +185,13 @@ class RandomNetworkDistillation(_Remembering):
         return float(np.mean(np.square(difference), dtype=np.float64))
 
     def _remember(self, topics: list[int]) -> None:
-        inputs = self.context.embeddings[topics]
-        wanted = _outputs(self._target, inputs)
-        first, second = self._predictor
+        inputs = self.context.embeddings[topics]  # [topics added, dimensions]
+        wanted = _outputs(self._target, inputs)  # [topics added, 16]
+        first, second = self._predictor  # [dimensions, 64], [64, 16]; changed in place
         for _ in range(_STEPS):
             hidden = np.tanh(inputs @ first)
             error = (hidden @ second - wanted) * (_RATE / len(topics))
+            # The gradient behind tanh, from the second layer before that layer's own step.
             back = (error @ second.T) * (1 - hidden * hidden)
             second -= hidden.T @ error
             first -= inputs.T @ back

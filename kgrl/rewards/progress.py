@@ -1,4 +1,4 @@
-"""Rewards that compare a loss with what was expected of it: by a reference, by neighbours, by what was before."""
+"""Rewards that compare a loss with an expectation: earlier losses, a reference learner's, or the neighbours'."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["AbsoluteLearningProgress", "ForgettingPenalty", "FrontierSurprise", 
 
 @rewards.register("absolute-learning-progress")
 class AbsoluteLearningProgress(Reward):
-    """Absolute learning progress: |SPG - EMA(SPG)|, how unusual an expansion's self prediction gain is.
+    """Absolute learning progress: |SPG - EMA(SPG)|, the distance of the self prediction gain from its moving average.
 
-    The average is of the expansions before this one, the first of which has none and is rewarded with |SPG|.
+    The average is over the expansions before this one. The first expansion has no average; its reward is |SPG|.
     Unit: nats per token. Range: 0 and above. Source: Oudeyer et al. 2007; Portelas et al. 2019. Needs: `"self"`.
 
     Args:
@@ -41,7 +41,7 @@ class AbsoluteLearningProgress(Reward):
         self.average = None
 
     def score(self, expansion: Expansion) -> float:
-        """Return how far the gain is from the average, and take it into the average."""
+        """Return the distance of the gain from the average, then update the average."""
         gain = probe_of(expansion, "self", self.name).gain
         before = 0.0 if self.average is None else self.average
         self.average = gain if self.average is None else before + self.rate * (gain - before)
@@ -52,8 +52,9 @@ class AbsoluteLearningProgress(Reward):
 class ReducibleLoss(Reward):
     """Reducible loss (RHO): l_v(theta) - l_v(theta_reference) of the neighbourhood's probe passages, before the lesson.
 
-    High where the learner does badly and a learner that has read widely does well; near 0 where nobody can do well,
-    which is what tells it from a loss. The reference is the same learner taught train passages of all topics, shuffled.
+    It is high where the learner does badly and a learner that has read widely does well. It is near 0 where no learner
+    can do well, and that is its advantage over the loss itself. The reference is the same learner after reading train
+    passages of all topics, shuffled.
     Unit: nats per token. Range: unbounded. Source: Mindermann et al. 2022. Needs: `"self"` and `"reference"`.
     """
 
@@ -61,17 +62,17 @@ class ReducibleLoss(Reward):
     needs = frozenset({"self", "reference"})
 
     def score(self, expansion: Expansion) -> float:
-        """Return the mean loss before the lesson less the reference's."""
+        """Return the mean loss before the lesson minus the reference's."""
         before = float(np.mean(probe_of(expansion, "self", self.name).before))
         return before - measure_of(expansion, "reference", self.name)
 
 
 @rewards.register("frontier-surprise")
 class FrontierSurprise(Reward):
-    """Frontier surprise: l_v(theta) of the picked topic less what its learned neighbours' losses predict.
+    """Frontier surprise: l_v(theta) of the picked topic v minus the loss that its learned neighbours predict.
 
-    The prediction is the mean over the learned topics linked with v, in either direction, of their latest measured
-    loss; over all measured learned topics where none of these was measured; and 0 surprise where nothing was.
+    The prediction is the mean latest measured loss of the learned topics linked with v, in either direction. If none of
+    these was measured, it is the mean over all measured learned topics; if nothing was measured, the surprise is 0.
     Unit: nats per token. Range: unbounded, positive where v is harder than its neighbours. Source: expectation
     violation as in Itti and Baldi 2009, with neighbours' losses as the expectation. Needs: `"self"` and `"graph"`.
     """
@@ -84,11 +85,11 @@ class FrontierSurprise(Reward):
         self.known: dict[int, float] = {}
 
     def bind(self, context: RewardContext) -> None:
-        """Keep the graph at hand."""
+        """Keep the context, for its graph."""
         self.context = context
 
     def begin(self, nucleus: Expansion) -> None:
-        """Begin with what was measured of the nucleus."""
+        """Begin with the nucleus's measured losses."""
         self.reset()
         self._note(nucleus)
 
@@ -97,7 +98,7 @@ class FrontierSurprise(Reward):
         self.known = {}
 
     def score(self, expansion: Expansion) -> float:
-        """Return the surprise at the picked topic, and take note of the losses after the lesson."""
+        """Return the surprise at the picked topic, then record the losses after the lesson."""
         own = probe_of(expansion, "self", self.name)
         if self.context is None:
             raise RewardError(f"reward {self.name!r} reads graph: call bind(context) first")
@@ -110,6 +111,7 @@ class FrontierSurprise(Reward):
         return surprise
 
     def _note(self, expansion: Expansion) -> None:
+        """Record the losses of the topics that the expansion learned."""
         own = expansion.probes.get("self")
         if own is not None:
             learned = set(expansion.neighbourhood)
@@ -120,12 +122,21 @@ class FrontierSurprise(Reward):
 class ForgettingPenalty(Reward):
     """Forgetting penalty: -weight sum over learned topics j of max(0, l_j(theta') - best l_j so far).
 
-    Over the learned topics that the mean probe measures; the best is of all moments at which they were measured.
+    The sum is over the learned topics that the mean probe measures; the best is over all their measurements.
     Unit: nats per token, summed over topics. Range: 0 and below. Source: forgetting as in Chaudhry et al. 2018.
     Needs: `"mean"`.
 
     Args:
-        weight: The factor, lambda.
+        weight: The factor.
+
+    Example:
+        >>> from kgrl.expansion import Measurement
+        >>> def step(index: int, topic: int, before: float, after: float) -> Expansion:
+        ...     probes = {"mean": Measurement((7,), (before,), (after,))}
+        ...     return Expansion(index, topic, "", (topic,), (70,), 50, 50, 100, 3.2, probes)
+        >>> reward = ForgettingPenalty()
+        >>> reward(step(1, 7, 4.0, 3.0)), reward(step(2, 8, 3.0, 3.5))  # topic 7 is learned, then partly forgotten
+        (-0.0, -0.5)
     """
 
     name = "forgetting-penalty"
@@ -146,12 +157,12 @@ class ForgettingPenalty(Reward):
         self.learned: set[int] = set()
 
     def score(self, expansion: Expansion) -> float:
-        """Return the penalty, and take note of the losses."""
+        """Return the penalty, then record the losses."""
         probe_of(expansion, "mean", self.name)
         return -self.weight * self._forgotten(expansion)
 
     def _forgotten(self, expansion: Expansion) -> float:
-        """How far the losses of topics learned before are above their best; losses and topics are taken in."""
+        """Return the sum of rises above the best of topics learned before, and record losses and topics."""
         mean = expansion.probes.get("mean")
         total = 0.0
         for topic, before, after in zip(mean.topics, mean.before, mean.after, strict=True) if mean else ():

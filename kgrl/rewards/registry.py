@@ -17,26 +17,37 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class RewardRegistry(Registry[Reward]):
-    """Rewards by name; a class and a plain function of an expansion can both be registered."""
+    """Rewards by name; both classes and plain functions of an expansion can be registered."""
 
     def make(self, name: str, /, *args: Any, **kwargs: Any) -> Reward:
         """Make the reward of this name; classes are called with the arguments, functions take none.
 
         Raises:
-            UnknownNameError: If there is none; the message suggests the nearest.
-            SettingError: If the arguments are not those of the reward.
+            UnknownNameError: If the name is not registered; the message suggests the nearest.
+            SettingError: If the reward does not take the arguments.
         """
         return plugged_in(self[name], name, *args, **kwargs)
 
 
 def plugged_in(thing: Any, name: str, /, *args: Any, **kwargs: Any) -> Reward:
-    """Make a reward of what somebody plugged in under a name: a class, a reward, or a function of an expansion.
+    """Make a reward of a class, a reward, or a function of an expansion that was registered under a name.
+
+    Args:
+        thing: The class, reward or function.
+        name: The name, which the reward gets unless it has one.
+        args: Arguments for a class.
+        kwargs: Arguments for a class.
 
     Raises:
         SettingError: If it is none of these, or does not take the arguments.
     """
     if isinstance(thing, type):
-        thing = _instance(thing, name, args, kwargs)
+        # Bound before the call, so that a TypeError from within the constructor is not taken for wrong options.
+        try:
+            inspect.signature(thing).bind(*args, **kwargs)
+        except TypeError as error:
+            raise SettingError(f"the reward {name!r} is not made with these options: {error}") from error
+        thing = thing(*args, **kwargs)
     elif args or kwargs:
         raise SettingError(f"the reward {name!r} takes no options")
     elif isinstance(thing, Reward):
@@ -48,26 +59,18 @@ def plugged_in(thing: Any, name: str, /, *args: Any, **kwargs: Any) -> Reward:
     return thing
 
 
-def _instance(kind: type, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-    try:
-        inspect.signature(kind).bind(*args, **kwargs)
-    except TypeError as error:
-        raise SettingError(f"the reward {name!r} is not made with these options: {error}") from error
-    return kind(*args, **kwargs)
-
-
 rewards: Registry[Reward] = RewardRegistry("reward", group="kgrl.rewards")
 """Rewards by name."""
 
 
 def register_reward(name: str) -> Callable[[F], F]:
-    """Return a decorator that gives a name to a reward: a class, or a plain function of an expansion.
+    """Return a decorator that registers a reward under a name: a class, or a plain function of an expansion.
 
     `@register_reward("brevity")` above `def brevity(expansion): return -expansion.tokens` makes `--reward brevity`
     work.
 
     Args:
-        name: The name, which command lines and expressions then know.
+        name: The name for command lines and expressions.
 
     Raises:
         ValueError: If the name is taken.

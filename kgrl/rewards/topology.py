@@ -1,6 +1,7 @@
-"""Rewards of the learned subgraph's shape: holes that open and close, and how freely it can be rearranged.
+"""Rewards of the learned subgraph's shape: its holes, its cycles, and its freedom to move.
 
-The learned subgraph has the learned topics and all links among them, whatever their direction.
+The learned subgraph consists of the learned topics and all links among them, directions ignored. In the formulas V and
+E are its topics and links.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from kgrl.graph.topic_graph import IntArray
-from kgrl.rewards.change import Change
 from kgrl.rewards.flag_complex import Components, FlagComplex
+from kgrl.rewards.learned_set import Change
 from kgrl.rewards.registry import rewards
 
 __all__ = ["ConformationalFreedom", "CycleRank", "InformationGap"]
@@ -18,14 +19,15 @@ __all__ = ["ConformationalFreedom", "CycleRank", "InformationGap"]
 class _ComplexChange(Change):
     """A change of a number of a complex whose vertices are the learned topics, in the order they were learned."""
 
+    kind: type[FlagComplex] | type[Components]
+    """The complex: a class with `add(near)` and a count of `vertices`."""
+
     complex: FlagComplex | Components
 
     def _clear(self) -> None:
-        self.complex = self._empty()
-        self._vertices: IntArray = np.empty(len(self.context.graph), dtype=np.int32)  # by topic; of learned ones only
-
-    def _empty(self) -> FlagComplex | Components:
-        raise NotImplementedError
+        self.complex = self.kind()
+        # The vertex of each topic, `[topics]`; only the entries of learned topics are set.
+        self._vertices: IntArray = np.empty(len(self.context.graph), dtype=np.int32)
 
     def _add(self, topic: int) -> None:
         self._vertices[topic] = self.complex.vertices
@@ -36,11 +38,12 @@ class _ComplexChange(Change):
 class InformationGap(_ComplexChange):
     """Information gap: the change of beta_1, the first Betti number of the learned subgraph's clique complex.
 
-    beta_1 = |E| - |V| + components - rank of the triangles' boundaries over GF(2): the independent cycles of links that
-    no triangles of linked topics fill. It is positive when learning opens gaps (topics are known, what would connect
-    them is not) and negative when it closes them; rewarding it seeks gaps, weighting it with -1 seeks closure.
+    beta_1 = |E| - |V| + components - rank of the triangles' boundaries over GF(2): the number of independent cycles of
+    links that no triangles of linked topics fill. The reward is positive when learning opens gaps (topics are known,
+    the topics that would connect them are not) and negative when it closes them. Rewarding it seeks gaps; weighting it
+    with -1 seeks closure.
     Unit: gaps. Range: integers. Source: Patankar et al. 2023, after Loewenstein's information gap theory (1994).
-    Needs: the graph. Exact; costs time in proportion to the links among the added topics' neighbours, and to all
+    Needs: the graph. The value is exact; time grows with the links among the added topics' neighbours, and with all
     learned links for every gap that is closed.
 
     Example:
@@ -55,41 +58,37 @@ class InformationGap(_ComplexChange):
     """
 
     name = "information-gap"
+    kind = FlagComplex
     complex: FlagComplex
 
     def value(self) -> float:
-        """The first Betti number."""
+        """Return the first Betti number."""
         return self.complex.holes
-
-    def _empty(self) -> FlagComplex:
-        return FlagComplex()
 
 
 @rewards.register("cycle-rank")
 class CycleRank(_ComplexChange):
     """Cycle rank: the change of |E| - |V| + components of the learned subgraph, a proxy of `InformationGap`.
 
-    It counts all independent cycles, those that triangles fill included, and so never falls.
+    It counts all independent cycles, including those that triangles fill, and therefore never falls.
     Unit: cycles. Range: integers from 0. Source: the circuit rank of a graph. Needs: the graph.
     """
 
     name = "cycle-rank"
+    kind = Components
     complex: Components
 
     def value(self) -> float:
-        """The cycle rank."""
+        """Return the cycle rank."""
         return self.complex.cycle_rank
-
-    def _empty(self) -> Components:
-        return Components()
 
 
 @rewards.register("conformational-freedom")
 class ConformationalFreedom(Change):
     """Conformational freedom: the change of d|V| - |E| - d(d + 1)/2 of the learned subgraph.
 
-    By Maxwell's count, the ways in which a framework of |V| joints and |E| bars in d dimensions can move, rigid motions
-    left out: each topic adds d, each link among learned topics takes 1.
+    By Maxwell's count this is the number of independent ways in which a framework of |V| joints and |E| bars in d
+    dimensions can move, rigid motions excluded: each topic adds d, each link among learned topics takes 1.
     Unit: degrees of freedom. Range: integers, at most d for each topic added. Source: Patankar et al. 2023,
     conformational change theory. Needs: the graph.
 
@@ -97,7 +96,7 @@ class ConformationalFreedom(Change):
         dimensions: d, at least 1.
 
     Raises:
-        ValueError: If there is no dimension.
+        ValueError: If `dimensions` is below 1.
     """
 
     name = "conformational-freedom"
@@ -108,7 +107,7 @@ class ConformationalFreedom(Change):
         self.dimensions = dimensions
 
     def value(self) -> float:
-        """The degrees of freedom, by Maxwell's count."""
+        """Return the degrees of freedom, by Maxwell's count."""
         d = self.dimensions
         return d * self._topics - self._links - d * (d + 1) // 2
 

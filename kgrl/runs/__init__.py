@@ -1,4 +1,7 @@
-"""Runs: curricula carried out and recorded in folders, so that they can be resumed."""
+"""Runs: curricula carried out and recorded in folders, so that they can be resumed and repeated.
+
+`Run` carries out a curriculum, `RunResult` is its outcome; `Run.read_expansions` and `Choice.read` read a run's folder.
+"""
 
 import lazy_loader
 

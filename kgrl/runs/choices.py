@@ -1,7 +1,7 @@
-"""What an agent thought of the candidates at each choice, as a run records it in `choices.jsonl`.
+"""An agent's preferences at each choice, as a run records them in `choices.jsonl`.
 
-Agents that say what they prefer are asked right before they choose. That draws nothing from the curriculum's generator,
-so that a run is the same whether or not anybody asks.
+Agents that state preferences are asked right before they choose. Asking draws nothing from the curriculum's generator,
+so a run is the same with and without the record.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.curriculum.view import Agent, PassageAgent, Preferring, View, preferred
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
-from kgrl.curriculum.view import Agent, PassageAgent, Preferring, View, preferred
 
 __all__ = ["Choice", "Noting", "noting", "whole_lines"]
 
 _MOST = 64
+"""Most candidates of a record."""
 _DIGITS = 6
+"""Decimals to which chances are rounded."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,9 @@ class Choice:
 
     Args:
         index: Number of the expansion that it led to.
-        topic: The topic picked; that of the first passage where passages are.
-        topics: The candidates that were preferred, best first, at most 64.
-        chances: The agent's preference for each of them, out of 1 for all candidates.
+        topic: The topic picked; the topic of the first passage if passages were picked.
+        topics: The preferred candidates, the best first, at most 64.
+        chances: The agent's probability for each of them; those of all candidates sum to 1.
 
     Example:
         >>> Choice.of(1, 7, np.array([3, 7]), np.array([0.25, 0.75])).to_json()
@@ -50,8 +52,8 @@ class Choice:
         Args:
             index: Number of the expansion.
             topic: The topic picked.
-            topics: All candidates that the agent looked at, shape `[candidates]`.
-            chances: Its preference for each.
+            topics: All candidates that the agent considered, shape `[candidates]`.
+            chances: Its probability for each, shape `[candidates]`.
         """
         best = np.argsort(-chances, kind="stable")[:_MOST]
         return cls(index, topic, tuple(topics[best].tolist()), tuple(np.round(chances[best], _DIGITS).tolist()))
@@ -68,15 +70,18 @@ class Choice:
 
     @classmethod
     def read(cls, folder: Path) -> list[Choice]:
-        """Return the choices of a run; none where none were recorded."""
+        """Return the choices recorded in a run's folder; empty if the agent states no preferences."""
         return [cls.from_json(line) for line in whole_lines(folder / "choices.jsonl")]
 
 
 class Noting:
-    """An agent that notes what it prefers before it chooses, and is otherwise the same.
+    """Wrapper of an agent that records its preferences before each choice, and changes nothing else.
 
     Args:
-        agent: The agent; it says what it prefers.
+        agent: The agent; it is `Preferring`.
+
+    Attributes:
+        choice: The record of the latest choice, None before the first.
     """
 
     def __init__(self, agent: Agent) -> None:
@@ -86,38 +91,42 @@ class Noting:
             self.reads_passages = True
         self.choice: Choice | None = None
 
+    def __repr__(self) -> str:
+        return repr(self.agent)
+
     def reset(self, view: View) -> None:
         """Start over; see `Agent.reset`."""
         self.choice = None
         self.agent.reset(view)
 
     def preferences(self, view: View) -> tuple[IntArray, NDArray[np.float64]]:
-        """Return what the agent prefers; see `Preferring.preferences`."""
+        """Return the agent's preferences; see `Preferring.preferences`."""
         assert isinstance(self.agent, Preferring)
         return self.agent.preferences(view)
 
     def choose(self, view: View) -> int | IntArray:
-        """Return what the agent chooses, and keep what it prefers as `choice`."""
-        topics, chances = preferred(self.agent, view.glance())  # the same that it looks at when it chooses
+        """Return the agent's choice, and keep its preferences as `choice`."""
+        # On a copy of the generator: the agent then draws the same as without the record.
+        topics, chances = preferred(self.agent, view.glance())
         picked = self.agent.choose(view)
         topic = view.passage_topics[picked[0]] if isinstance(picked, np.ndarray) else picked
         self.choice = Choice.of(view.index, int(topic), topics, chances)
         return picked
 
     def observe(self, expansion: Expansion) -> None:
-        """Take note of what the choice led to; see `Agent.observe`."""
+        """Let the agent learn from an expansion; see `Agent.observe`."""
         self.agent.observe(expansion)
 
 
 def noting(agent: Agent) -> Agent:
-    """Return the agent so that its preferences are noted; as it is where it has none."""
+    """Return the agent wrapped in `Noting`, or as it is if it states no preferences."""
     return Noting(agent) if isinstance(agent, Preferring) else agent
 
 
 def whole_lines(path: Path) -> list[str]:
-    """Return the whole lines of a file; a last line that was cut off in writing is left out.
+    """Return the complete lines of a file; none if the file is missing.
 
-    A file that is missing has none.
+    A last line without its end was interrupted while being written, and is left out.
     """
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     return text[: text.rfind("\n") + 1].split("\n")[:-1]

@@ -1,4 +1,4 @@
-"""Figures of merit: area under the learning curve, tokens to a target, and what was kept of what was learned.
+"""Figures of merit: area under the learning curve, tokens to a target, and continual-learning metrics.
 
 A learning curve is a sequence of (tokens trained on, exam loss in nats per token), starting before any training.
 """
@@ -15,12 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["Continual", "Curve", "aulc", "continual_metrics", "tokens_to_target"]
 
 Curve = Sequence[tuple[int, float]]
+"""A learning curve: pairs of tokens trained on and exam loss in nats per token."""
 
 
 def aulc(curve: Curve, budget: int) -> float:
     """Return the area under the learning curve, (1/B) times the integral of the loss over tokens, in nats per token.
 
-    The loss is linear between measurements; a curriculum that ended before its budget keeps its last loss.
+    The loss is interpolated linearly between measurements. A curriculum that ended before its budget keeps its last
+    loss.
 
     Args:
         curve: The learning curve, tokens ascending from 0.
@@ -41,10 +43,14 @@ def aulc(curve: Curve, budget: int) -> float:
 
 
 def tokens_to_target(curve: Curve, target: float) -> float | None:
-    """Return the tokens after which a curve first reaches a loss, linear between measurements.
+    """Return the tokens after which a curve first reaches a loss, interpolated linearly between measurements.
+
+    Args:
+        curve: The learning curve.
+        target: The loss, in nats per token.
 
     Returns:
-        Tokens, or None for a curve that never reaches it: a censored run, to be counted as one.
+        Tokens, or None for a curve that never reaches it: a censored observation, not a missing one.
 
     Example:
         >>> tokens_to_target([(0, 4.0), (100, 3.0)], 3.5), tokens_to_target([(0, 4.0), (100, 3.0)], 2.0)
@@ -60,18 +66,18 @@ def tokens_to_target(curve: Curve, target: float) -> float | None:
 
 @dataclass(frozen=True)
 class Continual:
-    """What a learner kept of tasks that it learned one after the other (Lopez-Paz and Ranzato 2017), in nats per token.
+    """Continual-learning metrics of tasks learned one after the other (Lopez-Paz and Ranzato 2017), in nats per token.
 
     Scores are negative losses, so larger is better.
 
     Args:
-        acc: Mean score of the learned tasks at the end.
-        bwt: Backward transfer: mean change of a task's score since it was learned; negative where later lessons hurt.
-        fwt: Forward transfer: mean change of a task's score from before any training to right before it was learned.
-        forgetting: How far each learned task's score is below the best it had after any lesson, at least 0, shape
-            `[learned tasks]`.
-
-    `bwt` and `fwt` are None where no task tells them: none learned before the last row, or none after the first.
+        acc: ACC: mean score of the learned tasks at the end.
+        bwt: BWT, backward transfer: mean change of a task's score since it was learned, negative if later lessons
+            harmed it; None if no task was learned before the last row.
+        fwt: FWT, forward transfer: mean change of a task's score from before any training to right before it was
+            learned; None if no task was learned after the first row.
+        forgetting: Distance of each learned task's score from the best it had after any lesson, at least 0, shape
+            `[learned tasks]` (Chaudhry et al. 2018).
     """
 
     acc: float
@@ -86,11 +92,11 @@ def continual_metrics(losses: ArrayLike, learned_at: ArrayLike) -> Continual:
     Args:
         losses: Loss of every task before any training and after each lesson, in nats per token, shape
             `[lessons + 1, tasks]`.
-        learned_at: The row of `losses` right after each task was learned, from 1, or 0 for tasks that were not, shape
-            `[tasks]`.
+        learned_at: The row of `losses` right after each task was learned, from 1, or 0 for tasks that were not learned,
+            shape `[tasks]`.
 
     Raises:
-        ValueError: If no task was learned, or a task is said to be learned in a row that is not there.
+        ValueError: If no task was learned, or a row does not exist.
 
     Example:
         >>> result = continual_metrics([[4.0, 4.0], [3.0, 3.8], [3.5, 2.0]], learned_at=[1, 2])
@@ -103,6 +109,7 @@ def continual_metrics(losses: ArrayLike, learned_at: ArrayLike) -> Continual:
     if not len(tasks) or rows.min() < 0 or rows.max() > last:
         raise ValueError(f"tasks are learned in rows 1 to {last}, and at least one is; not in {np.unique(learned_at)}")
     now, learned = scores[last, tasks], scores[rows, tasks]
+    # A task of the last lesson has no later lesson to be changed by, one of the first no earlier lesson.
     earlier, later = rows < last, rows > 1
     ahead = scores[rows - 1, tasks] - scores[0, tasks]
     return Continual(

@@ -1,43 +1,42 @@
-"""A run on disk: a curriculum carried out, measured and recorded so that it can be resumed and repeated.
+"""A run in a folder: a curriculum carried out, measured and recorded so that it can be resumed and repeated.
 
     runs/NAME/config.yaml         everything needed to repeat the run
-    runs/NAME/curriculum.jsonl    one expansion a line, flushed as it happens
-    runs/NAME/choices.jsonl       what the agent preferred at each choice, one a line; empty where it does not say
-    runs/NAME/metrics.jsonl       tokens, losses and seconds after each expansion; what is kept of topics learned before
-                                  and, where questions are asked, what is recalled
+    runs/NAME/curriculum.jsonl    one expansion a line, written as it happens
+    runs/NAME/choices.jsonl       the agent's preferences at each choice, one a line; empty if it states none
+    runs/NAME/metrics.jsonl       tokens, losses and seconds after each expansion; at exams also continual-learning
+                                  metrics and, if questions are asked, their answers
     runs/NAME/events.*            the same for TensorBoard
     runs/NAME/checkpoint/         learner and random state after the latest expansion
-    runs/NAME/adapters/           what a LoRA learner learned, as a plain PEFT folder
-    runs/NAME/report.html         the same to look at, written by `kgrl run`
+    runs/NAME/adapters/           the adapters of a LoRA learner, as plain PEFT folders
+    runs/NAME/result.json         the final figures, see `RunResult.summary`
+    runs/NAME/report.html         a page with all of it, written by `kgrl run`
 
-The module does not know where corpora come from or how agents think.
+The module does not know data sources or the inside of agents.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import yaml
-from kgrl.system.files import write_json, write_text
-from kgrl.runs.choices import Choice, Noting, noting, whole_lines
+
 from kgrl.curriculum.loop import Curriculum
+from kgrl.curriculum.view import Agent
 from kgrl.errors import DataError, DivergedError
 from kgrl.exam import Exam
-from kgrl.expansion import Expansion
-from kgrl.runs.metrics import continual_metrics
+from kgrl.expansion import Expansion, ExpansionList
 from kgrl.probes.recall import Recall, check_reads_text
-from kgrl.curriculum.view import Agent
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-from kgrl.expansion import Expansion
-from kgrl.runs.metrics import aulc
+from kgrl.runs.choices import Choice, Noting, noting, whole_lines
+from kgrl.runs.metrics import aulc, continual_metrics
+from kgrl.system.display import count_text
+from kgrl.system.files import write_json, write_text
 
 if TYPE_CHECKING:
     from kgrl.learners.adapters.folder import AdapterFacts
@@ -45,22 +44,28 @@ if TYPE_CHECKING:
 __all__ = ["Run", "RunResult"]
 
 
-
 class Run:
     """Carries out a curriculum in a folder.
 
     Args:
-        folder: The run's folder; made if it is missing, gone on with if it holds a checkpoint.
+        folder: The run's folder; made if it is missing, resumed if it holds a checkpoint.
         curriculum: The curriculum.
-        agent: Chooses its topics.
-        exam: What reports measure.
-        config: What `config.yaml` is to hold.
+        agent: Chooses its topics or passages.
+        exam: The exam to take.
+        config: The contents of `config.yaml`; an existing file is kept.
         exam_every: Expansions between exams; the exam is also taken before training, after the nucleus and at the end.
-        recall: Questions to ask the learner whenever the exam is taken, by the name that their figures go under.
-            Neither rewards nor agents see the answers.
+        recall: Questions to ask the learner at every exam, by the name of their figures. Neither rewards nor agents see
+            the answers.
 
     Raises:
         SettingError: If there are questions and the learner reads no text.
+
+    Example:
+        >>> run = Run(Path("runs/mine"), curriculum, agent, exam, config={})    # doctest: +SKIP
+        >>> run.carry_out()                                                     # doctest: +SKIP
+        RunResult(21 expansions, 20,000 tokens, exam loss 5.12 to 4.33, 63.2 s)
+        >>> Run.read_expansions(Path("runs/mine"))                              # doctest: +SKIP
+        ExpansionList(21 expansions from 'Mathematics' to 'Logic', 20,000 of 20,000 tokens)
     """
 
     def __init__(
@@ -83,6 +88,9 @@ class Run:
         if not (folder / "config.yaml").exists():
             write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, {self.curriculum}, {self.agent})"
+
     @staticmethod
     def read_config(folder: Path) -> dict[str, Any]:
         """Return the configuration of a run.
@@ -97,12 +105,12 @@ class Run:
         return config
 
     @staticmethod
-    def read_expansions(folder: Path) -> list[Expansion]:
-        """Return the records of a run, the nucleus first; none where it has not begun.
+    def read_expansions(folder: Path) -> ExpansionList:
+        """Return the records of a run, the nucleus first; empty if the run has not begun.
 
-        A last line that was cut off in writing is left out.
+        A last line that was interrupted while being written is left out.
         """
-        return [Expansion.from_json(line) for line in whole_lines(folder / "curriculum.jsonl")]
+        return ExpansionList(Expansion.from_json(line) for line in whole_lines(folder / "curriculum.jsonl"))
 
     @property
     def _checkpoint_file(self) -> Path:
@@ -112,12 +120,12 @@ class Run:
         """Run the curriculum to its end, from its checkpoint if it has one.
 
         Args:
-            on_expansion: Called with each new expansion and the exam loss, where it was measured after that.
+            on_expansion: Called with each new expansion, and the exam loss if the exam was taken after it, else None.
 
         Raises:
             DivergedError: If a loss becomes NaN or infinite; everything written so far stays.
         """
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter  # imports torch, which reading a run does not need
 
         began = time.perf_counter()
         resumed = self._checkpoint_file.exists()
@@ -134,6 +142,7 @@ class Run:
                         on_expansion(expansion, loss)
             self._finish(began)
         except DivergedError as error:
+            # Everything was written as it happened, so the run can be looked at up to here.
             raise DivergedError(f"{error}; what was done until then is in {self.folder}") from error
         return self._result(began)
 
@@ -145,7 +154,8 @@ class Run:
         self._note({"index": -1, "tokens": 0}, self._examine())
 
     def _after(self, expansion: Expansion, began: float) -> float | None:
-        # The choice first, so that whoever follows the run finds it once the expansion is there.
+        """Record an expansion, take the exam if it is due, and write a checkpoint; return the exam loss."""
+        # The choice first: a viewer that follows the run expects it once the expansion is there.
         if isinstance(self.agent, Noting) and self.agent.choice is not None:
             self._append("choices.jsonl", self.agent.choice.to_json())
         self._append("curriculum.jsonl", expansion.to_json())
@@ -183,19 +193,19 @@ class Run:
         }
 
     def _recalled(self) -> dict[str, Any]:
-        """What the learner recalls, by the name of the questions; nothing where none are asked."""
+        """The figures of the learner's answers, by the name of the questions; empty without questions."""
         began = time.perf_counter()
         figures = {name: recall.measure(self.curriculum.learner).figures() for name, recall in self.recall.items()}
         return {**figures, "recall_seconds": time.perf_counter() - began} if figures else {}
 
     def _kept(self) -> dict[str, Any]:
-        """What the learner keeps of the examined topics that it has learned; nothing before there is one."""
+        """Continual-learning metrics over the examined topics that were learned; empty before there is one."""
         exams = [m for m in self._metrics if "exam_losses" in m]
         step = {topic: e.index for e in reversed(self._expansions) for topic in e.neighbourhood}  # the first counts
         learned = [t for t in self.exam.topics.tolist() if t in step]
         if not learned:
             return {}
-        # A topic counts as learned in the first exam after it was.
+        # The row of the first exam at or after the expansion that learned the topic.
         rows = np.searchsorted([m["index"] for m in exams], [step[t] for t in learned])
         columns = np.flatnonzero(np.isin(self.exam.topics, learned))
         kept = continual_metrics(np.array([m["exam_losses"] for m in exams])[:, columns], rows)
@@ -204,6 +214,7 @@ class Run:
         return {"acc": kept.acc, "bwt": kept.bwt, "fwt": kept.fwt, "forgetting": forgetting}
 
     def _note(self, figures: dict[str, Any], exam: dict[str, Any] | None) -> None:
+        """Write a line of metrics, with continual-learning metrics if the exam was taken."""
         line = {**figures, **(exam or {})}
         self._metrics.append(line)
         if exam is not None:
@@ -213,6 +224,7 @@ class Run:
     def _log_events(self, events: Any, expansion: Expansion, exam_loss: float | None) -> None:
         scalars = {"loss/train": expansion.train_loss, "loss/exam": exam_loss, "reward/total": expansion.reward}
         parts = expansion.reward_components.items()
+        # A user's reward may be called `total`, which would overwrite the sum.
         scalars |= {f"reward/{'part_total' if name == 'total' else name}": value for name, value in parts}
         scalars |= {f"seconds/{phase}": value for phase, value in expansion.seconds.items()}
         scalars |= {f"kept/{name}": self._metrics[-1].get(name) for name in ("acc", "bwt", "fwt")}
@@ -225,13 +237,14 @@ class Run:
                 events.add_scalar(name, value, expansion.tokens_total)
 
     def _save_checkpoint(self, index: int, began: float) -> None:
-        """Write the new checkpoint beside the old one, then point to it, then drop the old one."""
+        """Write the new checkpoint beside the old one, then point to it, then delete the old one."""
+        # In this order, an interruption at any moment leaves a checkpoint that is complete.
         folder = self._checkpoint_file.parent
         name = f"step-{index:06d}"
         try:
             self.curriculum.learner.save(folder / name)
         except OSError:
-            shutil.rmtree(folder / name, ignore_errors=True)  # a full disk needs the room; the old one stays
+            shutil.rmtree(folder / name, ignore_errors=True)  # frees a full disk; the old checkpoint stays
             raise
         state = {
             "learner": name,
@@ -245,8 +258,9 @@ class Run:
                 shutil.rmtree(old)
 
     def _resume(self) -> None:
-        """Bring curriculum, agent and learner to where the checkpoint was written; later lines are dropped."""
+        """Bring curriculum, agent and learner into the checkpoint's state; later lines are dropped."""
         state = json.loads(self._checkpoint_file.read_text(encoding="utf-8"))
+        # A run that was killed may have recorded an expansion whose checkpoint is missing.
         self._expansions = self.read_expansions(self.folder)[: state["index"] + 1]
         lines = map(json.loads, whole_lines(self.folder / "metrics.jsonl"))
         self._metrics = [m for m in lines if m["index"] <= state["index"]]
@@ -267,12 +281,11 @@ class Run:
         write_json(self.folder / "result.json", self._result(began).summary())
 
     def _write_adapters(self) -> None:
-        """Write what a LoRA learner learned as adapter folders: one for the curriculum, or one for each module.
+        """Write the adapters of a LoRA learner as folders: one for the curriculum, or one for each module.
 
-        Where a plug-in changed the base model, no adapter fits that; the checkpoint has everything.
+        Nothing is written if a plug-in changed the base model, since no adapter fits that; the checkpoint has all.
         """
-        from kgrl.learners.decoder.lora import write_adapter
-        from kgrl.learners.decoder.lora import LoraLearner
+        from kgrl.learners.decoder.lora import LoraLearner, write_adapter
 
         learner = self.curriculum.learner
         if isinstance(learner, LoraLearner) and not any(plugin.rebased for plugin in learner.plugins):
@@ -281,7 +294,7 @@ class Run:
                     write_adapter(learner, self.folder / "adapters" / name, self._facts(name))
 
     def _facts(self, adapter: str) -> AdapterFacts:
-        """What an adapter's card says."""
+        """The facts for an adapter's card: corpus, titles, tokens, seed and losses."""
         from kgrl.learners.adapters.folder import AdapterFacts
 
         own = [e for e in self._expansions if e.adapter in (None, adapter)]
@@ -299,7 +312,7 @@ class Run:
     def _result(self, began: float) -> RunResult:
         measured = [m for m in self._metrics if "exam_loss" in m]
         return RunResult(
-            expansions=tuple(self._expansions),
+            expansions=ExpansionList(self._expansions),
             curve=tuple((int(m["tokens"]), float(m["exam_loss"])) for m in measured),
             seconds=self._seconds_before + time.perf_counter() - began,
             exam_seconds=sum(m["exam_seconds"] for m in measured),
@@ -309,22 +322,21 @@ class Run:
         )
 
 
-
 @dataclass(frozen=True)
 class RunResult:
-    """What came of a run.
+    """Outcome of a run.
 
     Args:
         expansions: The records, the nucleus first.
-        curve: (tokens, exam loss in nats per token), from before any training to the end.
-        seconds: Wall-clock of the whole run, exam included, all sittings of a resumed run together.
-        exam_seconds: The part of it spent on the exam.
+        curve: Pairs of tokens and exam loss in nats per token, from before any training to the end.
+        seconds: Wall-clock of the whole run, exams included, all sessions of a resumed run together.
+        exam_seconds: The part of `seconds` spent on exams.
         budget: The token budget.
-        recalled: What was recalled, by the name of the questions: tokens and `Recalled.figures` at each exam.
-        recall_seconds: The part of `seconds` spent on those questions.
+        recalled: Answers to questions, by the name of the questions: tokens and `Recalled.figures` at each exam.
+        recall_seconds: The part of `seconds` spent on questions.
     """
 
-    expansions: tuple[Expansion, ...]
+    expansions: ExpansionList
     curve: tuple[tuple[int, float], ...]
     seconds: float
     exam_seconds: float
@@ -332,8 +344,13 @@ class RunResult:
     recalled: Mapping[str, tuple[tuple[int, Mapping[str, Any]], ...]] = field(default_factory=dict)
     recall_seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        steps = f"{count_text(len(self.expansions), 'expansion')}, {sum(e.tokens for e in self.expansions):,} tokens"
+        loss = f"exam loss {self.curve[0][1]:.4g} to {self.curve[-1][1]:.4g}" if self.curve else "no exam"
+        return f"RunResult({steps}, {loss}, {self.seconds:.1f} s)"
+
     def summary(self) -> dict[str, Any]:
-        """Return the figures a report starts with, ready for JSON."""
+        """Return the final figures, ready for JSON: losses before and after, area, tokens, counts, seconds."""
         steps = self.expansions
         phases = {phase: sum(e.seconds.get(phase, 0.0) for e in steps) for phase in ("research", "learn", "probe")}
         recall = {"recall": self.recall_seconds} if self.recalled else {}
@@ -348,12 +365,12 @@ class RunResult:
             "seconds": self.seconds,
             "seconds_by_phase": {**phases, "exam": self.exam_seconds, **recall},
             "curve": [list(point) for point in self.curve],
-            **{name: _before_and_after(points) for name, points in self.recalled.items()},
+            **{
+                name: {
+                    "before": dict(points[0][1]),
+                    "after": dict(points[-1][1]),
+                    "curve": [[tokens, figures["share"]] for tokens, figures in points],
+                }
+                for name, points in self.recalled.items()
+            },
         }
-
-
-
-def _before_and_after(points: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
-    """What was recalled before any training and at the end, with (tokens, share) in between."""
-    curve = [[tokens, figures["share"]] for tokens, figures in points]
-    return {"before": dict(points[0][1]), "after": dict(points[-1][1]), "curve": curve}

@@ -1,19 +1,21 @@
-"""Contract tests: inherit one for each learner, agent, reward, retriever or trace source you write.
+"""Contract tests: inherit one for each learner, agent, reward, retriever or trace source that you write.
 
-The classes hold plain test methods for pytest, and pytest does not collect them here, only where they are inherited.
+The classes hold plain test methods for pytest. pytest does not collect them here, only where they are inherited.
 """
 
 import pytest
 
-# Before they are imported: a contract that is broken is then reported with the values that were compared.
-for _part in ("agents", "learners", "retrievers", "rewards", "trace_sources"):
-    pytest.register_assert_rewrite(f"{__name__}.{_part}")
+# Before the module is imported: pytest then reports a broken contract with the values that were compared.
+pytest.register_assert_rewrite(f"{__name__}.contracts")
 
-from kgrl.testing.agents import AgentContract  # noqa: E402
-from kgrl.testing.learners import DifferentiableContract, LearnerContract  # noqa: E402
-from kgrl.testing.retrievers import RetrieverContract  # noqa: E402
-from kgrl.testing.rewards import RewardContract  # noqa: E402
-from kgrl.testing.trace_sources import TraceSourceContract  # noqa: E402
+from kgrl.testing.contracts import (  # noqa: E402
+    AgentContract,
+    DifferentiableContract,
+    LearnerContract,
+    RetrieverContract,
+    RewardContract,
+    TraceSourceContract,
+)
 
 __all__ = [
     "AgentContract",

@@ -1,4 +1,4 @@
-"""Small ready-made things for the tests of plug-ins: a corpus, a curriculum on it, and expansions. All is made up."""
+"""Samples for the tests of plug-ins: a small made-up corpus, a curriculum on it, and expansions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _LESSON = 50
 
 
 def sample_corpus() -> Corpus:
-    """Return a corpus of twelve topics in two categories, in a ring with three links across, of three passages each.
+    """Return a corpus of twelve topics in two categories, with three passages each: train, probe and exam.
+
+    The topics are linked in a ring, and by three links across it.
 
     Example:
         >>> len(sample_corpus().graph), len(sample_corpus())
@@ -38,14 +40,14 @@ def sample_corpus() -> Corpus:
 
 
 def _passage(topic: int, split: int) -> str:
-    """A few sentences in words that most topics of a category share."""
+    """Return a few sentences. Topics of a category share most of their words, so that one helps to predict another."""
     title, other = _TITLES[topic], _TITLES[(topic + split + 1) % 12]
     kind = "a thing that is counted and proved" if topic < 6 else "a thing that is seen and felt outside"
     return f"{title} is {kind}. Who knows {other} knows something of {title}. Page {split} is about {title} too. " * 3
 
 
 def sample_context() -> RewardContext:
-    """Return what rewards may know of the sample corpus; the goal is its second category.
+    """Return the context of rewards on the sample corpus; the goal is its second category.
 
     Example:
         >>> sample_context().embeddings.shape
@@ -56,7 +58,7 @@ def sample_context() -> RewardContext:
 
 
 def _embeddings() -> NDArray[np.float32]:
-    """Unit vectors, nearer within a category than across."""
+    """Return unit vectors that are more alike within a category than across, float32 `[12, 8]`."""
     rng = np.random.default_rng(0)
     rows = np.repeat(rng.normal(size=(2, 8)), 6, axis=0) + 0.5 * rng.normal(size=(12, 8))
     unit: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
@@ -64,7 +66,7 @@ def _embeddings() -> NDArray[np.float32]:
 
 
 def sample_curriculum() -> Curriculum:
-    """Return a curriculum on the sample corpus, of a learner trained from random weights; it takes a second or less."""
+    """Return a curriculum on the sample corpus with a small scratch learner; it runs in a second or less."""
     corpus, embeddings = sample_corpus(), _embeddings()
     train = np.flatnonzero(corpus.splits == Split.TRAIN)
     config = CurriculumConfig(nucleus=("Logic",), neighbourhood=2, budget_tokens=400, expansion_tokens=60)
@@ -73,7 +75,7 @@ def sample_curriculum() -> Curriculum:
 
 
 def sample_expansions() -> list[Expansion]:
-    """Return six expansions of one curriculum on the sample corpus, the nucleus first, with all that can be measured.
+    """Return six expansions of one curriculum on the sample corpus, the nucleus first, with every probe and measure.
 
     Example:
         >>> [step.title for step in sample_expansions()]
@@ -84,9 +86,11 @@ def sample_expansions() -> list[Expansion]:
 
 
 def _expansion(index: int, topics: tuple[int, ...]) -> Expansion:
+    """Return a made-up expansion. Lessons grow by seven tokens each, so that no two have the same size."""
     rng = np.random.default_rng(index)
     tokens = _LESSON + 7 * index
     before = sum(_LESSON + 7 * earlier for earlier in range(index))
+    # Sorted, since a lesson lowers the loss of the passages that it teaches.
     after_loss, before_loss = sorted(rng.uniform(2, 4, size=2).tolist())
     return Expansion(
         index=index,

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import kgrl.agents
 from kgrl.agents import agents, make_agent
 from kgrl.agents.baselines.frontier import Closure, GreedyLoss, ScoringAgent
 from kgrl.curriculum import Curriculum
 from kgrl.curriculum.view import Agent, View
 from kgrl.errors import UnknownNameError
 from kgrl.graph.topic_graph import IntArray
+from kgrl.runs.choices import Noting
 from kgrl.testing import AgentContract
 from tests.support.views import make_view, picks
 
@@ -122,6 +124,32 @@ def test_an_agent_object_is_taken_as_it_is() -> None:
     agent = Closure()
     assert make_agent(agent) is agent
     assert isinstance(agent, Agent)
+
+
+@pytest.mark.parametrize(
+    ("agent", "text"),
+    [
+        (Closure(c=1.0), "Closure(c=1.0)"),
+        (kgrl.agents.RandomFrontier(), "RandomFrontier()"),
+        (kgrl.agents.EasyToHard("logarithmic"), "EasyToHard(pacing='logarithmic', sample=256)"),
+        (kgrl.agents.Exp3S(rate=0.1), "Exp3S(rate=0.1, exploration=0.05, beta=0.0)"),
+        (kgrl.agents.CoherentPassages(0.3), "CoherentPassages(least=0.3)"),
+        (
+            Noting(kgrl.agents.Interleaved(Closure(), topics=2)),
+            "Interleaved(agent=Closure(c=10.0), temperature=1.0, topics=2)",
+        ),
+    ],
+)
+def test_an_agent_is_shown_as_the_call_that_makes_it(agent: Agent, text: str) -> None:
+    assert repr(agent) == text
+
+
+@pytest.mark.parametrize("name", list(agents))
+def test_every_agent_is_shown_on_one_short_line_and_has_its_class_in_the_front(name: str) -> None:
+    agent = make_agent(name)
+    shown = repr(agent)
+    assert shown.startswith(f"{type(agent).__name__}(") and "\n" not in shown and len(shown) < 140
+    assert getattr(kgrl.agents, type(agent).__name__) is type(agent)
 
 
 @pytest.mark.parametrize("name", list(agents))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kgrl.agents import make_agent
 from kgrl.agents.base import BaseAgent
-from kgrl.agents.baselines.interleaved import Interleaved
+from kgrl.agents.baselines.passages import Interleaved
 from kgrl.benchmark.folder import described
 from kgrl.corpus import Split
 from kgrl.curriculum import Curriculum

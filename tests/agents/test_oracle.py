@@ -10,8 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kgrl.agents import make_agent
-from kgrl.agents.baselines.frontier import BreadthFirst
-from kgrl.agents.baselines.oracle import Oracle
+from kgrl.agents.baselines.frontier import BreadthFirst, Oracle
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.curriculum.view import Agent, View

@@ -117,6 +117,18 @@ def test_what_copies_are_asked_for(make_env: MakeEnv) -> None:
     env.set_options()
 
 
+def test_copies_are_drawn_and_named(make_tiny_curriculum: Make) -> None:
+    def make() -> CurriculumEnv:
+        return CurriculumEnv(make_tiny_curriculum(budget_tokens=1_500), slots=6, render_mode="rgb_array")
+
+    env = VectorEnvAdapter([vector(make, 1), vector(make, 2)])
+    env.reset()
+    assert len(env.get_images()) == 3 and np.asarray(env.render()).ndim == 3
+    assert repr(FiniteHorizon(env)) == (
+        "FiniteHorizon(VectorEnvAdapter([SyncVectorEnv(num_envs=1), SyncVectorEnv(num_envs=2)]))"
+    )
+
+
 def test_with_a_finite_horizon_a_spent_budget_is_an_end_and_nothing_else_changes(make_env: MakeEnv) -> None:
     plain = trajectory(VectorEnvAdapter([vector(make_env, 2)]), 25)[1:]
     finite = trajectory(FiniteHorizon(VectorEnvAdapter([vector(make_env, 2)])), 25)[1:]

@@ -1,4 +1,4 @@
-"""The hypothesis suite: finds what is planted, not what only looks like it; goes on after a kill; shuffles honestly."""
+"""The hypothesis suite finds planted effects and no others, continues after a kill, and shuffles only the order."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ import pytest
 from numpy.typing import NDArray
 
 from kgrl.benchmark.hypothesis import order, recall, suite
-from kgrl.benchmark.hypothesis.effects import by_distance, pair_differences, transfer_findings
+from kgrl.benchmark.hypothesis.measuring import MeasurementFolder, PreparedCorpus, Row
 from kgrl.benchmark.hypothesis.order import compare_orders, order_findings, recorded, shuffled
-from kgrl.benchmark.hypothesis.places import PreparedCorpus
 from kgrl.benchmark.hypothesis.plan import Plan, Planner, balance
 from kgrl.benchmark.hypothesis.recall import follow, recall_findings
-from kgrl.benchmark.hypothesis.store import MeasurementFolder, Row
-from kgrl.benchmark.hypothesis.transfer import LESSON_TOKENS, chosen, lesson, measure_topics, prepare
+from kgrl.benchmark.hypothesis.transfer import (
+    LESSON_TOKENS,
+    by_distance,
+    chosen,
+    lesson,
+    measure_topics,
+    pair_differences,
+    prepare,
+    transfer_findings,
+)
 from kgrl.cli import main
 from kgrl.cli.bench import _listed
 from kgrl.corpus import Corpus, Passages, Split

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kgrl.benchmark.hypothesis.findings import finding, with_holm
-from kgrl.benchmark.hypothesis.matching import Calipers, Covariates, match_pairs, standardised_difference
+from kgrl.benchmark.hypothesis.plan import Calipers, Covariates, match_pairs, standardised_difference
 
 
 def covariates(

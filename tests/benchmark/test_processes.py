@@ -33,7 +33,7 @@ BENCH = ("--tasks", "coverage", "--corpus", "invented:120", "--agents", "random,
 
 
 def figures(out: Path) -> list[dict[str, Any]]:
-    """What came of the cells, without what the clock says."""
+    """The rows of the cells, without their times."""
     return [{k: v for k, v in row.items() if k not in ("seconds", "overhead")} for row in read_rows(out)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.places import Place
 from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
 from kgrl.benchmark.tasks import Task
-from kgrl.cli.bench import Bench
+from kgrl.cli.bench import BenchCommand, _show_ranking
 from kgrl.corpus import Corpus
 from kgrl.curriculum import CurriculumConfig, Researcher
 from kgrl.curriculum.view import View
@@ -32,10 +33,10 @@ from kgrl.system.executors import SerialExecutor
 
 
 class Crashing(BaseAgent):
-    """Somebody's agent with a bug."""
+    """An agent with a bug."""
 
     def choose(self, view: View) -> int:
-        """Raise what nobody foresaw."""
+        """Raise an error that kgrl does not know."""
         raise ZeroDivisionError("one over nothing")
 
 
@@ -217,9 +218,9 @@ def test_a_run_that_never_reaches_the_target_is_counted() -> None:
     assert (slow["verdict"], slow["censored"], slow["speedup_low"]) == ("worse", 2, 0.0)
 
 
-def bench(out: Path, **options: Any) -> Bench:
+def bench(out: Path, **options: Any) -> BenchCommand:
     usual: dict[str, Any] = {"tasks": ("noisy",), "corpus": ("tiny",), "seeds": 1, "executor": "serial", "out": out}
-    return Bench(**{**usual, **options})
+    return BenchCommand(**{**usual, **options})
 
 
 def test_the_command_takes_lists_with_commas_and_as_several_values(tmp_path: Path) -> None:
@@ -228,6 +229,28 @@ def test_the_command_takes_lists_with_commas_and_as_several_values(tmp_path: Pat
     assert {row["agent"] for row in result["rows"]} == {"random", "bfs", "degree"}
     assert (len(result["ranking"]), result["failed"], result["missing"]) == (3, [], [])
     assert "Not distinguishable" in Path(result["report"]).read_text(encoding="utf-8")
+
+
+def test_goals_of_the_task_target_are_put_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = bench(tmp_path, tasks=("target:Arts", "target:Craft", "coverage"), agents=("bfs",)).run()
+    (together,) = result["across_goals"]
+    assert (together["agent"], together["goals"], together["pairs"]) == ("bfs", 2, 2)
+    goals = [row["speedup"] for row in result["rows"] if row["agent"] == "bfs" and row["task"].startswith("target:")]
+    assert together["speedup"] == pytest.approx(np.prod(goals) ** 0.5)
+    printed = capsys.readouterr().out
+    assert "all goals together" in printed and f"{together['speedup']:.3f}" in printed
+    assert bench(tmp_path / "one", tasks=("target:Arts",), agents=("bfs",)).run()["across_goals"] == []
+    assert "all goals together" not in capsys.readouterr().out
+
+
+def test_without_scores_there_is_no_ranking_but_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = bench(tmp_path, agents=("bfs", "degree")).run()
+    assert {(row["rank"], row["score"]) for row in result["ranking"]} == {(None, None)}
+    printed = capsys.readouterr().out
+    assert "no ranking of scratch" in printed and "--agents has no oracle" in printed
+    assert not re.search(r"^ranking$", printed, re.MULTILINE)
+    _show_ranking([{"learner": "scratch", "agent": "oracle", "rank": None, "score": None}])
+    assert "oracle is nowhere clearly better than random" in capsys.readouterr().out
 
 
 def test_all_agents_are_those_that_are_registered(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Normalised scores and the ranking: worked by hand, and what happens where they cannot be told."""
+"""Normalised scores and the ranking: cases worked by hand, and cases without a score."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_agents_are_ranked_and_measured_against_the_best_published_bandit() -> N
 def test_without_an_oracle_or_a_bandit_the_ranking_says_none() -> None:
     rows = [row for row in place(half=5.0) if row["agent"] != "oracle"]
     half, random = rank_agents(rows)
-    assert (half["score"], half["rival"], half["ahead"], half["places"]) == (None, None, None, 0)
+    assert (half["rank"], half["score"], half["rival"], half["ahead"], half["places"]) == (None, None, None, None, 0)
     assert half["improvement"] == 1.0
     assert random["agent"] == "random"
 

@@ -1,4 +1,4 @@
-"""Tasks: planted topics, deceptive graphs, exams and budgets."""
+"""Tasks: planted topics, deceptive graphs, exams, budgets, and learners in float32."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kgrl.agents import make_agent
-from kgrl.benchmark.tasks import Task, corpus_of_task, make_task, tasks
+from kgrl.benchmark.tasks import Task, corpus_of_task, make_float32_learner, make_task, tasks
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.data import load_corpus
@@ -24,11 +25,12 @@ from kgrl.envs import CurriculumEnv, CurriculumVectorEnv
 from kgrl.errors import KgrlError, SettingError, UnknownNameError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
-from kgrl.learners import SimulatedLearner
+from kgrl.learners import LoraLearner, SimulatedLearner
 from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fitted
 from kgrl.learners.simulated.learning_curve import CurveParameters
 from kgrl.retrieval import FaissRetriever
 from kgrl.runs import Run
+from kgrl.testing.samples import sample_corpus
 
 FRENCH = ["La logique étudie le raisonnement valide et ses règles.", "Un fleuve se jette dans la mer du Nord."]
 
@@ -142,7 +144,7 @@ class TestStages:
     def test_picks_and_their_neighbourhoods_stay_in_the_stage(
         self, make: Callable[..., Curriculum], agent: str
     ) -> None:
-        """As long as the frontier has topics of it; where it has none, any can be picked. Every stage is met."""
+        """Only a frontier without topics of the stage is open to all. Every stage is met."""
         curriculum, met = make(), set()
         steps = curriculum.run(make_agent(agent))
         next(steps)
@@ -158,7 +160,7 @@ class TestStages:
         assert met == set(STAGES)
 
     def test_the_nucleus_is_of_the_first_stage(self, make: Callable[..., Curriculum]) -> None:
-        """Unless its titles are given."""
+        """Titles that are given stay as they are."""
         assert {make().corpus.graph.categories[topic] for topic in make().nucleus} == {"Nature"}
         assert make(nucleus=("Bread",)).nucleus.tolist() == [make().corpus.graph.index("Bread")]
 
@@ -194,14 +196,14 @@ class TestStages:
         assert run(tmp_path / "cut").carry_out().expansions == whole.expansions
 
     def test_an_unknown_category_is_named(self, make_tiny_curriculum: Callable[..., Curriculum]) -> None:
-        """With the nearest one."""
+        """The message has the nearest one."""
         with pytest.raises(UnknownNameError, match="did you mean 'Craft'"):
             make_tiny_curriculum(stages=("Nature", "Crafts"))
 
     def test_simulated_learners_go_through_them_but_not_in_vector_environments(
         self, tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32]
     ) -> None:
-        """Which say what to use."""
+        """The refusal names the environment to use."""
         levels, curves = ByTopic(4.0, 0.3, {}), CurveParameters(0.8, 1500.0, 1.0, 0.6, 300.0, 0.7, 0.5, 0.2, 1e-4, 0.02)
         made_up = Fitted(0, 0, 0, 0, 0), Errors(0.2, 0.0, 0.0, 0.0, 0.0)
         named = tiny_corpus.name, tiny_corpus.fingerprint, "none", 1.3
@@ -228,7 +230,7 @@ class TestStages:
 
 
 def _stop_at(index: int) -> Callable[[Expansion, float | None], None]:
-    """What stops a run once an expansion is recorded."""
+    """A callback that stops a run once an expansion is recorded."""
 
     def stop(expansion: Expansion, loss: float | None) -> None:
         if expansion.index == index:
@@ -289,7 +291,7 @@ class TestTasks:
         assert again.corpus.fingerprint == task.corpus.fingerprint
 
     def test_an_unknown_task_is_named(self) -> None:
-        """With the nearest one."""
+        """The message has the nearest one."""
         with pytest.raises(UnknownNameError, match="did you mean 'noisy'"):
             make_task("nosiy")
 
@@ -318,3 +320,20 @@ def test_random_picks_spend_three_tokens_in_ten_on_noise() -> None:
     task = make_task("noisy", "vital")
     share = task.noise_share(env.curriculum.run(make_agent("random")))
     assert 0.1 < share < 0.5
+
+
+class TestLearners:
+    """Learners of a benchmark compute in one number format on all machines."""
+
+    @pytest.mark.integration
+    def test_smollm2_computes_in_float32_where_bfloat16_is_faster(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Elsewhere it would compute in bfloat16 there."""
+        monkeypatch.setattr("kgrl.learners.decoder.lora.best_dtype", lambda device: torch.bfloat16)
+        learner = make_float32_learner("lora", sample_corpus())
+        assert isinstance(learner, LoraLearner)
+        assert {weight.dtype for weight in learner.peft_model.parameters()} == {torch.float32}
+
+    def test_an_unknown_learner_is_named(self) -> None:
+        """The message has the misspelt name."""
+        with pytest.raises(UnknownNameError, match="scrath"):
+            make_float32_learner("scrath", sample_corpus())

@@ -1,4 +1,4 @@
-"""The trap suite: cells, their outcomes, and what is made of them."""
+"""The trap suite: episodes, their results, and the summary of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kgrl.retrieval import FaissRetriever, indexed_passages
 
 
 def likes_high_numbers(expansion: Expansion) -> float:
-    """A reward that anybody can predict."""
+    """A reward that is easy to predict."""
     return float(expansion.topic)
 
 
@@ -89,7 +89,7 @@ def test_every_reward_says_what_it_would_have_paid(task: Task, embedded: traps.E
 def test_cells_are_played_once(
     task: Task, embedded: traps.Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is in the folder is read, and another cell's outcome is refused."""
+    """Results in the folder are read, and another cell's result is refused."""
     monkeypatch.setattr(traps, "make_task", lambda name, corpus: task)
     monkeypatch.setattr(traps, "embed_corpus", lambda corpus, encoder: embedded)
     cells = [TrapEpisode("coverage", "tiny", "scratch", agent, ("token-cost",), 0, 2) for agent in ("greedy", "random")]

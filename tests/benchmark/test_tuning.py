@@ -42,7 +42,7 @@ class Skewed(BaseAgent):
         self.number = number
 
     def choose(self, view: View) -> int:
-        """Return a candidate, or raise what nobody foresaw."""
+        """Return a candidate, or raise an error that kgrl does not know."""
         if self.number == 3:
             raise ZeroDivisionError("one over nothing")
         return int(view.candidates[-1])

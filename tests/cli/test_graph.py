@@ -11,6 +11,8 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
+from kgrl.agents.training.recipe import shipped_recipes
+from kgrl.benchmark.tasks import tasks
 from kgrl.cli import main
 from kgrl.cli.graph import export_graph, graph_figures
 from kgrl.cli.output import show_facts, show_table
@@ -143,6 +145,8 @@ def test_info_lists_every_registered_name(tmp_path: Path, capsys: pytest.Capture
     assert {"random", "closure", "ppo"} <= set(info["known"]["agents"])
     assert {"lora", "scratch"} <= set(info["known"]["learners"])
     assert "mean-prediction-gain" in info["known"]["rewards"]
+    assert info["known"]["tasks"] == list(tasks)
+    assert info["known"]["recipes"] == sorted(shipped_recipes())
     assert info["machine"]["number format"] in capsys.readouterr().out
 
 

@@ -42,7 +42,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MediaWikiServer]:
 
 @pytest.fixture(autouse=True)
 def _own_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages of this site are nobody else's: its port may be another's tomorrow."""
+    """Keep this site's pages from other tests: another site may have its port later."""
     monkeypatch.setenv("KGRL_CACHE", str(tmp_path / "cache"))
 
 

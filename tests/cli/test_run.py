@@ -65,7 +65,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten_but_resumed(
 ) -> None:
     assert small_run(corpus_folder, tmp_path / "run", "--json", tmp_path / "first.json") == 0
     assert small_run(corpus_folder, tmp_path / "run") == 2
-    assert f"go on with --resume {tmp_path / 'run'}" in capsys.readouterr().err
+    assert f"continue with --resume {tmp_path / 'run'}" in capsys.readouterr().err
     assert kgrl("run", "--resume", tmp_path / "run", "--json", tmp_path / "again.json") == 0
     first, again = (json.loads((tmp_path / name).read_text()) for name in ("first.json", "again.json"))
     assert first["curve"] == again["curve"]

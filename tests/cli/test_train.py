@@ -1,4 +1,4 @@
-"""`kgrl train`: recipes, what the command line puts in their place, and what is refused."""
+"""`kgrl train`: recipes, arguments that override them, and refusals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kgrl.agents import make_agent
 from kgrl.agents.training.recipe import Aim, Environments, Recipe, read_recipe
 from kgrl.benchmark.tasks import make_task
 from kgrl.cli import main
-from kgrl.cli.train import Train
+from kgrl.cli.train import TrainCommand
 from kgrl.corpus import Corpus
 from kgrl.data.folder import save_folder
 
@@ -22,13 +22,13 @@ def kgrl(*arguments: object) -> int:
 
 
 def test_the_recipe_of_the_simulated_learner_is_the_default() -> None:
-    assert Train()._recipe() == ("ppo", read_recipe("ppo"))
-    assert Train(learner="simulated")._recipe() == ("ppo", read_recipe("ppo"))
-    assert Train(learner="lora")._recipe()[0] == "ppo-small"
+    assert TrainCommand()._recipe() == ("ppo", read_recipe("ppo"))
+    assert TrainCommand(learner="simulated")._recipe() == ("ppo", read_recipe("ppo"))
+    assert TrainCommand(learner="lora")._recipe()[0] == "ppo-small"
 
 
 def test_the_command_line_takes_the_place_of_the_recipe() -> None:
-    command = Train(
+    command = TrainCommand(
         recipe="ppo-goals", corpus=("vital",), envs=8, steps=100, init="random", nucleus=("k-core",), slots=9
     )
     _, recipe = command._recipe()
@@ -37,19 +37,19 @@ def test_the_command_line_takes_the_place_of_the_recipe() -> None:
     assert (recipe.steps, recipe.init) == (100, "random")
     assert recipe.environment == replace(theirs.environment, envs=8, nucleus="k-core", slots=9)
     assert (recipe.ppo, recipe.variety) == (theirs.ppo, theirs.variety)
-    assert Train(nucleus=("Logic", "Set"))._recipe()[1].environment.nucleus == ("Logic", "Set")
+    assert TrainCommand(nucleus=("Logic", "Set"))._recipe()[1].environment.nucleus == ("Logic", "Set")
 
 
 def test_a_task_takes_the_place_of_the_aims(tiny_corpus: Corpus, tmp_path: Path) -> None:
     save_folder(tiny_corpus, tmp_path / "mine")
     origin = str(tmp_path / "mine")
-    _, recipe = Train(task="noisy", corpus=(origin,), slots=9)._recipe()
+    _, recipe = TrainCommand(task="noisy", corpus=(origin,), slots=9)._recipe()
     task = make_task("noisy", origin)
     assert recipe.aims == (Aim(f"noisy:{origin}", task.reward, (None,)),)
     assert recipe.environment.nucleus == task.config.nucleus
     assert (recipe.environment.neighbourhood, recipe.environment.slots) == (task.config.neighbourhood, 9)
-    assert Train(task="noisy", corpus=(origin,), reward="token-cost")._recipe()[1].aims[0].reward == "token-cost"
-    staged = Train(task="forgetting", corpus=(origin,), learner="scratch")._recipe()[1]
+    assert TrainCommand(task="noisy", corpus=(origin,), reward="token-cost")._recipe()[1].aims[0].reward == "token-cost"
+    staged = TrainCommand(task="forgetting", corpus=(origin,), learner="scratch")._recipe()[1]
     assert staged.environment.stages == make_task("forgetting", origin).config.stages
 
 

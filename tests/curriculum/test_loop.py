@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from kgrl.agents import make_agent
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.curriculum.state import LossProfile
 from kgrl.curriculum.view import View
 from kgrl.errors import DivergedError, KgrlError, UnknownNameError
-from kgrl.expansion import Expansion
+from kgrl.exam import Exam
+from kgrl.expansion import Expansion, ExpansionList
 
 Make = Callable[..., Curriculum]
 
@@ -200,3 +202,24 @@ def test_what_a_reward_cannot_measure_is_no_candidate(
     )
     assert not judged.state.trainable[topic] and unjudged.state.trainable[topic]
     assert all("self" in expansion.probes for expansion in judged.run(First()))
+
+
+def test_everything_of_a_curriculum_is_shown_on_one_short_line(make_tiny_curriculum: Make) -> None:
+    curriculum = make_tiny_curriculum(budget_tokens=1_000)
+    steps = ExpansionList(curriculum.run(First()))
+    learned, spent = f"{len(curriculum.state.frontier.learned)} topics learned", "1,000 of 1,000 tokens"
+    assert repr(curriculum) == f"Curriculum('tiny', FakeLearner, reward mean-prediction-gain, {learned}, {spent})"
+    assert repr(steps).startswith(f"ExpansionList({len(steps)} expansions from ")
+    assert learned in repr(curriculum.state) and spent in repr(curriculum.state)
+    assert learned in repr(curriculum.view) and spent in repr(curriculum.view)
+    for thing in (curriculum, curriculum.state, curriculum.view, curriculum.state.profile, Exam(curriculum.corpus)):
+        assert "\n" not in repr(thing) and len(repr(thing)) < 160
+
+
+def test_looking_at_a_curriculum_changes_nothing(make_tiny_curriculum: Make) -> None:
+    silent = list(make_tiny_curriculum().run(make_agent("random")))
+    curriculum, seen = make_tiny_curriculum(), []
+    for step in curriculum.run(make_agent("random")):
+        assert all(map(repr, (curriculum, curriculum.view, curriculum.state, curriculum.state.frontier)))
+        seen.append(step)
+    assert seen == silent

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import stable_baselines3.common.env_checker as sb3_checker
+import torch
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
@@ -56,10 +58,19 @@ def test_reward_and_info_are_those_of_the_expansion(env: CurriculumEnv) -> None:
     env.reset(seed=1)
     topic = int(env._current.topics[2])
     _, reward, _, _, info = env.step(2)
-    assert info["topic"] == topic == info["expansion"].topic
-    assert info["title"] == env.curriculum.corpus.graph.titles[topic]
-    assert reward == info["expansion"].reward == pytest.approx(info["expansion"].probes["mean"].gain)
+    expansion = env.expansion
+    assert info["topic"] == topic == expansion.topic and info["tokens"] == expansion.tokens_total
+    assert expansion.title == env.curriculum.corpus.graph.titles[topic]
+    assert reward == expansion.reward == pytest.approx(expansion.probes["mean"].gain)
     assert env.curriculum.state.frontier.is_learned[topic]
+
+
+def test_after_a_reset_nothing_is_picked_and_the_record_is_that_of_the_nucleus(env: CurriculumEnv) -> None:
+    with pytest.raises(ResetNeeded, match="reset"):
+        _ = env.expansion
+    _, info = env.reset(seed=1)
+    assert info["topic"] == -1 and info["tokens"] == env.expansion.tokens_total > 0
+    assert env.expansion.index == 0 and env.expansions == [env.expansion]
 
 
 def test_masks_agree_and_name_the_frontier(make_tiny_curriculum: Make) -> None:
@@ -106,17 +117,29 @@ def test_an_empty_slot_changes_nothing(make_tiny_curriculum: Make) -> None:
     tokens, learned = env.curriculum.state.tokens, env.curriculum.learner.snapshot()
     after, reward, terminated, truncated, info = env.step(63)
     assert (reward, terminated, truncated) == (0.0, False, False)
-    assert info["invalid_action"] and info["expansion"] is None
+    assert info["invalid_action"] == 1 and info["topic"] == -1 and not info["stalled"]
+    assert env.expansion.index == 0
     assert env.curriculum.state.tokens == tokens and np.array_equal(env.curriculum.learner.snapshot(), learned)
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_only_empty_slots_end_in_an_error(make_tiny_curriculum: Make) -> None:
+def test_only_empty_slots_truncate_and_say_so_once(make_tiny_curriculum: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kgrl.envs.slot_env.MOST_INVALID", 5)
     env = CurriculumEnv(make_tiny_curriculum(), slots=64)
     env.reset(seed=0)
-    with pytest.raises(InvalidAction, match="slot 63 is empty"):
-        for _ in range(1_000):
-            env.step(63)
+    for slot in (63, 63, 0, 62, 63, 62, 63):  # a filled slot in between begins the count anew
+        _, reward, _, truncated, info = env.step(slot)
+        assert not truncated and not info["stalled"]
+    with pytest.warns(UserWarning, match="truncated after 5 empty slots in a row.*MaskablePPO"):
+        _, reward, terminated, truncated, info = env.step(63)
+    assert (reward, terminated, truncated) == (0.0, False, True) and info["stalled"] == info["invalid_action"] == 1
+    with pytest.raises(ResetNeeded, match="ended"):
+        env.step(0)
+    _, info = env.reset()
+    assert not info["stalled"]
+    for _ in range(5):  # without another warning, which would be an error here
+        *_, truncated, info = env.step(63)
+    assert truncated and info["stalled"]
 
 
 @pytest.mark.parametrize("slot", [-1, 6])
@@ -124,6 +147,23 @@ def test_a_slot_that_does_not_exist_is_an_error(env: CurriculumEnv, slot: int) -
     env.reset(seed=0)
     with pytest.raises(InvalidAction, match=f"slot {slot} does not exist"):
         env.step(slot)
+
+
+@pytest.mark.parametrize("action", [3, np.int64(3), np.array(3), np.array([3]), np.uint8(3), torch.tensor(3), [3]])
+def test_one_integer_is_an_action_however_it_is_held(env: CurriculumEnv, action: Any) -> None:
+    env.reset(seed=0)
+    topic = env._current.topics[3]
+    assert env.step(action)[-1]["topic"] == topic
+
+
+@pytest.mark.parametrize(
+    "action", [3.0, True, np.bool_(True), np.array([0.7]), np.array([1, 2]), None, "3", torch.ones(1)]
+)
+def test_what_is_not_one_integer_is_refused_with_the_way_out(env: CurriculumEnv, action: Any) -> None:
+    env.reset(seed=0)
+    with pytest.raises(InvalidAction, match=r"one integer from 0 to 5, not .*; (pass int\(action\)|a vector)"):
+        env.step(action)
+    assert env.curriculum.state.index == 1
 
 
 def test_stepping_outside_an_episode_is_an_error(make_tiny_curriculum: Make) -> None:
@@ -148,8 +188,8 @@ def test_wrong_arguments_are_named(make_tiny_curriculum: Make) -> None:
         CurriculumEnv(make_tiny_curriculum(reward=None))
     with pytest.raises(ValueError, match="slots"):
         CurriculumEnv(make_tiny_curriculum(), slots=0)
-    with pytest.raises(ValueError, match="'human'"):
-        CurriculumEnv(make_tiny_curriculum(), render_mode="human")
+    with pytest.raises(ValueError, match="one of None, 'human', 'ansi', 'rgb_array', not 'rgb_array_list'"):
+        CurriculumEnv(make_tiny_curriculum(), render_mode="rgb_array_list")
 
 
 def test_returned_arrays_are_the_callers_own(env: CurriculumEnv) -> None:
@@ -170,6 +210,11 @@ def test_a_non_finite_reward_stops_the_episode(make_tiny_curriculum: Make) -> No
         env.step(0)
 
 
+def test_its_repr_says_what_it_is_made_of(env: CurriculumEnv) -> None:
+    made_of = "corpus='tiny', learner='FakeLearner', reward='mean-prediction-gain', slots=6"
+    assert repr(env) == f"CurriculumEnv({made_of})"
+
+
 def test_vector_environments_of_both_libraries(make_tiny_curriculum: Make) -> None:
     def make() -> CurriculumEnv:
         return CurriculumEnv(make_tiny_curriculum(), slots=6)
@@ -186,11 +231,11 @@ def test_vector_environments_of_both_libraries(make_tiny_curriculum: Make) -> No
 def test_text_names_counts_and_the_last_pick(make_tiny_curriculum: Make) -> None:
     env = CurriculumEnv(make_tiny_curriculum(), slots=6, render_mode="ansi")
     env.reset(seed=0)
-    *_, info = env.step(0)
+    env.step(0)
     text = env.render()
     assert isinstance(text, str)
     learned = len(env.curriculum.state.frontier.learned)
-    assert f"{learned} learned" in text and info["title"] in text and "nucleus:" in text
+    assert f"{learned} learned" in text and env.expansion.title in text and "nucleus:" in text
 
 
 def test_drawing_changes_with_the_learned_set_and_repeats(make_tiny_curriculum: Make) -> None:

@@ -54,7 +54,9 @@ def test_every_graph_shows_the_curriculum(env: GraphObservation, picks: list[int
             break
 
 
-def check_graph(env: GraphObservation, graph: GraphInstance, topics: np.ndarray, slots: np.ndarray) -> None:
+def check_graph(env: GraphObservation, graph: GraphInstance, padded: np.ndarray, slots: np.ndarray) -> None:
+    topics = padded[: len(graph.nodes)]
+    assert len(padded) == 6 + 5 + 4 and (topics >= 0).all() and (padded[len(topics) :] == -1).all()
     view = env.curriculum.view
     filled = slots[slots >= 0]
     learned, waiting = set(view.frontier.learned.tolist()), set(view.frontier.topics.tolist())
@@ -89,7 +91,7 @@ def check_edges(env: GraphObservation, graph: GraphInstance, topics: np.ndarray)
 def test_losses_and_order_of_learning_are_told(env: GraphObservation) -> None:
     env.reset(seed=0)
     graph, _, _, _, info = env.step(np.int64(0))
-    topics, profile = info["node_topics"], env.curriculum.state.profile
+    topics, profile = info["node_topics"][: len(graph.nodes)], env.curriculum.state.profile
     known = profile.measured[topics]
     assert known.any() and column(graph, "measured").tolist() == known.astype(float).tolist()
     np.testing.assert_allclose(column(graph, "loss")[known], profile.level[topics[known]] / 10, rtol=1e-6)
@@ -106,6 +108,20 @@ def test_an_empty_slot_does_nothing_and_the_mask_says_so(make_tiny_curriculum: M
     assert info["invalid_action"] and reward == 0.0
     for name in ("nodes", "edges", "edge_links"):
         assert np.array_equal(getattr(before, name), getattr(after, name))
+
+
+def test_vectors_stack_infos_of_graphs_of_different_sizes(make_tiny_curriculum: Make) -> None:
+    def make() -> GraphObservation:
+        return GraphObservation(CurriculumEnv(make_tiny_curriculum(), slots=6))
+
+    envs = gym.vector.SyncVectorEnv([make, make])
+    envs.reset(seed=0)
+    sizes = set()
+    for actions in ([0, 5], [3, 2], [1, 4]):
+        graphs, *_, info = envs.step(np.array(actions))
+        sizes |= {len(graph.nodes) for graph in graphs}
+        assert info["node_topics"].shape == (2, 6 + 128 + 64) and info["node_topics"].dtype == np.int32
+    assert len(sizes) > 1
 
 
 def test_it_can_be_made_over_other_wrappers(make_tiny_curriculum: Make) -> None:

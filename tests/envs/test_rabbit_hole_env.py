@@ -20,10 +20,11 @@ from kgrl.agents.policy.agent import PPOConfig
 from kgrl.corpus import Corpus
 from kgrl.envs import RabbitHoleEnv
 from kgrl.envs.recording import RecordTraces
+from kgrl.envs.slot_env import MOST_INVALID
 from kgrl.errors import SettingError
 from kgrl.graph import TopicGraph
-from kgrl.retrieval.encoder import Encoder
 from kgrl.traces import BACK, Outcome
+from tests.support.simulated import StubEncoder
 
 Vectors = NDArray[np.float32]
 
@@ -46,7 +47,7 @@ def follow(env: RabbitHoleEnv, *pages: str) -> list[tuple[float, bool, bool]]:
     for page in pages:
         slot = env._current.topics.tolist().index(env.graph.index(page))
         _, reward, terminated, truncated, info = env.step(slot)
-        assert info["title"] == page and not info["invalid_action"]
+        assert env.title == page and not info["invalid_action"]
         steps.append((reward, terminated, truncated))
     return steps
 
@@ -97,7 +98,7 @@ def test_same_seed_same_episode(env: RabbitHoleEnv) -> None:
 def test_the_target_ends_the_episode_with_a_reward() -> None:
     env = letters("ab bc ca bd")
     _, info = env.reset(seed=0, options={"start": 0, "target": 2})
-    assert (info["topic"], info["title"], info["target"]) == (0, "a", 2)
+    assert (info["topic"], env.title, info["target"]) == (0, "a", 2)
     assert follow(env, "b", "c") == [(0.0, False, False), (1.0, True, False)]
     with pytest.raises(ResetNeeded, match="ended"):
         env.step(0)
@@ -154,9 +155,18 @@ def test_an_empty_slot_changes_nothing(env: RabbitHoleEnv) -> None:
     assert again["invalid_action"] and again["topic"] == info["topic"]
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert np.array_equal(again["slot_topics"], info["slot_topics"])
-    with pytest.raises(InvalidAction, match=f"slot {empty} is empty"):
-        for _ in range(1_000):
-            env.step(empty)
+
+
+def test_only_empty_slots_truncate(env: RabbitHoleEnv) -> None:
+    empty = int(env.reset(seed=1)[1]["action_mask"].argmin())
+    for _ in range(MOST_INVALID - 1):
+        *_, truncated, _ = env.step(empty)
+        assert not truncated
+    with pytest.warns(UserWarning, match="1,000 empty slots"):
+        *_, truncated, info = env.step(empty)
+    assert truncated and info["stalled"]
+    with pytest.raises(ResetNeeded, match="ended"):
+        env.step(0)
 
 
 @pytest.mark.parametrize("slot", [-1, 6])
@@ -203,8 +213,15 @@ def test_text_is_the_way_so_far() -> None:
         assert plain.render() is None
 
 
+def test_before_a_reset_there_is_no_page_and_the_repr_is_one_line() -> None:
+    env = letters("ab bc", target=True, max_steps=3)
+    with pytest.raises(ResetNeeded, match="reset"):
+        _ = env.title
+    assert repr(env) == "RabbitHoleEnv(TopicGraph(6 topics, 2 links), target=True, max_steps=3, slots=4)"
+
+
 def test_wrong_arguments_are_named() -> None:
-    for name, value in (("slots", 0), ("max_steps", 0), ("render_mode", "human")):
+    for name, value in (("slots", 0), ("max_steps", 0), ("render_mode", "rgb")):
         with pytest.raises(SettingError, match=f"{name} must be .* not {value!r}"):
             letters("ab", **{name: value})
     with pytest.raises(SettingError, match="this one has none"):
@@ -247,24 +264,11 @@ def test_a_policy_trains_in_it(tiny_corpus: Corpus, fake_embeddings: Vectors) ->
     assert observation["candidates"].shape[:2] == (2, 5)
 
 
-class StubEncoder(Encoder):
-    """Vectors of random directions, the same for the same texts."""
-
-    fingerprint, dimensions = "stub", 384
-
-    def __init__(self) -> None:
-        self.model, self.max_tokens = "stub", 64
-
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        vectors = np.random.default_rng(len(texts)).normal(size=(len(texts), self.dimensions)).astype(np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
 def test_gym_make_knows_the_environment(tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kgrl.retrieval.encoder.Encoder", StubEncoder)
     made = gym.make("kgrl:kgrl/RabbitHole-v0", corpus=tiny_corpus, target=True, slots=5, max_steps=4)
     _, info = made.reset(seed=0)
-    assert info["title"] in tiny_corpus.graph.titles and info["target"] >= 0
+    assert made.get_wrapper_attr("title") == tiny_corpus.graph.titles[info["topic"]] and info["target"] >= 0
     _, reward, *_ = made.step(made.action_space.sample(mask=info["action_mask"]))
     assert reward in (0.0, 1.0)
     assert made.get_wrapper_attr("action_masks")().shape == (5,)

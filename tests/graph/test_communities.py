@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kgrl.data.wikispeedia.corpus import read_graph
 from kgrl.errors import SettingError
 from kgrl.graph import TopicGraph
-from kgrl.graph.communities import communities
+from kgrl.graph.communities import find_communities
 
 
 def cliques(*sizes: int, links: tuple[tuple[int, int], ...] = (), alone: int = 0) -> TopicGraph:
@@ -35,7 +35,7 @@ def graphs(draw: st.DrawFn) -> TopicGraph:
 @given(graphs(), st.integers(1, 4), st.integers(0, 3))
 def test_every_topic_belongs_to_a_community_numbered_by_size(graph: TopicGraph, n: int, seed: int) -> None:
     try:
-        partition = communities(graph, n, seed)
+        partition = find_communities(graph, n, seed)
     except SettingError as error:
         assert "fewer" in str(error)
         return
@@ -43,49 +43,49 @@ def test_every_topic_belongs_to_a_community_numbered_by_size(graph: TopicGraph, 
     assert partition.shape == (len(graph),) and partition.dtype == np.int32
     assert len(sizes) == n and partition.min() >= 0 and sizes.min() >= 1
     assert np.all(np.diff(sizes) <= 0)
-    assert np.array_equal(partition, communities(graph, n, seed))
+    assert np.array_equal(partition, find_communities(graph, n, seed))
 
 
 def test_cliques_are_communities() -> None:
     graph = cliques(6, 5, 4, links=((0, 6), (7, 11)))
-    assert communities(graph, 3).tolist() == [0] * 6 + [1] * 5 + [2] * 4
+    assert find_communities(graph, 3).tolist() == [0] * 6 + [1] * 5 + [2] * 4
 
 
 def test_a_small_community_joins_the_one_it_shares_most_links_with() -> None:
     graph = cliques(8, 7, 4, links=((0, 15), (8, 16), (9, 17)))
-    assert communities(graph, 2).tolist() == [1] * 8 + [0] * 11
+    assert find_communities(graph, 2).tolist() == [1] * 8 + [0] * 11
 
 
 def test_a_community_joins_by_way_of_others_that_join() -> None:
     graph = cliques(9, 8, 5, 4, links=((9, 17), (18, 22)))
-    assert communities(graph, 2).tolist() == [1] * 9 + [0] * 17
+    assert find_communities(graph, 2).tolist() == [1] * 9 + [0] * 17
 
 
 def test_what_shares_no_link_joins_the_smallest() -> None:
     graph = cliques(8, 6, 3, alone=2)
-    assert communities(graph, 2).tolist() == [1] * 8 + [0] * 6 + [0] * 5
+    assert find_communities(graph, 2).tolist() == [1] * 8 + [0] * 6 + [0] * 5
 
 
 @pytest.mark.parametrize(("n", "found"), [(4, 3), (9, 3)])
 def test_too_few_communities_are_an_error(n: int, found: int) -> None:
     with pytest.raises(SettingError, match=rf"falls into {found} communities, fewer than the {n}"):
-        communities(cliques(4, 4, 4, alone=6), n)
+        find_communities(cliques(4, 4, 4, alone=6), n)
 
 
 def test_a_graph_without_links_has_no_communities() -> None:
     with pytest.raises(SettingError, match="falls into 0 communities"):
-        communities(TopicGraph.from_links(["a", "b"], [], []), 1)
+        find_communities(TopicGraph.from_links(["a", "b"], [], []), 1)
 
 
 def test_no_community_is_no_partition() -> None:
     with pytest.raises(SettingError, match="at least 1"):
-        communities(cliques(4), 0)
+        find_communities(cliques(4), 0)
 
 
 @pytest.mark.integration
 def test_wikispeedia_has_communities(wikispeedia_root: Path) -> None:
     graph = read_graph(wikispeedia_root)
-    partition = communities(graph, 5)
+    partition = find_communities(graph, 5)
     sizes = np.bincount(partition)
     assert sizes.sum() == len(graph) and sizes.min() > 300
     sources, targets = graph.links()

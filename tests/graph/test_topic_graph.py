@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kgrl.errors import UnknownNameError
 from kgrl.graph import Frontier, TopicGraph
+from tests.support.html_page import Page
 
 N = 12
 ends = st.lists(st.tuples(st.integers(0, N - 1), st.integers(0, N - 1)), max_size=40)
@@ -170,3 +171,30 @@ def test_the_fingerprint_stays_what_it_was() -> None:
     digest = hashlib.sha256(b"a\0b\0x\0")
     digest.update(np.array([0, 1, 1], dtype=np.int64).tobytes() + np.array([1], dtype=np.int32).tobytes())
     assert graph.fingerprint == digest.hexdigest()
+
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def test_a_notebook_shows_figures_and_hostile_titles_as_text() -> None:
+    n = 100
+    titles, categories = [f"{HOSTILE}{i}" for i in range(n)], [f"<img src=x onerror=alert({i % 20})>" for i in range(n)]
+    graph = TopicGraph.from_links(titles, [0] * 50, range(1, 51), categories)
+    page = Page(graph._repr_html_())
+    assert {tag for tag, _ in page.elements} == {"div", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+    assert f"{HOSTILE}0" in page.text and f"{HOSTILE}99" not in page.text
+    assert "topics100" in page.text and "topics without links49" in page.text
+    assert [tag for tag, _ in page.elements].count("tr") < 30
+    assert repr(graph) == "TopicGraph(100 topics, 50 links)"
+    assert "topics0" in Page(TopicGraph.from_links([], [], [])._repr_html_()).text
+
+
+def test_showing_a_frontier_changes_no_draw() -> None:
+    graph = TopicGraph.from_links([str(i) for i in range(100)], [0] * 60, range(1, 61))
+    shown, silent = Frontier(graph, [0]), Frontier(graph, [0])
+    for topic in range(1, 20):
+        shown.learn(topic)
+        silent.learn(topic)
+        assert repr(shown) == f"Frontier({topic + 1} topics learned, {60 - topic} on the frontier)"
+    draws = [frontier.sample(8, np.random.default_rng(3)).tolist() for frontier in (shown, silent)]
+    assert draws[0] == draws[1]

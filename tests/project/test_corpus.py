@@ -87,3 +87,10 @@ def test_fingerprint_covers_splits_and_texts(tiny_corpus: Corpus) -> None:
     flipped[0] = Split.EXAM
     assert with_(texts, splits) == tiny_corpus.fingerprint
     assert len({with_(texts, splits), with_(texts, flipped), with_([texts[0] + ".", *texts[1:]], splits)}) == 3
+
+
+def test_a_corpus_and_a_selection_are_shown_on_one_line() -> None:
+    graph = TopicGraph.from_links([str(i) for i in range(1_200)], [0, 0], [1, 2])
+    corpus = Corpus("many", graph, ["x"] * 1_200, range(1_200), [Split.TRAIN] * 1_199 + [Split.EXAM])
+    assert repr(corpus) == "Corpus('many', 1,200 topics, 2 links, 1,200 passages: 1,199 train, 0 probe, 1 exam)"
+    assert repr(corpus.select([3, 4])) == "Passages(2 of 'many')"

@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import tyro
 
-from kgrl.cli import COMMANDS
+from kgrl.cli import parse
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
@@ -39,4 +38,4 @@ def test_readme_has_the_three_examples() -> None:
 @pytest.mark.parametrize("line", re.findall(r"^kgrl [^#\n]+", README, re.MULTILINE))
 def test_command_is_understood(line: str) -> None:
     """A line that is not exits."""
-    tyro.extras.subcommand_cli_from_dict(COMMANDS, args=shlex.split(line)[1:])
+    parse(shlex.split(line)[1:])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrl.errors import SettingError
-from kgrl.expansion import Expansion, Expansions
+from kgrl.expansion import Expansion, ExpansionBatch
 from kgrl.rewards import (
     Clip,
     MeanPredictionGain,
@@ -177,7 +177,7 @@ def test_a_negative_or_unit_weight_is_written_as_people_do() -> None:
 
 @pytest.mark.parametrize("reward", [ZScore(MeanPredictionGain()), Schedule(MeanPredictionGain(), 1, 0)])
 def test_what_needs_more_than_arrays_is_had_one_by_one(reward: Reward) -> None:
-    many = Expansions(np.array([50]), np.array([[0]]), {"mean": np.array([0.1])}, STEPS.__getitem__)
+    many = ExpansionBatch(np.array([50]), np.array([[0]]), {"mean": np.array([0.1])}, STEPS.__getitem__)
     assert (2 * MeanPredictionGain() + TokenCost()).scores(many) == pytest.approx([50.2])
     assert (reward + TokenCost()).scores(many) is None
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kgrl.expansion import Expansion
 from kgrl.graph import TopicGraph
 from kgrl.rewards import Coverage, FacilityLocation, RewardContext, RewardError
-from kgrl.rewards.change import Change
+from kgrl.rewards.learned_set import Change
 
 KINDS = [Coverage, FacilityLocation]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +12,12 @@ from hypothesis import strategies as st
 from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.expansion import Expansion
 from kgrl.rewards import (
+    AbsoluteLearningProgress,
     Clip,
+    CountNovelty,
     ExpressionError,
+    ForgettingPenalty,
+    IncoherencePenalty,
     MeanPredictionGain,
     Percentile,
     PerToken,
@@ -63,10 +68,45 @@ def _course(reward: Reward) -> list[float]:
 
 @given(COMPOSITIONS)
 def test_what_is_written_is_read_as_the_same(reward: Reward) -> None:
-    read = parse_reward(reward.name)
+    read = parse_reward(repr(reward))
     assert read.name == reward.name
+    assert repr(read) == repr(reward) == reward.name
     assert read.needs == reward.needs
     assert _course(read) == pytest.approx(_course(reward), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("reward", "text"),
+    [
+        (IncoherencePenalty(), "incoherence-penalty"),
+        (IncoherencePenalty(least=0.2), "incoherence-penalty(least=0.2)"),
+        (ForgettingPenalty(2), "forgetting-penalty(weight=2)"),
+        (-0.5 * IncoherencePenalty(0.2) + TimeCost(), "-0.5*incoherence-penalty(least=0.2) + time-cost"),
+        (
+            TokenCost() * (ForgettingPenalty(1e-5) - Clip(AbsoluteLearningProgress(rate=0.3), 0, 1)),
+            "token-cost*(forgetting-penalty(weight=1e-05) - clip(absolute-learning-progress(rate=0.3), 0, 1))",
+        ),
+    ],
+)
+def test_a_reward_is_shown_as_the_expression_that_makes_it(reward: Reward, text: str) -> None:
+    assert repr(reward) == text
+    read = as_reward(text)
+    assert repr(read) == text and read.needs == reward.needs
+
+
+def test_a_reward_that_has_no_name_is_shown_as_python() -> None:
+    class Mine(Reward):
+        def __init__(self, size: int) -> None:
+            self.size = size
+
+        def score(self, expansion: Expansion) -> float:
+            return self.size
+
+    def brevity(expansion: Expansion) -> float:
+        return -expansion.tokens
+
+    groups = CountNovelty(np.zeros(3, dtype=np.int32))
+    assert repr(0.5 * Mine(3) + brevity - groups) == "0.5*Mine(size=3) + brevity - count-novelty(groups=<ndarray>)"
 
 
 @given(st.text(alphabet="ab-+*().,=1e 'token-cost"))
@@ -107,7 +147,7 @@ def test_worth_the_same_as_in_python(text: str, same: Reward) -> None:
         ("1*clip(1, token-cost, 3)", 2, "first a reward, then numbers"),
         ("1*clip(token-cost, 3, 1)", 2, "not from 3 to 1"),
         ("token-cost + 1", 11, "multiply a reward, not be added"),
-        ("2 * 3", 0, "a number alone is no reward"),
+        ("2 * 3", 0, "a number alone is not a reward"),
         ("", 0, "a reward or a number is expected"),
         ("token-cost ** 2", 12, "a reward or a number is expected"),
         ("token-cost / 2", 11, "'/' cannot be read"),
@@ -167,7 +207,7 @@ class Steps(kgrl.rewards.Reward):
 
 both = kgrl.rewards.TokenCost() - 2 * Steps()
 
-@kgrl.rewards.register("of-a-file")
+@kgrl.rewards.register_reward("of-a-file")
 def registered(expansion):
     return 1.0
 """
@@ -194,6 +234,8 @@ def test_a_file_has_functions_classes_and_compositions(mine: Path) -> None:
 def test_a_file_goes_into_expressions(mine: Path) -> None:
     reward = as_reward(f"0.5*clip({mine.parent / 'mine.py'}:shorter, -10, 0) + token-cost")
     assert reward(STEPS[1]) == 52.0
+    assert repr(reward) == f"0.5*clip({mine.parent / 'mine.py'}:shorter, -10, 0) + token-cost"
+    assert repr(as_reward(repr(reward))) == repr(reward)
     rewards._factories.pop("of-another-file")
 
 

@@ -101,7 +101,7 @@ def test_groups_can_be_counted_in_place_of_categories() -> None:
 
 
 def test_a_graph_without_categories_needs_groups() -> None:
-    with pytest.raises(SettingError, match=r"groups=communities\(graph\)"):
+    with pytest.raises(SettingError, match=r"groups=find_communities\(graph\)"):
         _bound(CountNovelty(), graph=_chain(5))
     assert _bound(CountNovelty(np.zeros(5, dtype=np.int32)), graph=_chain(5))(_step(3)) == 1
 

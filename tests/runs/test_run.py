@@ -17,7 +17,7 @@ from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.curriculum.view import View
 from kgrl.errors import DataError, DivergedError
 from kgrl.exam import Exam
-from kgrl.expansion import Expansion
+from kgrl.expansion import Expansion, ExpansionList
 from kgrl.learners import LoraLearner
 from kgrl.learners.plugins import Isolation
 from kgrl.retrieval import FaissRetriever, indexed_passages
@@ -47,7 +47,10 @@ def run_in(folder: Path, curriculum: Curriculum, **options: object) -> Run:
 
 
 def test_a_run_leaves_the_files_that_the_design_names(make_tiny_curriculum: Make, tmp_path: Path) -> None:
-    result = run_in(tmp_path, make_tiny_curriculum(budget_tokens=900)).carry_out()
+    run = run_in(tmp_path, make_tiny_curriculum(budget_tokens=900))
+    result = run.carry_out()
+    assert repr(run).startswith(f"Run('{tmp_path}', Curriculum('tiny', FakeLearner, ")
+    assert repr(result).startswith(f"RunResult({len(result.expansions)} expansions, 900 tokens, exam loss ")
     assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == {"corpus": "tiny", "seed": 0}
     lines = (tmp_path / "curriculum.jsonl").read_text().splitlines()
     assert [Expansion.from_json(line) for line in lines] == list(result.expansions)
@@ -55,6 +58,10 @@ def test_a_run_leaves_the_files_that_the_design_names(make_tiny_curriculum: Make
     assert metrics[0]["index"] == -1
     assert metrics[-1]["tokens"] == 900
     assert list(tmp_path.glob("events.out.tfevents.*"))
+    read = Run.read_expansions(tmp_path)
+    assert (
+        isinstance(read, ExpansionList) and isinstance(result.expansions, ExpansionList) and read == result.expansions
+    )
     assert json.loads((tmp_path / "result.json").read_text())["exam_loss_after"] == result.curve[-1][1]
     assert not list(tmp_path.rglob("*.pkl")) + list(tmp_path.rglob("*.pt"))
 

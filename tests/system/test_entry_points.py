@@ -1,4 +1,4 @@
-"""Names that installed packages add: found at the first look, kept apart when broken, never in another's place."""
+"""Names that installed packages add: found at the first look-up, reported when broken, never replacing another name."""
 
 from __future__ import annotations
 

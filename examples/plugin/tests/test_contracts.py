@@ -1,4 +1,4 @@
-"""The contracts of kgrl, inherited."""
+"""The contract tests of kgrl, inherited for each reward and agent of the package."""
 
 import pytest
 from kgrl_example.agents import Even
@@ -11,29 +11,29 @@ from kgrl.testing.samples import sample_context, sample_expansions
 
 
 class TestEvenness(RewardContract):
-    """A reward that is a class."""
+    """Contract of a reward that is a class."""
 
     @pytest.fixture
     def reward(self) -> Reward:
-        """What is tested."""
+        """The reward under test."""
         return Evenness()
 
 
 class TestRelativeGain(RewardContract):
-    """A reward that is a function, by the name of its entry point."""
+    """Contract of a reward that is a function, made by the name of its entry point."""
 
     @pytest.fixture
     def reward(self) -> Reward:
-        """What is tested."""
+        """The reward under test."""
         return rewards.make("relative-gain")
 
 
 class TestEven(AgentContract):
-    """An agent."""
+    """Contract of the agent."""
 
     @pytest.fixture
     def agent(self) -> Agent:
-        """What is tested."""
+        """The agent under test."""
         return Even()
 
 

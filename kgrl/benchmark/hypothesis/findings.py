@@ -1,4 +1,7 @@
-"""Findings: an effect with its interval and a sentence. A positive effect is what the hypothesis says."""
+"""Findings: effects with their intervals, p-values and sentences. A positive effect is what the hypothesis predicts.
+
+p-values are there to be corrected for the number of findings: with a report of forty, two would exclude 0 by chance.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,14 @@ __all__ = ["Finding", "finding", "finding_of", "with_holm"]
 Word = Literal["supported", "contradicted", "not distinguishable"]
 
 _Z = 1.959964
+"""The 97.5% quantile of the standard normal distribution."""
+_FEW = 30
+"""Units below which `paired_difference` gives Student's interval, so that p-values are Student's too."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found on one question.
+    """A finding on one question.
 
     Args:
         question: `"transfer"`, `"order"` or `"recall"`.
@@ -29,16 +35,16 @@ class Finding:
         corpus: The corpus.
         learner: The learner, with its state or its agent.
         n: Number of units that the interval is over.
-        unit: What they are: topics, seeds or questions.
-        effect: The mean difference; positive is what the hypothesis says.
+        unit: Kind of the units: topics, seeds or questions.
+        effect: The mean difference, in the unit that `measure` names; positive is what the hypothesis predicts.
         low: The lower limit of its 95% interval.
         high: The upper limit.
-        standardised: The mean difference over the standard deviation of differences between units (Cohen's d for paired
-            data); None where units have no difference of their own.
-        p: Two-sided, by the normal or Student's distribution with the interval's width.
-        holm: The same, corrected for all findings of a report (Holm 1979).
-        word: Whether the interval excludes 0, and on which side.
-        sentence: All that in plain words.
+        standardised: The mean difference over the standard deviation of the differences (Cohen's d for paired data);
+            None where units have no difference of their own.
+        p: Two-sided p-value, by the normal or Student's distribution with the interval's width.
+        holm: The p-value corrected for all findings of a report (Holm 1979).
+        word: `"supported"` or `"contradicted"` where the interval excludes 0, else `"not distinguishable"`.
+        sentence: The finding in plain words.
     """
 
     question: str
@@ -57,22 +63,22 @@ class Finding:
     sentence: str
 
     def figures(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the finding ready for JSON."""
         return asdict(self)
 
 
 def finding(
     differences: ArrayLike, question: str, measure: str, corpus: str, learner: str, unit: str
 ) -> Finding | None:
-    """Return what paired differences say; None where there are fewer than two.
+    """Return the finding of paired differences; None where there are fewer than two.
 
     Args:
-        differences: One for each unit, positive is what the hypothesis says, shape `[n]`.
+        differences: One for each unit, positive as the hypothesis predicts, shape `[n]`.
         question: The question.
-        measure: What was compared, and the unit of the differences.
+        measure: The comparison, and the unit of the differences.
         corpus: The corpus.
         learner: The learner.
-        unit: What the differences are one for each of.
+        unit: Kind of the units: topics, seeds or questions.
 
     Example:
         >>> found = finding([1.0, 1.2, 0.9], "order", "loss", "vital", "scratch", "seeds")
@@ -98,7 +104,7 @@ def finding_of(
     learner: str,
     unit: str,
 ) -> Finding:
-    """Return what an interval says; the arguments are those of `finding`."""
+    """Return the finding of an interval; the arguments are those of `finding`."""
     above, below = interval.low > 0, interval.high < 0
     word: Word = "supported" if above else "contradicted" if below else "not distinguishable"
     size = "" if standardised is None else f", d = {standardised:.3g}"
@@ -112,18 +118,24 @@ def finding_of(
 
 
 def _p(interval: Interval, n: int) -> float:
-    """The two-sided p-value of no effect that an interval's width implies."""
+    """Return the two-sided p-value of no effect that an interval's width implies.
+
+    A bootstrap of 2,000 draws tells no p-value below 0.001, which a correction by Holm needs.
+    """
     reach = (interval.high - interval.low) / 2
     if reach == 0:
         return 0.0 if interval.value else 1.0
-    few = n < 30  # where `paired_difference` gives Student's interval
+    few = n < _FEW
+    # The interval reaches `width` standard errors to either side, which gives the effect in standard errors.
     width = float(stats.t.ppf(0.975, n - 1)) if few else _Z
     score = abs(interval.value) / reach * width
     return float(2 * (stats.t.sf(score, n - 1) if few else stats.norm.sf(score)))
 
 
 def with_holm(findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings with p-values corrected for their number.
+    """Return the findings with p-values corrected for their number, by the step-down method of Holm (1979).
+
+    It bounds the probability of any false finding, as Bonferroni's method does, and is never weaker.
 
     Example:
         >>> one = finding([1.0, 1.2, 0.9], "order", "loss", "vital", "scratch", "seeds")
@@ -134,5 +146,6 @@ def with_holm(findings: Sequence[Finding]) -> list[Finding]:
     p: NDArray[np.float64] = np.array([found.p for found in findings])
     order = np.argsort(p, kind="stable")
     corrected = np.empty(len(p))
+    # The smallest p-value counts n times, the next n - 1 times; none may become smaller than one before it.
     corrected[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))))
     return [replace(found, holm=float(value)) for found, value in zip(findings, corrected, strict=True)]

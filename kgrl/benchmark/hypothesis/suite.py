@@ -1,4 +1,4 @@
-"""The suite: all measurements on some corpora with some learners, and the figures of what is there."""
+"""The suite: takes all measurements on some corpora with some learners, and computes the figures of those taken."""
 
 from __future__ import annotations
 
@@ -7,17 +7,26 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
-from kgrl.benchmark.hypothesis.effects import by_distance, pair_differences, transfer_findings
 from kgrl.benchmark.hypothesis.findings import Finding, with_holm
+from kgrl.benchmark.hypothesis.measuring import MeasurementFolder, PreparedCorpus, Row
 from kgrl.benchmark.hypothesis.order import AGENTS, compare_orders, order_findings
-from kgrl.benchmark.hypothesis.places import PreparedCorpus
 from kgrl.benchmark.hypothesis.plan import Plan, Planner, balance
 from kgrl.benchmark.hypothesis.recall import follow, recall_findings
-from kgrl.benchmark.hypothesis.store import MeasurementFolder, Row
-from kgrl.benchmark.hypothesis.transfer import LESSON_TOKENS, STATES, chosen, measure_topics, prepare
+from kgrl.benchmark.hypothesis.transfer import (
+    LESSON_TOKENS,
+    STATES,
+    by_distance,
+    chosen,
+    draw_distances,
+    measure_topics,
+    pair_differences,
+    prepare,
+    transfer_findings,
+)
 from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.errors import UnknownNameError
 from kgrl.learners.make import learners
@@ -31,18 +40,18 @@ Advance = Callable[[int, str], None]
 
 @dataclass(frozen=True)
 class Suite:
-    """What is asked, of whom, and where the answers are kept.
+    """A run of the suite: the questions, the corpora and learners they are asked of, and the folder of the answers.
 
     Args:
         corpora: Corpora by name.
         learners: Learners by name.
         questions: Some of `QUESTIONS`.
-        topics: Topics that are learned on forks, for `transfer`.
-        seeds: Seeds, for `order` and `recall`.
-        folder: Keeps what was measured.
+        topics: Number of topics that are learned on forks, for `transfer`.
+        seeds: Number of seeds, for `order` and `recall`.
+        folder: Folder of the measurements.
 
     Raises:
-        UnknownNameError: If there is no such question or learner.
+        UnknownNameError: If a question or a learner is not known.
     """
 
     corpora: tuple[str, ...]
@@ -57,11 +66,11 @@ class Suite:
             if question not in QUESTIONS:
                 raise UnknownNameError("question", question, QUESTIONS)
         for name in self.learners:
-            learners[name]
+            learners[name]  # raises for an unknown name
 
     @cached_property
     def store(self) -> MeasurementFolder:
-        """What is measured."""
+        """The measurements."""
         return MeasurementFolder(self.folder)
 
     @cached_property
@@ -69,7 +78,7 @@ class Suite:
         return {}
 
     def _at(self, corpus: str) -> _Loaded:
-        """A corpus and what is made of it, from the first time it is needed: embedding a large one takes long.
+        """Return a corpus and what is made of it, made when it is first needed: embedding a large one takes long.
 
         Raises:
             DataError: If the folder is of another version of kgrl, or of another corpus of that name.
@@ -82,15 +91,15 @@ class Suite:
 
     @property
     def size(self) -> int:
-        """How many measurements there are to take."""
+        """The number of measurements, taken or not."""
         each = {"transfer": len(STATES) * self.topics, "order": len(AGENTS) * self.seeds, "recall": self.seeds}
         return len(self.corpora) * len(self.learners) * sum(each[question] for question in self.questions)
 
     def run(self, advance: Advance) -> None:
-        """Take the measurements that are not there.
+        """Take the measurements that the folder does not hold.
 
         Args:
-            advance: Is told how many are there, and what was measured last.
+            advance: Called with the number of measurements so far and the name of the last one.
         """
         asked = {"transfer": self._transfer, "order": self._order, "recall": self._recall}
         done = 0
@@ -107,6 +116,7 @@ class Suite:
         for state in STATES:
             under = _under("transfer", corpus, name, state)
             learner = make_float32_learner(name, at.place.corpus, seed=0)
+            # Bringing the learner to its state takes longer than many measurements, so only where one is missing.
             if any(not (self.folder / under / f"{plan.topic}.json").exists() for plan in planned):
                 prepare(learner, name, state, at.planner)
             yield from measure_topics(at.place.corpus, learner, planned, self.store, under)
@@ -125,7 +135,7 @@ class Suite:
             yield self.store.once(key, partial(follow, place, name, seed))
 
     def figures(self) -> dict[str, Any]:
-        """Return the findings on what is measured so far, tables by distance and the balance of the matching.
+        """Return the findings on the measurements so far, tables by distance and the balance of the matching.
 
         A picture of the effect by distance, `hypothesis.png`, is drawn beside the measurements.
         """
@@ -140,12 +150,11 @@ class Suite:
                 found += order_findings(self.store.rows(_under("order", corpus, name)), corpus, name)
                 found += self._recalled(corpus, name)
         if tables:
-            from kgrl.benchmark.hypothesis.picture import draw_distances
-
             draw_distances(self.folder / "hypothesis.png", {name: t["by_distance"] for name, t in tables.items()})
         return {
             "suite": "hypothesis",
             "lesson_tokens": LESSON_TOKENS,
+            # Corrected all together: every finding of the report is one more chance to exclude 0.
             "findings": [finding.figures() for finding in with_holm(found)] if found else [],
             "transfer": tables,
             "matching": {
@@ -159,7 +168,7 @@ class Suite:
 
 
 class _Loaded:
-    """A corpus, and what is planned on it."""
+    """A corpus and the plans on it."""
 
     def __init__(self, place: PreparedCorpus, topics: int) -> None:
         self.place, self._topics = place, topics
@@ -167,11 +176,12 @@ class _Loaded:
 
     @cached_property
     def plans(self) -> list[Plan]:
+        """The plans around the topics that are learned."""
         return chosen(self.planner, self._topics)
 
 
 def _table(rows: Sequence[Row]) -> dict[str, Any]:
-    """What findings leave out: drops by distance, and the effect as a share of the learned topic's own drop."""
+    """Return the figures beside the findings: drops by distance, and the effect as a share of the own drop."""
     own = float(np.mean([row["own"]["before"] - row["own"]["after"] for row in rows]))
     gaps = pair_differences(rows)
     return {
@@ -184,7 +194,5 @@ def _table(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _under(question: str, corpus: str, learner: str, *more: str) -> str:
-    """Where measurements are in the folder; corpora may be paths or have colons."""
-    from urllib.parse import quote
-
+    """Return the subfolder of measurements; names of corpora may be paths or have colons, hence the quoting."""
     return "/".join(quote(part, safe="") for part in (question, corpus, learner, *more))

@@ -5,9 +5,11 @@ One vector is updated, clipped, copied and compared in one operation, where an a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -59,11 +61,30 @@ class FlatWeights:
 
     def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
         self.shapes = {name: parameter.shape for name, parameter in parameters.items()}
+        self._parameters = dict(parameters)
         self.weights, self.slices = _flatten(parameters)
         self.moments = torch.zeros_like(self.weights), torch.zeros_like(self.weights)
         self.steps, self.current_rate = 0, 0.0
-        self._optimizer = torch.optim.AdamW([self.weights], betas=_BETAS, weight_decay=0.0)
+        self._optimizer = _adamw(self.weights)
         self._set_optimizer_state()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a copy that learns on independently, bit for bit as this one would; frozen weights are shared."""
+        twin = memo[id(self)] = type(self).__new__(type(self))
+        for module in (value for value in vars(self).values() if isinstance(value, nn.Module)):
+            for weight in module.parameters():
+                if type(weight) is nn.Parameter and not weight.requires_grad:
+                    # A parameter of its own on the same memory: ReLoRA gives it other memory and never writes to this.
+                    memo.setdefault(id(weight), nn.Parameter(weight.data, requires_grad=False))
+        apart = ("weights", "moments", "_optimizer")
+        twin.__dict__.update({name: copy.deepcopy(v, memo) for name, v in vars(self).items() if name not in apart})
+        # Copied parameters are no views of one vector any more, and have no gradients.
+        twin.weights, twin.slices = _flatten(twin._parameters)
+        twin.gradient.copy_(self.gradient)
+        twin.moments = self.moments[0].clone(), self.moments[1].clone()
+        twin._optimizer = _adamw(twin.weights)
+        twin._set_optimizer_state()
+        return twin
 
     @property
     def gradient(self) -> Tensor:
@@ -123,6 +144,10 @@ class FlatWeights:
         first, second = self.moments
         step = torch.tensor(float(self.steps))
         self._optimizer.state[self.weights] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
+
+
+def _adamw(weights: nn.Parameter) -> torch.optim.AdamW:
+    return torch.optim.AdamW([weights], betas=_BETAS, weight_decay=0.0)
 
 
 def _flatten(parameters: Mapping[str, nn.Parameter]) -> tuple[nn.Parameter, dict[str, slice]]:

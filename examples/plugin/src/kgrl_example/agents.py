@@ -1,4 +1,4 @@
-"""An agent."""
+"""An agent that spreads its picks over the categories."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from kgrl.agents import BaseAgent, View
 
 
 class Even(BaseAgent):
-    """Picks from the category of which least is learned; at random within it."""
+    """Picks at random from the category with the fewest learned topics."""
 
     def choose(self, view: View) -> int:
         """Return the topic to learn next."""

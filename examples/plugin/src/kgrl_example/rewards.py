@@ -1,4 +1,4 @@
-"""Rewards: a class, which may know the graph and remember, and a plain function of an expansion."""
+"""Two rewards: a class, which may know the graph and keep state, and a plain function of an expansion."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from kgrl.rewards import Reward, RewardContext
 
 
 class Evenness(Reward):
-    """How evenly the learned topics are spread over the categories: the change of their entropy.
+    """The change of the entropy of learned topics over categories: positive where their spread gets more even.
 
     Unit: nats. Range: unbounded. Needs: `"graph"`.
     """
@@ -26,11 +26,11 @@ class Evenness(Reward):
         self._learn(nucleus)
 
     def reset(self) -> None:
-        """Forget what was learned."""
+        """Forget the learned topics."""
         self._counts = np.zeros(self._category.max() + 1)
 
     def score(self, expansion: Expansion) -> float:
-        """Return the entropy after the expansion, less the one before it."""
+        """Return the entropy after the expansion minus the entropy before it."""
         before = self._entropy()
         self._learn(expansion)
         return self._entropy() - before
@@ -39,6 +39,7 @@ class Evenness(Reward):
         np.add.at(self._counts, self._category[list(expansion.neighbourhood)], 1)
 
     def _entropy(self) -> float:
+        # Empty categories add nothing: p ln p goes to 0 with p.
         shares = self._counts[self._counts > 0] / max(1, self._counts.sum())
         return float(-(shares * np.log(shares)).sum())
 
@@ -49,4 +50,4 @@ def relative_gain(expansion: Expansion) -> float:
     return probe.gain / float(np.mean(probe.before))
 
 
-relative_gain.needs = {"mean"}  # without this line all probes would be measured
+relative_gain.needs = {"mean"}  # without it every probe would be measured, which costs time

@@ -151,7 +151,7 @@ def policy(code: Path, out: Path) -> None:
 
 def resumed(code: Path, out: Path) -> None:
     """A bandit on an invented world with recall, interrupted after three expansions and resumed."""
-    where = ("--corpus", "invented:240", "--budget-tokens", "9000", "--link-recall", "8", "--fact-recall", "8")
+    where = ("--corpus", "invented:240", "--budget-tokens", "20000", "--link-recall", "8", "--fact-recall", "8")
     running = start(code, out, *RUN, "--agent", "d-ucb", "--learner", "scratch", *where, "--out", "run")
     record = out / "run" / "curriculum.jsonl"
     while running.poll() is None and (not record.exists() or record.read_bytes().count(b"\n") < 3):

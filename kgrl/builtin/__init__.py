@@ -32,9 +32,11 @@ def click_counts(graph: TopicGraph, folder: Path = FOLDER) -> ClickCounts:
 
     Args:
         graph: The graph.
-        folder: Another policy's folder, to read the clicks it was trained on.
+        folder: The folder of a policy, to read the clicks it was pretrained on. A policy trained by reinforcement has
+            none of its own, and uses those that ship.
     """
-    return ClickCounts.from_tensors(dict(_tensors(folder / CLICKS_FILE)), graph)
+    path = folder / CLICKS_FILE
+    return ClickCounts.from_tensors(dict(_tensors(path if path.is_file() else FOLDER / CLICKS_FILE)), graph)
 
 
 def project(vectors: FloatArray) -> FloatArray:

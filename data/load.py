@@ -6,37 +6,39 @@ a trace file or the folder of a run.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 from kgrl.corpus import Corpus
-from kgrl.data.download import download
 from kgrl.data.folder import load_folder
-from kgrl.data.invented.naming import is_invented, load_invented
+from kgrl.data.invented.corpus import is_invented, load_invented
 from kgrl.data.reading import OnError
 from kgrl.data.traces.run_traces import RunTraces
 from kgrl.data.traces.trace_store import StoredTraces, recorded_corpus
-from kgrl.data.traps.derived import DERIVED
+from kgrl.data.traps.deception import Deceived, deceptive
+from kgrl.data.traps.planted import Planted, noisy
 from kgrl.data.wikimedia.clickstream import ClickstreamWalks, read_clickstream
 from kgrl.data.wikimedia.vital import LANGUAGES, load_vital, vital_name
+from kgrl.data.wikispeedia.archives import traces_folder
 from kgrl.data.wikispeedia.corpus import load_wikispeedia, read_graph
 from kgrl.data.wikispeedia.traces import WikispeediaTraces
 from kgrl.errors import SettingError, UnknownNameError
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.runs.run import Run
-from kgrl.system.files import cache_dir
 from kgrl.system.registry import Registry
 from kgrl.traces.source import TraceSource
 
-__all__ = ["corpora", "load_corpus", "load_traces", "traced_corpus"]
+__all__ = ["DERIVED", "corpora", "load_corpus", "load_traces", "traced_corpus"]
 
-_SNAP = "https://snap.stanford.edu/data/wikispeedia/wikispeedia_paths-and-graph.tar.gz"
 _TRACE_FILE = ".parquet"
 _CORPORA_OF_TRACES = {"wikispeedia": "wikispeedia", "clickstream": "vital"}
 """The sources of traces that have a name, and the corpus they are read on unless another is asked for."""
 
 corpora: Registry[Corpus] = Registry("corpus", group="kgrl.sources")
 """Corpora by name. Their factories take `root` (a `Path` or None) and `on_error` (`"fail"` or `"skip"`)."""
+
+DERIVED: dict[str, Callable[[Corpus], Planted | Deceived]] = {"noisy": noisy, "deceptive": deceptive}
+"""Corpora made from others by laying traps, by the word before the colon of their names: `noisy:vital`."""
 
 
 def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: OnError = "fail") -> Corpus:
@@ -45,7 +47,7 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
     Args:
         name: `"vital"`, `"vital-fr"`, `"vital-es"`, `"wikispeedia"`, `"invented:2000"` or `"invented:2000:7"` (a
             world of 2,000 topics made from seed 7), or a folder that `kgrl.data.folder` describes. With `"noisy:"` or
-            `"deceptive:"` before it, the corpus with the traps that `kgrl.data.traps.derived` lays.
+            `"deceptive:"` before it, the corpus with the traps of `DERIVED`.
         root: Where the source files of a corpus are that is not packaged: the folder of Wikispeedia's archives.
         on_error: What to do with a record that cannot be used: `"fail"`, or `"skip"` and log how many were skipped.
 
@@ -125,7 +127,7 @@ def load_traces(
     """
     path, folder = Path(source), None if root is None else Path(root)
     if source == "wikispeedia":
-        return WikispeediaTraces(folder or _wikispeedia_folder())
+        return WikispeediaTraces(folder or traces_folder())
     named = traced_corpus(source)  # which raises for a source that is none
     corpus = corpus or named
     if source == "clickstream":
@@ -157,11 +159,3 @@ def _graph(corpus: str | Path, root: Path | None) -> TopicGraph:
         raise SettingError("the traces do not say which corpus their topics are from; name it")
     # Its links are in a file, while other corpora's are found in their text.
     return read_graph(root) if corpus == "wikispeedia" else load_corpus(corpus, root=root).graph
-
-
-def _wikispeedia_folder() -> Path:
-    """The folder of the paths: `$KGRL_DATA/wikispeedia`, else where they are downloaded to."""
-    shared = Path(os.environ["KGRL_DATA"]) / "wikispeedia" if os.environ.get("KGRL_DATA") else None
-    if shared is not None and shared.is_dir():
-        return shared
-    return download(_SNAP, cache_dir() / "downloads" / "wikispeedia").parent

@@ -4,7 +4,7 @@
 institutions, events and works; passages state facts of one hop, and facts of two hops follow from those alone.
 """
 
-from kgrl.data.invented.naming import DEFAULT_NAME, is_invented, load_invented, world_of
+from kgrl.data.invented.corpus import DEFAULT_NAME, is_invented, load_invented, world_of
 from kgrl.data.invented.order import ReadingOrder, inferable_shares, optimal_order
 from kgrl.data.invented.questions import fact_questions
 from kgrl.data.invented.world import RELATIONS, Fact, InventedWorld, Relation, Topic, invent

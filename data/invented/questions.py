@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kgrl.data.invented.draws import Draws
-from kgrl.data.invented.world import Fact, InventedWorld
+from kgrl.data.invented.world import Draws, Fact, InventedWorld
 from kgrl.errors import SettingError
 from kgrl.probes.questions import Question
 

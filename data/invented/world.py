@@ -5,16 +5,16 @@ A topic's facts lead to older topics only, so what a fact needs to be understood
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
-from kgrl.data.invented.draws import Draws
-from kgrl.data.invented.names import Namer
 from kgrl.data.invented.phrases import ANY_FACT, FACTS, KINDS, TRAITS
 from kgrl.errors import SettingError
 
-__all__ = ["RELATIONS", "Fact", "InventedWorld", "Relation", "Topic", "asked_wording", "invent", "sentence"]
+__all__ = ["RELATIONS", "Draws", "Fact", "InventedWorld", "Relation", "Topic", "asked_wording", "invent", "sentence"]
 
 LEAST_TOPICS = 8
 _FIRST = ("Places", "People", "Places", "Institutions", "People", "Events", "Works", "Places")
@@ -24,6 +24,26 @@ _REALM_TOPICS = 60
 _OWN_REALM = 0.8
 """Chance that a fact leads to a topic of the same realm; realms are what makes the graph fall into communities."""
 _FIRST_YEAR, _YEARS = 700, 1100
+
+
+def _parts(listed: str) -> tuple[str, ...]:
+    return tuple(listed.split())
+
+
+_ONSETS = _parts("b br d dr f g gl gr h k kr l m n p r s sk t th tr v vr z")
+_VOWELS = _parts("a e i o u ae ei ou")
+_CODAS = _parts("l m n r s th v rn lm sk")
+_GIVEN_NAMES = 80
+_GIVEN_ENDINGS = _parts("a o is en iel ara")
+_ENDINGS: Mapping[str, tuple[str, ...]] = {
+    "People": _parts("ane oth ivar enko ulme arest ondi ith"),
+    "Places": _parts("mere holt wick dun gard stov haven ora"),
+    "Institutions": _parts("an ium eor astre"),
+    "Events": _parts("ak und ell ory"),
+    "Works": _parts("ian esh otis ume"),
+}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -255,3 +275,68 @@ def _stated(topics: Sequence[Topic], draws: Draws) -> list[Fact]:
         for realm in (own, -1):
             older.setdefault((topic.category, realm), []).append(age)
     return facts
+
+
+class Namer:
+    """Names topics; no two topics share the word that tells them from others of their kind.
+
+    Args:
+        draws: The draws that names are made of.
+    """
+
+    def __init__(self, draws: Draws) -> None:
+        self._draws = draws
+        self._taken: set[str] = set()
+        self._given = [self._word(_GIVEN_ENDINGS, syllables=1) for _ in range(_GIVEN_NAMES)]
+
+    def title(self, category: str, kind: str) -> str:
+        """Return a new title: given name and family name, a place's name, or a word and what it is the name of."""
+        word = self._word(_ENDINGS[category], syllables=2)
+        if category == "People":
+            return f"{self._draws.pick(self._given)} {word}"
+        return word if category == "Places" else f"{word} {kind}"
+
+    def _word(self, endings: tuple[str, ...], syllables: int) -> str:
+        """A word that was not made before."""
+        pick = self._draws.pick
+        while True:
+            stem = "".join(pick(_ONSETS) + pick(_VOWELS) for _ in range(syllables))
+            word = (stem + pick(_CODAS) + pick(endings)).capitalize()
+            if word not in self._taken:
+                self._taken.add(word)
+                return word
+
+
+class Draws:
+    """Draws made from `random.Random.random` alone, the one sequence that Python promises never to change.
+
+    Args:
+        seed: A number.
+
+    Example:
+        >>> Draws(0).some("abcdef", 3)
+        ['f', 'e', 'd']
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed).random
+
+    def chance(self, share: float) -> bool:
+        """Return true with this probability."""
+        return self._random() < share
+
+    def below(self, n: int) -> int:
+        """Return one of 0 to n - 1."""
+        return int(self._random() * n)
+
+    def pick(self, items: Sequence[T]) -> T:
+        """Return one of some items, at least one."""
+        return items[self.below(len(items))]
+
+    def some(self, items: Sequence[T], n: int) -> list[T]:
+        """Return n different ones of at least as many items, in random order."""
+        pool = list(items)
+        for place in range(n):
+            other = place + self.below(len(pool) - place)
+            pool[place], pool[other] = pool[other], pool[place]
+        return pool[:n]

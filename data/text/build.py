@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from kgrl.corpus import Corpus, cut, near_duplicates, split_passages
 from kgrl.data.folder import load_folder, save_folder
-from kgrl.data.text.link_places import find_places
+from kgrl.data.text.linking import find_places
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.system.files import cache_dir, content_key
 

@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
-from kgrl.data.traps.planted import extended
+from kgrl.data.traps.planted import TRAP_SEED, extended
 from kgrl.errors import SettingError
 from kgrl.graph.nucleus import choose_nucleus
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
-__all__ = ["Deceived", "deceive"]
+__all__ = ["GOALS", "Deceived", "deceive", "deceptive", "goal_of"]
+
+GOALS = {"vital": "Mathematics", "wikispeedia": "Religion"}
+"""The goal on the corpora that benchmarks use."""
 
 _CLUSTER_SHARE = 0.2
 """Topics of the cluster as a share of the real ones."""
@@ -89,6 +92,25 @@ def deceive(corpus: Corpus, goal: str, seed: int = 0) -> Deceived:
     ]
     grown = extended(cut, f"{corpus.name}-deceptive", titles, [""] * size, links, texts)
     return Deceived(grown, real, tuple(corpus.graph.titles[t] for t in nucleus), tuple(corridor.tolist()))
+
+
+def deceptive(corpus: Corpus) -> Deceived:
+    """Put a cluster of easy gains beside the way to the corpus's goal."""
+    return deceive(corpus, goal_of(corpus), seed=TRAP_SEED)
+
+
+def goal_of(corpus: Corpus) -> str:
+    """Return the category that benchmarks take as the goal: a fixed one, or the smallest of an unknown corpus.
+
+    Raises:
+        SettingError: If the corpus has no categories.
+    """
+    if corpus.name in GOALS:
+        return GOALS[corpus.name]
+    named = [name for name in corpus.graph.category_names if name]
+    if not named:
+        raise SettingError(f"{corpus.name!r} has no categories, and this task needs one as a goal")
+    return min(named, key=lambda name: len(corpus.graph.in_category(name)))
 
 
 def _dullest(corpus: Corpus, topics: IntArray) -> IntArray:

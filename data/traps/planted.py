@@ -14,11 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
+from kgrl.data.wikimedia.vital import find_leads, read_leads
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
-__all__ = ["Kind", "Planted", "extended", "numbered", "plant", "twin_links"]
+__all__ = ["TRAP_SEED", "Kind", "Planted", "extended", "noisy", "numbered", "plant", "twin_links"]
 
+TRAP_SEED = 6
+"""Seed of the traps that corpora get by name, such as `noisy:vital`."""
+
+_FOREIGN = "fr"
 _REPLACED = 0.1
 """Share of the words of a near-duplicate that are taken from elsewhere in the corpus."""
 _BOILERPLATE = (
@@ -101,6 +106,11 @@ def plant(corpus: Corpus, foreign: Sequence[str], share: float = 0.3, seed: int 
     categories = [corpus.graph.categories[twin] for twin in twins]
     links = twin_links(corpus.graph, twins, rng)
     return Planted(extended(corpus, f"{corpus.name}-noisy", titles, categories, links, texts), real, tuple(kinds))
+
+
+def noisy(corpus: Corpus) -> Planted:
+    """Plant noise: three topics in ten teach nothing of use."""
+    return plant(corpus, read_leads(find_leads(_FOREIGN)).texts, seed=TRAP_SEED)
 
 
 def numbered(titles: Sequence[str], taken: Sequence[str]) -> list[str]:

@@ -6,31 +6,23 @@ paths were recorded, are `raw_name(title)`. Cite West and Leskovec (WWW 2012), a
 
 from __future__ import annotations
 
-import os
-import tarfile
 import urllib.parse
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kgrl.corpus import Corpus
-from kgrl.data.download import download
 from kgrl.data.reading import OnError, Problems, decoded_lines
 from kgrl.data.text.build import build_corpus, processed
 from kgrl.data.text.plaintext import clean_article
-from kgrl.errors import DataError, MissingDataError
+from kgrl.data.wikispeedia.archives import archives, members
+from kgrl.errors import DataError
 from kgrl.graph.topic_graph import TopicGraph
-from kgrl.system.files import cache_dir, file_digest
+from kgrl.system.files import file_digest
 
 __all__ = ["COUNTS", "load_wikispeedia", "raw_name", "read_graph", "title_of"]
 
 COUNTS = (4604, 119_882)
 """Articles and links of the published archives. No checksum is published, so these are checked."""
-
-_URL = "https://snap.stanford.edu/data/wikispeedia"
-_GRAPH = "wikispeedia_paths-and-graph.tar.gz"
-_TEXT = "wikispeedia_articles_plaintext.tar.gz"
-_LARGEST_MEMBER = 64 << 20
 
 
 def load_wikispeedia(
@@ -47,7 +39,7 @@ def load_wikispeedia(
         MissingDataError: If `root` lacks an archive, or it cannot be downloaded.
         DataError: If a record cannot be used, or the counts are not as expected.
     """
-    graph_archive, text_archive = _archives(root)
+    graph_archive, text_archive = archives(root)
 
     def build() -> Corpus:
         graph = _read_graph(graph_archive, on_error, counts)
@@ -60,7 +52,7 @@ def load_wikispeedia(
 
 def read_graph(root: str | Path | None = None) -> TopicGraph:
     """Read the articles, links and categories alone; arguments and errors as for `load_wikispeedia`."""
-    return _read_graph(_archives(root)[0], "fail", COUNTS)
+    return _read_graph(archives(root)[0], "fail", COUNTS)
 
 
 def raw_name(title: str) -> str:
@@ -78,22 +70,10 @@ def title_of(raw: str) -> str:
     return urllib.parse.unquote(raw, errors="strict").replace("_", " ")
 
 
-def _archives(root: str | Path | None) -> tuple[Path, Path]:
-    """Return the paths of the two archives."""
-    shared = Path(os.environ["KGRL_DATA"]) / "wikispeedia" if os.environ.get("KGRL_DATA") else None
-    folder = Path(root) if root is not None else shared
-    if folder is not None and all((folder / name).is_file() for name in (_GRAPH, _TEXT)):
-        return folder / _GRAPH, folder / _TEXT
-    if root is not None:
-        raise MissingDataError(f"{root} does not hold {_GRAPH} and {_TEXT}")
-    downloads = cache_dir() / "downloads" / "wikispeedia"
-    return download(f"{_URL}/{_GRAPH}", downloads), download(f"{_URL}/{_TEXT}", downloads)
-
-
 def _read_graph(archive: Path, on_error: OnError, counts: tuple[int, int]) -> TopicGraph:
     problems = Problems(archive, on_error)
     wanted = ("articles.tsv", "categories.tsv", "links.tsv")
-    tables = {Path(name).name: data for name, data in _members(archive) if Path(name).name in wanted}
+    tables = {Path(name).name: data for name, data in members(archive) if Path(name).name in wanted}
     if missing := [name for name in wanted if name not in tables]:
         raise DataError(archive, None, f"does not hold {', '.join(missing)}")
     number: dict[str, int] = {}
@@ -126,7 +106,7 @@ def _read_documents(archive: Path, graph: TopicGraph, on_error: OnError) -> Sequ
     problems = Problems(archive, on_error)
     number = {f"{raw_name(title)}.txt": topic for topic, title in enumerate(graph.titles)}
     documents = [""] * len(graph)
-    for name, data in _members(archive):
+    for name, data in members(archive):
         topic = number.get(Path(name).name)
         if topic is None:
             continue
@@ -153,20 +133,6 @@ def _rows(
             yield line, cells
         else:
             problems.report(archive / name, line, "malformed line", f"has {len(cells)} columns, not {columns}")
-
-
-def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of each file of an archive; nothing is ever extracted to a path that it names."""
-    try:
-        with tarfile.open(archive, "r|gz") as tar:
-            for member in tar:
-                if member.size > _LARGEST_MEMBER:
-                    raise DataError(archive / member.name, None, f"{member.size} bytes are too many for an article")
-                file = tar.extractfile(member) if member.isfile() else None
-                if file is not None:
-                    yield member.name, file.read()
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise DataError(archive, None, f"not a whole .tar.gz archive ({error}); fetch it again") from error
 
 
 def _check_counts(archive: Path, found: tuple[int, int], wanted: tuple[int, int]) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kgrl.data.wikispeedia.archives import ARCHIVE_FOLDER, GRAPH_ARCHIVE
 from kgrl.errors import DataError, MissingDataError
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.traces.source import Tally, sift
@@ -22,8 +23,6 @@ from kgrl.traces.trace import BACK, Outcome, Trace, TraceError
 
 __all__ = ["TraceFile", "WikispeediaTraces", "read_table"]
 
-_FOLDER = "wikispeedia_paths-and-graph"
-_ARCHIVE = f"{_FOLDER}.tar.gz"
 _FILES = {Outcome.FINISHED: "paths_finished.tsv", Outcome.UNFINISHED: "paths_unfinished.tsv"}
 _FIELDS = {Outcome.FINISHED: 5, Outcome.UNFINISHED: 6}
 _PATH, _TARGET = 3, 4
@@ -145,17 +144,17 @@ def read_table(root: Path, file: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _bytes_of(root: Path, file: str) -> bytes:
-    for path in (root / file, root / _FOLDER / file):
+    for path in (root / file, root / ARCHIVE_FOLDER / file):
         if path.is_file():
             return path.read_bytes()
-    if (root / _ARCHIVE).is_file():
-        with tarfile.open(root / _ARCHIVE) as archive:
+    if (root / GRAPH_ARCHIVE).is_file():
+        with tarfile.open(root / GRAPH_ARCHIVE) as archive:
             try:
-                member = archive.extractfile(f"{_FOLDER}/{file}")
+                member = archive.extractfile(f"{ARCHIVE_FOLDER}/{file}")
             except KeyError:
                 member = None
             if member is not None:
                 return member.read()
     raise MissingDataError(
-        f"{root} holds neither {file} nor {_ARCHIVE} with it; see https://snap.stanford.edu/data/wikispeedia.html"
+        f"{root} holds neither {file} nor {GRAPH_ARCHIVE} with it; see https://snap.stanford.edu/data/wikispeedia.html"
     )

@@ -99,9 +99,8 @@ class SearchCommand:
         Raises:
             KgrlError: If there is no index, or it was built with another encoder.
         """
-        from kgrl.retrieval.bm25 import Bm25Retriever
         from kgrl.retrieval.encoder import Encoder
-        from kgrl.retrieval.fusion import reciprocal_rank_fusion
+        from kgrl.retrieval.hybrid import Bm25Retriever, reciprocal_rank_fusion
         from kgrl.retrieval.sharded import ShardedRetriever
 
         encoder = Encoder(self.encoder)

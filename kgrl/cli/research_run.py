@@ -72,10 +72,10 @@ class ResearchRun(RunCommand):
     @contextmanager
     def curriculum_in(self, folder: Path) -> Iterator[Curriculum]:
         """Give the curriculum; workers run as long as it is used."""
+        from kgrl.research.growing import QueueSupply
         from kgrl.research.library import Library
-        from kgrl.research.process import worker_process
         from kgrl.research.queue import ResearchQueue
-        from kgrl.research.supply import QueueSupply
+        from kgrl.research.worker import worker_process
         from kgrl.retrieval.encoder import Encoder
 
         encoder, library = Encoder(), Library(folder / _PAGES)

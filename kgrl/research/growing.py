@@ -25,8 +25,9 @@ from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.research.library import Library
+from kgrl.research.queue import ResearchQueue
 
-__all__ = ["GrowingCurriculum", "GrowingLearner", "Recorded", "Supply", "first_corpus"]
+__all__ = ["GrowingCurriculum", "GrowingLearner", "QueueSupply", "Recorded", "Supply", "first_corpus"]
 
 _GROWTH = 8
 """The corpus grows once there is an eighth more of it: all times together cost a few times what the last one does."""
@@ -60,6 +61,35 @@ class GrowingLearner(Protocol):
     def extend(self, corpus: Corpus) -> None:
         """Read a corpus that begins with the one read until now, passage by passage."""
         ...
+
+
+class QueueSupply:
+    """Supply from a research queue, whose workers make arrivals of titles; see `Supply`.
+
+    Args:
+        queue: The queue; workers serve it somewhere.
+        broken: Whether the workers cannot go on, so that nothing is to be waited for.
+    """
+
+    def __init__(self, queue: ResearchQueue, broken: Callable[[], bool] = lambda: False) -> None:
+        self.queue, self._broken = queue, broken
+
+    def want(self, titles: Sequence[str]) -> None:
+        """Say which titles are wanted, best first."""
+        self.queue.want(titles)
+
+    def take(self, library: Library, index: int) -> int:
+        """Put what has arrived into the library and return how many topics it holds."""
+        library.add(self.queue.arrivals(len(library)))
+        return len(library)
+
+    def hopeless(self) -> Collection[str]:
+        """Return titles that will not arrive."""
+        return self.queue.failed()
+
+    def busy(self) -> bool:
+        """Return whether jobs are queued or running, and somebody does them."""
+        return not self._broken() and self.queue.busy()
 
 
 class Recorded:

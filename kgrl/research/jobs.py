@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Split, cut, near_duplicates, split_passages
 from kgrl.errors import KgrlError
-from kgrl.research.arrival import Arrival
-from kgrl.research.log import ArrivalLog, without_passages
+from kgrl.research.log import Arrival, ArrivalLog, without_passages
 from kgrl.research.page import Page, PageSource
 from kgrl.retrieval.corpus_index import INDEXED_PER_TOPIC
 from kgrl.retrieval.encoder import Encoder

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import DataError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
-from kgrl.research.arrival import Arrival
+from kgrl.research.log import Arrival
 from kgrl.retrieval.corpus_index import topic_embeddings
 from kgrl.retrieval.faiss_retriever import FaissRetriever
 from kgrl.system.files import write_text

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from kgrl.errors import SettingError
-from kgrl.research.arrival import Arrival
 from kgrl.research.board import STAGES, Board, Job, Messages, refuse
-from kgrl.research.log import ArrivalLog
+from kgrl.research.log import Arrival, ArrivalLog
 from kgrl.research.store import QueueAwayError, QueueStore, open_store
 
 __all__ = ["Failure", "ResearchQueue", "Running", "Status"]

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from kgrl.corpus import Split, near_duplicates
 from kgrl.errors import KgrlError, SettingError
-from kgrl.research.arrival import Arrival
-from kgrl.research.log import ArrivalLog
+from kgrl.research.log import Arrival, ArrivalLog
 from kgrl.research.queue import ResearchQueue
 from kgrl.research.store import QueueAwayError, open_store
 from tests.support.redis_server import RedisServer, why_no_redis

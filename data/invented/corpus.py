@@ -6,21 +6,76 @@ passage are known from other topics, so that a loss on them tells what is known 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
 from kgrl.corpus import Corpus, Split, near_duplicates
-from kgrl.data.invented.draws import Draws
 from kgrl.data.invented.phrases import ANY_FACT, FACTS, OPENINGS
-from kgrl.data.invented.world import Fact, InventedWorld, Topic, asked_wording, sentence
+from kgrl.data.invented.world import Draws, Fact, InventedWorld, Topic, asked_wording, invent, sentence
 from kgrl.data.text.mentions import tokenize
+from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
-__all__ = ["write_corpus"]
+__all__ = ["DEFAULT_NAME", "is_invented", "load_invented", "world_of", "write_corpus"]
+
+DEFAULT_NAME = "invented:2000"
+_NAME = re.compile(r"invented(?::(\d{1,7}))?(?::(\d{1,9}))?")
 
 _SPLITS = (Split.TRAIN,) * 6 + (Split.PROBE, Split.EXAM)
 """The passages that every topic has."""
+
+
+def is_invented(name: str) -> bool:
+    """Return whether a name is meant to be that of an invented corpus."""
+    return name.partition(":")[0] == "invented"
+
+
+def load_invented(name: str = DEFAULT_NAME) -> Corpus:
+    """Invent a corpus.
+
+    Args:
+        name: `invented:TOPICS` or `invented:TOPICS:SEED`; `invented` for 2,000 topics.
+
+    Raises:
+        SettingError: If the name is not of that form, or asks for fewer than 8 topics.
+
+    Example:
+        >>> load_invented("invented:100").split_counts.tolist()
+        [600, 100, 100]
+    """
+    return write_corpus(world_of(name), _size_and_seed(name)[1])
+
+
+def world_of(name: str) -> InventedWorld:
+    """Return the world that an invented corpus tells of.
+
+    Args:
+        name: The corpus's name; `Corpus.name` is one.
+
+    Raises:
+        SettingError: If it is not the name of an invented corpus.
+
+    Example:
+        >>> world = world_of("invented:100")
+        >>> len(world.topics), {fact.hops for fact in world.facts}
+        (100, {1, 2})
+    """
+    return _world(*_size_and_seed(name))
+
+
+@lru_cache(maxsize=4)
+def _world(size: int, seed: int) -> InventedWorld:
+    return invent(size, seed)
+
+
+def _size_and_seed(name: str) -> tuple[int, int]:
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise SettingError(f"{name!r} is no invented corpus; write invented:TOPICS or invented:TOPICS:SEED")
+    return int(found[1] or DEFAULT_NAME.partition(":")[2]), int(found[2] or 0)
 
 
 def write_corpus(world: InventedWorld, seed: int) -> Corpus:

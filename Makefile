@@ -48,3 +48,4 @@ format: setup ## put the code in order
 
 clean: ## remove .venv and what tools left behind
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find agents data envs kgrl tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Where derived data is kept, how it is keyed, and how files are written so that nobody ever reads half of one."""
+"""Files: the cache folder, keys made from content, and atomic writes."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ __all__ = [
 ]
 
 _KEY_LENGTH = 32
+"""Hexadecimal digits of a key: 128 bits, so that two contents never share one by accident."""
 
 
 def cache_dir() -> Path:
-    """Return the folder of kgrl's derived data: `$KGRL_CACHE`, else the platform's user cache folder."""
+    """Return the cache folder: `$KGRL_CACHE`, otherwise kgrl's folder in the platform's user cache."""
     chosen = os.environ.get("KGRL_CACHE")
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("kgrl"))
 
 
 def content_key(*parts: str | bytes) -> str:
-    """Return a file name for what is derived from `parts`: 32 hexadecimal digits of a SHA-256.
+    """Return a key for data derived from `parts`: the first 32 hexadecimal digits of a SHA-256, usable as a file name.
 
     Parts are hashed with their lengths, so that moving a character from one part to the next changes the key.
 
@@ -61,9 +62,10 @@ def file_digest(path: Path) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to, and put it in the place of `path` once that went well.
+    """Yield a temporary path beside `path`, and rename it to `path` if the body succeeds.
 
-    The folder is made if it is missing. Where the body raises, `path` is left as it was.
+    Readers see the old file or the whole new one. The folder is made if it is missing. If the body raises, `path` stays
+    as it was.
 
     Example:
         >>> target = Path(tempfile.mkdtemp()) / "notes.txt"
@@ -73,6 +75,7 @@ def replacing(path: Path) -> Iterator[Path]:
         'whole'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder: a rename is atomic only within one file system.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
     temporary = Path(name)
@@ -86,10 +89,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path` to fill, and call it `path` once that went well.
+    """Yield a temporary folder beside `path`, and rename it to `path` if the body succeeds.
 
     Raises:
-        FileExistsError: If `path` is there already and is not an empty folder; nothing is overwritten.
+        FileExistsError: If `path` exists and is not an empty folder; nothing is overwritten.
 
     Example:
         >>> target = Path(tempfile.mkdtemp()) / "run"
@@ -120,7 +123,7 @@ def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically, indented, with a final newline.
 
     Raises:
-        ValueError: If `value` holds a NaN or an infinity, which JSON has no word for.
+        ValueError: If `value` holds a NaN or an infinity, which JSON cannot express.
     """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -132,7 +135,8 @@ def write_npy(path: Path, array: NDArray[Any]) -> None:
 
 
 def _umask() -> int:
-    """Return the process's file mode mask; mkstemp ignores it and would leave files that only their owner can read."""
+    """Return the process's file mode mask. mkstemp ignores it and makes files that only their owner can read."""
+    # The mask can only be read by setting it.
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

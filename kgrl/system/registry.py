@@ -1,7 +1,6 @@
-"""Names for the things a user picks on a command line: corpora, agents, learners, rewards.
+"""Registries: tables from names to factories, for what users pick by name (corpora, agents, learners, rewards).
 
-A registry knows names and factories; it does not know what the factories make. Installed packages add to it by entry
-points, which are read when a name is first looked up.
+Installed packages add names by entry points, which are read when a name is first looked up.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class PluggedIn:
     Args:
         name: The name it adds.
         package: The package and its version.
-        error: Why it cannot be used; None where it can.
+        error: The reason that it cannot be used; None if it can.
     """
 
     name: str
@@ -38,12 +37,12 @@ class PluggedIn:
 
 
 class Registry(Generic[T]):
-    """A table from names to factories of one kind of thing.
+    """A table from names to factories of one kind of object.
 
     Args:
-        kind: What is registered, in the singular; used in error messages.
-        group: The entry-point group by which installed packages add theirs; None where they cannot. What cannot be
-            loaded, or has a name that is taken, is left out and logged as a warning.
+        kind: The kind of object in the singular, for error messages: `"agent"`.
+        group: The entry-point group by which installed packages add names; None if they cannot. An entry point that
+            cannot be loaded, or whose name is taken, is left out and logged as a warning.
 
     Example:
         >>> agents = Registry[object]("agent")
@@ -51,6 +50,8 @@ class Registry(Generic[T]):
         ... class Idle: ...
         >>> type(agents.make("idle")).__name__
         'Idle'
+        >>> agents
+        <agent registry: idle>
     """
 
     def __init__(self, kind: str, group: str | None = None) -> None:
@@ -92,7 +93,7 @@ class Registry(Generic[T]):
         package = _package(point)
         try:
             self._add(point.name, point.load())
-        except Exception as error:  # noqa: BLE001 - whatever a package does wrong, it must not keep others from loading
+        except Exception as error:  # noqa: BLE001 - a broken package must not keep others from loading
             why = f"{type(error).__name__}: {error}"
             _log.warning("the %s %r of the package %s is left out: %s", self.kind, point.name, package, why)
             return PluggedIn(point.name, package, why)
@@ -100,7 +101,7 @@ class Registry(Generic[T]):
 
     def _add(self, name: str, factory: Callable[..., T]) -> None:
         if not callable(factory):
-            raise TypeError(f"{factory!r} is no class or function")
+            raise TypeError(f"{factory!r} is not a class or function")
         if self._factories.get(name, factory) is not factory:  # a package may register what it also has an entry for
             raise ValueError(self._taken(name))
         self._factories[name] = factory
@@ -116,6 +117,9 @@ class Registry(Generic[T]):
                 raise KgrlError(f"the {self.kind} {name!r} of the package {plugged.package} is broken: {plugged.error}")
         raise UnknownNameError(self.kind, name, list(self))
 
+    def __repr__(self) -> str:
+        return f"<{self.kind} registry: {', '.join(self)}>"
+
     def __contains__(self, name: object) -> bool:
         return name in self._loaded
 
@@ -124,7 +128,7 @@ class Registry(Generic[T]):
 
     @property
     def _loaded(self) -> dict[str, Callable[..., T]]:
-        """The factories, once those of installed packages are among them."""
+        """The factories, those of installed packages included."""
         self._plug_in()
         return self._factories
 

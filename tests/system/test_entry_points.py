@@ -74,8 +74,8 @@ def test_nothing_is_loaded_before_a_name_is_looked_up(install: Install) -> None:
     [
         ("bad = bad_one:short", "import nothing_of_that_name", "ModuleNotFoundError: .*nothing_of_that_name"),
         ("bad = bad_one:longer", CODE, "AttributeError: .*longer"),
-        ("bad = bad_one:short", "short = 3", "TypeError: 3 is no class or function"),
-        ("bad = bad_one", CODE, "TypeError: .*no class or function"),
+        ("bad = bad_one:short", "short = 3", "TypeError: 3 is not a class or function"),
+        ("bad = bad_one", CODE, "TypeError: .*not a class or function"),
     ],
 )
 def test_a_broken_package_is_reported_and_keeps_no_other_from_loading(

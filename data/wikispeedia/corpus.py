@@ -1,7 +1,7 @@
 """Wikispeedia: 4,604 articles of the 2007 Wikipedia Selection for schools, with their text and real links.
 
-Read from SNAP's two archives. Titles are decoded ("Émile Zola"); the archives' own names ("%C3%89mile_Zola"), in which
-paths were recorded, are `raw_name(title)`. Cite West and Leskovec (WWW 2012), and West, Pineau and Precup (IJCAI 2009).
+Read from SNAP's two archives. Titles are decoded ("Émile Zola"). The archives' own names ("%C3%89mile_Zola"), in which
+games were recorded, are `raw_name(title)`. Cite West and Leskovec (WWW 2012), and West, Pineau and Precup (IJCAI 2009).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def load_wikispeedia(
 
 
 def read_graph(root: str | Path | None = None) -> TopicGraph:
-    """Read the articles, links and categories alone; arguments and errors as for `load_wikispeedia`."""
+    """Read articles, links and categories without the texts; arguments and errors as for `load_wikispeedia`."""
     return _read_graph(archives(root)[0], "fail", COUNTS)
 
 
@@ -89,6 +89,7 @@ def _read_graph(archive: Path, on_error: OnError, counts: tuple[int, int]) -> To
                 archive / "categories.tsv", line, "category of an unknown topic", f"{raw!r} is not an article"
             )
         elif not categories[number[raw]]:  # the first of an article's rows counts
+            # "subject.People.Writers" becomes "People": the top level has enough topics in each category.
             categories[number[raw]] = subject.removeprefix("subject.").split(".")[0].replace("_", " ")
     for line, ends in _rows(archive, tables, "links.tsv", 2, problems):
         if unknown := [end for end in ends if end not in number]:
@@ -97,7 +98,9 @@ def _read_graph(archive: Path, on_error: OnError, counts: tuple[int, int]) -> To
             sources.append(number[ends[0]])
             targets.append(number[ends[1]])
     problems.log()
-    _check_counts(archive, (len(number), len(sources)), counts)
+    if (len(number), len(sources)) != counts:
+        found = f"holds {len(number)} articles and {len(sources)} links"
+        raise DataError(archive, None, f"{found}, not {counts[0]} and {counts[1]}")
     return TopicGraph.from_links([title_of(raw) for raw in number], sources, targets, categories)
 
 
@@ -133,9 +136,3 @@ def _rows(
             yield line, cells
         else:
             problems.report(archive / name, line, "malformed line", f"has {len(cells)} columns, not {columns}")
-
-
-def _check_counts(archive: Path, found: tuple[int, int], wanted: tuple[int, int]) -> None:
-    if found != wanted:
-        articles, links = wanted
-        raise DataError(archive, None, f"holds {found[0]} articles and {found[1]} links, not {articles} and {links}")

@@ -1,8 +1,11 @@
-"""`kgrl traces`: look at recorded rabbit holes, store them, generate them and export them."""
+"""`kgrl traces`: show statistics of recorded rabbit holes; store, generate and export them; score policies on them."""
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,20 +23,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Export", "Generate", "Import", "Score", "Stats", "traces"]
 
-
 _MOVES_SHOWN = 10
-
+"""Category moves of a source that are printed."""
 _KINDS = ("finished", "unfinished", "inductive")
 
 
 @dataclass(frozen=True)
 class TraceSetting:
-    """Where traces come from, described by plain values.
+    """A source of traces, described by plain values.
 
     Args:
         source: The traces: wikispeedia, clickstream, a .parquet file, or the folder of a run.
         root: For the clickstream its file; otherwise the folder of the source files that Wikispeedia is read from.
-        corpus: The corpus whose topic graph the traces are on; if none, what the file or run names, else vital.
+        corpus: The corpus whose topic graph the traces are on; by default that of the file or run, else vital.
         walks: Walks to sample from the clickstream.
         seed: Seeds the sampling.
     """
@@ -53,7 +55,7 @@ class TraceSetting:
 
 @dataclass(frozen=True)
 class Stats(TraceSetting):
-    """Print what traces are like: lengths, return rate, clustering and category moves; plot them.
+    """Print statistics of traces: lengths, return rate, clustering and category moves; plot them.
 
     Args:
         report: HTML file to write the plots to.
@@ -64,17 +66,17 @@ class Stats(TraceSetting):
     json: Path | None = None
 
     def run(self) -> dict[str, Any]:
-        """Print the figures, write the report, return the figures.
+        """Print the figures, write the report, and return the figures.
 
         Raises:
-            KgrlError: If the source is not known or holds no trace, or more than 5% of it cannot be used.
+            KgrlError: If the source is unknown or holds no trace, or more than 5% of it cannot be used.
         """
         from kgrl.traces.statistics import trace_stats
 
         source = self.load()
         stats = trace_stats(source, source.graph)
         if not stats:
-            raise KgrlError(f"{source.tally}: no trace to look at")
+            raise _no_trace(source)
         _show_stats(self.source, stats)
         counts = _show_rows(source)
         if self.report is not None:
@@ -99,17 +101,19 @@ class Import(TraceSetting):
     json: Path | None = None
 
     def run(self) -> dict[str, Any]:
-        """Write the file, print and return what was read and skipped.
+        """Write the file, and print and return the counts of rows read and skipped.
 
         Raises:
-            KgrlError: If the source is not known, or more than 5% of it cannot be used; nothing is written then.
+            KgrlError: If the source is unknown or holds no trace, or more than 5% of it cannot be used. Then nothing is
+                written.
         """
         from kgrl.data.load import traced_corpus
         from kgrl.data.traces.trace_store import write_traces
 
         _check_ending(self.out)
         source = self.load()
-        stored = write_traces(self.out, source, source.graph, corpus=self.corpus or traced_corpus(self.source))
+        corpus = self.corpus or traced_corpus(self.source)
+        stored = write_traces(self.out, _some(source), source.graph, corpus=corpus)
         counts = _show_rows(source)
         show_facts("", [("traces", stored), ("written", self.out)])
         return {"source": self.source, "traces": stored, **counts, "file": str(self.out)}
@@ -128,18 +132,33 @@ class Export(TraceSetting):
     json: Path | None = None
 
     def run(self) -> dict[str, Any]:
-        """Write the dataset, print and return where it is.
+        """Write the dataset, and print and return its counts and its folder.
 
         Raises:
-            KgrlError: If Minari is not installed or has such a dataset already, or the source cannot be read.
+            KgrlError: If Minari is not installed or has a dataset of that name already, or if the source cannot be
+                read or has no trace with a step. Then nothing is written.
         """
         from kgrl.data.traces.minari_export import export_minari
 
         source = self.load()
-        folder = export_minari(source, source.graph, self.dataset_id)
+        # Traces are counted first: reading them takes seconds where writing takes minutes. So a bad source is refused
+        # before anything is written, and the progress bar knows its end.
+        episodes = sum(len(trace.steps) > 1 for trace in source)
+        if not episodes:
+            raise _no_trace(source)
+        with progress(f"writing {self.dataset_id}", episodes) as advance, _ending_in_order():
+            export = export_minari(source, source.graph, self.dataset_id, on_episode=lambda done: advance(done, ""))
         counts = _show_rows(source)
-        show_facts("", [("dataset", self.dataset_id), ("folder", folder)])
-        return {"source": self.source, **counts, "dataset_id": self.dataset_id, "folder": str(folder)}
+        written = {"episodes": export.episodes, "left_out": export.left_out}
+        facts = [("episodes", export.episodes), ("traces without a step, left out", export.left_out)]
+        show_facts("", [*facts, ("dataset", self.dataset_id), ("folder", export.folder)])
+        return {
+            "source": self.source,
+            **counts,
+            **written,
+            "dataset_id": self.dataset_id,
+            "folder": str(export.folder),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,15 +167,15 @@ class Generate:
 
     Args:
         out: The file to write, ending in .parquet.
-        walker: embedding, from hunter to busybody; or model, where a language model picks the links.
+        walker: embedding, from hunter to busybody; or model, for links picked by a language model.
         corpus: The corpus: a name such as vital or wikispeedia, or a folder.
         root: Folder of the corpus's source files, for corpora that are read from some.
         walks: Number of walks.
-        length: Most steps of a walk, the start and back clicks counted.
+        length: Most steps of a walk, including the start and back clicks.
         curiosity: For embedding: from 0, a hunter who stays close and returns, to 1, a busybody who jumps far.
         model: For model: smollm2, a Hugging Face causal model by name, or a folder.
-        temperature: For model: nats per token by which a title must lead for e-fold odds.
-        memory: For model: titles of opened pages that the model reads.
+        temperature: For model: nats per token that make a title e times as likely.
+        memory: For model: opened pages whose titles the model reads.
         seed: Seeds starts and steps.
         json: File to write the counts to, as one JSON object.
     """
@@ -175,17 +194,24 @@ class Generate:
     json: Path | None = None
 
     def run(self) -> dict[str, Any]:
-        """Walk, write the file, print and return what was written.
+        """Walk, write the file, and print and return the counts.
 
         Raises:
-            KgrlError: If a name is not known, or a setting is out of range.
+            KgrlError: If a name is unknown, or a setting is out of range.
         """
         from kgrl.data.traces.trace_store import write_traces
         from kgrl.data.traces.walkers import WalkSource
 
         _check_ending(self.out)
         source = WalkSource(self.make_walker(), self.walks, self.length, self.seed)
-        stored = write_traces(self.out, _watched(source, self.walks), source.graph, corpus=self.corpus)
+
+        def watched() -> Iterator[Trace]:
+            with progress("walking", self.walks) as advance:
+                for done, trace in enumerate(source, 1):
+                    yield trace
+                    advance(done, source.graph.titles[trace.steps[0]])
+
+        stored = write_traces(self.out, watched(), source.graph, corpus=self.corpus)
         show_facts("", [("walker", source.walker.source), ("traces", stored), ("written", self.out)])
         return {"walker": source.walker.source, "corpus": self.corpus, "traces": stored, "file": str(self.out)}
 
@@ -214,7 +240,7 @@ def traces(
         arg(name=""),
     ],
 ) -> Stats | Import | Generate | Export | Score:
-    """Look at traces, which are recorded rabbit holes; store, generate and export them, score policies on them."""
+    """Show statistics of traces (recorded rabbit holes); store, generate and export them; score policies on them."""
     return command
 
 
@@ -223,16 +249,40 @@ def _check_ending(path: Path) -> None:
         raise SettingError(f"cannot store traces in {str(path)!r}: the ending must be .parquet")
 
 
-def _watched(source: TraceSource, total: int) -> Iterator[Trace]:
-    """The traces of a source, with a progress bar on a terminal."""
-    with progress("walking", total) as advance:
-        for done, trace in enumerate(source, 1):
-            yield trace
-            advance(done, source.graph.titles[trace.steps[0]])
+def _some(source: TraceSource) -> Iterator[Trace]:
+    """Yield the traces of a source; raise at the end if there were none."""
+    some = False
+    for trace in source:
+        some = True
+        yield trace
+    if not some:
+        raise _no_trace(source)
+
+
+def _no_trace(source: TraceSource) -> KgrlError:
+    """Return the error that explains why a source has no trace."""
+    from kgrl.data.traces.run_traces import RunTraces
+
+    why = "no trace with a click"
+    if isinstance(source, RunTraces):
+        why += (
+            ": a pick is a click only if a learned topic links to it, and this run has no such pick; try a longer run"
+        )
+    return KgrlError(f"{source.tally}; {why}")
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Exit on SIGTERM with cleaning up, as on Ctrl-C, so that a half-written dataset is deleted."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _show_rows(source: TraceSource) -> dict[str, Any]:
-    """Print what a source read and skipped, and return it for JSON."""
+    """Print the counts of rows that a source read and skipped, and return them for JSON."""
     from kgrl.data.wikimedia.clickstream import ClickstreamWalks
 
     tally = source.tally
@@ -241,7 +291,7 @@ def _show_rows(source: TraceSource) -> dict[str, Any]:
     if isinstance(source, ClickstreamWalks):
         counts["unused"] = dict(source.clickstream.unused)
         facts += [(f"kept but unused, {kind}", n) for kind, n in source.clickstream.unused.items()]
-    show_facts("Rows", facts)
+    show_facts(tally.unit.capitalize(), facts)
     return counts
 
 
@@ -266,12 +316,12 @@ class Score:
     """Score a policy's next-click predictions on traces, beside uniform, in-degree, Markov and similarity predictors.
 
     Args:
-        policy: builtin, or the folder of a pretrained policy.
+        policy: builtin or ppo, which ship with kgrl, or the folder of a policy.
         source: The traces: wikispeedia, clickstream, a .parquet file, or the folder of a run.
         root: Folder of the source files, for sources that are read from some.
-        corpus: The corpus the traces are on; if none, what the source names.
-        split: Which (start, target) pairs to score: test, validation, or all there are, which says nothing where the
-            policy was trained on them.
+        corpus: The corpus the traces are on; by default the one that the source names.
+        split: The (start, target) pairs to score: test, validation, or all, which is meaningless for pairs that the
+            policy was trained on.
         json: File to write the scores to, as one JSON object.
     """
 
@@ -283,7 +333,7 @@ class Score:
     json: Path | None = None
 
     def run(self) -> dict[str, Any]:
-        """Score, print and return the scores.
+        """Score the policy, and print and return the scores.
 
         Raises:
             KgrlError: If the policy or the traces cannot be read, or there is nothing to score.
@@ -293,7 +343,8 @@ class Score:
         from kgrl.data.traces.traced_clicks import load_clicks
 
         read = load_clicks(self.source, self.root, self.corpus)
-        scoring = ClickScoring(read, FOLDER if self.policy == "builtin" else Path(self.policy), self.split)
+        shipped = {"builtin": FOLDER, "ppo": FOLDER / "ppo"}
+        scoring = ClickScoring(read, shipped.get(self.policy, Path(self.policy)), self.split)
         with progress("scoring", scoring.work) as advance:
             done = 0
 
@@ -308,7 +359,7 @@ class Score:
 
 
 def _show(scores: dict[str, Any]) -> None:
-    """One row for each predictor and kind of click."""
+    """Print one row for each predictor and kind of click."""
     rows: list[list[object]] = []
     for name in ("policy", *(name for name in scores if name not in _KINDS)):
         of_name = {kind: scores[kind] for kind in _KINDS} if name == "policy" else scores[name]

@@ -1,7 +1,7 @@
 """Corpora and traces by name.
 
-`load_corpus` takes the name of a registered corpus or a folder of files, `load_traces` the name of a source of traces,
-a trace file or the folder of a run.
+`load_corpus` takes the name of a registered corpus or a corpus folder; `load_traces` takes the name of a source of
+traces, a trace file, or the folder of a run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["DERIVED", "corpora", "load_corpus", "load_traces", "traced_corpus"]
 
 _TRACE_FILE = ".parquet"
 _CORPORA_OF_TRACES = {"wikispeedia": "wikispeedia", "clickstream": "vital"}
-"""The sources of traces that have a name, and the corpus they are read on unless another is asked for."""
+"""Named sources of traces, and the corpus on which each is read by default."""
 
 corpora: Registry[Corpus] = Registry("corpus", group="kgrl.sources")
 """Corpora by name. Their factories take `root` (a `Path` or None) and `on_error` (`"fail"` or `"skip"`)."""
@@ -42,17 +42,17 @@ DERIVED: dict[str, Callable[[Corpus], Planted | Deceived]] = {"noisy": noisy, "d
 
 
 def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: OnError = "fail") -> Corpus:
-    """Load a corpus by name, or from a folder of your own.
+    """Load a corpus by name, or from a corpus folder.
 
     Args:
         name: `"vital"`, `"vital-fr"`, `"vital-es"`, `"wikispeedia"`, `"invented:2000"` or `"invented:2000:7"` (a
             world of 2,000 topics made from seed 7), or a folder that `kgrl.data.folder` describes. With `"noisy:"` or
             `"deceptive:"` before it, the corpus with the traps of `DERIVED`.
-        root: Where the source files of a corpus are that is not packaged: the folder of Wikispeedia's archives.
+        root: Folder of the source files, for a corpus that is not packaged: the folder of Wikispeedia's archives.
         on_error: What to do with a record that cannot be used: `"fail"`, or `"skip"` and log how many were skipped.
 
     Raises:
-        UnknownNameError: If it is neither; the message suggests the nearest name.
+        UnknownNameError: If it is neither a name nor a folder; the message suggests the nearest name.
         MissingDataError: If the source files are not on this machine and cannot be downloaded.
         DataError: If a record cannot be used and `on_error` is `"fail"`.
 
@@ -61,7 +61,7 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
         Traceback (most recent call last):
         kgrl.errors.UnknownNameError: unknown corpus 'vitla'; did you mean 'vital'? Known: ..., vital, ..., wikispeedia
     """
-    if name not in corpora and Path(name).is_dir():
+    if name not in corpora and Path(name).is_dir():  # a registered name wins over a folder of that name
         return load_folder(name, on_error=on_error)
     derived, _, origin = str(name).partition(":")
     if derived in DERIVED and origin:
@@ -107,16 +107,16 @@ def load_traces(
 
     Args:
         source: `"wikispeedia"`; `"clickstream"`; a trace file, ending in `.parquet`; or the folder of a run.
-        root: For the clickstream its file, `clickstream-enwiki-2026-10.tsv.gz` for example; otherwise the folder of the
+        root: For the clickstream its file, for example `clickstream-enwiki-2026-10.tsv.gz`; otherwise the folder of the
             source files, as for `load_corpus`.
         corpus: The corpus whose topic graph the traces are on. If None, the one that the file or the run names, and
-            `"vital"` for the clickstream. Wikispeedia brings its own graph.
+            `"vital"` for the clickstream. Wikispeedia has its own graph.
         walks: Number of walks sampled from the clickstream.
         seed: Seeds that sampling.
 
     Raises:
-        UnknownNameError: If it is none of these.
-        SettingError: If there is no telling which graph the traces are on, or the clickstream has no file.
+        UnknownNameError: If the source is none of these.
+        SettingError: If the graph of the traces is unknown, or the clickstream has no file.
         MissingDataError: If the source files are not on this machine and cannot be downloaded.
         DataError: If a file is damaged, of another version or of another graph.
 
@@ -128,7 +128,7 @@ def load_traces(
     path, folder = Path(source), None if root is None else Path(root)
     if source == "wikispeedia":
         return WikispeediaTraces(folder or traces_folder())
-    named = traced_corpus(source)  # which raises for a source that is none
+    named = traced_corpus(source)  # raises for an unknown source
     corpus = corpus or named
     if source == "clickstream":
         if folder is None:
@@ -139,7 +139,7 @@ def load_traces(
 
 
 def traced_corpus(source: str | Path) -> str:
-    """Return the corpus whose topics the traces of a source go through, `""` if a trace file does not name it.
+    """Return the name of the corpus of a source's traces, `""` if a trace file does not name it.
 
     Args:
         source: As for `load_traces`; errors are the same.
@@ -157,5 +157,5 @@ def traced_corpus(source: str | Path) -> str:
 def _graph(corpus: str | Path, root: Path | None) -> TopicGraph:
     if not corpus:
         raise SettingError("the traces do not say which corpus their topics are from; name it")
-    # Its links are in a file, while other corpora's are found in their text.
+    # Wikispeedia's links are in a file, so its text need not be processed.
     return read_graph(root) if corpus == "wikispeedia" else load_corpus(corpus, root=root).graph

@@ -1,7 +1,8 @@
-"""An invented world written out as passages.
+"""Invented corpora by name, and an invented world written out as passages.
 
-Every passage on a topic tells all of its facts, each time in other words. The wordings of the probe and the exam
-passage are known from other topics, so that a loss on them tells what is known of the topic.
+A corpus's name determines its world. Every passage on a topic tells all of its facts, each time in other words. The
+wordings of the probe and exam passages are known from the passages of other topics, so a loss on them measures what is
+known of the topic.
 """
 
 from __future__ import annotations
@@ -23,18 +24,19 @@ __all__ = ["DEFAULT_NAME", "is_invented", "load_invented", "world_of", "write_co
 
 DEFAULT_NAME = "invented:2000"
 _NAME = re.compile(r"invented(?::(\d{1,7}))?(?::(\d{1,9}))?")
-
 _SPLITS = (Split.TRAIN,) * 6 + (Split.PROBE, Split.EXAM)
-"""The passages that every topic has."""
+"""Splits of the passages that every topic has."""
+
+_invented = lru_cache(maxsize=4)(invent)
 
 
 def is_invented(name: str) -> bool:
-    """Return whether a name is meant to be that of an invented corpus."""
+    """Return whether a name is meant as the name of an invented corpus; it may be malformed."""
     return name.partition(":")[0] == "invented"
 
 
 def load_invented(name: str = DEFAULT_NAME) -> Corpus:
-    """Invent a corpus.
+    """Generate the invented corpus of a name.
 
     Args:
         name: `invented:TOPICS` or `invented:TOPICS:SEED`; `invented` for 2,000 topics.
@@ -50,10 +52,10 @@ def load_invented(name: str = DEFAULT_NAME) -> Corpus:
 
 
 def world_of(name: str) -> InventedWorld:
-    """Return the world that an invented corpus tells of.
+    """Return the world of an invented corpus.
 
     Args:
-        name: The corpus's name; `Corpus.name` is one.
+        name: The corpus's name, as for `load_invented` or from `Corpus.name`.
 
     Raises:
         SettingError: If it is not the name of an invented corpus.
@@ -63,23 +65,18 @@ def world_of(name: str) -> InventedWorld:
         >>> len(world.topics), {fact.hops for fact in world.facts}
         (100, {1, 2})
     """
-    return _world(*_size_and_seed(name))
-
-
-@lru_cache(maxsize=4)
-def _world(size: int, seed: int) -> InventedWorld:
-    return invent(size, seed)
+    return _invented(*_size_and_seed(name))
 
 
 def _size_and_seed(name: str) -> tuple[int, int]:
     found = _NAME.fullmatch(name)
     if found is None:
-        raise SettingError(f"{name!r} is no invented corpus; write invented:TOPICS or invented:TOPICS:SEED")
+        raise SettingError(f"{name!r} is not an invented corpus; write invented:TOPICS or invented:TOPICS:SEED")
     return int(found[1] or DEFAULT_NAME.partition(":")[2]), int(found[2] or 0)
 
 
 def write_corpus(world: InventedWorld, seed: int) -> Corpus:
-    """Write a world out as a corpus, linked where a passage names another topic.
+    """Write a world out as a corpus, with a link for each fact from its subject to its object.
 
     Args:
         world: The world.
@@ -96,59 +93,54 @@ def write_corpus(world: InventedWorld, seed: int) -> Corpus:
     topics = np.repeat(np.arange(len(world.topics)), len(_SPLITS))
     keep = np.flatnonzero(~near_duplicates(texts, splits))
     texts = [texts[i] for i in keep]
-    graph = _graph(world)
-    places = _places(graph, [texts[i] for i in np.searchsorted(topics[keep], np.arange(len(graph)))])
+    graph = TopicGraph.from_links(
+        [topic.title for topic in world.topics],
+        [fact.subject for fact in world.stated],
+        [fact.object for fact in world.stated],
+        [topic.category for topic in world.topics],
+    )
+    firsts = np.searchsorted(topics[keep], np.arange(len(graph)))  # each topic's first passage, which is for training
+    places = _places(graph, [texts[i] for i in firsts])
     return Corpus(world.name, graph.with_places(places), texts, topics[keep], splits[keep])
 
 
-def _graph(world: InventedWorld) -> TopicGraph:
-    """The topics, and a link for each fact."""
-    titles, categories = [t.title for t in world.topics], [t.category for t in world.topics]
-    sources, targets = [f.subject for f in world.stated], [f.object for f in world.stated]
-    return TopicGraph.from_links(titles, sources, targets, categories)
-
-
 def _passages(world: InventedWorld, number: int, draws: Draws) -> Iterator[str]:
-    """A topic's passages in the order of `_SPLITS`; no two of them say anything in the same words."""
+    """Yield a topic's passages in the order of `_SPLITS`. No wording is used in two of them."""
     topic, facts = world.topics[number], world.facts_of[number]
     openings = draws.some(OPENINGS[topic.category], len(_SPLITS))
-    told = [draws.some(_wordings(fact), len(_SPLITS)) for fact in facts]
+    told = []
+    for fact in facts:
+        asked = asked_wording(fact)  # reserved for questions
+        told.append(draws.some([w for w in FACTS[fact.relation] + ANY_FACT if w != asked], len(_SPLITS)))
     for place, opening in enumerate(openings):
         sentences = [_opening(topic, opening)]
+        # Facts come in another order in each passage.
         for fact, wordings in draws.some(list(zip(facts, told, strict=True)), len(facts)):
             sentences.append(_told(world, fact, wordings[place], draws))
         yield " ".join(sentences)
 
 
-def _wordings(fact: Fact) -> list[str]:
-    return [wording for wording in FACTS[fact.relation] + ANY_FACT if wording != asked_wording(fact)]
-
-
 def _opening(topic: Topic, wording: str) -> str:
-    """The sentence that says who or what a passage is about."""
+    """Return the first sentence of a passage, which introduces the topic."""
     kind = topic.kind.lower()
     article = "an" if kind[0] in "aeiou" else "a"
     return sentence(wording, s=topic.written, kind=kind, a_kind=f"{article} {kind}", trait=topic.trait, year=topic.year)
 
 
 def _told(world: InventedWorld, fact: Fact, wording: str, draws: Draws) -> str:
-    """The sentence that tells a fact."""
+    """Return a sentence that tells a fact. Its subject is the title, a short form, or a pronoun."""
     topic = world.topics[fact.subject]
-    subject = draws.pick((topic.written, _short(topic), topic.pronoun))
+    short = topic.title.rsplit(" ", 1)[-1] if topic.category == "People" else f"the {topic.kind.lower()}"
+    subject = draws.pick((topic.written, short, topic.pronoun))
     return sentence(wording, s=subject, n=topic.written, o=world.topics[fact.object].written, r=fact.relation)
 
 
-def _short(topic: Topic) -> str:
-    """What a topic is called once it was named: a family name, or the kind of thing it is."""
-    return topic.title.rsplit(" ", 1)[-1] if topic.category == "People" else f"the {topic.kind.lower()}"
-
-
 def _places(graph: TopicGraph, firsts: list[str]) -> IntArray:
-    """Words before each link's first mention; see `TopicGraph`. Every passage names all that its topic is linked to.
+    """Return the number of words before each link's first mention; see `TopicGraph`.
 
     Args:
         graph: The topic graph.
-        firsts: Each topic's first passage, which is one for training.
+        firsts: Each topic's first passage. It names all topics that its topic links to.
     """
     sources, targets = graph.links()
     named = [(firsts[source], graph.titles[target]) for source, target in zip(sources, targets, strict=True)]

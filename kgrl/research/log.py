@@ -1,8 +1,8 @@
-"""The log: arrivals numbered from 0 without gaps, in one order for everybody, each topic once.
+"""Arrivals, and their log: numbered from 0 without gaps, in one order for all readers, each topic once.
 
-A number is taken by a put that succeeds for one writer only, and who writes number n has read all before it. So a topic
-is appended once, whoever dies where and however many work on it, and what is in the log depends on the order of its
-topics alone.
+A number is taken by a put that succeeds for one writer only, and the writer of number n has read all arrivals before
+it. So each topic is appended once, however many processes work on it and die, and the log's content depends only on the
+order of its topics.
 """
 
 from __future__ import annotations
@@ -25,27 +25,29 @@ from kgrl.research.wording import Wording
 __all__ = ["Arrival", "ArrivalLog", "without_passages"]
 
 _CHUNK = 16
-"""Entries read at a time."""
+"""Entries of the log that are read at a time."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """One topic, fetched, cleaned, split, embedded. Arrivals are numbered from 0 in one order that never changes.
+    """A topic that is ready for training: fetched, cleaned, split and embedded.
 
     Args:
         title: The topic's title.
         category: Its category, `""` if none.
         links: Titles it links to, whether they have arrived or not.
         aliases: Other titles that lead to it.
-        texts: Its passages in text order; near-duplicates of other splits are gone.
+        texts: Its passages in text order, without near-duplicates of other splits.
         splits: Their `Split` values.
         vectors: Unit vectors of its first few train passages, in order, float32, shape `[embedded, dimensions]`.
-        fetched: When the site gave it, seconds since 1970.
+        fetched: Time at which the site sent it, seconds since 1970.
 
     Example:
         >>> arrival = Arrival("Logic", "", ("Reason",), (), ("Logic is …",), (0,), np.ones((1, 2), np.float32), 1.5)
+        >>> arrival
+        Arrival('Logic': 1 passages, 1 links)
         >>> Arrival.from_json(arrival.to_json()).vectors.tolist()
         [[1.0, 1.0]]
     """
@@ -59,14 +61,17 @@ class Arrival:
     vectors: NDArray[np.float32]
     fetched: float
 
+    def __repr__(self) -> str:
+        return f"Arrival({self.title!r}: {len(self.texts)} passages, {len(self.links)} links)"
+
     def to_json(self) -> str:
-        """Return one line of JSON; the vectors are in it bit for bit."""
+        """Return one line of JSON, which holds the vectors bit for bit."""
         shape, data = self.vectors.shape, base64.b64encode(np.ascontiguousarray(self.vectors, "<f4").tobytes()).decode()
         return json.dumps({**vars(self), "vectors": {"shape": shape, "data": data}}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, line: str) -> Arrival:
-        """Read what `to_json` wrote."""
+        """Read a line that `to_json` wrote."""
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in json.loads(line).items()}
         packed = values["vectors"]
         values["vectors"] = np.frombuffer(base64.b64decode(packed["data"]), "<f4").reshape(packed["shape"])
@@ -74,10 +79,10 @@ class Arrival:
 
 
 class ArrivalLog:
-    """Reads the log and appends to it; threads may share one.
+    """Reader and writer of the log; threads may share one.
 
     Args:
-        space: Where entries are kept.
+        space: The store of the entries.
     """
 
     def __init__(self, space: Space) -> None:
@@ -89,8 +94,9 @@ class ArrivalLog:
         """Yield the arrivals from number `since` on, in order.
 
         Raises:
-            KgrlError: If the one before is not there, which was once read.
+            KgrlError: If the log has lost the arrival before, which was read once.
         """
+        # The entry before is read, too: if it is missing, the log was lost and must not be taken for one without news.
         entries = self._texts(max(0, since - 1))
         if since and next(entries, None) is None:
             why = "its file was lost, or it is in a Redis without an append-only file"
@@ -98,35 +104,35 @@ class ArrivalLog:
         return map(Arrival.from_json, entries)
 
     def put_back(self, number: int, arrival: Arrival) -> bool:
-        """Put an arrival that was read once under its number again; return whether it was gone.
+        """Put an arrival back under its number; return whether it was missing.
 
         Raises:
-            KgrlError: If another is there.
+            KgrlError: If another arrival has that number.
         """
         text = arrival.to_json()
         if self._space.put_new(str(number), text):
             return True
         if self._space.get(str(number)) != text:
             raise KgrlError(
-                f"arrival {number} of the queue is not {arrival.title!r} as the run has it: another's queue"
+                f"arrival {number} of the queue is not {arrival.title!r} as in the run: it is the queue of another run"
             )
         return False
 
     def without_repeats(self, arrival: Arrival) -> Arrival:
-        """Return the arrival without passages that other splits of what has arrived have already."""
+        """Return the arrival without the passages that repeat those of other splits in the log."""
         with self._lock:
             self._catch_up()
             return self._distinct(arrival)
 
     def append(self, draft: Arrival, finish: Callable[[Arrival], Arrival]) -> str:
-        """Append an arrival, unless its topic is there under this or another title.
+        """Append an arrival, unless its topic is in the log under this or another title.
 
         Args:
             draft: The arrival.
-            finish: Makes the final arrival of the draft once passages that repeat others are gone.
+            finish: Makes the final arrival of the draft without repeated passages.
 
         Returns:
-            The title under which the topic is there.
+            The topic's title in the log.
         """
         with self._lock:
             while True:
@@ -135,12 +141,13 @@ class ArrivalLog:
                     return self._titles[self._numbers[draft.title]]
                 final = finish(self._distinct(draft))
                 text = final.to_json()
+                # If another writer took the number, read its arrival and try the next number.
                 if self._space.put_new(str(len(self._titles)), text):
                     self._take(final, text)
                     return draft.title
 
     def knows(self, title: str) -> bool:
-        """Return whether a title is that of an arrival or among its other titles."""
+        """Return whether a title is that of an arrival or one of its aliases."""
         with self._lock:
             return title in self._numbers
 
@@ -159,11 +166,11 @@ class ArrivalLog:
             since += _CHUNK
 
     def _catch_up(self) -> None:
-        """Take in what is new; all of it where the store has lost what was known, as a Redis without a log may."""
+        """Read new entries; read all entries if the store lost some, as a Redis without an append-only file may."""
         known = len(self._titles)
         entries = self._texts(max(0, known - 1))
         if known and next(entries, None) != self._last:
-            _log.warning("the queue's log is not what it was: its last entries were lost; reading it again")
+            _log.warning("the queue's log has lost its last entries; reading it again")
             self._forget()
             entries = self._texts(0)
         for text in entries:
@@ -188,7 +195,7 @@ def without_passages(arrival: Arrival, dropped: NDArray[np.bool_]) -> Arrival:
 
     Args:
         arrival: The arrival.
-        dropped: Which, shape `[passages]`.
+        dropped: Mask of the passages to drop, bool `[passages]`.
     """
     kept = np.flatnonzero(~dropped).tolist()
     texts, splits = tuple(arrival.texts[row] for row in kept), tuple(arrival.splits[row] for row in kept)

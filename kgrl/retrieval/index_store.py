@@ -1,4 +1,4 @@
-"""Indexes on disk: FAISS's file, ids and vectors beside it, and a description by which damage and mix-ups are found."""
+"""Indexes on disk: FAISS's file, ids, vectors, and a description that reveals damage and another encoder."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _WAY_OUT = "build it again with `kgrl research index ... --rebuild`"
 
 
 class StoredIndex(NamedTuple):
-    """What an index is on disk.
+    """The parts of an index that are saved.
 
     Args:
-        kind: Its kind.
-        encoder: Fingerprint of the encoder that made its vectors; `""` where nobody said.
+        kind: The kind of index.
+        encoder: Fingerprint of the encoder that made its vectors; `""` if unknown.
         index: FAISS's index.
         ids: The passage id of each row.
-        vectors: What candidates are ranked by, where that is not the index itself.
+        vectors: Vectors to rank candidates by, None if the index does that itself.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class StoredIndex(NamedTuple):
 
 
 def save_index(folder: Path, stored: StoredIndex) -> None:
-    """Write an index to a folder, in place of one that is there, at once or not at all.
+    """Write an index to a folder, whole or not at all; an index in it is replaced.
 
     Raises:
         FileExistsError: If the folder holds something else.
@@ -60,12 +60,12 @@ def save_index(folder: Path, stored: StoredIndex) -> None:
 
 
 def _replace(staged: Path, folder: Path) -> None:
-    """Put one folder in the place of another."""
+    """Rename a folder to another one's name; the other one is deleted."""
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         if any(folder.iterdir()) and not (folder / _META).is_file():
-            raise FileExistsError(f"{folder} holds something that is no index")
+            raise FileExistsError(f"{folder} holds something that is not an index")
         folder.rename(old)
     staged.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
@@ -75,7 +75,7 @@ def open_index(folder: Path, encoder: str | None) -> StoredIndex:
     """Open an index; its lists are read, its vectors are mapped into memory.
 
     Raises:
-        MissingDataError: If there is none.
+        MissingDataError: If the folder holds no index.
         DataError: If a file is missing, cut off or of another version.
         SettingError: If it was built by another encoder.
     """
@@ -97,7 +97,7 @@ def open_index(folder: Path, encoder: str | None) -> StoredIndex:
 
 
 def _described(folder: Path) -> dict[str, Any]:
-    """The description of an index whose files are all there."""
+    """Return the description of an index, after a check of the sizes of its files."""
     path = folder / _META
     if not path.is_file():
         raise MissingDataError(f"{folder} holds no index: {_META} is missing; {_WAY_OUT}")
@@ -112,6 +112,6 @@ def _described(folder: Path) -> dict[str, Any]:
         file = folder / Path(name).name
         there = file.stat().st_size if file.is_file() else None
         if there != size:
-            state = "is missing" if there is None else f"has {there} bytes in place of {size}"
+            state = "is missing" if there is None else f"has {there} bytes instead of {size}"
             raise DataError(file, None, f"{state}; {_WAY_OUT}")
     return about

@@ -183,7 +183,7 @@ def test_what_is_hopeless_is_not_wanted(arrivals: dict[str, Arrival], make_growi
 
 def test_a_nucleus_that_is_not_to_be_had_is_named(arrivals: dict[str, Arrival], tmp_path: Path) -> None:
     library = Library(tmp_path / "pages.jsonl")
-    with pytest.raises(KgrlError, match="'Nmber' is not to be had"):
+    with pytest.raises(KgrlError, match="'Nmber' will not arrive"):
         first_corpus(library, FakeSupply(arrivals, hopeless=["Nmber"]), ["Nmber"], 4)
     with pytest.raises(KgrlError, match=r"nothing has arrived for 0 s.*worker"):
         first_corpus(library, FakeSupply(arrivals), ["Elsewhere"], 4, patience=0.2)

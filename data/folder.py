@@ -88,6 +88,7 @@ def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | N
     passages = _read_passages(folder, topics, problems)
     skipped = _drop_textless(folder, topics, passages, problems)
     number = {title: topic for topic, title in enumerate(topics)}
+    # Numbers without the topics just dropped: their links are then reported as links of a topic without text.
     links = _read_links(folder, number, skipped, problems)
     problems.log()
     categories = [topic.category for topic in topics.values()]
@@ -215,7 +216,7 @@ def _assemble(name: str, graph: TopicGraph, passages: _Passages) -> Corpus:
     topics = np.array([graph.index(title) for title in passages.titles], dtype=np.int32)
     order = np.argsort(topics, kind="stable")  # passages of a topic stay in text order
     topics, texts = topics[order], [passages.texts[i] for i in order]
-    if None not in passages.splits:
+    if None not in passages.splits:  # given splits are taken as they are, near-duplicates included
         return Corpus(name, graph, texts, topics, np.array(passages.splits, dtype=np.uint8)[order])
     starts = np.searchsorted(topics, np.arange(len(graph) + 1))
     by_topic = [

@@ -74,6 +74,7 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
 def _register_vital(name: str, language: str) -> None:
     @corpora.register(name)
     def load(*, root: Path | None, on_error: OnError) -> Corpus:
+        """Load the vital articles; none of their records is skipped, so `on_error` has no effect."""
         if root is not None:
             raise SettingError(f"{name} is read from an installed package; it has no root")
         return load_vital(language)
@@ -125,6 +126,7 @@ def load_traces(
         Traceback (most recent call last):
         kgrl.errors.UnknownNameError: unknown trace source 'wikispedia'; did you mean 'wikispeedia'? ...
     """
+    # Named sources first: a folder of that name in the working folder does not hide them.
     path, folder = Path(source), None if root is None else Path(root)
     if source == "wikispeedia":
         return WikispeediaTraces(folder or traces_folder())

@@ -118,7 +118,7 @@ def parquet_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str
     except pa.ArrowInvalid as error:
         raise DataError(path, None, f"not a Parquet file: {error}") from error
     with file:
-        first = 1
+        first = 1  # row of the file that a batch begins with
         for batch in file.iter_batches():
             yield from _rows(path, first, batch, problems)
             first += batch.num_rows

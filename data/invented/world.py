@@ -164,6 +164,7 @@ class InventedWorld:
     @cached_property
     def inferable(self) -> tuple[Fact, ...]:
         """The facts of two hops whose subject and object are not named together in any passage."""
+        # The topics that the passages of each topic name, itself included.
         named: list[set[int]] = [{topic} for topic in range(len(self.topics))]
         for fact in self.stated:
             named[fact.subject].add(fact.object)
@@ -252,7 +253,7 @@ def _topics(n: int, draws: Draws) -> list[Topic]:
         category = _FIRST[age] if age < len(_FIRST) else _category(draws)
         kind = draws.pick(KINDS[category])
         pronoun = draws.pick(("she", "he")) if category == "People" else "it"
-        year = _FIRST_YEAR + age * _YEARS // n
+        year = _FIRST_YEAR + age * _YEARS // n  # in order of age: no fact leads to a younger topic
         made.append(Topic(namer.title(category, kind), category, kind, draws.pick(TRAITS[category]), year, pronoun))
     return made
 
@@ -280,6 +281,7 @@ def _stated(topics: Sequence[Topic], draws: Draws) -> list[Fact]:
         told: set[int] = set()
         for relation in (r for r in RELATIONS if r.subject == topic.category and draws.chance(r.share)):
             realm = own if draws.chance(_OWN_REALM) else -1
+            # A young realm may have no such topic yet.
             pool = older.get((relation.object, realm)) or older.get((relation.object, -1))
             if pool and (found := draws.pick(pool)) not in told:
                 told.add(found)

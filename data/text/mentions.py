@@ -104,6 +104,7 @@ class MentionFinder:
             for name in (title, *(aliases[topic] if aliases else ())):
                 for form, key in _forms(name):
                     held = forms.setdefault(key, {})
+                    # A title and an alias may have the same words; the closer form counts.
                     held[topic] = min(form, held.get(topic, form))
                     self._longest[key[0]] = max(len(key), self._longest.get(key[0], 0))
         self._by_key = {key: tuple(sorted(held.items(), key=lambda item: item[1])) for key, held in forms.items()}
@@ -113,6 +114,7 @@ class MentionFinder:
         at = 0
         while at < len(tokens):
             longest = self._longest.get(tokens[at].key, 0)
+            # The longest form first: City state before City.
             for length in range(_reach(tokens, text, at, longest), 0, -1):
                 targets = self._by_key.get(tuple(t.key for t in tokens[at : at + length]))
                 if targets:

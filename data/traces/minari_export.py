@@ -84,6 +84,7 @@ def export_minari(
     episodes = left_out = 0
 
     def buffers() -> Iterator[Any]:
+        """Yield one episode at a time, so that memory does not grow with their number."""
         nonlocal episodes, left_out
         for trace in traces:
             if len(trace.steps) > 1:

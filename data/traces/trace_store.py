@@ -58,6 +58,7 @@ def write_traces(path: Path, traces: Iterable[Trace], graph: TopicGraph, *, corp
     metadata = {_VERSION_KEY: str(SCHEMA_VERSION), _GRAPH_KEY: _describe(graph), _CORPUS_KEY: corpus}
     schema = _SCHEMA.with_metadata(metadata)
     written, waiting = 0, iter(traces)
+    # A schema for all groups: without it, a group with no target would get a column of another type.
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         while group := [_row(trace, graph) for trace in itertools.islice(waiting, _GROUP)]:
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
@@ -92,6 +93,7 @@ class StoredTraces:
         self.path, self.graph = path, graph
         self.tally = Tally(path)
         self._topics = {title: topic for topic, title in enumerate(graph.titles)}
+        # The common case, a file on its own graph, needs no look at the titles.
         if recorded != _describe(graph):
             self._refuse_other_titles(recorded)
 
@@ -104,11 +106,11 @@ class StoredTraces:
         return sift(self._rows(self.tally), self._trace, self.tally)
 
     def _rows(self, tally: Tally) -> Iterator[dict[str, Any]]:
-        problems = Problems(self.path, "skip")
+        problems = Problems(self.path, "skip")  # texts that are not UTF-8; they count as skipped rows
         try:
             for _, row in parquet_rows(self.path, problems):
                 yield row
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError) as error:  # while reading: the end of the file, with its schema, was good
             raise DataError(self.path, None, f"damaged: {error}") from error
         for kind, count in problems.skipped.items():
             tally.skip(kind, count)
@@ -123,7 +125,7 @@ class StoredTraces:
             Outcome(row["outcome"]),
             row["source"],
         )
-        trace.check(self.graph)
+        trace.check(self.graph)  # the titles may be known and the links not, on another version of the graph
         return trace
 
     def _topic(self, title: str) -> int:
@@ -172,6 +174,7 @@ def _metadata(path: Path) -> dict[bytes, str]:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(path, None, f"not a Parquet file, or cut off: {error}") from error
+    # The metadata also holds a key of Arrow's own.
     metadata = {key: value.decode(errors="replace") for key, value in (schema.metadata or {}).items()}
     if not {_VERSION_KEY, _GRAPH_KEY, _CORPUS_KEY} <= metadata.keys():
         raise DataError(path, None, "a Parquet file, but not of traces")

@@ -204,26 +204,31 @@ def _writers(corpus: Corpus, foreign: Sequence[str], rng: np.random.Generator) -
     ]
 
     def words(count: int) -> list[str]:
+        """Draw words of the corpus."""
         return [vocabulary[i] for i in rng.integers(len(vocabulary), size=count)]
 
     def shuffled(text: str) -> str:
+        """Shuffle the words of a text."""
         return " ".join(rng.permutation(np.array(text.split(), dtype=object)))
 
     def identifiers(text: str) -> str:
-        # An identifier is about three words' worth of tokens.
+        """Draw identifiers, one for three words, since each has several tokens."""
         return " ".join(f"{rng.integers(16**8):08x}" for _ in range(max(1, len(text.split()) // 3)))
 
     def another_language(text: str) -> str:
+        """Draw a foreign text and cut it to the length of a text."""
         found = str(foreign[int(rng.integers(len(foreign)))]).split()
         return " ".join(found[: max(1, len(text.split()))])
 
     def duplicate(text: str) -> str:
+        """Replace a tenth of the words of a text."""
         own = text.split()
         for at, word in zip(np.flatnonzero(rng.random(len(own)) < _REPLACED), words(len(own)), strict=False):
             own[at] = word
         return " ".join(own)
 
     def boilerplate(text: str) -> str:
+        """Draw sentences of boilerplate, one for eight words."""
         sentences = max(1, len(text.split()) // 8)
         return " ".join(_BOILERPLATE[i] for i in rng.integers(len(_BOILERPLATE), size=sentences).tolist())
 

@@ -172,7 +172,7 @@ def _opened(path: Path) -> Iterator[_Lines]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar, path.open("rb") as raw:
-        zipped = raw.read(len(_GZIP)) == _GZIP
+        zipped = raw.read(len(_GZIP)) == _GZIP  # by content: downloads are renamed and unpacked
         raw.seek(0)
         watched = bar.wrap_file(raw, total=path.stat().st_size, description="clickstream")
         file: _Lines = gzip.GzipFile(fileobj=watched) if zipped else watched
@@ -230,6 +230,7 @@ class ClickstreamWalks:
         for clicks in range(self.length):
             if clicks and rng.random() >= self._goes_on[page]:
                 return
+            # Uniform over the clicks of the page, so a link is drawn in proportion to its clicks.
             first, last = self._before[self.graph.indptr[page]], self._before[self.graph.indptr[page + 1]]
             link = np.searchsorted(self._before, rng.integers(first, last), side="right") - 1
             page = int(self.graph.indices[link])

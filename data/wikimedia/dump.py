@@ -77,10 +77,12 @@ def import_dump(
         raise DataError(dump, None, "no such file")
     if workers < 1:
         raise SettingError(f"an import needs at least one worker, not {workers}")
+    # Beside the corpus, on the same disk. Pieces of another dump or limit would be mixed up with this import's.
     parts = out.with_name(f"{out.name}.parts")
     _check_parts(parts, {"version": _VERSION, "file": dump.name, "bytes": dump.stat().st_size, "limit": limit})
     done = Imported()
     reader = _Reader(dump, limit, done, on_read)
+    # Spawned, not forked: a fork copies the locks of threads that other parts of the process may have started.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
             _parse_all(pool, reader, parts, 2 * workers)
@@ -108,6 +110,7 @@ def _parse_all(pool: ProcessPoolExecutor, reader: _Reader, parts: Path, most_wai
     running: set[Future[None]] = set()
     try:
         for number, batch in enumerate(reader.batches()):
+            # Batches are the same in each run, so an existing piece holds this batch.
             piece = parts / f"{number:07d}.jsonl"
             if not piece.exists():
                 running.add(pool.submit(parse_batch, batch, piece))
@@ -144,6 +147,7 @@ class _Reader:
             if page is not None:
                 batch.append(page)
                 characters += len(page.text)
+            # A batch ends by pages or by characters: a few very long pages are as much work as many short ones.
             if batch and (page is None or len(batch) == _BATCH_PAGES or characters >= _BATCH_CHARACTERS):
                 yield batch
                 batch, characters = [], 0
@@ -163,7 +167,7 @@ class _Reader:
 
     def _is_article(self, page: Any, raw: IO[bytes]) -> bool:
         self._done.pages += 1
-        self._on_read(raw.tell(), str(page.title))
+        self._on_read(raw.tell(), str(page.title))  # the position in the compressed file, whose size is known
         if page.namespace != 0:
             self._done.leave_out("another namespace")
         return bool(page.namespace == 0)

@@ -36,11 +36,18 @@ def join_pieces(pieces: Sequence[Path], out: Path, done: Imported) -> None:
     done.redirects = len(leads_to)
     graph = _graph(pieces, titles, numbers, leads_to)
     done.topics, done.links = len(graph), graph.n_links
-    held_out = _held_out_wording(pieces)
+    held_out = _held_out_wording(pieces)  # a pass of its own: a later piece may hold the exam passage
     with new_folder(out) as temporary:
         done.passages, with_text = _write_passages(temporary / "passages.jsonl", pieces, held_out)
-        _write_topics(temporary / "topics.jsonl", graph, with_text)
-        _write_links(temporary / "links.tsv", graph)
+        with (temporary / "topics.jsonl").open("w", encoding="utf-8", newline="\n") as file:
+            for title, category in zip(graph.titles, graph.categories, strict=True):
+                # A topic whose passages were all dropped stays in the graph.
+                textless = {} if title in with_text else {"textless": True}
+                file.write(json.dumps({"title": title, "category": category, **textless}, ensure_ascii=False) + "\n")
+        with (temporary / "links.tsv").open("w", encoding="utf-8", newline="\n") as file:
+            for source in range(len(graph)):
+                ends = (f"{graph.titles[source]}\t{graph.titles[target]}\n" for target in graph.out(source).tolist())
+                file.writelines(ends)
         graph.save(temporary / "graph")
 
 
@@ -52,6 +59,7 @@ def resolved(redirects: Mapping[str, str], numbers: Mapping[str, int]) -> dict[s
         {'a': 3, 'b': 3}
     """
     found: dict[str, int] = {}
+    # MediaWiki follows one redirect only, but dumps hold chains, and circles, that bots have not repaired.
     for title in redirects:
         seen, target = {title}, redirects[title]
         while target not in numbers and target in redirects and target not in seen:
@@ -127,6 +135,7 @@ def _write_passages(
     with_text: set[str] = set()
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for record in _records(pieces):
+            # A dump may hold a title twice; the first page's passages are written.
             if "texts" not in record or record["title"] in written:
                 continue
             written.add(record["title"])
@@ -139,21 +148,6 @@ def _write_passages(
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
                     with_text.add(record["title"])
     return counts, with_text
-
-
-def _write_topics(path: Path, graph: TopicGraph, with_text: set[str]) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for title, category in zip(graph.titles, graph.categories, strict=True):
-            # A topic whose passages were all dropped stays in the graph.
-            textless = {} if title in with_text else {"textless": True}
-            file.write(json.dumps({"title": title, "category": category, **textless}, ensure_ascii=False) + "\n")
-
-
-def _write_links(path: Path, graph: TopicGraph) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for source in range(len(graph)):
-            for target in graph.out(source).tolist():
-                file.write(f"{graph.titles[source]}\t{graph.titles[target]}\n")
 
 
 @dataclass

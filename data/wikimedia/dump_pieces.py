@@ -103,6 +103,7 @@ def _limited() -> Iterator[None]:
         """Handle the alarm."""
         raise TimeoutError
 
+    # Workers run this in their main thread, where alone signals can be handled.
     before = signal.signal(signal.SIGALRM, end)
     signal.alarm(_SECONDS)
     try:

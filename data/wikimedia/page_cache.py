@@ -52,6 +52,7 @@ class PageCache:
         with self._named():
             self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
             self._connection.isolation_level = None  # every statement is a transaction of its own
+            # Readers do not wait for a writer; a power cut may lose the latest pages, which are then fetched again.
             self._connection.execute("pragma journal_mode=wal")
             self._connection.execute("pragma synchronous=normal")
             self._connection.execute(_SCHEMA)

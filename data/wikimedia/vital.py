@@ -83,6 +83,7 @@ def read_leads(path: Path) -> Leads:
     leads = Leads([], [], [], [])
     number: dict[str, int] = {}
     for key, title, category, text in rows:
+        # The key is the name in the list of vital articles, the title that of the article it leads to.
         if title not in number:
             number[title] = len(leads.titles)
             leads.titles.append(title)

@@ -70,7 +70,7 @@ class WikiClient(Wikipedia):  # type: ignore[misc] # wikipedia-api's classes hav
 
     def _do_get(self, url: str, params: dict[str, Any]) -> dict[str, Any]:
         """Send a request once; wikipedia-api decides by the error whether to repeat it."""
-        answer = super()._do_get(url, params)
+        answer = super()._do_get(url, params)  # raises for statuses other than 200
         if not isinstance(answer, dict):
             raise WikiInvalidJsonError(url)
         if "error" in answer:
@@ -106,6 +106,7 @@ class _Polite(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request when it is its turn."""
+        # In a loop: while this thread slept, another may have taken the turn, or the site may have asked to wait.
         while wait := self._turn():
             time.sleep(wait)
         try:

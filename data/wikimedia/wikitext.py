@@ -160,13 +160,14 @@ def _take_link(node: Wikilink, parts: list[str], links: dict[str, None], categor
     if title and not re.search(r"[<>\[\]{}|\n]", title):
         links[title] = None
     if node.text is None:
-        parts.append(target.lstrip(":"))
+        parts.append(target.lstrip(":"))  # [[Logic]] shows its target; a leading colon shows nothing
     else:
         _walk(node.text, parts, links, categories)
 
 
 def _read_plainly(text: str, disambiguation: bool) -> Article:
     """Remove brackets and tags, in time proportional to the text's length."""
+    # Every expression is bounded or has no nested repetition, so that none backtracks for long.
     links = dict.fromkeys(
         normal_title(found.split("#")[0])
         for found in re.findall(r"\[\[([^\[\]|{}<>\n]{1,255})", text)

@@ -42,6 +42,7 @@ def load_wikispeedia(
     graph_archive, text_archive = archives(root)
 
     def build() -> Corpus:
+        """Read graph and texts, for the first call on these archives."""
         graph = _read_graph(graph_archive, on_error, counts)
         documents = _read_documents(text_archive, graph, on_error)
         return build_corpus("wikispeedia", graph.titles, graph.categories, documents, *graph.links())
@@ -112,7 +113,7 @@ def _read_documents(archive: Path, graph: TopicGraph, on_error: OnError) -> Sequ
     for name, data in members(archive):
         topic = number.get(Path(name).name)
         if topic is None:
-            continue
+            continue  # not the text of an article
         try:
             documents[topic] = clean_article(data.decode("utf-8"))
         except UnicodeDecodeError as error:

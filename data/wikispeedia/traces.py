@@ -11,6 +11,7 @@ import logging
 import tarfile
 import urllib.parse
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from kgrl.data.wikispeedia.archives import ARCHIVE_FOLDER, GRAPH_ARCHIVE
@@ -69,17 +70,14 @@ class WikispeediaTraces:
         """
         self.tally = Tally(self.root)
         for outcome, file in _FILES.items():
-            of_file = Tally(self.root / file)
-            for trace in self._games(outcome, of_file):
+            of_file = Tally(self.root / file)  # of its own: each file is checked by itself
+            rows = (row for _, row in read_table(self.root, file))
+            for trace in sift(rows, partial(self._trace, outcome=outcome), of_file):
                 self.tally.keep()
                 yield trace
             self.tally.skipped.update(of_file.skipped)
             if of_file.skipped:
                 _log.warning("%s", of_file)
-
-    def _games(self, outcome: Outcome, tally: Tally) -> Iterator[Trace]:
-        rows = (row for _, row in read_table(self.root, _FILES[outcome]))
-        return sift(rows, lambda row: self._trace(row, outcome), tally)
 
     def _read_graph(self) -> TopicGraph:
         categories: dict[str, str] = {}

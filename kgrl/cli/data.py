@@ -59,6 +59,7 @@ class CrawlCommand:
         from kgrl.data.wikimedia.wikipedia import MediaWiki
 
         titles = [title.strip() for title in self.nucleus.split(",") if title.strip()]
+        # save_folder would refuse it, too, but only after hours of crawling.
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise KgrlError(f"{self.out} holds something already; choose another --out")
         age = None if self.max_age is None else self.max_age * _DAY_SECONDS

@@ -110,7 +110,7 @@ class Import(TraceSetting):
         from kgrl.data.load import traced_corpus
         from kgrl.data.traces.trace_store import write_traces
 
-        _check_ending(self.out)
+        _check_ending(self.out)  # before a source is read, which may take minutes
         source = self.load()
         corpus = self.corpus or traced_corpus(self.source)
         stored = write_traces(self.out, _some(source), source.graph, corpus=corpus)
@@ -202,10 +202,11 @@ class Generate:
         from kgrl.data.traces.trace_store import write_traces
         from kgrl.data.traces.walkers import WalkSource
 
-        _check_ending(self.out)
+        _check_ending(self.out)  # before a model is loaded
         source = WalkSource(self.make_walker(), self.walks, self.length, self.seed)
 
         def watched() -> Iterator[Trace]:
+            """Yield the walks under a progress bar."""
             with progress("walking", self.walks) as advance:
                 for done, trace in enumerate(source, 1):
                     yield trace
@@ -288,6 +289,7 @@ def _show_rows(source: TraceSource) -> dict[str, Any]:
     tally = source.tally
     counts: dict[str, Any] = {"rows": tally.kept, "skipped": dict(tally.skipped)}
     facts = [("kept", tally.kept), *((f"skipped, {kind}", n) for kind, n in tally.skipped.items())]
+    # Walks are sampled from the counts of a file. Most of its rows are about other topics, which is not an error.
     if isinstance(source, ClickstreamWalks):
         counts["unused"] = dict(source.clickstream.unused)
         facts += [(f"kept but unused, {kind}", n) for kind, n in source.clickstream.unused.items()]
@@ -307,7 +309,7 @@ def _show_stats(name: str, stats: dict[str, TraceStats]) -> None:
 def _row(source: str, stats: TraceStats) -> list[object]:
     figures = stats.figures()
     length, shares = figures["length"], ("back_share", "return_rate", "clustering", "within_category")
-    known = ["" if figures[share] is None else figures[share] for share in shares]
+    known = ["" if figures[share] is None else figures[share] for share in shares]  # None: too short, no categories
     return [source, figures["traces"], figures["steps"], length["mean"], length["median"], length["p90"], *known]
 
 
@@ -349,6 +351,7 @@ class Score:
             done = 0
 
             def on_clicks(clicks: int) -> None:
+                """Add up the clicks of a batch, since the bar shows the sum."""
                 nonlocal done
                 done += clicks
                 advance(done, "")
@@ -361,6 +364,7 @@ class Score:
 def _show(scores: dict[str, Any]) -> None:
     """Print one row for each predictor and kind of click."""
     rows: list[list[object]] = []
+    # The policy's own scores stand at the top level, those of other predictors under their names.
     for name in ("policy", *(name for name in scores if name not in _KINDS)):
         of_name = {kind: scores[kind] for kind in _KINDS} if name == "policy" else scores[name]
         label = "policy, goal shown" if name == "goal" else name

@@ -137,6 +137,7 @@ class Board:
     def claims(self) -> dict[str, Claim]:
         """Return the claims that have not expired, by the jobs' keys."""
         found = {key: Claim(**json.loads(text)) for key, text in self.store.claims.items().items()}
+        # Expired ones are still in the store until `tend` deletes them.
         return {key: claim for key, claim in found.items() if claim.until >= time.time()}
 
     def open(self, titles: Iterable[str]) -> None:
@@ -163,6 +164,7 @@ class Board:
 
     def advance(self, job: Job, made: str) -> Job:
         """Store the result of a job, and return the title's next job."""
+        # The result before the job: if this process dies in between, the stage is done again.
         self.store.parts.put(_part(job.title, job.stage), made)
         following = Job(job.title, STAGES[STAGES.index(job.stage) + 1])
         self.store.jobs.put(job.title, _text(following))

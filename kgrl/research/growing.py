@@ -272,6 +272,7 @@ def first_corpus(
         for title in nucleus:
             if title in hopeless:
                 raise KgrlError(f"the nucleus's topic {title!r} will not arrive: `kgrl research status` says why")
+        # A title that has arrived but is not within the first `there` topics is missing, too.
         missing = [title for title in nucleus if library.numbers.get(title, there) >= there]
         if not missing and there >= topics:
             return library.corpus(there)

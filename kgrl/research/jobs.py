@@ -90,6 +90,7 @@ class Jobs:
             raise HopelessError("no such article")
         if len(page.text) > _MOST_CHARACTERS:
             _log.warning("%r has %d characters; the first %d are read", title, len(page.text), _MOST_CHARACTERS)
+        # Sources that do not say when they fetched a page have done so now.
         return json.dumps({**vars(page), "text": page.text[:_MOST_CHARACTERS], "fetched": page.fetched or time.time()})
 
     def _clean(self, title: str, given: str) -> str:
@@ -110,12 +111,14 @@ class Jobs:
         splits = tuple(split_passages(page.title, texts).tolist())
         category = page.categories[0] if page.categories else ""
         aliases = tuple(name for name in dict.fromkeys([title, *page.redirects]) if name != page.title)
+        # No vectors yet: passages are embedded once repeated ones are gone.
         none = np.zeros((0, self.encoder.dimensions), dtype=np.float32)
         draft = Arrival(page.title, category, page.links, aliases, texts, splits, none, page.fetched)
         return _trainable(draft, "has no text").to_json()
 
     def _deduplicate(self, _: str, given: str) -> str:
         draft = Arrival.from_json(given)
+        # First within the page, then against all arrivals.
         repeats = near_duplicates(draft.texts, np.array(draft.splits, dtype=np.uint8))
         draft = self.log.without_repeats(without_passages(draft, repeats))
         return _trainable(draft, "repeats itself or what has arrived").to_json()

@@ -137,6 +137,7 @@ class ArrivalLog:
         with self._lock:
             while True:
                 self._catch_up()
+                # Again after each lost race: the winner may have appended the same topic.
                 if draft.title in self._numbers:
                     return self._titles[self._numbers[draft.title]]
                 final = finish(self._distinct(draft))
@@ -157,6 +158,7 @@ class ArrivalLog:
 
     def _texts(self, since: int) -> Iterator[str]:
         while True:
+            # Several entries with one request, since a Redis may be far away.
             keys = [str(number) for number in range(since, since + _CHUNK)]
             found = self._space.get_many(keys)
             for key in keys:
@@ -178,7 +180,7 @@ class ArrivalLog:
 
     def _take(self, arrival: Arrival, text: str) -> None:
         for title in (arrival.title, *arrival.aliases):
-            self._numbers.setdefault(title, len(self._titles))
+            self._numbers.setdefault(title, len(self._titles))  # an alias of two topics stays with the first
         self._titles.append(arrival.title)
         self._wording.add(arrival.texts, arrival.splits)
         self._last = text

@@ -164,6 +164,7 @@ class ResearchQueue:
             SettingError: If it was configured with other settings before.
         """
         text = json.dumps(settings, sort_keys=True)
+        # Several processes may configure a queue at once; one of them wins, and the others compare.
         if self.store.facts.put_new("settings", text):
             return
         there = self.settings
@@ -201,6 +202,7 @@ class ResearchQueue:
             raise SettingError(f"{unfit[0]!r} is not a title")
         with self._unless_away():
             wanted = list(islice(self._open(titles), self.most_queued))
+            # Worth falls from 1 towards 0 with the rank; it orders the jobs within a stage.
             self.board.want({title: 1 - rank / (len(wanted) + 1) for rank, title in enumerate(wanted)})
             self._revise(wanted)
 
@@ -209,6 +211,7 @@ class ResearchQueue:
         unique = list(dict.fromkeys(titles))
         for first in range(0, len(unique), _CHUNK):
             chunk = unique[first : first + _CHUNK]
+            # In chunks, and lazily: the caller takes the first titles only.
             done, now = self.store.done.get_many(chunk), time.time()
             failed = {title: _until(text) for title, text in self.store.failed.get_many(chunk).items()}
             yield from (title for title in chunk if title not in done and failed.get(title, now) <= now)
@@ -217,6 +220,7 @@ class ResearchQueue:
         """Start work on wanted titles, drop unwanted ones, and put the queue in order."""
         jobs = {job.title: job for job in self.board.jobs()}
         claims = self.board.claims()
+        # Titles that wait to be fetched; later stages are finished in any case.
         waiting = {j.title: j for j in jobs.values() if j.stage == STAGES[0] and j.key not in claims}
         fresh = [title for title in wanted if title not in jobs]
         for title in waiting.keys() - set(wanted):
@@ -258,6 +262,7 @@ class ResearchQueue:
         for number, arrival in enumerate(arrivals):
             if self.log.put_back(number, arrival):
                 gone += 1
+                # Its records are gone, too; without them its titles would be fetched again.
                 for title in (arrival.title, *arrival.aliases):
                     self.store.done.put(title, arrival.title)
         return gone
@@ -270,6 +275,8 @@ class ResearchQueue:
         """
         now, spaces = time.time(), (self.store.failed, self.store.aliases)
         with self._unless_away():
+            # Reading all records is slow and this is called often: they are read if their number has changed, and every
+            # ten seconds, since a record may have been replaced.
             if (state := (now // _FRESH_SECONDS, *map(len, spaces))) != self._failed_at:
                 failed, aliases = (space.items() for space in spaces)
                 self._failed = {t: _until(text) for t, text in failed.items()} | dict.fromkeys(aliases, math.inf)
@@ -286,7 +293,7 @@ class ResearchQueue:
         True while the queue is unreachable, and once afterwards: the titles wanted meanwhile were not queued, so an
         empty queue does not mean that nothing more will arrive.
         """
-        jobs = 1
+        jobs = 1  # stays so while the queue is unreachable
         with self._unless_away():
             jobs = len(self.store.jobs)
         missed, self._missed = self._missed, False

@@ -118,6 +118,7 @@ class QueueStore:
     def __init__(self, place: str, make: Callable[[str], Any], explain: Explain) -> None:
         self.place, self._explain = place, explain
         self.messages = make("kgrl")
+        # done, aliases and failed are kept by title; jobs, parts and claims exist while a title is under way.
         names = ("facts", "jobs", "claims", "parts", "done", "aliases", "failed", "log")
         self.facts, self.jobs, self.claims, self.parts, self.done, self.aliases, self.failed, self.log = (
             Space(make(f"kgrl_{name}"), explain) for name in names
@@ -159,7 +160,7 @@ def open_store(where: str | Path) -> QueueStore:
         QueueAwayError: If nothing answers there.
     """
     text = str(where)
-    if "://" not in text:
+    if "://" not in text:  # not by a parser of URLs, which takes C: for a scheme
         return _open_sqlite(Path(where))
     if text.partition("://")[0] not in _SCHEMES:
         raise SettingError(f"a queue is kept in a folder or at redis://HOST:PORT/DB, not at {_without_password(text)}")
@@ -206,6 +207,7 @@ def _open_redis(url: str) -> QueueStore:
     place = _without_password(url)
     limits = {"socket_timeout": _ANSWER_SECONDS, "socket_connect_timeout": _ANSWER_SECONDS}
     try:
+        # One retry at once, for a connection that the server has closed; longer waits are the workers' business.
         pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 1), **limits)
     except ValueError:  # from None: its text may quote a part of the password
         form = "redis://:PASSWORD@HOST:PORT/DB, the password percent-encoded"

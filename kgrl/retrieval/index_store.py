@@ -46,6 +46,7 @@ def save_index(folder: Path, stored: StoredIndex) -> None:
     Raises:
         FileExistsError: If the folder holds something else.
     """
+    # Written beside the folder and then renamed. What an interrupted save left there is deleted.
     staged = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(staged, ignore_errors=True)
     with new_folder(staged) as temporary:
@@ -53,6 +54,7 @@ def save_index(folder: Path, stored: StoredIndex) -> None:
         write_npy(temporary / _IDS, stored.ids)
         if stored.vectors is not None:
             write_npy(temporary / _VECTORS, stored.vectors)
+        # Sizes reveal files that are cut off; digests would mean reading gigabytes at each opening.
         sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
         about = {"version": _VERSION, "kind": stored.kind, "encoder": stored.encoder, "files": sizes}
         write_json(temporary / _META, {**about, "rows": len(stored.ids), "dimensions": stored.index.d})
@@ -66,6 +68,7 @@ def _replace(staged: Path, folder: Path) -> None:
     if folder.exists():
         if any(folder.iterdir()) and not (folder / _META).is_file():
             raise FileExistsError(f"{folder} holds something that is not an index")
+        # Two renames: a folder cannot be renamed to one that is not empty. Between them there is no index for a moment.
         folder.rename(old)
     staged.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
@@ -86,6 +89,7 @@ def open_index(folder: Path, encoder: str | None) -> StoredIndex:
             f"same model, or {_WAY_OUT}"
         )
     try:
+        # Maps the codes of flat and HNSW indexes into memory instead of reading them.
         index = faiss.read_index(str(folder / _INDEX), faiss.IO_FLAG_MMAP_IFC)
         ids = np.load(folder / _IDS, allow_pickle=False)
         vectors = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False) if _VECTORS in about["files"] else None
@@ -109,7 +113,7 @@ def _described(folder: Path) -> dict[str, Any]:
     if version != _VERSION:
         raise DataError(path, None, f"version {version} of an index, and this kgrl reads {_VERSION}; {_WAY_OUT}")
     for name, size in sizes.items():
-        file = folder / Path(name).name
+        file = folder / Path(name).name  # the name alone, whatever path a manipulated description holds
         there = file.stat().st_size if file.is_file() else None
         if there != size:
             state = "is missing" if there is None else f"has {there} bytes instead of {size}"

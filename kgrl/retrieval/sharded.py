@@ -77,6 +77,7 @@ def build_shards(
     how = _HowToBuild(encoder.model, encoder.max_tokens, kind, rebuild)
     shards = [_Shard(source, folder / f"{number:05d}") for number, source in enumerate(sources)]
     total = 0
+    # The list of shards is written last, so a folder without it is not taken for an index.
     for done, passages in enumerate((executor or SerialExecutor()).map(_build, how, shards), 1):
         total += passages
         on_shard(done)
@@ -156,7 +157,7 @@ class ShardedRetriever:
             [np.where(own >= 0, own + np.int32(self._offsets[number]), -1) for number, own, _ in found], axis=1
         )
         scores = np.concatenate([scores for _, _, scores in found], axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # ties go to the lower passage, as in one index
         return np.take_along_axis(ids, order, axis=1).astype(np.int32), np.take_along_axis(scores, order, axis=1)
 
 

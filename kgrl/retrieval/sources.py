@@ -70,6 +70,7 @@ class PassageSource:
 
     def documents(self) -> Iterator[str]:
         """Yield documents in order; raises as `passages` does."""
+        # By ending, not by content: a wrong ending is an error of the reader, which names the file.
         if self.place.startswith(_HUB):
             yield from self._from_hub()
         elif self.place.endswith(".parquet"):
@@ -82,7 +83,7 @@ class PassageSource:
         try:
             with _opened(path) as file:
                 while line := file.readline(_LONGEST_LINE):
-                    number += 1
+                    number += 1  # counted outside of `enumerate`, since the error of a cut-off file names it
                     if len(line) == _LONGEST_LINE:
                         raise DataError(path, number, f"a line of more than {_LONGEST_LINE >> 20} MiB")
                     if line.strip():
@@ -116,6 +117,7 @@ class PassageSource:
                 if self.field not in file.schema_arrow.names:
                     columns = ", ".join(file.schema_arrow.names)
                     raise DataError(path, None, f"no column {self.field!r}; it has {columns}; name one with --field")
+                # Other columns, such as vectors, may be large and are not read.
                 for batch in file.iter_batches(batch_size=1024, columns=[self.field]):
                     yield from (text for text in batch.column(0).to_pylist() if text)
         except (pa.ArrowInvalid, pa.ArrowIOError) as error:
@@ -136,6 +138,7 @@ class PassageSource:
             )
         except (OSError, ValueError) as error:
             raise KgrlError(f"the dataset {name!r} cannot be read: {error}") from error
+        # A folder may hold one split or several.
         rows = found[split or "train"] if isinstance(found, datasets.DatasetDict) else found
         for number, row in enumerate(rows):
             if self.field not in row:
@@ -162,6 +165,7 @@ def passage_sources(
         if place.startswith(_HUB) or (path.is_file() and place.endswith(_ENDINGS)):
             found.append(place)
         elif path.is_dir():
+            # Sorted, so that passages have the same numbers on every file system.
             shards = sorted(str(file) for file in path.rglob("*") if file.name.endswith(_ENDINGS))
             if not shards:
                 raise MissingDataError(f"{place} holds no file that ends with one of {', '.join(_ENDINGS)}")
@@ -194,6 +198,7 @@ class _Zst(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer, and return the number of bytes written to it, 0 at the end."""
+        # A chunk may decompress to nothing yet; an empty result would mean the end of the file.
         while not self._ready and (chunk := self._next_chunk()):
             self._ready = self._decompressed(chunk)
         count = min(len(buffer), len(self._ready))
@@ -201,7 +206,7 @@ class _Zst(io.RawIOBase):
         return count
 
     def _next_chunk(self) -> bytes:
-        chunk = self._file.read(_CHUNK // 16)
+        chunk = self._file.read(_CHUNK // 16)  # compressed; the decompressed size is unknown
         if not chunk and self._frame is not None:
             raise EOFError("the last frame is not whole")
         return chunk
@@ -210,6 +215,7 @@ class _Zst(io.RawIOBase):
         """Decompress a chunk, which may hold the end of a frame and the beginning of the next."""
         parts = []
         while chunk:
+            # Concatenated files have several frames; each needs its own decompressor.
             self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
             parts.append(self._frame.decompress(chunk))
             chunk = self._frame.unused_data if self._frame.eof else b""

@@ -130,7 +130,9 @@ class Trace:
                 if not stack:
                     raise TraceError("empty stack", f"step {at} goes back from the first page")
                 continue
+            # A reader may pass over the target and go on; only the last click reaches it.
             final = at == last and self.outcome is Outcome.FINISHED and step == self.target
+            # Before the step is pushed: the stack is that of the page on which the click was made.
             yield Click(tuple(stack), tuple(seen), step, final)
             stack.append(step)
             seen.append(step)
@@ -165,7 +167,7 @@ class Trace:
         Raises:
             TraceError: If a click is not a link, the stack is popped empty, or a finished trace ends elsewhere.
         """
-        end = self.steps[0] if self.steps else BACK
+        end = self.steps[0] if self.steps else BACK  # clicks() raises for an empty trace
         for click in self.clicks():
             page, end = click.stack[-1], click.chosen
             links = graph.out(page)  # ascending
@@ -276,7 +278,7 @@ def positions(graph: TopicGraph, clicks: ClickTable) -> NDArray[np.int64]:
     # One number for each link, source first: ascending, as the links are.
     keys = sources.astype(np.int64) * len(graph) + targets
     wanted = clicks.page.astype(np.int64) * len(graph) + clicks.chosen
-    found = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+    found = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))  # a key beyond the last is not found
     if len(wanted) and (not len(keys) or (keys[found] != wanted).any()):
         raise TraceError("no link", "a click of the table is not a link of the graph")
     return found
@@ -290,6 +292,6 @@ def _aligned(paths: Sequence[Sequence[int]], width: int) -> IntArray:
     """Return the ends of paths, right-aligned, int32 of shape `[paths, width]`, filled with -1."""
     table = np.full((len(paths), width), -1, dtype=np.int32)
     for row, path in enumerate(paths):
-        kept = path[-width:]
+        kept = path[-width:]  # the latest pages
         table[row, width - len(kept) :] = kept
     return table

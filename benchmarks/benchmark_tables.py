@@ -37,7 +37,7 @@ _SEEDS, _HOURS, _WORKERS, _OVERHEAD = 10, 6.0, 2, 0.05
 def asked(results: Results) -> str:
     """What the benchmark had to reach, what was reached, and with how many seeds."""
     rows = [*_half_the_tokens(results), *_with_smollm2(results), *_ahead(results), *_expenses(results)]
-    columns = [Column(name, lambda row, name=name: row[name], text=True) for name in ("asked", "found", "reached")]
+    columns = [Column(name, lambda row, name=name: row[name], text=True) for name in ("required", "found", "reached")]
     return Table(columns, rows).markdown()
 
 
@@ -62,7 +62,7 @@ def glance(results: Results) -> Iterator[str]:
         wanted = [PlaceKey(learner, task, corpus) for task in TASKS for corpus in corpora]
         places = [place for place in wanted if place in results.places]
         rows = [{"agent": agent, **_by_place(results, places, agent)} for agent in results.agents(learner)]
-        for title, told in (("area below random's, nats per token", _gain), ("times fewer tokens than random", _speed)):
+        for title, told in (("AULC below random's, nats per token", _gain), ("times fewer tokens than random", _speed)):
             columns = [Column("agent", lambda row: row["agent"], text=True)]
             columns += [Column(f"{at.task}, {at.corpus}", lambda row, at=at, told=told: told(row[at])) for at in places]
             yield f"### {learner}: {title}\n\n{Table(columns, rows).markdown()}"
@@ -96,8 +96,8 @@ def tables(computed: Computed) -> Iterator[str]:
     goals = [row for row in across_goals(rows) if row["goals"] >= _FEWEST_GOALS]
     yield "### Over all goals of target\n\n" + Table(_GOAL_COLUMNS, goals).markdown()
     for agent, control in CONTROLS.items():
-        yield f"### {agent} less {control}\n\n" + Table(_GAIN_COLUMNS, gains(rows, agent, control)).markdown()
-    yield "### Noise that taught nothing\n\n" + Table(_NOISE_COLUMNS, noise_worth(rows)).markdown()
+        yield f"### {agent} minus {control}\n\n" + Table(_GAIN_COLUMNS, gains(rows, agent, control)).markdown()
+    yield "### Random picks without their planted tokens\n\n" + Table(_NOISE_COLUMNS, noise_worth(rows)).markdown()
     for learner, places in computed.results.learners.items():
         yield f"### All tasks, {learner}\n\n{aggregate_table(computed.aggregates[learner], len(places)).markdown()}"
         for place in places:
@@ -129,28 +129,28 @@ def _half_the_tokens(results: Results) -> Iterator[Row]:
             row = _figure(results, task, corpus, learner, agent)
             reached = not row["censored"] and row["speedup"] >= 2 and _above(row["speedup_low"], 1.3)
             within = "" if row["censored"] else f" ({_limits(row, 'speedup_', '.2f')})"
-            found = f"{agent} {_speed(row)}{within} times fewer, {row['pairs']} seeds"
-            yield _told(f"{task} on {corpus}: random's final loss with half the tokens, above 1.3", found, reached)
+            found = f"{agent}: {_speed(row)}{within} times fewer, {row['pairs']} seeds"
+            yield _told(f"{task} on {corpus}: 2 times fewer tokens than random, interval above 1.3", found, reached)
 
 
 def _with_smollm2(results: Results) -> Iterator[Row]:
     goals = {(row["learner"], row["agent"]): row for row in across_goals(results.rows)}
     row = goals[_LORA, "interleaved"]
     reached = row["goals"] >= 6 and row["speedup"] >= 1.6 and _above(row["speedup_low"], 1.3)
-    found = f"interleaved {row['speedup']:.2f} ({_limits(row, 'speedup_', '.2f')}), {row['pairs']} pairs"
-    yield _told("SmolLM2, six goals of target: 1.6 times fewer tokens, above 1.3", found, reached)
+    found = f"interleaved: {row['speedup']:.2f} ({_limits(row, 'speedup_', '.2f')}), {row['pairs']} pairs"
+    yield _told("SmolLM2, six goals of target: 1.6 times fewer tokens, interval above 1.3", found, reached)
     row = _figure(results, "noisy", "vital", _LORA, "coherent")
     reached = row["difference_high"] is not None and row["difference_high"] < 0
-    found = f"coherent {row['difference']:+.3f} ({_limits(row, 'difference_', '+.3f')}) nats, {row['pairs']} pairs"
-    yield _told("SmolLM2, noisy: less area than random, below 0", found, reached)
+    found = f"coherent: {row['difference']:+.3f} ({_limits(row, 'difference_', '+.3f')}) nats, {row['pairs']} pairs"
+    yield _told("SmolLM2, noisy: AULC below random's, interval below 0", found, reached)
 
 
 def _ahead(results: Results) -> Iterator[Row]:
     ranked = {(row["learner"], row["agent"]): row for row in rank_agents(results.rows)}
     row = ranked[_SCRATCH, "interleaved"]
     lead = f"{row['ahead']:.2f} ({_limits(row, 'ahead_', '.2f')})"
-    found = f"interleaved {row['score']:.2f}, ahead of the best, {row['rival']}, by {lead}"
-    yield _told("normalised score above every published bandit's", found, _above(row["ahead_low"], 0.0))
+    found = f"interleaved: {row['score']:.2f}, ahead of the best, {row['rival']}, by {lead}"
+    yield _told("normalised score above that of every published bandit", found, _above(row["ahead_low"], 0.0))
 
 
 def _expenses(results: Results) -> Iterator[Row]:
@@ -163,7 +163,7 @@ def _expenses(results: Results) -> Iterator[Row]:
     grid = len({agent for _, _, agent in seconds}) * len(TASKS) * len(CORPORA)
     found = f"{fastest:.1f} hours by the fastest seed of each cell, {usual:.1f} by the median, on several machines"
     reached = fastest <= _HOURS and len(seconds) == grid
-    yield _told(f"all scratch cells, {_SEEDS} seeds, in {_HOURS:.0f} hours of two cores", found, reached)
+    yield _told(f"all scratch cells, {_SEEDS} seeds, in {_HOURS:.0f} hours on two cores", found, reached)
     overhead = np.array([row["overhead"] for row in cells])
     within = float((overhead <= _OVERHEAD).mean())
     found = f"median {np.median(overhead):.1%}; {within:.0%} of {len(cells):,} cells are within it"
@@ -175,8 +175,8 @@ def _hours(seconds: Sequence[float]) -> float:
     return _SEEDS * float(np.sum(seconds)) / _WORKERS / 3600
 
 
-def _told(asked: str, found: str, reached: bool) -> Row:
-    return {"asked": asked, "found": found, "reached": "yes" if reached else "no"}
+def _told(required: str, found: str, reached: bool) -> Row:
+    return {"required": required, "found": found, "reached": "yes" if reached else "no"}
 
 
 def _counted(results: Results, task: str, corpus: str, learner: str) -> str:
@@ -223,7 +223,7 @@ _GOAL_COLUMNS = (
     *(Column(name, lambda row, name=name: str(row[name]), text=True) for name in ("learner", "agent")),
     *(Column(name, lambda row, name=name: str(row[name])) for name in ("goals", "pairs")),
     Column("speed-up", lambda row: f"{row['speedup']:.2f}", "times fewer tokens", lambda row: _limits(row, "speedup_")),
-    Column("never there", lambda row: str(row["censored"]), "runs"),
+    Column("loss not reached", lambda row: str(row["censored"]), "runs"),
 )
 _GAIN_COLUMNS = (
     *(Column(name, lambda row, name=name: str(row[name]), text=True) for name in ("task", "corpus", "learner")),
@@ -233,7 +233,7 @@ _GAIN_COLUMNS = (
 _NOISE_COLUMNS = (
     *(Column(name, lambda row, name=name: str(row[name]), text=True) for name in ("corpus", "learner")),
     Column("seeds", lambda row: str(row["seeds"])),
-    Column("random's noise", lambda row: share(row["noise_share"]), "of tokens"),
-    Column("without it", lambda row: f"{row['speedup']:.2f}", "times fewer tokens"),
-    Column("area saved", lambda row: f"{row['area']:.3f}", "nats per token"),
+    Column("planted", lambda row: share(row["noise_share"]), "of random's tokens"),
+    Column("speed-up without them", lambda row: f"{row['speedup']:.2f}", "times fewer tokens"),
+    Column("AULC saved", lambda row: f"{row['area']:.3f}", "nats per token"),
 )

@@ -29,11 +29,11 @@ HOLDS = " †"
 """Behind an effect that holds after Holm's correction for all findings of its file."""
 _LEARNERS = {"scratch": "scratch", "lora": "SmolLM2"}
 _MEASURES = {
-    "transfer": ("linked minus matched control", "pairs that do not name the topic"),
+    "transfer": ("linked minus matched control", "the same, pairs that do not name the learned topic"),
     "order": ("AULC of the exam", "final exam loss", "AULC of the set's probes", "final loss of the set's probes"),
     "recall": (
-        "links to unread frontier topics recalled, less to far ones",
-        "drop of unread frontier topics, less of matched far ones",
+        "links recalled: to unread frontier topics minus to far ones",
+        "drop of the loss: unread frontier topics minus matched far ones",
     ),
 }
 """The headings of each question's findings, in the order in which the figures have them; more findings have none."""
@@ -79,9 +79,9 @@ def columns(question: str) -> list[Column]:
 def _learned() -> list[Column]:
     """What lessons teach about their own topic, and how large the effect is beside that."""
     return [
-        Column("loss", lambda row: f"{row['loss_before']:.2f}"),
+        Column("loss before", lambda row: f"{row['loss_before']:.2f}"),
         Column("own drop", lambda row: f"{row['own_drop']:.3f}"),
-        Column("d", lambda row: f"{row[_MEASURES['transfer'][0]]['standardised']:.2f}"),
+        Column("Cohen's d", lambda row: f"{row[_MEASURES['transfer'][0]]['standardised']:.2f}"),
         Column("share of own drop", lambda row: f"{row['share_of_own_drop']:.0%}"),
     ]
 

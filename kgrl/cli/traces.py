@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,8 +146,14 @@ class Export(TraceSetting):
         episodes = sum(len(trace.steps) > 1 for trace in source)
         if not episodes:
             raise _no_trace(source)
-        with progress(f"writing {self.dataset_id}", episodes) as advance, _ending_in_order():
-            export = export_minari(source, source.graph, self.dataset_id, on_episode=lambda done: advance(done, ""))
+        with progress(f"writing {self.dataset_id}", episodes) as advance, _signals_kept() as raise_if_told_to_end:
+
+            def on_episode(done: int) -> None:
+                """Move the progress bar, and end here if the process is told to."""
+                raise_if_told_to_end()
+                advance(done, "")
+
+            export = export_minari(source, source.graph, self.dataset_id, on_episode=on_episode)
         counts = _show_rows(source)
         written = {"episodes": export.episodes, "left_out": export.left_out}
         facts = [("episodes", export.episodes), ("traces without a step, left out", export.left_out)]
@@ -273,13 +279,28 @@ def _no_trace(source: TraceSource) -> KgrlError:
 
 
 @contextmanager
-def _ending_in_order() -> Iterator[None]:
-    """Exit on SIGTERM with cleaning up, as on Ctrl-C, so that a half-written dataset is deleted."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+def _signals_kept() -> Iterator[Callable[[], None]]:
+    """Yield a function that raises if the process has been told to end, by SIGTERM or Ctrl-C.
+
+    An exception from a signal handler itself may be lost, since h5py ignores exceptions while it closes objects. An
+    exception at a known place is not lost, and lets a half-written dataset be deleted.
+    """
+    received: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda number, frame: received.append(number)) for number in numbers]
+
+    def raise_if_told_to_end() -> None:
+        """Raise what the signal would have raised."""
+        if signal.SIGINT in received:
+            raise KeyboardInterrupt
+        if received:
+            sys.exit(128 + signal.SIGTERM)
+
     try:
-        yield
+        yield raise_if_told_to_end
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _show_rows(source: TraceSource) -> dict[str, Any]:

@@ -215,26 +215,29 @@ def test_a_run_without_a_click_is_explained_and_nothing_is_written(
     assert not (tmp_path / "t.parquet").exists() and not (tmp_path / "minari" / "short-v0").exists()
 
 
-def test_sigterm_deletes_a_half_written_dataset(
-    trace_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_deletes_a_half_written_dataset(
+    trace_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     pytest.importorskip("minari")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
-    handled: list[object] = []
+    advanced: list[int] = []
 
-    class Bar:
-        """A progress bar during which the process is told to end."""
+    def advance(done: int, note: str) -> None:
+        """A progress bar during whose first step the process is told to end."""
+        advanced.append(done)
+        signal.raise_signal(number)
 
-        def __call__(self, done: int, note: str, left: float | None = None) -> None:
-            handled.append(signal.getsignal(signal.SIGTERM))
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(sys.modules["kgrl.cli.traces"], "progress", lambda title, total: nullcontext(Bar()))
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as caught:
-        main(["traces", "export", "--source", str(trace_file), "--dataset-id", "tiny-v0"])
-    assert caught.value.code == 143 and len(handled) == 1
-    assert signal.getsignal(signal.SIGTERM) is before
+    monkeypatch.setattr(sys.modules["kgrl.cli.traces"], "progress", lambda title, total: nullcontext(advance))
+    before = signal.getsignal(number)
+    arguments = ["traces", "export", "--source", str(trace_file), "--dataset-id", "tiny-v0"]
+    if number == signal.SIGINT:
+        assert main(arguments) == 130
+    else:
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 143
+    assert advanced == [1] and signal.getsignal(number) is before
     assert not list((tmp_path / "minari").iterdir())
 
 

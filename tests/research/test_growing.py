@@ -195,7 +195,7 @@ def test_learners_that_cannot_grow_are_refused(
     library = Library(tmp_path / "pages.jsonl")
     supply = FakeSupply(arrivals)
     corpus = first_corpus(library, supply, ["Number"], _FIRST)
-    with pytest.raises(SettingError, match="learner cannot go on"):
+    with pytest.raises(SettingError, match="learner cannot continue"):
         GrowingCurriculum(corpus, make_tiny_curriculum().learner, library, supply)
     learner = ScratchLearner(
         corpus,

@@ -13,9 +13,8 @@ import numpy as np
 
 from kgrl.benchmark.comparison import BASELINE, across_goals, finished
 from kgrl.benchmark.report.computed import Computed
-from kgrl.benchmark.report.matrix import MARKS
 from kgrl.benchmark.report.results import PlaceKey, Results
-from kgrl.benchmark.report.tables import Column, Table, aggregate_table, share, span, verdict_table
+from kgrl.benchmark.report.tables import MARKS, Column, Table, aggregate_table, share, span, verdict_table
 from kgrl.benchmark.scores import CEILING, rank_agents
 from kgrl.benchmark.statistics import paired_difference
 

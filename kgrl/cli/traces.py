@@ -80,7 +80,7 @@ class Stats(TraceSetting):
         _show_stats(self.source, stats)
         counts = _show_rows(source)
         if self.report is not None:
-            from kgrl.report.traces import write_trace_report
+            from kgrl.report.page import write_trace_report
 
             write_trace_report(self.report, f"Traces of {self.source}", stats)
             show_facts("", [("written", self.report)])

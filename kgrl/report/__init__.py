@@ -1,4 +1,4 @@
-"""Reports: one self-contained HTML page about some runs."""
+"""Reports: self-contained HTML pages about runs and about traces, and pictures of interference."""
 
 import lazy_loader
 

@@ -1,81 +1,127 @@
-"""The pictures of a report: learning curves, rewards and grown graphs, as plotly figures.
+"""Figures of a report, drawn by plotly: learning curves, rewards, grown graphs, and figures of traces.
 
-Plotly reads names, titles and hover texts as its own small HTML, so every title and name is escaped here. Colours that
-follow the page's light or dark theme are set by the page; the ones set here are legible on both.
+Plotly reads names, titles and hover texts as a small HTML of its own. `markupsafe` therefore escapes every title and
+name; unlike `html.escape` it writes quotation marks as numbers, which is the only form of them that plotly knows.
+Colours that follow the page's light or dark theme are set by the page; the ones set here are legible on both.
 """
 
 from __future__ import annotations
 
-import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+from markupsafe import Markup, escape
 from plotly.subplots import make_subplots
 
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import TopicGraph
-from kgrl.report.data import RunData
-from kgrl.report.tree import GrownTree
+from kgrl.report.data import GrownTree, RunData
+from kgrl.traces.statistics import TraceStats
 
-__all__ = ["FRONTIER", "GOAL", "ORDER_SCALE", "RUN_COLOURS", "components_figure", "curves_figure", "tree_figure"]
+__all__ = [
+    "SHARES",
+    "base_layout",
+    "components_figure",
+    "curves_figure",
+    "lengths_figure",
+    "moves_figure",
+    "shares_figure",
+    "trace_shares",
+    "tree_figure",
+]
 
-RUN_COLOURS = ("#8b93a7", "#6366f1", "#f59e0b", "#10b981", "#ec4899", "#06b6d4", "#ef4444", "#84cc16")
-"""One colour a run, in order; the first run is the baseline and grey."""
+_RUN_COLOURS = ("#8b93a7", "#6366f1", "#f59e0b", "#10b981", "#ec4899", "#06b6d4", "#ef4444", "#84cc16")
+"""Colours of runs, in order; the first run is the baseline and grey."""
 
-ORDER_SCALE = ("#3b82f6", "#8b5cf6", "#ec4899", "#f59e0b")
-"""From the first expansion to the last, and from the lowest loss to the highest."""
+_ORDER_SCALE = ("#3b82f6", "#8b5cf6", "#ec4899", "#f59e0b")
+"""Colours from the first expansion to the last, and from the lowest loss to the highest; `report.css` has them too."""
+
+_GOAL, _FRONTIER, _FAINT = "#10b981", "#94a3b8", "rgba(128,136,152,0.28)"
+_TARGET_LINE = {"dash": "dot", "color": "#94a3b8", "width": 1.2}
+_LEGEND_ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 
 _MOST_NUMBERS = 60
-"""Expansions up to which picked topics bear their numbers; more would lie over one another."""
+"""Most expansions for which picked topics show their numbers; the numbers of more would overlap."""
 
 _ROW_HEIGHT, _ROW_GAP = 150, 46
-"""Pixels of a row of a part of the reward, and of what lies between two."""
+"""Pixels of one row of the figure of rewards, and of the gap between two rows."""
 
-GOAL, FRONTIER = "#10b981", "#94a3b8"
-_FAINT = "rgba(128,136,152,0.28)"
+_MOST_CATEGORIES = 14
+"""Most categories of a figure of moves."""
+
+_SHOWN_TRACES = 0.99
+"""Share of each source's traces that the figure of lengths shows, the shortest first."""
+
+SHARES = {
+    "back clicks": "of the steps",
+    "return rate": "of the steps",
+    "clustering": "0 to 1",
+    "within category": "of the forward clicks",
+}
+"""Names of the figures that `trace_shares` returns, and what each is a share of."""
+
+
+def base_layout(height: int) -> go.Layout:
+    """Return the layout that all figures start from: no template, transparent, in the page's font.
+
+    Args:
+        height: The figure's height in pixels.
+    """
+    return go.Layout(
+        template=go.layout.Template(),
+        height=height,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "inherit", "size": 13},
+        margin={"l": 64, "r": 16, "t": 36, "b": 52},
+    )
+
+
+# --- Runs ---
 
 
 def curves_figure(runs: Sequence[RunData], target: float) -> go.Figure:
-    """Draw exam loss against tokens, one line a run, and the target as a dashed line.
+    """Draw exam loss against tokens, one line a run, and the target as a dotted line.
 
     Args:
         runs: The runs, the baseline first.
         target: An exam loss in nats per token.
     """
-    figure = go.Figure(layout=_layout(height=420))
+    figure = go.Figure(layout=base_layout(height=420))
     for position, run in enumerate(runs):
         tokens, losses = zip(*run.curve, strict=True)
         figure.add_scatter(
             x=tokens,
             y=losses,
-            name=html.escape(run.agent),
+            name=escape(run.agent),
             mode="lines+markers",
-            line={"color": RUN_COLOURS[position % len(RUN_COLOURS)], "width": 2.5},
+            line={"color": _RUN_COLOURS[position % len(_RUN_COLOURS)], "width": 2.5},
             hovertemplate="%{y:.3f} nats per token",
         )
-    figure.add_hline(y=target, line={"dash": "dot", "color": "#94a3b8", "width": 1.2})
-    figure.update_layout(hovermode="x unified", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    figure.add_hline(y=target, line=_TARGET_LINE)
+    figure.update_layout(hovermode="x unified", legend=_LEGEND_ABOVE)
     figure.update_xaxes(title="tokens trained on", tickformat=",", rangemode="tozero")
     figure.update_yaxes(title="exam loss, nats per token", tickformat=".2f")
     return figure
 
 
 def components_figure(runs: Sequence[RunData]) -> go.Figure:
-    """Draw what each part of the reward was worth in each expansion against tokens: a row a part, a line a run.
+    """Draw the value of each part of the reward in each expansion against tokens: a row a part, a line a run.
 
     Args:
-        runs: Runs of which at least one has rewards.
+        runs: The runs; at least one has rewards.
     """
     rewarded = [[step for step in run.expansions if step.reward_components] for run in runs]
     names = list(dict.fromkeys(name for steps in rewarded for step in steps for name in step.reward_components))
-    titles = [html.escape(name) for name in names]
+    titles = [escape(name) for name in names]
+    # Plotly wants the gap between rows as a share of the height that all rows have together.
     gap = _ROW_GAP / (_ROW_HEIGHT * len(names))
     figure = make_subplots(rows=len(names), shared_xaxes=True, subplot_titles=titles, vertical_spacing=gap)
     for position, (run, steps) in enumerate(zip(runs, rewarded, strict=True)):
         for row, name in enumerate(names, start=1):
             figure.add_trace(_component(run, steps, name, position, shown=row == 1), row=row, col=1)
-    figure.update_layout(_layout(height=_ROW_HEIGHT * len(names) + 80))
+    figure.update_layout(base_layout(height=_ROW_HEIGHT * len(names) + 80))
     figure.update_layout(hovermode="x unified", legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1})
     figure.update_layout(legend_xanchor="right", margin_t=56)
     figure.update_annotations(x=0, xanchor="left", font={"size": 13})
@@ -89,11 +135,12 @@ def _component(run: RunData, steps: Sequence[Expansion], name: str, position: in
     return go.Scatter(
         x=[step.tokens_total for step in known],
         y=[step.reward_components[name] for step in known],
-        name=html.escape(run.agent),
+        name=escape(run.agent),
+        # One entry of the legend, the first row's, shows and hides the run's lines in all rows.
         legendgroup=str(position),
         showlegend=shown,
         mode="lines+markers",
-        line={"color": RUN_COLOURS[position % len(RUN_COLOURS)], "width": 1.8},
+        line={"color": _RUN_COLOURS[position % len(_RUN_COLOURS)], "width": 1.8},
         marker={"size": 4},
         hovertemplate="%{y:.4g}",
     )
@@ -105,13 +152,17 @@ def tree_figure(graph: TopicGraph, run: RunData, tree: GrownTree) -> go.Figure:
     Args:
         graph: The topic graph.
         run: The run.
-        tree: What grew in it.
+        tree: The tree of topics that the run grew.
     """
     learned = tree.steps >= 0
-    figure = go.Figure(layout=_layout(height=560))
+    figure = go.Figure(layout=base_layout(height=560))
+    # Later traces are drawn over earlier ones: lines below topics, the frontier below learned topics.
     figure.add_trace(_growth(tree, ~learned, 0.6))
     figure.add_trace(_growth(tree, learned, 1.6))
-    figure.add_trace(_frontier(graph, tree, ~learned))
+    x, y = tree.places[~learned].T
+    names = [Markup("{}<br>frontier").format(graph.titles[topic]) for topic in tree.topics[~learned]]
+    marker = {"size": 4, "color": _FRONTIER, "opacity": 0.55}
+    figure.add_scatter(x=x, y=y, mode="markers", marker=marker, hovertext=names, hoverinfo="text")
     figure.add_trace(_learned(graph, run, tree, learned))
     figure.update_layout(showlegend=False, hovermode="closest", dragmode="pan", margin={"l": 0, "r": 0, "t": 0, "b": 0})
     figure.update_xaxes(visible=False)
@@ -119,81 +170,136 @@ def tree_figure(graph: TopicGraph, run: RunData, tree: GrownTree) -> go.Figure:
     return figure
 
 
-def _layout(height: int) -> go.Layout:
-    return go.Layout(
-        template=go.layout.Template(),
-        height=height,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "inherit", "size": 13},
-        margin={"l": 64, "r": 16, "t": 36, "b": 52},
-    )
-
-
 def _growth(tree: GrownTree, which: np.ndarray, width: float) -> go.Scatter:
     """Lines from parents to children; the nucleus, whose parent is the centre, has none."""
     children = np.flatnonzero(which & (tree.parents >= 0))
-    ends = np.full((len(children), 3, 2), np.nan)  # the third row is the gap between two lines
+    ends = np.full((len(children), 3, 2), np.nan)  # [children, (parent, child, gap between two lines), (x, y)]
     ends[:, 0], ends[:, 1] = tree.places[tree.parents[children]], tree.places[children]
     x, y = ends.reshape(-1, 2).T
     return go.Scatter(x=x, y=y, mode="lines", line={"color": _FAINT, "width": width}, hoverinfo="skip")
 
 
-def _frontier(graph: TopicGraph, tree: GrownTree, which: np.ndarray) -> go.Scatter:
-    x, y = tree.places[which].T
-    names = [f"{html.escape(graph.titles[topic])}<br>frontier" for topic in tree.topics[which]]
-    marker = {"size": 4, "color": FRONTIER, "opacity": 0.55}
-    return go.Scatter(x=x, y=y, mode="markers", marker=marker, hovertext=names, hoverinfo="text")
-
-
 def _learned(graph: TopicGraph, run: RunData, tree: GrownTree, which: np.ndarray) -> go.Scatter:
-    """The learned topics, picked ones with the expansion's number; `meta` holds the page's two colourings."""
+    """The learned topics, picked ones with the expansion's number."""
     topics, steps = tree.topics[which], tree.steps[which]
     losses = [run.expansions[step].train_loss for step in steps]
     nucleus, picked = np.isin(topics, list(run.nucleus)), {e.topic: e.index for e in run.expansions}
     numbered = picked if len(run.expansions) <= _MOST_NUMBERS else {}
-    goal = np.isin(topics, [] if run.goal is None else list(run.goal))
+    goal = np.isin(topics, list(run.goal_topics))
     x, y = tree.places[which].T
     marker = {
         "opacity": 1.0,
         "symbol": np.where(nucleus, "diamond", "circle"),
         "size": [13 if n else 11 if int(t) in picked else 8 for t, n in zip(topics, nucleus, strict=True)],
         "color": steps,
-        "colorscale": [[i / (len(ORDER_SCALE) - 1), colour] for i, colour in enumerate(ORDER_SCALE)],
-        "line": {"width": np.where(goal, 2.4, 0.0).tolist(), "color": GOAL},
+        "colorscale": [[i / (len(_ORDER_SCALE) - 1), colour] for i, colour in enumerate(_ORDER_SCALE)],
+        "line": {"width": np.where(goal, 2.4, 0.0).tolist(), "color": _GOAL},
     }
-    texts = [_hover(graph, run, int(topic), int(step)) for topic, step in zip(topics, steps, strict=True)]
-    colourings = {"order": steps.tolist(), "loss": losses}
     return go.Scatter(
         x=x,
         y=y,
         mode="markers+text",
         marker=marker,
+        # The nucleus is expansion 0: it was not picked, and its number is not shown.
         text=[str(numbered.get(int(topic)) or "") for topic in topics],
         textposition="top center",
         textfont={"size": 11},
-        hovertext=texts,
+        hovertext=[_hover(graph, run, int(topic), int(step)) for topic, step in zip(topics, steps, strict=True)],
         hoverinfo="text",
         name="learned",
-        meta=colourings,
+        # The two colourings that the page's script switches between.
+        meta={"order": steps.tolist(), "loss": losses},
     )
 
 
-def _hover(graph: TopicGraph, run: RunData, topic: int, step: int) -> str:
-    expansion = run.expansions[step]
-    place = "nucleus" if step == 0 else f"expansion {step}: {html.escape(expansion.title)}"
-    lines = [f"<b>{html.escape(graph.titles[topic])}</b>", place, f"training loss {expansion.train_loss:.3f}"]
-    measured = _last_probe(run, topic)
-    if measured is not None:
-        lines.append(f"last probe loss {measured:.3f}")
-    if graph.categories[topic]:
-        lines.append(html.escape(graph.categories[topic]))
-    return "<br>".join(lines)
+def _hover(graph: TopicGraph, run: RunData, topic: int, step: int) -> Markup:
+    """Hover text of a learned topic."""
+    expansion, probed = run.expansions[step], run.last_probe(topic)
+    lines = [
+        Markup("<b>{}</b>").format(graph.titles[topic]),
+        "nucleus" if step == 0 else f"expansion {step}: {expansion.title}",
+        f"training loss {expansion.train_loss:.3f}",
+    ]
+    lines += [] if probed is None else [f"last probe loss {probed:.3f}"]
+    lines += [graph.categories[topic]] if graph.categories[topic] else []
+    # Joining by markup escapes the lines that are plain text.
+    return Markup("<br>").join(lines)
 
 
-def _last_probe(run: RunData, topic: int) -> float | None:
-    for expansion in reversed(run.expansions):
-        for probe in expansion.probes.values():
-            if topic in probe.topics:
-                return probe.after[probe.topics.index(topic)]
-    return None
+# --- Traces ---
+
+
+def trace_shares(stats: TraceStats) -> list[float | None]:
+    """Return share of back clicks, return rate, clustering and share within a category; None for one without data."""
+    return [stats.back_share, stats.return_rate, stats.clustering, stats.within_category]
+
+
+def lengths_figure(stats: Mapping[str, TraceStats]) -> go.Figure:
+    """Draw the share of traces by number of steps, one line a source.
+
+    Args:
+        stats: The statistics of each source. The axis ends where 99% of every source's traces have ended.
+    """
+    figure = go.Figure(layout=base_layout(height=360))
+    for (name, source), colour in zip(stats.items(), _source_colours(len(stats)), strict=True):
+        lengths = np.arange(max(source.lengths) + 1)
+        shares = np.array([source.lengths[length] for length in lengths.tolist()]) / source.traces
+        # Shown are the lengths below which fewer than 99% of the traces have ended.
+        shown = shares.cumsum() - shares < _SHOWN_TRACES
+        figure.add_scatter(
+            x=lengths[shown].tolist(),
+            y=shares[shown].tolist(),
+            name=escape(name),
+            mode="lines+markers",
+            line={"color": colour, "width": 2.5},
+            hovertemplate="%{x} steps: %{y:.1%}",
+        )
+    figure.update_layout(showlegend=True, legend=_LEGEND_ABOVE)
+    figure.update_xaxes(title="steps", rangemode="tozero")
+    figure.update_yaxes(title="share of traces", tickformat=".0%", rangemode="tozero")
+    return figure
+
+
+def shares_figure(stats: Mapping[str, TraceStats]) -> go.Figure:
+    """Draw the figures that `trace_shares` returns as bars, a group a figure, a bar a source.
+
+    Args:
+        stats: The statistics of each source.
+    """
+    figure = go.Figure(layout=base_layout(height=360))
+    for (name, source), colour in zip(stats.items(), _source_colours(len(stats)), strict=True):
+        figure.add_bar(x=list(SHARES), y=trace_shares(source), name=escape(name), marker={"color": colour})
+    figure.update_traces(hovertemplate="%{x}: %{y:.3f}")
+    figure.update_layout(showlegend=True, legend=_LEGEND_ABOVE)
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def moves_figure(stats: TraceStats) -> go.Figure:
+    """Draw forward clicks by category: for each category the shares of the categories that its clicks lead to.
+
+    Args:
+        stats: The statistics of one source.
+    """
+    names, counts = stats.category_matrix(_MOST_CATEGORIES)
+    totals = counts.sum(axis=1, keepdims=True)  # [from, 1]
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    labels = [escape(name) for name in names]
+    figure = go.Figure(layout=base_layout(height=560))
+    figure.add_heatmap(
+        # Cells are placed by number: a category named "other" has the same name as the sum of the remaining ones.
+        z=shares.tolist(),
+        customdata=counts.tolist(),
+        colorscale=[[0, "rgba(99,102,241,0.04)"], [1, "#6366f1"]],
+        showscale=False,
+        hovertemplate="%{y} to %{x}<br>%{z:.1%}, %{customdata:,} clicks<extra></extra>",
+    )
+    ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": labels, "automargin": True}
+    figure.update_xaxes(title="to", tickangle=-40, **ticks)
+    figure.update_yaxes(title="from", autorange="reversed", **ticks)
+    return figure
+
+
+def _source_colours(number: int) -> list[str]:
+    """One colour a source; the grey stays with baselines."""
+    return [_RUN_COLOURS[1 + at % (len(_RUN_COLOURS) - 1)] for at in range(number)]

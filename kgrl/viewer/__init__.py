@@ -1,4 +1,4 @@
-"""The viewer of runs: a local page that shows how curricula grow over their topic graphs.
+"""Viewer of runs: a local page that shows how curricula grow over their topic graphs.
 
 It reads a run's folder and its corpus; it knows nothing of agents, learners or rewards.
 """

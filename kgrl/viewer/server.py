@@ -1,8 +1,8 @@
-"""The viewer's web server: the page, its files and the runs as JSON, to this machine only.
+"""Web server of the viewer: the page, its files and the runs as JSON, for this machine only.
 
-It is bound to 127.0.0.1 and answers only requests that were addressed to it by that name or as localhost, so that a
-page of another site whose name was made to point here is refused. It reads nothing but the runs it was given and the
-files that come with it, and lets the page load and run nothing else.
+The server is bound to 127.0.0.1 and answers only requests for that host or for localhost. It therefore refuses the page
+of another site that made its own name point to this machine (DNS rebinding). It reads nothing but the runs it was given
+and the files that come with it, and its headers let the page load and run nothing else.
 """
 
 from __future__ import annotations
@@ -43,16 +43,19 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _RUN_PATH = re.compile(r"/api/runs/(\d{1,3})/(graph|steps|steps/(\d{1,9})|topics/(\d{1,9}))")
-_WORTH_ZIPPING = 2_000
+_SMALLEST_ZIPPED = 2_000
+"""Bytes from which on an answer is compressed; shorter ones gain nothing."""
+
 _IDLE_SECONDS = 30
+"""Seconds after which an idle connection is closed."""
 
 
 class ViewerServer(ThreadingHTTPServer):
-    """Serves the page about some runs at `url`; `serve_forever` begins and `shutdown` ends that.
+    """Server of the page about some runs, at `url`; `serve_forever` begins and `shutdown` ends serving.
 
     Args:
         runs: One run, or two to compare.
-        port: Where to listen; any free port if 0.
+        port: The port to listen on; any free one if 0.
 
     Raises:
         KgrlError: If the port is taken.
@@ -71,7 +74,7 @@ class ViewerServer(ThreadingHTTPServer):
         self.graph = cache(lambda number: _packed(runs[number].graph()))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of pages that were closed while they were answered."""
+        """Report an error on the terminal, except for a page that was closed while it was answered."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -80,9 +83,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: ViewerServer
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_SECONDS
-    server_version, sys_version = "kgrl", ""
+    server_version, sys_version = "kgrl", ""  # Python's version is not sent
 
     def do_GET(self) -> None:
+        """Answer with the page, one of its files, or data of a run."""
         if self.headers.get("Host") not in self.server.hosts:
             return self._answer(HTTPStatus.MISDIRECTED_REQUEST, b"this server is for pages of this machine only")
         parts = urlsplit(self.path)
@@ -92,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer_file(_files().get(name) if name != parts.path else None)
 
     def _refuse(self) -> None:
-        self.close_connection = True  # a body may follow that nobody reads
+        self.close_connection = True  # the request may have a body, which is not read
         self._answer(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET", {"Allow": "GET", "Connection": "close"})
 
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _refuse  # noqa: N815 - the base class's names
@@ -106,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             body, status = self._data(path, query), HTTPStatus.OK
         except (IndexError, ValueError) as error:
-            # DataError is a ValueError, and says what is wrong with the run; all others were asked for what is not.
+            # A DataError, which is a ValueError, says what is wrong with the run. Any other error of these kinds means
+            # that the request named something that does not exist.
             known = isinstance(error, KgrlError)
             status = HTTPStatus.INTERNAL_SERVER_ERROR if known else HTTPStatus.NOT_FOUND
             body = _packed({"error": str(error) if known else "not found"})
@@ -129,8 +134,10 @@ class _Handler(BaseHTTPRequestHandler):
         return _packed(run.steps(_number(query, "after") or 0, _number(query, "version")))
 
     def _answer(self, status: HTTPStatus, body: bytes, headers: dict[str, str] | None = None) -> None:
+        # Without headers the request line itself was wrong.
         accepted = self.headers.get("Accept-Encoding", "") if hasattr(self, "headers") else ""
-        zipped = len(body) >= _WORTH_ZIPPING and "gzip" in accepted
+        zipped = len(body) >= _SMALLEST_ZIPPED and "gzip" in accepted
+        # On one machine speed counts more than size, so the level is low.
         body = gzip.compress(body, compresslevel=3) if zipped else body
         sent = {"Content-Type": "text/plain; charset=utf-8", **_HEADERS, **(headers or {}), "Vary": "Accept-Encoding"}
         sent |= {"Content-Encoding": "gzip"} if zipped else {}
@@ -142,24 +149,25 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Keep the terminal for the URL."""
+        """Write nothing: the terminal shows the address only."""
 
 
 @cache
 def _files() -> dict[str, Path]:
-    """The files that may be asked for, by name: a path that leads elsewhere is not among them."""
+    """The files that can be requested, by name. A path that leads elsewhere is not among the names."""
     return {path.name: path for path in _STATIC.iterdir() if path.suffix in _TYPES}
 
 
 def _packed(value: Any) -> bytes:
+    # A title with half of a surrogate pair has no UTF-8; it is sent with a question mark.
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(errors="replace")
 
 
 def _number(query: dict[str, list[str]], name: str) -> int | None:
-    """A number of the query, None where there is none.
+    """A number of the query, or None if the query does not have it.
 
     Raises:
-        ValueError: If it is none, or negative.
+        ValueError: If it is negative or not a number.
     """
     if name not in query:
         return None

@@ -1,8 +1,9 @@
-"""A run as the viewer shows it: what its folder holds, in the compact form that the page asks for."""
+"""Runs as the viewer shows them: a run's folder, read as it is written, in the compact form that the page asks for."""
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -17,22 +18,63 @@ from kgrl.expansion import Expansion
 from kgrl.runs.choices import Choice
 from kgrl.runs.run import Run
 from kgrl.viewer.layout import stored_layout
-from kgrl.viewer.tail import Tail
 
-__all__ = ["ShownRun"]
+__all__ = ["ShownRun", "Tail"]
 
 Json = dict[str, Any]
 Record = TypeVar("Record")
 
 _LIVE_SECONDS = 300.0
-"""A run that has no result and wrote nothing for longer is shown as stopped."""
+"""Seconds without a new record after which a run that has no result is shown as stopped."""
+
 _SHOWN_SETTINGS = ("agent", "corpus", "task", "learner", "goal", "reward", "budget_tokens", "seed")
+
 _SCALE = 10_000
-"""Places are sent as whole numbers; their square has this side."""
+"""Side of the square of whole numbers that places are sent in."""
+
+
+class Tail:
+    """Reader of a file that another process appends to.
+
+    Args:
+        path: The file, which need not exist when reading begins.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "steps"
+        >>> tail = Tail(path)
+        >>> _ = path.write_text("one" + chr(10) + "tw")
+        >>> tail.read(), tail.read()
+        ((['one'], True), ([], False))
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file, self._offset = -1, 0
+
+    def read(self) -> tuple[list[str], bool]:
+        """Return the new complete lines, and True if they are the file's first; the file is then new or rewritten.
+
+        A line without its end is returned by a later call.
+        """
+        try:
+            with self.path.open("rb") as file:
+                stat = os.fstat(file.fileno())
+                # A rewritten file has another number, since files are replaced; one that shrank was cut in place.
+                anew = stat.st_ino != self._file or stat.st_size < self._offset
+                if anew:
+                    self._file, self._offset = stat.st_ino, 0
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return [], False
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        return data[:end].decode(errors="replace").split("\n")[:-1], anew
 
 
 class ShownRun:
-    """One run's records, read on as they are written.
+    """Records of one run, which are read further as the run writes them.
 
     Args:
         folder: The run's folder.
@@ -51,21 +93,22 @@ class ShownRun:
         self._exams: list[list[float]] = []
         self._discovered = np.zeros(len(corpus.graph), dtype=bool)
         self._tails = {name: Tail(folder / f"{name}.jsonl") for name in ("choices", "metrics", "curriculum")}
+        # The server answers on several threads, and each answer may read further.
         self._reading, self._version = threading.Lock(), 0
         self._refresh()
 
     def about(self) -> Json:
-        """Return what the run is."""
+        """Return the run's name, its settings and the number of topics."""
         settings = {name: self.config[name] for name in _SHOWN_SETTINGS if self.config.get(name) is not None}
         return {"name": self.folder.resolve().name, "settings": settings, "topics": len(self.corpus.graph)}
 
     def graph(self) -> Json:
         """Return titles, places (`x`, `y`) and undirected links (sources and targets in turn)."""
         graph = self.corpus.graph
-        places = np.rint(stored_layout(graph) * _SCALE).astype(int)
+        places = np.rint(stored_layout(graph) * _SCALE).astype(int)  # [topics, 2]
         indptr, indices = graph.undirected
         sources = np.repeat(np.arange(len(graph)), np.diff(indptr))
-        once = sources < indices
+        once = sources < indices  # each link is there in both directions
         return {
             "key": graph.fingerprint,
             "titles": list(graph.titles),
@@ -75,9 +118,13 @@ class ShownRun:
         }
 
     def steps(self, after: int, version: int | None) -> Json:
-        """Return the expansions from number `after` on, all where the page has another version of the run.
+        """Return the expansions from number `after` on, or all if the page has another version of the run.
 
-        The version changes when the run goes on from a checkpoint that lies behind what the page has seen.
+        The version changes when the run is resumed from a checkpoint earlier than what the page has.
+
+        Args:
+            after: Number of expansions that the page has.
+            version: The version that the page has, or None.
         """
         with self._reading:
             self._refresh()
@@ -92,10 +139,10 @@ class ShownRun:
             }
 
     def step(self, index: int) -> Json:
-        """Return all about one expansion: figures, candidates and passages.
+        """Return everything about one expansion: figures, candidates and passages.
 
         Raises:
-            IndexError: If there is no such expansion.
+            IndexError: If the run has no expansion of this number.
         """
         with self._reading:
             expansion, choice = self._expansions[index], self._choices.get(index)
@@ -114,10 +161,10 @@ class ShownRun:
         }
 
     def topic(self, topic: int) -> Json:
-        """Return the history of a topic.
+        """Return the history of a topic: when it was found, learned, measured and among the agent's candidates.
 
         Raises:
-            IndexError: If there is no such topic.
+            IndexError: If the graph has no topic of this number.
         """
         if not 0 <= topic < len(self.corpus.graph):
             raise IndexError(topic)
@@ -125,34 +172,34 @@ class ShownRun:
             steps, choices = list(self._steps), list(self._choices.values())
         found = next((s["index"] for s in steps if topic in s["found"]), None)
         learned = next((s["index"] for s in steps if topic in s["learned"]), None)
+        among = [(c, c.topics.index(topic)) for c in choices if topic in c.topics]
         return {
             "topic": topic,
             "found": found,
             "learned": learned,
             "within": None if learned is None else steps[learned]["topic"],
             "measured": [[s["index"], b, a] for s in steps for t, b, a in s["measured"] if t == topic],
-            "scores": [[c.index, c.chances[at], at + 1] for c in choices if (at := _place(topic, c)) >= 0],
+            "scores": [[c.index, c.chances[at], at + 1] for c, at in among],
         }
 
     def _refresh(self) -> None:
-        """Read what was written since; the choices first, so that those of the expansions are there."""
-        lines, anew = self._tails["choices"].read()
-        kept = {} if anew else self._choices
-        self._choices = kept | {c.index: c for c in self._parsed("choices", lines, Choice.from_json)}
+        """Read the records that are new."""
+        # A run writes an expansion's choice before the expansion, and its metrics after it. In the reverse order, every
+        # exam that is read has its expansion, and every expansion its choice.
         lines, anew = self._tails["metrics"].read()
         exams = [m for m in self._parsed("metrics", lines, json.loads) if "exam_loss" in m]
         self._exams = ([] if anew else self._exams) + [[m["index"], m["tokens"], m["exam_loss"]] for m in exams]
         lines, anew = self._tails["curriculum"].read()
         if anew:
-            self._begin()
+            self._expansions, self._steps, self._version = [], [], self._version + 1
+            self._discovered[:] = False
         for expansion in self._parsed("curriculum", lines, Expansion.from_json):
             self._check(expansion)
             self._steps.append(self._compact(expansion))
             self._expansions.append(expansion)
-
-    def _begin(self) -> None:
-        self._expansions, self._steps, self._version = [], [], self._version + 1
-        self._discovered[:] = False
+        lines, anew = self._tails["choices"].read()
+        kept = {} if anew else self._choices
+        self._choices = kept | {c.index: c for c in self._parsed("choices", lines, Choice.from_json)}
 
     def _parsed(self, name: str, lines: list[str], parse: Callable[[str], Record]) -> list[Record]:
         records = []
@@ -161,10 +208,11 @@ class ShownRun:
                 records.append(parse(line))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 path = self.folder / f"{name}.jsonl"
-                raise DataError(path, None, f"holds what is no record of a run: {line[:80]!r}") from error
+                raise DataError(path, None, f"holds a line that is not a record of a run: {line[:80]!r}") from error
         return records
 
     def _check(self, expansion: Expansion) -> None:
+        """Raise a DataError for an expansion that does not come next, or is not of this corpus."""
         titles, path = self.corpus.graph.titles, self.folder / "curriculum.jsonl"
         if expansion.index != len(self._steps):
             raise DataError(path, None, f"expansion {expansion.index} comes where {len(self._steps)} should")
@@ -175,7 +223,7 @@ class ShownRun:
             raise DataError(path, None, f"{what}: the run was made on another corpus, or on another version of it")
 
     def _compact(self, expansion: Expansion) -> Json:
-        """What every step needs: what became learned, frontier and measured."""
+        """The part of an expansion that the page has of every step: topics learned, found and measured."""
         graph, found = self.corpus.graph, list[int]()
         self._discovered[list(expansion.neighbourhood)] = True
         for topic in expansion.neighbourhood:
@@ -183,6 +231,7 @@ class ShownRun:
             new = near[~self._discovered[near]]
             self._discovered[new] = True
             found += new.tolist()
+        # Several probes may have measured a topic; the last one counts.
         measured = {
             topic: [topic, round(before, 4), round(after, 4)]
             for probe in expansion.probes.values()
@@ -198,23 +247,21 @@ class ShownRun:
         }
 
     def _scores(self) -> str:
-        """Whether there are scores: yes, or why not."""
+        """`yes` if the agent's preferences are recorded, or the reason why they are not."""
         if self._choices or len(self._expansions) < 2:
             return "yes"
         recorded = (self.folder / "choices.jsonl").exists()
         return "the agent does not say what it prefers" if recorded else "the run was made before scores were recorded"
 
     def _state(self) -> str:
-        """`finished`, `live`, or `stopped` where nothing was written for long."""
+        """`finished`, `live`, or `stopped` if nothing was written for some minutes."""
         written = _written(self.folder / "metrics.jsonl")
+        # The result is written last: one that is older than the metrics does not cover them.
         if _written(self.folder / "result.json") >= written:
             return "finished"
         return "live" if time.time() - written < _LIVE_SECONDS else "stopped"
 
 
 def _written(path: Path) -> float:
+    """Time of a file's last change in seconds since 1970, 0 if the file does not exist."""
     return path.stat().st_mtime if path.exists() else 0.0
-
-
-def _place(topic: int, choice: Choice) -> int:
-    return choice.topics.index(topic) if topic in choice.topics else -1

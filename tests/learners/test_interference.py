@@ -22,7 +22,7 @@ from kgrl.learners.adapters.folder import Adapter, AdapterFacts, read_adapter, s
 from kgrl.learners.adapters.routing import centroids, nearest_centroid
 from kgrl.learners.decoder.lora import write_adapter
 from kgrl.learners.neighbourhoods.interference import Interference, interference, routed_losses, wearing
-from kgrl.report.interference import draw_interference
+from kgrl.report.interference import draw_interference, interference_figure
 
 
 @pytest.fixture(scope="module")
@@ -174,9 +174,7 @@ def test_the_matrix_is_drawn_in_the_format_of_the_ending(ending: str, start: byt
 
 
 def test_colours_are_centred_at_zero_and_values_are_in_the_cells() -> None:
-    from kgrl.report.interference import _figure
-
-    axes = _figure(MEASURED, ["Arts", "Physics"]).axes[0]
+    axes = interference_figure(MEASURED, ["Arts", "Physics"]).axes[0]
     (image,) = axes.images
     assert image.get_clim() == (-1.0, 1.0)
     assert [text.get_text() for text in axes.texts] == ["+1.00", "-0.50", "-0.10", "+1.00"]

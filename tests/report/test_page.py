@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import TopicGraph
 from kgrl.report import RunData, write_report
-from kgrl.report.tree import GrownTree
+from kgrl.report.data import GrownTree
+from kgrl.report.html import script_hash
 from tests.support.html_page import Page
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -63,12 +64,30 @@ def test_plotly_gets_titles_escaped(tmp_path: Path, graph: TopicGraph, make_run:
         assert "<script" not in json.dumps(figure) and "<img" not in json.dumps(figure)
 
 
+def test_plotly_gets_quotes_as_numbers(tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]) -> None:
+    """Plotly reads few entities by name: it would draw `&quot;` as it stands."""
+    curves = write(tmp_path, graph, make_run("the \"best\" & 'last'")).data[0]
+    assert curves["data"][0]["name"] == "the &#34;best&#34; &amp; &#39;last&#39;"
+
+
 def test_asks_nothing_of_the_network(tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]) -> None:
     page = write(tmp_path, graph, make_run())
     assert not [a for tag, a in page.elements if tag == "link" or "src" in a or "href" in a]
     policy = next(a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None and policy.startswith("default-src 'none'") and "http" not in policy
     assert sum("plotly.js v" in script for script in page.scripts) == 1
+
+
+def test_its_policy_permits_its_own_scripts_only(
+    tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]
+) -> None:
+    page = write(tmp_path, graph, make_run())
+    policy = next(a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    kinds = [a.get("type") for tag, a in page.elements if tag == "script"]
+    run = [script for script, kind in zip(page.scripts, kinds, strict=True) if kind is None]
+    permitted = re.search(r"script-src ([^;]*);", policy or "")
+    assert permitted is not None
+    assert permitted[1].split() == [script_hash(script) for script in run] and len(run) == 2
 
 
 def test_figures_of_the_runs_are_in_the_table(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrl.graph import TopicGraph
-from kgrl.report.traces import write_trace_report
+from kgrl.report.page import write_trace_report
 from kgrl.traces import BACK, Outcome, Trace
 from kgrl.traces.statistics import TraceStats, trace_stats
 

@@ -215,8 +215,8 @@ def test_two_runs_share_a_slider_and_a_scale(browser: Any, tmp_path: Path) -> No
         assert visit.page.evaluate("kgrl.runs[0].view.scale === kgrl.runs[1].view.scale")
         visit.page.evaluate("kgrl.select('Topic 7')")
         visit.wait_until("document.querySelectorAll('.topic:not([hidden])').length === 2")
-        cameras = "kgrl.runs.run.map((run) => run.view.sigma.getCamera().getState())"
-        visit.wait_until("!kgrl.runs.run.some((run) => run.view.sigma.getCamera().isAnimated())")
+        cameras = "kgrl.runs.map((run) => run.view.sigma.getCamera().getState())"
+        visit.wait_until("!kgrl.runs.some((run) => run.view.sigma.getCamera().isAnimated())")
         first, second = visit.page.evaluate(cameras)
         assert first == second
         well(visit)
@@ -228,7 +228,7 @@ def test_runs_on_different_corpora_have_their_own_graphs(browser: Any, tmp_path:
     for run in (one, two):
         run.grow(4)
     with serving(one, two) as server, visiting(browser, server.url) as visit:
-        assert visit.page.evaluate("kgrl.runs.run.map((run) => run.view.sigma.getGraph().order)") == [300, 50]
+        assert visit.page.evaluate("kgrl.runs.map((run) => run.view.sigma.getGraph().order)") == [300, 50]
         visit.page.evaluate("kgrl.select('Other 3')")
         visit.page.locator("section.run:first-of-type .topic .quiet:has-text('does not have it')").wait_for()
         well(visit)

@@ -20,7 +20,7 @@ from kgrl.graph import Frontier, TopicGraph
 from kgrl.research import Arrival, Library
 from kgrl.viewer import ShownRun, ViewerServer
 from kgrl.viewer.layout import layout, stored_layout
-from kgrl.viewer.tail import Tail
+from kgrl.viewer.shown_run import Tail
 from tests.support.made_runs import MadeRun, made_corpus, serving
 
 TITLES = [f"Topic {i}" for i in range(60)]
@@ -147,7 +147,7 @@ def test_a_run_on_another_corpus_is_refused(run: MadeRun) -> None:
 
 def test_a_record_that_is_none_is_named(run: MadeRun) -> None:
     append(run.folder / "curriculum.jsonl", '{"index": 6}\n')
-    with pytest.raises(DataError, match=r"curriculum\.jsonl: .*no record.*index"):
+    with pytest.raises(DataError, match=r"curriculum\.jsonl: .*not a record.*index"):
         ShownRun(run.folder, run.corpus)
 
 

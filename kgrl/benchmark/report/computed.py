@@ -1,8 +1,8 @@
-"""What a benchmark's report computes once, for its page, its pictures and its tables."""
+"""Figures of a benchmark's report, computed once for its page, its pictures and its tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,19 +17,19 @@ Rows = Sequence[Row]
 
 @dataclass(frozen=True)
 class Computed:
-    """A benchmark's results, and all that is drawn and listed of them.
+    """Results of a benchmark with all rows that its report draws or lists.
 
     Args:
         results: The results.
-        looks: How agents are drawn.
-        verdicts: Rows of verdicts by place, as are `curves`, `costs`, `kept` and `noise`.
-        curves: Sample-efficiency curves.
-        costs: What cells took.
-        kept: What was kept of what was learned.
-        noise: Noise budgets.
-        aggregates: Aggregates by learner, as are `profiles` and `mean_costs`.
-        profiles: Performance profiles.
-        mean_costs: What a cell takes on average.
+        looks: Each agent's colour and dashes.
+        verdicts: Verdicts by place, as `verdict_rows` returns them.
+        curves: Sample-efficiency curves by place.
+        costs: Mean costs of cells by place.
+        kept: Forgetting and transfer by place.
+        noise: Noise budgets by place.
+        aggregates: Aggregates by learner.
+        profiles: Performance profiles by learner.
+        mean_costs: Mean costs of cells by learner.
     """
 
     results: Results
@@ -45,7 +45,7 @@ class Computed:
 
     @classmethod
     def of(cls, results: Results) -> Computed:
-        """Compute it; a benchmark of 3,000 cells takes a minute or two, most of it bootstraps."""
+        """Compute all rows; 3,000 cells take a minute or two, most of it bootstraps."""
         places, learners = results.places, list(results.learners)
         return cls(
             results,
@@ -62,30 +62,31 @@ class Computed:
 
 
 def csv_tables(computed: Computed) -> dict[str, Table]:
-    """Return every table by the name of its file, with all that its rows hold."""
+    """Return every table by the name of its file; the tables hold rows only, since CSV has no columns to choose."""
     by_place = {"curves": computed.curves, "costs": computed.costs, "kept": computed.kept, "noise": computed.noise}
     by_learner = {"aggregates": computed.aggregates, "profiles": computed.profiles}
     verdicts = [row for rows in computed.verdicts.values() for row in rows]
     return {
         "verdicts": Table((), verdicts),
-        **{name: Table((), list(_placed(rows))) for name, rows in by_place.items()},
-        **{name: Table((), list(_of_learners(rows))) for name, rows in by_learner.items()},
+        **{name: Table((), _with_places(found)) for name, found in by_place.items()},
+        **{name: Table((), _with_learners(found)) for name, found in by_learner.items()},
         "gaps": gaps_table(computed.results),
     }
 
 
-def _placed(found: Mapping[PlaceKey, Rows]) -> Iterator[dict[str, Any]]:
-    for place, rows in found.items():
-        where = {"task": place.task, "corpus": place.corpus, "learner": place.learner}
-        yield from ({**where, **row} for row in rows)
+def _with_places(found: Mapping[PlaceKey, Rows]) -> list[Row]:
+    names = {place: {"task": place.task, "corpus": place.corpus, "learner": place.learner} for place in found}
+    return [{**names[place], **row} for place, rows in found.items() for row in rows]
 
 
-def _of_learners(found: Mapping[str, Rows]) -> Iterator[dict[str, Any]]:
-    for learner, rows in found.items():
-        yield from ({"learner": learner, **row} for row in rows)
+def _with_learners(found: Mapping[str, Rows]) -> list[Row]:
+    return [{"learner": learner, **row} for learner, rows in found.items() for row in rows]
 
 
 def _with_missing(results: Results, place: PlaceKey, rows: list[dict[str, Any]]) -> Rows:
-    """Rows of a figure that is there for some, and a row that has no figure for each agent without a finished cell."""
+    """Rows of a figure, and a row without the figure for each agent without a finished cell.
+
+    A place where no agent has the figure has no rows: the task does not measure it.
+    """
     missing = [agent for agent in results.agents(place.learner) if not results.finished(place, agent)]
     return [*rows, *({"agent": agent} for agent in missing)] if rows else []

@@ -1,56 +1,71 @@
-"""The pictures of a benchmark's report, as plotly figures.
+"""Figures of a benchmark's page, drawn by plotly.
 
-A trace that belongs to an agent says so in its `meta`, by which the page shows and hides agents in all figures at once.
-Plotly reads names as its own small HTML, so they are escaped here.
+A trace that belongs to an agent has the agent's name as its `meta`, by which the page shows and hides agents in all
+figures at once. Plotly reads names as a small HTML of its own, so they are escaped here, as in `kgrl.report.figures`.
 """
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
+from markupsafe import escape
 
 from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.report.results import PHASES, Results, Row, by_agent
 from kgrl.benchmark.scores import CEILING
-from kgrl.report.figures import _layout
+from kgrl.report.figures import base_layout
 
 __all__ = ["PHASE_COLOURS", "Look", "dots_figure", "exam_curves_figure", "looks", "phases_figure", "profiles_figure"]
 
 _COLOURS = ("#3b82f6", "#e08a00", "#10a37f", "#d6479a", "#8b5cf6", "#0ea5c6", "#dd4b39", "#7c9a0c", "#a8693a")
-"""Legible on light and on dark; who cannot tell two of them apart has the dashes, the names and the tables."""
+"""Colours of agents, legible on light and on dark; dashes, names and tables tell agents apart without colours."""
 
 _GREY, _DASHES = "#858da0", ("solid", "dash", "dot", "dashdot")
+_SVG_DASHES = {"solid": "none", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}
 PHASE_COLOURS = dict(zip(PHASES, ("#3b82f6", "#e08a00", "#10a37f", "#8b5cf6", "#0ea5c6", "#858da0"), strict=True))
+"""Colours of the phases of a cell's seconds."""
+
 _BEST, _FEW = 4, 8
+"""Best agents of each learner that are shown first, and most agents that are all shown first."""
+
 _ALWAYS = (BASELINE, CEILING, "curiosity", "ppo")
+"""Agents that are always shown first."""
+
 _ROW = 24
+"""Pixels of a row with an agent's name."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How an agent is drawn, the same everywhere.
+    """Look of an agent's lines and dots, the same in all figures.
 
     Args:
-        colour: Its colour.
+        colour: Its colour, as `#rrggbb`.
         dash: Its dashes, by plotly's names.
-        shown: Whether it is shown before the reader chooses.
+        shown: True if it is shown before the reader chooses.
     """
 
     colour: str
     dash: str
     shown: bool
 
+    @property
+    def svg_dashes(self) -> str:
+        """The dashes as SVG writes them."""
+        return _SVG_DASHES[self.dash]
+
 
 def looks(results: Results) -> dict[str, Look]:
-    """Return how each agent of a benchmark is drawn; random is grey, and the best have colours of their own.
+    """Return the look of each agent of a benchmark; random is grey, and the best agents have colours of their own.
 
-    Of many agents, random, the four that are best with any learner, the oracle and the trained ones are shown first.
+    If there are more than eight agents, those shown first are random, the four best with any learner, the oracle and
+    the trained agents.
     """
     orders = [results.agents(learner) for learner in results.learners]
     best = {agent for order in orders for agent in [name for name in order if name not in _ALWAYS][:_BEST]}
+    # The learner with the most agents gives the order; colours run out after nine agents, dashes after 36.
     names = list(dict.fromkeys(agent for order in sorted(orders, key=len, reverse=True) for agent in order))
     found, others = {}, [name for name in names if name != BASELINE]
     for at, name in enumerate(others):
@@ -61,22 +76,24 @@ def looks(results: Results) -> dict[str, Look]:
 
 
 def exam_curves_figure(rows: Sequence[Row], drawn: Mapping[str, Look]) -> go.Figure:
-    """Draw the exam's loss over tokens, the interquartile mean over seeds and its pointwise interval, for each agent.
+    """Draw exam loss over tokens for each agent: the interquartile mean over seeds and its pointwise interval.
 
     Args:
-        rows: What `kgrl.benchmark.report.results.curves` returns.
-        drawn: How agents look.
+        rows: Rows of `kgrl.benchmark.report.results.curves`.
+        drawn: The agents' looks.
     """
-    figure = go.Figure(layout=_layout(height=380))
+    figure = go.Figure(layout=base_layout(height=380))
     for agent, points in by_agent(rows).items():
         tokens = [round(point["tokens"]) for point in points]
+        # The band's outline: along the upper limit, and back along the lower one.
         band = [*(point["high"] for point in points), *(point["low"] for point in reversed(points))]
         look = drawn[agent]
+        red, green, blue = (int(look.colour[at : at + 2], 16) for at in (1, 3, 5))
         figure.add_scatter(
             x=[*tokens, *reversed(tokens)],
             y=_rounded(band),
             fill="toself",
-            fillcolor=_faint(look.colour),
+            fillcolor=f"rgba({red},{green},{blue},0.14)",
             line={"width": 0},
             mode="lines",
             hoverinfo="skip",
@@ -94,10 +111,10 @@ def profiles_figure(rows: Sequence[Row], drawn: Mapping[str, Look]) -> go.Figure
     """Draw performance profiles: the share of runs above each normalised score.
 
     Args:
-        rows: What `kgrl.benchmark.report.results.profiles` returns.
-        drawn: How agents look.
+        rows: Rows of `kgrl.benchmark.report.results.profiles`.
+        drawn: The agents' looks.
     """
-    figure = go.Figure(layout=_layout(height=400))
+    figure = go.Figure(layout=base_layout(height=400))
     for agent, points in by_agent(rows).items():
         x, y = _rounded([p["threshold"] for p in points]), _rounded([p["share"] for p in points])
         figure.add_scatter(x=x, y=y, **_line(agent, drawn[agent], ".0%"), line_shape="hv")
@@ -112,26 +129,26 @@ def profiles_figure(rows: Sequence[Row], drawn: Mapping[str, Look]) -> go.Figure
 def dots_figure(
     rows: Sequence[Row], name: str, title: str, drawn: Mapping[str, Look], *, mark: float | None = None
 ) -> go.Figure:
-    """Draw one figure of each agent as a dot with its interval; an agent without the figure has the word missing there.
+    """Draw one figure of each agent as a dot with its interval, or the word "missing" for an agent without the figure.
 
     Args:
         rows: Rows of `agent`, the figure and its limits.
         name: The figure; its limits are `NAME_low` and `NAME_high`.
-        title: What the axis says.
-        drawn: How agents look.
-        mark: Where to draw a line to compare with, or None.
+        title: The axis's title.
+        drawn: The agents' looks.
+        mark: Place of a line to compare with, or None.
     """
     agents = [row["agent"] for row in rows]
     known = [(at, row) for at, row in enumerate(rows) if row.get(name) is not None]
     high, low = (_rounded([_reach(row, name, side) for _, row in known]) for side in ("high", "low"))
-    figure = go.Figure(layout=_layout(height=_ROW * len(rows) + 84))
+    figure = go.Figure(layout=base_layout(height=_ROW * len(rows) + 84))
     figure.add_scatter(
         x=_rounded([row[name] for _, row in known]),
         y=[at for at, _ in known],
         error_x={"array": high, "arrayminus": low, "color": _GREY, "thickness": 1.6, "width": 0},
         marker={"size": 9, "color": [drawn[row["agent"]].colour for _, row in known]},
         mode="markers",
-        hovertext=[html.escape(row["agent"]) for _, row in known],
+        hovertext=[escape(row["agent"]) for _, row in known],
         hovertemplate="%{hovertext}: %{x:.4g}<extra></extra>",
     )
     if mark is not None:
@@ -143,12 +160,12 @@ def dots_figure(
 
 
 def phases_figure(rows: Sequence[Row]) -> go.Figure:
-    """Draw the shares of a cell's seconds by agent: learning, probing, exam, research and what is left.
+    """Draw the shares of a cell's seconds by phase, one bar an agent.
 
     Args:
-        rows: What `kgrl.benchmark.report.results.costs` returns, or means of it.
+        rows: Rows of `kgrl.benchmark.report.results.costs`, or their means.
     """
-    figure = go.Figure(layout=_layout(height=_ROW * len(rows) + 110))
+    figure = go.Figure(layout=base_layout(height=_ROW * len(rows) + 110))
     for phase in PHASES:
         figure.add_bar(
             x=_rounded([row[f"share_{phase}"] or 0.0 for row in rows]),
@@ -156,11 +173,12 @@ def phases_figure(rows: Sequence[Row]) -> go.Figure:
             orientation="h",
             name=phase,
             marker={"color": PHASE_COLOURS[phase]},
-            hovertext=[html.escape(row["agent"]) for row in rows],
+            hovertext=[escape(row["agent"]) for row in rows],
             hovertemplate="%{hovertext}: " + phase + " %{x:.1%}<extra></extra>",
         )
     _say_missing(figure, [at for at, row in enumerate(rows) if row["seconds"] is None])
     figure.update_layout(barmode="stack", bargap=0.25, legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0})
+    # Plotly lists the bars of a stack in reverse.
     figure.update_layout(legend_traceorder="normal")
     _name_rows(figure, [row["agent"] for row in rows])
     figure.update_layout(margin_t=40)
@@ -169,7 +187,9 @@ def phases_figure(rows: Sequence[Row]) -> go.Figure:
 
 
 def _name_rows(figure: go.Figure, agents: Sequence[str]) -> None:
-    ticks = {"tickvals": list(range(len(agents))), "ticktext": [html.escape(agent) for agent in agents]}
+    # Rows are numbers, names only their ticks: plotly would read a name like "7" or "2024-01" as a number or a date.
+    ticks = {"tickvals": list(range(len(agents))), "ticktext": [escape(agent) for agent in agents]}
+    # The range runs downward, so that the first agent is at the top.
     figure.update_yaxes(tickmode="array", range=[len(agents) - 0.5, -0.5], automargin=True, **ticks)
     figure.update_layout(margin={"l": 8, "r": 16, "t": 12, "b": 48}, showlegend=len(figure.data) > 1)
 
@@ -182,7 +202,7 @@ def _say_missing(figure: go.Figure, rows: Sequence[int]) -> None:
 def _line(agent: str, look: Look, form: str) -> dict[str, object]:
     width = 3.2 if agent == BASELINE else 2.2
     return {
-        "name": html.escape(agent),
+        "name": escape(agent),
         "mode": "lines",
         "line": {"color": look.colour, "dash": look.dash, "width": width},
         "meta": agent,
@@ -192,16 +212,11 @@ def _line(agent: str, look: Look, form: str) -> dict[str, object]:
 
 
 def _reach(row: Row, name: str, side: str) -> float:
-    """How far an interval reaches from its figure; nothing is drawn of one that is open."""
+    """Distance of an interval's limit from its figure; 0, which draws nothing, for a limit that is open."""
     limit = row.get(f"{name}_{side}")
     return 0.0 if limit is None else abs(limit - row[name])
 
 
 def _rounded(values: Sequence[float]) -> list[float]:
-    """Numbers as a picture needs them: five digits, which halves the page."""
+    """Numbers to five digits: a figure shows no more, and the page is half as large."""
     return [float(f"{value:.5g}") for value in values]
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.14)"

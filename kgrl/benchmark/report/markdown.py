@@ -14,7 +14,6 @@ from kgrl.benchmark.scores import CEILING
 
 __all__ = ["PROTOCOL", "as_markdown", "commands"]
 
-
 PROTOCOL: tuple[tuple[str, str], ...] = (
     (
         "Pairs",
@@ -25,8 +24,8 @@ PROTOCOL: tuple[tuple[str, str], ...] = (
     (
         "Budget and exam",
         "Every cell may train on the same number of tokens. The exam is a fixed set of topics and held-out passages "
-        "that no agent and no reward sees; it is taken before any training and whenever a twentieth of the budget was "
-        "spent. Topics weigh the same.",
+        "that no agent and no reward sees; it is taken before any training and after each twentieth of the budget. "
+        "Topics weigh the same.",
     ),
     (
         "AULC",
@@ -38,20 +37,20 @@ PROTOCOL: tuple[tuple[str, str], ...] = (
         f"The mean over seeds of the difference of AULC to {BASELINE}, with a 95% interval: Student's below 30 pairs, "
         "the percentile bootstrap's from 30 on. An agent is better or worse where the interval excludes 0, and not "
         "distinguishable otherwise. The number of further seeds is the least at which the interval would exclude 0 if "
-        "mean and spread stayed as they are: a size to plan by, and no promise. Verdicts are not corrected for their "
+        "mean and spread stayed as they are: a size to plan by, not a promise. Verdicts are not corrected for their "
         "number: of twenty agents that are like random, one is expected to be called better or worse.",
     ),
     (
         "Speed-up",
         f"Tokens that {BASELINE} took to its own final loss over those that the agent took to that loss: the geometric "
-        "mean over pairs, its interval Student's on logarithms. A run that never gets there counts as getting there at "
-        "the end of its budget, and the ratio is then an upper bound.",
+        "mean over pairs, its interval Student's on logarithms. A run that never reaches that loss counts as if it "
+        "reached it at the end of its budget, and the ratio is then an upper bound.",
     ),
     (
         "Normalised score",
         f"(AULC of {BASELINE} - AULC) / (AULC of {BASELINE} - AULC of {CEILING}): 0 is {BASELINE}, 1 is {CEILING}, "
-        "which is a near-ceiling and no optimum. The numerator is of one seed, the denominator the mean over seeds. "
-        f"Places where {CEILING} is missing or not clearly better than {BASELINE} give no scores.",
+        "which is near the ceiling but not an optimum. The numerator is of one seed, the denominator the mean over "
+        f"seeds. Places where {CEILING} is missing or not clearly better than {BASELINE} give no scores.",
     ),
     (
         "Aggregates",
@@ -74,7 +73,7 @@ PROTOCOL: tuple[tuple[str, str], ...] = (
     ),
     ("Noise budget", "The share of tokens spent on passages of planted topics, from which nothing can be learned."),
 )
-"""What each figure is, and where it is from."""
+"""Definition and source of each figure: pairs of a term and its text."""
 
 
 def as_markdown(computed: Computed) -> str:
@@ -108,6 +107,7 @@ def _aggregates(computed: Computed, learner: str) -> str:
 
 
 def _plain(name: str) -> str:
+    """A name in a heading of Markdown, which lets HTML through."""
     return html.escape(" ".join(name.split()), quote=False)
 
 
@@ -119,9 +119,11 @@ def commands(results: Results) -> list[str]:
 def _command(results: Results, learner: str) -> str:
     places = results.learners[learner]
     tasks = dict.fromkeys(place.task for place in places)
+    # The task "invented" has a corpus of its own, whatever --corpus says.
     corpora = dict.fromkeys(place.corpus for place in places if place.task != "invented")
     named = ["kgrl", "bench", "--tasks", *tasks]
     named += ["--corpus", *corpora] if corpora else []
     named += ["--agents", *sorted(results.agents(learner)), "--learner", learner]
+    # The seeds of a benchmark are counted from 0.
     named += ["--seeds", str(max(results.seeds(learner)) + 1), "--out", results.folder.name]
     return shlex.join(named)

@@ -1,4 +1,4 @@
-"""The main pictures of a benchmark as PNG files, for papers and slides: on white, without a browser."""
+"""Main pictures of a benchmark as PNG files, drawn by matplotlib: on white, for papers and slides."""
 
 from __future__ import annotations
 
@@ -18,26 +18,31 @@ from kgrl.benchmark.report.computed import Computed
 from kgrl.benchmark.report.figures import PHASE_COLOURS
 from kgrl.benchmark.report.results import PlaceKey, Row, by_agent
 from kgrl.benchmark.scores import CEILING
+from kgrl.report.interference import INK, QUIET, one_line, write_plainly
 from kgrl.system.files import replacing
 
 __all__ = ["draw_pictures"]
 
-_INK, _QUIET, _GRID = "#1c2230", "#626b7d", "#e3e6ec"
+_GRID = "#e3e6ec"
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _WASHES = {"better": "#bcdcf8", "worse": "#fbd0ae", "not distinguishable": "#e8eaef", "missing": "#ffffff"}
 _SIGNS = {"better": "+", "worse": "−", "not distinguishable": "≈", "missing": "missing"}
 _ROW = 0.24
-"""Inches of a row with a name."""
+"""Inches of a row with an agent's name."""
+
+_ACROSS = 3
+"""Most places beside one another."""
 
 
 def draw_pictures(computed: Computed, folder: Path) -> None:
-    """Draw verdicts, curves, aggregates and costs of each learner, and what was kept and the noise budgets of all.
+    """Draw verdicts, curves, aggregates and costs of each learner, and forgetting and noise budgets of all.
 
     Args:
-        computed: What is drawn.
-        folder: Where to; files are replaced atomically.
+        computed: The benchmark's figures.
+        folder: The folder of the pictures; files are replaced atomically.
     """
     for name, figure in _pictures(computed):
+        # A canvas of its own instead of pyplot, which keeps every figure and may want a display.
         FigureCanvasAgg(figure)
         with replacing(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", facecolor="white")
@@ -45,7 +50,7 @@ def draw_pictures(computed: Computed, folder: Path) -> None:
 
 def _pictures(computed: Computed) -> Iterator[tuple[str, Figure]]:
     for at, (learner, places) in enumerate(computed.results.learners.items()):
-        # A learner may go by any name, a path for example: the number keeps two that look alike apart.
+        # A learner can have any name, a path for example; the number tells two apart whose names become the same.
         stem = f"{at}-{''.join(c if c.isalnum() or c in '-._' else '_' for c in learner)[:40]}"
         yield f"verdicts-{stem}", _verdicts(computed, learner, places)
         yield f"curves-{stem}", _curves(computed, places)
@@ -57,7 +62,7 @@ def _pictures(computed: Computed) -> Iterator[tuple[str, Figure]]:
     ):
         found = {place: rows for place, rows in rows_of.items() if rows}
         if found:
-            yield name.replace("_share", ""), _dots_of_places(found, name, title, computed)
+            yield name.replace("_share", ""), _dots_by_place(found, name, title, computed)
 
 
 def _verdicts(computed: Computed, learner: str, places: Sequence[PlaceKey]) -> Figure:
@@ -69,7 +74,10 @@ def _verdicts(computed: Computed, learner: str, places: Sequence[PlaceKey]) -> F
         for line, agent in enumerate(agents):
             _verdict(axes, column, line, rows[agent])
     axes.set_xlim(-0.5, len(places) - 0.5)
-    axes.set_xticks(range(len(places)), [_heading(place) for place in places])
+    # The task in lines that fit over a column, and the corpus.
+    tasks = [textwrap.wrap(place.task, 18, break_long_words=False) for place in places]
+    headings = ["\n".join([*task, place.corpus]) for task, place in zip(tasks, places, strict=True)]
+    axes.set_xticks(range(len(places)), headings)
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
     _name_rows(axes, agents)
     axes.grid(visible=False)
@@ -77,25 +85,23 @@ def _verdicts(computed: Computed, learner: str, places: Sequence[PlaceKey]) -> F
     return figure
 
 
-def _heading(place: PlaceKey) -> str:
-    """The task, in lines that fit over a column, and the corpus."""
-    return "\n".join([*textwrap.wrap(place.task, 18, break_long_words=False), place.corpus])
-
-
 def _verdict(axes: Axes, column: int, line: int, row: Row) -> None:
+    """One cell of the overview: a verdict's colour, its sign and the difference."""
     own = row["agent"] == BASELINE and row["seeds"]
     word = "not distinguishable" if own else row["verdict"]
+    # A little less than 1 by 1, which leaves white lines between cells.
     axes.fill_between([column - 0.47, column + 0.47], line - 0.44, line + 0.44, color=_WASHES[word], linewidth=0)
     known = row["difference"] is not None
     gain = f"{_SIGNS[word]} {abs(row['difference']):.3f}" if known else _SIGNS["missing"]
+    # The sign of a verdict says on which side of 0 the difference is; without a verdict the number has to.
     if known and word == "not distinguishable":
         gain = f"≈ {-row['difference']:+.3f}"
-    axes.text(column, line, "baseline" if own else gain, ha="center", va="center", fontsize=7.5, color=_INK)
+    axes.text(column, line, "baseline" if own else gain, ha="center", va="center", fontsize=7.5, color=INK)
 
 
 def _curves(computed: Computed, places: Sequence[PlaceKey]) -> Figure:
-    across = min(3, len(places))
-    down = -(-len(places) // across)
+    across = min(_ACROSS, len(places))
+    down = -(-len(places) // across)  # rounded up
     figure = _figure(4.2 * across, 3.0 * down + 0.8)
     drawn: dict[str, Artist] = {}
     for at, place in enumerate(places, start=1):
@@ -117,7 +123,8 @@ def _curves(computed: Computed, places: Sequence[PlaceKey]) -> Figure:
 
 
 def _without(computed: Computed, place: PlaceKey) -> str:
-    cells = sum(len(gap.seeds) for gap in computed.results.gaps_of(place))
+    """A second line of a title, which says how many cells have no figures; empty if all have."""
+    cells = sum(gap.cells for gap in computed.results.gaps_of(place))
     return f"\n(cells that failed or are missing: {cells})" if cells else ""
 
 
@@ -158,8 +165,8 @@ def _cost(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _dots_of_places(found: dict[PlaceKey, Sequence[Row]], name: str, title: str, computed: Computed) -> Figure:
-    across = min(3, len(found))
+def _dots_by_place(found: dict[PlaceKey, Sequence[Row]], name: str, title: str, computed: Computed) -> Figure:
+    across = min(_ACROSS, len(found))
     down, tallest = -(-len(found) // across), max(len(rows) for rows in found.values())
     figure = _figure(4.4 * across, down * (1.1 + _ROW * tallest))
     for at, (place, rows) in enumerate(found.items(), start=1):
@@ -172,7 +179,7 @@ def _dots_of_places(found: dict[PlaceKey, Sequence[Row]], name: str, title: str,
 def _dots(
     axes: Axes, rows: Sequence[Row], name: str, title: str, computed: Computed, *, mark: float | None = None
 ) -> None:
-    """A figure of each agent with its interval, or the word missing."""
+    """Draw a figure of each agent with its interval, or the word "missing"."""
     for at, row in enumerate(rows):
         if row.get(name) is None:
             _say_missing(axes, at)
@@ -182,13 +189,13 @@ def _dots(
         axes.plot([low, high], [at, at], color=colour, linewidth=1.6, solid_capstyle="round")
         axes.plot([row[name]], [at], "o", color=colour, markersize=5)
     if mark is not None:
-        axes.axvline(mark, color=_QUIET, linewidth=1, linestyle=":")
+        axes.axvline(mark, color=QUIET, linewidth=1, linestyle=":")
     _name_rows(axes, [row["agent"] for row in rows])
     axes.set_xlabel(title)
 
 
 def _say_missing(axes: Axes, at: int) -> None:
-    axes.text(0.02, at, "missing", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color=_QUIET)
+    axes.text(0.02, at, "missing", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color=QUIET)
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -196,36 +203,29 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), [_short(name) for name in names])
+    axes.set_yticks(range(len(names)), [one_line(name) for name in names])
+    # Downward, so that the first agent is at the top.
     axes.set_ylim(max(1, len(names)) - 0.5, -0.5)
     _quieten(axes)
 
 
 def _title(axes: Axes, text: str) -> None:
-    axes.set_title("\n".join(_short(line, 60) for line in text.split("\n")), fontsize=9.5, loc="left")
+    axes.set_title("\n".join(one_line(line, 60) for line in text.split("\n")), fontsize=9.5, loc="left")
     _quieten(axes)
 
 
 def _quieten(axes: Axes) -> None:
-    """Light lines; and a name that has dollar signs is no formula."""
+    """Draw light lines, and all names as they are."""
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labelsize=8, labelcolor=_INK)
+    axes.tick_params(length=0, labelsize=8, labelcolor=INK)
     axes.grid(visible=True, color=_GRID, linewidth=0.7)
     axes.set_axisbelow(True)
-    for text in axes.findobj(Text):
-        assert isinstance(text, Text)
-        text.set_parse_math(False)
+    write_plainly(axes.findobj(Text))
 
 
 def _legend(figure: Figure, drawn: dict[str, Artist]) -> None:
     if not drawn:
         return
-    names = [_short(name) for name in drawn]
+    names = [one_line(name) for name in drawn]
     legend = figure.legend(list(drawn.values()), names, loc="outside upper left", ncols=6, fontsize=8, frameon=False)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-
-
-def _short(name: str, most: int = 30) -> str:
-    line = "".join(character for character in " ".join(name.split()) if character.isprintable())
-    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+    write_plainly(legend.get_texts())

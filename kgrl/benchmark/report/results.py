@@ -1,7 +1,7 @@
-"""What the report of a benchmark is about: its cells by place, agent and seed, and those that are not there.
+"""Results of a benchmark: its cells by place, agent and seed, the gaps between them, and figures of both.
 
 A place is a task on a corpus with a learner. Every agent and seed that a learner has anywhere is expected in each of
-its places: what is not there is a gap, and a gap has a name.
+its places. Expected cells that failed or do not exist are gaps, which the report names.
 """
 
 from __future__ import annotations
@@ -36,21 +36,23 @@ __all__ = [
     "profiles",
 ]
 
-
 Row = Mapping[str, Any]
 
 PHASES = ("learn", "probe", "exam", "research", "make", "choose")
-"""What a cell's seconds go into. `make` is making learner and agent; `choose` is what is in none of the others: the
-agent's choice, and the loop around it."""
+"""Phases of a cell's seconds. `make` is the making of learner and agent; `choose` is the time outside all other phases:
+the agent's choice, and the loop around it."""
 
 _LEARNER = ("learn", "probe", "exam")
-"""Phases in which the learner works; the rest is overhead."""
+"""Phases in which the learner works; the others are overhead."""
 
 KEPT = ("acc", "bwt", "fwt", "forgetting")
+"""Figures of forgetting and transfer, by their names in a cell's row."""
 
-_POINTS = 26
+_CURVE_POINTS = 26
+"""Points of a sample-efficiency curve, evenly spaced over the budget."""
 
 _THRESHOLDS = 61
+"""Points of a performance profile."""
 
 
 @dataclass(frozen=True, order=True)
@@ -63,12 +65,12 @@ class PlaceKey:
 
     @property
     def name(self) -> str:
-        """What the report calls it."""
+        """The place in words, as the report writes it."""
         return f"{self.task} on {self.corpus} with {self.learner}"
 
     @classmethod
     def of(cls, row: Row) -> PlaceKey:
-        """Return the place of a cell or a figure."""
+        """Return the place of a cell's row or a figure's row."""
         return cls(row["learner"], row["task"], row["corpus"])
 
 
@@ -77,10 +79,14 @@ class Gap:
     """Cells of one agent in one place that have no figures, for one reason.
 
     Args:
-        place: Where.
-        agent: Whose.
-        seeds: Which, ascending.
-        error: Why they failed, or None where they were not carried out.
+        place: Their place.
+        agent: Their agent.
+        seeds: Their seeds, ascending.
+        error: The error that they failed with, or None if they were not carried out.
+
+    Example:
+        >>> Gap(PlaceKey("scratch", "noisy", "vital"), "closure", (2, 3), None).sentence
+        'missing: seeds 2, 3 of closure, noisy on vital with scratch'
     """
 
     place: PlaceKey
@@ -89,8 +95,13 @@ class Gap:
     error: str | None
 
     @property
+    def cells(self) -> int:
+        """Number of cells."""
+        return len(self.seeds)
+
+    @property
     def sentence(self) -> str:
-        """What stands in place of a number."""
+        """Sentence that the report has instead of a number."""
         seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
         where = f"{seeds} of {self.agent}, {self.place.name}"
         return f"missing: {where}" if self.error is None else f"failed: {where}: {self.error}"
@@ -98,12 +109,12 @@ class Gap:
 
 @dataclass(frozen=True)
 class Results:
-    """A benchmark's results, as its report shows them.
+    """Results of a benchmark, as its report shows them.
 
     Args:
-        folder: Where they are kept.
-        rows: What came of cells, as `kgrl.benchmark.runner.read_rows` returns it.
-        figures: What `kgrl.benchmark.comparison.compare` makes of them.
+        folder: The benchmark's folder.
+        rows: One row a cell, as `kgrl.benchmark.runner.read_rows` returns them.
+        figures: One row for each agent in a place, as `kgrl.benchmark.comparison.compare` makes them of `rows`.
     """
 
     folder: Path
@@ -115,15 +126,16 @@ class Results:
         """Read the results in a folder.
 
         Raises:
-            KgrlError: If the folder holds none.
+            KgrlError: If the folder holds no results.
         """
         rows = read_rows(folder)
         return cls(folder, rows, compare(rows))
 
     @cached_property
     def cells(self) -> dict[PlaceKey, dict[str, dict[int, Row]]]:
-        """What came of cells, finished or failed: by place, agent and seed."""
+        """Rows of cells, finished or failed, by place, agent and seed."""
         found: dict[PlaceKey, dict[str, dict[int, Row]]] = {}
+        # A report begins with the learner that was measured most; the places of each are in the order of their names.
         most = Counter(row["learner"] for row in self.rows)
         for row in sorted(self.rows, key=lambda row: (-most[row["learner"]], PlaceKey.of(row))):
             found.setdefault(PlaceKey.of(row), {}).setdefault(row["agent"], {})[row["seed"]] = row
@@ -131,7 +143,7 @@ class Results:
 
     @property
     def places(self) -> list[PlaceKey]:
-        """All places, those of one learner together, and first of the learner with the most cells."""
+        """All places by learner, the learner with the most cells first."""
         return list(self.cells)
 
     @cached_property
@@ -150,16 +162,18 @@ class Results:
     def agents(self, learner: str) -> list[str]:
         """Return a learner's agents: the baseline first, then from best to worst.
 
-        The order is by the mean rank of the area under the learning curve over the places where an agent has one, and
-        those that have none come last.
+        The order is by the mean rank of the area under the learning curve over the places where an agent has one.
+        Agents without any come last.
         """
         ranks: dict[str, list[float]] = {name: [] for place in self.learners[learner] for name in self.cells[place]}
         for place in self.learners[learner]:
             ranked = [row["agent"] for row in self.ranked(place)]
             for rank, agent in enumerate(ranked):
+                # From 0 to 1, since places have different numbers of agents.
                 ranks[agent].append(rank / max(1, len(ranked) - 1))
 
         def order(agent: str) -> tuple[bool, float, str]:
+            # Mean ranks are between 0 and 1, so 2 is behind every agent that has one.
             return agent != BASELINE, sum(ranks[agent]) / len(ranks[agent]) if ranks[agent] else 2.0, agent
 
         return sorted(ranks, key=order)
@@ -189,7 +203,12 @@ class Results:
         """Return the gaps in a place, of one agent or of all."""
         return [gap for gap in self.gaps if gap.place == place and agent in (None, gap.agent)]
 
+    def gaps_with(self, learner: str) -> list[Gap]:
+        """Return the gaps in all places of a learner."""
+        return [gap for gap in self.gaps if gap.place.learner == learner]
+
     def _gaps(self, place: PlaceKey, agent: str) -> list[Gap]:
+        """One gap for each reason; seeds that failed with the same error are together."""
         cells, reasons = self.cells[place].get(agent, {}), dict[str | None, list[int]]()
         for seed in self.seeds(place.learner):
             row = cells.get(seed)
@@ -203,15 +222,17 @@ def curves(results: Results, place: PlaceKey) -> list[dict[str, Any]]:
 
     Args:
         results: The benchmark.
-        place: Where.
+        place: The place.
 
     Returns:
-        Rows of `agent`, `tokens`, `loss`, `low` and `high`; agents without a finished cell have none.
+        Rows of `agent`, `tokens`, and `loss`, `low` and `high` in nats per token; agents without a finished cell have
+        no rows.
     """
     rows = []
     for agent in _agents(results, place):
         cells = list(results.finished(place, agent).values())
-        grid = np.linspace(0, max(cell["curve"][-1][0] for cell in cells), _POINTS)
+        # Cells overshoot the budget by different numbers of tokens; the longest one gives the axis.
+        grid = np.linspace(0, max(cell["curve"][-1][0] for cell in cells), _CURVE_POINTS)
         for tokens, point in zip(grid, efficiency_curve([cell["curve"] for cell in cells], grid), strict=True):
             limits = {"loss": point.value, "low": point.low, "high": point.high}
             rows.append({"agent": agent, "tokens": float(tokens), **limits})
@@ -219,9 +240,9 @@ def curves(results: Results, place: PlaceKey) -> list[dict[str, Any]]:
 
 
 def aggregates(results: Results) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of `kgrl.benchmark.scores.rank_agents` by learner, those of agents without a finished cell last.
+    """Return the rows of `kgrl.benchmark.scores.rank_agents` by learner.
 
-    These have no key but `agent`.
+    Agents without a finished cell come last, in rows that have no key but `agent`.
     """
     found: dict[str, list[dict[str, Any]]] = {learner: [] for learner in results.learners}
     for row in rank_agents(results.rows):
@@ -236,14 +257,14 @@ def profiles(results: Results, learner: str) -> list[dict[str, Any]]:
     """Return the share of an agent's runs that score above each threshold, places weighing the same.
 
     Returns:
-        Rows of `agent`, `threshold` and `share`; agents without normalised scores have none.
+        Rows of `agent`, `threshold` and `share`; agents without normalised scores have no rows.
     """
     mine = scores([row for row in results.rows if row["learner"] == learner])
     known = {agent: [list(seeds.values()) for seeds in places.values()] for agent, places in mine.items()}
     if not known:
         return []
     every = np.concatenate([run for runs in known.values() for run in runs])
-    # A run far out would press all others together: the axis holds all but the outermost of both ends.
+    # One outlier would leave no room for the other runs, so the axis leaves out the outermost hundredth at each end.
     low, high = np.quantile(every, [0.01, 0.99])
     thresholds = np.linspace(low - 0.05 * (high - low), high + 0.05 * (high - low), _THRESHOLDS)
     return [
@@ -254,11 +275,11 @@ def profiles(results: Results, learner: str) -> list[dict[str, Any]]:
 
 
 def costs(results: Results, place: PlaceKey) -> list[dict[str, Any]]:
-    """Return what an agent's finished cells took, on average.
+    """Return the mean cost of each agent's finished cells in a place.
 
     Returns:
         Rows of `agent`, `cells`, `tokens` (trained on), `probe_tokens` (measured), `flops`, `seconds`, `share_PHASE`
-        for each of `PHASES`, and `overhead`, the share outside of the learner; what cells do not have is None.
+        for each of `PHASES`, and `overhead`, the share outside of the learner; None for a figure that no cell has.
     """
     rows = []
     for agent in _agents(results, place):
@@ -269,7 +290,7 @@ def costs(results: Results, place: PlaceKey) -> list[dict[str, Any]]:
 
 
 def kept(results: Results, place: PlaceKey) -> list[dict[str, Any]]:
-    """Return what was kept of what was learned: mean over seeds with Student's interval, in nats per token.
+    """Return forgetting and transfer: means over seeds with Student's intervals, in nats per token.
 
     Returns:
         Rows of `agent`, and for each of `KEPT` the mean and its limits; None for a figure that no cell has.
@@ -285,7 +306,7 @@ def noise(results: Results, place: PlaceKey) -> list[dict[str, Any]]:
     """Return the noise budget: the share of tokens spent on planted topics, its mean over seeds with an interval.
 
     Returns:
-        Rows of `agent`, `noise_share` and its limits; none in places where nothing is planted.
+        Rows of `agent`, `noise_share` and its limits; no rows in places without planted topics.
     """
     return [
         {"agent": agent, **_spread(results, place, agent, ("noise_share",))}
@@ -299,9 +320,11 @@ def _agents(results: Results, place: PlaceKey) -> list[str]:
 
 
 def _spread(results: Results, place: PlaceKey, agent: str, names: Sequence[str]) -> dict[str, float | None]:
+    """Means over seeds of figures, and the limits of their intervals; None for a limit that is infinite."""
     cells, figures = results.finished(place, agent).values(), dict[str, float | None]()
     for name in names:
         values = [float(cell[name]) for cell in cells if cell.get(name) is not None]
+        # The paired difference to 0 is the mean itself, with the same interval.
         told = paired_difference(values, [0.0] * len(values)) if values else None
         limits = (told.value, told.low, told.high) if told else (None, None, None)
         for key, limit in zip((name, f"{name}_low", f"{name}_high"), limits, strict=True):
@@ -310,8 +333,9 @@ def _spread(results: Results, place: PlaceKey, agent: str, names: Sequence[str])
 
 
 def _seconds(cells: Sequence[Row]) -> dict[str, float]:
-    """Mean seconds of cells, the shares of their phases, and the share in which the learner does nothing."""
+    """Mean seconds of cells, the shares of their phases, and the share outside of the learner."""
     mean = {name: float(np.mean([cell.get(name, 0.0) for cell in cells])) for name in ("all", *PHASES)}
+    # Phases are measured, choosing is the remainder; rounding may make it slightly negative.
     mean["choose"] = max(0.0, mean["all"] - sum(mean[name] for name in PHASES if name != "choose"))
     shares = {f"share_{name}": mean[name] / max(mean["all"], 1e-9) for name in PHASES}
     return {"seconds": mean["all"], **shares, "overhead": 1 - sum(shares[f"share_{name}"] for name in _LEARNER)}
@@ -323,7 +347,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def by_agent(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Return rows by their agent, in order."""
+    """Return rows by their agent, agents and rows in the order that they come in."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(row["agent"], []).append(row)

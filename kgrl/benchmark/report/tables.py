@@ -1,6 +1,7 @@
-"""The tables of a benchmark's report, each in three forms: on the page, as CSV, and in Markdown.
+"""Tables of a benchmark's report: their rows and columns, as CSV and in Markdown.
 
-Names, titles and error messages come from others: each form escapes them in its own way.
+The page's template writes the same tables as HTML. Names, titles and error messages come from unchecked data: each form
+escapes them in its own way.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.report.results import KEPT, PHASES, PlaceKey, Results, Row, costs
 
 __all__ = [
+    "MARKS",
     "Column",
     "Table",
     "aggregate_table",
@@ -34,30 +36,32 @@ __all__ = [
     "verdict_table",
 ]
 
+MARKS = {"better": "▲", "worse": "▼", "not distinguishable": "≈", "missing": "–"}
+"""The verdicts, in the order that they are counted in, with signs for readers who cannot tell the colours apart."""
 
-NONE = "none"
-"""What stands where a figure does not exist."""
+_NONE = "none"
+"""Text of a figure that does not exist."""
 
-WORDS = ("better", "worse", "not distinguishable", "missing")
-"""What a verdict is, in the order that it is counted in."""
+_MISSING = "missing"
+"""Text of a figure of an agent without a finished cell."""
 
 _FIGURES = ("difference", "speedup", "censored", "aulc_iqm")
-"""What an agent without a finished cell has none of, even where nobody has any."""
+"""Figures that an agent without a finished cell has as None, even where no agent has them."""
 
 _NATS = "nats per token"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column as it is read: its heading, and what is written for a row.
+    """A column of a table: its heading, and functions from a row to text.
 
     Args:
         heading: The heading.
-        shown: From a row to text.
-        unit: A line under the heading, or nothing.
-        detail: From a row to what stands smaller beside it, an interval for example, or nothing.
-        text: Whether it is text, and not a number.
-        style: A class of the page's cells, from a row, or nothing.
+        shown: The cell's text.
+        unit: A line under the heading, or empty.
+        detail: Smaller text beside it, an interval for example; None for a column without.
+        text: True for text, False for a number.
+        style: A class of the page's cells; None for a column without.
     """
 
     heading: str
@@ -67,40 +71,44 @@ class Column:
     text: bool = False
     style: Callable[[Row], str] | None = None
 
+    def detail_of(self, row: Row) -> str:
+        """Return the smaller text beside a row's cell, or nothing."""
+        return self.detail(row) if self.detail else ""
+
+    def classes(self, row: Row) -> str:
+        """Return the classes of a row's cell on the page, or nothing."""
+        return " ".join([*(["text"] if self.text else []), *([self.style(row)] if self.style else [])])
+
 
 @dataclass(frozen=True)
 class Table:
-    """Rows, all of whose plain values go into the CSV, and the columns that are read.
+    """A table: its rows, and the columns that are shown of them.
 
     Args:
-        columns: What is read, the row's name first.
-        rows: The rows.
+        columns: The columns on the page and in Markdown, the row's name first.
+        rows: The rows; all their values are in the CSV.
     """
 
     columns: Sequence[Column]
     rows: Sequence[Row]
 
-    def html(self, caption: str) -> str:
-        """Return the table as an element that scrolls sideways and can be reached by keyboard.
-
-        Args:
-            caption: What it shows, for readers who hear it.
-        """
-        heads = "".join(_head(column) for column in self.columns)
-        body = "".join(self._row(row) for row in self.rows)
-        name = html.escape(caption, quote=True)
-        table = f'<table><caption class="unseen">{name}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody>'
-        return f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">{table}</table></div>'
-
     def markdown(self) -> str:
-        """Return the table in Markdown, with pipes and line breaks escaped."""
+        r"""Return the table in Markdown, with pipes and line breaks escaped.
+
+        Example:
+            >>> print(Table([Column("agent", lambda row: row["agent"], text=True)], [{"agent": "a|b"}]).markdown())
+            | agent |
+            | --- |
+            | a\|b |
+            <BLANKLINE>
+        """
         lines = [[f"{c.heading} ({c.unit})" if c.unit else c.heading for c in self.columns]]
         lines += [["---" if column.text else "---:" for column in self.columns]]
-        lines += [[_cell(_line(column, row)) for column in self.columns] for row in self.rows]
+        lines += [[_markdown_cell(column, row) for column in self.columns] for row in self.rows]
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
     def csv(self) -> str:
-        """Return every plain value of the rows as CSV: numbers in full, an empty field for None."""
+        """Return all values of the rows as CSV: numbers in full, an empty field for None."""
         names = list(dict.fromkeys(name for row in self.rows for name in row))
         written = io.StringIO()
         writer = csv.DictWriter(written, names, lineterminator="\n")
@@ -108,24 +116,36 @@ class Table:
         writer.writerows(self.rows)
         return written.getvalue()
 
-    def _row(self, row: Row) -> str:
-        first, *others = self.columns
-        cells = "".join(f"<td{_class(column, row)}>{_inside(column, row)}</td>" for column in others)
-        return f'<tr><th scope="row">{html.escape(first.shown(row))}</th>{cells}</tr>'
+
+def _markdown_cell(column: Column, row: Row) -> str:
+    """A cell of Markdown, in which characters that would be markup or end the cell are escaped."""
+    detail = column.detail_of(row)
+    text = column.shown(row) + (f" ({detail})" if detail else "")
+    # Markdown lets HTML through, so that is escaped too; `split` removes line breaks, which would end the row.
+    line = html.escape(" ".join(text.split()), quote=False)
+    return "".join(f"\\{character}" if character in "\\|`*_[]" else character for character in line)
+
+
+# --- Numbers as text ---
 
 
 def number(value: Any, form: str = ".3f") -> str:
-    """Return a figure as text, or that there is none.
+    """Return a figure as text, "none" for None.
 
     Example:
         >>> number(1234.5, ",.0f"), number(None)
         ('1,234', 'none')
     """
-    return NONE if value is None else format(value, form)
+    return _NONE if value is None else format(value, form)
 
 
 def share(value: Any) -> str:
-    """Return a share as per cent, or that there is none."""
+    """Return a share in per cent, "none" for None.
+
+    Example:
+        >>> share(0.125), share(None)
+        ('12.5%', 'none')
+    """
     return number(value, ".1%")
 
 
@@ -143,41 +163,7 @@ def span(low: Any, high: Any, form: str = ".3f") -> str:
     return f"{low:{form}} to {high:{form}}"
 
 
-def listed(lines: Iterable[str]) -> str:
-    """Return lines of untrusted text as a list of the page."""
-    return f"<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul>"
-
-
-def _head(column: Column) -> str:
-    unit = f"<small>{html.escape(column.unit)}</small>" if column.unit else ""
-    text = ' class="text"' if column.text else ""
-    return f'<th scope="col"{text}>{html.escape(column.heading)}{unit}</th>'
-
-
-def _detail(column: Column, row: Row) -> str:
-    return column.detail(row) if column.detail else ""
-
-
-def _inside(column: Column, row: Row) -> str:
-    detail = _detail(column, row)
-    return html.escape(column.shown(row)) + (f"<small>{html.escape(detail)}</small>" if detail else "")
-
-
-def _line(column: Column, row: Row) -> str:
-    detail = _detail(column, row)
-    return column.shown(row) + (f" ({detail})" if detail else "")
-
-
-def _class(column: Column, row: Row) -> str:
-    names = (["text"] if column.text else []) + ([column.style(row)] if column.style else [])
-    return f' class="{html.escape(" ".join(names))}"' if names else ""
-
-
-def _cell(text: str) -> str:
-    """Text within a cell of Markdown: what would be markup or end the cell is escaped."""
-    line = html.escape(" ".join(text.split()), quote=False)
-    return "".join(f"\\{character}" if character in "\\|`*_[]" else character for character in line)
-
+# --- Verdicts ---
 
 _AGENT = Column("agent", lambda row: str(row["agent"]), text=True)
 
@@ -200,9 +186,14 @@ def verdict_table(results: Results, place: PlaceKey) -> Table:
     seeds = len(results.seeds(place.learner))
     columns = [
         _AGENT,
-        Column("verdict", _word, text=True, style=lambda row: f"verdict {_verdict_class(row)}"),
-        Column("AULC", lambda row: number(row["aulc_iqm"]) if row["seeds"] else "missing", _NATS),
-        Column("difference", _difference, _NATS, lambda row: _of_others(row, _interval(row, "difference", "+.3f"))),
+        Column("verdict", _word, text=True, style=lambda row: f"verdict {_word(row).replace(' ', '-')}"),
+        Column("AULC", lambda row: number(row["aulc_iqm"]) if row["seeds"] else _MISSING, _NATS),
+        Column(
+            "difference",
+            lambda row: _of_others(row, number(row["difference"], "+.3f")),
+            _NATS,
+            lambda row: _of_others(row, _interval(row, "difference", "+.3f")),
+        ),
         Column("speed-up", _speedup, "times fewer tokens", lambda row: _of_others(row, _speedup_interval(row))),
         Column("paired seeds", lambda row: f"{row['pairs']} of {seeds}"),
         Column("in words", _sentence, text=True, style=lambda row: "sentence"),
@@ -213,14 +204,48 @@ def verdict_table(results: Results, place: PlaceKey) -> Table:
 def summary(rows: Iterable[Row]) -> dict[str, int]:
     """Return how often each verdict was given; random is not judged against itself."""
     words = [row["verdict"] for row in rows if row["agent"] != BASELINE]
-    return {word: words.count(word) for word in WORDS}
+    return {word: words.count(word) for word in MARKS}
+
+
+def _word(row: Row) -> str:
+    return "baseline" if _is_baseline(row) else str(row["verdict"])
+
+
+def _sentence(row: Row) -> str:
+    return "What the others are compared with." if _is_baseline(row) else str(row["sentence"])
+
+
+def _is_baseline(row: Row) -> bool:
+    return bool(row["agent"] == BASELINE and row["seeds"])
+
+
+def _of_others(row: Row, text: str) -> str:
+    """A figure that compares with random; random itself has none."""
+    return "" if _is_baseline(row) else text
+
+
+def _speedup(row: Row) -> str:
+    """A ratio of tokens; an upper bound where some runs never reached the target."""
+    bound = "at most " if row["censored"] else ""
+    return _of_others(row, number(row["speedup"] and f"{bound}{row['speedup']:.2f}", ""))
+
+
+def _speedup_interval(row: Row) -> str:
+    if row["speedup"] is None:
+        return ""
+    # A ratio is above 0, so a lower limit of 0 says nothing and counts as open.
+    limits = span(row["speedup_low"] or None, row["speedup_high"], ".2f")
+    return f"{limits}; {row['censored']} of {row['pairs']} never there" if row["censored"] else limits
+
+
+# --- Aggregates, costs, forgetting and noise ---
 
 
 def aggregate_table(rows: Sequence[Row], places: int) -> Table:
     """Return the aggregates of a learner's agents.
 
     Args:
-        rows: The learner's, of what `kgrl.benchmark.report.results.aggregates` returns.
+        rows: The learner's rows of `kgrl.benchmark.report.results.aggregates`.
         places: Number of the learner's places.
     """
     rival = next((row["rival"] for row in rows if row.get("rival")), None)
@@ -236,7 +261,7 @@ def aggregate_table(rows: Sequence[Row], places: int) -> Table:
 
 
 def cost_rows(results: Results, learner: str) -> list[dict[str, Any]]:
-    """Return what an average cell of each of a learner's agents took, places weighing the same."""
+    """Return the mean cost of a cell of each of a learner's agents, places weighing the same."""
     by_agent: dict[str, list[Row]] = {agent: [] for agent in results.agents(learner)}
     for place in results.learners[learner]:
         for row in costs(results, place):
@@ -252,33 +277,33 @@ def _means(rows: Sequence[Row]) -> dict[str, float | None]:
 
 
 def cost_table(rows: Sequence[Row]) -> Table:
-    """Return what agents' cells took.
+    """Return the cost of agents' cells.
 
     Args:
-        rows: What `cost_rows` or `kgrl.benchmark.report.results.costs` returns.
+        rows: Rows of `cost_rows` or of `kgrl.benchmark.report.results.costs`.
     """
     columns = [
         _AGENT,
-        Column("cells", lambda row: _or_missing(row, f"{row['cells']:.0f}")),
-        Column("trained on", lambda row: _or_missing(row, number(row["tokens"], ",.0f")), "tokens"),
-        Column("measured", lambda row: _or_missing(row, number(row["probe_tokens"], ",.0f")), "tokens"),
-        Column("operations", lambda row: _or_missing(row, number(row["flops"], ".2e")), "FLOPs"),
-        Column("time", lambda row: _or_missing(row, number(row["seconds"], ",.1f")), "seconds"),
-        *(Column(phase, _share(f"share_{phase}"), "of the time") for phase in PHASES),
-        Column("overhead", _share("overhead"), "outside the learner"),
+        _cost("cells", "cells", ".0f"),
+        _cost("tokens", "trained on", ",.0f", "tokens"),
+        _cost("probe_tokens", "measured", ",.0f", "tokens"),
+        _cost("flops", "operations", ".2e", "FLOPs"),
+        _cost("seconds", "time", ",.1f", "seconds"),
+        *(_cost(f"share_{phase}", phase, ".1%", "of the time") for phase in PHASES),
+        _cost("overhead", "overhead", ".1%", "outside the learner"),
     ]
     return Table(columns, rows)
 
 
-def _share(name: str) -> Callable[[Row], str]:
-    return lambda row: _or_missing(row, share(row[name]))
+def _cost(name: str, heading: str, form: str, unit: str = "") -> Column:
+    return Column(heading, lambda row: number(row[name], form) if row["cells"] else _MISSING, unit)
 
 
 def kept_table(rows: Sequence[Row]) -> Table:
-    """Return what was kept of what was learned.
+    """Return the figures of forgetting and transfer.
 
     Args:
-        rows: What `kgrl.benchmark.report.results.kept` returns.
+        rows: Rows of `kgrl.benchmark.report.results.kept`.
     """
     names = dict(zip(KEPT, ("ACC", "BWT", "FWT", "forgetting"), strict=True))
     columns = [_with_interval(name, heading, _NATS, "+.3f") for name, heading in names.items()]
@@ -289,7 +314,7 @@ def noise_table(rows: Sequence[Row]) -> Table:
     """Return the noise budgets.
 
     Args:
-        rows: What `kgrl.benchmark.report.results.noise` returns.
+        rows: Rows of `kgrl.benchmark.report.results.noise`.
     """
     return Table([_AGENT, _with_interval("noise_share", "noise budget", "share of tokens", ".1%")], rows)
 
@@ -319,54 +344,13 @@ def gaps_table(results: Results) -> Table:
 
 
 def _with_interval(name: str, heading: str, unit: str, form: str) -> Column:
+    """A figure with its interval. A row without the figure's name is of an agent without a finished cell."""
+
     def shown(row: Row) -> str:
-        return number(row[name], form) if name in row else "missing"
+        return number(row[name], form) if name in row else _MISSING
 
     return Column(heading, shown, unit, lambda row: _interval(row, name, form))
 
 
 def _interval(row: Row, name: str, form: str) -> str:
     return "" if row.get(name) is None else span(row[f"{name}_low"], row[f"{name}_high"], form)
-
-
-def _word(row: Row) -> str:
-    return "baseline" if _is_baseline(row) else str(row["verdict"])
-
-
-def _verdict_class(row: Row) -> str:
-    """The class of the page that colours a verdict."""
-    return _word(row).replace(" ", "-")
-
-
-def _sentence(row: Row) -> str:
-    return "What the others are compared with." if _is_baseline(row) else str(row["sentence"])
-
-
-def _is_baseline(row: Row) -> bool:
-    return bool(row["agent"] == BASELINE and row["seeds"])
-
-
-def _of_others(row: Row, text: str) -> str:
-    """A figure that compares with random: random itself has none."""
-    return "" if _is_baseline(row) else text
-
-
-def _or_missing(row: Row, text: str) -> str:
-    return text if row["cells"] else "missing"
-
-
-def _difference(row: Row) -> str:
-    return _of_others(row, number(row["difference"], "+.3f"))
-
-
-def _speedup(row: Row) -> str:
-    """A ratio, or the bound that it is where runs never got to the target."""
-    bound = "at most " if row["censored"] else ""
-    return _of_others(row, number(row["speedup"] and f"{bound}{row['speedup']:.2f}", ""))
-
-
-def _speedup_interval(row: Row) -> str:
-    if row["speedup"] is None:
-        return ""
-    limits = span(row["speedup_low"] or None, row["speedup_high"], ".2f")
-    return f"{limits}; {row['censored']} of {row['pairs']} never there" if row["censored"] else limits

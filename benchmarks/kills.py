@@ -34,10 +34,9 @@ from typing import Any
 import numpy as np
 from huey.signals import SIGNAL_COMPLETE, SIGNAL_EXECUTING
 
-from kgrl.research.arrival import Arrival
 from kgrl.research.board import STAGES
 from kgrl.research.jobs import HopelessError, Jobs
-from kgrl.research.log import ArrivalLog
+from kgrl.research.log import Arrival, ArrivalLog
 from kgrl.research.page import Page, PageSource
 from kgrl.research.queue import ResearchQueue
 from kgrl.research.store import open_store

@@ -234,7 +234,7 @@ def anyone(*modules: str) -> Any:
 
 def arriving(corpus: Any) -> dict[str, Any]:
     """Every topic of a corpus as it would arrive, with vectors drawn by its number."""
-    arrival_type, graph = anyone("kgrl.research.arrival").Arrival, corpus.graph
+    arrival_type, graph = anyone("kgrl.research.arrival", "kgrl.research.log").Arrival, corpus.graph
     found = {}
     for topic, title in enumerate(graph.titles):
         ids = np.flatnonzero(corpus.topics == topic)

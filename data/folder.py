@@ -2,13 +2,13 @@
 
 A corpus folder holds
 
-- `topics.jsonl`: one topic a line, `{"title": …}`; optional `"category": …`; `"textless": true` where a topic is meant
-  to have no text (it stays in the graph and is never trained on);
-- `links.tsv`: one link a line, source and target titles with a tab between them; optional a third column, on all lines
-  or on none: the words of the source's text before it first mentions the target, -1 where it does not;
-- `passages.jsonl`, or `passages.parquet` with the same columns: one passage a line, `{"topic": title, "text": …}`;
-  optional `"split"`, one of `train`, `probe` and `exam`, on all lines or on none. Without splits kgrl draws them and
-  drops near-duplicates across them; given splits are taken as they are.
+- `topics.jsonl`: one topic a line, `{"title": …}`. `"category": …` is optional. `"textless": true` marks a topic that
+  is meant to have no text; it stays in the graph and is never trained on.
+- `links.tsv`: one link a line, source and target titles with a tab between them. A third column is optional, on all
+  lines or on none: the number of words of the source's text before it first mentions the target, -1 if it does not.
+- `passages.jsonl`, or `passages.parquet` with the same columns: one passage a line, `{"topic": title, "text": …}`.
+  `"split"` is optional, one of `train`, `probe` and `exam`, on all lines or on none. Without splits kgrl draws them and
+  drops near-duplicates across them; given splits are used as they are.
 
 kgrl's cache of processed corpora has the same layout.
 """
@@ -16,7 +16,7 @@ kgrl's cache of processed corpora has the same layout.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class _Topic:
 
 @dataclass
 class _Passages:
-    """The lines of a passages file that can be used."""
+    """The usable lines of a passages file."""
 
     titles: list[str]
     texts: list[str]
@@ -53,17 +53,17 @@ class _Passages:
 
 @dataclass
 class _Links:
-    """The lines of `links.tsv` that can be used; `places` is empty where the file has none."""
+    """The usable lines of `links.tsv`; `places` is empty if the file has none."""
 
     sources: list[int]
     targets: list[int]
     places: list[int]
 
     def place_on(self, graph: TopicGraph) -> TopicGraph:
-        """The graph of these links, with their places."""
+        """Return the graph of these links with their places."""
         if not self.places:
             return graph
-        at = graph.positions(self.sources, self.targets)
+        at = graph.positions(self.sources, self.targets)  # -1 for a link of a topic with itself, which graphs leave out
         places = np.full(graph.n_links, -1, dtype=np.int32)
         places[at[at >= 0]] = np.array(self.places)[at >= 0]
         return graph.with_places(places)
@@ -79,7 +79,7 @@ def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | N
 
     Raises:
         DataError: If a record cannot be used and `on_error` is `"fail"`: malformed JSON, invalid UTF-8, a duplicate
-            topic, a dangling link, an empty passage, a topic without text. Names the file and the line.
+            topic, a dangling link, an empty passage, a topic without text. The message names the file and the line.
         MissingDataError: If a file is missing.
     """
     folder = Path(folder)
@@ -88,6 +88,7 @@ def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | N
     passages = _read_passages(folder, topics, problems)
     skipped = _drop_textless(folder, topics, passages, problems)
     number = {title: topic for topic, title in enumerate(topics)}
+    # Numbers without the topics just dropped: their links are then reported as links of a topic without text.
     links = _read_links(folder, number, skipped, problems)
     problems.log()
     categories = [topic.category for topic in topics.values()]
@@ -96,14 +97,14 @@ def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | N
 
 
 def save_folder(corpus: Corpus, folder: str | Path) -> None:
-    """Write a corpus as a folder that `load_folder` reads back the same, at once or not at all.
+    """Write a corpus as a folder from which `load_folder` reads the same corpus, whole or not at all.
 
     Args:
         corpus: The corpus.
         folder: A folder that is missing or empty.
 
     Raises:
-        FileExistsError: If the folder holds something; nothing is overwritten.
+        FileExistsError: If the folder is not empty; nothing is overwritten.
     """
     graph = corpus.graph
     has_text = np.bincount(corpus.topics, minlength=len(graph)) > 0
@@ -118,13 +119,11 @@ def save_folder(corpus: Corpus, folder: str | Path) -> None:
     with new_folder(Path(folder)) as temporary:
         _write_lines(temporary / "topics.jsonl", (json.dumps(topic, ensure_ascii=False) for topic in topics))
         _write_lines(temporary / "passages.jsonl", (json.dumps(passage, ensure_ascii=False) for passage in passages))
-        _write_lines(temporary / "links.tsv", _link_lines(graph))
-
-
-def _link_lines(graph: TopicGraph) -> Iterator[str]:
-    for at, (source, target) in enumerate(zip(*graph.links(), strict=True)):
-        place = "" if graph.places is None else f"\t{graph.places[at]}"
-        yield f"{graph.titles[source]}\t{graph.titles[target]}{place}"
+        ends = (
+            f"{graph.titles[source]}\t{graph.titles[target]}" for source, target in zip(*graph.links(), strict=True)
+        )
+        placed = ends if graph.places is None else (f"{link}\t{n}" for link, n in zip(ends, graph.places, strict=True))
+        _write_lines(temporary / "links.tsv", placed)
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
@@ -133,7 +132,7 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def _read_topics(folder: Path, problems: Problems) -> dict[str, _Topic]:
-    """Read `topics.jsonl` into a table by title."""
+    """Read `topics.jsonl` into a table by title, in the order of the file."""
     path = folder / "topics.jsonl"
     topics: dict[str, _Topic] = {}
     for line, record in json_lines(path, problems):
@@ -180,9 +179,9 @@ def _read_passages(folder: Path, topics: dict[str, _Topic], problems: Problems) 
 
 
 def _drop_textless(folder: Path, topics: dict[str, _Topic], passages: _Passages, problems: Problems) -> set[str]:
-    """Take the topics that lack text without saying so out of the table, and return their titles."""
+    """Report topics without text that are not marked as textless, remove them from the table, return their titles."""
     lacking = [title for title in topics.keys() - set(passages.titles) if not topics[title].textless]
-    for title in sorted(lacking, key=lambda title: topics[title].line):
+    for title in sorted(lacking, key=lambda title: topics[title].line):  # so that the first in the file is reported
         reason = f'the topic {title!r} has no text; say "textless": true if that is meant'
         problems.report(folder / "topics.jsonl", topics[title].line, "topic without text", reason)
         del topics[title]
@@ -196,10 +195,11 @@ def _read_links(folder: Path, number: dict[str, int], skipped: set[str], problem
     for line, text in lines_of(path, problems):
         ends, place = text.split("\t")[:2], text.split("\t")[2:]
         unknown = [end for end in ends if end not in number]
-        if len(ends) != 2 or len(place) > 1 or not all(map(_is_place, place)):
+        if len(ends) != 2 or len(place) > 1 or not all(n == "-1" or (n.isascii() and n.isdigit()) for n in place):
             reason = "a link is two titles with one tab between them, and optionally a number of words"
             problems.report(path, line, "malformed line", reason)
         elif unknown:
+            # A link of a topic that was skipped for its lack of text is not a mistake of the links file.
             kind = "link of a topic without text" if skipped.issuperset(unknown) else "dangling link"
             problems.report(path, line, kind, f"{unknown[0]!r} is not a topic")
         elif links.sources and bool(place) != bool(links.places):
@@ -211,16 +211,12 @@ def _read_links(folder: Path, number: dict[str, int], skipped: set[str], problem
     return links
 
 
-def _is_place(text: str) -> bool:
-    return text == "-1" or (text.isascii() and text.isdigit())
-
-
 def _assemble(name: str, graph: TopicGraph, passages: _Passages) -> Corpus:
-    """Order passages by topic, and split them where they are not."""
+    """Order passages by topic; if they have no splits, draw them and drop near-duplicates."""
     topics = np.array([graph.index(title) for title in passages.titles], dtype=np.int32)
-    order = np.argsort(topics, kind="stable")
+    order = np.argsort(topics, kind="stable")  # passages of a topic stay in text order
     topics, texts = topics[order], [passages.texts[i] for i in order]
-    if None not in passages.splits:
+    if None not in passages.splits:  # given splits are taken as they are, near-duplicates included
         return Corpus(name, graph, texts, topics, np.array(passages.splits, dtype=np.uint8)[order])
     starts = np.searchsorted(topics, np.arange(len(graph) + 1))
     by_topic = [

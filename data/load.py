@@ -1,56 +1,58 @@
 """Corpora and traces by name.
 
-`load_corpus` takes the name of a registered corpus or a folder of files, `load_traces` the name of a source of traces,
-a trace file or the folder of a run.
+`load_corpus` takes the name of a registered corpus or a corpus folder; `load_traces` takes the name of a source of
+traces, a trace file, or the folder of a run.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 from kgrl.corpus import Corpus
-from kgrl.data.download import download
 from kgrl.data.folder import load_folder
-from kgrl.data.invented.naming import is_invented, load_invented
+from kgrl.data.invented.corpus import is_invented, load_invented
 from kgrl.data.reading import OnError
 from kgrl.data.traces.run_traces import RunTraces
 from kgrl.data.traces.trace_store import StoredTraces, recorded_corpus
-from kgrl.data.traps.derived import DERIVED
+from kgrl.data.traps.deception import Deceived, deceptive
+from kgrl.data.traps.planted import Planted, noisy
 from kgrl.data.wikimedia.clickstream import ClickstreamWalks, read_clickstream
 from kgrl.data.wikimedia.vital import LANGUAGES, load_vital, vital_name
+from kgrl.data.wikispeedia.archives import traces_folder
 from kgrl.data.wikispeedia.corpus import load_wikispeedia, read_graph
 from kgrl.data.wikispeedia.traces import WikispeediaTraces
 from kgrl.errors import SettingError, UnknownNameError
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.runs.run import Run
-from kgrl.system.files import cache_dir
 from kgrl.system.registry import Registry
 from kgrl.traces.source import TraceSource
 
-__all__ = ["corpora", "load_corpus", "load_traces", "traced_corpus"]
+__all__ = ["DERIVED", "corpora", "load_corpus", "load_traces", "traced_corpus"]
 
-_SNAP = "https://snap.stanford.edu/data/wikispeedia/wikispeedia_paths-and-graph.tar.gz"
 _TRACE_FILE = ".parquet"
 _CORPORA_OF_TRACES = {"wikispeedia": "wikispeedia", "clickstream": "vital"}
-"""The sources of traces that have a name, and the corpus they are read on unless another is asked for."""
+"""Named sources of traces, and the corpus on which each is read by default."""
 
 corpora: Registry[Corpus] = Registry("corpus", group="kgrl.sources")
 """Corpora by name. Their factories take `root` (a `Path` or None) and `on_error` (`"fail"` or `"skip"`)."""
 
+DERIVED: dict[str, Callable[[Corpus], Planted | Deceived]] = {"noisy": noisy, "deceptive": deceptive}
+"""Corpora made from others by laying traps, by the word before the colon of their names: `noisy:vital`."""
+
 
 def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: OnError = "fail") -> Corpus:
-    """Load a corpus by name, or from a folder of your own.
+    """Load a corpus by name, or from a corpus folder.
 
     Args:
         name: `"vital"`, `"vital-fr"`, `"vital-es"`, `"wikispeedia"`, `"invented:2000"` or `"invented:2000:7"` (a
             world of 2,000 topics made from seed 7), or a folder that `kgrl.data.folder` describes. With `"noisy:"` or
-            `"deceptive:"` before it, the corpus with the traps that `kgrl.data.traps.derived` lays.
-        root: Where the source files of a corpus are that is not packaged: the folder of Wikispeedia's archives.
+            `"deceptive:"` before it, the corpus with the traps of `DERIVED`.
+        root: Folder of the source files, for a corpus that is not packaged: the folder of Wikispeedia's archives.
         on_error: What to do with a record that cannot be used: `"fail"`, or `"skip"` and log how many were skipped.
 
     Raises:
-        UnknownNameError: If it is neither; the message suggests the nearest name.
+        UnknownNameError: If it is neither a name nor a folder; the message suggests the nearest name.
         MissingDataError: If the source files are not on this machine and cannot be downloaded.
         DataError: If a record cannot be used and `on_error` is `"fail"`.
 
@@ -59,7 +61,7 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
         Traceback (most recent call last):
         kgrl.errors.UnknownNameError: unknown corpus 'vitla'; did you mean 'vital'? Known: ..., vital, ..., wikispeedia
     """
-    if name not in corpora and Path(name).is_dir():
+    if name not in corpora and Path(name).is_dir():  # a registered name wins over a folder of that name
         return load_folder(name, on_error=on_error)
     derived, _, origin = str(name).partition(":")
     if derived in DERIVED and origin:
@@ -72,6 +74,7 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
 def _register_vital(name: str, language: str) -> None:
     @corpora.register(name)
     def load(*, root: Path | None, on_error: OnError) -> Corpus:
+        """Load the vital articles; none of their records is skipped, so `on_error` has no effect."""
         if root is not None:
             raise SettingError(f"{name} is read from an installed package; it has no root")
         return load_vital(language)
@@ -105,16 +108,16 @@ def load_traces(
 
     Args:
         source: `"wikispeedia"`; `"clickstream"`; a trace file, ending in `.parquet`; or the folder of a run.
-        root: For the clickstream its file, `clickstream-enwiki-2026-10.tsv.gz` for example; otherwise the folder of the
+        root: For the clickstream its file, for example `clickstream-enwiki-2026-10.tsv.gz`; otherwise the folder of the
             source files, as for `load_corpus`.
         corpus: The corpus whose topic graph the traces are on. If None, the one that the file or the run names, and
-            `"vital"` for the clickstream. Wikispeedia brings its own graph.
+            `"vital"` for the clickstream. Wikispeedia has its own graph.
         walks: Number of walks sampled from the clickstream.
         seed: Seeds that sampling.
 
     Raises:
-        UnknownNameError: If it is none of these.
-        SettingError: If there is no telling which graph the traces are on, or the clickstream has no file.
+        UnknownNameError: If the source is none of these.
+        SettingError: If the graph of the traces is unknown, or the clickstream has no file.
         MissingDataError: If the source files are not on this machine and cannot be downloaded.
         DataError: If a file is damaged, of another version or of another graph.
 
@@ -123,10 +126,11 @@ def load_traces(
         Traceback (most recent call last):
         kgrl.errors.UnknownNameError: unknown trace source 'wikispedia'; did you mean 'wikispeedia'? ...
     """
+    # Named sources first: a folder of that name in the working folder does not hide them.
     path, folder = Path(source), None if root is None else Path(root)
     if source == "wikispeedia":
-        return WikispeediaTraces(folder or _wikispeedia_folder())
-    named = traced_corpus(source)  # which raises for a source that is none
+        return WikispeediaTraces(folder or traces_folder())
+    named = traced_corpus(source)  # raises for an unknown source
     corpus = corpus or named
     if source == "clickstream":
         if folder is None:
@@ -137,7 +141,7 @@ def load_traces(
 
 
 def traced_corpus(source: str | Path) -> str:
-    """Return the corpus whose topics the traces of a source go through, `""` if a trace file does not name it.
+    """Return the name of the corpus of a source's traces, `""` if a trace file does not name it.
 
     Args:
         source: As for `load_traces`; errors are the same.
@@ -155,13 +159,5 @@ def traced_corpus(source: str | Path) -> str:
 def _graph(corpus: str | Path, root: Path | None) -> TopicGraph:
     if not corpus:
         raise SettingError("the traces do not say which corpus their topics are from; name it")
-    # Its links are in a file, while other corpora's are found in their text.
+    # Wikispeedia's links are in a file, so its text need not be processed.
     return read_graph(root) if corpus == "wikispeedia" else load_corpus(corpus, root=root).graph
-
-
-def _wikispeedia_folder() -> Path:
-    """The folder of the paths: `$KGRL_DATA/wikispeedia`, else where they are downloaded to."""
-    shared = Path(os.environ["KGRL_DATA"]) / "wikispeedia" if os.environ.get("KGRL_DATA") else None
-    if shared is not None and shared.is_dir():
-        return shared
-    return download(_SNAP, cache_dir() / "downloads" / "wikispeedia").parent

@@ -1,4 +1,4 @@
-"""Reading records strictly: what cannot be used is named by file and line, then fails or is skipped and counted."""
+"""Strict reading of records: one that cannot be used is named by file and line, and fails or is skipped and counted."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from kgrl.errors import DataError, MissingDataError
 __all__ = ["OnError", "Problems", "decoded_lines", "json_lines", "lines_of", "parquet_rows"]
 
 OnError = Literal["fail", "skip"]
-"""What to do with a record that cannot be used: raise a `DataError`, or leave it out and count it."""
+"""Treatment of a record that cannot be used: raise a `DataError`, or skip and count it."""
 
 _log = logging.getLogger(__name__)
 
 
 class Problems:
-    """What to do about records that cannot be used, and how many there were.
+    """Treatment and count of records that cannot be used.
 
     Args:
-        source: The folder or archive that is read; named in the summary.
+        source: The folder or archive that is read; the summary names it.
         on_error: `"fail"` or `"skip"`.
 
     Attributes:
@@ -47,13 +47,13 @@ class Problems:
         self.skipped: Counter[str] = Counter()
 
     def report(self, path: Path, line: int | None, kind: str, reason: str) -> None:
-        """Raise a `DataError`, or count one skipped record of this kind."""
+        """Raise a `DataError`, or count a skipped record of this kind, as `on_error` says."""
         if self.on_error == "fail":
             raise DataError(path, line, reason)
         self.skipped[kind] += 1
 
     def log(self) -> None:
-        """Log the counts as one warning, where anything was skipped."""
+        """Log the counts as one warning if anything was skipped."""
         if self.skipped:
             counts = ", ".join(f"{kind}: {n}" for kind, n in sorted(self.skipped.items()))
             _log.warning("%s: skipped %d records (%s)", self.source, self.skipped.total(), counts)
@@ -63,7 +63,7 @@ def lines_of(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
     """Yield the number, from 1, and the text of each line that is not blank.
 
     Raises:
-        MissingDataError: If there is no such file.
+        MissingDataError: If the file is missing.
     """
     if not path.is_file():
         raise MissingDataError(
@@ -77,9 +77,9 @@ def decoded_lines(path: Path, lines: Iterable[bytes], problems: Problems) -> Ite
     """Yield the number, from 1, and the text of each line that is not blank.
 
     Args:
-        path: What the lines are from, for messages.
-        lines: The lines, line ends included or not.
-        problems: What to do about a line that is not UTF-8.
+        path: The file that messages name.
+        lines: The lines, with or without line ends.
+        problems: Gets the lines that are not UTF-8.
     """
     for line, data in enumerate(lines, 1):
         try:
@@ -92,7 +92,7 @@ def decoded_lines(path: Path, lines: Iterable[bytes], problems: Problems) -> Ite
 
 
 def json_lines(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the number and the object of each line of a JSON Lines file."""
+    """Yield the number and the object of each line of a JSON Lines file that holds an object."""
     for line, text in lines_of(path, problems):
         try:
             record = json.loads(text)
@@ -118,7 +118,7 @@ def parquet_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str
     except pa.ArrowInvalid as error:
         raise DataError(path, None, f"not a Parquet file: {error}") from error
     with file:
-        first = 1
+        first = 1  # row of the file that a batch begins with
         for batch in file.iter_batches():
             yield from _rows(path, first, batch, problems)
             first += batch.num_rows
@@ -127,7 +127,8 @@ def parquet_rows(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str
 def _rows(path: Path, first: int, batch: pa.RecordBatch, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
     for row in range(batch.num_rows):
         try:
-            # One by one: Arrow checks the bytes of a text only when it is asked for.
+            # Cell by cell: Arrow checks that a text is UTF-8 only when it is converted, and one bad cell would fail a
+            # conversion of the whole batch.
             record = {name: batch.column(name)[row].as_py() for name in batch.schema.names}
         except UnicodeDecodeError as error:
             problems.report(path, first + row, "invalid UTF-8", f"invalid UTF-8 at byte {error.start} of the text")
@@ -136,7 +137,7 @@ def _rows(path: Path, first: int, batch: pa.RecordBatch, problems: Problems) -> 
 
 
 def _encodes(value: object) -> bool:
-    """Whether a value that is text can be written as UTF-8; half of a surrogate pair cannot."""
+    """Return False for a text that cannot be written as UTF-8: JSON can escape half of a surrogate pair."""
     try:
         return not isinstance(value, str) or value.isascii() or bool(value.encode())
     except UnicodeEncodeError:

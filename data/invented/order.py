@@ -1,8 +1,8 @@
-"""The best order in which to read a small invented world, by exact search.
+"""Optimal reading order of a small invented world, by exact search.
 
-What is maximised is the area under the share of facts that can be inferred, over topics read. A fact can be inferred
-once the topics whose passages state its parts have all been read: a stated fact with its subject, a fact of two hops
-with its subject and the topic that it leads through.
+The search maximises the area under the share of facts that can be inferred, over topics read. A fact can be inferred
+once all topics whose passages state its parts have been read: for a stated fact its subject, for a fact of two hops its
+subject and the topic that it leads through.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from kgrl.errors import SettingError
 __all__ = ["MOST_TOPICS", "ReadingOrder", "inferable_shares", "optimal_order"]
 
 MOST_TOPICS = 16
-"""Topics beside the nucleus that are searched; their subsets are all looked at."""
+"""Most topics besides the nucleus; the search visits all subsets of them that can be read."""
 
 _Layer = dict[int, tuple[int, tuple[int, ...]]]
-"""For sets of the same number of topics, as bits: what the best order of each is worth in all, and that order."""
+"""Best orders of all sets of one size: from a set, as bits, to the summed worth of its best order and that order."""
 
 
 @dataclass(frozen=True)
 class ReadingOrder:
-    """An order of topics and what it is worth.
+    """An order of topics and its shares of inferable facts.
 
     Args:
         topics: The topics after the nucleus, in order.
-        shares: Share of all facts that can be inferred after the nucleus and after each of the topics, float64
+        shares: Share of all facts that can be inferred, after the nucleus and after each topic, float64
             `[topics + 1]`.
     """
 
@@ -45,16 +45,17 @@ class ReadingOrder:
 
 
 def inferable_shares(world: InventedWorld, nucleus: Sequence[int], topics: Sequence[int]) -> NDArray[np.float64]:
-    """Return the share of a world's facts that can be inferred after the nucleus and each topic read after it.
+    """Return the share of a world's facts that can be inferred, after the nucleus and after each further topic.
 
     Args:
         world: The world.
-        nucleus: Topics read at first.
-        topics: Topics read then, in order.
+        nucleus: Topics read first.
+        topics: Topics read after them, in order.
 
     Returns:
         Shares, float64 of shape `[topics + 1]`.
     """
+    # The step at which each topic is read; topics that are never read get one step after the last.
     when = np.full(len(world.topics), len(topics) + 1)
     when[list(topics)] = np.arange(1, len(topics) + 1)
     when[list(nucleus)] = 0
@@ -67,16 +68,16 @@ def inferable_shares(world: InventedWorld, nucleus: Sequence[int], topics: Seque
 def optimal_order(world: InventedWorld, nucleus: Sequence[int]) -> ReadingOrder:
     """Return the order with the greatest area under the share of inferable facts, over topics read.
 
-    Each topic has to be linked with one read before, in either direction, as a curriculum demands. Found by dynamic
-    programming over all sets of topics that can be read (Held and Karp 1962): exact. Of equally good orders it is the
-    same one everywhere.
+    Each topic must be linked, in either direction, with one read before, as in a curriculum. The search is exact:
+    dynamic programming over all sets of topics that can be read (Held and Karp 1962). Of equally good orders it
+    returns the same one on every machine.
 
     Args:
-        world: A world of no more than 16 topics beside the nucleus.
-        nucleus: Topics read at first.
+        world: A world of at most 16 topics besides the nucleus.
+        nucleus: Topics read first.
 
     Raises:
-        SettingError: If the world is larger, or there is no nucleus.
+        SettingError: If the world is larger, or the nucleus is empty.
 
     Example:
         >>> from kgrl.data.invented.world import invent
@@ -90,14 +91,14 @@ def optimal_order(world: InventedWorld, nucleus: Sequence[int]) -> ReadingOrder:
         raise SettingError(f"orders are searched for a nucleus and at most {MOST_TOPICS} other topics, not {sizes}")
     search = _Search(world, nucleus)
     layer: _Layer = {search.nucleus: (search.worth(search.nucleus), ())}
-    while following := _next_layer(layer, search):
+    while following := _next_layer(layer, search):  # empty once all topics are read
         layer = following
     _, topics = next(iter(layer.values()))
     return ReadingOrder(topics, inferable_shares(world, nucleus, topics))
 
 
 def _next_layer(layer: _Layer, search: _Search) -> _Layer:
-    """From the best order for each set of topics to the best for each set of one more: summed worth, and topics."""
+    """Return the best orders of all sets with one topic more than those of a layer."""
     best: _Layer = {}
     for read, (total, topics) in layer.items():
         for topic in search.frontier(read):
@@ -105,13 +106,13 @@ def _next_layer(layer: _Layer, search: _Search) -> _Layer:
             if larger not in best:
                 best[larger] = (-1, ())
             candidate = (total + search.worth(larger), (*topics, topic))
-            if candidate[0] > best[larger][0]:
+            if candidate[0] > best[larger][0]:  # of equally good orders the first one found stays
                 best[larger] = candidate
     return best
 
 
 class _Search:
-    """A world as bits: a set of topics is a number whose bit i says whether topic i is in it."""
+    """A world as bits: in a set of topics, bit i is set if topic i is a member."""
 
     def __init__(self, world: InventedWorld, nucleus: Sequence[int]) -> None:
         self.nucleus = _bits(nucleus)
@@ -122,11 +123,11 @@ class _Search:
             self._linked[fact.object] |= 1 << fact.subject
 
     def worth(self, read: int) -> int:
-        """Number of facts that can be inferred from a set of topics."""
+        """Return the number of facts that can be inferred from a set of topics."""
         return sum(needs & ~read == 0 for needs in self._needs)
 
     def frontier(self, read: int) -> list[int]:
-        """The topics outside of a set that are linked with one inside."""
+        """Return the topics outside a set that are linked with a topic inside."""
         return [t for t, linked in enumerate(self._linked) if linked & read and not read >> t & 1]
 
 

@@ -1,7 +1,7 @@
-"""The wordings that an invented world is told in.
+"""Wordings in which the passages of an invented world tell its facts.
 
-`{s}` is who or what a passage is about, as the subject of a sentence, `{n}` its name in full; `{o}` is what a fact
-leads to and `{r}` the relation.
+`{s}` stands for the topic of a passage as the subject of a sentence, `{n}` for its full name, `{o}` for the object of
+a fact, and `{r}` for the relation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "Events": ("Congress", "Rising", "Siege", "Regatta", "Accord", "Expedition", "Assembly", "Blockade"),
     "Works": ("Codex", "Chronicle", "Atlas", "Ballad", "Treatise", "Almanac", "Hymnal", "Epic", "Dialogue"),
 }
-"""What a topic of each category can be. Those with a capital are part of the title."""
+"""Kinds of topics by category. A kind with a capital is part of the title."""
 
 TRAITS: Mapping[str, tuple[str, ...]] = {
     "People": (
@@ -44,7 +44,7 @@ TRAITS: Mapping[str, tuple[str, ...]] = {
         *("vellum", "birch bark", "thin copper sheets", "linen paper", "oiled silk", "wax tablets", "cedar boards"),
     ),
 }
-"""What else is told of a topic of each category."""
+"""Details that passages mention of a topic, by category."""
 
 OPENINGS: Mapping[str, tuple[str, ...]] = {
     "People": (
@@ -103,7 +103,7 @@ OPENINGS: Mapping[str, tuple[str, ...]] = {
         "That {s} is on {trait} proves that the {kind} was begun before {year} was out",
     ),
 }
-"""Sentences that a passage on a topic of each category can begin with."""
+"""First sentences of passages, by category of the topic."""
 
 ANY_FACT = (
     "The {r} of {n}, so all sources say, was {o}",
@@ -246,4 +246,4 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "{s} is a witness of {o}",
     ),
 }
-"""Further sentences that tell a fact, by relation."""
+"""Sentences that tell a fact, by relation."""

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kgrl.data.invented.draws import Draws
-from kgrl.data.invented.world import Fact, InventedWorld
+from kgrl.data.invented.world import Draws, Fact, InventedWorld
 from kgrl.errors import SettingError
 from kgrl.probes.questions import Question
 
 __all__ = ["fact_questions"]
 
 _SEED = 20_26
-"""The questions on a world are the same for everyone."""
+"""Fixed seed: a world has the same questions in every run."""
+
 _WRONG = 15
+"""Wrong objects of each question."""
 
 
 def fact_questions(world: InventedWorld, size: int = 64) -> list[Question]:
-    """Draw facts of one and of two hops, half of each, and state each with its object and with 15 wrong ones.
+    """Draw questions: facts of one and of two hops, half of each, stated with their object and with 15 wrong ones.
 
-    No passage tells a fact in the words in which it is asked for; they are known from other facts. Wrong objects are
-    such as the same relation leads to elsewhere, and no two questions that a relation answers have the same answer:
-    each of the 16 is as likely to be the right one, so that knowing which names are frequent, or of the right kind,
-    does not help. Facts are drawn from all relations in turn.
+    No passage tells a fact in the wording of its question; that wording is known from other facts. Wrong objects are
+    objects of the same relation in other facts, and no two questions about a relation have the same answer. So each of
+    the 16 objects is equally likely to be right, and knowing which names are frequent, or of the right kind, does not
+    help. Facts are drawn from all relations in turn.
 
     Args:
         world: The world.
@@ -32,18 +33,22 @@ def fact_questions(world: InventedWorld, size: int = 64) -> list[Question]:
         Questions, grouped by hops (`"1"`, `"2"`).
 
     Raises:
-        SettingError: If no relation has 16 objects, for one hop or for two; in worlds of 400 topics some do.
+        SettingError: If no relation has 16 objects, for one hop or for two. Worlds of 400 topics have such relations.
     """
     draws = Draws(_SEED)
     return _draw(world, world.stated, size - size // 2, draws) + _draw(world, world.inferable, size // 2, draws)
 
 
 def _draw(world: InventedWorld, facts: Sequence[Fact], n: int, draws: Draws) -> list[Question]:
-    """Up to n questions on facts with the same number of hops, from all relations in turn."""
-    known = {relation: objects for relation, objects in _by_object(facts).items() if len(objects) > _WRONG}
+    """Draw up to n questions about facts with the same number of hops, from all relations in turn."""
+    found: dict[str, dict[int, list[Fact]]] = {}  # facts by the relation that leads to their object, and by the object
+    for fact in facts:
+        found.setdefault(fact.asks, {}).setdefault(fact.object, []).append(fact)
+    known = {relation: objects for relation, objects in found.items() if len(objects) > _WRONG}
     if n and not known:
         what = f"no relation of {facts[0].hops} hops has {_WRONG + 1} objects" if facts else "there are no facts"
         raise SettingError(f"{world.name!r} is too small for questions: {what}; invent some 400 topics")
+    # Each object is the answer of at most one question: objects are drawn first, then a fact with that object.
     waiting = {relation: draws.some(list(objects), len(objects)) for relation, objects in known.items()}
     turns = [relation for turn in range(n) for relation in waiting if turn < len(waiting[relation])]
     questions = []
@@ -51,14 +56,6 @@ def _draw(world: InventedWorld, facts: Sequence[Fact], n: int, draws: Draws) -> 
         fact = draws.pick(known[relation][waiting[relation].pop()])
         questions.append(_question(world, fact, list(known[relation]), draws))
     return questions
-
-
-def _by_object(facts: Sequence[Fact]) -> dict[str, dict[int, list[Fact]]]:
-    """Facts by the relation that leads to their object, and that."""
-    found: dict[str, dict[int, list[Fact]]] = {}
-    for fact in facts:
-        found.setdefault(fact.asks, {}).setdefault(fact.object, []).append(fact)
-    return found
 
 
 def _question(world: InventedWorld, fact: Fact, objects: list[int], draws: Draws) -> Question:

@@ -1,40 +1,62 @@
-"""An invented world: topics, and the facts that are true of them.
+"""An invented world: topics, the facts that are true of them, and the random draws it is made of.
 
-A topic's facts lead to older topics only, so what a fact needs to be understood never goes in circles.
+A topic's facts lead to older topics only, so the prerequisites of a fact never form a circle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
-from kgrl.data.invented.draws import Draws
-from kgrl.data.invented.names import Namer
 from kgrl.data.invented.phrases import ANY_FACT, FACTS, KINDS, TRAITS
 from kgrl.errors import SettingError
 
-__all__ = ["RELATIONS", "Fact", "InventedWorld", "Relation", "Topic", "asked_wording", "invent", "sentence"]
+__all__ = ["RELATIONS", "Draws", "Fact", "InventedWorld", "Relation", "Topic", "asked_wording", "invent", "sentence"]
 
 LEAST_TOPICS = 8
 _FIRST = ("Places", "People", "Places", "Institutions", "People", "Events", "Works", "Places")
-"""The categories of the oldest topics, so that every relation finds something to lead to early on."""
+"""Categories of the oldest topics: every relation soon has an older topic to lead to."""
 _SHARES = {"People": 0.35, "Places": 0.2, "Institutions": 0.15, "Events": 0.15, "Works": 0.15}
 _REALM_TOPICS = 60
+"""Topics of a realm, about."""
 _OWN_REALM = 0.8
-"""Chance that a fact leads to a topic of the same realm; realms are what makes the graph fall into communities."""
+"""Probability that a fact leads to a topic of the same realm. Realms become communities of the graph."""
 _FIRST_YEAR, _YEARS = 700, 1100
+
+
+def _parts(listed: str) -> tuple[str, ...]:
+    return tuple(listed.split())
+
+
+_ONSETS = _parts("b br d dr f g gl gr h k kr l m n p r s sk t th tr v vr z")
+_VOWELS = _parts("a e i o u ae ei ou")
+_CODAS = _parts("l m n r s th v rn lm sk")
+_GIVEN_NAMES = 80
+_GIVEN_ENDINGS = _parts("a o is en iel ara")
+_ENDINGS = {
+    "People": _parts("ane oth ivar enko ulme arest ondi ith"),
+    "Places": _parts("mere holt wick dun gard stov haven ora"),
+    "Institutions": _parts("an ium eor astre"),
+    "Events": _parts("ak und ell ory"),
+    "Works": _parts("ian esh otis ume"),
+}
+"""Last syllables of the names of each category."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Relation:
-    """What facts can be about.
+    """A relation that facts state between two topics.
 
     Args:
-        name: A noun: the birthplace of someone is somewhere.
-        subject: The category of topics that it is told of.
-        object: The category of topics that it leads to.
-        share: Share of the subjects that it is told of, where there is an older topic that it can lead to.
+        name: A noun, for example birthplace.
+        subject: The category of the topics that have it.
+        object: The category of the topics that it leads to.
+        share: Share of the subjects that have it, if there is an older topic of the right category.
     """
 
     name: str
@@ -66,10 +88,10 @@ class Topic:
     Args:
         title: Its title.
         category: People, Places, Institutions, Events or Works.
-        kind: What it is: a cartographer, a harbour town, an Academy.
-        trait: What else is told of it.
-        year: When it came about; nothing that its facts lead to is younger.
-        pronoun: How it is spoken of.
+        kind: A noun for it: cartographer, harbour town, Academy.
+        trait: A detail that its passages mention.
+        year: The year of its origin; the topics that its facts lead to are not younger.
+        pronoun: She, he or it.
     """
 
     title: str
@@ -87,14 +109,14 @@ class Topic:
 
 @dataclass(frozen=True)
 class Fact:
-    """Something that is true of a topic.
+    """A fact about a topic.
 
     Args:
         subject: The topic.
-        relation: What is told: `"birthplace"`, or for two hops `"birthplace of the mentor"`.
-        object: The topic it leads to.
-        parts: The facts that it follows from, in the order in which they lead from subject to object; none for a fact
-            that passages state.
+        relation: The relation: `"birthplace"`, or for two hops `"birthplace of the mentor"`.
+        object: The topic that it leads to.
+        parts: The facts that it follows from, in the order that leads from subject to object; empty for a fact that
+            passages state.
     """
 
     subject: int
@@ -104,48 +126,55 @@ class Fact:
 
     @property
     def asks(self) -> str:
-        """The relation that leads to the object."""
+        """The relation whose object is asked for: the last of two hops."""
         return self.parts[-1].relation if self.parts else self.relation
 
     @property
     def hops(self) -> int:
-        """How many stated facts it takes to tell."""
+        """Number of stated facts that it follows from, 1 for a stated fact."""
         return max(1, len(self.parts))
 
     @property
     def sources(self) -> tuple[int, ...]:
-        """The topics whose passages have to be read to infer the fact."""
+        """The topics whose passages must be read to infer the fact."""
         return tuple(part.subject for part in self.parts) or (self.subject,)
 
 
 @dataclass(frozen=True)
 class InventedWorld:
-    """Everything that is true of an invented world.
+    """All topics and facts of an invented world.
 
     Args:
         name: The name of its corpus.
-        topics: Its topics, in order of title; a topic's place is its number in the corpus.
-        stated: The facts that passages state, each in its subject's own passages, in order of the subject.
+        topics: Its topics, in order of title; a topic's position is its number in the corpus.
+        stated: The facts that passages state, each in the passages of its subject, in order of the subject.
+
+    Example:
+        >>> invent(8)
+        InventedWorld('invented:8:0': 8 topics, 11 stated facts)
     """
 
     name: str
     topics: tuple[Topic, ...]
     stated: tuple[Fact, ...]
 
+    def __repr__(self) -> str:
+        return f"InventedWorld({self.name!r}: {len(self.topics):,} topics, {len(self.stated):,} stated facts)"
+
     @cached_property
     def inferable(self) -> tuple[Fact, ...]:
-        """The facts of two hops: no passage states them, nor names both their subject and their object."""
+        """The facts of two hops whose subject and object are not named together in any passage."""
+        # The topics that the passages of each topic name, itself included.
         named: list[set[int]] = [{topic} for topic in range(len(self.topics))]
         for fact in self.stated:
             named[fact.subject].add(fact.object)
         together = {(a, b) for names in named for a in names for b in names}
-        return tuple(fact for fact in self._chains() if (fact.subject, fact.object) not in together)
-
-    def _chains(self) -> Iterable[Fact]:
-        for first in self.stated:
-            for second in self.facts_of[first.object]:
-                relation = f"{second.relation} of the {first.relation}"
-                yield Fact(first.subject, relation, second.object, (first, second))
+        chains = (
+            Fact(first.subject, f"{second.relation} of the {first.relation}", second.object, (first, second))
+            for first in self.stated
+            for second in self.facts_of[first.object]
+        )
+        return tuple(fact for fact in chains if (fact.subject, fact.object) not in together)
 
     @cached_property
     def facts_of(self) -> Mapping[int, Sequence[Fact]]:
@@ -157,11 +186,15 @@ class InventedWorld:
 
     @property
     def facts(self) -> tuple[Fact, ...]:
-        """All facts, those of one hop first."""
+        """All facts: those of one hop, then those of two."""
         return self.stated + self.inferable
 
     def statement(self, fact: Fact, object: int | None = None) -> str:
-        """Write a fact in words in which no passage tells it, or the same of another object.
+        """Return the statement of a fact in a wording that no passage uses for it.
+
+        Args:
+            fact: The fact.
+            object: Another topic to put in place of the fact's object, for a false statement.
 
         Example:
             >>> world = invent(8, seed=0)
@@ -175,13 +208,13 @@ class InventedWorld:
 
 
 def asked_wording(fact: Fact) -> str:
-    """Return the wording that is kept for asking about a fact: one that names the object last."""
+    """Return the wording reserved for questions about a fact: one that names the object after the subject."""
     wordings = [w for w in FACTS[fact.asks] + ANY_FACT if 0 <= max(w.find("{s}"), w.find("{n}")) < w.find("{o}")]
-    return wordings[(fact.subject + fact.object) % len(wordings)]
+    return wordings[(fact.subject + fact.object) % len(wordings)]  # not drawn: the same for passages and questions
 
 
 def sentence(wording: str, **words: object) -> str:
-    """Return a wording with its words put in, as a sentence."""
+    """Return a wording with its placeholders filled in, as a sentence."""
     said = wording.format(**words)
     return f"{said[0].upper()}{said[1:]}."
 
@@ -189,8 +222,8 @@ def sentence(wording: str, **words: object) -> str:
 def invent(n_topics: int, seed: int = 0) -> InventedWorld:
     """Invent a world.
 
-    Topics come about one after the other, in realms. What a fact leads to is drawn from the older topics of the right
-    category, mostly of the same realm, in proportion to one and the facts that lead there already.
+    Topics are created one after the other, in realms. The object of a fact is drawn from the older topics of the right
+    category, mostly of the same realm, in proportion to one plus the number of facts that lead there already.
 
     Args:
         n_topics: Number of topics.
@@ -204,6 +237,7 @@ def invent(n_topics: int, seed: int = 0) -> InventedWorld:
     draws = Draws(seed)
     topics = _topics(n_topics, draws)
     stated = _stated(topics, draws)
+    # Topics are numbered by title, so that a number says nothing about a topic's age.
     order = sorted(range(n_topics), key=lambda age: topics[age].title)
     number = {age: topic for topic, age in enumerate(order)}
     renumbered = [Fact(number[f.subject], f.relation, number[f.object]) for f in stated]
@@ -212,21 +246,21 @@ def invent(n_topics: int, seed: int = 0) -> InventedWorld:
 
 
 def _topics(n: int, draws: Draws) -> list[Topic]:
-    """The topics from the oldest on."""
-    namer = Namer(draws)
+    """Return the topics, oldest first."""
+    namer = _Namer(draws)
     made = []
     for age in range(n):
         category = _FIRST[age] if age < len(_FIRST) else _category(draws)
         kind = draws.pick(KINDS[category])
         pronoun = draws.pick(("she", "he")) if category == "People" else "it"
-        year = _FIRST_YEAR + age * _YEARS // n
+        year = _FIRST_YEAR + age * _YEARS // n  # in order of age: no fact leads to a younger topic
         made.append(Topic(namer.title(category, kind), category, kind, draws.pick(TRAITS[category]), year, pronoun))
     return made
 
 
 def _category(draws: Draws) -> str:
-    """A category, each as often as its share says."""
-    hundredth = draws.below(100)
+    """Draw a category by `_SHARES`."""
+    hundredth = draws.below(100)  # an integer, so that the sum of shares is exact
     for category, share in _SHARES.items():
         hundredth -= round(100 * share)
         if hundredth < 0:
@@ -235,9 +269,9 @@ def _category(draws: Draws) -> str:
 
 
 def _stated(topics: Sequence[Topic], draws: Draws) -> list[Fact]:
-    """The facts of topics that are ordered by age.
+    """Draw the facts of topics that are ordered by age.
 
-    Every topic but the first has one that leads to an older topic, so that the topic graph is connected.
+    Every topic except the first has a fact that leads to an older topic, so the topic graph is connected.
     """
     realms = max(1, len(topics) // _REALM_TOPICS)
     older: dict[tuple[str, int], list[int]] = {}  # by category and realm; -1 stands for all realms
@@ -247,11 +281,80 @@ def _stated(topics: Sequence[Topic], draws: Draws) -> list[Fact]:
         told: set[int] = set()
         for relation in (r for r in RELATIONS if r.subject == topic.category and draws.chance(r.share)):
             realm = own if draws.chance(_OWN_REALM) else -1
+            # A young realm may have no such topic yet.
             pool = older.get((relation.object, realm)) or older.get((relation.object, -1))
             if pool and (found := draws.pick(pool)) not in told:
                 told.add(found)
                 facts.append(Fact(age, relation.name, found))
-                pool.append(found)  # what is known already is likelier to come up again
+                pool.append(found)  # drawn more often from now on: preferential attachment
         for realm in (own, -1):
             older.setdefault((topic.category, realm), []).append(age)
     return facts
+
+
+class _Namer:
+    """Generator of titles made of syllables. No two topics share their distinctive word.
+
+    Args:
+        draws: The draws that names are made of.
+    """
+
+    def __init__(self, draws: Draws) -> None:
+        self._draws = draws
+        self._taken: set[str] = set()
+        self._given = [self._word(_GIVEN_ENDINGS, syllables=1) for _ in range(_GIVEN_NAMES)]
+
+    def title(self, category: str, kind: str) -> str:
+        """Return a new title: given name and family name, the name of a place, or a word and the kind of topic."""
+        word = self._word(_ENDINGS[category], syllables=2)
+        if category == "People":
+            return f"{self._draws.pick(self._given)} {word}"
+        return word if category == "Places" else f"{word} {kind}"
+
+    def _word(self, endings: Sequence[str], syllables: int) -> str:
+        """Return a word that this object has not returned before."""
+        pick = self._draws.pick
+        while True:
+            stem = "".join(pick(_ONSETS) + pick(_VOWELS) for _ in range(syllables))
+            word = (stem + pick(_CODAS) + pick(endings)).capitalize()
+            if word not in self._taken:
+                self._taken.add(word)
+                return word
+
+
+class Draws:
+    """Random draws that are the same on every machine and for every version of Python and NumPy.
+
+    They use `random.Random.random` alone, the one sequence that Python promises never to change.
+
+    Args:
+        seed: A number.
+
+    Example:
+        >>> Draws(0).some("abcdef", 3)
+        ['f', 'e', 'd']
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed).random
+
+    def chance(self, share: float) -> bool:
+        """Return True with a probability."""
+        return self._random() < share
+
+    def below(self, n: int) -> int:
+        """Return a number from 0 to n - 1."""
+        return int(self._random() * n)
+
+    def pick(self, items: Sequence[T]) -> T:
+        """Return one of one or more items."""
+        return items[self.below(len(items))]
+
+    def some(self, items: Sequence[T], n: int) -> list[T]:
+        """Return n different ones of n or more items, in random order."""
+        pool = list(items)
+        # The first n steps of a Fisher-Yates shuffle.
+        for place in range(n):
+            other = place + self.below(len(pool) - place)
+            pool[place], pool[other] = pool[other], pool[place]
+        return pool[:n]

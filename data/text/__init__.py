@@ -1,1 +1,1 @@
-"""Text into corpora: links found by mention, places of links, plain text, and the build of a corpus."""
+"""Text: plain text of articles, links found by mention and their places, and the build of a corpus."""

@@ -1,4 +1,4 @@
-"""From documents to a corpus: cut, split, drop near-duplicates, and keep the processed form."""
+"""Build of a corpus from documents: cut, split, drop near-duplicates, and cache the processed form."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike
 
 from kgrl.corpus import Corpus, cut, near_duplicates, split_passages
 from kgrl.data.folder import load_folder, save_folder
-from kgrl.data.text.link_places import find_places
+from kgrl.data.text.linking import find_places
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.system.files import cache_dir, content_key
 
 __all__ = ["build_corpus", "processed", "with_links"]
 
 _VERSION = "5"
-"""Part of every key of the processed forms; raise it when cutting, cleaning or linking changes."""
+"""Part of the key of every cached corpus; raise it when cutting, cleaning or linking changes."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,10 +37,10 @@ def build_corpus(
     Args:
         name: The corpus's name.
         titles: One title for each topic.
-        categories: One category for each topic, `""` where there is none.
-        documents: One text for each topic, `""` where there is none.
-        sources: Topic numbers the links start from, shape `[links]`.
-        targets: Topic numbers the links lead to, shape `[links]`.
+        categories: One category for each topic, `""` for none.
+        documents: One text for each topic, `""` for none.
+        sources: The topic that each link starts from, shape `[links]`.
+        targets: The topic that each link leads to, shape `[links]`.
 
     Example:
         >>> text = "Logic is the study of reasoning. It is old. It asks what follows from what."
@@ -51,7 +51,7 @@ def build_corpus(
     texts = [text for topic in passages for text in topic]
     topics = np.repeat(np.arange(len(titles), dtype=np.int32), [len(topic) for topic in passages])
     drawn = [split_passages(title, topic) for title, topic in zip(titles, passages, strict=True)]
-    splits = np.concatenate([np.empty(0, dtype=np.uint8), *drawn])
+    splits = np.concatenate([np.empty(0, dtype=np.uint8), *drawn])  # there may be no topics
     keep = np.flatnonzero(~near_duplicates(texts, splits))
     _log.info("%s: %d passages, %d near-duplicates dropped", name, len(texts), len(texts) - len(keep))
     graph = TopicGraph.from_links(titles, sources, targets, categories)
@@ -72,16 +72,16 @@ def with_places(corpus: Corpus) -> Corpus:
 
 
 def processed(name: str, content: Sequence[str], build: Callable[[], Corpus]) -> Corpus:
-    """Read a corpus's processed form from the cache, or build it and put it there.
+    """Return a corpus from the cache, or build it and put it there.
 
     Args:
         name: The corpus's name.
-        content: What the corpus is made from: digests of source files and parameters. They key the cache entry.
+        content: Digests of the source files, and parameters; they are the key of the cache entry.
         build: Builds the corpus.
     """
     entry = cache_dir() / "corpora" / f"{name}-{content_key(_VERSION, *content)}"
     entry.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(entry.with_suffix(".lock")):  # of two processes one builds and one waits
+    with filelock.FileLock(entry.with_suffix(".lock")):  # one of two processes builds, the other waits
         if not entry.exists():
             start = time.perf_counter()
             save_folder(with_places(build()), entry)

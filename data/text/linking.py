@@ -1,22 +1,24 @@
-"""Links found in text: which mentions of topics are meant as such.
+"""Links found in text: a classifier of the mentions that mean their topic, and the places of links in the text.
 
-Taking every mention for a link makes "as well" a link to Well. Here each candidate is scored by a logistic model of a
-few features: how near the two topics are in meaning, how the words are capitalised, what stands beside them, how common
-they are. The weights were fitted by `benchmarks/link_precision.py` to Wikispeedia's links, on half of the English vital
-articles that Wikispeedia has too; docs/results/links.md has the figures for the other half. The features name no
-language, and French and Spanish are linked with the same weights, which is not measured.
+If every mention were a link, "as well" would link to Well. So each candidate is scored by a logistic model with a few
+features: the similarity of the two topics, the capitals of the words, the neighbouring words, and how common the words
+are. `benchmarks/link_precision.py` fitted the weights to Wikispeedia's links, on half of the English vital articles
+that Wikispeedia has too; docs/results/links.md has the figures for the other half. The features are independent of the
+language. French and Spanish are linked with the same weights, and the quality of that is not measured.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.corpus import Corpus, Split
 from kgrl.data.text.mentions import Form, Mention, MentionFinder, Token, tokenize
+from kgrl.graph.topic_graph import IntArray
 
 __all__ = [
     "LINK_EVIDENCE",
@@ -25,6 +27,7 @@ __all__ = [
     "best_of_mention",
     "find_candidates",
     "find_links",
+    "find_places",
     "link_features",
     "link_probability",
 ]
@@ -34,17 +37,17 @@ _MODEL = {
     "similarity": 7.140,
     # Similarity less its mean over all topics that mention the target.
     "contrast": -3.051,
-    # Share of capitals among these words' mentions inside sentences, over all texts.
+    # Share of capitals among the mentions of these words inside sentences, over all texts.
     "capitalised": 1.092,
-    # The same in the target's own text: whether the title is a name or a common noun.
+    # The same in the target's own text: high for a name, low for a common noun.
     "own_capital": 0.871,
     # Whether the target mentions the source.
     "mutual": 0.896,
-    # Whether a capitalised word stands before the mention, which is then part of a longer name.
+    # Whether a capitalised word precedes the mention, which is then part of a longer name.
     "after_name": -0.585,
-    # Whether one stands after it.
+    # Whether one follows it.
     "before_name": -0.964,
-    # Whether the title has a part in parentheses that is not mentioned.
+    # Whether the title has a part in parentheses that the mention lacks.
     "unqualified": -1.113,
     # Log of the number of texts over the number of those that mention these words.
     "rarity": 0.059,
@@ -57,19 +60,19 @@ _MODEL = {
 _BIAS = -2.532
 LINK_EVIDENCE = tuple(_MODEL)
 THRESHOLD = 0.447
-"""Probability from which on a candidate is a link; precision is 78.5% there on the half the weights were fitted to."""
+"""Least probability of a link. At this threshold precision is 78.5% on the half that the weights were fitted to."""
 
 
 @dataclass(frozen=True)
 class MentionPairs:
-    """Pairs of topics of which the first one's text mentions the second, each pair once.
+    """Pairs of topics in which the text of the first mentions the second, each pair once.
 
     Args:
         sources: Topics that mention, int32, shape `[pairs]`.
         targets: Topics that are mentioned, int32, shape `[pairs]`.
         position: Number of words before the first mention, shape `[pairs]`.
-        primary: Whether no other target of that mention is written in a closer form, shape `[pairs]`.
-        counted: The features that come from the words alone, by name, each of shape `[pairs]`.
+        primary: False if the mention is closer to another topic's title, shape `[pairs]`.
+        counted: The features that depend on the words alone, by name, each of shape `[pairs]`.
     """
 
     sources: NDArray[np.int32]
@@ -88,13 +91,16 @@ class _Text:
     mentions: list[Mention]
 
     def key(self, mention: Mention) -> tuple[str, ...]:
+        """Return the words of a mention in lower case."""
         return tuple(token.key for token in self.tokens[mention.first : mention.last + 1])
 
     def follows_name(self, mention: Mention) -> bool:
+        """Return whether a capitalised word of the same sentence precedes a mention directly."""
         before = self.tokens[mention.first - 1] if mention.first else None
         return before is not None and not before.opens and self._joined(before, self.tokens[mention.first], before)
 
     def precedes_name(self, mention: Mention) -> bool:
+        """Return whether a capitalised word follows a mention directly."""
         after = self.tokens[mention.last + 1] if mention.last + 1 < len(self.tokens) else None
         return after is not None and self._joined(self.tokens[mention.last], after, after)
 
@@ -113,7 +119,7 @@ def find_links(
     Args:
         titles: One title for each topic.
         texts: One text for each topic.
-        embeddings: Unit topic embeddings, float32 of shape `[topics, dimensions]`; zeros where there is none.
+        embeddings: Unit topic embeddings, float32 of shape `[topics, dimensions]`; zeros for a topic without one.
         aliases: Further names of each topic.
 
     Returns:
@@ -128,7 +134,7 @@ def find_links(
 def find_candidates(
     titles: Sequence[str], texts: Sequence[str], aliases: Sequence[Sequence[str]] | None = None
 ) -> MentionPairs:
-    """Find every pair of topics of which the first one's text mentions the second; arguments as for `find_links`."""
+    """Find every pair of topics in which the text of the first mentions the second; arguments as for `find_links`."""
     finder = MentionFinder(titles, aliases)
     read = []
     for raw in texts:
@@ -139,7 +145,7 @@ def find_candidates(
     for source, text in enumerate(read):
         for mention in text.mentions:
             for target, form in mention.targets:
-                if target != source and (source, target) not in rows:
+                if target != source and (source, target) not in rows:  # the first mention counts
                     rows[source, target] = _row(text, mention, target, form, names)
     pairs = np.array(list(rows), dtype=np.int32).reshape(-1, 2)
     table = np.array(list(rows.values()), dtype=np.float64).reshape(-1, 2 + len(_COUNTED))
@@ -150,8 +156,10 @@ def find_candidates(
 
 def link_features(candidates: MentionPairs, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the features of candidates in the order of `LINK_EVIDENCE`, float64 of shape `[pairs, features]`."""
+    # All embeddings share a direction, which would make any two topics look similar.
     centred = embeddings - embeddings.mean(axis=0)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+    # Row-wise dot products, [pairs].
     similarity = np.einsum("nd,nd->n", centred[candidates.sources], centred[candidates.targets]).astype(np.float64)
     n = len(embeddings)
     mentioned = np.maximum(np.bincount(candidates.targets, minlength=n), 1)
@@ -167,10 +175,11 @@ def link_probability(features: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def best_of_mention(candidates: MentionPairs, score: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which candidates score highest among those for the same words of the same text, shape `[pairs]`."""
+    """Return a mask of the candidates that score highest for their words of their text, bool `[pairs]`."""
     order = np.lexsort((-score, candidates.position, candidates.sources))
     sources, position = candidates.sources[order], candidates.position[order]
     best = np.zeros(len(order), dtype=bool)
+    # In this order the first of each run of equal source and position has the highest score.
     best[order] = np.r_[True, (np.diff(sources) != 0) | (np.diff(position) != 0)][: len(order)]
     return best
 
@@ -179,7 +188,7 @@ _COUNTED = ("capitalised", "own_capital", "after_name", "before_name", "unqualif
 
 
 def _row(text: _Text, mention: Mention, target: int, form: Form, names: _Capitals) -> tuple[float, ...]:
-    """Position, whether the target is primary, and the counted features of one candidate."""
+    """Return the position of a candidate, whether it is primary, and its features in the order of `_COUNTED`."""
     key = text.key(mention)
     length = text.tokens[mention.last].end - text.tokens[mention.first].start
     return (
@@ -197,7 +206,7 @@ def _row(text: _Text, mention: Mention, target: int, form: Form, names: _Capital
 
 
 class _Capitals:
-    """How mentions are capitalised inside sentences, and in how many texts they are.
+    """Counts of capitals among mentions inside sentences, and of texts with a mention.
 
     Args:
         texts: All texts; text i is that of topic i.
@@ -212,8 +221,11 @@ class _Capitals:
         self._own_capital: Counter[int] = Counter()
         for topic, text in enumerate(texts):
             self._texts_with.update({text.key(mention) for mention in text.mentions})
-            for mention, is_capital in _inside_sentences(text):
-                key = text.key(mention)
+            for mention in text.mentions:
+                first = text.tokens[mention.first]
+                if first.opens:  # every word that opens a sentence has a capital
+                    continue
+                key, is_capital = text.key(mention), first.text[0].isupper()
                 self._seen[key] += 1
                 self._capital[key] += is_capital
                 if any(target == topic for target, _ in mention.targets):
@@ -221,21 +233,56 @@ class _Capitals:
                     self._own_capital[topic] += is_capital
 
     def share(self, key: tuple[str, ...]) -> float:
-        """Share of capitals among the mentions of these words, drawn towards a half where they are few."""
+        """Return the share of capitals among the mentions of these words, smoothed towards one half."""
         return (self._capital[key] + 0.5) / (self._seen[key] + 1)
 
     def own_share(self, topic: int) -> float:
-        """Share of capitals among a topic's mentions in its own text."""
+        """Return the share of capitals among a topic's mentions in its own text, smoothed towards one half."""
         return (self._own_capital[topic] + 0.5) / (self._own_seen[topic] + 1)
 
     def rarity(self, key: tuple[str, ...]) -> float:
-        """Log of the number of texts over the number of those that mention these words."""
+        """Return the logarithm of the number of texts over the number that mention these words."""
         return float(np.log(self._n / self._texts_with[key]))
 
 
-def _inside_sentences(text: _Text) -> Iterator[tuple[Mention, bool]]:
-    """Yield the mentions that do not open a sentence and whether they are capitalised."""
-    for mention in text.mentions:
-        token = text.tokens[mention.first]
-        if not token.opens:
-            yield mention, token.text[0].isupper()
+def find_places(corpus: Corpus) -> IntArray:
+    """Find where the text of each link's source first mentions its target.
+
+    Readers click early links more than late ones. Exam passages are not searched, because agents see these places.
+
+    Returns:
+        Number of words of the source's text before the first mention, exam passages included, -1 for a link that is
+        not mentioned; int32 `[links]`.
+
+    Example:
+        >>> from kgrl.graph import TopicGraph
+        >>> graph = TopicGraph.from_links(["Logic", "Set", "Number"], [0, 0], [1, 2])
+        >>> find_places(Corpus("tiny", graph, ["Logic needs numbers and sets; a set is …"], [0], [0])).tolist()
+        [4, 2]
+    """
+    places = np.full(corpus.graph.n_links, -1, dtype=np.int32)
+    finder = MentionFinder(corpus.graph.titles)
+    passages = np.searchsorted(corpus.topics, np.arange(len(corpus.graph) + 1))
+    for topic in range(len(corpus.graph)):
+        found = _first_mentions(corpus, topic, range(passages[topic], passages[topic + 1]), finder)
+        first = int(corpus.graph.indptr[topic])
+        for at, target in enumerate(corpus.graph.out(topic).tolist(), first):
+            places[at] = found.get(target, -1)
+    return places
+
+
+def _first_mentions(corpus: Corpus, topic: int, passages: range, finder: MentionFinder) -> dict[int, int]:
+    """Return the number of words before the first mention of each target that a topic's text mentions."""
+    targets = set(corpus.graph.out(topic).tolist())
+    found: dict[int, int] = {}
+    words = 0
+    for passage in passages:
+        text = corpus.texts[passage]
+        tokens = tokenize(text)
+        for mention in () if corpus.splits[passage] == Split.EXAM else finder.find(tokens, text):
+            # Of topics with similar names, the one that the page links to is meant.
+            target = next((number for number, _ in mention.targets if number in targets), None)
+            if target is not None:
+                found.setdefault(target, words + mention.first)
+        words += len(tokens)
+    return found

@@ -1,6 +1,6 @@
-"""Mentions: where texts name topics, by longest match over every form a title is written in.
+"""Mentions of topics in texts, by longest match over every form of a title.
 
-A mention is a guess. Which of them are links is decided by `kgrl.data.text.linking`.
+A mention is a guess; `kgrl.data.text.linking` decides which mentions are links.
 """
 
 from __future__ import annotations
@@ -15,21 +15,23 @@ __all__ = ["Form", "Mention", "MentionFinder", "Token", "tokenize"]
 
 _TOKEN = re.compile(r"\w+[+#]*")
 _GAP = re.compile(r"\s*[-–'’.,&/ ]?\s*")
-"""What may stand between two words of one mention."""
+"""Text that may separate two words of one mention."""
 _SENTENCE_END = re.compile(r"[.!?:;\n]")
 _QUALIFIER = re.compile(r"\s*\([^()]*\)$")
 _SHORTEST_STEM = 4
+"""Letters of the shortest singular that is made by taking an s away, so that gas and bus stay whole."""
 _LONGEST_ABBREVIATION = 3
+"""Most letters of a word whose full stop is part of a name: J., St., Col."""
 
 
 class Form(IntEnum):
-    """How a mention writes a title."""
+    """Form in which a mention writes a title; smaller is closer."""
 
     TITLE = 0
     UNQUALIFIED = 1
     """Without the parentheses: State for State (polity)."""
     INFLECTED = 2
-    """Plural for singular or the other way round."""
+    """The plural for the singular, or the singular for the plural."""
 
 
 class Token(NamedTuple):
@@ -38,9 +40,9 @@ class Token(NamedTuple):
     Args:
         text: The word as written.
         key: The word in lower case.
-        start: Where it starts, in characters.
-        end: Where it ends.
-        opens: Whether it opens a sentence, so that its capital says nothing.
+        start: Position of its first character.
+        end: Position behind its last character.
+        opens: Whether it opens a sentence. Its capital then carries no information.
     """
 
     text: str
@@ -52,12 +54,12 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """Some words of a text and the topics they may stand for.
+    """Consecutive words of a text and the topics that they may name.
 
     Args:
         first: Number of its first word.
         last: Number of its last word.
-        targets: Topics and the form in which each is written, best form first.
+        targets: Topics and the form in which each is written, closest form first.
     """
 
     first: int
@@ -82,10 +84,10 @@ def tokenize(text: str) -> list[Token]:
 
 
 class MentionFinder:
-    """Finds mentions of topics.
+    """Search for mentions of topics.
 
     Args:
-        titles: The titles, of which those in parentheses may be mentioned without them.
+        titles: The titles; a part in parentheses may be missing in a mention.
         aliases: Further names of each topic.
 
     Example:
@@ -97,20 +99,22 @@ class MentionFinder:
 
     def __init__(self, titles: Sequence[str], aliases: Sequence[Sequence[str]] | None = None) -> None:
         forms: dict[tuple[str, ...], dict[int, Form]] = {}
-        self._longest: dict[str, int] = {}  # by first word
+        self._longest: dict[str, int] = {}  # most words of a form, by its first word
         for topic, title in enumerate(titles):
             for name in (title, *(aliases[topic] if aliases else ())):
                 for form, key in _forms(name):
                     held = forms.setdefault(key, {})
+                    # A title and an alias may have the same words; the closer form counts.
                     held[topic] = min(form, held.get(topic, form))
                     self._longest[key[0]] = max(len(key), self._longest.get(key[0], 0))
         self._by_key = {key: tuple(sorted(held.items(), key=lambda item: item[1])) for key, held in forms.items()}
 
     def find(self, tokens: Sequence[Token], text: str) -> Iterator[Mention]:
-        """Yield the mentions in a text from left to right, each the longest that starts where it does."""
+        """Yield the mentions in a text from left to right, without overlaps, each the longest at its start."""
         at = 0
         while at < len(tokens):
             longest = self._longest.get(tokens[at].key, 0)
+            # The longest form first: City state before City.
             for length in range(_reach(tokens, text, at, longest), 0, -1):
                 targets = self._by_key.get(tuple(t.key for t in tokens[at : at + length]))
                 if targets:
@@ -122,22 +126,20 @@ class MentionFinder:
 
 
 def _reach(tokens: Sequence[Token], text: str, at: int, longest: int) -> int:
-    """How many words from `at` on can belong to one mention."""
+    """Return the number of words from `at` on that can belong to one mention, at most `longest`."""
     reach = min(1, longest)
-    while reach < longest and at + reach < len(tokens) and _joins(text, tokens[at + reach - 1], tokens[at + reach]):
+    while reach < longest and at + reach < len(tokens):
+        left, right = tokens[at + reach - 1], tokens[at + reach]
+        gap = _GAP.fullmatch(text, left.end, right.start)
+        # A full stop is part of a name after an initial or an abbreviation; elsewhere it ends the mention.
+        if gap is None or ("." in gap[0] and len(left.key) > _LONGEST_ABBREVIATION):
+            break
         reach += 1
     return reach
 
 
-def _joins(text: str, left: Token, right: Token) -> bool:
-    """Whether two neighbouring words can belong to one mention."""
-    gap = _GAP.fullmatch(text, left.end, right.start)
-    # A full stop is part of a name after an initial or an abbreviation.
-    return gap is not None and ("." not in gap[0] or len(left.key) <= _LONGEST_ABBREVIATION)
-
-
 def _forms(name: str) -> Iterator[tuple[Form, tuple[str, ...]]]:
-    """Yield the ways in which a name is written."""
+    """Yield the forms of a name, each with its words in lower case."""
     bare = _QUALIFIER.sub("", name)
     for form, written in ((Form.TITLE, name), (Form.UNQUALIFIED, bare)):
         key = tuple(match[0].lower() for match in _TOKEN.finditer(written))
@@ -149,7 +151,10 @@ def _forms(name: str) -> Iterator[tuple[Form, tuple[str, ...]]]:
 
 
 def _inflections(word: str) -> Iterable[str]:
-    """The plurals and singulars a word may have in English, French or Spanish; most are no words, and match nothing."""
+    """Yield plurals and singulars of a word by rules of English, French and Spanish.
+
+    Most are not words of the language; those match nothing.
+    """
     if not word.isalpha():
         return
     yield from (f"{word}s", f"{word}es", f"{word}x")

@@ -1,4 +1,4 @@
-"""Cleaning of hard-wrapped article text: what is prose is joined into paragraphs, what is not is dropped.
+"""Cleaning of hard-wrapped article text: prose is joined into paragraphs, and everything else is dropped.
 
 Made for the text dumps of the 2007 Wikipedia Selection for schools, which Wikispeedia ships.
 """
@@ -11,10 +11,11 @@ from collections.abc import Iterator
 __all__ = ["clean_article"]
 
 _MARGIN = 73
-"""Columns. Where the next word would have ended before this one, the line was broken on purpose, not wrapped: counted
-over all lines of the dump, breaks jump two hundredfold from 74 to 75 columns (to 73 inside block quotes)."""
+"""Width in columns. A line that had room for the next word within this width was broken on purpose, not wrapped. Over
+all lines of the dump, line ends become two hundred times as frequent from 74 to 75 columns (73 in block quotes)."""
 
 _LEAST_WORDS = 8
+"""Words of the shortest paragraph that is kept; headings and captions have fewer."""
 _ENLARGE = "Enlarge"
 _HEADER = re.compile(r"\A\s*#copyright.*?^2007 Schools Wikipedia Selection\..*?\n\s*\n", re.DOTALL | re.MULTILINE)
 _FOOTER = re.compile(r'^\s*Retrieved from "[^\n]*\n.*\Z', re.DOTALL | re.MULTILINE)
@@ -38,7 +39,7 @@ _REPAIRS = (
     (re.compile(r"(^|[\s(])([\"“]) (?=\w)"), r"\1\2"),
     (re.compile(r"(?<=\d)([–-]) (?=\d)"), r"\1"),
     (re.compile(r"\s+([,;.)])(?=\s|$)"), r"\1"),
-    (re.compile(r"\(\s*[,;]?\s*\)"), ""),  # what is left of a pronunciation
+    (re.compile(r"\(\s*[,;]?\s*\)"), ""),  # the rest of a removed pronunciation
     (re.compile(r"\s{2,}"), " "),
 )
 
@@ -70,14 +71,16 @@ def clean_article(text: str) -> str:
         Mars is the fourth planet from the Sun in the Solar System, named after the Roman god of war (Mars).
     """
     body = _FOOTER.sub("", _HEADER.sub("", text.replace("\r\n", "\n")))
-    paragraphs: dict[str, None] = {}  # ordered, and without what the dump gives twice
+    paragraphs: dict[str, None] = {}  # in order; the dump has some paragraphs twice
     for section in _sections(body.split("\n")):
         found = list(_paragraphs(section))
-        # A caption is given before and after the word that enlarges its picture.
+        # A caption stands both before and after the word "Enlarge" below its picture.
         captions = {at + side for at, paragraph in enumerate(found) if paragraph == _ENLARGE for side in (-1, 1)}
         for at, paragraph in enumerate(found):
             if at not in captions and _is_prose(paragraph):
-                paragraphs[_repair(paragraph)] = None
+                for pattern, replacement in _REPAIRS:
+                    paragraph = pattern.sub(replacement, paragraph)
+                paragraphs[paragraph.strip()] = None
     return "\n\n".join(paragraphs)
 
 
@@ -86,7 +89,7 @@ def _sections(lines: list[str]) -> Iterator[list[str]]:
     section: list[str] = []
     wanted = True
     for line in lines:
-        if line[:1].strip():  # headings alone start in the first column
+        if line[:1].strip():  # only headings start in the first column
             if wanted:
                 yield section
             section, wanted = [], line.strip().lower() not in _APPENDICES
@@ -97,7 +100,7 @@ def _sections(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _paragraphs(lines: list[str]) -> Iterator[str]:
-    """Yield hard-wrapped lines joined; a line that was broken on purpose starts a new paragraph."""
+    """Yield paragraphs joined from hard-wrapped lines. A line that was broken on purpose ends its paragraph."""
     gathered: list[str] = []
     last = ""
     for line in [*lines, ""]:
@@ -111,16 +114,10 @@ def _paragraphs(lines: list[str]) -> Iterator[str]:
 
 
 def _is_prose(paragraph: str) -> bool:
-    """Whether a paragraph consists of sentences, as against captions, table rows, headings and names."""
+    """Return whether a paragraph consists of sentences, unlike captions, table rows, headings and names."""
     return bool(
         paragraph.count(" ") >= _LEAST_WORDS - 1
         and _SENTENCE_END.search(paragraph)
         and _SENTENCE_START.match(paragraph)
         and not _NOTICE.match(paragraph)
     )
-
-
-def _repair(paragraph: str) -> str:
-    for pattern, replacement in _REPAIRS:
-        paragraph = pattern.sub(replacement, paragraph)
-    return paragraph.strip()

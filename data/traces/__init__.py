@@ -1,1 +1,1 @@
-"""Traces: storage, the clicks recorded in runs, generated walks and export."""
+"""Traces: files of traces, traces of runs, generated walks, export, and the clicks that policies are trained on."""

@@ -1,16 +1,16 @@
-"""The walks of kgrl's own agents: curricula read as traces.
+"""Runs of kgrl's own agents, read as traces.
 
-A curriculum is no walk: its next pick is linked with some learned topic, not always with the last one, and the
-frontier ignores the direction of links while a click follows it. So picks become clicks where a reader could have made
-them:
+A curriculum is not a walk: its next pick is linked with some learned topic, not always with the last one, and the
+frontier ignores the direction of links while a click follows it. So a pick becomes a click where a reader could have
+made it:
 
-- the nucleus and the topics that a pick brings along are learned, but nobody picked them: they are not clicked;
-- a pick is clicked from the nearest page on the way back that links to it, after as many back clicks as that takes;
-- where no page of the stack links to it, a new trace begins, on the topic learned last that does;
-- where no learned topic links to it (the link goes the other way, or the agent left the frontier), the new trace
-  begins with the pick itself, which is then nobody's click.
+- The nucleus and the topics that a pick brings along are learned without being picked, so they are not clicked.
+- A pick is clicked from the nearest page on the way back that links to it, after the back clicks that this takes.
+- If no page of the stack links to it, a new trace begins on the learned topic that does; of several, the latest.
+- If no learned topic links to it (the link goes the other way, or the agent left the frontier), the new trace begins
+  with the pick itself, which then is not a click.
 
-Traces without a click are left out. There is no target, so outcomes are `Outcome.OPEN`.
+Traces without a click are left out. No trace has a target, so all outcomes are `Outcome.OPEN`.
 """
 
 from __future__ import annotations
@@ -31,31 +31,35 @@ from kgrl.traces.trace import BACK, Trace, TraceError
 __all__ = ["RunTraces", "picks_to_traces"]
 
 _RECORD = "curriculum.jsonl"
+_COUNTED = "expansions"
 
 
 class RunTraces:
-    """Recorded runs as a source of traces, see `TraceSource`; the module says how picks become clicks.
+    """Traces of recorded runs; a `TraceSource`. The module's documentation says how picks become clicks.
 
-    Traces name their run's folder as their source.
+    Traces name the folder of their run as their source.
 
     Args:
-        folder: A run's folder, or one with runs anywhere inside.
-        graph: The topic graph the runs were made on.
+        folder: A run's folder, or a folder with runs at any depth.
+        graph: The topic graph that the runs were made on.
 
     Attributes:
         graph: The topic graph.
-        tally: Counts expansions, not traces. One that is malformed or names a topic that `graph` has not is skipped.
+        tally: Counts expansions, not traces. A malformed one, or one that names a topic that `graph` lacks, is skipped.
 
     Raises:
-        MissingDataError: If there is no run.
+        MissingDataError: If the folder holds no run.
     """
 
     def __init__(self, folder: Path, graph: TopicGraph) -> None:
         self.folder, self.graph = folder, graph
-        self.tally = Tally(folder)
+        self.tally = Tally(folder, _COUNTED)
         self._records = sorted(folder.rglob(_RECORD))
         if not self._records:
             raise MissingDataError(f"{folder} holds no run: there is no {_RECORD} in it")
+
+    def __repr__(self) -> str:
+        return f"RunTraces({str(self.folder)!r}: {len(self._records)} runs)"
 
     def __iter__(self) -> Iterator[Trace]:
         """Yield the traces, run by run in the order of their paths.
@@ -63,7 +67,7 @@ class RunTraces:
         Raises:
             DataError: At the end, if more than 5% of the expansions had to be skipped.
         """
-        self.tally = Tally(self.folder)
+        self.tally = Tally(self.folder, _COUNTED)
         for record in self._records:
             yield from picks_to_traces(self._expansions(record), self.graph, record.resolve().parent.name)
         self.tally.check()
@@ -72,7 +76,7 @@ class RunTraces:
         with record.open(encoding="utf-8") as file:
             for line in file:
                 if not line.endswith("\n"):
-                    break  # the run is being written, or was cut off in writing; it goes on without this line too
+                    break  # the run is still being written or was killed; a resumed run drops this line, too
                 try:
                     expansion = self._parse(line)
                 except TraceError as error:
@@ -85,23 +89,24 @@ class RunTraces:
         try:
             expansion = Expansion.from_json(line)
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise TraceError("malformed row", f"no expansion: {line[:40]!r}") from error
+            raise TraceError("malformed row", f"not an expansion: {line[:40]!r}") from error
         topic = expansion.topic
-        topics: list[Any] = [topic, *expansion.neighbourhood]  # whatever JSON held
+        topics: list[Any] = [topic, *expansion.neighbourhood]  # from JSON, so of any type
         if not all(isinstance(t, int) and 0 <= t < len(self.graph) for t in topics):
             raise TraceError("unknown topic", f"a topic of {expansion.title!r} is not in the graph")
+        # The title tells a run on another graph, where the same number means another topic.
         if self.graph.titles[topic] != expansion.title:
             raise TraceError("unknown topic", f"topic {topic} is {self.graph.titles[topic]!r}, not {expansion.title!r}")
         return expansion
 
 
 def picks_to_traces(expansions: Iterable[Expansion], graph: TopicGraph, source: str) -> Iterator[Trace]:
-    """Yield the traces that a curriculum comes to; the module says how.
+    """Yield the traces of a curriculum; the module's documentation says how picks become clicks.
 
     Args:
         expansions: The curriculum's records in order, the nucleus (index 0) first.
         graph: Its topic graph.
-        source: What the traces name as their source.
+        source: The name that the traces have as their source.
 
     Example:
         >>> graph = TopicGraph.from_links(["a", "b", "c", "d"], [0, 0, 1], [1, 2, 3])
@@ -116,12 +121,13 @@ def picks_to_traces(expansions: Iterable[Expansion], graph: TopicGraph, source: 
         if expansion.index > 0:
             pick = expansion.topic
             if linking := _linking(graph, stack, pick):
+                # The last page of the stack that links to the pick needs the fewest back clicks.
                 steps += [BACK] * (len(stack) - 1 - linking[-1])
                 del stack[linking[-1] + 1 :]
             else:
                 yield from _with_a_click(steps, source)
                 known = list(learned)
-                stack = [known[at] for at in _linking(graph, known, pick)[-1:]]
+                stack = [known[at] for at in _linking(graph, known, pick)[-1:]]  # empty if none links to the pick
                 steps = list(stack)
             steps.append(pick)
             stack.append(pick)
@@ -130,7 +136,7 @@ def picks_to_traces(expansions: Iterable[Expansion], graph: TopicGraph, source: 
 
 
 def _linking(graph: TopicGraph, topics: list[int], pick: int) -> list[int]:
-    """Where in `topics` those are that link to `pick`."""
+    """Return the positions in `topics` of the topics that link to `pick`, ascending."""
     return np.flatnonzero(graph.positions(topics, [pick] * len(topics)) >= 0).tolist()
 
 

@@ -1,9 +1,9 @@
-"""Traces as Parquet files that name topics by title.
+"""Trace files: Parquet files that name topics by title.
 
 A trace file has four columns: `steps`, the titles in the order they were opened with null for each back click;
 `target`, a title or null; `outcome`; and `source`. Its metadata names the version of this layout and the topic graph
-the traces were recorded on. As topics go by title, a file can be read on another graph with the same titles, say a
-newer version of it; what no longer fits is counted and skipped.
+the traces were recorded on. Since topics are named by title, a file can be read on another graph with the same titles,
+for example a newer version of it; traces that no longer fit are skipped and counted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kgrl.traces.trace import BACK, Outcome, Trace, TraceError
 __all__ = ["SCHEMA_VERSION", "StoredTraces", "recorded_corpus", "write_traces"]
 
 SCHEMA_VERSION = 1
-"""Raised whenever a column is added, removed or changes its meaning."""
+"""Version of the layout: raised whenever a column is added, removed or changes its meaning."""
 
 _VERSION_KEY, _GRAPH_KEY, _CORPUS_KEY = b"kgrl.trace_schema", b"kgrl.graph", b"kgrl.corpus"
 _SCHEMA = pa.schema(
@@ -39,24 +39,26 @@ _SCHEMA = pa.schema(
     ]
 )
 _GROUP = 8192
-"""Traces held in memory while writing, and in a row group of the file."""
+"""Traces held in memory while writing; they form one row group of the file."""
 _MOST_UNKNOWN = 0.05
-"""Share of a file's titles that another graph may lack; the share of bad rows that sources may have."""
+"""Share of a file's titles that the graph may lack, the same as the share of rows that a source may skip."""
 _FINGERPRINT_SHOWN = 12
 
 
 def write_traces(path: Path, traces: Iterable[Trace], graph: TopicGraph, *, corpus: str = "") -> int:
-    """Write a trace file, atomically, and return the number of traces.
+    """Write a trace file, whole or not at all, and return the number of traces.
 
     Args:
         path: The Parquet file.
         traces: The traces; read once, a few thousand at a time.
         graph: The topic graph whose topics they number.
-        corpus: The corpus that the graph is of, as `kgrl.data.load_corpus` takes it, for those who read the file.
+        corpus: The corpus that the graph belongs to, as `kgrl.data.load_corpus` takes it; readers of the file find the
+            graph by it.
     """
     metadata = {_VERSION_KEY: str(SCHEMA_VERSION), _GRAPH_KEY: _describe(graph), _CORPUS_KEY: corpus}
     schema = _SCHEMA.with_metadata(metadata)
     written, waiting = 0, iter(traces)
+    # A schema for all groups: without it, a group with no target would get a column of another type.
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         while group := [_row(trace, graph) for trace in itertools.islice(waiting, _GROUP)]:
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
@@ -65,16 +67,16 @@ def write_traces(path: Path, traces: Iterable[Trace], graph: TopicGraph, *, corp
 
 
 class StoredTraces:
-    """A trace file as a source of traces; see `TraceSource`.
+    """Traces of a trace file; a `TraceSource`.
 
     Args:
         path: The Parquet file.
-        graph: The topic graph that the traces are to be walks on.
+        graph: The topic graph on which to read the traces.
 
     Raises:
-        MissingDataError: If there is no such file.
-        DataError: If it is no trace file, one of another version, or one of another graph: more than 5% of the titles
-            in it are not topics of `graph`. The message names both graphs.
+        MissingDataError: If the file is missing.
+        DataError: If it is not a trace file, has another version, or belongs to another graph: more than 5% of its
+            titles are not topics of `graph`. The message names both graphs.
 
     Example:
         >>> import tempfile
@@ -91,20 +93,24 @@ class StoredTraces:
         self.path, self.graph = path, graph
         self.tally = Tally(path)
         self._topics = {title: topic for topic, title in enumerate(graph.titles)}
+        # The common case, a file on its own graph, needs no look at the titles.
         if recorded != _describe(graph):
             self._refuse_other_titles(recorded)
 
+    def __repr__(self) -> str:
+        return f"StoredTraces({str(self.path)!r})"
+
     def __iter__(self) -> Iterator[Trace]:
-        """Yield the traces; see `TraceSource`."""
+        """Yield the traces in the order of the file; see `TraceSource`."""
         self.tally = Tally(self.path)
         return sift(self._rows(self.tally), self._trace, self.tally)
 
     def _rows(self, tally: Tally) -> Iterator[dict[str, Any]]:
-        problems = Problems(self.path, "skip")
+        problems = Problems(self.path, "skip")  # texts that are not UTF-8; they count as skipped rows
         try:
             for _, row in parquet_rows(self.path, problems):
                 yield row
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError) as error:  # while reading: the end of the file, with its schema, was good
             raise DataError(self.path, None, f"damaged: {error}") from error
         for kind, count in problems.skipped.items():
             tally.skip(kind, count)
@@ -119,7 +125,7 @@ class StoredTraces:
             Outcome(row["outcome"]),
             row["source"],
         )
-        trace.check(self.graph)
+        trace.check(self.graph)  # the titles may be known and the links not, on another version of the graph
         return trace
 
     def _topic(self, title: str) -> int:
@@ -129,7 +135,7 @@ class StoredTraces:
         return topic
 
     def _refuse_other_titles(self, recorded: str) -> None:
-        """Look through the titles before the first trace, so that nobody works with half of another graph's."""
+        """Raise if the graph lacks too many titles. The file's titles are read before its first trace is yielded."""
         titles = _titles(self.path)
         unknown = sorted(titles - self._topics.keys())
         if len(unknown) > _MOST_UNKNOWN * len(titles):
@@ -141,7 +147,7 @@ class StoredTraces:
 
 
 def recorded_corpus(path: Path) -> str:
-    """Return the corpus that a trace file says its graph is of, `""` if it does not; errors as for `StoredTraces`."""
+    """Return the corpus that a trace file names, `""` if it names none; errors as for `StoredTraces`."""
     return _metadata(path)[_CORPUS_KEY]
 
 
@@ -159,13 +165,16 @@ def _row(trace: Trace, graph: TopicGraph) -> dict[str, Any]:
 
 
 def _metadata(path: Path) -> dict[bytes, str]:
-    """Check that a file is one of traces, and return what it says of itself."""
+    """Check that a file is a trace file, and return its metadata."""
     if not path.is_file():
-        raise MissingDataError(f"there is no trace file {path}; `kgrl traces import` and `generate` write them")
+        raise MissingDataError(
+            f"there is no trace file {path}; `kgrl traces import` and `kgrl traces generate` write them"
+        )
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(path, None, f"not a Parquet file, or cut off: {error}") from error
+    # The metadata also holds a key of Arrow's own.
     metadata = {key: value.decode(errors="replace") for key, value in (schema.metadata or {}).items()}
     if not {_VERSION_KEY, _GRAPH_KEY, _CORPUS_KEY} <= metadata.keys():
         raise DataError(path, None, "a Parquet file, but not of traces")
@@ -178,7 +187,7 @@ def _metadata(path: Path) -> dict[bytes, str]:
 
 
 def _titles(path: Path) -> set[str]:
-    """The titles that a trace file's steps name."""
+    """Return all titles that a trace file's steps name."""
     titles: set[str] = set()
     try:
         with pq.ParquetFile(path) as file:

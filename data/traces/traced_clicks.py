@@ -1,4 +1,4 @@
-"""Traces as clicks, with what the curiosity policy reads of their topics: embeddings of text, places of links."""
+"""Clicks of traces, with the embeddings and link places that the curiosity policy reads."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["TracedClicks", "load_clicks"]
 
 @dataclass(frozen=True)
 class TracedClicks:
-    """Clicks of a source, and what the policy reads of their topics.
+    """Clicks of a source, with the inputs of the policy for their topics.
 
     Args:
-        source: The source; its tally says what was skipped.
-        graph: The topic graph, with the places of links where the corpus has them.
+        source: The source; its tally counts skipped rows.
+        graph: The topic graph, with the places of links if the corpus has them.
         embeddings: Unit topic embeddings, float32 `[topics, dimensions]`.
         clicks: The clicks.
-        hidden: Topics that the inductive protocol hides, bool `[topics]`.
+        hidden: Topics that the inductive protocol hides, a tenth of them, bool `[topics]`.
     """
 
     source: TraceSource
@@ -36,28 +36,31 @@ class TracedClicks:
     clicks: ClickTable
     hidden: NDArray[np.bool_]
 
+    def __repr__(self) -> str:
+        return f"TracedClicks({len(self.clicks):,} clicks of {self.source!r})"
+
 
 def load_clicks(source: str, root: Path | None, corpus: str | None) -> TracedClicks:
-    """Read all traces of a source, and the corpus they are on.
+    """Read the clicks of all traces of a source, and the corpus they are on.
 
     Args:
         source: As for `kgrl.data.load_traces`.
         root: Folder of the source files.
-        corpus: The corpus; by default the one the source names.
+        corpus: The corpus; the one that the source names if None.
 
     Raises:
         KgrlError: If the source or its corpus cannot be read, or more than 5% of the traces cannot be used.
     """
     traces = load_traces(source, root=root, corpus=corpus)
-    names = getattr(traces, "names", traces.graph.titles)  # Wikispeedia's are hashed as its files write them
+    names = getattr(traces, "names", traces.graph.titles)  # of Wikispeedia, the raw names are hashed
     clicks = ClickTable.from_traces(traces, names)
     texts = load_corpus(corpus or traced_corpus(source), root=root if source == "wikispeedia" else None)
-    # The source may number the same topics otherwise, and lacks the places of links.
+    # The source may number the topics in another order, and its graph lacks the places of links.
     order = np.array([texts.graph.index(title) for title in traces.graph.titles])
     embeddings = np.asarray(embed_corpus(texts, Encoder())[1])[order]
     graph = traces.graph
     if texts.graph.places is not None:
         sources, targets = graph.links()
-        at = texts.graph.positions(order[sources], order[targets])
+        at = texts.graph.positions(order[sources], order[targets])  # [links], -1 where the corpus lacks the link
         graph = graph.with_places(np.where(at >= 0, texts.graph.places[at], -1).astype(np.int32))
     return TracedClicks(traces, graph, embeddings, clicks, buckets(names) == 0)

@@ -1,9 +1,8 @@
 """Generated rabbit holes: walkers that click from page to page, and a trace source of their walks.
 
-`EmbeddingWalker` has a knob from hunter to busybody; `ModelWalker` lets a language model choose. Where the model's
-likelihoods come from is not known here, since data sources know no learners: the walker takes a `TitleScorer`, and
-`kgrl.learners.decoder.titles.ModelTitleScorer` is one. Whoever sets both up, a command or a script, brings them
-together.
+`EmbeddingWalker` has a parameter from hunter to busybody; a language model chooses the links of `ModelWalker`. Data
+sources know no learners, so a `ModelWalker` takes a `TitleScorer` for the model's likelihoods. The command or script
+that sets both up passes one in, such as `kgrl.learners.decoder.titles.ModelTitleScorer`.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ __all__ = ["EmbeddingWalker", "ModelWalker", "TitleScorer", "WalkSource", "Walke
 FloatArray = NDArray[np.float64]
 
 _SHARPNESS = 3.0
-"""Weight of one standard deviation of familiarity at either end of the knob."""
+"""Log-odds of one standard deviation of familiarity for curiosity 0 or 1."""
 _MOST_RETURNS = 0.4
-"""A hunter's chance to go back at each step."""
+"""Probability that a hunter (curiosity 0) goes back at a step."""
 _LEAD_CHARACTERS = 600
-"""Of a lead, what a model reads: leads are short, but nothing in a corpus says that they must be."""
+"""Characters of a lead that a model reads; leads are short, but a corpus need not keep to that."""
 
 
 class Walker(ABC):
-    """Follows links out of curiosity. Subclasses say which, in `step`.
+    """A reader who follows links out of curiosity. Subclasses choose the links, in `step`.
 
-    A page is opened once: links to pages opened before are not followed, and pages opened before are reached by back
-    clicks alone. Where nothing new is linked the walker goes back.
+    A page is opened once: links to pages opened before are not followed, so that such pages are reached by back clicks
+    alone. On a page that links to nothing new, the walker goes back.
 
     Args:
         graph: The topic graph.
-        source: What its traces name as their source.
+        source: The name that its traces have as their source.
     """
 
     def __init__(self, graph: TopicGraph, source: str) -> None:
@@ -49,16 +48,16 @@ class Walker(ABC):
 
     @abstractmethod
     def step(self, stack: Sequence[int], seen: Sequence[int], links: IntArray, rng: np.random.Generator) -> int:
-        """Choose what to do on a page.
+        """Choose the next step on a page.
 
         Args:
             stack: The pages behind the walker, the current one last.
             seen: Every page opened so far, in order.
-            links: The topics linked on the current page that were not opened yet, at least one.
-            rng: Makes the draws.
+            links: The topics linked on the current page that have not been opened, at least one.
+            rng: The generator of the draws.
 
         Returns:
-            One of the links, or `BACK`, which is allowed where the stack has two pages or more.
+            One of the links, or `BACK` if the stack has two pages or more.
         """
 
     def walk(self, start: int, length: int, rng: np.random.Generator) -> Trace:
@@ -66,9 +65,9 @@ class Walker(ABC):
 
         Args:
             start: The first page.
-            length: Most steps of the trace, the start and back clicks counted. A walk is shorter only where it is
-                back on its first page and nothing new is linked there.
-            rng: Makes the draws; the same state gives the same walk.
+            length: Most steps of the trace, including the start and back clicks. A walk is shorter only if it is back
+                on its first page and that links to nothing new.
+            rng: The generator of the draws; the same state gives the same walk.
         """
         steps, stack, seen = [start], [start], [start]
         while len(steps) < length:
@@ -87,13 +86,13 @@ class Walker(ABC):
 
 
 class EmbeddingWalker(Walker):
-    r"""A walker with a knob from hunter (0) to busybody (1).
+    r"""A walker with a curiosity from hunter (0) to busybody (1).
 
     Lydon-Staley et al. (2021, "Hunters, busybodies and the knowledge network building associated with deprivation
     curiosity", Nature Human Behaviour 5) describe two ways to browse Wikipedia: hunters stay among similar pages and
     return, so that their knowledge networks are tight; busybodies jump to pages unlike the ones before and leave loose
-    networks. The knob is ours. With unit embeddings e, the current page p, the mean m of the embeddings of all pages
-    opened so far (scaled to length 1) and curiosity c:
+    networks. The parameter between them is kgrl's own. With unit embeddings e, the current page p, the mean m of the
+    embeddings of all pages opened so far (scaled to length 1) and curiosity c:
 
     - familiarity of a link v: f(v) = (e_v . e_p + e_v . m) / 2, standardised over the links to z(v);
     - a back click, where there is a page to go back to, with probability 0.4 (1 - c);
@@ -104,10 +103,10 @@ class EmbeddingWalker(Walker):
     Args:
         graph: The topic graph.
         embeddings: Unit topic embeddings, shape `[topics, dimensions]`.
-        curiosity: The knob c, from 0 to 1.
+        curiosity: The parameter c, from 0 to 1.
 
     Raises:
-        SettingError: If the knob is out of range, or there is not one embedding for each topic.
+        SettingError: If the curiosity is out of range, or there is not one embedding for each topic.
 
     Example:
         >>> graph = TopicGraph.from_links(["Salt", "Pepper", "Moon"], [0, 0, 1], [1, 2, 0])
@@ -126,22 +125,26 @@ class EmbeddingWalker(Walker):
 
     def step(self, stack: Sequence[int], seen: Sequence[int], links: IntArray, rng: np.random.Generator) -> int:
         """Go back or draw a link by its familiarity; see the class."""
+        # Drawn on the first page, too, where it has no effect: each step makes the same number of draws.
         returns = rng.random() < _MOST_RETURNS * (1 - self.curiosity)
         if returns and len(stack) > 1:
             return BACK
-        weights = _SHARPNESS * (1 - 2 * self.curiosity) * _standardised(self._familiarity(stack[-1], seen, links))
-        return _draw(links, weights, rng)
+        familiarity = self._familiarity(stack[-1], seen, links)
+        spread = float(familiarity.std())
+        # Links that are equally familiar, such as a single one, are equally likely.
+        z = (familiarity - familiarity.mean()) / spread if spread > 0 else np.zeros_like(familiarity)
+        return _draw(links, _SHARPNESS * (1 - 2 * self.curiosity) * z, rng)
 
     def _familiarity(self, page: int, seen: Sequence[int], links: IntArray) -> FloatArray:
-        """How near each link is to the page and to the pages opened so far, shape `[links]`."""
+        """Return the cosine of each link with the current page and with the pages so far, averaged, shape `[links]`."""
         mean = self.embeddings[list(seen)].mean(axis=0)
-        mean = mean / (np.linalg.norm(mean) or 1.0)
+        mean = mean / (np.linalg.norm(mean) or 1.0)  # zeros for topics without text stay zeros
         familiarity: FloatArray = (self.embeddings[links] @ (self.embeddings[page] + mean)).astype(np.float64) / 2
         return familiarity
 
 
 class TitleScorer(Protocol):
-    """Tells how likely titles are to come next in a text."""
+    """Model of how likely titles are to come next in a text."""
 
     def __call__(self, context: str, titles: Sequence[str]) -> NDArray[np.floating]:
         """Return each title's mean log-probability after `context`, in nats per token, shape `[titles]`."""
@@ -149,7 +152,7 @@ class TitleScorer(Protocol):
 
 
 class ModelWalker(Walker):
-    """A walker whose links a language model chooses.
+    """A walker with links chosen by a language model.
 
     The model reads the lead of the current article, its first train passage, and the titles of the pages opened last.
     A link v is followed with probability proportional to exp(s(v) / temperature), s(v) the mean log-probability of its
@@ -157,9 +160,9 @@ class ModelWalker(Walker):
 
     Args:
         corpus: The topic graph and the leads.
-        score: What the language model thinks; `kgrl.learners.decoder.titles.ModelTitleScorer()` is SmolLM2's opinion.
-        temperature: Nats per token by which a title must lead for e-fold odds; near 0 the best link always wins.
-        memory: Titles of opened pages that the model reads, the current one among them; at least 1.
+        score: The language model, such as `kgrl.learners.decoder.titles.ModelTitleScorer()`, which is SmolLM2.
+        temperature: Nats per token that make a title e times as likely; near 0 the best link always wins.
+        memory: Number of opened pages whose titles the model reads, including the current one; at least 1.
 
     Raises:
         SettingError: If the temperature is not positive or the memory is empty.
@@ -179,7 +182,7 @@ class ModelWalker(Walker):
         return _draw(links, scores / self.temperature, rng)
 
     def context(self, page: int, seen: Sequence[int]) -> str:
-        """Return what the model reads before it chooses: the page's lead and a list of titles, open at its end.
+        """Return the model's context: the page's lead and an unfinished list of titles.
 
         Args:
             page: The current page.
@@ -192,21 +195,21 @@ class ModelWalker(Walker):
 
 
 class WalkSource:
-    """Walks of a walker as a source of traces, see `TraceSource`; each walk has draws of its own.
+    """Walks of a walker; a `TraceSource`. Each walk has its own random draws.
 
     Args:
-        walker: Who walks.
+        walker: The walker.
         walks: Number of walks.
         length: Most steps of each, see `Walker.walk`.
-        seed: Seeds starts and steps. Starts are uniform over the topics that link somewhere, and with the same seed
-            and graph the same for every walker.
+        seed: Seeds starts and steps. Starts are uniform over the topics that have links. With the same seed and graph
+            they are the same for every walker.
 
     Attributes:
         graph: The walker's graph.
         tally: Counts the walks.
 
     Raises:
-        SettingError: If a walk is to have no step, or no topic links anywhere.
+        SettingError: If the length is below 1, or no topic has a link.
     """
 
     def __init__(self, walker: Walker, walks: int, length: int, seed: int = 0) -> None:
@@ -214,27 +217,25 @@ class WalkSource:
             raise SettingError(f"a walk has at least 1 step, not {length}")
         self.walker, self.walks, self.length, self.seed = walker, walks, length, seed
         self.graph = walker.graph
-        self.tally = Tally(walker.source)
+        self.tally = Tally(walker.source, "walks")
         self._starts = np.flatnonzero(np.diff(self.graph.indptr))
         if not len(self._starts):
-            raise SettingError("no topic of the graph links anywhere: there is nowhere to walk")
+            raise SettingError("no topic of the graph has a link, so there is nowhere to walk")
+
+    def __repr__(self) -> str:
+        return f"WalkSource({self.walks} walks of {self.walker.source}, length {self.length}, seed {self.seed})"
 
     def __iter__(self) -> Iterator[Trace]:
         """Yield the walks."""
-        self.tally = Tally(self.walker.source)
+        self.tally = Tally(self.walker.source, "walks")
         for walk in range(self.walks):
-            rng = np.random.default_rng([self.seed, walk])
+            rng = np.random.default_rng([self.seed, walk])  # so walk 7 is the same whatever the number of walks
             trace = self.walker.walk(int(rng.choice(self._starts)), self.length, rng)
             self.tally.keep()
             yield trace
 
 
-def _standardised(values: FloatArray) -> FloatArray:
-    """The values with mean 0 and standard deviation 1; zeros where they do not differ."""
-    spread = float(values.std())
-    return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
-
-
 def _draw(links: IntArray, log_weights: FloatArray, rng: np.random.Generator) -> int:
-    weights = np.exp(log_weights - log_weights.max())
+    """Draw a link with probability proportional to the exponential of its weight."""
+    weights = np.exp(log_weights - log_weights.max())  # the largest is 1, so nothing overflows
     return int(rng.choice(links, p=weights / weights.sum()))

@@ -1,1 +1,1 @@
-"""Corpora with traps: planted noise and deceptive topics."""
+"""Corpora with traps: planted noise, and a deceptive cluster beside the way to a goal."""

@@ -1,7 +1,7 @@
-"""Planted topics: topics that teach nothing, or nothing of use, put into a real corpus to see who falls for them.
+"""Planted noise: topics that teach nothing useful, put into a real corpus to see which agents pick them.
 
-Each planted topic is the twin of a real one, drawn at random: it has its category, as many links, and as many passages
-for training and probing. Twins have no exam passages. What their text is made of differs by `Kind`.
+Each planted topic is the twin of a real one, drawn at random: it has the same category, as many links, and as many
+passages for training and probing. Planted topics have no exam passages. Their `Kind` decides their text.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
+from kgrl.data.wikimedia.vital import find_leads, read_leads
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
-__all__ = ["Kind", "Planted", "extended", "numbered", "plant", "twin_links"]
+__all__ = ["TRAP_SEED", "Kind", "Planted", "extended", "noisy", "numbered", "plant", "twin_links"]
 
+TRAP_SEED = 6
+"""Seed of the traps of corpora by name, such as `noisy:vital`."""
+
+_FOREIGN = "fr"
+"""Language of the vital articles that planted topics in another language take their text from."""
 _REPLACED = 0.1
 """Share of the words of a near-duplicate that are taken from elsewhere in the corpus."""
 _BOILERPLATE = (
@@ -34,7 +40,7 @@ _BOILERPLATE = (
 
 
 class Kind(Enum):
-    """What a planted topic's text is."""
+    """Kind of text of a planted topic."""
 
     SHUFFLED = "shuffled words"
     IDENTIFIERS = "random identifiers"
@@ -59,7 +65,7 @@ class Planted:
 
     @property
     def is_planted(self) -> NDArray[np.bool_]:
-        """Whether each topic is planted, shape `[topics]`."""
+        """Mask of the planted topics, bool `[topics]`."""
         return np.arange(len(self.corpus.graph)) >= self.real
 
 
@@ -73,7 +79,7 @@ def plant(corpus: Corpus, foreign: Sequence[str], share: float = 0.3, seed: int 
         seed: Seeds twins, links and texts.
 
     Raises:
-        SettingError: If the share is not between 0 and 1, or there is no foreign text.
+        SettingError: If the share is not between 0 and 1, or there are no foreign texts.
 
     Example:
         >>> graph = TopicGraph.from_links(["Logic", "Set"], [0], [1])
@@ -86,15 +92,16 @@ def plant(corpus: Corpus, foreign: Sequence[str], share: float = 0.3, seed: int 
         raise SettingError(f"planting needs a share between 0 and 1, not {share}, and texts in another language")
     rng = np.random.default_rng(seed)
     real = len(corpus.graph)
-    count = round(real * share / (1 - share))
+    count = round(real * share / (1 - share))  # so that count / (real + count) is the share
     with_text = np.flatnonzero(corpus.has(Split.TRAIN))
+    # Every topic is a twin once before any is twice.
     twins = np.sort(np.resize(rng.permutation(with_text), count))
     kinds = [list(Kind)[i] for i in rng.permutation(np.arange(count) % len(Kind))]
     writers = _writers(corpus, foreign, rng)
     texts: list[tuple[int, str, Split]] = []
     for at, (twin, kind) in enumerate(zip(twins.tolist(), kinds, strict=True)):
         for split in (Split.TRAIN, Split.PROBE):
-            source = corpus.of(twin, Split.TRAIN).texts  # held-out text is copied into nothing that is trained on
+            source = corpus.of(twin, Split.TRAIN).texts  # probe texts, too: held-out text must not be trained on
             own = len(corpus.ids_of(twin, split))
             texts += [(real + at, writers[kind](source[i % len(source)]), split) for i in range(own)]
     titles = numbered([corpus.graph.titles[twin] for twin in twins], corpus.graph.titles)
@@ -103,8 +110,13 @@ def plant(corpus: Corpus, foreign: Sequence[str], share: float = 0.3, seed: int 
     return Planted(extended(corpus, f"{corpus.name}-noisy", titles, categories, links, texts), real, tuple(kinds))
 
 
+def noisy(corpus: Corpus) -> Planted:
+    """Plant noise: three topics in ten teach nothing of use."""
+    return plant(corpus, read_leads(find_leads(_FOREIGN)).texts, seed=TRAP_SEED)
+
+
 def numbered(titles: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """Return titles with the first number behind them that makes each one new: `Logic (2)`."""
+    """Return titles made new by a number, the first that is free: `Logic (2)`."""
     used, new = set(taken), []
     for title in titles:
         number = 2
@@ -118,7 +130,7 @@ def numbered(titles: Sequence[str], taken: Sequence[str]) -> list[str]:
 def twin_links(graph: TopicGraph, twins: IntArray, rng: np.random.Generator) -> tuple[list[int], list[int]]:
     """Draw links for new topics, as many of them from and to each as its twin has.
 
-    The other ends are drawn in proportion to their degrees, twins' copies included, so that random walks and frontiers
+    The other ends are drawn in proportion to their degrees, among real and new topics. So random walks and frontiers
     meet new topics about as often as their share of all topics says.
 
     Args:
@@ -137,7 +149,7 @@ def twin_links(graph: TopicGraph, twins: IntArray, rng: np.random.Generator) -> 
     for new, twin in enumerate(twins.tolist(), start=len(graph)):
         leaving, coming = max(1, int(out[twin])), int(into[twin])
         ends = rng.choice(len(odds), size=leaving + coming, p=odds)
-        ends = np.where(ends == new, twin, ends)
+        ends = np.where(ends == new, twin, ends)  # no link of a topic with itself
         sources += [new] * leaving + ends[leaving:].tolist()
         targets += ends[:leaving].tolist() + [new] * coming
     return sources, targets
@@ -151,14 +163,14 @@ def extended(
     links: tuple[Sequence[int], Sequence[int]],
     texts: Sequence[tuple[int, str, Split]],
 ) -> Corpus:
-    """Return a corpus with more topics, links and passages; what is there keeps its numbers.
+    """Return a corpus with more topics, links and passages. Existing topics and passages keep their numbers.
 
     Args:
         corpus: The corpus.
         name: The name of the new one.
         titles: Titles of the new topics.
         categories: Their categories.
-        links: Sources and targets of the new links, whose places are not known.
+        links: Sources and targets of the new links; their places are unknown.
         texts: Topic, text and split of each new passage, topics ascending.
     """
     graph, (sources, targets) = corpus.graph, corpus.graph.links()
@@ -182,8 +194,9 @@ def extended(
 
 
 def _writers(corpus: Corpus, foreign: Sequence[str], rng: np.random.Generator) -> dict[Kind, Callable[[str], str]]:
-    """How each kind writes a passage as long as a given one."""
+    """Return for each kind a function that writes a passage as long as a given one."""
     train = np.flatnonzero(corpus.splits == Split.TRAIN)
+    # Words by their frequency in a sample of passages.
     vocabulary = [
         word
         for i in rng.choice(train, min(500, len(train)), replace=False).tolist()
@@ -191,25 +204,31 @@ def _writers(corpus: Corpus, foreign: Sequence[str], rng: np.random.Generator) -
     ]
 
     def words(count: int) -> list[str]:
+        """Draw words of the corpus."""
         return [vocabulary[i] for i in rng.integers(len(vocabulary), size=count)]
 
     def shuffled(text: str) -> str:
+        """Shuffle the words of a text."""
         return " ".join(rng.permutation(np.array(text.split(), dtype=object)))
 
     def identifiers(text: str) -> str:
+        """Draw identifiers, one for three words, since each has several tokens."""
         return " ".join(f"{rng.integers(16**8):08x}" for _ in range(max(1, len(text.split()) // 3)))
 
     def another_language(text: str) -> str:
+        """Draw a foreign text and cut it to the length of a text."""
         found = str(foreign[int(rng.integers(len(foreign)))]).split()
         return " ".join(found[: max(1, len(text.split()))])
 
     def duplicate(text: str) -> str:
+        """Replace a tenth of the words of a text."""
         own = text.split()
         for at, word in zip(np.flatnonzero(rng.random(len(own)) < _REPLACED), words(len(own)), strict=False):
             own[at] = word
         return " ".join(own)
 
     def boilerplate(text: str) -> str:
+        """Draw sentences of boilerplate, one for eight words."""
         sentences = max(1, len(text.split()) // 8)
         return " ".join(_BOILERPLATE[i] for i in rng.integers(len(_BOILERPLATE), size=sentences).tolist())
 

@@ -1,8 +1,8 @@
 """Wikimedia's monthly clickstream: how often readers went from one article to another.
 
-A file has one line for each pair, `prev TAB curr TAB type TAB n`, and gigabytes of them. It is read once, as a stream,
-in memory that grows with the graph alone, and becomes one count for each link of a topic graph. The counts say nothing
-of paths, so walks sampled from them are first-order Markov chains without back clicks.
+A file has one line for each pair, `prev TAB curr TAB type TAB n`, and is gigabytes long. It is read once, as a stream,
+in memory that depends on the graph's size only, and becomes one count for each link of a topic graph. The counts hold
+no paths, so walks sampled from them are first-order Markov chains without back clicks.
 """
 
 from __future__ import annotations
@@ -33,17 +33,20 @@ Int64Array = NDArray[np.int64]
 
 _GZIP = b"\x1f\x8b"
 _LONGEST_LINE = 4096
-"""Bytes; titles have at most 255."""
+"""Bytes of the longest line that is read whole; titles have at most 255."""
 _CHUNK = 16_384
-"""Clicks looked up in the graph at a time."""
+"""Clicks that are looked up in the graph at a time."""
 _TYPES = (b"link", b"external", b"other")
 _MOST_DIGITS = 15
+"""Digits of the largest count; sums of counts then fit into 64 bits."""
 
 
 class _Lines(Protocol):
-    """What files and gzipped files have in common."""
+    """The method that plain and gzipped files share."""
 
-    def readline(self, size: int = -1, /) -> bytes: ...
+    def readline(self, size: int = -1, /) -> bytes:
+        """Return the next line, at most `size` bytes of it."""
+        ...
 
 
 class _Click(NamedTuple):
@@ -54,14 +57,14 @@ class _Click(NamedTuple):
 
 @dataclass(frozen=True)
 class Clickstream:
-    """What a clickstream file says about a topic graph.
+    """Counts of a clickstream file on a topic graph.
 
     Args:
         graph: The topic graph.
         counts: Clicks on each link, aligned with `graph.indices`, int64 `[links]`.
-        entries: Times each topic was opened from outside the encyclopaedia, int64 `[topics]`.
-        unused: Sound rows that are no click on a link of this graph, by reason. Most rows of a file are.
-        tally: Sound rows, and malformed ones by reason.
+        entries: Number of times each topic was opened from outside the encyclopaedia, int64 `[topics]`.
+        unused: Well-formed rows that are not clicks on a link of this graph, by reason; most rows of a file are.
+        tally: Well-formed rows, and malformed ones by reason.
     """
 
     graph: TopicGraph
@@ -78,17 +81,17 @@ class Clickstream:
 
 
 def read_clickstream(path: Path, graph: TopicGraph) -> Clickstream:
-    """Read a clickstream file, gzipped or plain, against a topic graph. A terminal shows progress.
+    """Read the counts of a clickstream file, gzipped or plain, on a topic graph. A terminal shows progress.
 
-    Titles are compared with spaces for underscores. A row counts if its type is `link` and the graph has that link; the
-    type `external`, whose `prev` is an `other-*` referrer, counts as an entry. Other sound rows are unused: they are
-    about topics or links the graph does not have, or about moves that were no click on a link (type `other`). Rows of
-    one pair are added up.
+    Titles are compared with spaces for underscores. A row counts if its type is `link` and the graph has that link. A
+    row of type `external`, whose `prev` is an `other-*` referrer, counts as an entry. Other well-formed rows are
+    unused: they name topics or links that the graph lacks, or moves without a click on a link (type `other`). Rows of
+    the same pair are added up.
 
     Raises:
-        MissingDataError: If there is no such file.
-        DataError: If the file is cut off or damaged, with the last line that could be read, or more than 5% of its rows
-            are malformed.
+        MissingDataError: If the file is missing.
+        DataError: If the file is cut off or damaged (the message names the last line that could be read), or if more
+            than 5% of its rows are malformed.
     """
     if not path.is_file():
         raise MissingDataError(f"there is no clickstream file {path}; Wikimedia publishes one each month")
@@ -105,7 +108,7 @@ def read_clickstream(path: Path, graph: TopicGraph) -> Clickstream:
 
 
 class _Reader:
-    """The state of one reading: arrays of the graph's size, and the clicks not yet looked up."""
+    """State of one reading: arrays of the graph's size, and the clicks that wait to be looked up."""
 
     def __init__(self, path: Path, graph: TopicGraph) -> None:
         self.graph, self.tally, self.line = graph, Tally(path), 0
@@ -116,9 +119,13 @@ class _Reader:
         self._waiting: list[_Click] = []
 
     def read(self, file: _Lines) -> None:
-        for row in _lines(file):
+        """Read all lines of a file."""
+        while row := file.readline(_LONGEST_LINE):
             self.line += 1
             self._take(row)
+            # The rest of a line that is too long is skipped, so that a damaged file cannot fill the memory.
+            while not row.endswith(b"\n") and len(row) == _LONGEST_LINE:
+                row = file.readline(_LONGEST_LINE)
             if len(self._waiting) == _CHUNK:
                 self._look_up()
         self._look_up()
@@ -149,10 +156,11 @@ class _Reader:
             self._waiting.append(_Click(source, target, count))
 
     def _look_up(self) -> None:
-        """Add the waiting clicks to their links."""
+        """Add the waiting clicks to the counts of their links."""
         clicks = np.array(self._waiting, dtype=np.int64).reshape(-1, 3)
         self._waiting.clear()
         at = self.graph.positions(clicks[:, 0], clicks[:, 1])
+        # add.at, since a link may be among them more than once.
         np.add.at(self.counts, at[at >= 0], clicks[at >= 0, 2])
         if missing := int((at < 0).sum()):
             self.unused["no link of the graph"] += missing
@@ -160,31 +168,24 @@ class _Reader:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_Lines]:
-    """Open a file that may be gzipped, under a progress bar that counts the bytes on disk."""
+    """Open a file that may be gzipped. A progress bar counts the bytes read from disk."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar, path.open("rb") as raw:
-        zipped = raw.read(len(_GZIP)) == _GZIP
+        zipped = raw.read(len(_GZIP)) == _GZIP  # by content: downloads are renamed and unpacked
         raw.seek(0)
         watched = bar.wrap_file(raw, total=path.stat().st_size, description="clickstream")
         file: _Lines = gzip.GzipFile(fileobj=watched) if zipped else watched
         yield file
 
 
-def _lines(file: _Lines) -> Iterator[bytes]:
-    """The lines of a file; of one that never ends only the beginning, so that it cannot fill the memory."""
-    while row := file.readline(_LONGEST_LINE):
-        yield row
-        while not row.endswith(b"\n") and len(row) == _LONGEST_LINE:
-            row = file.readline(_LONGEST_LINE)
-
-
 class ClickstreamWalks:
-    """Walks sampled from a clickstream, as a source of traces; see `TraceSource`.
+    """Walks sampled from a clickstream; a `TraceSource`.
 
-    A walk starts where readers entered from outside, and makes at least one click. It follows links in proportion to
-    their clicks, and stops on a page with the share of readers who made no click there: one minus clicks away over
-    arrivals (entries and clicks to it). Walks are goal-free and have no back clicks: the counts know neither.
+    A walk starts on a page that readers entered from outside, and makes at least one click. It follows links in
+    proportion to their clicks. It stops on a page with the probability that a reader made no click there: one minus
+    clicks away over arrivals (entries and clicks to it). Walks have no target and no back clicks, because the counts
+    hold neither.
 
     Args:
         clickstream: The counts.
@@ -194,10 +195,10 @@ class ClickstreamWalks:
 
     Attributes:
         clickstream: The counts.
-        tally: The file's rows: sampling skips nothing.
+        tally: The file's rows; sampling skips nothing.
 
     Raises:
-        KgrlError: If the file has no click on any link of the graph.
+        KgrlError: If the file has no click on a link of the graph.
     """
 
     def __init__(self, clickstream: Clickstream, walks: int, *, length: int = 100, seed: int = 0) -> None:
@@ -205,16 +206,21 @@ class ClickstreamWalks:
             raise KgrlError(f"{clickstream.tally.source} has no click on a link of this graph; do the titles match?")
         self.clickstream, self.graph, self.tally = clickstream, clickstream.graph, clickstream.tally
         self.walks, self.length, self.seed = walks, length, seed
-        # Clicks on all links before each: a draw from a page's links is one number and a binary search.
+        # Clicks on all links before each, [links + 1]: a draw from a page's links is one number and a binary search.
         self._before = np.concatenate([[0], np.cumsum(clickstream.counts)])
         out = np.diff(self._before[self.graph.indptr])
         into = np.bincount(self.graph.indices, clickstream.counts, minlength=len(self.graph)) + clickstream.entries
+        # Probability of another click, [topics]: 1 for a page without arrivals, 0 for one without clicks away.
         self._goes_on = np.divide(out, into, out=np.ones(len(out)), where=into > 0).clip(max=1.0) * (out > 0)
         starts = clickstream.entries * self._goes_on
         self._starts = np.cumsum(starts if starts.any() else out)
 
+    def __repr__(self) -> str:
+        limits = f"length {self.length}, seed {self.seed}"
+        return f"ClickstreamWalks({self.walks} walks of {str(self.tally.source)!r}, {limits})"
+
     def __iter__(self) -> Iterator[Trace]:
-        """Yield the walks; see `TraceSource`."""
+        """Yield the walks, the same ones each time."""
         rng = np.random.default_rng(self.seed)
         return (Trace(tuple(self._walk(rng)), source="clickstream") for _ in range(self.walks))
 
@@ -224,6 +230,7 @@ class ClickstreamWalks:
         for clicks in range(self.length):
             if clicks and rng.random() >= self._goes_on[page]:
                 return
+            # Uniform over the clicks of the page, so a link is drawn in proportion to its clicks.
             first, last = self._before[self.graph.indptr[page]], self._before[self.graph.indptr[page + 1]]
             link = np.searchsorted(self._before, rng.integers(first, last), side="right") - 1
             page = int(self.graph.indices[link])

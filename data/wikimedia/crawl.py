@@ -1,14 +1,14 @@
-"""Crawling a site from a nucleus outward, to a corpus.
+"""Crawl of a site from a nucleus outward, to a corpus.
 
-A crawl keeps nothing of its own: every page goes through the source's cache, so an interrupted crawl that is started
-again reads what it had and goes on, and what comes out is the same as without the interruption.
+A crawl has no state of its own on disk: every page goes through the source's cache. An interrupted crawl that is
+started again reads the pages it had from there and continues, and the result is the same as without the interruption.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
 from kgrl.corpus import Corpus
@@ -20,11 +20,11 @@ from kgrl.research.page import Page, PageSource
 __all__ = ["Worth", "crawl", "most_linked"]
 
 Worth = Callable[[str, int], float]
-"""What a title on the frontier is worth, given how many of the pages so far link to it; larger is sooner."""
+"""Worth of a title, given the title and the number of fetched pages that link to it; larger is sooner."""
 
 
 def most_linked(title: str, links: int) -> float:
-    """Return the number of pages that link to a title: what most of the crawl speaks of comes first."""
+    """Return the number of fetched pages that link to a title: titles that most pages mention come first."""
     return float(links)
 
 
@@ -40,22 +40,22 @@ def crawl(
 ) -> Corpus:
     """Fetch pages from a nucleus outward and make a corpus of them.
 
-    Titles are taken in the order in which they were found, or those worth most first. The same site, nucleus and
-    arguments give the same corpus; with `worth` the number of workers is one of these, since what a page in the making
-    leads to is not known while others are picked.
+    Titles are taken in the order in which they were found, or by their worth. The same site, nucleus and arguments give
+    the same corpus. With `worth`, the number of workers is one of these arguments: titles are picked before the links
+    of the pages that are being fetched are known.
 
     Args:
-        source: Where pages come from.
+        source: The source of pages.
         nucleus: Titles to start from.
-        topics: How many articles.
+        topics: Number of articles.
         name: The corpus's name.
-        worth: Says which titles come first; breadth-first if None.
-        workers: Pages that are fetched at a time.
+        worth: Worth of a title; titles worth most come first. Breadth-first if None.
+        workers: Number of pages fetched at a time.
         on_page: Called with the number of pages and the title of each new one.
 
     Raises:
-        SettingError: If there is no nucleus, no worker, or fewer topics than the nucleus has.
-        KgrlError: If a title of the nucleus has no article, or the source cannot be asked.
+        SettingError: If the nucleus is empty, there is no worker, or there are fewer topics than the nucleus has.
+        KgrlError: If a title of the nucleus has no article, or the source cannot be reached.
     """
     if not nucleus or workers < 1 or topics < len(nucleus):
         raise SettingError("a crawl needs a nucleus, at least as many topics as that has titles, and a worker")
@@ -64,7 +64,9 @@ def crawl(
     for asked, page in _walk(source, list(missing), worth, workers):
         if page is None:
             if asked in missing:
-                raise KgrlError(f"there is no article {missing[asked]!r} to start from: it is missing, or lists others")
+                raise KgrlError(
+                    f"there is no article {missing[asked]!r} to start from: it is missing, or a disambiguation page"
+                )
             continue
         if page.title not in pages:
             pages[page.title] = page
@@ -77,30 +79,28 @@ def crawl(
 def _walk(
     source: PageSource, nucleus: list[str], worth: Worth | None, workers: int
 ) -> Iterator[tuple[str, Page | None]]:
-    """Yield titles and their pages in the crawl's order, fetching some ahead of it."""
+    """Yield titles and their pages in the crawl's order. Pages are fetched ahead of that order."""
     frontier = _Frontier(nucleus, worth)
     with ThreadPoolExecutor(max_workers=workers) as pool:
         ahead: dict[str, Future[Page | None]] = {}
         try:
+            # Breadth-first, the titles to come are certain and can be fetched ahead. By worth, each new page may change
+            # the order, so a batch of titles is taken and fetched at once.
             while batch := frontier.take(1 if worth is None else workers):
-                _fetch(source, pool, [*batch, *frontier.coming(workers)], ahead)
+                for title in (*batch, *frontier.coming(workers)):
+                    if title not in ahead:
+                        ahead[title] = pool.submit(source.page, title)
                 for title in batch:
                     page = ahead.pop(title).result()
                     yield title, page
                     frontier.add(() if page is None else page.links)
-        finally:
+        finally:  # the caller has enough pages, or something failed
             for future in ahead.values():
                 future.cancel()
 
 
-def _fetch(source: PageSource, pool: Executor, titles: Sequence[str], ahead: dict[str, Future[Page | None]]) -> None:
-    for title in titles:
-        if title not in ahead:
-            ahead[title] = pool.submit(source.page, title)
-
-
 class _Frontier:
-    """Titles that were found and not taken yet."""
+    """Titles that were found and have not been taken."""
 
     def __init__(self, nucleus: Sequence[str], worth: Worth | None) -> None:
         self._worth, self._links = worth, dict.fromkeys(nucleus, 0)
@@ -109,6 +109,7 @@ class _Frontier:
         self._nucleus = len(nucleus)
 
     def add(self, titles: Sequence[str]) -> None:
+        """Add the titles that a page links to."""
         for title in titles:
             if title not in self._order:
                 self._order[title] = len(self._order)
@@ -116,14 +117,14 @@ class _Frontier:
             self._links[title] = self._links.get(title, 0) + 1
 
     def take(self, most: int) -> list[str]:
-        """Take the next titles; of the nucleus first."""
+        """Take the next titles, those of the nucleus first."""
         taken = list(islice(self._waiting, most)) if self._worth is None else self._best(most)
         for title in taken:
             del self._waiting[title]
         return taken
 
     def coming(self, most: int) -> list[str]:
-        """Return titles that are taken next, as far as that is certain."""
+        """Return the titles that will be taken next, as far as that is certain."""
         return list(islice(self._waiting, most)) if self._worth is None else []
 
     def _best(self, most: int) -> list[str]:
@@ -131,13 +132,14 @@ class _Frontier:
         assert worth is not None
 
         def rank(title: str) -> tuple[bool, float, int]:
+            """Return the sort key: nucleus first, then worth, then the order of finding."""
             return self._order[title] >= self._nucleus, -worth(title, self._links[title]), self._order[title]
 
         return heapq.nsmallest(most, self._waiting, key=rank)
 
 
 def _corpus(name: str, pages: dict[str, Page]) -> Corpus:
-    """A corpus of pages, in the order in which they were fetched; links among them, redirects followed."""
+    """Return the corpus of pages in the order of the crawl, with the links among them, redirects followed."""
     numbers = {title: number for number, title in enumerate(pages)}
     for page in pages.values():
         for other in page.redirects:

@@ -1,8 +1,8 @@
-"""MediaWiki's XML dumps as corpora: streaming, in several processes, and resumable.
+"""Import of MediaWiki's XML dumps as corpora: streaming, in several processes, and resumable.
 
-One process reads the file and hands out batches of pages; others parse them and write pieces, each at once or not at
-all. A second pass folds redirects, numbers topics and joins the pieces. What is held in memory is a batch in each
-process, and in the second pass the titles, the links as numbers, and a hash of each passage that is held out.
+One process reads the file and hands out batches of pages. Others parse them and write pieces, each whole or not at all.
+A second pass folds redirects, numbers topics and joins the pieces. Memory holds one batch in each process, and in the
+second pass the titles, the links as numbers, and a hash of each probe or exam passage.
 """
 
 from __future__ import annotations
@@ -33,16 +33,14 @@ from kgrl.system.files import write_json
 
 __all__ = ["import_dump"]
 
-
 _BATCH_PAGES, _BATCH_CHARACTERS = 200, 4_000_000
-
+"""Largest batch, in pages and in characters of markup."""
 _VERSION = 1
-
+"""Version of the pieces; those of another version are refused."""
 _MOST_MARKUP = 20_000_000
 """Characters of a page that are read; MediaWiki's own limit is 2 million bytes."""
-
 _BROKEN = (EOFError, OSError, ParseError, zlib.error, lzma.LZMAError, AssertionError)
-"""What reading a damaged file raises; mwxml asserts that the file begins as a dump does."""
+"""Exceptions from reading a damaged file; mwxml asserts that the file begins like a dump."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,20 +56,20 @@ def import_dump(
 ) -> Imported:
     """Make a corpus folder of a dump.
 
-    Pieces are kept in a folder beside `out` until the corpus is whole, so that an interrupted import goes on where it
-    stopped; what comes out is the same.
+    Pieces are kept in a folder beside `out` until the corpus is whole. So an interrupted import that is started again
+    continues where it stopped, with the same result.
 
     Args:
         dump: A file of pages in MediaWiki's export format, `.xml`, `.xml.bz2`, `.xml.gz` or `.xml.xz`.
         out: The corpus's folder; missing or empty.
         workers: Processes that parse.
         limit: Most articles to read.
-        on_error: `"fail"` or `"skip"`: what to do about a dump that ends in the middle.
-        on_read: Called with the position in the file, in bytes, and a title.
+        on_error: What to do with a dump that ends in the middle: `"fail"`, or `"skip"` the missing part.
+        on_read: Called with the position in the file, in bytes, and the title of each page.
 
     Raises:
-        DataError: If the dump is truncated or no dump, and that is not to be skipped.
-        KgrlError: If the folder is in use, or pieces of another import are beside it.
+        DataError: If the file is not a dump, or is truncated and `on_error` is `"fail"`.
+        KgrlError: If the folder is not empty, or pieces of another import are beside it.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise KgrlError(f"{out} holds something already; choose another --out")
@@ -79,10 +77,12 @@ def import_dump(
         raise DataError(dump, None, "no such file")
     if workers < 1:
         raise SettingError(f"an import needs at least one worker, not {workers}")
+    # Beside the corpus, on the same disk. Pieces of another dump or limit would be mixed up with this import's.
     parts = out.with_name(f"{out.name}.parts")
     _check_parts(parts, {"version": _VERSION, "file": dump.name, "bytes": dump.stat().st_size, "limit": limit})
     done = Imported()
     reader = _Reader(dump, limit, done, on_read)
+    # Spawned, not forked: a fork copies the locks of threads that other parts of the process may have started.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
             _parse_all(pool, reader, parts, 2 * workers)
@@ -91,13 +91,13 @@ def import_dump(
                 raise
             done.incomplete = str(error)
             _log.warning("%s; going on with what was read", error)
-    join_pieces(_pieces(parts), out, done)
+    join_pieces(sorted(parts.glob("*.jsonl")), out, done)
     shutil.rmtree(parts)
     return done
 
 
 def _check_parts(parts: Path, about: dict[str, Any]) -> None:
-    """Make the folder of pieces, or see that it is this import's."""
+    """Create the folder of pieces, or check that it belongs to this import."""
     note = parts / "import.json"
     if not note.exists():
         write_json(note, about)
@@ -105,40 +105,35 @@ def _check_parts(parts: Path, about: dict[str, Any]) -> None:
         raise KgrlError(f"{parts} holds the pieces of another import; delete it, or choose another --out")
 
 
-def _pieces(parts: Path) -> list[Path]:
-    return sorted(parts.glob("*.jsonl"))
-
-
 def _parse_all(pool: ProcessPoolExecutor, reader: _Reader, parts: Path, most_waiting: int) -> None:
-    """Have every batch parsed that has no piece yet; no more of them wait than keep the workers busy."""
+    """Have each batch without a piece parsed. At most `most_waiting` batches are in memory at a time."""
     running: set[Future[None]] = set()
     try:
         for number, batch in enumerate(reader.batches()):
+            # Batches are the same in each run, so an existing piece holds this batch.
             piece = parts / f"{number:07d}.jsonl"
             if not piece.exists():
                 running.add(pool.submit(parse_batch, batch, piece))
             if len(running) >= most_waiting:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
-                _raise_first(finished)
+                for future in finished:
+                    future.result()  # raises what the worker raised
     finally:
+        # Also after a cut-off dump: the pieces of what was read are written before the error is raised.
         finished, _ = wait(running)
-    _raise_first(finished)
-
-
-def _raise_first(finished: set[Future[None]]) -> None:
     for future in finished:
         future.result()
 
 
 class _Reader:
-    """Reads a dump's articles and redirects in order, in batches."""
+    """Reader of a dump's articles and redirects in order, in batches."""
 
     def __init__(self, dump: Path, limit: int | None, done: Imported, on_read: Callable[[int, str], None]) -> None:
         self._dump, self._limit, self._done, self._on_read = dump, limit, done, on_read
         self._latest = ""
 
     def batches(self) -> Iterator[list[RawPage]]:
-        """Yield batches; what was read before an error is yielded before that is raised."""
+        """Yield batches. The pages read before an error are yielded before it is raised."""
         batch: list[RawPage] = []
         characters = 0
         pages = self._pages()
@@ -152,6 +147,7 @@ class _Reader:
             if page is not None:
                 batch.append(page)
                 characters += len(page.text)
+            # A batch ends by pages or by characters: a few very long pages are as much work as many short ones.
             if batch and (page is None or len(batch) == _BATCH_PAGES or characters >= _BATCH_CHARACTERS):
                 yield batch
                 batch, characters = [], 0
@@ -159,22 +155,26 @@ class _Reader:
                 return
 
     def _pages(self) -> Iterator[RawPage]:
-        with _opened(self._dump) as (raw, text), self._named():
-            articles = (page for page in mwxml.Dump.from_file(text) if self._is_article(page, raw))
+        with _opened(self._dump) as (raw, content), self._named():
+            articles = (page for page in mwxml.Dump.from_file(content) if self._is_article(page, raw))
             for page in itertools.islice(articles, self._limit):
                 self._latest = str(page.title)
-                yield _raw_page(page)
+                title = normal_title(str(page.title))
+                text = next((str(revision.text or "") for revision in page), "")[:_MOST_MARKUP]
+                # Old dumps have no redirect element, only the markup.
+                target = normal_title(str(page.redirect)) if page.redirect else redirect_target(text)
+                yield RawPage(title, "" if target else text, target)
 
     def _is_article(self, page: Any, raw: IO[bytes]) -> bool:
         self._done.pages += 1
-        self._on_read(raw.tell(), str(page.title))
+        self._on_read(raw.tell(), str(page.title))  # the position in the compressed file, whose size is known
         if page.namespace != 0:
             self._done.leave_out("another namespace")
         return bool(page.namespace == 0)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Say where a dump ends that ends too early."""
+        """Turn errors of a damaged dump into a `DataError` that says how far it could be read."""
         try:
             yield
         except (*_BROKEN, mwxml.errors.MalformedXML) as error:
@@ -188,18 +188,14 @@ class _Reader:
             ) from error
 
 
-def _raw_page(page: Any) -> RawPage:
-    """A page's title and markup, or what it redirects to."""
-    title = normal_title(str(page.title))
-    text = next((str(revision.text or "") for revision in page), "")[:_MOST_MARKUP]
-    target = normal_title(str(page.redirect)) if page.redirect else redirect_target(text)
-    return RawPage(title, "" if target else text, target)
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """A file as it is on disk, for the position, and its content."""
-    openers: dict[str, Callable[[IO[bytes]], Any]] = {".bz2": bz2.BZ2File, ".gz": _gzip, ".xz": lzma.LZMAFile}
+    """Yield a file as it is on disk, for the position, and its unpacked content."""
+    openers: dict[str, Callable[[IO[bytes]], Any]] = {
+        ".bz2": bz2.BZ2File,
+        ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
+        ".xz": lzma.LZMAFile,
+    }
     with path.open("rb") as raw:
         opener = openers.get(path.suffix)
         if opener is None:
@@ -207,7 +203,3 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         else:
             with opener(raw) as content:
                 yield raw, content
-
-
-def _gzip(raw: IO[bytes]) -> gzip.GzipFile:
-    return gzip.GzipFile(fileobj=raw)

@@ -1,4 +1,4 @@
-"""Joining the pieces of a dump: redirects folded, topics numbered, links resolved, repeated passages dropped."""
+"""Join of a dump's pieces: redirects folded, topics numbered, links resolved, repeated passages dropped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,22 +16,19 @@ from kgrl.corpus import Split
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.system.files import new_folder
 
-if TYPE_CHECKING:
-    pass  # FOLD
-
 __all__ = ["Imported", "join_pieces", "resolved"]
 
 
 def join_pieces(pieces: Sequence[Path], out: Path, done: Imported) -> None:
-    """Write the corpus folder that pieces make, and count what is in it.
+    """Write the corpus folder of some pieces, and count its contents.
 
-    Passages with the very words of one in a more protected split are dropped, exam before probe before train; near-
-    duplicates were dropped within each piece.
+    A passage with the same words as one in a more protected split is dropped; exam is more protected than probe, and
+    probe more than train. Near-duplicates were dropped within each piece.
 
     Args:
         pieces: The pieces, in order.
         out: The folder; missing or empty.
-        done: Where to count.
+        done: Gets the counts.
     """
     titles, redirects = _titles(pieces, done)
     numbers = {title: number for number, title in enumerate(titles)}
@@ -39,22 +36,30 @@ def join_pieces(pieces: Sequence[Path], out: Path, done: Imported) -> None:
     done.redirects = len(leads_to)
     graph = _graph(pieces, titles, numbers, leads_to)
     done.topics, done.links = len(graph), graph.n_links
-    held_out = _held_out_wording(pieces)
+    held_out = _held_out_wording(pieces)  # a pass of its own: a later piece may hold the exam passage
     with new_folder(out) as temporary:
         done.passages, with_text = _write_passages(temporary / "passages.jsonl", pieces, held_out)
-        _write_topics(temporary / "topics.jsonl", graph, with_text)
-        _write_links(temporary / "links.tsv", graph)
+        with (temporary / "topics.jsonl").open("w", encoding="utf-8", newline="\n") as file:
+            for title, category in zip(graph.titles, graph.categories, strict=True):
+                # A topic whose passages were all dropped stays in the graph.
+                textless = {} if title in with_text else {"textless": True}
+                file.write(json.dumps({"title": title, "category": category, **textless}, ensure_ascii=False) + "\n")
+        with (temporary / "links.tsv").open("w", encoding="utf-8", newline="\n") as file:
+            for source in range(len(graph)):
+                ends = (f"{graph.titles[source]}\t{graph.titles[target]}\n" for target in graph.out(source).tolist())
+                file.writelines(ends)
         graph.save(temporary / "graph")
 
 
 def resolved(redirects: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str, int]:
-    """Return the topic that each redirect leads to in the end; those that lead nowhere or in circles are left out.
+    """Return the topic at the end of each chain of redirects; chains that lead nowhere or in circles are left out.
 
     Example:
         >>> resolved({"a": "b", "b": "Topic", "c": "d", "d": "c"}, {"Topic": 3})
         {'a': 3, 'b': 3}
     """
     found: dict[str, int] = {}
+    # MediaWiki follows one redirect only, but dumps hold chains, and circles, that bots have not repaired.
     for title in redirects:
         seen, target = {title}, redirects[title]
         while target not in numbers and target in redirects and target not in seen:
@@ -72,7 +77,7 @@ def _records(pieces: Iterable[Path]) -> Iterator[dict[str, Any]]:
 
 
 def _titles(pieces: Sequence[Path], done: Imported) -> tuple[list[str], dict[str, str]]:
-    """The topics' titles, in the dump's order, and where the other titles lead."""
+    """Return the topics' titles in the dump's order, and the target of each redirect."""
     titles: dict[str, None] = {}
     redirects: dict[str, str] = {}
     for record in _records(pieces):
@@ -88,6 +93,7 @@ def _titles(pieces: Sequence[Path], done: Imported) -> tuple[list[str], dict[str
 def _graph(
     pieces: Sequence[Path], titles: list[str], numbers: Mapping[str, int], leads_to: Mapping[str, int]
 ) -> TopicGraph:
+    # Arrays of 4 bytes a link: lists would take ten times as much, and a dump has hundreds of millions of links.
     sources, targets = array.array("i"), array.array("i")
     categories = [""] * len(titles)
     for record in _records(pieces):
@@ -95,7 +101,7 @@ def _graph(
             source = numbers[record["title"]]
             categories[source] = record["category"]
             for link in record["links"]:
-                target = numbers.get(link, leads_to.get(link, source))
+                target = numbers.get(link, leads_to.get(link, source))  # itself, so left out, if there is no article
                 if target != source:
                     sources.append(source)
                     targets.append(target)
@@ -103,7 +109,7 @@ def _graph(
 
 
 def _held_out_wording(pieces: Sequence[Path]) -> dict[Split, NDArray[np.uint64]]:
-    """The hashes of probe and exam passages, ascending."""
+    """Return the hashes of probe and of exam passages, ascending, without repeats."""
     found: dict[Split, array.array[int]] = {split: array.array("Q") for split in (Split.PROBE, Split.EXAM)}
     for record in _records(pieces):
         for split, wording in zip(record.get("splits", ()), record.get("wording", ()), strict=True):
@@ -113,7 +119,7 @@ def _held_out_wording(pieces: Sequence[Path]) -> dict[Split, NDArray[np.uint64]]
 
 
 def _repeated(splits: list[int], wording: list[int], held_out: Mapping[Split, NDArray[np.uint64]]) -> NDArray[np.bool_]:
-    """Which passages have the words of one in a more protected split."""
+    """Return a mask of the passages with the same words as one in a more protected split, `[passages]`."""
     own, hashes = np.array(splits, np.uint8), np.array(wording, np.uint64)
     in_exam = np.isin(hashes, held_out[Split.EXAM]) & (own != Split.EXAM)
     repeated: NDArray[np.bool_] = in_exam | (np.isin(hashes, held_out[Split.PROBE]) & (own == Split.TRAIN))
@@ -123,12 +129,13 @@ def _repeated(splits: list[int], wording: list[int], held_out: Mapping[Split, ND
 def _write_passages(
     path: Path, pieces: Sequence[Path], held_out: Mapping[Split, NDArray[np.uint64]]
 ) -> tuple[dict[str, int], set[str]]:
-    """Write the passages; return how many of each split, and the titles that have any."""
+    """Write the passages; return their number by split, and the titles that have any."""
     counts = {split.name.lower(): 0 for split in Split}
     written: set[str] = set()
     with_text: set[str] = set()
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for record in _records(pieces):
+            # A dump may hold a title twice; the first page's passages are written.
             if "texts" not in record or record["title"] in written:
                 continue
             written.add(record["title"])
@@ -143,24 +150,9 @@ def _write_passages(
     return counts, with_text
 
 
-def _write_topics(path: Path, graph: TopicGraph, with_text: set[str]) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for title, category in zip(graph.titles, graph.categories, strict=True):
-            # A topic whose passages all repeat others' stays in the graph.
-            textless = {} if title in with_text else {"textless": True}
-            file.write(json.dumps({"title": title, "category": category, **textless}, ensure_ascii=False) + "\n")
-
-
-def _write_links(path: Path, graph: TopicGraph) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for source in range(len(graph)):
-            for target in graph.out(source).tolist():
-                file.write(f"{graph.titles[source]}\t{graph.titles[target]}\n")
-
-
 @dataclass
 class Imported:
-    """What came of an import.
+    """Counts of an import.
 
     Args:
         pages: Pages that were read, of all namespaces.
@@ -168,8 +160,8 @@ class Imported:
         links: Links among them, redirects followed.
         passages: Passages by split.
         redirects: Redirects that were folded.
-        left_out: Pages that are no topics, by reason.
-        incomplete: Why the file was not read to its end; empty if it was.
+        left_out: Pages that are not topics, by reason.
+        incomplete: The reason why the file was not read to its end; empty if it was.
     """
 
     pages: int = 0
@@ -181,5 +173,5 @@ class Imported:
     incomplete: str = ""
 
     def leave_out(self, reason: str) -> None:
-        """Count a page that is no topic."""
+        """Count a page that is not a topic."""
         self.left_out[reason] = self.left_out.get(reason, 0) + 1

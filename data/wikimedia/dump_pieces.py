@@ -1,4 +1,4 @@
-"""Parsing a batch of a dump's pages, in a process of its own: markup to passages."""
+"""Parser of a batch of a dump's pages, run in its own process: markup to passages."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from kgrl.system.files import write_text
 __all__ = ["RawPage", "parse_batch", "wording"]
 
 _SECONDS = 20
-"""Longest that one page may take; it is then left out, with that as the reason."""
+"""Time limit for one page; a page that takes longer is left out, with that as the reason."""
 _WORD = re.compile(r"\w+")
 
 
 class RawPage(NamedTuple):
-    """A page as a dump has it.
+    """A page of a dump.
 
     Args:
         title: Its title.
@@ -39,15 +39,16 @@ class RawPage(NamedTuple):
 
 
 def parse_batch(pages: list[RawPage], piece: Path) -> None:
-    """Parse pages and write them as a piece: a JSON object a line, in order.
+    """Parse pages and write them as a piece: one JSON object a line, in order.
 
     A line has a `title`, and either `redirect`, or `left_out` with the reason, or `links`, `category`, `texts`,
-    `splits` and the passages' `wording`, hashes that are equal where all words are. Near-duplicates across splits
-    within the piece are dropped.
+    `splits` and `wording`, a hash of each passage that is equal for passages with the same words. Near-duplicates
+    across splits within the piece are dropped.
     """
     records = [_record(page) for page in pages]
     texts = [text for record in records for text in record.get("texts", ())]
     splits = np.array([split for record in records for split in record.get("splits", ())], dtype=np.uint8)
+    # One call for all pages, whose result is then dealt out page by page.
     kept = iter((~near_duplicates(texts, splits)).tolist())
     lines = []
     for record in records:
@@ -93,11 +94,16 @@ def _record(page: RawPage) -> dict[str, Any]:
 
 @contextmanager
 def _limited() -> Iterator[None]:
-    """End what takes too long; the parser returns to Python often enough."""
+    """Raise a `TimeoutError` if the body takes too long.
+
+    A signal handler runs between two steps of the interpreter; the parser returns to Python often enough.
+    """
 
     def end(number: int, frame: object) -> None:
+        """Handle the alarm."""
         raise TimeoutError
 
+    # Workers run this in their main thread, where alone signals can be handled.
     before = signal.signal(signal.SIGALRM, end)
     signal.alarm(_SECONDS)
     try:

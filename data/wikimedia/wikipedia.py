@@ -1,7 +1,7 @@
-"""Pages of Wikipedia, or of any MediaWiki site, as they are now.
+"""Current pages of Wikipedia, or of any MediaWiki site.
 
-`kgrl.data.wikimedia.wiki_client` asks the site. This module says what to ask for, and remembers every page in a cache,
-so that what was fetched once is there without a network.
+`kgrl.data.wikimedia.wiki_client` sends requests. This module makes pages of the answers and keeps every page in a
+cache, so that fetched pages are available without a network.
 """
 
 from __future__ import annotations
@@ -33,30 +33,31 @@ _LINK = re.compile(r"\[\[\s*:?([^\[\]|#{}<>\n]+)")
 _DISAMBIGUATION = re.compile(r"\((?:disambiguation|homonymie|desambiguación|begriffsklärung)\)$", re.IGNORECASE)
 _OF_DISAMBIGUATION = re.compile(r"disambiguation pages|homonymie|desambiguación|begriffsklärung", re.IGNORECASE)
 _NO_TITLE = re.compile(r"[<>\[\]{}|\x00-\x1f\x7f\ud800-\udfff\ufffd]")
-_LONGEST_TITLE = 255  # bytes; MediaWiki has no longer ones
+_LONGEST_TITLE = 255
+"""Bytes of the longest title that MediaWiki allows."""
 
 _log = logging.getLogger(__name__)
 
 
 class MediaWiki:
-    """Gives the pages of a site by title; a `PageSource`. Threads may share one.
+    """Pages of a site by title; a `PageSource`. Threads may share one.
 
-    Redirects are followed, those of links too. Pages that only list others, and links to pages that are missing, are
-    left out. Links come in the order of the text; what templates bring comes last. Text is what the site's extension
-    TextExtracts gives; where it has none, the markup is read.
+    Redirects are followed, also those of links. Disambiguation pages and links to missing pages are left out. Links
+    come in the order of the text; links from templates come last. The text is that of the site's extension
+    TextExtracts; on a site without it, the markup is read.
 
     Args:
         url: The site's API, such as `https://en.wikipedia.org/w/api.php`; that of Wikipedia if None.
-        language: The language of Wikipedia, where no URL is given.
-        cache: The file that remembers pages; `pages.db` in kgrl's cache folder if None.
-        max_age: Seconds after which a page is fetched again, and kept as it was where that fails; never if None.
+        language: The language of Wikipedia, if no URL is given.
+        cache: The file of the page cache; `pages.db` in kgrl's cache folder if None.
+        max_age: Seconds after which a page is fetched again; if that fails, the old one is used. Never if None.
         rate: Most requests a second, over all threads.
-        retries: How often a request is tried again after 429, 5xx, a cut connection or 30 seconds without answer.
-        retry_wait: Seconds before the first time, doubled each time; or what the site asks for, if that is more.
-        transport: What carries requests, for tests.
+        retries: Most repetitions of a request after 429, 5xx, a cut connection or 30 seconds without an answer.
+        retry_wait: Seconds before the first repetition, doubled each time; more if the site asks for more.
+        transport: The transport of requests, for tests.
 
     Raises:
-        SettingError: If the URL or the language is none, or the rate is not above 0.
+        SettingError: If the URL or the language is malformed, or the rate is not above 0.
         DataError: If the cache is damaged.
     """
 
@@ -73,23 +74,28 @@ class MediaWiki:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         if not _LANGUAGE.fullmatch(language):
-            raise SettingError(f"{language!r} is no language of Wikipedia, such as en")
+            raise SettingError(f"{language!r} is not a language of Wikipedia, such as en")
         self.url = url or f"https://{language}.wikipedia.org/w/api.php"
         if urlsplit(self.url).scheme not in {"http", "https"} or not urlsplit(self.url).netloc:
-            raise SettingError(f"{self.url!r} is no URL of an API, such as https://en.wikipedia.org/w/api.php")
+            raise SettingError(f"{self.url!r} is not the URL of an API, such as https://en.wikipedia.org/w/api.php")
         if not rate > 0:  # NaN too
             raise SettingError(f"the rate must be above 0 requests a second, not {rate}")
         self.max_age = max_age
         self._cache = PageCache(cache or cache_dir() / "pages.db")
         self._client = WikiClient(self.url, language, rate, retries, retry_wait, transport or httpx.HTTPTransport())
 
+    def __repr__(self) -> str:
+        return f"MediaWiki({self.url!r}, cache={str(self._cache.path)!r})"
+
     def page(self, title: str) -> Page | None:
-        """Return the page that a title leads to, None where there is no article.
+        """Return the page that a title leads to, None if there is no article.
 
         Raises:
-            KgrlError: If it is not in the cache and the site cannot be asked.
+            KgrlError: If it is not in the cache and the site cannot be reached.
         """
-        title = " ".join(title.replace("_", " ").split())  # the first letter's case matters on some sites
+        title = " ".join(
+            title.replace("_", " ").split()
+        )  # not normal_title: on some sites the case of the first letter matters
         if not _fit(title):
             return None
         if (kept := self._cache.get(self.url, title, self.max_age)) is not None:
@@ -123,9 +129,15 @@ class MediaWiki:
         if found is None:
             return None
         categories = tuple(c["title"].partition(":")[2] for c in found.get("categories", ()))
-        if _only_a_choice(found, categories):
+        if (
+            "disambiguation" in found.get("pageprops", {})
+            # Sites without the extension Disambiguator have only the title and the categories.
+            or _DISAMBIGUATION.search(found["title"])
+            or any(_OF_DISAMBIGUATION.search(category) for category in categories)
+        ):
             return None
-        markup = _markup(found)
+        revisions = found.get("revisions") or [{}]
+        markup = str(revisions[0].get("slots", {}).get("main", {}).get("content", ""))
         return Page(
             title=found["title"],
             text=str(found["extract"]) if "extract" in found else read_wikitext(markup).text,
@@ -136,7 +148,7 @@ class MediaWiki:
         )
 
     def _merged(self, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
-        """One page of an answer that may come in pieces; None where there is none."""
+        """Return one page, merged from an answer that may come in pieces; None if there is no article."""
         page: dict[str, Any] = {}
         for query in self._answers(parameters):
             (piece,) = query.get("pages") or [{"missing": True}]
@@ -144,17 +156,19 @@ class MediaWiki:
                 return None
             page.setdefault("redirects", [redirect["from"] for redirect in query.get("redirects", ())])
             for name, value in piece.items():
+                # Only lists of categories are continued in the next piece.
                 page[name] = page[name] + value if name == "categories" and name in page else value
         return page or None
 
     def _links(self, title: str, markup: str) -> tuple[str, ...]:
-        """The articles that a page links to, through redirects, in the order of its markup."""
+        """Return the articles that a page links to, through redirects, in the order of its markup."""
         found: dict[str, None] = {}
         onward: dict[str, str] = {}
         for query in self._answers({"titles": title, "generator": "links", "gplnamespace": 0, "gpllimit": "max"}):
             onward |= {redirect["from"]: redirect["to"] for redirect in query.get("redirects", ())}
             pages = query.get("pages", ())
             found |= dict.fromkeys(p["title"] for p in pages if not p.get("missing") and p.get("ns") == 0)
+        # The API lists links by title; the markup has their order.
         places: dict[str, int] = {}
         for place, link in enumerate(_LINK.findall(markup)):
             places.setdefault(_end(normal_title(html.unescape(link)), onward), place)
@@ -162,7 +176,7 @@ class MediaWiki:
         return tuple(sorted(found, key=lambda link: places.get(normal_title(link), math.inf)))
 
     def _answers(self, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """The pieces of an answer to a query."""
+        """Yield the pieces of an answer to a query."""
         following: dict[str, Any] = {}
         while True:
             asked = {"action": "query", "format": "json", "formatversion": 2, "redirects": 1, **parameters, **following}
@@ -174,28 +188,14 @@ class MediaWiki:
 
 
 def _fit(title: str) -> bool:
-    """Whether a title can be one of an article; others would ask for something else, or for nothing."""
+    """Return whether a title can be that of an article. The API would read another one as several titles or none."""
     clean = normal_title(title)
     return bool(clean) and not _NO_TITLE.search(title) and len(title.encode("utf-8", "replace")) <= _LONGEST_TITLE
 
 
-def _only_a_choice(found: Mapping[str, Any], categories: tuple[str, ...]) -> bool:
-    """Whether a page lists articles of similar names."""
-    return (
-        "disambiguation" in found.get("pageprops", {})
-        or _DISAMBIGUATION.search(found["title"]) is not None
-        or any(_OF_DISAMBIGUATION.search(category) for category in categories)
-    )
-
-
-def _markup(found: Mapping[str, Any]) -> str:
-    revisions = found.get("revisions") or [{}]
-    return str(revisions[0].get("slots", {}).get("main", {}).get("content", ""))
-
-
 def _end(title: str, onward: Mapping[str, str]) -> str:
-    """Where redirects lead from a title."""
-    for _ in range(len(onward)):  # and no further: they may go in a circle
+    """Return the end of a title's chain of redirects."""
+    for _ in range(len(onward)):  # no further, since redirects may form a circle
         if title not in onward:
             break
         title = onward[title]

@@ -1,7 +1,7 @@
-"""Wikitext: plain text, links, categories and what a redirect leads to.
+"""Wikitext: plain text, links, categories and redirect targets of a page's markup.
 
-mwparserfromhell reads the markup. It is quick on articles and slow on what was made to be slow, so what is handed to it
-is bounded: deep or endless markup is read by a plain fallback that only takes brackets away.
+mwparserfromhell parses the markup. It is fast on articles and can be very slow on malicious markup, so its input is
+bounded: markup that is too long or too deep is read by a simple fallback that only removes brackets.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import re
 from dataclasses import dataclass
 
 import mwparserfromhell
-from mwparserfromhell.nodes import ExternalLink, HTMLEntity, Node, Tag, Text, Wikilink
+from mwparserfromhell.nodes import ExternalLink, Heading, HTMLEntity, Tag, Text, Wikilink
 from mwparserfromhell.wikicode import Wikicode
 
 __all__ = ["Article", "read_wikitext", "redirect_target"]
 
 _MOST_CHARACTERS = 1_000_000
-"""Of a page's markup; longer ones are read by the fallback. The longest articles of Wikipedia have half as many."""
+"""Characters of the longest markup that is parsed. The longest articles of Wikipedia have half as many."""
 _MOST_OPENINGS = 8_000
-"""Of templates, links, tables and tags on a page; more are read by the fallback."""
+"""Most templates, links, tables and tags of a page that is parsed."""
 _DEEPEST = 40
+"""Most brackets inside one another on a page that is parsed."""
 _SKIPPED_TAGS = {
     "ref",
     "references",
@@ -48,14 +49,14 @@ _BREAKS = re.compile(r"\n{3,}")
 
 @dataclass(frozen=True)
 class Article:
-    """What a page's markup says.
+    """Content of a page's markup.
 
     Args:
-        text: Plain text, paragraphs parted by line feeds; no templates, tables, references or media.
+        text: Plain text, paragraphs separated by line feeds, without templates, tables, references and media.
         links: Titles of articles it links to, in the order of the text, each once.
         categories: Its categories, without the namespace.
-        disambiguation: Whether it is only a choice of other pages.
-        plain: Whether its markup was too much to be parsed, so that brackets were only taken away.
+        disambiguation: Whether it is a disambiguation page.
+        plain: Whether the markup was not parsed, and only its brackets were removed.
     """
 
     text: str
@@ -106,13 +107,13 @@ def read_wikitext(text: str) -> Article:
     parts: list[str] = []
     try:
         _walk(mwparserfromhell.parse(text, skip_style_tags=False), parts, links, categories)
-    except RecursionError:
+    except RecursionError:  # tags, whose depth is not checked before
         return _read_plainly(text, disambiguation)
     return Article(_tidy("".join(parts)), tuple(links), tuple(categories), disambiguation)
 
 
 def _too_deep(text: str) -> bool:
-    """Whether there is more markup than an article has, in number or in depth."""
+    """Return whether there is more or deeper markup than an article has."""
     if sum(1 for _ in _OPENINGS.finditer(text)) > _MOST_OPENINGS:
         return True
     depth = deepest = 0
@@ -132,16 +133,9 @@ def _walk(code: Wikicode, parts: list[str], links: dict[str, None], categories: 
             _take_tag(node, parts, links, categories)
         elif isinstance(node, HTMLEntity):
             parts.append(html.unescape(str(node)))
-        elif isinstance(node, ExternalLink) and node.title is not None:
+        elif isinstance(node, ExternalLink | Heading) and node.title is not None:
             _walk(node.title, parts, links, categories)
-        else:
-            _take_heading(node, parts, links, categories)
-
-
-def _take_heading(node: Node, parts: list[str], links: dict[str, None], categories: dict[str, None]) -> None:
-    """A heading's words; templates, comments and arguments have no text of their own."""
-    if type(node).__name__ == "Heading":
-        _walk(node.title, parts, links, categories)
+        # Templates, comments and arguments have no text of their own.
 
 
 def _take_tag(node: Tag, parts: list[str], links: dict[str, None], categories: dict[str, None]) -> None:
@@ -162,16 +156,18 @@ def _take_link(node: Wikilink, parts: list[str], links: dict[str, None], categor
     if _NAMESPACE.match(target):  # a file, a template, another language
         return
     title = normal_title(target.lstrip(":").split("#")[0])
+    # Characters that no title has are left by broken markup.
     if title and not re.search(r"[<>\[\]{}|\n]", title):
         links[title] = None
     if node.text is None:
-        parts.append(target.lstrip(":"))
+        parts.append(target.lstrip(":"))  # [[Logic]] shows its target; a leading colon shows nothing
     else:
         _walk(node.text, parts, links, categories)
 
 
 def _read_plainly(text: str, disambiguation: bool) -> Article:
-    """Take brackets and tags away, in time proportional to the text."""
+    """Remove brackets and tags, in time proportional to the text's length."""
+    # Every expression is bounded or has no nested repetition, so that none backtracks for long.
     links = dict.fromkeys(
         normal_title(found.split("#")[0])
         for found in re.findall(r"\[\[([^\[\]|{}<>\n]{1,255})", text)
@@ -182,7 +178,7 @@ def _read_plainly(text: str, disambiguation: bool) -> Article:
 
 
 def _tidy(text: str) -> str:
-    """Lines without markup's leftovers, and no more than one empty line in a row."""
+    """Remove markers of headings and lists, and all but one of several empty lines."""
     text = _HEADING.sub(r"\1", text)
     lines = (line.lstrip("*#:; \t").rstrip() for line in text.split("\n"))
     return _BREAKS.sub("\n\n", "\n".join(lines)).strip()

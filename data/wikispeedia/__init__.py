@@ -1,1 +1,1 @@
-"""Wikispeedia: a corpus of school articles and the games that people played on it."""
+"""Wikispeedia: a corpus of school articles, and traces of the games that people played on it."""

@@ -1,36 +1,28 @@
 """Wikispeedia: 4,604 articles of the 2007 Wikipedia Selection for schools, with their text and real links.
 
-Read from SNAP's two archives. Titles are decoded ("Émile Zola"); the archives' own names ("%C3%89mile_Zola"), in which
-paths were recorded, are `raw_name(title)`. Cite West and Leskovec (WWW 2012), and West, Pineau and Precup (IJCAI 2009).
+Read from SNAP's two archives. Titles are decoded ("Émile Zola"). The archives' own names ("%C3%89mile_Zola"), in which
+games were recorded, are `raw_name(title)`. Cite West and Leskovec (WWW 2012), and West, Pineau and Precup (IJCAI 2009).
 """
 
 from __future__ import annotations
 
-import os
-import tarfile
 import urllib.parse
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kgrl.corpus import Corpus
-from kgrl.data.download import download
 from kgrl.data.reading import OnError, Problems, decoded_lines
 from kgrl.data.text.build import build_corpus, processed
 from kgrl.data.text.plaintext import clean_article
-from kgrl.errors import DataError, MissingDataError
+from kgrl.data.wikispeedia.archives import archives, members
+from kgrl.errors import DataError
 from kgrl.graph.topic_graph import TopicGraph
-from kgrl.system.files import cache_dir, file_digest
+from kgrl.system.files import file_digest
 
 __all__ = ["COUNTS", "load_wikispeedia", "raw_name", "read_graph", "title_of"]
 
 COUNTS = (4604, 119_882)
 """Articles and links of the published archives. No checksum is published, so these are checked."""
-
-_URL = "https://snap.stanford.edu/data/wikispeedia"
-_GRAPH = "wikispeedia_paths-and-graph.tar.gz"
-_TEXT = "wikispeedia_articles_plaintext.tar.gz"
-_LARGEST_MEMBER = 64 << 20
 
 
 def load_wikispeedia(
@@ -47,9 +39,10 @@ def load_wikispeedia(
         MissingDataError: If `root` lacks an archive, or it cannot be downloaded.
         DataError: If a record cannot be used, or the counts are not as expected.
     """
-    graph_archive, text_archive = _archives(root)
+    graph_archive, text_archive = archives(root)
 
     def build() -> Corpus:
+        """Read graph and texts, for the first call on these archives."""
         graph = _read_graph(graph_archive, on_error, counts)
         documents = _read_documents(text_archive, graph, on_error)
         return build_corpus("wikispeedia", graph.titles, graph.categories, documents, *graph.links())
@@ -59,8 +52,8 @@ def load_wikispeedia(
 
 
 def read_graph(root: str | Path | None = None) -> TopicGraph:
-    """Read the articles, links and categories alone; arguments and errors as for `load_wikispeedia`."""
-    return _read_graph(_archives(root)[0], "fail", COUNTS)
+    """Read articles, links and categories without the texts; arguments and errors as for `load_wikispeedia`."""
+    return _read_graph(archives(root)[0], "fail", COUNTS)
 
 
 def raw_name(title: str) -> str:
@@ -78,22 +71,10 @@ def title_of(raw: str) -> str:
     return urllib.parse.unquote(raw, errors="strict").replace("_", " ")
 
 
-def _archives(root: str | Path | None) -> tuple[Path, Path]:
-    """Return the paths of the two archives."""
-    shared = Path(os.environ["KGRL_DATA"]) / "wikispeedia" if os.environ.get("KGRL_DATA") else None
-    folder = Path(root) if root is not None else shared
-    if folder is not None and all((folder / name).is_file() for name in (_GRAPH, _TEXT)):
-        return folder / _GRAPH, folder / _TEXT
-    if root is not None:
-        raise MissingDataError(f"{root} does not hold {_GRAPH} and {_TEXT}")
-    downloads = cache_dir() / "downloads" / "wikispeedia"
-    return download(f"{_URL}/{_GRAPH}", downloads), download(f"{_URL}/{_TEXT}", downloads)
-
-
 def _read_graph(archive: Path, on_error: OnError, counts: tuple[int, int]) -> TopicGraph:
     problems = Problems(archive, on_error)
     wanted = ("articles.tsv", "categories.tsv", "links.tsv")
-    tables = {Path(name).name: data for name, data in _members(archive) if Path(name).name in wanted}
+    tables = {Path(name).name: data for name, data in members(archive) if Path(name).name in wanted}
     if missing := [name for name in wanted if name not in tables]:
         raise DataError(archive, None, f"does not hold {', '.join(missing)}")
     number: dict[str, int] = {}
@@ -109,6 +90,7 @@ def _read_graph(archive: Path, on_error: OnError, counts: tuple[int, int]) -> To
                 archive / "categories.tsv", line, "category of an unknown topic", f"{raw!r} is not an article"
             )
         elif not categories[number[raw]]:  # the first of an article's rows counts
+            # "subject.People.Writers" becomes "People": the top level has enough topics in each category.
             categories[number[raw]] = subject.removeprefix("subject.").split(".")[0].replace("_", " ")
     for line, ends in _rows(archive, tables, "links.tsv", 2, problems):
         if unknown := [end for end in ends if end not in number]:
@@ -117,7 +99,9 @@ def _read_graph(archive: Path, on_error: OnError, counts: tuple[int, int]) -> To
             sources.append(number[ends[0]])
             targets.append(number[ends[1]])
     problems.log()
-    _check_counts(archive, (len(number), len(sources)), counts)
+    if (len(number), len(sources)) != counts:
+        found = f"holds {len(number)} articles and {len(sources)} links"
+        raise DataError(archive, None, f"{found}, not {counts[0]} and {counts[1]}")
     return TopicGraph.from_links([title_of(raw) for raw in number], sources, targets, categories)
 
 
@@ -126,10 +110,10 @@ def _read_documents(archive: Path, graph: TopicGraph, on_error: OnError) -> Sequ
     problems = Problems(archive, on_error)
     number = {f"{raw_name(title)}.txt": topic for topic, title in enumerate(graph.titles)}
     documents = [""] * len(graph)
-    for name, data in _members(archive):
+    for name, data in members(archive):
         topic = number.get(Path(name).name)
         if topic is None:
-            continue
+            continue  # not the text of an article
         try:
             documents[topic] = clean_article(data.decode("utf-8"))
         except UnicodeDecodeError as error:
@@ -153,23 +137,3 @@ def _rows(
             yield line, cells
         else:
             problems.report(archive / name, line, "malformed line", f"has {len(cells)} columns, not {columns}")
-
-
-def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of each file of an archive; nothing is ever extracted to a path that it names."""
-    try:
-        with tarfile.open(archive, "r|gz") as tar:
-            for member in tar:
-                if member.size > _LARGEST_MEMBER:
-                    raise DataError(archive / member.name, None, f"{member.size} bytes are too many for an article")
-                file = tar.extractfile(member) if member.isfile() else None
-                if file is not None:
-                    yield member.name, file.read()
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise DataError(archive, None, f"not a whole .tar.gz archive ({error}); fetch it again") from error
-
-
-def _check_counts(archive: Path, found: tuple[int, int], wanted: tuple[int, int]) -> None:
-    if found != wanted:
-        articles, links = wanted
-        raise DataError(archive, None, f"holds {found[0]} articles and {found[1]} links, not {articles} and {links}")

@@ -1,7 +1,7 @@
-"""Human traces: the Wikispeedia game, in the layout of SNAP's archive.
+"""Human traces: games of Wikispeedia, read from SNAP's archive.
 
-Players were given a start and a target and clicked from one to the other. Names are compared as `links.tsv` writes
-them, URL-encoded; topics are numbered in the order of `articles.tsv`.
+Players were given a start and a target and clicked from one to the other. Article names are compared as `links.tsv`
+writes them, URL-encoded; topics are numbered in the order of `articles.tsv`.
 """
 
 from __future__ import annotations
@@ -10,56 +10,45 @@ import io
 import logging
 import tarfile
 import urllib.parse
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from kgrl.data.wikispeedia.archives import ARCHIVE_FOLDER, GRAPH_ARCHIVE
 from kgrl.errors import DataError, MissingDataError
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.traces.source import Tally, sift
 from kgrl.traces.trace import BACK, Outcome, Trace, TraceError
 
-__all__ = ["TraceFile", "WikispeediaTraces", "read_table"]
+__all__ = ["WikispeediaTraces", "read_table"]
 
-_FOLDER = "wikispeedia_paths-and-graph"
-_ARCHIVE = f"{_FOLDER}.tar.gz"
 _FILES = {Outcome.FINISHED: "paths_finished.tsv", Outcome.UNFINISHED: "paths_unfinished.tsv"}
 _FIELDS = {Outcome.FINISHED: 5, Outcome.UNFINISHED: 6}
+"""Number of fields in a row of each file."""
 _PATH, _TARGET = 3, 4
+"""Fields that hold the path and, in rows of unfinished games, the target."""
 _BACK_CLICK = "<"
 _CATEGORY_PREFIX = "subject."
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TraceFile:
-    """What one file of paths gave.
-
-    Args:
-        traces: The usable traces in the file's order.
-        skipped: Number of unusable rows by reason.
-    """
-
-    traces: tuple[Trace, ...]
-    skipped: Counter[str]
-
-
 class WikispeediaTraces:
-    """The Wikispeedia game: its graph and its finished and unfinished traces; a source, see `TraceSource`.
+    """Finished and unfinished games of Wikispeedia, and their topic graph; a `TraceSource`.
+
+    Rows that cannot have happened are skipped, counted by reason, and logged.
 
     Args:
-        root: The folder that holds `wikispeedia_paths-and-graph`, as a folder or as the archive SNAP ships, or the
-            folder with the tables itself.
+        root: The folder that holds `wikispeedia_paths-and-graph`, as a folder or as the archive that SNAP publishes,
+            or the folder with the tables itself.
 
     Attributes:
         names: The articles' names as the files write them, URL-encoded.
         graph: Articles and links; titles are decoded.
-        tally: What the latest iteration kept and skipped, both files together.
+        tally: Rows that the latest iteration kept and skipped, of both files together.
 
     Raises:
-        MissingDataError: If a table is not there.
+        MissingDataError: If a table is missing.
         DataError: If a link is malformed or names an unknown article.
     """
 
@@ -70,29 +59,25 @@ class WikispeediaTraces:
         self.graph = self._read_graph()
         self.tally = Tally(root)
 
-    def read(self, outcome: Outcome) -> TraceFile:
-        """Read the finished or the unfinished traces.
-
-        Rows that cannot have happened are counted by reason, skipped, and logged.
-
-        Raises:
-            DataError: If more than 5% of the rows cannot be used; the message gives the counts.
-        """
-        tally = Tally(self.root / _FILES[outcome])
-        rows = (row for _, row in read_table(self.root, _FILES[outcome]))
-        traces = tuple(sift(rows, lambda row: self._trace(row, outcome), tally))
-        if tally.skipped:
-            _log.warning("%s", tally)
-        return TraceFile(traces, tally.skipped)
+    def __repr__(self) -> str:
+        return f"WikispeediaTraces({str(self.root)!r})"
 
     def __iter__(self) -> Iterator[Trace]:
-        """Yield the finished and then the unfinished traces; see `TraceSource`."""
+        """Yield the finished and then the unfinished games.
+
+        Raises:
+            DataError: At the end of a file, if more than 5% of its rows cannot be used; the message gives the counts.
+        """
         self.tally = Tally(self.root)
-        for outcome in _FILES:
-            file = self.read(outcome)
-            self.tally.keep(len(file.traces))
-            self.tally.skipped.update(file.skipped)
-            yield from file.traces
+        for outcome, file in _FILES.items():
+            of_file = Tally(self.root / file)  # of its own: each file is checked by itself
+            rows = (row for _, row in read_table(self.root, file))
+            for trace in sift(rows, partial(self._trace, outcome=outcome), of_file):
+                self.tally.keep()
+                yield trace
+            self.tally.skipped.update(of_file.skipped)
+            if of_file.skipped:
+                _log.warning("%s", of_file)
 
     def _read_graph(self) -> TopicGraph:
         categories: dict[str, str] = {}
@@ -113,6 +98,7 @@ class WikispeediaTraces:
         if len(row) != _FIELDS[outcome]:
             raise TraceError("malformed row", f"a row of {len(row)} fields")
         steps = tuple(BACK if name == _BACK_CLICK else self._topic(name) for name in row[_PATH].split(";"))
+        # A finished game's row has no target: the last article is the target.
         target = steps[-1] if outcome is Outcome.FINISHED else self._topic(row[_TARGET])
         trace = Trace(steps, target, outcome, "wikispeedia")
         trace.check(self.graph)
@@ -125,14 +111,14 @@ class WikispeediaTraces:
 
 
 def read_table(root: Path, file: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and fields of each row of one of Wikispeedia's tables; comments and blank lines are left out.
+    """Yield the line number and the fields of each row of a table, without comments and blank lines.
 
     Args:
         root: As for `WikispeediaTraces`.
         file: The table's name, for example `"links.tsv"`.
 
     Raises:
-        MissingDataError: If there is no such table.
+        MissingDataError: If the table is missing.
         DataError: If it is not UTF-8.
     """
     for line, data in enumerate(io.BytesIO(_bytes_of(root, file)), 1):
@@ -145,17 +131,18 @@ def read_table(root: Path, file: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _bytes_of(root: Path, file: str) -> bytes:
-    for path in (root / file, root / _FOLDER / file):
+    """Return the content of a table, from a folder or from the archive."""
+    for path in (root / file, root / ARCHIVE_FOLDER / file):
         if path.is_file():
             return path.read_bytes()
-    if (root / _ARCHIVE).is_file():
-        with tarfile.open(root / _ARCHIVE) as archive:
+    if (root / GRAPH_ARCHIVE).is_file():
+        with tarfile.open(root / GRAPH_ARCHIVE) as archive:
             try:
-                member = archive.extractfile(f"{_FOLDER}/{file}")
+                member = archive.extractfile(f"{ARCHIVE_FOLDER}/{file}")
             except KeyError:
                 member = None
             if member is not None:
                 return member.read()
     raise MissingDataError(
-        f"{root} holds neither {file} nor {_ARCHIVE} with it; see https://snap.stanford.edu/data/wikispeedia.html"
+        f"{root} holds neither {file} nor {GRAPH_ARCHIVE} with it; see https://snap.stanford.edu/data/wikispeedia.html"
     )

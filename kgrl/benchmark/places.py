@@ -15,8 +15,7 @@ from kgrl.corpus import Corpus
 from kgrl.curriculum.loop import Curriculum
 from kgrl.curriculum.research_kernels import ResearchTables
 from kgrl.curriculum.researcher import Researcher
-from kgrl.data.load import load_corpus
-from kgrl.data.traps.derived import DERIVED
+from kgrl.data.load import DERIVED, load_corpus
 from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.exam import Exam
 from kgrl.learners.base import Learner

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum.config import DEFAULT_REWARD, CurriculumConfig
 from kgrl.curriculum.loop import Curriculum
-from kgrl.data.load import load_corpus
-from kgrl.data.traps.derived import DERIVED, GOALS, deceptive, goal_of, noisy
+from kgrl.data.load import DERIVED, load_corpus
+from kgrl.data.traps.deception import GOALS, deceptive, goal_of
+from kgrl.data.traps.planted import noisy
 from kgrl.errors import SettingError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion

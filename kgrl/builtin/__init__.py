@@ -1,4 +1,4 @@
-"""What ships inside the package: the curiosity policy's weights, the clicks it was trained on, and a projection.
+"""Files that ship inside the package: the curiosity policy's weights, its training clicks, and a projection.
 
 The model card is README.md in this folder. All arrays are safetensors.
 """
@@ -28,23 +28,26 @@ PROJECTED = 64
 
 
 def click_counts(graph: TopicGraph, folder: Path = FOLDER) -> ClickCounts:
-    """Return the clicks of Wikispeedia's readers on a graph, matched by title; zeros where titles are unknown.
+    """Return the clicks of Wikispeedia's readers on a graph, matched by title; zeros for unknown titles.
 
     Args:
         graph: The graph.
-        folder: Another policy's folder, to read the clicks it was trained on.
+        folder: The folder of a policy, to read the clicks it was pretrained on. A policy trained by reinforcement has
+            none of its own, and uses those that ship.
     """
-    return ClickCounts.from_tensors(dict(_tensors(folder / CLICKS_FILE)), graph)
+    path = folder / CLICKS_FILE
+    return ClickCounts.from_tensors(dict(_tensors(path if path.is_file() else FOLDER / CLICKS_FILE)), graph)
 
 
 def project(vectors: FloatArray) -> FloatArray:
     """Project sentence embeddings to `PROJECTED` dimensions, scaled to entries of about one.
 
-    MiniLM's go to the principal components of Wikispeedia's topic embeddings. Vectors of another encoder, which has
-    another number of dimensions, are multiplied with a fixed random matrix with orthogonal rows or columns.
+    MiniLM's vectors are projected to the principal components of its topic embeddings on `vital` and `wikispeedia`.
+    Vectors with another number of dimensions come from another encoder; they are multiplied by a fixed random matrix
+    with orthogonal rows or columns.
 
     Args:
-        vectors: Unit vectors or means of some, float32 `[n, dimensions]`; zero vectors stay zero.
+        vectors: Unit vectors or means of unit vectors, float32 `[n, dimensions]`; zero vectors stay zero.
 
     Example:
         >>> project(np.eye(3, 10, dtype=np.float32)).shape
@@ -52,7 +55,7 @@ def project(vectors: FloatArray) -> FloatArray:
     """
     centre, components = _projection(vectors.shape[-1])
     projected: FloatArray = ((vectors - centre) @ components).astype(np.float32)
-    projected[~vectors.any(axis=-1)] = 0.0
+    projected[~vectors.any(axis=-1)] = 0.0  # subtracting the centre moved zeros away from zero
     return projected
 
 
@@ -61,6 +64,7 @@ def _projection(dimensions: int) -> tuple[FloatArray, FloatArray]:
     shipped = _tensors(FOLDER / PROJECTION_FILE)
     if len(shipped["components"]) == dimensions:
         return shipped["centre"].astype(np.float32), shipped["components"].astype(np.float32)
+    # A part of a random orthogonal matrix, scaled so that entries of projected unit vectors are about one.
     size = max(dimensions, PROJECTED)
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(size, size)))[0]
     scale = np.sqrt(min(dimensions, PROJECTED))

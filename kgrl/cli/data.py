@@ -1,4 +1,4 @@
-"""`kgrl data crawl`: pages of a live site as a corpus folder."""
+"""`kgrl data`: make a corpus folder of the pages of a live site, or of a MediaWiki dump."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from kgrl.errors import KgrlError
 
 __all__ = ["CrawlCommand", "ImportDumpCommand"]
 
-
 _DAY_SECONDS = 86_400.0
 
 
@@ -21,17 +20,17 @@ _DAY_SECONDS = 86_400.0
 class CrawlCommand:
     """Fetch articles from a MediaWiki site, outward from a nucleus, and write them as a corpus folder.
 
-    Pages are kept in a cache, so a crawl that was interrupted goes on where it stopped when it is started again.
+    Pages are kept in a cache, so an interrupted crawl continues where it stopped when it is started again.
 
     Args:
         nucleus: Titles to start from, with commas between them.
         out: The corpus's folder; missing or empty. `kgrl run --corpus` takes it.
-        topics: How many articles.
+        topics: Number of articles.
         url: The site's API, such as https://en.wikipedia.org/w/api.php; that of Wikipedia by default.
-        language: The language of Wikipedia, where no URL is given.
-        order: Which pages come first: those found first, or those that most pages so far link to.
+        language: The language of Wikipedia, if no URL is given.
+        order: The order of pages: breadth-first, or those first that most of the fetched pages link to.
         rate: Most requests a second; each article takes two or more.
-        workers: Pages that are fetched at a time.
+        workers: Number of pages fetched at a time.
         max_age: Days after which a page of the cache is fetched again; never by default.
         cache: The file of the cache; one for all crawls in kgrl's cache folder by default.
         json: File to write the figures to, as one JSON object.
@@ -50,16 +49,17 @@ class CrawlCommand:
     json: Path | None = None
 
     def run(self) -> dict[str, Any]:
-        """Crawl, write the corpus, print its figures and return them.
+        """Crawl, write the corpus, and print and return its figures.
 
         Raises:
-            KgrlError: If a number is senseless, the folder is in use, or the site cannot be asked.
+            KgrlError: If a number is out of range, the folder is in use, or the site cannot be reached.
         """
         from kgrl.data.folder import save_folder
         from kgrl.data.wikimedia.crawl import crawl, most_linked
         from kgrl.data.wikimedia.wikipedia import MediaWiki
 
         titles = [title.strip() for title in self.nucleus.split(",") if title.strip()]
+        # save_folder would refuse it, too, but only after hours of crawling.
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise KgrlError(f"{self.out} holds something already; choose another --out")
         age = None if self.max_age is None else self.max_age * _DAY_SECONDS
@@ -84,15 +84,15 @@ class CrawlCommand:
 class ImportDumpCommand:
     """Make a corpus folder of a MediaWiki XML dump: topic graph and passages.
 
-    Redirects are folded into their targets; other namespaces and pages that only list others are left out. An import
-    that was interrupted goes on where it stopped when it is started again.
+    Redirects are folded into their targets. Pages of other namespaces and disambiguation pages are left out. An
+    interrupted import continues where it stopped when it is started again.
 
     Args:
         dump: The dump: .xml, .xml.bz2, .xml.gz or .xml.xz, such as enwiki-latest-pages-articles.xml.bz2.
         out: The corpus's folder; missing or empty. `kgrl run --corpus` takes it.
-        workers: Processes that parse, beside the one that reads.
+        workers: Processes that parse, besides the one that reads.
         limit: Most articles to read; all by default.
-        on_error: What to do about a dump that is cut off: fail, or skip what is missing.
+        on_error: What to do if the dump is cut off: fail, or skip the missing part.
         json: File to write the figures to, as one JSON object.
     """
 
@@ -104,13 +104,14 @@ class ImportDumpCommand:
     json: Path | None = None
 
     def run(self) -> dict[str, Any]:
-        """Import the dump, print what came of it and return that.
+        """Import the dump, and print and return the counts.
 
         Raises:
             KgrlError: If the dump is damaged, or the folder is in use.
         """
         from kgrl.data.wikimedia.dump import import_dump
 
+        # A missing dump is reported by import_dump.
         size = self.dump.stat().st_size if self.dump.is_file() else 0
         with progress(f"reading {self.dump.name}", total=size) as advance:
             done = import_dump(

@@ -88,7 +88,7 @@ def _found() -> dict[str, str]:
 
     shipped = {f"{what} ({name})": _version(name) for name, what in _SHIPPED.items()}
     shared = os.environ.get("KGRL_DATA")
-    # The places where `kgrl.data.download` looks, in its order.
+    # The places where `kgrl.data.wikispeedia.archives` looks, in its order.
     parents = [*([Path(shared)] if shared else []), cache_dir() / "downloads"]
     found = next((folder for parent in parents if (folder := parent / "wikispeedia").is_dir()), None)
     absent = "downloaded when first used, unless KGRL_DATA names a folder that holds it"

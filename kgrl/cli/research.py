@@ -91,10 +91,10 @@ class ResearchRunCommand(RunCommand):
     @contextmanager
     def curriculum_in(self, folder: Path) -> Iterator[Curriculum]:
         """Give the curriculum; workers run as long as it is used."""
+        from kgrl.research.growing import QueueSupply
         from kgrl.research.library import Library
-        from kgrl.research.process import worker_process
         from kgrl.research.queue import ResearchQueue
-        from kgrl.research.supply import QueueSupply
+        from kgrl.research.worker import worker_process
         from kgrl.retrieval.encoder import Encoder
 
         encoder, library = Encoder(), Library(folder / _PAGES)
@@ -364,9 +364,8 @@ class SearchCommand:
         Raises:
             KgrlError: If the folder holds no index, or one that was built with another encoder.
         """
-        from kgrl.retrieval.bm25 import Bm25Retriever
         from kgrl.retrieval.encoder import Encoder
-        from kgrl.retrieval.fusion import reciprocal_rank_fusion
+        from kgrl.retrieval.hybrid import Bm25Retriever, reciprocal_rank_fusion
         from kgrl.retrieval.sharded import ShardedRetriever
 
         encoder = Encoder(self.encoder)

@@ -149,7 +149,7 @@ def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> R
 
 def _recall(command: RunCommand, curriculum: Curriculum) -> dict[str, Recall]:
     """The questions that are asked for."""
-    from kgrl.data.invented.naming import world_of
+    from kgrl.data.invented.corpus import world_of
     from kgrl.data.invented.questions import fact_questions
     from kgrl.probes.questions import link_questions
     from kgrl.probes.recall import Recall

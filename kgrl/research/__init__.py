@@ -1,7 +1,7 @@
-"""Research: the neighbourhood of a topic and the passages that are relevant to it, fetched ahead of training.
+"""Research: pages of a live site, fetched ahead of training and added to the corpus while training goes on.
 
-`Researcher` says what one expansion trains on. A `ResearchQueue` and its `Worker`s turn pages of a `PageSource` into
-`Arrival`s; a `Library` keeps these, and makes the growing corpus that `kgrl.research.growing` trains on.
+A `ResearchQueue` and its `Worker`s turn pages of a `PageSource` into `Arrival`s. A `Library` keeps these, and makes the
+growing corpus that `kgrl.research.growing` trains on.
 """
 
 import lazy_loader

@@ -1,12 +1,12 @@
-from .arrival import Arrival as Arrival
+from .growing import QueueSupply as QueueSupply
 from .library import Library as Library
+from .log import Arrival as Arrival
 from .page import Page as Page
 from .page import PageSource as PageSource
-from .process import worker_process as worker_process
 from .queue import ResearchQueue as ResearchQueue
 from .queue import Status as Status
-from .supply import QueueSupply as QueueSupply
 from .worker import Worker as Worker
 from .worker import make_page_source as make_page_source
 from .worker import page_sources as page_sources
 from .worker import run_workers as run_workers
+from .worker import worker_process as worker_process

@@ -1,9 +1,8 @@
-"""The board: which jobs there are, who works on them, and what becomes of them.
+"""The board: all jobs of a queue, the workers that hold them, and their results.
 
-huey carries messages and forgets one when it is taken. The board remembers: a record for each title that is under way,
-a claim for each job that a worker has taken, with a time until which it holds. Whatever is found without a message or
-with a claim that has run out is sent out again (`tend`), so every job is done at least once; jobs do no harm when they
-are done twice.
+huey carries messages and forgets a message when it is taken. The board remembers: it has a record for each title that
+is under way, and a claim with an expiry time for each job that a worker has taken. A job without a message, or with an
+expired claim, is sent out again (`tend`). So every job is done at least once; doing a job twice does no harm.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from kgrl.research.store import JsonSerializer, QueueStore
 __all__ = ["STAGES", "Board", "Claim", "Job", "Messages"]
 
 STAGES = ("fetch", "clean", "split", "deduplicate", "embed", "index")
-"""What is done to a title, in order; each is one job."""
+"""Stages of the work on a title, in order; each is one job."""
 
 MOST_ATTEMPTS = 5
 _GROWTH = 4.0
-"""Waits between attempts grow by this factor: 2, 8, 32, 128 seconds."""
+"""Growth of the waits between attempts: 2, 8, 32, 128 seconds."""
 _FORGIVEN_SECONDS = 600.0
-"""After so long a page that could not be fetched may be wanted again."""
+"""Seconds after which a page that could not be fetched may be wanted again."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,14 +38,14 @@ Handle = Callable[[str, str, int], None]
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done next to a title.
+    """The next work on a title.
 
     Args:
         title: The title.
         stage: One of `STAGES`.
-        attempt: How often it was tried before.
-        due: Not to be done before then, seconds since 1970.
-        reason: Why the last attempt came to nothing.
+        attempt: Number of earlier attempts.
+        due: Earliest time for it, seconds since 1970.
+        reason: The reason why the last attempt failed.
     """
 
     title: str
@@ -57,18 +56,18 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Names this attempt."""
+        """Identifier of this attempt."""
         return f"{self.stage}:{self.attempt}:{self.title}"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker's word that it is doing a job.
+    """A worker's claim on a job that it is doing.
 
     Args:
-        worker: Its name.
-        until: When the claim ends unless it is renewed, seconds since 1970 by that worker's clock; where clocks
-            disagree by more than a lease, jobs are done twice.
+        worker: The worker's name.
+        until: Expiry time unless it is renewed, seconds since 1970 by that worker's clock. If clocks differ by more
+            than a lease, jobs are done twice.
     """
 
     worker: str
@@ -76,11 +75,11 @@ class Claim:
 
 
 class Messages:
-    """huey, with one task for each stage, whose arguments are a title and an attempt.
+    """Messages in huey: one task for each stage, with a title and an attempt as arguments.
 
     Args:
-        store: Where messages are kept.
-        handle: Does a job: takes stage, title and attempt.
+        store: The store of the messages.
+        handle: Function that does a job; takes stage, title and attempt.
     """
 
     def __init__(self, store: QueueStore, handle: Handle) -> None:
@@ -89,13 +88,13 @@ class Messages:
         self._tasks = {stage: self.huey.task(name=stage)(_task(stage, handle)).task_class for stage in STAGES}
 
     def send(self, job: Job, worth: float) -> None:
-        """Put a job in the queue. Later stages go first, since the effort is made already; then what is worth most."""
+        """Put a job into the queue. Later stages go first, to finish what is started; then titles by their worth."""
         with self._store.explained():
             task = self._tasks[job.stage](args=(job.title, job.attempt), priority=STAGES.index(job.stage) + worth)
             self.huey.enqueue(task)
 
     def waiting(self) -> list[str]:
-        """Return the keys of the jobs in the queue, first those that are next."""
+        """Return the keys of the jobs in the queue, next one first."""
         with self._store.explained():
             tasks = [self.huey.deserialize_task(data) for data in self._store.messages.enqueued_items()]
         return [Job(task.args[0], task.name, task.args[1]).key for task in tasks]
@@ -106,7 +105,7 @@ class Messages:
             self._store.messages.flush_queue()
 
     def step(self) -> bool:
-        """Do the next job; return whether there was one."""
+        """Do the next job and return True; return False if the queue is empty."""
         with self._store.explained():
             task = self.huey.dequeue()
             if task is not None:
@@ -115,19 +114,19 @@ class Messages:
 
 
 class Board:
-    """The jobs of a queue.
+    """The jobs and claims of a queue.
 
     Args:
-        store: Where they are kept.
-        lease: Seconds that a claim holds unless it is renewed: how long the work of a dead worker lies.
-        patience: Seconds before a job is tried again; four times as long before each further attempt.
+        store: The store of the records.
+        lease: Seconds until a claim expires unless it is renewed, and so until the job of a dead worker is done again.
+        patience: Seconds before the second attempt at a job, four times as long before each further one.
     """
 
     def __init__(self, store: QueueStore, lease: float, patience: float) -> None:
         self.store, self.lease, self.patience = store, lease, patience
 
     def job(self, title: str) -> Job | None:
-        """Return what is to be done next to a title, None if it is not under way."""
+        """Return the next job of a title, None if it is not under way."""
         text = self.store.jobs.get(title)
         return None if text is None else Job(title, **json.loads(text))
 
@@ -136,43 +135,52 @@ class Board:
         return [Job(title, **json.loads(text)) for title, text in self.store.jobs.items().items()]
 
     def claims(self) -> dict[str, Claim]:
-        """Return the claims that hold, by the jobs' keys."""
+        """Return the claims that have not expired, by the jobs' keys."""
         found = {key: Claim(**json.loads(text)) for key, text in self.store.claims.items().items()}
+        # Expired ones are still in the store until `tend` deletes them.
         return {key: claim for key, claim in found.items() if claim.until >= time.time()}
 
     def open(self, titles: Iterable[str]) -> None:
-        """Put titles under way that are not."""
+        """Start work on titles that are not under way."""
         for title in titles:
             self.store.jobs.put_new(title, _text(Job(title)))
 
     def claim(self, job: Job, worker: str) -> bool:
-        """Take a job, unless somebody has."""
+        """Claim a job; return False if another worker has it."""
         return self.store.claims.put_new(job.key, self._claim_text(worker))
 
     def renew(self, job: Job, worker: str) -> None:
-        """Let a claim hold longer, if it is still there."""
+        """Renew a claim if it still exists."""
         if self.store.claims.get(job.key) is not None:
             self.store.claims.put(job.key, self._claim_text(worker))
 
     def release(self, job: Job) -> None:
-        """Give a job back."""
+        """Delete the claim on a job."""
         self.store.claims.delete(job.key)
 
     def part(self, job: Job) -> str | None:
-        """Return what the stage before a job's made."""
+        """Return the result of the stage before a job's, None if it is missing."""
         return self.store.parts.get(_part(job.title, STAGES[STAGES.index(job.stage) - 1]))
 
     def advance(self, job: Job, made: str) -> Job:
-        """Keep what a job made, and return the title's next job."""
+        """Store the result of a job, and return the title's next job."""
+        # The result before the job: if this process dies in between, the stage is done again.
         self.store.parts.put(_part(job.title, job.stage), made)
         following = Job(job.title, STAGES[STAGES.index(job.stage) + 1])
         self.store.jobs.put(job.title, _text(following))
         return following
 
     def again(self, job: Job, reason: str, stage: str | None = None, *, at_once: bool = False) -> Job | None:
-        """Try a job again, at once or after a while; None where it was tried often enough, and has failed."""
+        """Schedule another attempt, at once or after a while, and return it; None if the title failed for good.
+
+        Args:
+            job: The job.
+            reason: The reason why it failed.
+            stage: The stage to repeat; the job's own if None.
+            at_once: Whether the attempt is due now.
+        """
         if job.attempt + 1 >= MOST_ATTEMPTS:
-            # A site that could not be reached may be there again later; what kills workers or cannot be read stays so.
+            # A site that could not be reached may recover. A page that kills workers or cannot be read stays as it is.
             until = time.time() + _FORGIVEN_SECONDS if job.stage == STAGES[0] and not at_once else None
             self.fail(job, f"gave up after {MOST_ATTEMPTS} attempts: {reason}", until)
             return None
@@ -182,18 +190,19 @@ class Board:
         return repeated
 
     def fail(self, job: Job, reason: str, until: float | None = None) -> None:
-        """Note that a title will not come; or not before a time, seconds since 1970."""
+        """Record that a title has failed, for good or until a time in seconds since 1970."""
         record = {"stage": job.stage, "reason": reason, "attempts": job.attempt + 1, "until": until}
         self.store.failed.put(job.title, json.dumps(record))
         self._close(job)
 
     def finish(self, job: Job, topic: str, known: bool) -> None:
-        """Note that a title has arrived.
+        """Record that a title has arrived.
 
         Args:
             job: The title's last job.
             topic: The title of the topic that it leads to.
-            known: Whether the log says so; else the topic had arrived before that was found out.
+            known: Whether the log lists the title. If not, the topic had arrived before, without this title among its
+                aliases.
         """
         if not known:
             self.store.aliases.put(job.title, topic)
@@ -203,29 +212,28 @@ class Board:
         self._close(job)
 
     def drop(self, job: Job) -> None:
-        """Take a title back that is wanted no longer."""
+        """Stop work on a title that is no longer wanted."""
         self.store.facts.count("stale", 1)
         self._close(job)
 
     def _close(self, job: Job) -> None:
-        """Delete what is left of a title's work, the record last: a title without one is never looked at again."""
+        """Delete the records of a title's work, that of the job last: without it nothing would delete the others."""
         self.store.parts.delete(*(_part(job.title, stage) for stage in STAGES))
         self.store.jobs.delete(job.title)
 
     def want(self, worth: Mapping[str, float]) -> None:
-        """Say what titles are worth, between 0 and 1, in place of what was said before."""
+        """Set the worth of titles, between 0 and 1; it replaces the worth set before."""
         self.store.facts.put("worth", json.dumps(worth))
 
     def worth(self) -> dict[str, float]:
-        """Return what titles are worth."""
+        """Return the worth of titles."""
         worth: dict[str, float] = json.loads(self.store.facts.get("worth") or "{}")
         return worth
 
     def tend(self, messages: Messages) -> None:
-        """Send out every job that is due and has neither message nor claim; end claims that have run out."""
-        sent = Counter(
-            messages.waiting()
-        )  # before claims are read: a message that is taken in between is in one of them
+        """Send out each job that is due and has neither message nor claim; delete expired claims."""
+        # Messages are read before claims: a job that is taken in between is then in one of the two, never in neither.
+        sent = Counter(messages.waiting())
         jobs, worth = self.jobs(), self.worth()
         found = {key: Claim(**json.loads(text)) for key, text in self.store.claims.items().items()}
         for job in jobs:
@@ -233,33 +241,32 @@ class Board:
             if claim is None and not sent[job.key] and job.due <= time.time():
                 messages.send(job, worth.get(job.title, 0.0))
             elif claim is not None and claim.until < time.time():
-                self._take_over(job, claim, messages, worth.get(job.title, 0.0))
+                _log.info("%s has not been heard of; %s of %r is done again", claim.worker, job.stage, job.title)
+                # It counts as an attempt, so a page that kills workers is given up in the end.
+                repeated = self.again(job, f"the worker {claim.worker} stopped in the middle", at_once=True)
+                self.release(job)
+                if repeated is not None:
+                    messages.send(repeated, worth.get(job.title, 0.0))
+        # The remaining claims are of jobs that are no longer on the board.
         self.store.claims.delete(*(key for key, claim in found.items() if claim.until < time.time()))
-
-    def _take_over(self, job: Job, claim: Claim, messages: Messages, worth: float) -> None:
-        """Send out a job whose worker is dead or out of reach."""
-        _log.info("%s has not been heard of; %s of %r is done again", claim.worker, job.stage, job.title)
-        repeated = self.again(job, f"the worker {claim.worker} stopped in the middle", at_once=True)
-        self.release(job)
-        if repeated is not None:
-            messages.send(repeated, worth)
 
     def _claim_text(self, worker: str) -> str:
         return json.dumps(asdict(Claim(worker, time.time() + self.lease)))
 
 
 def _task(stage: str, handle: Handle) -> Callable[[str, int], None]:
-    """The function that huey calls for a stage."""
+    """Return the function that huey calls for a stage."""
 
     def task(title: str, attempt: int) -> None:
+        """Do the stage's job."""
         handle(stage, title, attempt)
 
     return task
 
 
 def refuse(stage: str, title: str, attempt: int) -> None:
-    """Do no job: for those who only send messages."""
-    raise KgrlError(f"{stage} of {title!r} came to one who does no jobs")
+    """Raise: the handler of a process that only sends messages."""
+    raise KgrlError(f"{stage} of {title!r} came to a process that does no jobs")
 
 
 def _text(job: Job) -> str:

@@ -1,7 +1,7 @@
-"""A curriculum on a corpus that grows: research runs ahead, and training goes on with what is there.
+"""A curriculum on a growing corpus: research runs ahead of training.
 
-What a run does depends on its seed, on the arrivals in their order and on how many of them there were at each
-expansion, which the record says (`Expansion.arrived`); so it can be repeated without the queue, the network or luck.
+A run depends on its seed, on the arrivals in their order, and on their number at each expansion, which the record holds
+(`Expansion.arrived`). So it can be repeated without the queue and the network.
 """
 
 from __future__ import annotations
@@ -25,23 +25,26 @@ from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.research.library import Library
+from kgrl.research.queue import ResearchQueue
 
-__all__ = ["GrowingCurriculum", "GrowingLearner", "Recorded", "Supply", "first_corpus"]
+__all__ = ["GrowingCurriculum", "GrowingLearner", "QueueSupply", "Recorded", "Supply", "first_corpus"]
 
 _GROWTH = 8
-"""The corpus grows once there is an eighth more of it: all times together cost a few times what the last one does."""
+"""The corpus is extended once an eighth more topics have arrived. Since sizes then grow geometrically, all extensions
+together cost a few times as much as the last one."""
 _POLL_SECONDS = 0.05
+"""Time between two looks for arrivals."""
 
 
 class Supply(Protocol):
-    """What brings arrivals: a research queue, or the record of one."""
+    """A supply of arrivals: a research queue, or the record of a run."""
 
     def want(self, titles: Sequence[str]) -> None:
-        """Say which titles are wanted, best first, in place of what was said before."""
+        """Set the titles that are wanted, best first; they replace those set before."""
         ...
 
     def take(self, library: Library, index: int) -> int:
-        """Put what has arrived into the library, and return how many topics the corpus may have at an expansion."""
+        """Add new arrivals to the library, and return the number of topics that the corpus may have at an expansion."""
         ...
 
     def hopeless(self) -> Collection[str]:
@@ -49,21 +52,50 @@ class Supply(Protocol):
         ...
 
     def busy(self) -> bool:
-        """Return whether more may arrive without anything else being wanted."""
+        """Return whether more may arrive without a change of the wanted titles."""
         ...
 
 
 @runtime_checkable
 class GrowingLearner(Protocol):
-    """A learner that can go on with a larger corpus. Learners with a transformer inside can."""
+    """A learner that can continue with a larger corpus. Learners with a transformer can."""
 
     def extend(self, corpus: Corpus) -> None:
-        """Read a corpus that begins with the one read until now, passage by passage."""
+        """Replace the learner's corpus by a larger one that begins with the same passages."""
         ...
 
 
+class QueueSupply:
+    """Supply from a research queue, whose workers make arrivals of titles; see `Supply`.
+
+    Args:
+        queue: The queue; workers serve it somewhere.
+        broken: Returns whether the workers have stopped, so that nothing more will arrive.
+    """
+
+    def __init__(self, queue: ResearchQueue, broken: Callable[[], bool] = lambda: False) -> None:
+        self.queue, self._broken = queue, broken
+
+    def want(self, titles: Sequence[str]) -> None:
+        """Set the titles that are wanted, best first."""
+        self.queue.want(titles)
+
+    def take(self, library: Library, index: int) -> int:
+        """Add new arrivals to the library and return the number of its topics."""
+        library.add(self.queue.arrivals(len(library)))
+        return len(library)
+
+    def hopeless(self) -> Collection[str]:
+        """Return titles that will not arrive."""
+        return self.queue.failed()
+
+    def busy(self) -> bool:
+        """Return whether jobs are queued or running, and there are workers to do them."""
+        return not self._broken() and self.queue.busy()
+
+
 class Recorded:
-    """The supply of a run that is repeated: everything is in the library, and grows as it did.
+    """Supply of a repeated run: all arrivals are in the library, and the corpus grows as it did in the record.
 
     Args:
         expansions: The run's records, the nucleus first.
@@ -73,10 +105,10 @@ class Recorded:
         self._arrived = {expansion.index: expansion.arrived or 0 for expansion in expansions}
 
     def want(self, titles: Sequence[str]) -> None:
-        """Nothing more can be had."""
+        """Ignore the titles: nothing more can arrive."""
 
     def take(self, library: Library, index: int) -> int:
-        """Return how many topics there were then."""
+        """Return the number of topics at that expansion of the record."""
         return self._arrived.get(index, 0)
 
     def hopeless(self) -> Collection[str]:
@@ -91,20 +123,20 @@ class Recorded:
 class GrowingCurriculum(Curriculum):
     """A curriculum whose corpus grows between expansions.
 
-    Topics and passages keep their numbers; the probe samples stay those of the first corpus. Where nothing on the
-    frontier has text yet, the curriculum waits for it, and the time counts as research.
+    Topics and passages keep their numbers; the probe samples stay those of the first corpus. If no topic on the
+    frontier has text, the curriculum waits for arrivals, and the time counts as research.
 
     Args:
-        corpus: The corpus to begin with, as `first_corpus` gives it.
+        corpus: The first corpus, as from `first_corpus`.
         learner: The model to teach, made for that corpus.
-        library: Where arrivals are kept.
-        supply: What brings them.
+        library: The library of arrivals.
+        supply: The supply of arrivals.
         reward: A reward, its name, or a function of an expansion.
         config: Budgets, nucleus, goal and seed.
-        ahead: Topics that are to have arrived before they are learned; see `wanted`.
+        ahead: Number of topics that should have arrived before they are learned; see `wanted`.
 
     Raises:
-        SettingError: If the learner cannot go on with a larger corpus.
+        SettingError: If the learner cannot continue with a larger corpus.
     """
 
     def __init__(
@@ -119,14 +151,14 @@ class GrowingCurriculum(Curriculum):
     ) -> None:
         if not isinstance(learner, GrowingLearner):
             kind = getattr(learner, "kind", type(learner).__name__)
-            raise SettingError(f"a {kind} learner cannot go on with a larger corpus; use scratch or lora")
+            raise SettingError(f"a {kind} learner cannot continue with a larger corpus; use scratch or lora")
         retriever, embeddings = library.index(corpus)
         super().__init__(corpus, learner, retriever, embeddings, reward, config)
         self._growing, self.library, self.supply, self.ahead = learner, library, supply, ahead
         self._history: list[Expansion] = []
-        self._demand: Counter[str] = Counter()  # titles that learned topics link to, by the number of these
-        self._asked: set[int] = set()
-        self._stalled = 0.0
+        self._demand: Counter[str] = Counter()  # titles by the number of learned topics that link to them
+        self._asked: set[int] = set()  # learned topics whose links are in `_demand`
+        self._stalled = 0.0  # seconds of waiting before the next lesson
 
     def start(self, seed: int | None = None) -> Expansion:
         """Learn the nucleus; see `Curriculum.start`."""
@@ -134,13 +166,13 @@ class GrowingCurriculum(Curriculum):
         return self._history[0]
 
     def expand(self, choice: int | IntArray) -> Expansion:
-        """Learn what an agent chose; see `Curriculum.expand`."""
+        """Learn the agent's choice; see `Curriculum.expand`."""
         expansion = super().expand(choice)
         self._history.append(expansion)
         return expansion
 
     def resume(self, expansions: Sequence[Expansion], agent: Agent) -> None:
-        """Bring curriculum and agent to where recorded expansions left them; see `Curriculum.resume`."""
+        """Restore the state of curriculum and agent after recorded expansions; see `Curriculum.resume`."""
         self.supply.take(self.library, expansions[-1].index)
         if (arrived := expansions[-1].arrived or 0) > len(self.corpus.graph):
             self._read(arrived)
@@ -148,14 +180,14 @@ class GrowingCurriculum(Curriculum):
         self._history = list(expansions)
 
     def _teach(self, lesson: Lesson, seconds: float) -> Expansion:
-        """Teach a lesson; its record says also what had arrived, and how old that was."""
+        """Teach a lesson; its record also holds the number of topics and the age of the oldest page taught."""
         expansion = super()._teach(lesson, seconds + self._stalled)
         self._stalled = 0.0
         fetched = self.library.fetched(np.unique(self.corpus.topics[list(expansion.passages)]))
         return replace(expansion, arrived=len(self.corpus.graph), data_age=max(0.0, time.time() - float(fetched.min())))
 
     def prepare(self, agent: Agent) -> None:
-        """Say what is wanted, take what has arrived, and wait while there is nothing to choose from."""
+        """Set the wanted titles, take arrivals, and wait while the frontier is empty."""
         began = time.perf_counter()
         self.supply.want(self.wanted(agent))
         self._grow(agent)
@@ -166,10 +198,11 @@ class GrowingCurriculum(Curriculum):
         self._stalled = time.perf_counter() - began
 
     def _grow(self, agent: Agent) -> None:
-        """Go on with a larger corpus, if there is one that is worth it."""
+        """Extend the corpus if enough topics have arrived, or the frontier is short of topics."""
         now, there = len(self.corpus.graph), self.supply.take(self.library, self.state.index)
         if there >= now + now // _GROWTH or (there > now and self._short_of_topics):
             self._read(there)
+            # Resuming sets the generator anew; the draws continue as if the corpus had not been extended.
             state = self.state.rng.bit_generator.state
             super().resume(self._history, agent)
             self.state.rng.bit_generator.state = state
@@ -179,7 +212,7 @@ class GrowingCurriculum(Curriculum):
         return len(self.view.candidates) < 2 * self.config.neighbourhood
 
     def _read(self, topics: int) -> None:
-        """Take the first so many topics of the library for the corpus."""
+        """Make the first `topics` topics of the library the corpus."""
         corpus = self.library.corpus(topics)
         retriever, embeddings = self.library.index(corpus)
         self._growing.extend(corpus)
@@ -188,16 +221,16 @@ class GrowingCurriculum(Curriculum):
     def wanted(self, agent: Agent) -> list[str]:
         """Return the titles to research next, best first.
 
-        As many as are missing from `ahead` topics that have arrived and are not learned, so that pages come in as fast
-        as they are learned; at least a neighbourhood where there is little to choose from.
+        Their number fills up `ahead` topics that have arrived and are not learned, so that pages arrive as fast as they
+        are learned. It is at least a neighbourhood while the frontier is short of topics.
 
-        A title is worth the probability that the agent picks a topic that links to it, and a little more for each
-        learned topic that does: about one candidate's share among all.
+        The worth of a title is the probability that the agent picks a topic that links to it, plus a little for each
+        learned topic that links to it: about one candidate's share.
         """
         for topic in set(self.state.frontier.learned.tolist()) - self._asked:
             self._asked.add(topic)
             self._demand.update(self.library.links[topic])
-        candidates, chances = preferred(agent, self.view.glance())
+        candidates, chances = preferred(agent, self.view.glance())  # a glance: its draws are not the curriculum's
         worth = {title: count / (1 + len(candidates)) for title, count in self._demand.items()}
         for topic, chance in zip(candidates.tolist(), chances.tolist(), strict=True):
             for title in self.library.links[topic]:
@@ -217,19 +250,19 @@ def first_corpus(
     patience: float = 600.0,
     on_arrival: Callable[[int], None] = lambda arrived: None,
 ) -> Corpus:
-    """Research a nucleus and what is linked with it, and return the corpus to begin with.
+    """Research a nucleus and linked topics, and return the first corpus.
 
     Args:
-        library: Where arrivals are kept; what is there already counts.
-        supply: What brings them.
+        library: The library of arrivals; those that it holds already count.
+        supply: The supply of arrivals.
         nucleus: Titles to start from.
-        topics: Topics to wait for, the nucleus included.
+        topics: Number of topics to wait for, including the nucleus.
         ahead: Most titles that are wanted at a time.
-        patience: Seconds to wait while nothing arrives.
+        patience: Longest wait in seconds without an arrival.
         on_arrival: Called with the number of topics whenever some have arrived.
 
     Raises:
-        KgrlError: If a title of the nucleus is not to be had under that name, or nothing arrives any more.
+        KgrlError: If a title of the nucleus will not arrive under that name, or nothing has arrived for too long.
     """
     waited_since = time.monotonic()
     while True:
@@ -238,7 +271,8 @@ def first_corpus(
         hopeless = supply.hopeless()
         for title in nucleus:
             if title in hopeless:
-                raise KgrlError(f"the nucleus's topic {title!r} is not to be had: `kgrl research status` says why")
+                raise KgrlError(f"the nucleus's topic {title!r} will not arrive: `kgrl research status` says why")
+        # A title that has arrived but is not within the first `there` topics is missing, too.
         missing = [title for title in nucleus if library.numbers.get(title, there) >= there]
         if not missing and there >= topics:
             return library.corpus(there)
@@ -248,7 +282,7 @@ def first_corpus(
             waited_since = time.monotonic()
             on_arrival(len(library))
         elif not missing and not supply.busy():
-            return library.corpus(there)  # the site has no more
+            return library.corpus(there)  # the site has no more linked pages
         elif time.monotonic() - waited_since > patience:
             raise KgrlError(
                 f"nothing has arrived for {patience:.0f} s; is a worker running? `kgrl research status` says"
@@ -257,7 +291,7 @@ def first_corpus(
 
 
 def _most_wanted(worth: dict[str, Any], library: Library, supply: Supply, most: int) -> list[str]:
-    """The titles worth most of those that may still arrive; in order of the alphabet where they are worth the same."""
+    """Return the worthiest titles that may still arrive; titles of equal worth in alphabetical order."""
     hopeless = supply.hopeless()
     open_ = ((-value, title) for title, value in worth.items() if title not in library.numbers)
     return [title for _, title in heapq.nsmallest(max(0, most), (pair for pair in open_ if pair[1] not in hopeless))]

@@ -1,7 +1,7 @@
 """The six jobs that make an arrival of a title: fetch, clean, split, deduplicate, embed, index.
 
-Each takes what the one before made, as text, and returns what the next one takes. A job changes nothing else, but for
-the last, which appends to the log; so it may be done twice.
+Each takes the result of the one before, as text, and returns its own. The last one appends to the log, which keeps each
+topic once; the others have no side effects. So a job may be done twice.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Split, cut, near_duplicates, split_passages
 from kgrl.errors import KgrlError
-from kgrl.research.arrival import Arrival
-from kgrl.research.log import ArrivalLog, without_passages
+from kgrl.research.log import Arrival, ArrivalLog, without_passages
 from kgrl.research.page import Page, PageSource
 from kgrl.retrieval.corpus_index import INDEXED_PER_TOPIC
 from kgrl.retrieval.encoder import Encoder
@@ -29,11 +28,11 @@ from kgrl.retrieval.encoder import Encoder
 __all__ = ["HopelessError", "Jobs", "clean_text"]
 
 _MOST_CHARACTERS = 1_000_000
-"""Of a page's text; the longest articles of Wikipedia have about half of that."""
+"""Characters of a page's text that are read; the longest articles of Wikipedia have about half as many."""
 _MOST_SENTENCE = 1_000
-"""Characters without the end of a sentence after which a paragraph ends, so that no passage gets huge."""
+"""Characters after which a paragraph is broken if no sentence ends before, which bounds the length of passages."""
 _HEADING_WORDS, _HEADING_CHARACTERS = 8, 80
-"""A line that is shorter than both and does not end as a sentence does is a heading or an item of a list."""
+"""Lengths of a heading or list item: a line shorter than both that does not end like a sentence is dropped."""
 
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060\ufeff\ud800-\udfff]")
 _MARKED_HEADING = re.compile(r"=+[^=]*=+")
@@ -44,17 +43,17 @@ _log = logging.getLogger(__name__)
 
 
 class HopelessError(KgrlError):
-    """A job that would come to nothing however often it is tried."""
+    """A job that would fail however often it is tried."""
 
 
 class Jobs:
-    """Does jobs.
+    """The jobs, with what they work on.
 
     Args:
-        source: Gives pages.
+        source: The source of pages.
         encoder: Embeds passages.
-        log: Where topics arrive.
-        encoding: Held while the encoder works; threads that share an encoder share it.
+        log: The log that topics are appended to.
+        encoding: Lock held while the encoder works; threads that share an encoder share it.
     """
 
     def __init__(self, source: PageSource, encoder: Encoder, log: ArrivalLog, encoding: threading.Lock) -> None:
@@ -66,14 +65,14 @@ class Jobs:
         Args:
             stage: One of `STAGES`.
             title: The title.
-            given: What the stage before made; empty for the first.
+            given: The result of the stage before; empty for the first.
 
         Returns:
-            What it made; the last stage: the title under which the topic has arrived.
+            The result; that of the last stage is the title under which the topic has arrived.
 
         Raises:
-            HopelessError: If trying again is of no use.
-            KgrlError: If it may be.
+            HopelessError: If trying again would fail, too.
+            KgrlError: If trying again may help.
         """
         jobs: dict[str, Callable[[str, str], str]] = {
             "fetch": self._fetch,
@@ -91,6 +90,7 @@ class Jobs:
             raise HopelessError("no such article")
         if len(page.text) > _MOST_CHARACTERS:
             _log.warning("%r has %d characters; the first %d are read", title, len(page.text), _MOST_CHARACTERS)
+        # Sources that do not say when they fetched a page have done so now.
         return json.dumps({**vars(page), "text": page.text[:_MOST_CHARACTERS], "fetched": page.fetched or time.time()})
 
     def _clean(self, title: str, given: str) -> str:
@@ -111,12 +111,14 @@ class Jobs:
         splits = tuple(split_passages(page.title, texts).tolist())
         category = page.categories[0] if page.categories else ""
         aliases = tuple(name for name in dict.fromkeys([title, *page.redirects]) if name != page.title)
+        # No vectors yet: passages are embedded once repeated ones are gone.
         none = np.zeros((0, self.encoder.dimensions), dtype=np.float32)
         draft = Arrival(page.title, category, page.links, aliases, texts, splits, none, page.fetched)
         return _trainable(draft, "has no text").to_json()
 
     def _deduplicate(self, _: str, given: str) -> str:
         draft = Arrival.from_json(given)
+        # First within the page, then against all arrivals.
         repeats = near_duplicates(draft.texts, np.array(draft.splits, dtype=np.uint8))
         draft = self.log.without_repeats(without_passages(draft, repeats))
         return _trainable(draft, "repeats itself or what has arrived").to_json()
@@ -129,8 +131,9 @@ class Jobs:
         draft = Arrival.from_json(given)
 
         def finish(final: Arrival) -> Arrival:
-            # What arrived meanwhile may have taken a passage that was embedded: the vectors are always those that
-            # encoding the first passages at once gives, bit for bit, whenever that was done.
+            """Encode again if a passage that was embedded is gone, because a later arrival has its wording."""
+            # All passages again, not only the new one: vectors depend on the batch in their last bits, and must be the
+            # same whenever they are computed.
             if _embedded(_trainable(final, "repeats itself or what has arrived")) == _embedded(draft):
                 return final
             return replace(final, vectors=self._encode(_embedded(final)))
@@ -143,12 +146,12 @@ class Jobs:
 
 
 def clean_text(text: str) -> str:
-    r"""Return the prose of a page, one paragraph a line: no control characters, no headings, white space made even.
+    r"""Return the prose of a page, one paragraph a line, without control characters, headings and extra spaces.
 
-    Takes time and memory in proportion to the text, whatever is in it.
+    Time and memory are proportional to the text's length for any text.
 
     Args:
-        text: Plain text, paragraphs parted by line feeds.
+        text: Plain text, paragraphs separated by line feeds.
 
     Example:
         >>> clean_text("== History ==\n Logic  is old. \n\nSee also")
@@ -174,7 +177,7 @@ def _is_prose(line: str) -> bool:
 
 
 def _broken(run: re.Match[str]) -> str:
-    """Break a run without sentence end into paragraphs, at spaces where there are any."""
+    """Break text without a sentence end into paragraphs, at spaces if there are any."""
     text, pieces, at = run[0], list[str](), 0
     while len(text) - at > _MOST_SENTENCE:
         end = text.rfind(" ", at + 1, at + _MOST_SENTENCE) + 1 or at + _MOST_SENTENCE
@@ -190,13 +193,13 @@ def _page(given: str) -> Page:
 
 
 def _trainable(draft: Arrival, otherwise: str) -> Arrival:
-    """The draft, unless nothing of it can be trained on."""
+    """Return the draft; raise if it has no train passage."""
     if Split.TRAIN not in draft.splits:
         raise HopelessError(f"no passage to train on: the page {otherwise}")
     return draft
 
 
 def _embedded(draft: Arrival) -> list[str]:
-    """The passages whose vectors an arrival has: its first few to train on."""
+    """Return the passages that are embedded: the first few train passages."""
     train = [text for text, split in zip(draft.texts, draft.splits, strict=True) if split == Split.TRAIN]
     return train[:INDEXED_PER_TOPIC]

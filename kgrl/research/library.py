@@ -1,4 +1,4 @@
-"""The library: arrivals in the order they came, kept on disk, and the growing corpus that they make."""
+"""The library: arrivals in their order, kept on disk, and the growing corpus that they make."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import DataError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
-from kgrl.research.arrival import Arrival
+from kgrl.research.log import Arrival
 from kgrl.retrieval.corpus_index import topic_embeddings
 from kgrl.retrieval.faiss_retriever import FaissRetriever
 from kgrl.system.files import write_text
@@ -21,14 +21,14 @@ __all__ = ["Library"]
 
 
 class Library:
-    """Arrivals, and the corpus of the first so many of them.
+    """Arrivals in their order, and the corpus of the first n of them.
 
-    Topics are numbered as they arrived, and so are their passages: what has a number keeps it, whatever arrives later.
-    A link is there once both its ends are.
+    Topics and passages are numbered in the order of arrival and keep their numbers when more arrive. A link is part of
+    the graph once both of its ends have arrived.
 
     Args:
-        path: A file with one arrival a line; made if it is missing, and appended to. A last line that was cut off in
-            writing is dropped.
+        path: A file with one arrival a line; created if it is missing, and appended to. An incomplete last line is
+            dropped.
         name: The name of its corpora.
 
     Raises:
@@ -40,6 +40,8 @@ class Library:
         >>> one = np.ones((1, 2), dtype=np.float32)
         >>> library.add([Arrival("Logic", "", ("Set",), (), ("Logic is …",), (0,), one, 0.0)])
         >>> library.add([Arrival("Set", "", (), (), ("A set is …",), (0,), one, 0.0)])
+        >>> library
+        Library('.../pages.jsonl': 2 topics, 2 passages)
         >>> library.corpus(1).graph.n_links, library.corpus(2).graph.n_links
         (0, 1)
     """
@@ -47,7 +49,7 @@ class Library:
     def __init__(self, path: Path, name: str = "live") -> None:
         self.path, self.name = path, name
         self.numbers: dict[str, int] = {}
-        """The topic that each title stands for, other titles of it included."""
+        """The topic of each title, aliases included."""
         self.links: list[tuple[str, ...]] = []
         """The titles that each topic links to, whether they have arrived or not."""
         self._titles: list[str] = []
@@ -56,22 +58,25 @@ class Library:
         self._fetched: list[float] = []
         self._texts: list[str] = []
         self._splits: list[int] = []
-        self._ends = [0]  # of each topic's passages
+        self._ends = [0]  # end of each topic's passages
         self._vectors: list[NDArray[np.float32]] = []
         self._edges: list[tuple[int, int]] = []
-        self._edge_ends = [0]  # edges that are there once so many topics are
-        self._waiting: defaultdict[str, list[int]] = defaultdict(list)
+        self._edge_ends = [0]  # number of edges among the first n topics
+        self._waiting: defaultdict[str, list[int]] = defaultdict(list)  # topics that link to a title not yet arrived
         for arrival in self._read():
             self._take(arrival)
 
     def __len__(self) -> int:
         return len(self._titles)
 
+    def __repr__(self) -> str:
+        return f"Library({str(self.path)!r}: {len(self):,} topics, {len(self._texts):,} passages)"
+
     def add(self, arrivals: Iterable[Arrival]) -> None:
-        """Append arrivals, on disk first.
+        """Append arrivals, first to the file.
 
         Raises:
-            ValueError: If a title is there already.
+            ValueError: If a title has arrived already.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
@@ -82,13 +87,13 @@ class Library:
                 self._take(arrival)
 
     def arrivals(self) -> Iterator[Arrival]:
-        """Yield what has arrived, in order, from the file."""
+        """Yield all arrivals in order, read from the file."""
         if self.path.exists():
             with self.path.open(encoding="utf-8") as file:
                 yield from map(Arrival.from_json, file)
 
     def corpus(self, topics: int) -> Corpus:
-        """Return the corpus of the first so many topics."""
+        """Return the corpus of the first `topics` arrivals."""
         edges = np.array(self._edges[: self._edge_ends[topics]], dtype=np.int32).reshape(-1, 2)
         graph = TopicGraph.from_links(self._titles[:topics], edges[:, 0], edges[:, 1], self._categories[:topics])
         passages = self._ends[topics]
@@ -96,18 +101,19 @@ class Library:
         return Corpus(self.name, graph, self._texts[:passages], owners, self._splits[:passages])
 
     def index(self, corpus: Corpus) -> tuple[FaissRetriever, NDArray[np.float32]]:
-        """Return what searches a corpus of this library, and its topic embeddings, `[topics, dimensions]`."""
+        """Return the retriever of a corpus of this library, and its topic embeddings, `[topics, dimensions]`."""
+        # Vectors were computed when topics arrived, of their first train passages.
         vectors = self._vectors[: len(corpus.graph)]
         ids = [corpus.ids_of(topic, Split.TRAIN)[: len(own)] for topic, own in enumerate(vectors)]
         flat, rows = np.concatenate(ids), np.concatenate(vectors)
         return FaissRetriever(flat, rows), topic_embeddings(corpus.topics[flat], rows, len(corpus.graph))
 
     def fetched(self, topics: IntArray) -> NDArray[np.float64]:
-        """Return when each of some topics was fetched, in seconds since 1970."""
+        """Return the time at which each of some topics was fetched, in seconds since 1970."""
         return np.array([self._fetched[topic] for topic in topics])
 
     def _read(self) -> list[Arrival]:
-        """The arrivals of the file; it then ends with a whole line."""
+        """Return the arrivals of the file. An incomplete last line is removed from it."""
         if not self.path.exists():
             return []
         text = self.path.read_text(encoding="utf-8", errors="replace")
@@ -119,7 +125,7 @@ class Library:
             try:
                 arrivals.append(Arrival.from_json(line))
             except (ValueError, TypeError, KeyError) as error:
-                way_out = f"delete the file from line {number} on: what is missing then is taken from the queue again"
+                way_out = f"delete the file from line {number} on: the queue delivers these arrivals again"
                 raise DataError(self.path, number, f"not an arrival ({error}); {way_out}") from error
         return arrivals
 
@@ -137,7 +143,7 @@ class Library:
         for name in (arrival.title, *arrival.aliases):
             self.numbers.setdefault(name, number)
             self._edges += [(source, number) for source in self._waiting.pop(name, ())]
-        self.numbers[arrival.title] = number
+        self.numbers[arrival.title] = number  # a topic's own title wins over another topic's alias
         for target in arrival.links:
             if target in self.numbers:
                 self._edges.append((number, self.numbers[target]))

@@ -1,38 +1,88 @@
-"""The log: arrivals numbered from 0 without gaps, in one order for everybody, each topic once.
+"""Arrivals, and their log: numbered from 0 without gaps, in one order for all readers, each topic once.
 
-A number is taken by a put that succeeds for one writer only, and who writes number n has read all before it. So a topic
-is appended once, whoever dies where and however many work on it, and what is in the log depends on the order of its
-topics alone.
+A number is taken by a put that succeeds for one writer only, and the writer of number n has read all arrivals before
+it. So each topic is appended once, however many processes work on it and die, and the log's content depends only on the
+order of its topics.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.errors import KgrlError
-from kgrl.research.arrival import Arrival
 from kgrl.research.store import Space
 from kgrl.research.wording import Wording
 
-__all__ = ["ArrivalLog", "without_passages"]
+__all__ = ["Arrival", "ArrivalLog", "without_passages"]
 
 _CHUNK = 16
-"""Entries read at a time."""
+"""Entries of the log that are read at a time."""
 
 _log = logging.getLogger(__name__)
 
 
-class ArrivalLog:
-    """Reads the log and appends to it; threads may share one.
+@dataclass(frozen=True)
+class Arrival:
+    """A topic that is ready for training: fetched, cleaned, split and embedded.
 
     Args:
-        space: Where entries are kept.
+        title: The topic's title.
+        category: Its category, `""` if none.
+        links: Titles it links to, whether they have arrived or not.
+        aliases: Other titles that lead to it.
+        texts: Its passages in text order, without near-duplicates of other splits.
+        splits: Their `Split` values.
+        vectors: Unit vectors of its first few train passages, in order, float32, shape `[embedded, dimensions]`.
+        fetched: Time at which the site sent it, seconds since 1970.
+
+    Example:
+        >>> arrival = Arrival("Logic", "", ("Reason",), (), ("Logic is …",), (0,), np.ones((1, 2), np.float32), 1.5)
+        >>> arrival
+        Arrival('Logic': 1 passages, 1 links)
+        >>> Arrival.from_json(arrival.to_json()).vectors.tolist()
+        [[1.0, 1.0]]
+    """
+
+    title: str
+    category: str
+    links: tuple[str, ...]
+    aliases: tuple[str, ...]
+    texts: tuple[str, ...]
+    splits: tuple[int, ...]
+    vectors: NDArray[np.float32]
+    fetched: float
+
+    def __repr__(self) -> str:
+        return f"Arrival({self.title!r}: {len(self.texts)} passages, {len(self.links)} links)"
+
+    def to_json(self) -> str:
+        """Return one line of JSON, which holds the vectors bit for bit."""
+        shape, data = self.vectors.shape, base64.b64encode(np.ascontiguousarray(self.vectors, "<f4").tobytes()).decode()
+        return json.dumps({**vars(self), "vectors": {"shape": shape, "data": data}}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Arrival:
+        """Read a line that `to_json` wrote."""
+        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in json.loads(line).items()}
+        packed = values["vectors"]
+        values["vectors"] = np.frombuffer(base64.b64decode(packed["data"]), "<f4").reshape(packed["shape"])
+        return cls(**values)
+
+
+class ArrivalLog:
+    """Reader and writer of the log; threads may share one.
+
+    Args:
+        space: The store of the entries.
     """
 
     def __init__(self, space: Space) -> None:
@@ -44,8 +94,9 @@ class ArrivalLog:
         """Yield the arrivals from number `since` on, in order.
 
         Raises:
-            KgrlError: If the one before is not there, which was once read.
+            KgrlError: If the log has lost the arrival before, which was read once.
         """
+        # The entry before is read, too: if it is missing, the log was lost and must not be taken for one without news.
         entries = self._texts(max(0, since - 1))
         if since and next(entries, None) is None:
             why = "its file was lost, or it is in a Redis without an append-only file"
@@ -53,49 +104,51 @@ class ArrivalLog:
         return map(Arrival.from_json, entries)
 
     def put_back(self, number: int, arrival: Arrival) -> bool:
-        """Put an arrival that was read once under its number again; return whether it was gone.
+        """Put an arrival back under its number; return whether it was missing.
 
         Raises:
-            KgrlError: If another is there.
+            KgrlError: If another arrival has that number.
         """
         text = arrival.to_json()
         if self._space.put_new(str(number), text):
             return True
         if self._space.get(str(number)) != text:
             raise KgrlError(
-                f"arrival {number} of the queue is not {arrival.title!r} as the run has it: another's queue"
+                f"arrival {number} of the queue is not {arrival.title!r} as in the run: it is the queue of another run"
             )
         return False
 
     def without_repeats(self, arrival: Arrival) -> Arrival:
-        """Return the arrival without passages that other splits of what has arrived have already."""
+        """Return the arrival without the passages that repeat those of other splits in the log."""
         with self._lock:
             self._catch_up()
             return self._distinct(arrival)
 
     def append(self, draft: Arrival, finish: Callable[[Arrival], Arrival]) -> str:
-        """Append an arrival, unless its topic is there under this or another title.
+        """Append an arrival, unless its topic is in the log under this or another title.
 
         Args:
             draft: The arrival.
-            finish: Makes the final arrival of the draft once passages that repeat others are gone.
+            finish: Makes the final arrival of the draft without repeated passages.
 
         Returns:
-            The title under which the topic is there.
+            The topic's title in the log.
         """
         with self._lock:
             while True:
                 self._catch_up()
+                # Again after each lost race: the winner may have appended the same topic.
                 if draft.title in self._numbers:
                     return self._titles[self._numbers[draft.title]]
                 final = finish(self._distinct(draft))
                 text = final.to_json()
+                # If another writer took the number, read its arrival and try the next number.
                 if self._space.put_new(str(len(self._titles)), text):
                     self._take(final, text)
                     return draft.title
 
     def knows(self, title: str) -> bool:
-        """Return whether a title is that of an arrival or among its other titles."""
+        """Return whether a title is that of an arrival or one of its aliases."""
         with self._lock:
             return title in self._numbers
 
@@ -105,6 +158,7 @@ class ArrivalLog:
 
     def _texts(self, since: int) -> Iterator[str]:
         while True:
+            # Several entries with one request, since a Redis may be far away.
             keys = [str(number) for number in range(since, since + _CHUNK)]
             found = self._space.get_many(keys)
             for key in keys:
@@ -114,11 +168,11 @@ class ArrivalLog:
             since += _CHUNK
 
     def _catch_up(self) -> None:
-        """Take in what is new; all of it where the store has lost what was known, as a Redis without a log may."""
+        """Read new entries; read all entries if the store lost some, as a Redis without an append-only file may."""
         known = len(self._titles)
         entries = self._texts(max(0, known - 1))
         if known and next(entries, None) != self._last:
-            _log.warning("the queue's log is not what it was: its last entries were lost; reading it again")
+            _log.warning("the queue's log has lost its last entries; reading it again")
             self._forget()
             entries = self._texts(0)
         for text in entries:
@@ -126,7 +180,7 @@ class ArrivalLog:
 
     def _take(self, arrival: Arrival, text: str) -> None:
         for title in (arrival.title, *arrival.aliases):
-            self._numbers.setdefault(title, len(self._titles))
+            self._numbers.setdefault(title, len(self._titles))  # an alias of two topics stays with the first
         self._titles.append(arrival.title)
         self._wording.add(arrival.texts, arrival.splits)
         self._last = text
@@ -143,7 +197,7 @@ def without_passages(arrival: Arrival, dropped: NDArray[np.bool_]) -> Arrival:
 
     Args:
         arrival: The arrival.
-        dropped: Which, shape `[passages]`.
+        dropped: Mask of the passages to drop, bool `[passages]`.
     """
     kept = np.flatnonzero(~dropped).tolist()
     texts, splits = tuple(arrival.texts[row] for row in kept), tuple(arrival.splits[row] for row in kept)

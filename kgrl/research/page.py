@@ -1,4 +1,4 @@
-"""A page: what a site knows of one topic, and where pages come from."""
+"""A page of a site, and the protocol of sources of pages."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ __all__ = ["Page", "PageSource"]
 
 @dataclass(frozen=True)
 class Page:
-    """What a site has under one title, redirects followed.
+    """An article of a site, redirects followed.
 
     Args:
         title: The title, after redirects, as the site spells it.
-        text: Plain text, paragraphs parted by line feeds.
-        links: Titles of the articles it links to, in the order of the text where the source knows it, each once; what
-            they redirect to is not looked up.
+        text: Plain text, paragraphs separated by line feeds.
+        links: Titles of the articles it links to, each once, in the order of the text if the source knows it. They may
+            be titles of redirects.
         categories: Its categories, without the namespace.
-        fetched: When the site gave it, seconds since 1970.
-        redirects: Other titles that led here.
+        fetched: Time at which the site sent it, seconds since 1970.
+        redirects: Other titles that led to it.
 
     Example:
         >>> Page("Logic", "Logic is the study of reasoning.", ("Reason",)).links
@@ -33,15 +33,18 @@ class Page:
     fetched: float = 0.0
     redirects: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Page({self.title!r}, {len(self.text):,} characters, {len(self.links)} links)"
+
 
 @runtime_checkable
 class PageSource(Protocol):
-    """Gives pages by title."""
+    """A source of pages by title, such as a site."""
 
     def page(self, title: str) -> Page | None:
-        """Return the page that a title leads to; None where there is no article: missing, or only a choice of others.
+        """Return the page that a title leads to, None if the article is missing or a disambiguation page.
 
         Raises:
-            KgrlError: If the source cannot be asked; trying again later may help.
+            KgrlError: If the source cannot be reached; trying again later may help.
         """
         ...

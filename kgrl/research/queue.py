@@ -1,4 +1,4 @@
-"""The research queue: what is wanted, what is under way, and what has arrived."""
+"""The research queue: titles that are wanted, under way, arrived or failed."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from pathlib import Path
 from typing import Any
 
 from kgrl.errors import SettingError
-from kgrl.research.arrival import Arrival
 from kgrl.research.board import STAGES, Board, Job, Messages, refuse
-from kgrl.research.log import ArrivalLog
+from kgrl.research.log import Arrival, ArrivalLog
 from kgrl.research.store import QueueAwayError, QueueStore, open_store
 
 __all__ = ["Failure", "ResearchQueue", "Running", "Status"]
 
 _LEASE_SECONDS, _PATIENCE_SECONDS, _MOST_QUEUED = 30.0, 2.0, 256
 _CHUNK = 500
+"""Titles that are looked up at a time."""
 _FRESH_SECONDS = 10.0
-"""After so long the failures are read again, even if there are as many as before."""
+"""Seconds after which failures are read again, even if their number is unchanged."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A title that will not come.
+    """A title that has failed.
 
     Args:
         title: The title.
-        stage: The stage that it failed in.
-        reason: Why.
-        attempts: How often that was tried.
-        until: When it may be wanted again, seconds since 1970; never if None.
+        stage: The stage that failed.
+        reason: The reason.
+        attempts: Number of attempts.
+        until: Time from which on it may be wanted again, seconds since 1970; never if None.
     """
 
     title: str
@@ -59,7 +59,7 @@ class Running:
         title: The title.
         stage: The stage.
         worker: The worker's name.
-        attempt: How often it was tried before.
+        attempt: Number of earlier attempts.
     """
 
     title: str
@@ -70,16 +70,16 @@ class Running:
 
 @dataclass(frozen=True)
 class Status:
-    """What there is in a queue.
+    """Contents of a queue.
 
     Args:
-        arrived: Topics that have arrived.
-        aliases: Late aliases: titles that turned out to lead to one of those.
-        stale: How often a queued title was dropped because it was wanted no longer.
-        queued: Titles that wait, by the stage they wait for.
+        arrived: Number of topics that have arrived.
+        aliases: Number of late aliases: titles that turned out to lead to a topic that had arrived.
+        stale: Number of queued titles that were dropped because they were no longer wanted.
+        queued: Number of waiting titles by the stage they wait for.
         running: Jobs that are being done.
-        failures: Titles that will not come.
-        troubled: Why titles that are tried again came to nothing the last time, by title.
+        failures: Titles that have failed.
+        troubled: The reason of the last failed attempt at each title that is tried again.
     """
 
     arrived: int
@@ -92,15 +92,15 @@ class Status:
 
 
 class ResearchQueue:
-    """A queue of titles to research. One run says what it wants; any number of workers do the jobs.
+    """A queue of titles to research. One run sets the titles that it wants; any number of workers do the jobs.
 
-    A Redis that is away does no harm: until it is back, nothing arrives and what is wanted stays as it was.
+    While its Redis is unreachable, nothing arrives and the wish list stays as it was.
 
     Args:
-        store: Where it is kept.
-        most_queued: Most titles that wait to be fetched; what is wanted beyond them is not queued yet.
-        lease: Seconds after which the job of a worker that is not heard of is done again.
-        patience: Seconds before a job that went wrong is tried again, the first time.
+        store: The store of the queue.
+        most_queued: Most titles that wait to be fetched; further wanted titles are queued later.
+        lease: Seconds after which the job of a silent worker is done again.
+        patience: Seconds before the second attempt at a job.
 
     Example:
         >>> import tempfile
@@ -108,6 +108,8 @@ class ResearchQueue:
         >>> queue.want(["Logic", "Set"])
         >>> queue.status().queued
         {'fetch': 2}
+        >>> queue
+        ResearchQueue('.../queue.db')
     """
 
     def __init__(
@@ -120,45 +122,49 @@ class ResearchQueue:
         self.store, self.most_queued = store, most_queued
         self.board, self.log = Board(store, lease, patience), ArrivalLog(store.log)
         self.encoding = threading.Lock()
-        """Held by a worker of this process while its encoder works."""
+        """Lock that a worker of this process holds while its encoder works."""
         self._messages = Messages(store, refuse)
-        self._away = self._missed = False
+        self._away = self._missed = False  # unreachable now; unreachable since `busy` was asked last
         self._failed: dict[str, float] = {}
         self._failed_at: tuple[float, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"ResearchQueue({self.store.place!r})"
+
     @classmethod
     def open(cls, where: str | Path, **limits: Any) -> ResearchQueue:
-        """Open the queue at a place, and create what is missing.
+        """Open the queue at a place; create it if it is missing.
 
         Args:
             where: A folder, or the URL of a Redis, `redis://:PASSWORD@HOST:PORT/DB`; each database is one queue.
-            limits: What else the class takes.
+            limits: Further arguments of the class.
 
         Raises:
             DataError: If the folder's SQLite file is damaged.
             MissingDataError: If the package redis is missing.
-            SettingError: If the URL is none, or the Redis wants a password.
+            SettingError: If the URL is malformed, or the Redis wants a password.
             QueueAwayError: If nothing answers there.
         """
         return cls(open_store(where), **limits)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the queue was configured with; empty if it was not."""
+        """The settings that the queue was configured with; empty if it was not."""
         settings: dict[str, Any] = json.loads(self.store.facts.get("settings") or "{}")
         return settings
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """Say what this queue's pages are made with, once and for all.
+        """Set, once, the settings that all pages of this queue are made with.
 
         Args:
-            settings: The page source under `"source"`, the encoder's fingerprint under `"encoder"`, and whatever else
-                must be the same for all pages; values that JSON has.
+            settings: The page source under `"source"`, the encoder's fingerprint under `"encoder"`, and any others that
+                must be the same for all pages; JSON values.
 
         Raises:
-            SettingError: If it was configured otherwise before.
+            SettingError: If it was configured with other settings before.
         """
         text = json.dumps(settings, sort_keys=True)
+        # Several processes may configure a queue at once; one of them wins, and the others compare.
         if self.store.facts.put_new("settings", text):
             return
         there = self.settings
@@ -168,10 +174,10 @@ class ResearchQueue:
             raise SettingError(f"the queue {self.store.place} is for {pairs}; use another folder or database")
 
     def check_encoder(self, fingerprint: str) -> None:
-        """Refuse an encoder whose vectors do not go with those that are there.
+        """Check that an encoder's vectors fit those of the queue.
 
         Raises:
-            SettingError: If the queue was configured for another.
+            SettingError: If the queue was configured for another encoder.
         """
         expected = self.settings.get("encoder", fingerprint)
         if expected != fingerprint:
@@ -181,37 +187,40 @@ class ResearchQueue:
             )
 
     def want(self, titles: Sequence[str]) -> None:
-        """Say which titles are wanted, in place of what was said before.
+        """Set the titles that are wanted; they replace those set before.
 
-        What is queued and not among them is dropped; what has been fetched is finished. Titles that have arrived or
-        failed are not asked for again.
+        Queued titles that are not among them are dropped; fetched ones are finished. Titles that have arrived or failed
+        are not fetched again.
 
         Args:
-            titles: All that are wanted, best first.
+            titles: All wanted titles, best first.
 
         Raises:
-            SettingError: If a title cannot be one of a page.
+            SettingError: If a title cannot be that of a page.
         """
         if unfit := [title for title in titles if not _fit(title)]:
-            raise SettingError(f"{unfit[0]!r} is no title")
+            raise SettingError(f"{unfit[0]!r} is not a title")
         with self._unless_away():
             wanted = list(islice(self._open(titles), self.most_queued))
+            # Worth falls from 1 towards 0 with the rank; it orders the jobs within a stage.
             self.board.want({title: 1 - rank / (len(wanted) + 1) for rank, title in enumerate(wanted)})
             self._revise(wanted)
 
     def _open(self, titles: Sequence[str]) -> Iterator[str]:
-        """Those of some titles that have neither arrived nor failed, each once."""
+        """Yield the titles that have neither arrived nor failed, each once."""
         unique = list(dict.fromkeys(titles))
         for first in range(0, len(unique), _CHUNK):
             chunk = unique[first : first + _CHUNK]
+            # In chunks, and lazily: the caller takes the first titles only.
             done, now = self.store.done.get_many(chunk), time.time()
             failed = {title: _until(text) for title, text in self.store.failed.get_many(chunk).items()}
             yield from (title for title in chunk if title not in done and failed.get(title, now) <= now)
 
     def _revise(self, wanted: list[str]) -> None:
-        """Put what is wanted under way, drop what is not, and put the queue in order."""
+        """Start work on wanted titles, drop unwanted ones, and put the queue in order."""
         jobs = {job.title: job for job in self.board.jobs()}
         claims = self.board.claims()
+        # Titles that wait to be fetched; later stages are finished in any case.
         waiting = {j.title: j for j in jobs.values() if j.stage == STAGES[0] and j.key not in claims}
         fresh = [title for title in wanted if title not in jobs]
         for title in waiting.keys() - set(wanted):
@@ -221,48 +230,53 @@ class ResearchQueue:
         now = time.time()
         in_order = [waiting[title].key for title in wanted if title in waiting and waiting[title].due <= now]
         if [key for key in self._messages.waiting() if key.startswith(STAGES[0])] != in_order:
-            self._messages.clear()  # whoever dies now leaves it to the workers to send them again
+            self._messages.clear()  # if this process dies now, the workers' `tend` sends the messages again
         self.board.tend(self._messages)
 
     def arrivals(self, since: int = 0) -> list[Arrival]:
-        """Return what has arrived, from number `since` on, in the order that never changes.
+        """Return the arrivals from number `since` on, in their order, which never changes.
 
         Raises:
-            KgrlError: If the queue has forgotten what came before; see `restore`.
+            KgrlError: If the queue has lost the arrival before; see `restore`.
         """
-        arrived: list[Arrival] = []
+        arrived: list[Arrival] = []  # stays empty while the queue is unreachable
         with self._unless_away():
             arrived.extend(self.log.read(since))
         return arrived
 
     def restore(self, arrivals: Iterable[Arrival]) -> int:
-        """Put back what a run has and the queue has lost, with its file or in a Redis that keeps none.
+        """Put back arrivals that a run has and the queue has lost.
+
+        A queue loses arrivals with its file, or in a Redis without persistence.
 
         Args:
-            arrivals: All that the run has, from number 0 on.
+            arrivals: All arrivals of the run, from number 0 on.
 
         Returns:
-            How many were gone.
+            The number of lost arrivals.
 
         Raises:
-            KgrlError: If the queue has others under their numbers: those of another run.
+            KgrlError: If the queue has other arrivals under their numbers: those of another run.
         """
         gone = 0
         for number, arrival in enumerate(arrivals):
             if self.log.put_back(number, arrival):
                 gone += 1
+                # Its records are gone, too; without them its titles would be fetched again.
                 for title in (arrival.title, *arrival.aliases):
                     self.store.done.put(title, arrival.title)
         return gone
 
     def failed(self) -> Collection[str]:
-        """Return the titles that will not come: no article, nothing to train on, given up, or late aliases.
+        """Return the titles that will not arrive: no article, nothing to train on, given up, or late aliases.
 
-        A late alias leads to a topic that had arrived before anybody knew of this title; see `aliases`. What could not
-        be fetched is among them for ten minutes only.
+        A late alias leads to a topic that had arrived before this title was known; see `aliases`. A title that could
+        not be fetched is among them for ten minutes only.
         """
         now, spaces = time.time(), (self.store.failed, self.store.aliases)
         with self._unless_away():
+            # Reading all records is slow and this is called often: they are read if their number has changed, and every
+            # ten seconds, since a record may have been replaced.
             if (state := (now // _FRESH_SECONDS, *map(len, spaces))) != self._failed_at:
                 failed, aliases = (space.items() for space in spaces)
                 self._failed = {t: _until(text) for t, text in failed.items()} | dict.fromkeys(aliases, math.inf)
@@ -270,23 +284,23 @@ class ResearchQueue:
         return {title for title, until in self._failed.items() if until > now}
 
     def aliases(self) -> dict[str, str]:
-        """Return the late aliases, each with the title of its topic; other aliases are in the arrivals."""
+        """Return the late aliases, each with the title of its topic. Other aliases are in the arrivals."""
         return self.store.aliases.items()
 
     def busy(self) -> bool:
         """Return whether titles are under way.
 
-        True while the queue is away, and once after it was: what was wanted then was not heard, so that an empty queue
-        does not mean that nothing more comes.
+        True while the queue is unreachable, and once afterwards: the titles wanted meanwhile were not queued, so an
+        empty queue does not mean that nothing more will arrive.
         """
-        jobs = 1
+        jobs = 1  # stays so while the queue is unreachable
         with self._unless_away():
             jobs = len(self.store.jobs)
         missed, self._missed = self._missed, False
         return jobs > 0 or missed
 
     def status(self) -> Status:
-        """Return what there is.
+        """Return the contents of the queue.
 
         Raises:
             QueueAwayError: If the queue cannot be reached now.
@@ -307,7 +321,7 @@ class ResearchQueue:
 
     @contextmanager
     def _unless_away(self) -> Iterator[None]:
-        """Do without the queue where it is away; a run that has enough to train on goes on."""
+        """Log instead of raising while the queue is unreachable, so that a run with enough to train on goes on."""
         try:
             yield
             self._away = False
@@ -318,11 +332,11 @@ class ResearchQueue:
 
 
 def _until(record: str) -> float:
-    """Until when a title that failed is not to be wanted."""
+    """Return the time until which a failed title is not fetched again, from its record."""
     until: float | None = json.loads(record)["until"]
     return math.inf if until is None else until
 
 
 def _fit(title: str) -> bool:
-    """Whether a title is text that can be written down; half a surrogate pair cannot."""
+    """Return whether a title can be stored; half of a surrogate pair cannot."""
     return bool(title.strip()) and "\0" not in title and not re.search("[\ud800-\udfff]", title)

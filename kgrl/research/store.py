@@ -1,7 +1,7 @@
-"""Where a research queue is kept: a SQLite file or a Redis server, through huey's storages.
+"""Stores of a research queue: a SQLite file or a Redis server, through huey's storages.
 
-A `QueueStore` has huey's messages and a few `Space`s, each a table from keys to texts. Everything that is more than one
-put is the business of those who use it.
+A `QueueStore` has huey's messages and several `Space`s, each a table from keys to texts. Single puts are atomic; what
+needs several puts is up to the caller.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ QUEUE_FILE = "queue.db"
 _LOG = "kgrl_log"
 _SCHEMES = ("redis", "rediss", "unix")
 _BUSY_SECONDS = 30.0
-"""How long one process waits for another that writes to the SQLite file."""
+"""Longest wait for another process that writes to the SQLite file."""
 _PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
-"""SQLite's errors that say nothing against the file."""
+"""SQLite's errors that do not mean that the file is damaged."""
 _ANSWER_SECONDS = 10.0
-"""How long a Redis may take for an answer."""
+"""Longest wait for an answer of a Redis."""
 
 Explain = Callable[[Exception], KgrlError | None]
 
 
 class QueueAwayError(KgrlError):
-    """The queue cannot be reached now; trying again later may help."""
+    """A queue that cannot be reached now; trying again later may help."""
 
 
 class JsonSerializer(Serializer):  # type: ignore[misc]
-    """huey's messages as JSON: reading one runs no code."""
+    """Serializer of huey's messages as JSON instead of pickle, so that reading a message runs no code."""
 
     def _serialize(self, data: tuple[Any, ...]) -> bytes:
         return json.dumps(list(data)).encode()
@@ -56,43 +56,43 @@ class Space:
 
     Args:
         storage: One of huey's storages.
-        explain: Turns what the storage raises into an error that says what is wrong, or into None.
+        explain: Turns an exception of the storage into an error with an explanation, or None for an unknown one.
     """
 
     def __init__(self, storage: Any, explain: Explain) -> None:
         self._storage, self._explain = storage, explain
 
     def get(self, key: str) -> str | None:
-        """Return the text under a key, None if there is none."""
+        """Return the text of a key, None if it has none."""
         with explained(self._explain):
             value = self._storage.peek_data(key)
         return None if value is EmptyData else bytes(value).decode()
 
     def get_many(self, keys: Iterable[str]) -> dict[str, str]:
-        """Return the texts of those keys that have one."""
+        """Return the texts of the keys that have one."""
         wanted = list(keys)
         with explained(self._explain):
             found = self._storage.peek_many(wanted) if wanted else {}
         return {key: bytes(value).decode() for key, value in found.items()}
 
     def put(self, key: str, text: str) -> None:
-        """Put a text in place of what is there."""
+        """Set the text of a key."""
         with explained(self._explain):
             self._storage.put_data(key, text.encode())
 
     def put_new(self, key: str, text: str) -> bool:
-        """Put a text where there is none; of several who try at once exactly one is told that it did."""
+        """Set the text of a key that has none, and return whether that was done. Of several callers one gets True."""
         with explained(self._explain):
             return bool(self._storage.put_if_empty(key, text.encode()))
 
     def delete(self, *keys: str) -> None:
-        """Delete what is there."""
+        """Delete keys; missing ones are ignored."""
         with explained(self._explain):
             for key in keys:
                 self._storage.delete_data(key)
 
     def items(self) -> dict[str, str]:
-        """Return everything."""
+        """Return all keys and texts."""
         with explained(self._explain):
             return {key: bytes(value).decode() for key, value in self._storage.result_items().items()}
 
@@ -107,17 +107,18 @@ class Space:
 
 
 class QueueStore:
-    """The spaces of a queue, and what keeps huey's messages.
+    """The spaces of a queue, and the storage of huey's messages.
 
     Args:
-        place: Where it is, for messages; without a password.
-        make: Makes one of huey's storages by its name.
-        explain: Turns what storages raise into errors that say what is wrong.
+        place: The file or URL, for messages; without a password.
+        make: Function that makes one of huey's storages, given its name.
+        explain: Turns an exception of a storage into an error with an explanation.
     """
 
     def __init__(self, place: str, make: Callable[[str], Any], explain: Explain) -> None:
         self.place, self._explain = place, explain
         self.messages = make("kgrl")
+        # done, aliases and failed are kept by title; jobs, parts and claims exist while a title is under way.
         names = ("facts", "jobs", "claims", "parts", "done", "aliases", "failed", "log")
         self.facts, self.jobs, self.claims, self.parts, self.done, self.aliases, self.failed, self.log = (
             Space(make(f"kgrl_{name}"), explain) for name in names
@@ -125,14 +126,14 @@ class QueueStore:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn what huey raises inside into errors that say what is wrong."""
+        """Turn exceptions of huey in the body into errors with an explanation."""
         with explained(self._explain):
             yield
 
 
 @contextmanager
 def explained(explain: Explain) -> Iterator[None]:
-    """Raise what an error means in its place."""
+    """Replace exceptions of the body by their explanations."""
     try:
         yield
     except KgrlError:
@@ -141,25 +142,25 @@ def explained(explain: Explain) -> Iterator[None]:
         meaning = explain(error)
         if meaning is None:
             raise
-        raise meaning from None  # what it was made of is in the text, and a driver's traceback may hold a password
+        raise meaning from None  # its text quotes the cause; a driver's traceback may hold a password
 
 
 def open_store(where: str | Path) -> QueueStore:
-    """Open the store at a place, and create what is missing.
+    """Open the store at a place; create it if it is missing.
 
     Args:
-        where: A folder, which gets a SQLite file, or the URL of a Redis: `redis://:PASSWORD@HOST:PORT/DB`. What a Redis
-            holds outlives its restarts if it has an append-only file (`appendonly yes`), and power cuts if that is
-            written at once (`appendfsync always`).
+        where: A folder, which gets a SQLite file, or the URL of a Redis: `redis://:PASSWORD@HOST:PORT/DB`. The contents
+            of a Redis survive a restart if it has an append-only file (`appendonly yes`), and a power cut if that file
+            is written at once (`appendfsync always`).
 
     Raises:
         DataError: If the SQLite file is damaged.
         MissingDataError: If the package redis is not installed.
-        SettingError: If the URL is none, or the Redis wants a password.
+        SettingError: If the URL is malformed, or the Redis wants a password.
         QueueAwayError: If nothing answers there.
     """
     text = str(where)
-    if "://" not in text:
+    if "://" not in text:  # not by a parser of URLs, which takes C: for a scheme
         return _open_sqlite(Path(where))
     if text.partition("://")[0] not in _SCHEMES:
         raise SettingError(f"a queue is kept in a folder or at redis://HOST:PORT/DB, not at {_without_password(text)}")
@@ -171,6 +172,7 @@ def _open_sqlite(folder: Path) -> QueueStore:
     path = folder / QUEUE_FILE
 
     def explain(error: Exception) -> KgrlError | None:
+        """Tell a file that cannot be used now from one that is damaged."""
         if isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorname", "").startswith(_PASSING):
             return QueueAwayError(f"the queue {path} cannot be used now: {error}")
         if isinstance(error, sqlite3.DatabaseError):
@@ -180,14 +182,15 @@ def _open_sqlite(folder: Path) -> QueueStore:
 
     with explained(explain):
         storage = SqliteStorage("kgrl", filename=str(path), timeout=_BUSY_SECONDS)
-        # A process that dies harms nothing either way. Only what is put in the log is waited for until it is on the
-        # disk, and all before it with it: so even a power cut takes nothing back that a run has seen.
+        # With either setting a process that dies does no harm. The log alone is written through to the disk, and
+        # everything before it with it: so even a power cut takes back no arrival that a run has seen.
         storage.conn.execute("pragma synchronous=normal")
         durable = SqliteStorage("kgrl", filename=str(path), timeout=_BUSY_SECONDS, create_tables=False)
         durable.conn.execute("pragma synchronous=full")
 
     def named(name: str) -> Any:
-        twin = copy.copy(durable if name == _LOG else storage)  # shares connection and lock: threads need not wait long
+        """Return a storage of another name that shares connection and lock, so that threads do not wait long."""
+        twin = copy.copy(durable if name == _LOG else storage)
         twin.name = name
         return twin
 
@@ -204,14 +207,19 @@ def _open_redis(url: str) -> QueueStore:
     place = _without_password(url)
     limits = {"socket_timeout": _ANSWER_SECONDS, "socket_connect_timeout": _ANSWER_SECONDS}
     try:
+        # One retry at once, for a connection that the server has closed; longer waits are the workers' business.
         pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 1), **limits)
-    except ValueError:  # its text may quote a piece of the password
+    except ValueError:  # from None: its text may quote a part of the password
         form = "redis://:PASSWORD@HOST:PORT/DB, the password percent-encoded"
         raise SettingError(f"{place} is not the URL of a Redis; it looks like {form}") from None
 
     def explain(error: Exception) -> KgrlError | None:
+        """Tell a wrong password from a Redis that does not answer and from a refusal."""
         if isinstance(error, redis.AuthenticationError):
-            return SettingError(f"the Redis at {place} refuses the password: {_with_password(url)} ({error})")
+            parts = urlsplit(url)
+            port = f":{parts.port}" if parts.port else ""
+            form = f"{parts.scheme}://:PASSWORD@{parts.hostname or 'HOST'}{port}{parts.path}"
+            return SettingError(f"the Redis at {place} refuses the password: give it as {form} ({error})")
         if isinstance(error, redis.ConnectionError | redis.TimeoutError):
             return QueueAwayError(
                 f"no Redis answers at {place}; start one with `redis-server`, or name a folder instead"
@@ -228,7 +236,7 @@ def _open_redis(url: str) -> QueueStore:
 
 
 def _without_password(url: str) -> str:
-    """The URL with stars for the password; what cannot be parsed is not shown at all."""
+    """Return a URL with stars for the password; of one that cannot be parsed, only the scheme."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
@@ -236,10 +244,3 @@ def _without_password(url: str) -> str:
         return url.partition("://")[0] + "://…"
     user = f"{parts.username or ''}:***@" if parts.password is not None else ""
     return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}"
-
-
-def _with_password(url: str) -> str:
-    """What a URL with a password looks like."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"give it as {parts.scheme}://:PASSWORD@{parts.hostname or 'HOST'}{port}{parts.path}"

@@ -1,6 +1,6 @@
-"""What wording has been seen in which split, so that a passage that repeats another split's can be told.
+"""Record of the wordings seen in each split, which detects passages that repeat those of another split.
 
-The rule is that of `kgrl.corpus.near_duplicates`, but for one text after another: what came first stays.
+The rule is that of `kgrl.corpus.near_duplicates`, applied to one text after another: the first one stays.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Wording"]
 
 _WORD = re.compile(r"\w+")
 _RUN = 8
-"""Words that are compared at a time."""
+"""Words in a run; texts are compared by their runs."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 _Hashes = NDArray[np.uint64]
@@ -28,7 +28,7 @@ class Wording:
     """The runs of eight words that were seen, by split.
 
     Args:
-        threshold: The share of a passage's runs that another split may have.
+        threshold: Largest share of a passage's runs that other splits may contain.
 
     Example:
         >>> wording, text = Wording(), "the quick brown fox jumps over the lazy dog every single day"
@@ -42,14 +42,20 @@ class Wording:
         self._seen: dict[int, list[_Hashes]] = {int(split): [] for split in Split}
 
     def add(self, texts: Sequence[str], splits: Sequence[int]) -> None:
-        """Note the wording of passages."""
+        """Record the wording of passages."""
         for split, seen in self._seen.items():
             own = [_runs(text) for text, other in zip(texts, splits, strict=True) if other == split]
-            if own:
-                _insert(seen, np.unique(np.concatenate(own)))
+            if not own:
+                continue
+            fresh = np.unique(np.concatenate(own))
+            # Sorted arrays, each more than twice as long as the next, as in a log-structured merge tree: there are few
+            # of them to search, and each hash is moved only a logarithmic number of times.
+            while seen and len(seen[-1]) <= 2 * len(fresh):
+                fresh = np.union1d(seen.pop(), fresh)
+            seen.append(fresh)
 
     def repeats(self, texts: Sequence[str], splits: Sequence[int]) -> NDArray[np.bool_]:
-        """Return whether each passage shares too much of its wording with what was seen in other splits.
+        """Return a mask of the passages that share too many runs with other splits, bool `[passages]`.
 
         Args:
             texts: The passages.
@@ -58,6 +64,7 @@ class Wording:
         return np.array([self._repeats(t, s) for t, s in zip(texts, splits, strict=True)], dtype=bool)
 
     def _repeats(self, text: str, split: int) -> bool:
+        """Return whether other splits contain too many of a passage's runs."""
         runs = _runs(text)
         shared = np.zeros(len(runs), dtype=bool)
         for seen in (array for other, arrays in self._seen.items() if other != split for array in arrays):
@@ -65,18 +72,16 @@ class Wording:
         return bool(shared.sum() > self.threshold * len(runs))
 
 
-def _insert(seen: list[_Hashes], fresh: _Hashes) -> None:
-    """Add an ascending array; arrays are merged so that there are few, and each value is moved few times."""
-    while seen and len(seen[-1]) <= 2 * len(fresh):
-        fresh = np.union1d(seen.pop(), fresh)
-    seen.append(fresh)
-
-
 def _runs(text: str) -> _Hashes:
-    """Hash every run of eight words, each once; a shorter text is one run. The same in every process."""
+    """Return the distinct hashes of all runs of eight words, ascending; a shorter text is one run.
+
+    The hashes are the same in every process.
+    """
     words = np.array([zlib.crc32(word.encode()) for word in _WORD.findall(text.lower())], dtype=np.uint64)
     padded = np.concatenate([words, np.zeros(max(0, _RUN - len(words)), dtype=np.uint64)])
     hashes = np.zeros(len(padded) - _RUN + 1, dtype=np.uint64)
+    # A polynomial hash modulo 2^64 of all runs at once. The multiplier is 2^64 divided by the golden ratio; adding 1
+    # lets zeros change the hash; the shift mixes high bits into low ones.
     for offset in range(_RUN):
         hashes = hashes * _MULTIPLIER + padded[offset : offset + len(hashes)] + np.uint64(1)
     unique: _Hashes = np.unique(hashes ^ (hashes >> np.uint64(29)))

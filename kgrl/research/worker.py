@@ -1,8 +1,9 @@
-"""Workers: they take jobs from a research queue and do them, in threads, in processes, on other machines."""
+"""Workers: they take jobs from a research queue and do them, in threads, in processes or on other machines."""
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import socket
 import threading
@@ -21,28 +22,35 @@ from kgrl.research.store import QueueAwayError
 from kgrl.retrieval.encoder import Encoder
 from kgrl.system.registry import Registry
 
-__all__ = ["Worker", "make_page_source", "page_sources", "run_workers"]
+__all__ = ["Worker", "make_page_source", "page_sources", "run_workers", "worker_process"]
 
 _IDLE_SECONDS, _IDLE_MOST = 0.02, 0.2
+"""First and longest wait of a worker that finds no job."""
 _AWAY_SECONDS, _AWAY_MOST = 0.1, 5.0
+"""First and longest wait of a worker that cannot reach the queue."""
 _TEND_SECONDS = 1.0
+"""Time between two looks for jobs without message or worker."""
+_NICE = 19
+"""Niceness of a worker process: training has priority, and the worker gets the time in which training waits."""
+_LOOK_SECONDS = 1.0
+"""Time between two checks whether the process that started a worker process is alive."""
 
 _log = logging.getLogger(__name__)
 
 page_sources: Registry[PageSource] = Registry("page source", group="kgrl.page_sources")
-"""Page sources by name. The factories take the rest of a source's description as keyword arguments; threads of a worker
-may share what they make. All come by entry points: `mediawiki`, which ships, and those of other packages."""
+"""Page sources by name. A factory takes the other entries of a source's description as keyword arguments; threads may
+share the source. All come by entry points: `mediawiki`, which ships with kgrl, and those of other packages."""
 
 
 def make_page_source(description: Mapping[str, Any]) -> PageSource:
     """Make the page source that a queue's settings describe.
 
     Args:
-        description: Its name under `"source"` and what its factory takes.
+        description: Its name under `"source"`, and the arguments of its factory.
 
     Raises:
-        UnknownNameError: If there is none of that name.
-        SettingError: If the description does not fit it.
+        UnknownNameError: If no source has that name.
+        SettingError: If the factory does not take the arguments.
     """
     options = dict(description)
     try:
@@ -52,13 +60,13 @@ def make_page_source(description: Mapping[str, Any]) -> PageSource:
 
 
 class Worker:
-    """Does jobs of a queue, one after another.
+    """A worker, which does jobs of a queue one after another.
 
     Args:
         queue: The queue.
-        source: Where it fetches pages.
-        encoder: What it embeds passages with.
-        name: Names it in claims and reasons; by default made of machine and process.
+        source: The source of pages.
+        encoder: Embeds passages.
+        name: Its name in claims and reasons; by default made of machine and process.
 
     Raises:
         SettingError: If the queue is for another encoder.
@@ -70,18 +78,21 @@ class Worker:
         self.messages = Messages(queue.store, self._handle)
         self._board, self._log = queue.board, queue.log
         self._jobs = Jobs(source, encoder, queue.log, queue.encoding)
-        self._held: Job | None = None
-        self._holding = threading.Lock()  # a claim is not renewed while it is given back
+        self._held: Job | None = None  # the job whose claim is to be renewed
+        self._holding = threading.Lock()  # so that no claim is renewed after its release
         self._trouble: KgrlError | None = None
         self._tended = 0.0
 
-    def run(self, stop: threading.Event) -> None:
-        """Do jobs until told to stop; the one under way is finished first.
+    def __repr__(self) -> str:
+        return f"Worker({self.name!r})"
 
-        Where the queue cannot be reached, it is tried again until it can.
+    def run(self, stop: threading.Event) -> None:
+        """Do jobs until an event is set; the job under way is finished first.
+
+        While the queue is unreachable, the worker tries again and again.
 
         Args:
-            stop: Tells to stop.
+            stop: The event.
 
         Raises:
             KgrlError: If the queue is damaged or refuses.
@@ -96,7 +107,7 @@ class Worker:
             beat.join()
 
     def _loop(self, stop: threading.Event) -> None:
-        idle, away = _IDLE_SECONDS, 0.0
+        idle, away = _IDLE_SECONDS, 0.0  # the latest waits, which are doubled each time; 0: the queue was reached
         while not stop.is_set():
             try:
                 worked = self.step()
@@ -114,7 +125,7 @@ class Worker:
                 stop.wait(idle)
 
     def step(self) -> bool:
-        """Do the next job, if there is one, and return whether there was.
+        """Do the next job and return True; return False if there is none.
 
         Raises:
             QueueAwayError: If the queue cannot be reached now.
@@ -130,7 +141,7 @@ class Worker:
         return worked
 
     def _handle(self, stage: str, title: str, attempt: int) -> None:
-        """Do the job of a message; huey would only log what goes wrong with the queue, so it is kept for `step`."""
+        """Do the job of a message. huey would only log an error of the queue, so it is kept for `step` to raise."""
         job = Job(title, stage, attempt)
         try:
             if self._board.claim(job, self.name):
@@ -152,18 +163,18 @@ class Worker:
     def _do(self, claimed: Job) -> None:
         board, job = self._board, self._board.job(claimed.title)
         if job is None or job.key != claimed.key:
-            return  # done by another, or wanted no longer
+            return  # done by another worker, or no longer wanted
         given = board.part(job) if job.stage != STAGES[0] else ""
         if given is None:
-            board.again(job, "what the stage before made was gone", stage=STAGES[0])
+            board.again(job, "the result of the stage before was missing", stage=STAGES[0])
             return
         act = self._outcome(job, given)
-        # Meanwhile the claim may have run out and another may have done it: then nothing is to be written any more.
+        # Meanwhile the claim may have expired and another worker may have done the job; then the result is dropped.
         if board.job(job.title) == job:
             act(board)
 
     def _outcome(self, job: Job, given: str) -> Callable[[Board], object]:
-        """Do the work of a job, and return what is to be noted on the board."""
+        """Do the work of a job, and return the function that records its result on the board."""
         try:
             made = self._jobs.run(job.stage, job.title, given)
         except HopelessError as error:
@@ -171,31 +182,27 @@ class Worker:
             return lambda board: board.fail(job, reason)
         except QueueAwayError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a page or a source does wrong, the other titles are to come
+        except Exception as error:  # noqa: BLE001 - an error of a page or a source must not stop the other titles
             reason = str(error) if isinstance(error, KgrlError) else f"{type(error).__name__}: {error}"
             _log.warning("%s of %r went wrong: %s", job.stage, job.title, reason, exc_info=_mistake(error))
             return lambda board: board.again(job, reason)
         if job.stage == STAGES[-1]:
             return lambda board: board.finish(job, made, known=self._log.knows(job.title))
-        return lambda board: self._pass_on(job, made)
-
-    def _pass_on(self, job: Job, made: str) -> None:
-        following = self._board.advance(job, made)
-        self.messages.send(following, self._board.worth().get(job.title, 0.0))
+        return lambda board: self.messages.send(board.advance(job, made), board.worth().get(job.title, 0.0))
 
     def _renew(self, ended: threading.Event) -> None:
-        """Renew the claim that is held, for as long as the worker runs."""
+        """Renew the claim that is held until an event is set, three times in each lease."""
         while not ended.wait(self._board.lease / 3):
             with self._holding:
                 if self._held is not None:
                     try:
                         self._board.renew(self._held, self.name)
                     except KgrlError:
-                        _log.debug("a claim could not be renewed", exc_info=True)  # the job itself will say so
+                        _log.debug("a claim could not be renewed", exc_info=True)  # the job itself meets the same error
 
 
 def _mistake(error: Exception) -> bool:
-    """Whether an error is a mistake in a program, worth a traceback."""
+    """Return whether an error is a programming mistake, which is logged with a traceback."""
     return not isinstance(error, KgrlError | OSError)
 
 
@@ -203,24 +210,25 @@ def _mistake(error: Exception) -> bool:
 def run_workers(
     queue: ResearchQueue, make_source: Callable[[], PageSource], encoder: Encoder, threads: int = 2
 ) -> Iterator[threading.Event]:
-    """Have threads of this process do the jobs of a queue, until the body is left.
+    """Run workers in threads of this process until the body is left.
 
     Args:
         queue: The queue.
-        make_source: Makes the page source of a thread.
-        encoder: What passages are embedded with; its model is loaded first.
-        threads: How many; none where the jobs are done elsewhere.
+        make_source: Function that makes the page source of a thread.
+        encoder: Embeds passages; its model is loaded first.
+        threads: Number of threads; 0 if the jobs are done elsewhere.
 
     Yields:
-        What is set once a worker cannot go on.
+        An event that is set once a worker has stopped with an error.
 
     Raises:
-        KgrlError: Why a worker could not go on; once the body is left.
+        KgrlError: The error that stopped a worker, once the body is left.
     """
     broken, stop, failures = threading.Event(), threading.Event(), list[Exception]()
     workers = [Worker(queue, make_source(), encoder) for _ in range(threads)]
 
     def work(worker: Worker) -> None:
+        """Run a worker and keep its error."""
         try:
             worker.run(stop)
         except Exception as error:  # noqa: BLE001 - raised by the thread that waits for the workers
@@ -229,7 +237,7 @@ def run_workers(
             broken.set()
 
     if workers:
-        encoder.encode(["ready"])  # a model that is missing is to be heard of now, not from every page
+        encoder.encode(["ready"])  # a missing model is one error now instead of one for every page
     running = [threading.Thread(target=work, args=(worker,), name=worker.name, daemon=True) for worker in workers]
     for thread in running:
         thread.start()
@@ -241,3 +249,38 @@ def run_workers(
             thread.join()
     if failures:
         raise failures[0]
+
+
+@contextmanager
+def worker_process(where: str, threads: int = 4) -> Iterator[Callable[[], bool]]:
+    """Run workers in another process until the body is left or this process ends.
+
+    The same threads in the training process would slow it down, since they share its interpreter lock.
+
+    Args:
+        where: The queue: a folder or the URL of a Redis. Its settings name the source of pages.
+        threads: Number of jobs done at a time; fetching is mostly waiting.
+
+    Yields:
+        A function that returns whether the process has ended early; its standard error has the reason.
+    """
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(where, threads), daemon=True)
+    process.start()
+    try:
+        yield lambda: not process.is_alive()
+    finally:
+        process.terminate()  # perhaps in the middle of a job, which the next worker of the queue does again
+        process.join()
+
+
+def _serve(where: str, threads: int) -> None:
+    """Run workers until the process that started this one ends."""
+    import torch
+
+    os.nice(_NICE)
+    torch.set_num_threads(1)
+    queue, parent = ResearchQueue.open(where), multiprocessing.parent_process()
+    source = make_page_source(queue.settings["source"])  # one for all threads, which share its rate limit
+    with run_workers(queue, lambda: source, Encoder(), threads) as broken:
+        while not broken.wait(_LOOK_SECONDS) and parent is not None and parent.is_alive():
+            pass

@@ -1,4 +1,4 @@
-"""Retrieval: embeddings of passages in a FAISS index, search by words, and indexes over passages of any source."""
+"""Retrieval: embeddings of passages in a FAISS index, search by words, and indexes of passages of any source."""
 
 import lazy_loader
 

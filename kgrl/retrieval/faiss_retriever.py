@@ -1,13 +1,13 @@
-"""Search over embedded passages with FAISS: exact where that is quick, approximate where it is not.
+"""Search of embedded passages with FAISS: exact for few passages, approximate for many.
 
-Which index, by the number of passages (two cores, 384 dimensions; docs/results/index.md has the measurements):
+The index by the number of passages (two cores, 384 dimensions; docs/results/index.md has the measurements):
 
     up to 50,000     flat     every cosine is computed: exact, and milliseconds a query
     up to 250,000    hnsw     a graph of near neighbours (Malkov and Yashunin 2018): nearly exact, no training
     more             ivfpq    inverted lists of product-quantised codes (Jégou et al. 2011), 4 bits for two dimensions
 
-What `ivfpq` finds is ranked again by the vectors themselves, which are kept in half precision beside the index and
-mapped into memory: so its cosines are those of the vectors, and what is approximate is only which are looked at.
+Candidates of `ivfpq` are ranked again by the vectors themselves, which are kept in half precision beside the index and
+mapped into memory. So its cosines are those of the vectors; only the choice of candidates is approximate.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ IndexKind = Literal["flat", "hnsw", "ivfpq"]
 
 MOST_FLAT, MOST_HNSW = 50_000, 250_000
 _HNSW_LINKS, _HNSW_BUILD, _HNSW_SEARCH = 32, 100, 128
+"""Links of a node, and candidates kept while building and while searching (M, efConstruction and efSearch)."""
 _TRAINED_ON = 100
-"""Training vectors for each inverted list, at most; FAISS warns below 39."""
+"""Most training vectors for each inverted list; FAISS warns below 39."""
 _MOST_TRAINED = 150_000
 _PROBED = 48
-"""Inverted lists that a query looks at."""
+"""Inverted lists that a query searches (nprobe)."""
 _LOOKED_AT = 20
-"""Candidates for each passage wanted that are ranked again by their vectors."""
+"""Candidates that are ranked again by their vectors, for each wanted passage."""
 _LEAST_LOOKED_AT = 160
 _SEED = 20
 
 
 def kind_for(rows: int) -> IndexKind:
-    """Return the index that suits so many passages.
+    """Return the kind of index for a number of passages.
 
     Example:
         >>> [kind_for(rows) for rows in (10_000, 100_000, 1_000_000)]
@@ -52,23 +53,25 @@ def kind_for(rows: int) -> IndexKind:
 
 
 class FaissRetriever:
-    """Finds the passages whose vectors have the largest cosines with a query's.
+    """Search for the passages whose vectors have the largest cosines with a query's.
 
     Args:
-        ids: The passage id of each row, each once, shape `[rows]`; they outlive any rebuilding.
+        ids: The passage id of each row, each once, shape `[rows]`.
         vectors: Unit vectors, float32, shape `[rows, dimensions]`.
-        kind: The index; by default the one that suits the number of rows now.
+        kind: The kind of index; by default that of `kind_for` for the initial number of rows.
 
     Raises:
-        UnknownNameError: If there is no such kind.
+        UnknownNameError: If the kind is unknown.
 
     Attributes:
         ids: The passage id of each row.
-        kind: The index.
+        kind: The kind of index.
 
     Example:
         >>> retriever = FaissRetriever(np.array([5, 9]), np.eye(2, dtype=np.float32))
         >>> retriever.add(np.array([7]), np.array([[0.6, 0.8]], dtype=np.float32))
+        >>> retriever
+        FaissRetriever(3 vectors of 2 dimensions, flat)
         >>> retriever.search(np.array([[0.0, 1.0]], dtype=np.float32), 2)[0].tolist()
         [[9, 7]]
     """
@@ -78,22 +81,25 @@ class FaissRetriever:
             raise UnknownNameError("index", kind, get_args(IndexKind))
         self.ids = np.empty(0, dtype=np.int32)
         self.kind: IndexKind = kind or kind_for(len(vectors))
-        self._vectors: NDArray[np.float16] | None = None  # what ivfpq ranks by
+        self._vectors: NDArray[np.float16] | None = None  # for ivfpq alone, to rank candidates by
         self._index = _made(self.kind, np.ascontiguousarray(vectors, dtype=np.float32))
         self.add(ids, vectors)
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        return f"FaissRetriever({len(self):,} vectors of {self._index.d} dimensions, {self.kind})"
+
     def add(self, ids: NDArray[np.integer], vectors: FloatArray) -> None:
-        """Add passages; the index stays of its kind, and keeps what it was trained to.
+        """Add passages. The index keeps its kind, and an `ivfpq` index its training.
 
         Args:
-            ids: Their ids, none of them there already, shape `[rows]`.
+            ids: Their ids, none of which is in the index, shape `[rows]`.
             vectors: Unit vectors, float32, shape `[rows, dimensions]`.
 
         Raises:
-            KgrlError: If an id is there already.
+            KgrlError: If an id is in the index already.
             ValueError: If the shapes disagree.
         """
         if np.shape(vectors) != (len(ids), self._index.d):
@@ -121,41 +127,42 @@ class FaissRetriever:
         return found, np.where(rows >= 0, scores, -np.inf).astype(np.float32)
 
     def _ranked_again(self, queries: FloatArray, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
-        """Look at more than are wanted, and rank them by their vectors."""
+        """Return scores and rows of the best of more candidates than wanted, ranked by their vectors."""
         assert self._vectors is not None
         wanted = min(max(_LEAST_LOOKED_AT, _LOOKED_AT * k), max(k, len(self)))
-        if wanted >= len(self):  # all of them are wanted: what the lists leave out would be missing
+        if wanted >= len(self):  # rank all of them: a search of some lists might return fewer than k
             rows = np.broadcast_to(np.arange(len(self)), (len(queries), len(self)))
         else:
             rows = self._index.search(queries, wanted)[1]
+        # [queries, candidates]; padded with -1 and -inf to k columns if there are fewer rows.
         scores: FloatArray = np.full((len(queries), max(k, rows.shape[1])), -np.inf, dtype=np.float32)
         for number, (query, own) in enumerate(zip(queries, rows, strict=True)):
             scores[number, : len(own)] = self._vectors[own].astype(np.float32) @ query
         scores[:, : rows.shape[1]][rows < 0] = -np.inf
         padded = np.pad(rows, [(0, 0), (0, scores.shape[1] - rows.shape[1])], constant_values=-1)
-        # Ties go to the lower row, so that fewer are the first of more.
+        # Ties go to the lower row, so that the results for a smaller k are the first of those for a larger one.
         order = np.lexsort((padded, -scores), axis=1)[:, :k]
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(padded, order, axis=1)
 
     def save(self, folder: str | Path, encoder: str = "") -> None:
-        """Write the index to a folder, in place of one that is there, at once or not at all.
+        """Write the index to a folder, whole or not at all; an index in it is replaced.
 
         Args:
-            folder: Where; missing, empty or a saved index.
+            folder: A folder that is missing, empty or a saved index.
             encoder: Fingerprint of the encoder that made the vectors.
         """
         save_index(Path(folder), StoredIndex(self.kind, encoder, self._index, self.ids, self._vectors))
 
     @classmethod
     def open(cls, folder: str | Path, encoder: str | None = None) -> Self:
-        """Open what `save` wrote; vectors are mapped into memory, not read.
+        """Open a saved index; vectors are mapped into memory, not read.
 
         Args:
             folder: The folder.
-            encoder: Fingerprint of the encoder that queries are made with; not compared if None.
+            encoder: Fingerprint of the queries' encoder; not compared if None.
 
         Raises:
-            MissingDataError: If there is no index.
+            MissingDataError: If the folder holds no index.
             DataError: If a file is missing, cut off or of another version.
             SettingError: If it was built by another encoder.
         """
@@ -168,7 +175,7 @@ class FaissRetriever:
 
 
 def _made(kind: IndexKind, vectors: FloatArray) -> Any:
-    """An empty index of a kind, trained on vectors where it has to be."""
+    """Return an empty index of a kind; `ivfpq` is trained on the vectors."""
     dimensions = vectors.shape[1]
     index: Any
     if kind == "flat":
@@ -183,9 +190,10 @@ def _made(kind: IndexKind, vectors: FloatArray) -> Any:
 
 
 def _trained(vectors: FloatArray) -> Any:
-    """Inverted lists and a product quantiser, trained on a sample."""
+    """Return inverted lists with a product quantiser, trained on a sample of the vectors."""
+    # The largest power of two up to 4 sqrt(n); FAISS's guidelines advise 4 to 16 sqrt(n).
     lists = max(1, min(4096, 2 ** int(np.log2(max(1, 4 * np.sqrt(len(vectors)))))))
-    # A quantiser has 16 codewords; with fewer vectors there is nothing to quantise.
+    # A quantiser of 4 bits has 16 codewords; if lists would hold fewer vectors, one list takes all.
     if len(vectors) < 16 * lists:
         lists = 1
     index: Any = faiss.index_factory(
@@ -201,7 +209,7 @@ def _trained(vectors: FloatArray) -> Any:
 
 
 def _set_search(index: Any) -> None:
-    """Set how far a search looks; FAISS does not write that down for every index."""
+    """Set the effort of a search; FAISS does not save it for every index."""
     if isinstance(index, faiss.IndexHNSW):
         index.hnsw.efSearch = _HNSW_SEARCH
     elif isinstance(index, faiss.IndexIVFFastScan | faiss.IndexIVF):

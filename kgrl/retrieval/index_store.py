@@ -1,4 +1,4 @@
-"""Indexes on disk: FAISS's file, ids and vectors beside it, and a description by which damage and mix-ups are found."""
+"""Indexes on disk: FAISS's file, ids, vectors, and a description that reveals damage and another encoder."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _WAY_OUT = "build it again with `kgrl research index ... --rebuild`"
 
 
 class StoredIndex(NamedTuple):
-    """What an index is on disk.
+    """The parts of an index that are saved.
 
     Args:
-        kind: Its kind.
-        encoder: Fingerprint of the encoder that made its vectors; `""` where nobody said.
+        kind: The kind of index.
+        encoder: Fingerprint of the encoder that made its vectors; `""` if unknown.
         index: FAISS's index.
         ids: The passage id of each row.
-        vectors: What candidates are ranked by, where that is not the index itself.
+        vectors: Vectors to rank candidates by, None if the index does that itself.
     """
 
     kind: str
@@ -41,11 +41,12 @@ class StoredIndex(NamedTuple):
 
 
 def save_index(folder: Path, stored: StoredIndex) -> None:
-    """Write an index to a folder, in place of one that is there, at once or not at all.
+    """Write an index to a folder, whole or not at all; an index in it is replaced.
 
     Raises:
         FileExistsError: If the folder holds something else.
     """
+    # Written beside the folder and then renamed. What an interrupted save left there is deleted.
     staged = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(staged, ignore_errors=True)
     with new_folder(staged) as temporary:
@@ -53,6 +54,7 @@ def save_index(folder: Path, stored: StoredIndex) -> None:
         write_npy(temporary / _IDS, stored.ids)
         if stored.vectors is not None:
             write_npy(temporary / _VECTORS, stored.vectors)
+        # Sizes reveal files that are cut off; digests would mean reading gigabytes at each opening.
         sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
         about = {"version": _VERSION, "kind": stored.kind, "encoder": stored.encoder, "files": sizes}
         write_json(temporary / _META, {**about, "rows": len(stored.ids), "dimensions": stored.index.d})
@@ -60,12 +62,13 @@ def save_index(folder: Path, stored: StoredIndex) -> None:
 
 
 def _replace(staged: Path, folder: Path) -> None:
-    """Put one folder in the place of another."""
+    """Rename a folder to another one's name; the other one is deleted."""
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         if any(folder.iterdir()) and not (folder / _META).is_file():
-            raise FileExistsError(f"{folder} holds something that is no index")
+            raise FileExistsError(f"{folder} holds something that is not an index")
+        # Two renames: a folder cannot be renamed to one that is not empty. Between them there is no index for a moment.
         folder.rename(old)
     staged.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
@@ -75,7 +78,7 @@ def open_index(folder: Path, encoder: str | None) -> StoredIndex:
     """Open an index; its lists are read, its vectors are mapped into memory.
 
     Raises:
-        MissingDataError: If there is none.
+        MissingDataError: If the folder holds no index.
         DataError: If a file is missing, cut off or of another version.
         SettingError: If it was built by another encoder.
     """
@@ -86,6 +89,7 @@ def open_index(folder: Path, encoder: str | None) -> StoredIndex:
             f"same model, or {_WAY_OUT}"
         )
     try:
+        # Maps the codes of flat and HNSW indexes into memory instead of reading them.
         index = faiss.read_index(str(folder / _INDEX), faiss.IO_FLAG_MMAP_IFC)
         ids = np.load(folder / _IDS, allow_pickle=False)
         vectors = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False) if _VECTORS in about["files"] else None
@@ -97,7 +101,7 @@ def open_index(folder: Path, encoder: str | None) -> StoredIndex:
 
 
 def _described(folder: Path) -> dict[str, Any]:
-    """The description of an index whose files are all there."""
+    """Return the description of an index, after a check of the sizes of its files."""
     path = folder / _META
     if not path.is_file():
         raise MissingDataError(f"{folder} holds no index: {_META} is missing; {_WAY_OUT}")
@@ -109,9 +113,9 @@ def _described(folder: Path) -> dict[str, Any]:
     if version != _VERSION:
         raise DataError(path, None, f"version {version} of an index, and this kgrl reads {_VERSION}; {_WAY_OUT}")
     for name, size in sizes.items():
-        file = folder / Path(name).name
+        file = folder / Path(name).name  # the name alone, whatever path a manipulated description holds
         there = file.stat().st_size if file.is_file() else None
         if there != size:
-            state = "is missing" if there is None else f"has {there} bytes in place of {size}"
+            state = "is missing" if there is None else f"has {there} bytes instead of {size}"
             raise DataError(file, None, f"{state}; {_WAY_OUT}")
     return about

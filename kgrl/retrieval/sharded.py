@@ -1,7 +1,8 @@
-"""An index in shards: one for each file of a source, built and searched side by side, with the results of one index."""
+"""An index in shards, one for each file of a source: built and searched in parallel, with the results of one index."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,18 +26,21 @@ _SHARDS = "shards.json"
 
 @dataclass(frozen=True)
 class _Shard:
-    """A shard to be built."""
+    """A shard that is to be built."""
 
     source: PassageSource
     folder: Path
 
     @property
     def name(self) -> str:
+        """The name of the task for the executor."""
         return self.source.name
 
 
 @dataclass(frozen=True)
 class _HowToBuild:
+    """Arguments of `build_index` that all shards share, for another process."""
+
     model: str | Path | None
     max_tokens: int
     kind: IndexKind | None
@@ -57,22 +61,23 @@ def build_shards(
 
     Args:
         sources: The sources, in the order in which their passages are numbered.
-        folder: Where the shards go.
-        encoder: Embeds passages; other processes make their own of the same model.
-        kind: The index of every shard; by default the one that suits its size.
-        executor: Where shards are built; here, one after another, if None.
-        rebuild: Start over, whatever is there.
-        on_shard: Called with the number of shards that are built.
+        folder: The folder of the shards.
+        encoder: Embeds passages; other processes make an encoder of the same model.
+        kind: The kind of index of all shards; by default that of `kind_for`.
+        executor: Builds the shards; if None they are built in this process, one after another.
+        rebuild: Delete the shards and start over.
+        on_shard: Called with the number of shards built so far.
 
     Returns:
         The number of passages.
 
     Raises:
-        KgrlError: If a shard cannot be built; the message names it. The others stay.
+        KgrlError: If a shard cannot be built; the message names it. The other shards are kept.
     """
     how = _HowToBuild(encoder.model, encoder.max_tokens, kind, rebuild)
     shards = [_Shard(source, folder / f"{number:05d}") for number, source in enumerate(sources)]
     total = 0
+    # The list of shards is written last, so a folder without it is not taken for an index.
     for done, passages in enumerate((executor or SerialExecutor()).map(_build, how, shards), 1):
         total += passages
         on_shard(done)
@@ -87,37 +92,39 @@ def _build(how: _HowToBuild, shard: _Shard) -> int:
 
 @dataclass(frozen=True)
 class _ToSearch:
+    """A shard that is to be searched, maybe in another process."""
+
     folder: Path
     encoder: str | None
 
     @property
     def name(self) -> str:
+        """The name of the task for the executor."""
         return str(self.folder)
 
 
 class ShardedRetriever:
-    """Searches the shards of a folder; passages are numbered through all of them.
+    """Search of the shards of a folder. Passages are numbered across all shards.
 
     Args:
-        folder: What `build_shards` wrote.
-        encoder: Fingerprint of the encoder that queries are made with; not compared if None.
-        executor: Where shards are searched; here, one after another, if None. Elsewhere, each search opens them anew.
+        folder: The folder that `build_shards` wrote.
+        encoder: Fingerprint of the queries' encoder; not compared if None.
+        executor: Searches the shards, and opens them for each search; if None they are searched in this process, one
+            after another.
 
     Raises:
-        MissingDataError: If there are none.
-        DataError: If one is damaged.
-        SettingError: If one was built by another encoder.
+        MissingDataError: If the folder holds no shards.
+        DataError: If a shard is damaged.
+        SettingError: If a shard was built by another encoder.
     """
 
     def __init__(self, folder: Path, encoder: str | None = None, executor: Executor | None = None) -> None:
-        from json import loads
-
         path = folder / _SHARDS
         if not path.is_file():
             raise MissingDataError(f"{folder} holds no index; `kgrl research index SOURCE --out {folder}` makes one")
-        folders = [folder / name for name in loads(path.read_text(encoding="utf-8"))["shards"]]
+        folders = [folder / name for name in json.loads(path.read_text(encoding="utf-8"))["shards"]]
         self._texts = [StoredTexts(shard) for shard in folders]
-        self._offsets = np.cumsum([0, *map(len, self._texts)])
+        self._offsets = np.cumsum([0, *map(len, self._texts)])  # number of the first passage of each shard
         self._executor = executor
         self._shards = [_ToSearch(shard / "index", encoder) for shard in folders]
         self._open = [FaissRetriever.open(shard.folder, encoder) for shard in self._shards]
@@ -125,13 +132,16 @@ class ShardedRetriever:
     def __len__(self) -> int:
         return int(self._offsets[-1])
 
+    def __repr__(self) -> str:
+        return f"ShardedRetriever({len(self):,} vectors in {len(self._shards)} shards)"
+
     def text(self, passage: int) -> str:
-        """Return a passage."""
+        """Return the text of a passage."""
         shard = int(np.searchsorted(self._offsets, passage, side="right")) - 1
         return self._texts[shard][passage - int(self._offsets[shard])]
 
     def texts(self) -> list[str]:
-        """Return all passages, in order."""
+        """Return the texts of all passages, in order."""
         return [texts[number] for texts in self._texts for number in range(len(texts))]
 
     def search(self, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
@@ -141,12 +151,13 @@ class ShardedRetriever:
         else:
             tasks = self._executor.map(_search, (queries, k), self._shards)
             by_name = {shard.name: number for number, shard in enumerate(self._shards)}
+            # Results come in any order; ties between shards must not depend on it.
             found = sorted(((by_name[name], ids, scores) for name, ids, scores in tasks), key=lambda part: part[0])
         ids = np.concatenate(
             [np.where(own >= 0, own + np.int32(self._offsets[number]), -1) for number, own, _ in found], axis=1
         )
         scores = np.concatenate([scores for _, _, scores in found], axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # ties go to the lower passage, as in one index
         return np.take_along_axis(ids, order, axis=1).astype(np.int32), np.take_along_axis(scores, order, axis=1)
 
 

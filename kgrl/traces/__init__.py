@@ -1,4 +1,4 @@
-"""Traces: recorded rabbit holes, the paths of topics that a human, a model or a walker followed."""
+"""Traces: recorded rabbit holes, the paths that a human, a model or a walker followed from topic to topic."""
 
 import lazy_loader
 

@@ -1,6 +1,6 @@
-"""What readers clicked, counted: on each link, and on each link after each previous page.
+"""Counts of readers' clicks: on each link, and on each link after each previous page.
 
-Counts go by title when they are saved, so that those made on one graph are of use on another.
+Saved counts name topics by title, so counts made on one graph can be used on another.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float32]
 Tensors = dict[str, NDArray[np.generic]]
 
 _MOST = 255
-"""Saved counts are bytes; more clicks than that say nothing further."""
+"""Largest saved count: they are bytes, and more clicks than that say nothing further."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class ClickCounts:
     Args:
         graph: The topic graph.
         links: Clicks on each link, float32 `[links]`.
-        keys: Which links were clicked after which page: `previous page * links + position of the link`, ascending,
+        keys: Links clicked after a page, as `previous page * links + position of the link`, ascending,
             int64 `[keys]`.
         after: Clicks of each key, float32 `[keys]`.
-        contexts: From which pages readers clicked on after which page: `previous page * topics + page`, ascending,
+        contexts: Pages clicked on from after a page, as `previous page * topics + page`, ascending,
             int64 `[contexts]`.
         totals: Clicks of each context, float32 `[contexts]`.
 
@@ -51,39 +51,43 @@ class ClickCounts:
     contexts: NDArray[np.int64]
     totals: FloatArray
 
+    def __repr__(self) -> str:
+        return f"ClickCounts({int(self.links.sum()):,} clicks on {np.count_nonzero(self.links):,} links)"
+
     @classmethod
     def of(cls, graph: TopicGraph, clicks: ClickTable, least_after: int = 1) -> ClickCounts:
-        """Count clicks.
+        """Return the counts of a table of clicks.
 
         Args:
             graph: The topic graph.
-            clicks: The clicks; the final ones, which say where the reader wanted to go, are best left out.
-            least_after: Least clicks on a link after a page that are kept; most of those counts are 1.
+            clicks: The clicks. Leave out the final ones: they show where the reader wanted to go.
+            least_after: Smallest count of a link after a page that is kept; most of these counts are 1.
         """
         at = positions(graph, clicks)
         links = np.bincount(at, minlength=graph.n_links).astype(np.float32)
         previous = clicks.stack[:, -2].astype(np.int64)
         known = previous >= 0
-        keys, after = _counted((previous * graph.n_links + at)[known])
-        keys, after = keys[after >= least_after], after[after >= least_after]
+        keys, counts = np.unique((previous * graph.n_links + at)[known], return_counts=True)
+        keys, after = keys[counts >= least_after], counts[counts >= least_after].astype(np.float32)
         return cls(graph, links, keys, after, *_contexts(graph, keys, after))
 
     @classmethod
     def none(cls, graph: TopicGraph) -> ClickCounts:
-        """Return the counts of no clicks at all."""
+        """Return the counts of no clicks."""
         nothing, zeros = np.empty(0, dtype=np.int64), np.zeros(graph.n_links, dtype=np.float32)
         return cls(graph, zeros, nothing, zeros[:0], nothing, zeros[:0])
 
     def without(self, hidden: NDArray[np.bool_]) -> ClickCounts:
-        """Return the counts of pages that have nothing to do with hidden topics.
+        """Return the counts of pages that neither are hidden nor link to a hidden topic.
 
-        The shares of a page that links to a hidden topic would say that nobody clicks there, so that all counts of such
-        a page are left out, and those after a hidden previous page.
+        The click shares of a page that links to a hidden topic would say that readers never click there. So all counts
+        of such a page are left out, and those after a hidden previous page.
 
         Args:
             hidden: Whether each topic is hidden, shape `[topics]`.
         """
         sources, targets = self.graph.links()
+        # Pages that are hidden or link to a hidden topic, bool [topics].
         incomplete = hidden | (np.bincount(sources, hidden[targets], minlength=len(self.graph)) > 0)
         shown = ~incomplete[sources]
         previous, link = np.divmod(self.keys, max(self.graph.n_links, 1))
@@ -92,10 +96,10 @@ class ClickCounts:
         return ClickCounts(self.graph, self.links * shown, keys, after, *_contexts(self.graph, keys, after))
 
     def after_page(self, previous: IntArray, page: IntArray, link: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-        """Look up clicks in the context of the previous page.
+        """Return the clicks on links after a previous page.
 
         Args:
-            previous: The page before the current one, -1 for none; broadcast with the others.
+            previous: The page before the current one, -1 for none; broadcast against the others.
             page: The current page.
             link: Position of each link, -1 for none.
 
@@ -109,11 +113,11 @@ class ClickCounts:
         return _look_up(self.keys, self.after, keys), _look_up(self.contexts, self.totals, contexts)
 
     def to_tensors(self) -> Tensors:
-        """Return the counts as small arrays: topics of each counted link by number, counts up to 255, and titles."""
+        """Return the counts as small arrays: the ends of each counted link by number, counts up to 255, and titles."""
         sources, targets = self.graph.links()
         kept = np.flatnonzero(self.links)
         previous, link = np.divmod(self.keys, max(self.graph.n_links, 1))
-        number = np.min_scalar_type(len(self.graph))
+        number = np.min_scalar_type(len(self.graph))  # 16 bits for fewer than 65,536 topics
         return {
             "link_ends": np.column_stack([sources[kept], targets[kept]]).astype(number),
             "link_clicks": _bytes(self.links[kept]),
@@ -124,9 +128,9 @@ class ClickCounts:
 
     @classmethod
     def from_tensors(cls, tensors: Tensors, graph: TopicGraph) -> ClickCounts:
-        """Read what `to_tensors` made, on a graph with some of the same titles.
+        """Read what `to_tensors` wrote, on a graph that has some of the same titles.
 
-        Pages that link to topics without counts are left without any, see `without`.
+        Topics that were not counted are treated as hidden; see `without`.
 
         Args:
             tensors: The arrays.
@@ -142,6 +146,7 @@ class ClickCounts:
         previous, page, target = topics[tensors["after_ends"].astype(np.int64)].T
         at = _positions(graph, page, target)
         known = (at >= 0) & (previous >= 0)
+        # This graph numbers topics and links in another order than the one that was saved: sort the keys again.
         order = np.argsort((previous * graph.n_links + at)[known])
         keys = (previous * graph.n_links + at)[known][order]
         after = tensors["after_clicks"].astype(np.float32)[known][order]
@@ -152,7 +157,7 @@ class ClickCounts:
 
 def _contexts(graph: TopicGraph, keys: NDArray[np.int64], after: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
     """Add up the clicks of keys with the same previous page and page."""
-    if not graph.n_links:
+    if not graph.n_links:  # then there are no keys either, and a division by 0 below
         return keys, after
     sources, _ = graph.links()
     previous, link = np.divmod(keys, graph.n_links)
@@ -161,13 +166,8 @@ def _contexts(graph: TopicGraph, keys: NDArray[np.int64], after: FloatArray) -> 
     return contexts, np.bincount(inverse, after, minlength=len(contexts)).astype(np.float32)
 
 
-def _counted(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], FloatArray]:
-    unique, counts = np.unique(keys, return_counts=True)
-    return unique, counts.astype(np.float32)
-
-
 def _look_up(keys: NDArray[np.int64], values: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
-    """The values of keys, 0 where there is none."""
+    """Return the values of some of the ascending keys, 0 for one that is not among them."""
     if not len(keys):
         return np.zeros(wanted.shape, dtype=np.float32)
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
@@ -175,7 +175,7 @@ def _look_up(keys: NDArray[np.int64], values: FloatArray, wanted: NDArray[np.int
 
 
 def _positions(graph: TopicGraph, sources: NDArray[np.int64], targets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions of links, -1 where an end is unknown or there is no such link."""
+    """Return the positions of links, -1 where an end is unknown or the graph lacks the link."""
     found = np.full(len(sources), -1, dtype=np.int64)
     known = (sources >= 0) & (targets >= 0)
     found[known] = graph.positions(sources[known], targets[known])

@@ -1,7 +1,7 @@
-"""Next-click prediction: how well a predictor ranks the link that a reader clicked among all links of the page.
+"""Next-click prediction: scores of a predictor that ranks the link a reader clicked among all links of the page.
 
-A predictor gives log-probabilities for the links of each click's page, one flat array for many clicks. Ties are scored
-by their expectation. The module knows nothing of networks or of where traces come from.
+A predictor gives log-probabilities for the links of each click's page, in one flat array for many clicks. Ties get the
+expected score of a random order. This module knows neither networks nor sources of traces.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ FloatArray = NDArray[np.float32]
 
 
 class OfferedLinks(NamedTuple):
-    """The links of the pages that clicks were made on, page after page.
+    """Links of the pages that clicks were made on, page after page.
 
     Args:
         links: Position of each link in `graph.indices`, int64 `[rows]`.
         owner: The click that each row belongs to, int64 `[rows]`.
-        starts: The first row of each click, with the number of rows at the end, int64 `[clicks + 1]`.
+        starts: The first row of each click, and the number of rows last, int64 `[clicks + 1]`.
     """
 
     links: NDArray[np.int64]
@@ -35,7 +35,7 @@ class OfferedLinks(NamedTuple):
 
 
 class ClickPredictor(Protocol):
-    """Says how likely each link of a page is to be clicked."""
+    """Model of how likely each link of a page is to be clicked."""
 
     def log_probabilities(self, clicks: ClickTable) -> FloatArray:
         """Return the log-probability of every link of each click's page.
@@ -51,7 +51,7 @@ class ClickPredictor(Protocol):
 
 @dataclass(frozen=True)
 class ClickScores:
-    """How well clicks were predicted.
+    """Scores of click predictions.
 
     Args:
         top1: Share of clicks whose link was ranked first.
@@ -71,7 +71,7 @@ class ClickScores:
 
 
 def candidates_of(graph: TopicGraph, pages: IntArray) -> OfferedLinks:
-    """List the links of pages.
+    """Return the links of pages.
 
     Args:
         graph: The topic graph.
@@ -86,6 +86,7 @@ def candidates_of(graph: TopicGraph, pages: IntArray) -> OfferedLinks:
     counts = graph.indptr[pages.astype(np.int64) + 1] - first
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     owner = np.repeat(np.arange(len(pages)), counts)
+    # Row number within its click, counted from the page's first link.
     links = np.arange(starts[-1]) - starts[owner] + first[owner]
     return OfferedLinks(links, owner, starts)
 
@@ -93,8 +94,8 @@ def candidates_of(graph: TopicGraph, pages: IntArray) -> OfferedLinks:
 def score_clicks(log_probabilities: FloatArray, clicks: ClickTable, graph: TopicGraph) -> ClickScores:
     """Score predictions of clicks.
 
-    A link that ties with `t - 1` others, with `b` better ones, has rank `b + k` with chance `1 / t` for each k of
-    1 to t; its reciprocal rank is the mean of these.
+    A link that ties with `t - 1` others and is beaten by `b` has rank `b + k` with probability `1 / t` for each k
+    from 1 to t. Its reciprocal rank is the mean over k.
 
     Args:
         log_probabilities: What a predictor returned, shape `[rows]`.
@@ -102,7 +103,7 @@ def score_clicks(log_probabilities: FloatArray, clicks: ClickTable, graph: Topic
         graph: The topic graph.
 
     Raises:
-        ValueError: If there is no click, one that is no link, or not one value for each link.
+        ValueError: If there are no clicks, a click is not a link, or there is not one value for each link.
 
     Example:
         >>> from kgrl.traces import Trace
@@ -116,10 +117,11 @@ def score_clicks(log_probabilities: FloatArray, clicks: ClickTable, graph: Topic
         raise ValueError(f"{len(log_probabilities)} values for {len(rows.links)} links of {len(clicks)} clicks")
     is_chosen = graph.indices[rows.links] == clicks.chosen[rows.owner]
     if is_chosen.sum() != len(clicks):
-        raise ValueError(f"{len(clicks) - is_chosen.sum()} clicks are no links of the graph")
+        raise ValueError(f"{len(clicks) - is_chosen.sum()} clicks are not links of the graph")
     chosen = log_probabilities[is_chosen]
     better = np.add.reduceat(log_probabilities > chosen[rows.owner], rows.starts[:-1], dtype=np.int64)
     tied = np.add.reduceat(log_probabilities == chosen[rows.owner], rows.starts[:-1], dtype=np.int64)
+    # harmonic[n] is 1 + 1/2 + ... + 1/n, so a mean of reciprocal ranks is one difference.
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, (better + tied).max() + 1))])
     return ClickScores(
         top1=float(np.mean((better == 0) / tied)),
@@ -130,7 +132,7 @@ def score_clicks(log_probabilities: FloatArray, clicks: ClickTable, graph: Topic
 
 
 def inductive(clicks: ClickTable, hidden: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which clicks were made on or to hidden articles, bool `[clicks]`.
+    """Return a mask of the clicks made on or to hidden articles, bool `[clicks]`.
 
     Args:
         clicks: The clicks.

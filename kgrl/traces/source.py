@@ -1,7 +1,8 @@
-"""Where traces come from, behind one protocol, and how rows that hold none are counted.
+"""The protocol of sources of traces, and the count of the rows they read and skip.
 
-A row that names an unknown topic, makes a click that is no link, goes back from the first page or is malformed is
-skipped and counted by reason; a source of which more than 5% is like that is an error. Knows no particular source.
+A row that names an unknown topic, makes a click that is not a link, goes back from the first page or is malformed is
+skipped and counted by reason. A source with more than 5% of such rows is an error. This module knows no particular
+source.
 """
 
 from __future__ import annotations
@@ -20,17 +21,18 @@ __all__ = ["Tally", "TraceSource", "sift"]
 Row = TypeVar("Row")
 
 _MOST_SKIPPED = 0.05
+"""Share of the rows that a source may skip."""
 
 
 @runtime_checkable
 class TraceSource(Protocol):
-    """Where traces come from. Iterating again gives the same traces, one after the other, never all in memory.
+    """A source of traces. It yields them one after the other, and the same ones each time it is iterated.
 
-    Implementers inherit `kgrl.testing.TraceSourceContract` in their tests.
+    Implementations inherit `kgrl.testing.TraceSourceContract` in their tests.
 
     Attributes:
-        graph: The topic graph that the traces are walks on; each keeps `Trace.check`.
-        tally: What the latest iteration read and skipped so far.
+        graph: The topic graph that the traces are walks on; each passes `Trace.check`.
+        tally: The rows that the latest iteration has read and skipped so far.
     """
 
     graph: TopicGraph
@@ -46,10 +48,11 @@ class TraceSource(Protocol):
 
 
 class Tally:
-    """Counts the rows that were read and, by reason, those that had to be skipped.
+    """Count of the rows that were kept and, by reason, of those that were skipped.
 
     Args:
-        source: The file, folder or name of what is read; the error names it.
+        source: The file, folder or name of what is read; error messages name it.
+        unit: Plural noun for what is counted: rows of a file, expansions of a run.
 
     Attributes:
         kept: Number of rows kept.
@@ -60,20 +63,20 @@ class Tally:
         >>> tally.keep(98)
         >>> tally.skip("no link", 2)
         >>> str(tally)
-        'paths.tsv: 98 kept, 2 skipped (no link: 2)'
+        'paths.tsv: 98 rows kept, 2 skipped (no link: 2)'
     """
 
-    def __init__(self, source: str | Path) -> None:
-        self.source = source
+    def __init__(self, source: str | Path, unit: str = "rows") -> None:
+        self.source, self.unit = source, unit
         self.kept = 0
         self.skipped: Counter[str] = Counter()
 
     def keep(self, rows: int = 1) -> None:
-        """Count rows that are of use."""
+        """Count rows that can be used."""
         self.kept += rows
 
     def skip(self, kind: str, rows: int = 1) -> None:
-        """Count rows that are not."""
+        """Count rows that cannot be used, under their reason."""
         self.skipped[kind] += rows
 
     def check(self) -> None:
@@ -86,16 +89,17 @@ class Tally:
 
     def _counts(self) -> str:
         reasons = ", ".join(f"{kind}: {n:,}" for kind, n in self.skipped.most_common())
-        return f"{self.kept:,} kept, {self.skipped.total():,} skipped" + (f" ({reasons})" if reasons else "")
+        skipped = f"{self.skipped.total():,} skipped" + (f" ({reasons})" if reasons else "")
+        return f"{self.kept:,} {self.unit} kept, {skipped}"
 
 
 def sift(rows: Iterable[Row], parse: Callable[[Row], Trace], tally: Tally) -> Iterator[Trace]:
-    """Yield the traces of those rows that hold one, counting the others by reason.
+    """Yield the traces of the rows that hold one, and count the other rows by reason.
 
     Args:
         rows: Rows of a source.
-        parse: Turns one into a trace, or raises a `TraceError` of a kind.
-        tally: Counts them.
+        parse: Makes a trace of a row, or raises a `TraceError` of some kind.
+        tally: Counts the rows.
 
     Raises:
         DataError: At the end, if more than 5% were skipped.

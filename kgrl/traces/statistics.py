@@ -1,4 +1,4 @@
-"""What traces are like: how long, how often they return, how tight the networks of their pages are, where they lead."""
+"""Statistics of traces: length, share of returns, clustering of the visited pages, and moves between categories."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from kgrl.traces.trace import BACK, Trace
 __all__ = ["TraceStats", "trace_stats"]
 
 _SMALLEST_NETWORK = 3
-"""Pages below which no triangle can be."""
+"""Pages that a triangle needs."""
 _OTHERS = "other"
 
 
 @dataclass
 class TraceStats:
-    """Figures of some traces, gathered one trace at a time.
+    """Statistics of some traces, gathered one trace at a time.
 
-    A step is anything a reader does after opening the first page: a forward click or a back click.
+    A step is any action of a reader after opening the first page: a forward click or a back click.
 
     Attributes:
         lengths: Number of traces by their number of steps.
@@ -32,9 +32,9 @@ class TraceStats:
         backs: Number of back clicks.
         returns: Number of steps to a page that was opened before in the same trace: back clicks, and forward clicks to
             such a page.
-        moves: Number of forward clicks by the categories they lead from and to; those from or to a topic without a
+        moves: Number of forward clicks by the categories they lead from and to; clicks from or to a topic without a
             category are left out.
-        clusterings: Clustering of each trace that opened three pages or more; see `clustering`.
+        clusterings: Clustering coefficient of each trace that opened three pages or more; see `clustering`.
     """
 
     lengths: Counter[int] = field(default_factory=Counter)
@@ -45,12 +45,13 @@ class TraceStats:
     clusterings: list[float] = field(default_factory=list)
 
     def add(self, trace: Trace, graph: TopicGraph) -> None:
-        """Take in one trace, a walk on the graph."""
+        """Add one trace, a walk on the graph."""
         self.lengths[len(trace.steps) - 1] += 1
         self.outcomes[str(trace.outcome)] += 1
         self.backs += trace.steps.count(BACK)
         opened = {trace.steps[0]}
-        for page, step in zip(trace.pages(), trace.steps[1:], strict=False):  # the page each step was taken on
+        # pages() has one entry more than there are steps; each step was taken on the page before it.
+        for page, step in zip(trace.pages(), trace.steps[1:], strict=False):
             self.returns += step == BACK or step in opened
             if step != BACK:
                 opened.add(step)
@@ -58,6 +59,9 @@ class TraceStats:
                 self.moves.update([move] if all(move) else [])
         if len(opened) >= _SMALLEST_NETWORK:
             self.clusterings.append(_clustering(graph, opened))
+
+    def __repr__(self) -> str:
+        return f"TraceStats({self.traces:,} traces, {self.steps:,} steps)"
 
     @property
     def traces(self) -> int:
@@ -81,32 +85,33 @@ class TraceStats:
 
     @property
     def clustering(self) -> float | None:
-        """Mean over traces of the clustering coefficient of the graph among the pages they opened.
+        """Mean clustering coefficient of the graph among the pages of each trace, None without a trace of three pages.
 
-        The coefficient of a page is the share of pairs of its neighbours that are linked themselves, links read as
-        undirected and 0 where there is no pair (Watts and Strogatz 1998); a trace's is the mean over its pages. Traces
-        that opened fewer than three pages have none; None if all are like that.
+        The coefficient of a page is the share of pairs of its neighbours that are linked themselves, with links read
+        as undirected, and 0 for fewer than two neighbours (Watts and Strogatz 1998). A trace's coefficient is the mean
+        over its pages. Traces that opened fewer than three pages have none.
         """
         return float(np.mean(self.clusterings)) if self.clusterings else None
 
     @property
     def within_category(self) -> float | None:
-        """Share of forward clicks that stay in a category; None where topics have none."""
+        """Share of forward clicks that stay in a category; None if topics have no categories."""
         stay = sum(count for (before, after), count in self.moves.items() if before == after)
         return stay / self.moves.total() if self.moves else None
 
     def category_matrix(self, most: int) -> tuple[list[str], NDArray[np.int64]]:
-        """Return category-to-category counts of forward clicks.
+        """Return the counts of forward clicks from category to category.
 
         Args:
-            most: Categories kept, those with the most clicks from or to them; the rest are added up as `"other"`.
+            most: Number of categories kept, those with the most clicks from or to them; the others are added up as
+                `"other"`.
 
         Returns:
             The categories' names, and counts by row (from) and column (to), int64 `[categories, categories]`.
         """
         ends = Counter[str]()
         for move, count in self.moves.items():
-            ends.update(dict.fromkeys(move, count))
+            ends.update(dict.fromkeys(move, count))  # a move within a category counts once
         kept = [name for name, _ in sorted(ends.items(), key=lambda end: (-end[1], end[0]))[:most]]
         names = [*kept, _OTHERS] if len(ends) > most else kept
         number = {name: at for at, name in enumerate(kept)}
@@ -116,13 +121,13 @@ class TraceStats:
         return names, matrix
 
     def figures(self) -> dict[str, Any]:
-        """Return the figures, ready for JSON. `category_moves` lists from, to and count, the most frequent first.
+        """Return the figures for JSON; `category_moves` lists from, to and count, most frequent first.
 
         Raises:
-            ValueError: If there was no trace.
+            ValueError: If no trace was added.
         """
         if not self.lengths:
-            raise ValueError("there are no figures of no trace")
+            raise ValueError("no trace was added, so there are no figures")
         lengths = np.repeat(list(self.lengths), list(self.lengths.values()))
         return {
             "traces": self.traces,
@@ -144,7 +149,7 @@ class TraceStats:
 
 
 def trace_stats(traces: Iterable[Trace], graph: TopicGraph) -> dict[str, TraceStats]:
-    """Gather the figures of traces by source, holding none of them.
+    """Return the statistics of traces by source. Traces are read one at a time and not kept.
 
     Args:
         traces: Walks on the graph.
@@ -163,9 +168,12 @@ def trace_stats(traces: Iterable[Trace], graph: TopicGraph) -> dict[str, TraceSt
 
 
 def _clustering(graph: TopicGraph, pages: set[int]) -> float:
-    """The mean clustering coefficient of the undirected graph among some pages."""
+    """Return the mean clustering coefficient of the undirected graph among some pages."""
     ordered = np.sort(np.fromiter(pages, dtype=np.int64))
+    # Adjacency matrix of the pages, [pages, pages].
     linked = np.stack([np.isin(ordered, graph.neighbours(page)) for page in ordered.tolist()]).astype(np.float64)
     degree = linked.sum(axis=0)
+    # Paths of two steps between pages that are linked: each triangle at a page is counted twice, as is each pair of
+    # neighbours in degree * (degree - 1).
     triangles = ((linked @ linked) * linked).sum(axis=0)
     return float(np.divide(triangles, degree * (degree - 1), out=np.zeros(len(degree)), where=degree > 1).mean())

@@ -1,8 +1,8 @@
 """Traces: recorded rabbit holes, and the clicks they consist of.
 
-A trace is what a reader did: pages opened and back clicks, in order. A click is one decision of that reader, taken on a
-page with a stack of pages behind it. `ClickTable` holds the clicks of many traces as arrays. Nothing here knows where
-traces come from or who predicts clicks.
+A trace lists what a reader did: pages opened and back clicks, in order. A click is one decision of that reader, taken
+on a page with a stack of pages behind it. `ClickTable` holds the clicks of many traces as arrays. This module knows
+neither sources of traces nor predictors of clicks.
 """
 
 from __future__ import annotations
@@ -37,14 +37,17 @@ BACK = -1
 
 _N_BUCKETS = 10
 _HASH_DIGITS = 8
+_STEPS_SHOWN = 20
+"""Most steps of a trace that its repr lists."""
+
 STACK = 10
 """Pages of the stack that a `ClickTable` keeps."""
 SEEN = 12
-"""Opened pages that a `ClickTable` keeps, those that were left by a back click among them."""
+"""Opened pages that a `ClickTable` keeps, including those left by a back click."""
 
 
 class TraceError(KgrlError, ValueError):
-    """A trace that cannot have happened; `kind` is the reason under which it is counted.
+    """A trace that cannot have happened. `kind` is the reason under which it is counted.
 
     Args:
         kind: The reason in a few words, the same for all traces with that fault.
@@ -57,12 +60,12 @@ class TraceError(KgrlError, ValueError):
 
 
 class Outcome(StrEnum):
-    """How a trace ended."""
+    """End of a trace: its target was reached or not, or it had none."""
 
     FINISHED = "finished"
     UNFINISHED = "unfinished"
     OPEN = "open"
-    """There was nothing to reach."""
+    """The trace had no target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Click:
 
     Args:
         stack: The pages behind the reader, the current one last.
-        seen: Every page opened so far in order, those left by back clicks among them.
+        seen: Every page opened so far in order, including those left by back clicks.
         chosen: The topic that was clicked.
         final: Whether it led to the target of a finished trace.
     """
@@ -89,11 +92,13 @@ class Trace:
     Args:
         steps: Topics in the order they were opened, the start first, with `BACK` for each back click.
         target: The topic to reach, or None.
-        outcome: How it ended.
-        source: Where it was recorded, for example `"wikispeedia"`.
+        outcome: Whether it reached the target.
+        source: The place where it was recorded, for example `"wikispeedia"`.
 
     Example:
         >>> trace = Trace((0, 1, BACK, 2), target=2, outcome=Outcome.FINISHED, source="example")
+        >>> trace
+        Trace((0, 1, BACK, 2), target=2, outcome=Outcome.FINISHED, source='example')
         >>> [(click.stack, click.chosen, click.final) for click in trace.clicks()]
         [((0,), 1, False), ((0,), 2, True)]
     """
@@ -102,6 +107,12 @@ class Trace:
     target: int | None = None
     outcome: Outcome = Outcome.OPEN
     source: str = ""
+
+    def __repr__(self) -> str:
+        steps = ["BACK" if step == BACK else str(step) for step in self.steps[:_STEPS_SHOWN]]
+        more = f", ... {len(self.steps) - _STEPS_SHOWN} more" if len(self.steps) > _STEPS_SHOWN else ""
+        listed = f"({', '.join(steps)}{more}{',' if len(self.steps) == 1 else ''})"
+        return f"Trace({listed}, target={self.target}, outcome=Outcome.{self.outcome.name}, source={self.source!r})"
 
     def clicks(self) -> Iterator[Click]:
         """Yield the forward clicks, each from the page it was made on; a back click pops the stack.
@@ -119,7 +130,9 @@ class Trace:
                 if not stack:
                     raise TraceError("empty stack", f"step {at} goes back from the first page")
                 continue
+            # A reader may pass over the target and go on; only the last click reaches it.
             final = at == last and self.outcome is Outcome.FINISHED and step == self.target
+            # Before the step is pushed: the stack is that of the page on which the click was made.
             yield Click(tuple(stack), tuple(seen), step, final)
             stack.append(step)
             seen.append(step)
@@ -149,15 +162,17 @@ class Trace:
         return pages
 
     def check(self, graph: TopicGraph) -> None:
-        """Raise where the trace cannot have happened on `graph`.
+        """Check that the trace can have happened on `graph`.
 
         Raises:
-            TraceError: If a click is no link, the stack is popped empty, or a finished trace ends elsewhere.
+            TraceError: If a click is not a link, the stack is popped empty, or a finished trace ends elsewhere.
         """
-        end = self.steps[0] if self.steps else BACK
+        end = self.steps[0] if self.steps else BACK  # clicks() raises for an empty trace
         for click in self.clicks():
             page, end = click.stack[-1], click.chosen
-            if not _is_link(graph, page, end):
+            links = graph.out(page)  # ascending
+            at = int(np.searchsorted(links, end))
+            if at == len(links) or links[at] != end:
                 raise TraceError("no link", f"{graph.titles[page]!r} has no link to {graph.titles[end]!r}")
         if self.outcome is Outcome.FINISHED and end != self.target:
             raise TraceError("ends elsewhere", "a finished trace ends on its target")
@@ -165,7 +180,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class ClickTable:
-    """Clicks as arrays, one row each. Topics are numbers of the graph; -1 fills where there is none.
+    """Clicks as arrays, one row for each click. Topics are numbers of the graph; -1 stands for no topic.
 
     Args:
         stack: The last pages of the stack, right-aligned: the current page is the last column. int32 `[clicks, 10]`.
@@ -196,7 +211,7 @@ class ClickTable:
         """Lay out the clicks of traces.
 
         Args:
-            traces: The traces; goal-free ones count as pairs of their start and no target.
+            traces: The traces; one without a target counts as the pair of its start and no target.
             names: The names by which (start, target) pairs are hashed, one for each topic.
         """
         rows: list[tuple[Click, int, bool, int, int]] = []
@@ -205,6 +220,7 @@ class ClickTable:
             start, target = trace.steps[0], -1 if trace.target is None else trace.target
             if (start, target) not in hashed:
                 goal = names[target] if target >= 0 else ""
+                # The hash of names, not of numbers, puts a pair into the same bucket on every graph.
                 hashed[start, target] = len(hashed), name_bucket(f"{names[start]}\t{goal}")
             done = trace.outcome is Outcome.FINISHED
             rows += [(click, target, done, *hashed[start, target]) for click in trace.clicks()]
@@ -228,6 +244,9 @@ class ClickTable:
 
     def __len__(self) -> int:
         return len(self.chosen)
+
+    def __repr__(self) -> str:
+        return f"ClickTable({len(self):,} clicks of {len(np.unique(self.pair)):,} pairs)"
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> ClickTable:
         """Return the table of some rows, given by a mask or by numbers."""
@@ -253,21 +272,16 @@ def positions(graph: TopicGraph, clicks: ClickTable) -> NDArray[np.int64]:
     """Return the position of each click's link in `graph.indices`, int64 of shape `[clicks]`.
 
     Raises:
-        TraceError: If a click is no link of the graph.
+        TraceError: If a click is not a link of the graph.
     """
     sources, targets = graph.links()
+    # One number for each link, source first: ascending, as the links are.
     keys = sources.astype(np.int64) * len(graph) + targets
     wanted = clicks.page.astype(np.int64) * len(graph) + clicks.chosen
-    found = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+    found = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))  # a key beyond the last is not found
     if len(wanted) and (not len(keys) or (keys[found] != wanted).any()):
-        raise TraceError("no link", "a click of the table is no link of the graph")
+        raise TraceError("no link", "a click of the table is not a link of the graph")
     return found
-
-
-def _is_link(graph: TopicGraph, source: int, target: int) -> bool:
-    out = graph.out(source)
-    at = int(np.searchsorted(out, target))
-    return at < len(out) and int(out[at]) == target
 
 
 def _ints(values: Iterable[int]) -> IntArray:
@@ -275,9 +289,9 @@ def _ints(values: Iterable[int]) -> IntArray:
 
 
 def _aligned(paths: Sequence[Sequence[int]], width: int) -> IntArray:
-    """The ends of paths, right-aligned, int32 of shape `[paths, width]`, filled with -1."""
+    """Return the ends of paths, right-aligned, int32 of shape `[paths, width]`, filled with -1."""
     table = np.full((len(paths), width), -1, dtype=np.int32)
     for row, path in enumerate(paths):
-        kept = path[-width:]
+        kept = path[-width:]  # the latest pages
         table[row, width - len(kept) :] = kept
     return table

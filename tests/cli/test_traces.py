@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
+import signal
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kgrl.builtin import FOLDER
 from kgrl.cli import main
 from kgrl.corpus import Corpus
 from kgrl.data import load_traces, save_folder
 from kgrl.data.traces.trace_store import StoredTraces, recorded_corpus, write_traces
 from kgrl.errors import DataError, SettingError, UnknownNameError
+from kgrl.expansion import Expansion
 from kgrl.graph import TopicGraph
 from kgrl.traces import Trace
 
@@ -172,7 +178,82 @@ def test_an_export_opens_with_minari(trace_file: Path, tmp_path: Path, monkeypat
     result = run(tmp_path, "export", "--source", trace_file, "--dataset-id", "rabbit-holes/tiny-v0")
     assert Path(result["folder"]) == tmp_path / "minari" / "rabbit-holes" / "tiny-v0"
     walks = [trace for trace in load_traces(trace_file) if len(trace.steps) > 1]
-    assert minari.load_dataset("rabbit-holes/tiny-v0").total_episodes == len(walks)
+    assert minari.load_dataset("rabbit-holes/tiny-v0").total_episodes == result["episodes"] == len(walks)
+    assert result["rows"] == result["episodes"] + result["left_out"]
+
+
+@pytest.fixture
+def run_without_a_click(tiny_corpus: Corpus, corpus_folder: Path, tmp_path: Path) -> Path:
+    """A run of a nucleus and one pick, which links to the nucleus and is not linked from it."""
+    graph, folder = tiny_corpus.graph, tmp_path / "run"
+    one_way = ((a, b) for a, b in zip(*graph.links(), strict=True) if graph.positions([b], [a])[0] < 0)
+    pick, nucleus = (int(topic) for topic in next(one_way))
+    records = [
+        Expansion(index, topic, graph.titles[topic], (topic,), (), 2, 2, 9, 1.0)
+        for index, topic in enumerate((nucleus, pick))
+    ]
+    folder.mkdir()
+    (folder / "config.yaml").write_text(f"corpus: {corpus_folder}\n", encoding="utf-8")
+    (folder / "curriculum.jsonl").write_text("".join(record.to_json() + "\n" for record in records), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("command", ["stats", "import", "export"])
+def test_a_run_without_a_click_is_explained_and_nothing_is_written(
+    run_without_a_click: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    options = {"import": ["--out", str(tmp_path / "t.parquet")], "export": ["--dataset-id", "short-v0"]}
+    assert main(["traces", command, "--source", str(run_without_a_click), *options.get(command, [])]) == 2
+    message = capsys.readouterr().err
+    assert "2 expansions kept, 0 skipped; no trace with a click: a pick is a click only if" in message
+    assert not (tmp_path / "t.parquet").exists() and not (tmp_path / "minari" / "short-v0").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_deletes_a_half_written_dataset(
+    trace_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    advanced: list[int] = []
+
+    def advance(done: int, note: str) -> None:
+        """A progress bar during whose first step the process is told to end."""
+        advanced.append(done)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(sys.modules["kgrl.cli.traces"], "progress", lambda title, total: nullcontext(advance))
+    before = signal.getsignal(number)
+    arguments = ["traces", "export", "--source", str(trace_file), "--dataset-id", "tiny-v0"]
+    if number == signal.SIGINT:
+        assert main(arguments) == 130
+    else:
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 143
+    assert advanced == [1] and signal.getsignal(number) is before
+    assert not list((tmp_path / "minari").iterdir())
+
+
+@pytest.mark.integration
+def test_the_shipped_ppo_policy_is_scored_with_the_shipped_clicks(wikispeedia_root: Path, tmp_path: Path) -> None:
+    write_traces(
+        tmp_path / "few.parquet",
+        itertools.islice(load_traces("wikispeedia", root=wikispeedia_root), 300),
+        load_traces("wikispeedia", root=wikispeedia_root).graph,
+        corpus="wikispeedia",
+    )
+    options = ["--source", tmp_path / "few.parquet", "--root", wikispeedia_root, "--split", "all"]
+    by_name = run(tmp_path, "score", "--policy", "ppo", *options)
+    assert by_name["finished"]["clicks"] > 300 and by_name["inductive"] is None
+    by_folder = run(tmp_path, "score", "--policy", FOLDER / "ppo", *options)
+    assert {**by_folder, "policy": "ppo"} == by_name
 
 
 def test_sources_that_there_are_not_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

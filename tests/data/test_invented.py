@@ -29,7 +29,7 @@ from kgrl.data.invented import (
     optimal_order,
     world_of,
 )
-from kgrl.data.text.link_places import find_places
+from kgrl.data.text.linking import find_places
 from kgrl.errors import SettingError, UnknownNameError
 from kgrl.probes import Accuracy
 

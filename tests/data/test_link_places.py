@@ -9,7 +9,7 @@ import pytest
 
 from kgrl.corpus import Corpus, Split
 from kgrl.data.folder import load_folder, save_folder
-from kgrl.data.text.link_places import find_places
+from kgrl.data.text.linking import find_places
 from kgrl.errors import DataError
 from kgrl.graph import TopicGraph
 

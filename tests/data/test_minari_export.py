@@ -1,14 +1,18 @@
-"""What is exported to Minari can be opened with Minari, and says what the traces say."""
+"""Exports to Minari: Minari opens them, they hold the traces, and an interrupted export leaves nothing."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kgrl.data.traces.minari_export import export_minari
-from kgrl.errors import DataError, SettingError
+from kgrl.data.traces.minari_export import MinariExport, export_minari
+from kgrl.errors import DataError, KgrlError, SettingError
 from kgrl.graph import TopicGraph
 from kgrl.traces import BACK, Outcome, Trace
 
@@ -31,7 +35,10 @@ def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_minari_opens_the_export(datasets: Path) -> None:
-    assert export_minari(iter(TRACES), GRAPH, "kgrl/tiny-v0") == datasets / "kgrl" / "tiny-v0"
+    counted: list[int] = []
+    export = export_minari(iter(TRACES), GRAPH, "kgrl/tiny-v0", on_episode=counted.append)
+    assert export == MinariExport(datasets / "kgrl" / "tiny-v0", episodes=3, left_out=1)
+    assert counted == [1, 2, 3]
     dataset = minari.load_dataset("kgrl/tiny-v0")
     episodes = list(dataset.iterate_episodes())
     assert dataset.total_episodes == len(episodes) == 3, "a trace without a click has no step"
@@ -58,6 +65,27 @@ def test_observations_and_actions_are_in_their_spaces(datasets: Path) -> None:
             assert dataset.action_space.contains(episode.actions[at])
 
 
+def test_episodes_can_be_printed_and_the_dataset_is_listed(datasets: Path) -> None:
+    export_minari(TRACES, GRAPH, "kgrl/tiny-v0")
+    dataset = minari.load_dataset("kgrl/tiny-v0")
+    assert "total_steps=6" in repr(dataset[0]) and "following keys: []" in repr(dataset[0])
+    assert dataset.total_steps == 6 + 1 + 2
+    assert list(minari.list_local_datasets()) == ["kgrl/tiny-v0"]
+    assert minari.namespace.list_local_namespaces() == ["kgrl"]
+
+
+def test_a_second_dataset_joins_the_namespace(datasets: Path) -> None:
+    for name in ("kgrl/one-v0", "kgrl/two-v0"):
+        export_minari(TRACES, GRAPH, name)
+    assert sorted(minari.list_local_datasets()) == ["kgrl/one-v0", "kgrl/two-v0"]
+
+
+def test_traces_without_a_step_make_no_dataset(datasets: Path) -> None:
+    with pytest.raises(KgrlError, match=r"no trace has a step, so 'kgrl/tiny-v0' is not written"):
+        export_minari(TRACES[3:], GRAPH, "kgrl/tiny-v0")
+    assert not list(datasets.rglob("*.hdf5"))
+
+
 def test_a_failed_export_leaves_nothing(datasets: Path) -> None:
     def failing() -> Iterator[Trace]:
         yield TRACES[0]
@@ -65,7 +93,30 @@ def test_a_failed_export_leaves_nothing(datasets: Path) -> None:
 
     with pytest.raises(DataError, match="broken"):
         export_minari(failing(), GRAPH, "kgrl/tiny-v0")
-    assert not (datasets / "kgrl" / "tiny-v0").exists()
+    assert not list((datasets / "kgrl").iterdir())
+
+
+def test_a_killed_export_leaves_no_dataset_and_its_name_free(datasets: Path) -> None:
+    code = """
+from tests_data import GRAPH, TRACES
+from kgrl.data.traces.minari_export import export_minari
+
+def endless():
+    while True:
+        yield from TRACES
+
+export_minari(endless(), GRAPH, "kgrl/tiny-v0", on_episode=lambda done: print(done, flush=True))
+"""
+    code = code.replace("tests_data", Path(__file__).stem)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
+    assert process.stdout is not None
+    with process.stdout:
+        process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not minari.list_local_datasets()
+    assert export_minari(TRACES, GRAPH, "kgrl/tiny-v0").episodes == 3
 
 
 def test_a_dataset_is_not_overwritten(datasets: Path) -> None:
@@ -75,6 +126,7 @@ def test_a_dataset_is_not_overwritten(datasets: Path) -> None:
     assert minari.load_dataset("kgrl/tiny-v0").total_episodes == 3
 
 
-def test_a_bad_name_is_explained(datasets: Path) -> None:
-    with pytest.raises(SettingError, match="'no spaces allowed' is not a name"):
-        export_minari(TRACES, GRAPH, "no spaces allowed")
+@pytest.mark.parametrize("name", ["no spaces allowed", "kgrl/without-version", "x/short-namespace-v0"])
+def test_a_bad_name_is_explained(datasets: Path, name: str) -> None:
+    with pytest.raises(SettingError, match=rf"'{name}' is not a name for a Minari dataset; write NAME-v0"):
+        export_minari(TRACES, GRAPH, name)

@@ -23,7 +23,7 @@ SITE = "https://example.org/w/api.php"
 _WRITER = """
 import sys
 from pathlib import Path
-from kgrl.data.page_cache import PageCache
+from kgrl.data.wikimedia.page_cache import PageCache
 from kgrl.research import Page
 cache = PageCache(Path(sys.argv[1]))
 print("ready", flush=True)

@@ -134,7 +134,7 @@ def test_bad_rows_are_counted_up_to_five_percent(tmp_path: Path, bad: dict[str, 
     read = StoredTraces(rows_file(tmp_path / "t.parquet", [GOOD] * 95 + [{**GOOD, **bad}] * 5), GRAPH)
     assert len(list(read)) == 95
     assert read.tally.skipped == {reason: 5}
-    assert str(read.tally).endswith(f"t.parquet: 95 kept, 5 skipped ({reason}: 5)")
+    assert str(read.tally).endswith(f"t.parquet: 95 rows kept, 5 skipped ({reason}: 5)")
     read = StoredTraces(rows_file(tmp_path / "t.parquet", [GOOD] * 94 + [{**GOOD, **bad}] * 5), GRAPH)
     with pytest.raises(DataError, match=rf"t\.parquet: more than 5%.*{reason}: 5"):
         list(read)

@@ -205,7 +205,9 @@ def test_an_answer_that_is_an_error_is_told(make: Make) -> None:
         make("https://example.org/w/api.php", transport=refusing).page("Logic")
 
 
-@pytest.mark.parametrize(("options", "message"), [({"url": "example"}, "no URL of an API"), ({"rate": 0.0}, "above 0")])
+@pytest.mark.parametrize(
+    ("options", "message"), [({"url": "example"}, "not the URL of an API"), ({"rate": 0.0}, "above 0")]
+)
 def test_senseless_settings_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         MediaWiki(**{"cache": tmp_path / "pages.db", **options})

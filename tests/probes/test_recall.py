@@ -16,7 +16,7 @@ from kgrl.cli import main
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.data.invented import Fact, InventedWorld, fact_questions, invent, load_invented, world_of
-from kgrl.data.invented.prose import write_corpus
+from kgrl.data.invented.corpus import write_corpus
 from kgrl.errors import SettingError
 from kgrl.exam import Exam
 from kgrl.graph import TopicGraph

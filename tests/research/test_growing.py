@@ -183,7 +183,7 @@ def test_what_is_hopeless_is_not_wanted(arrivals: dict[str, Arrival], make_growi
 
 def test_a_nucleus_that_is_not_to_be_had_is_named(arrivals: dict[str, Arrival], tmp_path: Path) -> None:
     library = Library(tmp_path / "pages.jsonl")
-    with pytest.raises(KgrlError, match="'Nmber' is not to be had"):
+    with pytest.raises(KgrlError, match="'Nmber' will not arrive"):
         first_corpus(library, FakeSupply(arrivals, hopeless=["Nmber"]), ["Nmber"], 4)
     with pytest.raises(KgrlError, match=r"nothing has arrived for 0 s.*worker"):
         first_corpus(library, FakeSupply(arrivals), ["Elsewhere"], 4, patience=0.2)
@@ -195,7 +195,7 @@ def test_learners_that_cannot_grow_are_refused(
     library = Library(tmp_path / "pages.jsonl")
     supply = FakeSupply(arrivals)
     corpus = first_corpus(library, supply, ["Number"], _FIRST)
-    with pytest.raises(SettingError, match="learner cannot go on"):
+    with pytest.raises(SettingError, match="learner cannot continue"):
         GrowingCurriculum(corpus, make_tiny_curriculum().learner, library, supply)
     learner = ScratchLearner(
         corpus,

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from kgrl.corpus import Split, near_duplicates
 from kgrl.errors import KgrlError, SettingError
-from kgrl.research.arrival import Arrival
-from kgrl.research.log import ArrivalLog
+from kgrl.research.log import Arrival, ArrivalLog
 from kgrl.research.queue import ResearchQueue
 from kgrl.research.store import QueueAwayError, open_store
 from tests.support.redis_server import RedisServer, why_no_redis
@@ -283,7 +282,7 @@ def test_odd_titles_are_titles(make: Make, title: str) -> None:
 
 @pytest.mark.parametrize("title", ["", "  ", "half a \ud800 pair", "nul\0"])
 def test_what_cannot_be_a_title_is_refused(make: Make, title: str) -> None:
-    with pytest.raises(SettingError, match="is no title"):
+    with pytest.raises(SettingError, match="is not a title"):
         make().want([title])
 
 
@@ -386,7 +385,7 @@ def test_what_the_queue_lost_is_put_back_by_the_run(make: Make) -> None:
     queue.want(["Logic", "Maths", "Mathematics", "Set"])
     finish(queue, source)
     assert titles_of(queue) == ["Logic", "Mathematics", "Set"]
-    with pytest.raises(KgrlError, match="another's queue"):
+    with pytest.raises(KgrlError, match="the queue of another run"):
         queue.restore(reversed(had))
 
 

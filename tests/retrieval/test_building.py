@@ -89,7 +89,7 @@ def test_a_build_that_breaks_off_goes_on(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         build_index(source, tmp_path / "index", Counting(), on_chunk=stop)
-    with pytest.raises(MissingDataError, match="it goes on where it stopped"):
+    with pytest.raises(MissingDataError, match="it continues where it stopped"):
         StoredTexts(tmp_path / "index")
     again = Counting()
     build_index(source, tmp_path / "index", again)

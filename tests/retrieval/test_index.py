@@ -121,7 +121,7 @@ def test_damage_is_named_with_the_way_out(kind: IndexKind, tmp_path: Path) -> No
 
 def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(FileExistsError, match="holds something that is no index"):
+    with pytest.raises(FileExistsError, match="holds something that is not an index"):
         FaissRetriever(np.arange(5), near_together(5)).save(tmp_path)
     assert (tmp_path / "thesis.txt").exists()
 

@@ -66,7 +66,7 @@ def test_a_folder_stands_for_its_shards_by_name(tmp_path: Path) -> None:
         str(tmp_path / "a" / "shard.jsonl"),
         str(tmp_path / "b" / "shard.jsonl"),
     ]
-    with pytest.raises(MissingDataError, match="no folder, no dataset"):
+    with pytest.raises(MissingDataError, match="not a folder, a dataset"):
         passage_sources([str(tmp_path / "a" / "notes.txt")])
     (tmp_path / "c").mkdir()
     with pytest.raises(MissingDataError, match="holds no file that ends with"):
@@ -98,7 +98,7 @@ def test_a_parquet_file_that_is_cut_off_is_named(tmp_path: Path) -> None:
     [
         (b"{not json}\n", "JSONDecodeError"),
         (b'{"body": "x"}\n', "KeyError: 'text'"),
-        (b'{"text": 3}\n', "it is no text"),
+        (b'{"text": 3}\n', "it is not text"),
         (b'{"text": "\\ud800"}\n', "UnicodeEncodeError"),
         (b"\xff\xfe\n", "UnicodeDecodeError"),
         (b"[]\n", "TypeError"),
@@ -107,7 +107,7 @@ def test_a_parquet_file_that_is_cut_off_is_named(tmp_path: Path) -> None:
 def test_a_record_that_cannot_be_used_is_named_or_skipped(tmp_path: Path, line: bytes, reason: str) -> None:
     path = tmp_path / "shard.jsonl"
     path.write_bytes(b'{"text": "One."}\n' + line + b'\n{"text": "Two."}\n')
-    with pytest.raises(DataError, match=rf"shard.jsonl:2: no record with a 'text' \(.*{reason}"):
+    with pytest.raises(DataError, match=rf"shard.jsonl:2: not a record with a 'text' \(.*{reason}"):
         list(PassageSource(str(path)).documents())
     assert list(PassageSource(str(path), on_error="skip").documents()) == ["One.", "Two."]
 

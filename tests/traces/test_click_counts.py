@@ -73,7 +73,7 @@ def test_nothing_is_found_where_there_is_no_previous_page_or_no_link() -> None:
 
 
 def test_a_click_that_is_no_link_is_an_error() -> None:
-    with pytest.raises(TraceError, match="no link"):
+    with pytest.raises(TraceError, match="not a link"):
         count((0, 3))
 
 

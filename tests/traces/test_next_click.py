@@ -72,7 +72,7 @@ def test_what_cannot_be_scored_is_an_error(graph: TopicGraph) -> None:
         score_clicks(np.zeros(3, dtype=np.float32), clicks, graph)
     with pytest.raises(ValueError, match="0 clicks"):
         score_clicks(np.zeros(0, dtype=np.float32), clicks.take(np.array([], dtype=np.int64)), graph)
-    with pytest.raises(ValueError, match="1 clicks are no links"):
+    with pytest.raises(ValueError, match="1 clicks are not links"):
         score_clicks(np.zeros(2, dtype=np.float32), table(graph, (0, 3)), graph)
 
 

@@ -69,6 +69,13 @@ def test_impossible_traces_name_their_fault(trace: Trace, kind: str) -> None:
     assert caught.value.kind == kind
 
 
+def test_a_trace_shows_as_what_makes_it() -> None:
+    assert repr(Trace((0,))) == "Trace((0,), target=None, outcome=Outcome.OPEN, source='')"
+    trace = Trace((0, 1, BACK, 2), 2, Outcome.FINISHED, "wikispeedia")
+    assert eval(repr(trace)) == trace  # noqa: S307 - a repr of this file's own
+    assert ", 19, ... 80 more)" in repr(Trace(tuple(range(100))))
+
+
 def test_a_table_aligns_paths_at_their_ends() -> None:
     table = ClickTable.from_traces([Trace((0, 1, 2), 2, Outcome.FINISHED)], ["a", "b", "c"])
     assert table.stack[:, -2:].tolist() == [[-1, 0], [0, 1]]
@@ -89,9 +96,10 @@ def test_wikispeedia_is_read_by_raw_names(tmp_path: Path) -> None:
     source = WikispeediaTraces(write(tmp_path))
     assert source.graph.titles == ("A", "B!", "C", "D")
     assert source.graph.categories[0] == "Science.Physics"
-    assert source.read(Outcome.FINISHED).traces[0] == Trace((0, 1, BACK, 2, 3), 3, Outcome.FINISHED, "wikispeedia")
-    assert source.read(Outcome.UNFINISHED).traces[0].target == 3
-    assert len(list(source)) == 80
+    traces = list(source)
+    assert traces[0] == Trace((0, 1, BACK, 2, 3), 3, Outcome.FINISHED, "wikispeedia")
+    assert next(trace for trace in traces if trace.outcome is Outcome.UNFINISHED).target == 3
+    assert len(traces) == 80
 
 
 def test_wikispeedia_is_read_from_the_archive(tmp_path: Path) -> None:
@@ -106,16 +114,15 @@ def test_wikispeedia_is_read_from_the_archive(tmp_path: Path) -> None:
 def test_bad_rows_are_counted_by_reason(tmp_path: Path) -> None:
     bad = "x\t0\t0\tA;Nowhere\tNULL\nx\t0\t0\tA;D\tNULL\nx\t0\n"
     source = WikispeediaTraces(write(tmp_path, paths_finished=TABLES["paths_finished.tsv"] * 2 + bad))
-    read = source.read(Outcome.FINISHED)
-    assert len(read.traces) == 80
-    assert read.skipped == {"unknown topic": 1, "no link": 1, "malformed row": 1}
+    assert sum(trace.outcome is Outcome.FINISHED for trace in source) == 80
+    assert source.tally.skipped == {"unknown topic": 1, "no link": 1, "malformed row": 1}
 
 
 def test_too_many_bad_rows_are_an_error(tmp_path: Path) -> None:
     bad = "x\t0\t0\tA;<;<\tD\trestart\n" * 3
     source = WikispeediaTraces(write(tmp_path, paths_unfinished=TABLES["paths_unfinished.tsv"] + bad))
     with pytest.raises(DataError, match="empty stack: 3"):
-        source.read(Outcome.UNFINISHED)
+        list(source)
 
 
 def test_missing_tables_are_named(tmp_path: Path) -> None:

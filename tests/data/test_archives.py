@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kgrl.data.download import download
+from kgrl.data.wikispeedia.archives import download
 from kgrl.errors import MissingDataError
 
 CONTENT = bytes(range(256)) * 40

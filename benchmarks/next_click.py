@@ -25,8 +25,7 @@ from kgrl.agents.pretraining.baselines import click_baselines
 from kgrl.agents.pretraining.batches import PolicyPredictor
 from kgrl.agents.pretraining.cloning import ClickData, Pretrainer, PretrainingConfig
 from kgrl.data import TracedClicks, load_clicks
-from kgrl.envs.features.walk_features import GOAL_FEATURES, PATH_FEATURES
-from kgrl.envs.features.walk_tables import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES
+from kgrl.envs.features.names import GOAL_FEATURES, LINK_FEATURES, PATH_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES
 from kgrl.system.files import write_json
 from kgrl.traces.click_counts import ClickCounts
 from kgrl.traces.next_click import ClickPredictor, inductive, score_clicks

@@ -41,8 +41,8 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum.research_kernels import ResearchTables, neighbourhood_into
-from kgrl.envs.features.arrays import Aims, Known, Tables
-from kgrl.envs.features.curriculum_features import known_of_nothing
+from kgrl.envs.features.arrays import GoalFeatures, GraphTables, LearnedState
+from kgrl.envs.features.curriculum_features import blank_learned_state
 from kgrl.envs.features.shortlist_kernels import shortlist_into
 from kgrl.graph import Frontier, TopicGraph
 from kgrl.graph.topic_graph import IntArray
@@ -239,8 +239,8 @@ class Walker:
         ends = self.graph.undirected
         nobody = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros((0, 1), dtype=np.int32)
         self.research = ResearchTables(*ends, *nobody)
-        self.tables, self.aims = shortlist_tables(self.graph, self.rng)
-        self.known = known_of_nothing(1, n, 1)
+        self.tables, self.goals = shortlist_tables(self.graph, self.rng)
+        self.known = blank_learned_state(1, n, 1)
         self.probes = self.learner.corpus.select(2 * np.sort(self.rng.choice(n, PROBES, replace=False)) + 1)
         self.room = np.empty(NEIGHBOURHOOD, dtype=np.int32)
         self.chosen = np.empty(SLOTS, dtype=np.int64)
@@ -287,10 +287,10 @@ class Walker:
         self.times.append(np.diff(marks).tolist())
         self.links.append(int(self.graph.degree[topics].sum()))
 
-    def pick(self, candidates: IntArray, known: Known) -> int:
+    def pick(self, candidates: IntArray, known: LearnedState) -> int:
         """The topic in the first slot; slots are in random order."""
         pool = np.empty(len(candidates), dtype=np.int32)
-        state = self.tables, self.aims, known, 0
+        state = self.tables, self.goals, known, 0
         shortlist_into(*state, candidates, len(candidates), SLOTS, pool, self.chosen)
         known.step[0] += 1
         return int(candidates[self.chosen[0]])
@@ -346,18 +346,19 @@ def simulated(graph: TopicGraph, rng: np.random.Generator) -> SimulatedLearner:
         return SimulatedLearner(corpus, calibration=calibration)
 
 
-def shortlist_tables(graph: TopicGraph, rng: np.random.Generator) -> tuple[Tables, Aims]:
+def shortlist_tables(graph: TopicGraph, rng: np.random.Generator) -> tuple[GraphTables, GoalFeatures]:
     """The tables that shortlists read, the others empty; similarities to the aim are drawn at random."""
     n = len(graph)
     rows, square = np.zeros((0, 1), dtype=np.float32), np.zeros((0, 0), dtype=np.int16)
     places, floats = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
-    tables = Tables(
+    tables = GraphTables(
         out_starts=graph.indptr,
         out=graph.indices,
         near_starts=graph.undirected[0],
         near=graph.undirected[1],
         share=(1.0 / np.maximum(graph.degree, 1)).astype(np.float32),
         **dict.fromkeys(("topics", "links", "transitions", "embeddings", "mean_targets", "projected", "outlook"), rows),
+        coherence=floats,
         categories=places,
         cosines=square,
         outlooks=square,
@@ -367,7 +368,7 @@ def shortlist_tables(graph: TopicGraph, rng: np.random.Generator) -> tuple[Table
         totals=floats,
     )
     nothing = np.zeros((1, 0, 7), dtype=np.float32), np.zeros((1, 1), dtype=np.float32), np.zeros(1, dtype=bool)
-    return tables, Aims(rng.random((1, n), dtype=np.float32), *nothing)
+    return tables, GoalFeatures(rng.random((1, n), dtype=np.float32), *nothing)
 
 
 if __name__ == "__main__":

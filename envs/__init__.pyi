@@ -2,9 +2,9 @@ from .curriculum_env import CurriculumEnv as CurriculumEnv
 from .curriculum_env import make_curriculum_env as make_curriculum_env
 from .features.curriculum_features import FeatureState as FeatureState
 from .features.curriculum_features import observe as observe
-from .features.space import FEATURE_VERSION as FEATURE_VERSION
-from .features.space import FEATURES as FEATURES
-from .features.space import GLOBAL_FEATURES as GLOBAL_FEATURES
+from .features.names import FEATURE_VERSION as FEATURE_VERSION
+from .features.names import FEATURES as FEATURES
+from .features.names import GLOBAL_FEATURES as GLOBAL_FEATURES
 from .features.space import Slots as Slots
 from .rabbit_hole_env import RabbitHoleEnv as RabbitHoleEnv
 from .rabbit_hole_env import make_rabbit_hole_env as make_rabbit_hole_env

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _KEYWORDS = ("corpus", "learner", "reward", "slots", "render_mode", "learner_options")
-_FIXED_IN_LEARNERS = ("corpus", "tokenizer", "tokens", "calibration", "curves", "kin")
+_FIXED_IN_LEARNERS = ("corpus", "tokenizer", "tokens", "calibration", "curves", "related")
 """Attributes of kgrl's learners that lessons never change; copies of an environment share them."""
 
 _log = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ class CurriculumEnv(SlotEnv):
         return self._painter.paint(self.curriculum.view, self.expansions)
 
     def _unchanging(self) -> Iterable[object]:
-        observed = [] if self._features is None else [self._features.tables, self._features.aims]
+        observed = [] if self._features is None else [self._features.tables, self._features.goals]
         return [*fixed_parts(self.curriculum), *self.expansions, *observed]
 
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from kgrl.builtin import PROJECTED
 from kgrl.curriculum.view import View
 from kgrl.envs.curriculum_env import CurriculumEnv
-from kgrl.envs.features.space import CLIP, Observation
-from kgrl.envs.features.walk_tables import TOPIC_FEATURES, walk_tables
+from kgrl.envs.features.names import CLIP, TOPIC_FEATURES
+from kgrl.envs.features.space import Observation
+from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray
 

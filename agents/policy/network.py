@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from kgrl.agents.base import POLICY_FILE
 from kgrl.builtin import PROJECTED
-from kgrl.envs.features.space import FEATURE_VERSION, FEATURES, GLOBAL_FEATURES, PATH_ROWS, PATH_WIDTH
+from kgrl.envs.features.names import FEATURE_VERSION, FEATURES, GLOBAL_FEATURES, PATH_ROWS, PATH_WIDTH
 from kgrl.errors import KgrlError, MissingDataError
 
 __all__ = ["WEIGHTS_FILE", "CandidateScorer", "PolicyConfig", "load_policy", "save_policy"]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kgrl.agents.policy.network import CandidateScorer
-from kgrl.envs.features.space import FEATURES, Observation, observe_walks
+from kgrl.envs.features.names import FEATURES
+from kgrl.envs.features.space import Observation, observe_walks
 from kgrl.envs.features.walk_features import GoalTables, Walks
 from kgrl.envs.features.walk_tables import WalkTables
 from kgrl.graph.topic_graph import IntArray

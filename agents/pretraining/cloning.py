@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from kgrl.agents.policy.network import CandidateScorer, PolicyConfig
 from kgrl.agents.pretraining.batches import ClickBatches, PolicyPredictor, tensors
-from kgrl.envs.features.space import FEATURES, Observation
-from kgrl.envs.features.walk_features import PATH_FEATURES, GoalTables
-from kgrl.envs.features.walk_tables import TRANSITION_FEATURES, WalkTables
+from kgrl.envs.features.names import FEATURES, PATH_FEATURES, TRANSITION_FEATURES
+from kgrl.envs.features.space import Observation
+from kgrl.envs.features.walk_features import GoalTables
+from kgrl.envs.features.walk_tables import WalkTables
 from kgrl.graph.relations import TopicRelations
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.traces.click_counts import ClickCounts
@@ -127,7 +128,7 @@ class ClickData:
         self.training = np.flatnonzero((clicks.bucket < _TRAIN_BUCKETS) & shown)
         self.validation = np.flatnonzero((clicks.bucket == _VALIDATION_BUCKET) & ~clicks.final & shown)
         self.counts = self._count(graph, self.training)
-        relations = TopicRelations(graph, embeddings, keep_all=True)
+        relations = TopicRelations(graph, embeddings)
         # For each fold the counts of the clicks of all others; a click must not be predicted from itself.
         folds = clicks.pair[self.training] % FOLDS
         out_of_fold = [self._count(graph, self.training[folds != fold]) for fold in range(FOLDS)]

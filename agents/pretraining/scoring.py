@@ -56,7 +56,7 @@ class ClickScoring:
         self.inductive_scorer = _inductive_scorer(self.scorer, about, folder)
         counts = click_counts(read.graph, folder)
         self._counts = (counts, counts.without(read.hidden))
-        self._relations = TopicRelations(read.graph, read.embeddings, keep_all=True)
+        self._relations = TopicRelations(read.graph, read.embeddings)
         clicks = read.clicks
         chosen = np.isin(clicks.bucket, SPLITS[split])
         free = chosen & ~clicks.final

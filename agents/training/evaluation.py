@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from kgrl.agents.policy.network import CandidateScorer
-from kgrl.envs.features.space import GLOBAL_FEATURES, Observation
+from kgrl.envs.features.names import GLOBAL_FEATURES
+from kgrl.envs.features.space import Observation
 from kgrl.errors import SettingError
 
 __all__ = ["Comparison", "GainCurves", "Picker", "greedy", "play_episodes", "random_picker"]

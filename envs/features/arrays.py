@@ -1,4 +1,4 @@
-"""The arrays that the kernels of observations work on."""
+"""Records of arrays that the kernels of observations read and write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kgrl.graph.topic_graph import IntArray
 
-__all__ = ["QUANTUM", "Aims", "Known", "Scratch", "Shown", "Tables"]
+__all__ = ["QUANTUM", "GoalFeatures", "GraphTables", "LearnedState", "Observations", "Path", "Workspace"]
 
 FloatArray = NDArray[np.float32]
 
@@ -17,8 +17,8 @@ QUANTUM = np.float32(1 / 32767)
 """The unit of kept cosines."""
 
 
-class Tables(NamedTuple):
-    """What never changes about a graph; see `kgrl.envs.features.walk_tables.WalkTables`.
+class GraphTables(NamedTuple):
+    """A graph's topics, links and clicks, which never change; see `kgrl.envs.features.walk_tables.WalkTables`.
 
     Args:
         out_starts: Row starts of the links, `[topics + 1]`.
@@ -66,14 +66,14 @@ class Tables(NamedTuple):
     totals: FloatArray
 
 
-class Aims(NamedTuple):
-    """What some curricula work towards.
+class GoalFeatures(NamedTuple):
+    """Relations of all topics to the aims of some curricula: each to its goal, or to its nucleus where it has no goal.
 
     Args:
         similarity: Cosine of each topic to the mean of the goal, or of the nucleus where there is no goal, `[aims,
             topics]`.
-        goals: Features of topics towards the goal: cosine, links to it, is linked from it, ln(1 + common) / 4, ln(1 +
-            paths) / 3, share of its category, is in it; `[aims, topics, 7]`, or `[aims, 0, 7]` where no aim has one.
+        goals: Features of topics towards the goal in the order of `kgrl.envs.features.names.TOPIC_GOAL_FEATURES`,
+            `[aims, topics, 7]`, or `[aims, 0, 7]` where no aim has one.
         vectors: The goals' mean embeddings in few dimensions, `[aims, PROJECTED]`; zeros without one.
         has_goal: Whether there is a goal, `[aims]`.
     """
@@ -84,8 +84,26 @@ class Aims(NamedTuple):
     has_goal: NDArray[np.bool_]
 
 
-class Known(NamedTuple):
-    """What is known of curricula as they are now, with a first axis `[curricula]`.
+class Path(NamedTuple):
+    """The way of one reader to the current page.
+
+    Args:
+        stack: Pages from the first to the current one, the last `STACK` of them at most, int32 `[pages]`.
+        seen: Pages in the order they were opened, the last `SEEN` at most, int32 `[pages]`.
+        left: Those of them that were left by a back click, int32 `[pages]`.
+        start: The first page.
+        depth: Pages on the stack.
+    """
+
+    stack: IntArray
+    seen: IntArray
+    left: IntArray
+    start: np.int64
+    depth: np.int64
+
+
+class LearnedState(NamedTuple):
+    """What curricula have learned and measured so far, as observations need it, with a first axis `[curricula]`.
 
     Args:
         learned: Learned topics in order, `[curricula, most]`.
@@ -100,8 +118,11 @@ class Known(NamedTuple):
         summed: How many learned topics are in that sum, `[curricula]`.
         seed: Seeds shortlists and orders, uint64 `[curricula]`.
         step: Number of the coming expansion, `[curricula]`.
-        state: First, previous and latest loss, and the share of the budget that is left, `[curricula, 4]`.
-        aim: The row of each in `Aims`.
+        first_loss: Mean loss before the first expansion after the nucleus, nats per token.
+        previous_loss: The same before the latest expansion.
+        latest_loss: The same after it.
+        budget_left: Share of the token budget that is left.
+        aim: The row of each in `GoalFeatures`.
     """
 
     learned: IntArray
@@ -116,11 +137,14 @@ class Known(NamedTuple):
     summed: NDArray[np.int64]
     seed: NDArray[np.uint64]
     step: NDArray[np.int64]
-    state: NDArray[np.float64]
+    first_loss: NDArray[np.float64]
+    previous_loss: NDArray[np.float64]
+    latest_loss: NDArray[np.float64]
+    budget_left: NDArray[np.float64]
     aim: NDArray[np.int64]
 
 
-class Shown(NamedTuple):
+class Observations(NamedTuple):
     """Observations as `kgrl.envs.features.space.observation_space` says, and slots' topics; each `[curricula, ...]`."""
 
     candidates: FloatArray
@@ -132,8 +156,8 @@ class Shown(NamedTuple):
     slots: IntArray
 
 
-class Scratch(NamedTuple):
-    """Room to work in, one row for each thread.
+class Workspace(NamedTuple):
+    """Arrays that kernels work in, one row for each thread.
 
     Args:
         slot_of: The slot of each topic, -1 where it has none, int16 `[threads, topics]`.

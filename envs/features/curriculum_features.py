@@ -1,4 +1,4 @@
-"""What a curiosity policy is shown of a curriculum: the walk of the topics learned last, and what learning adds to it.
+"""Observations of a curriculum for policies: the walk of the topics learned last, and what learning adds to it.
 
 The environment and a trained agent outside of it call the same `observe`, so both see the same numbers. A call costs
 time proportional to the frontier and the slots, not to the graph.
@@ -14,16 +14,25 @@ from numpy.typing import NDArray
 
 from kgrl.builtin import FOLDER, PROJECTED
 from kgrl.curriculum.view import View
-from kgrl.envs.features.arrays import Aims, Known, Shown, Tables
+from kgrl.envs.features.arrays import GoalFeatures, GraphTables, LearnedState, Observations
 from kgrl.envs.features.curriculum_kernels import observe_into
+from kgrl.envs.features.names import FEATURES, GLOBAL_FEATURES, PATH_ROWS, PATH_WIDTH, TOPIC_GOAL_FEATURES
 from kgrl.envs.features.shortlist_kernels import shortlist_into
-from kgrl.envs.features.space import FEATURES, GLOBAL_FEATURES, PATH_ROWS, PATH_WIDTH, Observation, Slots
+from kgrl.envs.features.space import Observation, Slots
 from kgrl.envs.features.walk_features import GoalTables
 from kgrl.envs.features.walk_tables import WalkTables, walk_tables
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
 
-__all__ = ["FeatureState", "aims_of", "known_of_nothing", "observe", "room", "seen_as", "shortlist"]
+__all__ = [
+    "FeatureState",
+    "blank_learned_state",
+    "blank_observations",
+    "goal_features",
+    "named",
+    "observe",
+    "shortlist",
+]
 
 FloatArray = NDArray[np.float32]
 
@@ -31,7 +40,7 @@ _PROBES = ("mean", "target", "self")
 
 
 class FeatureState:
-    """What features need to remember between steps of one curriculum.
+    """Memory of features between the steps of one curriculum.
 
     Args:
         view: The curriculum just after its nucleus was learned; its graph, goal and embeddings are kept for good, and
@@ -41,12 +50,12 @@ class FeatureState:
 
     def __init__(self, view: View, clicks: Path = FOLDER) -> None:
         walks = walk_tables(view.graph, view.embeddings, clicks)
-        self.tables: Tables = walks.compiled
-        self.aims = aims_of(walks, [(view.goal, view.nucleus)])
+        self.tables: GraphTables = walks.compiled
+        self.goals = goal_features(walks, [(view.goal, view.nucleus)])
         measured = view.profile.level[view.profile.measured]
         self.first_loss = self.previous_loss = self.latest_loss = float(measured.mean()) if len(measured) else 0.0
         self.slot_of = np.full(len(view.graph), -1, dtype=np.int16)
-        self._known = known_of_nothing(1, len(view.graph), view.embeddings.shape[1])
+        self._known = blank_learned_state(1, len(view.graph), view.embeddings.shape[1])
         self._known.seed[0] = view.rng.integers(2**63)
         self._recorded = False
 
@@ -62,11 +71,12 @@ class FeatureState:
         self.previous_loss, self.latest_loss = before, after
         self._recorded = True
 
-    def known(self, view: View) -> Known:
-        """Return what is known of the curriculum now, as the kernels read it."""
+    def known(self, view: View) -> LearnedState:
+        """Return the curriculum as it is now, as the kernels read it."""
         learned, known = view.frontier.learned, self._known
         known.n_learned[0], known.step[0] = len(learned), view.index
-        known.state[0] = self.first_loss, self.previous_loss, self.latest_loss, 1.0 - view.tokens / view.budget
+        known.first_loss[0], known.previous_loss[0] = self.first_loss, self.previous_loss
+        known.latest_loss[0], known.budget_left[0] = self.latest_loss, 1.0 - view.tokens / view.budget
         return known._replace(
             learned=learned[None],
             links_to_learned=view.frontier.links_to_learned[None],
@@ -86,11 +96,11 @@ def observe(view: View, slots: int = 64, state: FeatureState | None = None) -> S
         state: The memory kept since the curriculum started; made from `view` if None, without a history of losses.
     """
     state = state or FeatureState(view)
-    candidates, shown = view.candidates, room(1, slots)
+    candidates, shown = view.candidates, blank_observations(1, slots)
     pool = np.empty(len(candidates), dtype=np.int32)
     known = state.known(view)
-    observe_into(state.tables, state.aims, known, 0, candidates, len(candidates), state.slot_of, pool, shown)
-    return Slots({name: values[0] for name, values in seen_as(shown).items()}, shown.slots[0])
+    observe_into(state.tables, state.goals, known, 0, candidates, len(candidates), state.slot_of, pool, shown)
+    return Slots({name: values[0] for name, values in named(shown).items()}, shown.slots[0])
 
 
 def shortlist(view: View, slots: int, state: FeatureState, candidates: IntArray) -> NDArray[np.int64]:
@@ -103,12 +113,12 @@ def shortlist(view: View, slots: int, state: FeatureState, candidates: IntArray)
     """
     n, chosen = len(candidates), np.empty(slots, dtype=np.int64)
     pool, known = np.empty(n, dtype=np.int32), state.known(view)
-    return chosen[: shortlist_into(state.tables, state.aims, known, 0, candidates, n, slots, pool, chosen)]
+    return chosen[: shortlist_into(state.tables, state.goals, known, 0, candidates, n, slots, pool, chosen)]
 
 
-def room(curricula: int, slots: int) -> Shown:
+def blank_observations(curricula: int, slots: int) -> Observations:
     """Return arrays for observations, not filled yet."""
-    return Shown(
+    return Observations(
         candidates=np.empty((curricula, slots, len(FEATURES)), dtype=np.float32),
         topics=np.empty((curricula, slots, PROJECTED), dtype=np.float32),
         path=np.empty((curricula, PATH_ROWS, PATH_WIDTH), dtype=np.float32),
@@ -119,14 +129,14 @@ def room(curricula: int, slots: int) -> Shown:
     )
 
 
-def seen_as(shown: Shown) -> Observation:
+def named(shown: Observations) -> Observation:
     """Return observations by the names that `kgrl.envs.features.space.observation_space` gives them."""
     names = {"candidates": shown.candidates, "topics": shown.topics, "path": shown.path, "goal": shown.goal}
     return {**names, "global": shown.overall, "mask": shown.mask}
 
 
-def known_of_nothing(curricula: int, topics: int, dimensions: int) -> Known:
-    """Return what is known of curricula that have not begun; what others keep is left empty.
+def blank_learned_state(curricula: int, topics: int, dimensions: int) -> LearnedState:
+    """Return the state of curricula that have not begun; arrays that others keep are left empty.
 
     Args:
         curricula: How many.
@@ -134,7 +144,7 @@ def known_of_nothing(curricula: int, topics: int, dimensions: int) -> Known:
         dimensions: Dimensions of the embeddings.
     """
     nothing = np.empty((curricula, 0), dtype=np.float32)
-    return Known(
+    return LearnedState(
         learned=np.empty((curricula, 0), dtype=np.int32),
         n_learned=np.zeros(curricula, dtype=np.int64),
         links_to_learned=np.empty((curricula, 0), dtype=np.int32),
@@ -147,13 +157,16 @@ def known_of_nothing(curricula: int, topics: int, dimensions: int) -> Known:
         summed=np.zeros(curricula, dtype=np.int64),
         seed=np.zeros(curricula, dtype=np.uint64),
         step=np.zeros(curricula, dtype=np.int64),
-        state=np.zeros((curricula, 4)),
+        first_loss=np.zeros(curricula),
+        previous_loss=np.zeros(curricula),
+        latest_loss=np.zeros(curricula),
+        budget_left=np.zeros(curricula),
         aim=np.zeros(curricula, dtype=np.int64),
     )
 
 
-def aims_of(walks: WalkTables, aims: Sequence[tuple[IntArray | None, IntArray]]) -> Aims:
-    """Relate all topics to what curricula work towards.
+def goal_features(walks: WalkTables, aims: Sequence[tuple[IntArray | None, IntArray]]) -> GoalFeatures:
+    """Relate all topics to the aims of curricula.
 
     Args:
         walks: The graph's tables.
@@ -162,20 +175,13 @@ def aims_of(walks: WalkTables, aims: Sequence[tuple[IntArray | None, IntArray]])
     embeddings, n = walks.relations.embeddings, len(walks.graph)
     directions = [_unit(embeddings[nucleus if goal is None else goal].sum(axis=0)) for goal, nucleus in aims]
     has_goal = np.array([goal is not None for goal, _ in aims])
-    goals = np.zeros((len(aims), n if has_goal.any() else 0, 7), dtype=np.float32)
+    towards = np.zeros((len(aims), n if has_goal.any() else 0, len(TOPIC_GOAL_FEATURES)), dtype=np.float32)
     vectors = np.zeros((len(aims), PROJECTED), dtype=np.float32)
     for row, (goal, _) in enumerate(aims):
         if goal is not None:
             related = GoalTables.of(walks, [goal])
-            goals[row], vectors[row] = _towards(related), related.vectors[0]
-    return Aims(np.stack([embeddings @ direction for direction in directions]), goals, vectors, has_goal)
-
-
-def _towards(goal: GoalTables) -> FloatArray:
-    """The features of all topics towards one goal, as `Aims` keeps them."""
-    logs = np.log1p(goal.common[0]) / 4, np.log1p(goal.paths[0]) / 3
-    columns = goal.similarity[0], goal.to_goal[0], goal.from_goal[0], *logs, goal.category[0], goal.inside[0]
-    return np.column_stack(columns).astype(np.float32)
+            towards[row], vectors[row] = related.features(0, slice(None)), related.vectors[0]
+    return GoalFeatures(np.stack([embeddings @ direction for direction in directions]), towards, vectors, has_goal)
 
 
 def _unit(vector: FloatArray) -> FloatArray:

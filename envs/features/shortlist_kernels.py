@@ -1,4 +1,4 @@
-"""The shortlist, compiled: which candidates of a curriculum get a slot, and in which order."""
+"""Shortlists, compiled: the candidates of a curriculum that get a slot, in random order."""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -17,13 +17,13 @@ MOST_CANDIDATES = 4096
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _below(random, n):
-    """A number below n from 64 random bits; the bias of some 2^-32 is nobody's concern."""
+    """Return a number below n from 64 random bits; its bias of some 2^-32 does not matter."""
     return np.int64((random >> np.uint64(32)) * np.uint64(n) >> np.uint64(32))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sift_down(scores, ties, members, count, at):
-    """Let a heap with its least member on top be one again after that at `at` was replaced."""
+    """Restore a heap with its least member on top after the member at `at` was replaced."""
     while True:
         least = at
         for child in (2 * at + 1, 2 * at + 2):
@@ -75,13 +75,13 @@ def _take_best(values, factors, candidates, pool, n, count, draw, out, filled):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def shortlist_into(tables, aims, known, row, candidates, n, slots, pool, out):
+def shortlist_into(tables, goals, known, row, candidates, n, slots, pool, out):
     """Choose which candidates get a slot, in random order; see `kgrl.envs.features.curriculum_features.shortlist`.
 
     Args:
-        tables: The graph.
-        aims: The aims.
-        known: The curricula.
+        tables: The graph, a `GraphTables`.
+        goals: The goals of curricula, a `GoalFeatures`.
+        known: The curricula, a `LearnedState`.
         row: Which of them.
         candidates: Its candidates in order of discovery, `[at least n]`.
         n: How many.
@@ -114,7 +114,7 @@ def shortlist_into(tables, aims, known, row, candidates, n, slots, pool, out):
         near = slots // 4
         if near:
             ones = np.ones(1, dtype=np.float32)
-            similarity = aims.similarity[known.aim[row]]
+            similarity = goals.similarity[known.aim[row]]
             left = _take_best(
                 similarity, np.broadcast_to(ones, similarity.shape), candidates, pool, left, near,
                 mixed(draw + np.uint64(1)), out, filled,

@@ -1,6 +1,6 @@
-"""Features of candidates, given where the reader is and has been: what the curiosity policy sees of a walk.
+"""Features of candidates, given where the reader is and has been: a walk as the curiosity policy sees it.
 
-The same function describes a click of a recorded trace, the state of `kgrl/RabbitHole-v0` and that of a curriculum,
+The same kernels describe a click of a recorded trace, the state of `kgrl/RabbitHole-v0` and that of a curriculum,
 whose path is the topics it learned last. Many walks are described at once; empty slots are zeros.
 """
 
@@ -13,56 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.builtin import project
-from kgrl.envs.features.walk_tables import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES, WalkTables
-from kgrl.graph.relations import TopicRelations
+from kgrl.envs.features.names import PATH_ROWS, PATH_WIDTH, TOPIC_GOAL_FEATURES, WALK_FEATURES
+from kgrl.envs.features.walk_kernels import describe_walks
+from kgrl.envs.features.walk_tables import WalkTables
 from kgrl.graph.topic_graph import IntArray
 from kgrl.traces.trace import SEEN, STACK
 
-__all__ = ["GOAL_FEATURES", "PATH_FEATURES", "WALK_FEATURES", "GoalTables", "Walks", "walk_features"]
+__all__ = ["GoalTables", "Walks", "walk_features"]
 
 FloatArray = NDArray[np.float32]
-
-PATH_FEATURES = (
-    "log_clicks_after",  # ln(1 + clicks on it after the same previous page) / 2
-    "click_share_after",  # those clicks / (3 + all clicks on the page after that previous page)
-    "log_page_clicks_after",  # ln(1 + all clicks on the page after that previous page) / 3
-    "previous_similarity",  # cosine to the previous page
-    "nearest_similarity",  # largest cosine to a page below the current one on the stack, -.2 at least
-    "approach",  # cosine to the page minus cosine to the previous page
-    "start_similarity",  # cosine to the first page
-    "departure",  # cosine to the page minus cosine to the first page
-    "joined_previous",  # 1 where it is linked with the previous page in either direction
-    "joined_stack",  # number of pages below on the stack that it is linked with / 3
-    "on_stack",  # 1 where it is on the stack
-    "left",  # 1 where it was opened and left by a back click
-    "left_similarity",  # largest cosine to a page that was left by a back click, 0 at least
-    "joined_left",  # number of pages left that it is linked with / 3
-    "passed_over",  # number of earlier pages that link to it / 3
-    "log_pages_left",  # ln(1 + pages that were left by back clicks) / 2
-    "log_depth",  # ln(1 + pages on the stack) / 2
-    "start_category",  # 1 where it has the category of the first page
-    "page_outlook",  # mean cosine to the page's targets
-    "previous_outlook",  # mean cosine to the previous page's targets
-    "intent",  # sum over the clicks on the stack of its cosine to what was clicked minus that to the page's mean target
-    "last_intent",  # the same for the last click alone
-)
-"""How a candidate relates to the path."""
-
-GOAL_FEATURES = (
-    "goal_similarity",  # cosine to the goal
-    "goal_approach",  # that minus the page's
-    "goal_gap",  # that minus the largest among the candidates
-    "links_to_goal",  # 1 where it links to the goal
-    "goal_links_back",  # 1 where the goal links to it
-    "log_goal_common",  # ln(1 + two-step paths between it and the goal, in any direction) / 4
-    "log_goal_paths",  # ln(1 + two-step paths from it to the goal) / 3
-    "goal_category",  # share of the goal's topics that have its category
-    "is_goal",  # 1 where it belongs to the goal
-)
-"""How a candidate relates to the goal; all are 0 where there is none."""
-
-WALK_FEATURES = ("linked", *TOPIC_FEATURES, *LINK_FEATURES, *TRANSITION_FEATURES, *PATH_FEATURES, *GOAL_FEATURES)
-"""The columns of a walk's candidates; `linked` is 1 where the page links to the candidate."""
 
 
 class GoalTables(NamedTuple):
@@ -87,6 +46,29 @@ class GoalTables(NamedTuple):
     paths: NDArray[np.floating]
     category: NDArray[np.floating]
     inside: NDArray[np.bool_]
+
+    def features(self, goals: IntArray | int, topics: IntArray | slice) -> FloatArray:
+        """Return the features of topics towards goals, in the order of `TOPIC_GOAL_FEATURES`.
+
+        Args:
+            goals: Rows of the tables.
+            topics: Topics, in a shape that goals are broadcast to.
+
+        Returns:
+            Float32 `[..., 7]`.
+        """
+        at = goals, topics
+        columns = (
+            self.similarity[at],
+            self.to_goal[at],
+            self.from_goal[at],
+            # In single precision at least: tables of every topic are kept in half.
+            np.log1p(self.common[at], dtype=np.result_type(self.common, np.float32)) / 4,
+            np.log1p(self.paths[at], dtype=np.result_type(self.paths, np.float32)) / 3,
+            self.category[at],
+            self.inside[at],
+        )
+        return np.stack(columns, axis=-1).astype(np.float32)
 
     @classmethod
     def of(cls, tables: WalkTables, goals: list[IntArray]) -> GoalTables:
@@ -153,144 +135,44 @@ class Walks(NamedTuple):
 
 def walk_features(
     tables: WalkTables, walks: Walks, candidates: IntArray, links: NDArray[np.int64], goals: GoalTables | None = None
-) -> FloatArray:
-    """Describe the candidates of walks.
+) -> tuple[FloatArray, FloatArray]:
+    """Describe the candidates of walks, and their paths.
 
     Args:
         tables: The graph's tables.
         walks: The readers.
-        candidates: The candidates of each, -1 where a slot is empty, `[walks, slots]`.
+        candidates: The candidates of each, -1 where a slot is empty, `[walks, slots]`; no topic twice in a row.
         links: Position of the link from the page to each candidate, -1 where there is none, `[walks, slots]`.
         goals: The goals; needed where a reader has one.
 
     Returns:
-        Features in the order of `WALK_FEATURES`, float32 `[walks, slots, features]`.
+        Features of candidates in the order of `kgrl.envs.features.names.WALK_FEATURES`, float32 `[walks, slots,
+        features]`, zeros in empty slots; and the rows of `path`, float32 `[walks, PATH_ROWS, PATH_WIDTH]`, clipped.
     """
-    filled = candidates >= 0
-    topics = np.where(filled, candidates, 0)
-    parts = (
-        (links >= 0)[..., None],
-        tables.topics[topics],
-        tables.links[links],
-        tables.transitions[walks.counts[:, None], links],
-        _path_features(tables, walks, topics, links),
-        _goal_features(walks, topics, filled, goals),
-    )
-    features: FloatArray = np.concatenate(parts, axis=-1, dtype=np.float32)
-    features[~filled] = 0.0
-    return features
-
-
-def _path_features(tables: WalkTables, walks: Walks, topics: IntArray, links: NDArray[np.int64]) -> FloatArray:
-    relations = tables.relations
-    page, previous = walks.stack[:, -1:], walks.stack[:, -2:-1]
-    has_previous = previous >= 0
-    clicks, page_clicks = _clicks_after(tables, walks, links)
-    to_page, to_start = relations.cosine(page, topics), relations.cosine(walks.start[:, None], topics)
-    to_previous = relations.cosine(previous, topics) * has_previous
-    below, on_stack = walks.stack[:, :-1], (walks.stack[:, None, :] == topics[..., None]).any(-1)
-    left = _left(walks)
-    earlier = np.where(walks.seen != page, walks.seen, -1)
-    columns = (
-        np.log1p(clicks) / 2,
-        clicks / (3 + page_clicks),
-        np.log1p(page_clicks) / 3,
-        to_previous,
-        np.maximum(_largest_cosine(relations, below, topics, -1.0), -0.2),
-        to_page - to_previous,
-        to_start,
-        to_page - to_start,
-        _joined(relations, previous, topics).sum(-1),
-        _joined(relations, below, topics).sum(-1) / 3,
-        on_stack,
-        (left[:, None, :] == topics[..., None]).any(-1),
-        _largest_cosine(relations, left, topics, 0.0),
-        _joined(relations, left, topics).sum(-1) / 3,
-        _linked_from(relations, earlier, topics).sum(-1) / 3,
-        np.log1p((left >= 0).sum(-1, keepdims=True)) / 2,
-        np.log1p(walks.depth)[:, None] / 2,
-        tables.categories[topics] == tables.categories[walks.start][:, None],
-        relations.outlook(page, topics),
-        relations.outlook(previous, topics) * has_previous,
-        *_intents(relations, walks.stack, topics),
-    )
-    return np.stack([np.broadcast_to(column, topics.shape) for column in columns], axis=-1).astype(np.float32)
-
-
-def _clicks_after(tables: WalkTables, walks: Walks, links: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-    """Clicks on candidates, and on any link of the page, after the same previous page."""
-    clicks, page_clicks = np.zeros(links.shape, dtype=np.float32), np.zeros((len(links), 1), dtype=np.float32)
+    features = np.zeros((*candidates.shape, len(WALK_FEATURES)), dtype=np.float32)
+    path = np.empty((len(candidates), PATH_ROWS, PATH_WIDTH), dtype=np.float32)
+    # One type for all callers, so that the kernels are compiled once.
+    walks = Walks(*(np.ascontiguousarray(part, dtype=np.int32) for part in walks))
+    slots = np.ascontiguousarray(candidates, dtype=np.int32)
+    towards, of_page = _towards_goals(walks, slots, goals)
     for table in np.unique(walks.counts).tolist():
-        rows = walks.counts == table
-        previous, page = walks.stack[rows, -2:-1], walks.stack[rows, -1:]
-        clicks[rows], page_clicks[rows] = tables.counts[table].after_page(previous, page, links[rows])
-    return clicks, page_clicks
+        rows = np.flatnonzero(walks.counts == table)
+        describe_walks(tables.by_counts[table], rows, walks, slots, links, towards, of_page, features, path)
+    return features, path
 
 
-def _goal_features(walks: Walks, topics: IntArray, filled: NDArray[np.bool_], goals: GoalTables | None) -> FloatArray:
-    features = np.zeros((*topics.shape, len(GOAL_FEATURES)), dtype=np.float32)
+def _towards_goals(walks: Walks, candidates: IntArray, goals: GoalTables | None) -> tuple[FloatArray, FloatArray]:
+    """Look up the relations of candidates and pages to their readers' goals, for `describe_walks`."""
     aimed = walks.goal >= 0
     if goals is None or not aimed.any():
-        return features
-    goal, topics, page = walks.goal[aimed, None], topics[aimed], walks.stack[aimed, -1:]
-    similarity = goals.similarity[goal, topics].astype(np.float32)
-    best = np.where(filled[aimed], similarity, -1.0).max(axis=1, keepdims=True)
-    columns = (
-        similarity,
-        similarity - goals.similarity[goal, page],
-        similarity - best,
-        goals.to_goal[goal, topics],
-        goals.from_goal[goal, topics],
-        np.log1p(goals.common[goal, topics].astype(np.float32)) / 4,
-        np.log1p(goals.paths[goal, topics].astype(np.float32)) / 3,
-        goals.category[goal, topics],
-        goals.inside[goal, topics],
-    )
-    features[aimed] = np.stack(columns, axis=-1)
-    return features
-
-
-def _intents(relations: TopicRelations, stack: IntArray, topics: IntArray) -> tuple[FloatArray, FloatArray]:
-    """How much more candidates resemble what was clicked than what was on offer, for all clicks and for the last.
-
-    With choices proportional to exp(cosine to a goal) this is, for a goal that is close to the candidate, the first
-    term of the log-likelihood of the path.
-    """
-    clicked = (stack[:, 1:] >= 0) & (stack[:, :-1] >= 0)
-    pages, targets = (np.where(clicked, part, 0)[:, None, :] for part in (stack[:, :-1], stack[:, 1:]))
-    gains = relations.cosine(targets, topics[..., None]) - relations.outlook(pages, topics[..., None])
-    gains *= clicked[:, None, :]
-    return gains.sum(axis=-1), gains[..., -1]
-
-
-def _left(walks: Walks) -> IntArray:
-    """The pages that were opened and left by a back click, -1 elsewhere, in the shape of `seen`."""
-    stays = (walks.seen[:, :, None] == walks.stack[:, None, :]).any(-1)
-    # What was opened before the lowest page we know of a deeper stack may be on that stack still.
-    lowest = walks.seen == walks.stack[:, :1]
-    before = np.logical_or.accumulate(lowest[:, ::-1], axis=1)[:, ::-1]
-    return np.where(stays | (before & (walks.depth > STACK)[:, None]), -1, walks.seen)
-
-
-def _largest_cosine(relations: TopicRelations, pages: IntArray, topics: IntArray, least: float) -> FloatArray:
-    """The largest cosine of each candidate to one of its reader's pages; `least` where there are none."""
-    cosines = relations.cosine(pages[:, None, :], topics[..., None])
-    largest: FloatArray = np.where(pages[:, None, :] >= 0, cosines, np.float32(least)).max(axis=-1)
-    return largest
-
-
-def _linked_from(relations: TopicRelations, pages: IntArray, topics: IntArray) -> NDArray[np.bool_]:
-    """Whether pages link to candidates, `[walks, slots, pages]`."""
-    known = pages[:, None, :] >= 0
-    return relations.linked(np.where(known, pages[:, None, :], 0), topics[..., None]) & known
-
-
-def _joined(relations: TopicRelations, pages: IntArray, topics: IntArray) -> NDArray[np.bool_]:
-    """Whether pages and candidates are linked in either direction, `[walks, slots, pages]`."""
-    known = pages[:, None, :] >= 0
-    others = np.where(known, pages[:, None, :], 0)
-    back = relations.linked(topics[..., None], others)
-    return (relations.linked(others, topics[..., None]) | back) & known
+        return np.empty((0, 0, len(TOPIC_GOAL_FEATURES)), dtype=np.float32), np.empty(0, dtype=np.float32)
+    towards = np.zeros((*candidates.shape, len(TOPIC_GOAL_FEATURES)), dtype=np.float32)
+    of_page = np.zeros(len(candidates), dtype=np.float32)
+    goal = walks.goal[aimed]
+    # Position -1 of an empty slot finds the last topic; nobody reads what is written there.
+    towards[aimed] = goals.features(goal[:, None], candidates[aimed])
+    of_page[aimed] = goals.similarity[goal, walks.stack[aimed, -1]]
+    return towards, of_page
 
 
 def _relate(tables: WalkTables, goal: IntArray) -> tuple[NDArray[np.generic], ...]:

@@ -1,4 +1,4 @@
-"""What the features of walks are looked up in: a graph's topics, links and clicks as arrays, made once for each graph.
+"""Tables that features of walks are looked up in: a graph's topics, links and clicks as arrays.
 
 Features of a topic or a link never change while somebody reads; those that depend on the path are made in
 `kgrl.envs.features.walk_features` from these tables.
@@ -9,61 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.builtin import FOLDER, click_counts, project
+from kgrl.envs.features.arrays import GraphTables
+from kgrl.envs.features.names import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES
 from kgrl.graph.nucleus import pagerank
 from kgrl.graph.relations import TopicRelations, coherence
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.system.memo import keep_recent
 from kgrl.traces.click_counts import ClickCounts
 
-if TYPE_CHECKING:
-    from kgrl.envs.features.arrays import Tables
-
-__all__ = ["LINK_FEATURES", "TOPIC_FEATURES", "TRANSITION_FEATURES", "WalkTables", "walk_tables"]
+__all__ = ["WalkTables", "walk_tables"]
 
 FloatArray = NDArray[np.float32]
-
-TOPIC_FEATURES = (
-    "log_in_degree",  # ln(1 + links to it) / 5
-    "log_out_degree",  # ln(1 + links from it) / 5
-    "log_pagerank",  # ln(topics x PageRank) / 5
-    "log_degree",  # ln(1 + neighbours) / 5
-)
-"""What is known of a topic by itself."""
-
-LINK_FEATURES = (
-    "linked_back",  # 1 where the target links back to the page
-    "log_common",  # ln(1 + neighbours they share) / 4
-    "log_adamic_adar",  # ln(1 + their Adamic-Adar index) / 3
-    "overlap",  # 4 x shared neighbours / all neighbours of the two
-    "similarity",  # cosine of the two topics' embeddings
-    "similarity_rank",  # rank of it among the page's links, 0 for the largest to 1
-    "in_degree_rank",  # rank of the target's in-degree among the page's links
-    "same_category",  # 1 where the two have the same category
-    "mentioned",  # 1 where the page's text mentions it
-    "log_order",  # ln(1 + links mentioned before it) / 4; 0 without a mention
-    "log_place",  # ln(1 + words before its first mention) / ln(20,001); 1 without a mention
-    "place_rank",  # rank of its first mention among the page's links, 0 for the first to 1
-    "log_page_links",  # ln(1 + links of the page) / 5
-)
-"""What is known of a link from the page to a candidate; where there is no such link, ranks and `log_place` are 1, the
-rest 0."""
-
-TRANSITION_FEATURES = (
-    "log_clicks",  # ln(1 + clicks on the link) / 3
-    "log_click_share",  # ln(smoothed share of the page's clicks x its links) / 3
-    "click_rank",  # 1 / (1 + rank of that share among the page's links)
-    "log_page_clicks",  # ln(1 + clicks on the page) / 6
-    "lift",  # half the log ratio of clicks to the target, to those expected if links were clicked uniformly
-    "log_target_clicks",  # ln(1 + clicks to the target) / 5
-    "log_lift_share",  # ln(share of the page's links by lift alone x its links) / 3
-)
-"""What readers did with a link; all are 0 where nothing was counted."""
 
 _LAST = ("similarity_rank", "in_degree_rank", "log_place", "place_rank")
 """Columns in which 0 would mean the first of all."""
@@ -153,14 +115,11 @@ class WalkTables:
         return project(self.relations.mean_target)
 
     @cached_property
-    def compiled(self) -> Tables:
-        """The tables as compiled features of curricula read them; those of some thousand topics keep all cosines."""
-        from kgrl.envs.features.arrays import Tables
-
-        graph, relations, counts = self.graph, self.relations, self.counts[0]
-        joined = graph.undirected
-        few = len(graph) ** 2 <= _KEPT_PAIRS
-        return Tables(
+    def by_counts(self) -> tuple[GraphTables, ...]:
+        """The tables as kernels read them, one record for each table of counts; cosines are made as they are needed."""
+        graph, relations = self.graph, self.relations
+        joined, none = graph.undirected, np.empty((0, 0), dtype=np.int16)
+        first = GraphTables(
             out_starts=graph.indptr,
             out=graph.indices,
             near_starts=joined[0],
@@ -171,17 +130,33 @@ class WalkTables:
             links=self.links,
             transitions=self.transitions[0],
             categories=self.categories,
-            cosines=_all_cosines(relations.embeddings, relations.embeddings, few),
-            outlooks=_all_cosines(relations.mean_target, relations.embeddings, few),
+            cosines=none,
+            outlooks=none,
             embeddings=np.asarray(relations.embeddings),
             mean_targets=relations.mean_target,
             projected=self.projected,
             outlook=self.outlook,
-            keys=counts.keys,
-            after=counts.after,
-            contexts=counts.contexts,
-            totals=counts.totals,
+            keys=self.counts[0].keys,
+            after=self.counts[0].after,
+            contexts=self.counts[0].contexts,
+            totals=self.counts[0].totals,
         )
+        parts = zip(self.transitions, self.counts, strict=True)
+        each = (
+            first._replace(transitions=rows, keys=own.keys, after=own.after, contexts=own.contexts, totals=own.totals)
+            for rows, own in parts
+        )
+        # Kernels are compiled for each type of array they meet, and one that may be written is another type.
+        return tuple(GraphTables(*(_read_only(array) for array in record)) for record in each)
+
+    @cached_property
+    def compiled(self) -> GraphTables:
+        """The tables as kernels of curricula read them; those of some thousand topics keep all pairs' cosines."""
+        relations = self.relations
+        few = len(self.graph) ** 2 <= _KEPT_PAIRS
+        cosines = _all_cosines(relations.embeddings, relations.embeddings, few)
+        outlooks = _all_cosines(relations.mean_target, relations.embeddings, few)
+        return self.by_counts[0]._replace(cosines=_read_only(cosines), outlooks=_read_only(outlooks))
 
     def _place_columns(self) -> tuple[NDArray[np.floating], ...]:
         """From `mentioned` to `place_rank`."""
@@ -254,6 +229,13 @@ def _all_cosines(left: FloatArray, right: FloatArray, kept: bool) -> NDArray[np.
         products = left[first : first + _ROWS_AT_ONCE] @ right.T
         cosines[first : first + _ROWS_AT_ONCE] = np.rint(products.clip(-1.0, 1.0) * 32767)
     return cosines
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers in one row after the other, as an array that nobody can write to."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 def _with_none(rows: NDArray[np.floating]) -> FloatArray:

@@ -22,14 +22,23 @@ from kgrl.corpus import Corpus
 from kgrl.curriculum.config import DEFAULT_REWARD, LEAST_TOKENS, CurriculumConfig
 from kgrl.curriculum.loop import Curriculum
 from kgrl.envs.curriculum_env import check_env_keywords, fixed_parts, make_env_curriculum
-from kgrl.envs.features.arrays import Scratch
-from kgrl.envs.features.curriculum_features import aims_of, room, seen_as
+from kgrl.envs.features.arrays import Workspace
+from kgrl.envs.features.curriculum_features import blank_observations, goal_features, named
 from kgrl.envs.features.space import Observation, observation_space
 from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.envs.slot_env import MOST_INVALID, check_view, stalled_warning
 from kgrl.envs.vector.kernels import advance_rows
-from kgrl.envs.vector.rewards import State, VectorRewards, scores_together
-from kgrl.envs.vector.state import blank_courses, blank_known, blank_lessons, bytes_each, fits_of, material_of
+from kgrl.envs.vector.rewards import VectorRewards, scores_together
+from kgrl.envs.vector.state import (
+    SharedTables,
+    VectorState,
+    blank_episodes,
+    blank_expansions,
+    blank_learned,
+    bytes_each,
+    learner_fits,
+    task_tables,
+)
 from kgrl.envs.vector.variety import EpisodeTask, Variety, draw_tasks, stack_nuclei
 from kgrl.errors import KgrlError, SettingError
 from kgrl.expansion import Expansion
@@ -116,7 +125,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # `deepcopy` looks parts up in the memo first: those that are their own copies there are shared.
-        memo.update({id(part): part for part in (*fixed_parts(self.curriculum), *self._unchanging)})
+        memo.update({id(part): part for part in (*fixed_parts(self.curriculum), *self._fixed, self._fixed, self.tasks)})
         memo[id(self._pool)] = ThreadPoolExecutor(self._threads)
         twin = memo[id(self)] = type(self).__new__(type(self))
         twin.__dict__.update({name: deepcopy(value, memo) for name, value in vars(self).items()})
@@ -130,33 +139,51 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
 
     def _set_up(self, learner: SimulatedLearner, variety: Variety | None) -> None:
         """Make all arrays."""
+        self._varied = variety is not None
+        self._fixed = self._shared_tables(learner, variety)
+        self._state = self._blank_state(learner.seed)
+        counts_style = variety is None or variety.style
+        self._rewards = VectorRewards(self.curriculum, self._fixed, self._state, counts_style=counts_style)
+
+    def _shared_tables(self, learner: SimulatedLearner, variety: Variety | None) -> SharedTables:
+        """Return what never changes, and draw the tasks it is about."""
         curriculum, graph = self.curriculum, self.curriculum.corpus.graph
         self.tasks = self._tasks(variety)
         calibrations, members = [learner.calibration], [learner.member]
         if variety is not None and variety.calibrations:
             calibrations = [calibration_of(curriculum.corpus, name) for name in variety.calibrations]
-        fits = fits_of(calibrations, len(graph), None if variety is not None and variety.members else members)
+        fits = learner_fits(calibrations, len(graph), None if variety is not None and variety.members else members)
         if variety is not None and not variety.noise:
             fits.curves.values[:, NOISE] = 0.0
-        walks, nuclei = walk_tables(graph, curriculum.state.embeddings), stack_nuclei(self.tasks)
+        walks = walk_tables(graph, curriculum.state.embeddings)
         assert curriculum.reward is not None
         # Frames tell training losses, too.
         records = not scores_together(curriculum.reward) or self.render_mode is not None
-        self._material = material_of(curriculum, self.tasks, nuclei, fits, records=records)
-        self._known = blank_known(self.num_envs, len(graph), curriculum.state.embeddings.shape[1])
-        self._courses = blank_courses(self.num_envs, len(graph), len(curriculum.corpus))
-        self._courses.noise[:] = learner.seed
-        self._lessons = blank_lessons(self.num_envs, self._material)
-        slot_of = np.full((self._threads, len(graph)), -1, dtype=np.int16)
-        scratch = Scratch(slot_of, np.empty((self._threads, 2, len(graph)), dtype=np.int32))
-        self._shown = room(self.num_envs, self.slots)
-        self._varied = variety is not None
-        state = State(self._material, fits.curves, self._known, self._courses, self._lessons)
-        self._rewards = VectorRewards(curriculum, state, counts_style=variety is None or variety.style)
-        fixed = (walks.compiled, aims_of(walks, [(task.goal, task.nucleus) for task in self.tasks]), self._material)
-        taught = (curriculum.state.research.tables, learner.kin, fits.curves)
-        self._arrays = (*fixed, *taught, self._known, self._courses, self._lessons, scratch, self._shown)
-        self._unchanging = (*fixed, *taught, self.tasks)
+        return SharedTables(
+            graph=walks.compiled,
+            goals=goal_features(walks, [(task.goal, task.nucleus) for task in self.tasks]),
+            tasks=task_tables(curriculum, self.tasks, stack_nuclei(self.tasks), fits, records=records),
+            research=curriculum.state.research.tables,
+            related=learner.related,
+            curves=fits.curves,
+        )
+
+    def _blank_state(self, seed: int) -> VectorState:
+        """Return room for everything that changes; `seed` seeds the noise of measurements."""
+        corpus, dimensions = self.curriculum.corpus, self.curriculum.state.embeddings.shape[1]
+        topics = len(corpus.graph)
+        episodes = blank_episodes(self.num_envs, topics, len(corpus))
+        episodes.noise[:] = seed
+        return VectorState(
+            known=blank_learned(self.num_envs, topics, dimensions),
+            episodes=episodes,
+            latest=blank_expansions(self.num_envs, self._fixed.tasks),
+            workspace=Workspace(
+                slot_of=np.full((self._threads, topics), -1, dtype=np.int16),
+                pool=np.empty((self._threads, 2, topics), dtype=np.int32),
+            ),
+            shown=blank_observations(self.num_envs, self.slots),
+        )
 
     def _tasks(self, variety: Variety | None) -> list[EpisodeTask]:
         curriculum = self.curriculum
@@ -204,7 +231,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         if again.any():
             self._begin(np.flatnonzero(again))
         truncated = (self._out_of_budget() & ~again & ~invalid) | stalled
-        terminated = ~self._shown.mask.any(axis=1) & ~again & ~invalid
+        terminated = ~self._state.shown.mask.any(axis=1) & ~again & ~invalid
         self._over = terminated | truncated
         info = self._info(picks, invalid, stalled)
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._over.any():
@@ -263,16 +290,16 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         for row in rows.tolist():
             generator = self._generators[row]
             if self._varied:
-                self._courses.task[row] = generator.integers(len(self.tasks))
-                self._courses.fit[row] = generator.integers(len(self._material.calibration))
-                self._courses.noise[row] = generator.integers(2**31)
-            self._known.seed[row] = np.random.default_rng(int(generator.integers(2**31))).integers(2**63)
+                self._state.episodes.task[row] = generator.integers(len(self.tasks))
+                self._state.episodes.fit[row] = generator.integers(len(self._fixed.tasks.calibration))
+                self._state.episodes.noise[row] = generator.integers(2**31)
+            self._state.known.seed[row] = np.random.default_rng(int(generator.integers(2**31))).integers(2**63)
         self._advance(rows, np.full(len(rows), -1))
         self._rewards.begin(rows)
         self._over[rows], self._invalid[rows], self._scores[rows] = False, 0, np.nan
         self._keep_for_frames(rows)
         spent = self._out_of_budget()[rows]
-        if spent.any() or not self._shown.mask[rows].any(axis=1).all():
+        if spent.any() or not self._state.shown.mask[rows].any(axis=1).all():
             what = "token of the budget" if spent.any() else "topic to learn"
             raise KgrlError(f"the nucleus left no {what}; raise budget_tokens or choose a smaller nucleus")
 
@@ -285,21 +312,21 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
 
         self._renderer = self._renderer or CopyRenderer(self.curriculum, self.num_envs)
         for row in rows.tolist():
-            self._renderer.add(row, self.expansion(row), self.tasks[self._courses.task[row]])
+            self._renderer.add(row, self.expansion(row), self.tasks[self._state.episodes.task[row]])
 
     def _advance(self, rows: Rows, picks: Rows) -> None:
         """Advance rows in threads; compiled code releases the interpreter's lock."""
         parts = np.array_split(np.arange(len(rows)), max(1, min(len(rows), self._threads)))
 
         def work(thread: int) -> None:
-            advance_rows(rows[parts[thread]], picks[parts[thread]], thread, *self._arrays)
+            advance_rows(rows[parts[thread]], picks[parts[thread]], thread, self._fixed, self._state)
 
         list(self._pool.map(work, range(len(parts))))
 
     def _begin_in_same_step(self, info: Info) -> Info:
         """Begin episodes anew where they have just ended; their last observations and infos go into `info`."""
         ended, over = np.flatnonzero(self._over), self._over.copy()
-        seen = seen_as(self._shown)
+        seen = named(self._state.shown)
         final = np.full(self.num_envs, None, dtype=object)
         for row in ended.tolist():
             final[row] = {name: values[row].copy() for name, values in seen.items()}
@@ -321,7 +348,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
             raise InvalidAction(f"{needed}, not {actions!r}; pass actions.astype(int) if that is meant")
         if given.min() < 0 or given.max() >= self.slots:
             raise InvalidAction(f"slots from 0 to {self.slots - 1} are needed, not {actions!r}")
-        picks: NDArray[np.int64] = self._shown.slots[np.arange(self.num_envs), given].astype(np.int64)
+        picks: NDArray[np.int64] = self._state.shown.slots[np.arange(self.num_envs), given].astype(np.int64)
         return picks
 
     def _count_invalid(self, invalid: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -334,19 +361,19 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         return stalled
 
     def _out_of_budget(self) -> NDArray[np.bool_]:
-        out: NDArray[np.bool_] = self._material.budget - self._courses.tokens < LEAST_TOKENS
+        out: NDArray[np.bool_] = self._fixed.tasks.budget - self._state.episodes.tokens < LEAST_TOKENS
         return out
 
     def _look(self) -> Observation:
-        seen = seen_as(self._shown)
+        seen = named(self._state.shown)
         return {name: values.copy() for name, values in seen.items()} if self.copy else seen
 
     def _info(self, topics: NDArray[np.int64], invalid: NDArray[np.bool_], stalled: NDArray[np.bool_]) -> Info:
         facts: Info = {
             "topic": topics,
-            "tokens": self._courses.tokens.copy(),
-            "slot_topics": self._shown.slots.copy(),
-            "action_mask": self._shown.mask.copy(),
+            "tokens": self._state.episodes.tokens.copy(),
+            "slot_topics": self._state.shown.slots.copy(),
+            "action_mask": self._state.shown.mask.copy(),
             "invalid_action": invalid.astype(np.int8),
             "stalled": stalled.astype(np.int8),
         }

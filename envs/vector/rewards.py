@@ -1,41 +1,21 @@
-"""What the expansions of a vector environment are worth, and their records."""
+"""Rewards of the expansions of a vector environment, and their records."""
 
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.curriculum.loop import Curriculum
-from kgrl.envs.features.arrays import Known
-from kgrl.envs.vector.state import Courses, Lessons, Material, probe_names
+from kgrl.envs.vector.state import SharedTables, VectorState, probe_names
 from kgrl.expansion import Expansion, ExpansionBatch, Measurement
-from kgrl.learners.simulated.kernels import CurveTables, style_drop
+from kgrl.learners.simulated.kernels import style_drop
 from kgrl.rewards.base import Reward, RewardError
 
-__all__ = ["State", "VectorRewards", "scores_together"]
+__all__ = ["VectorRewards", "scores_together"]
 
 Rows = NDArray[np.int64]
-
-
-class State(NamedTuple):
-    """The arrays of a vector environment that say what was learned.
-
-    Args:
-        material: What is taught and measured.
-        curves: The learners' curves.
-        known: What observations are made from.
-        courses: The rest of the curricula's state.
-        lessons: Their latest expansions.
-    """
-
-    material: Material
-    curves: CurveTables
-    known: Known
-    courses: Courses
-    lessons: Lessons
 
 
 def scores_together(reward: Reward) -> bool:
@@ -54,15 +34,17 @@ class VectorRewards:
 
     Args:
         curriculum: What is grown; it has a reward.
-        state: The arrays it is read from.
+        fixed: The tables of the environment.
+        state: The arrays in which its expansions are.
         counts_style: Whether what any text teaches is counted; see `kgrl.envs.vector.variety.Variety.style`.
     """
 
-    def __init__(self, curriculum: Curriculum, state: State, *, counts_style: bool) -> None:
+    def __init__(self, curriculum: Curriculum, fixed: SharedTables, state: VectorState, *, counts_style: bool) -> None:
         assert curriculum.reward is not None
-        self.curriculum, self.reward, self.state, self.counts_style = curriculum, curriculum.reward, state, counts_style
+        self.curriculum, self.reward, self.counts_style = curriculum, curriculum.reward, counts_style
+        self.fixed, self.state = fixed, state
         self._named = list(enumerate(probe_names(curriculum)))
-        apart, num_envs = not scores_together(curriculum.reward), len(state.courses.task)
+        apart, num_envs = not scores_together(curriculum.reward), len(state.episodes.task)
         self._own = [copy.deepcopy(curriculum.reward) for _ in range(num_envs)] if apart else None
 
     def begin(self, rows: Rows) -> None:
@@ -89,48 +71,48 @@ class VectorRewards:
 
     def expansion(self, row: int) -> Expansion:
         """Return the record of a curriculum's latest expansion; it has no wall-clock and no cost of probing."""
-        _, _, known, courses, lessons = self.state
-        topics = lessons.topics[row, : lessons.n_topics[row]]
+        known, latest = self.state.known, self.state.latest
+        topics = latest.topics[row, : latest.n_topics[row]]
         return Expansion(
             index=int(known.step[row]) - 1,
             topic=int(topics[0]),
             title=self.curriculum.corpus.graph.titles[topics[0]],
             neighbourhood=tuple(topics.tolist()),
-            passages=tuple(lessons.passages[row, : lessons.n_passages[row]].tolist()),
-            tokens=int(lessons.tokens[row]),
-            tokens_total=int(courses.tokens[row]),
+            passages=tuple(latest.passages[row, : latest.n_passages[row]].tolist()),
+            tokens=int(latest.tokens[row]),
+            tokens_total=int(self.state.episodes.tokens[row]),
             budget=self.curriculum.config.budget_tokens,
-            train_loss=float(lessons.train_loss[row]),
+            train_loss=float(latest.train_loss[row]),
             probes=self._measurements(row),
         )
 
     def _measurements(self, row: int) -> dict[str, Measurement]:
-        lessons, probes = self.state.lessons, self.state.material.probes[self.state.courses.task[row]]
-        groups = {name: (probes[at], lessons.before[row, at], lessons.after[row, at]) for at, name in self._named}
-        groups["self"] = lessons.own[row], lessons.own_before[row], lessons.own_after[row]
+        latest, probes = self.state.latest, self.fixed.tasks.probes[self.state.episodes.task[row]]
+        groups = {name: (probes[at], latest.before[row, at], latest.after[row, at]) for at, name in self._named}
+        groups["self"] = latest.own[row], latest.own_before[row], latest.own_after[row]
         measured = {name: [part[topics >= 0].tolist() for part in (topics, before, after)]
                     for name, (topics, before, after) in groups.items()}  # fmt: skip
         return {name: Measurement(*map(tuple, parts)) for name, parts in measured.items() if parts[0]}
 
     def _expansions(self, rows: Rows) -> ExpansionBatch:
-        lessons = self.state.lessons
-        topics = np.where(np.arange(lessons.topics.shape[1]) < lessons.n_topics[rows, None], lessons.topics[rows], -1)
-        pairs = {name: (lessons.before[rows, at], lessons.after[rows, at]) for at, name in self._named}
-        if self.state.material.measure_own:
-            pairs["self"] = lessons.own_before[rows], lessons.own_after[rows]
+        latest = self.state.latest
+        topics = np.where(np.arange(latest.topics.shape[1]) < latest.n_topics[rows, None], latest.topics[rows], -1)
+        pairs = {name: (latest.before[rows, at], latest.after[rows, at]) for at, name in self._named}
+        if self.fixed.tasks.measure_own:
+            pairs["self"] = latest.own_before[rows], latest.own_after[rows]
         gains = {name: _mean(before) - _mean(after) for name, (before, after) in pairs.items()}
         if not self.counts_style:
             gains = {name: gains[name] - self._taught_by_any_text(rows, at) for at, name in self._named}
-        return ExpansionBatch(lessons.tokens[rows], topics, gains, lambda at: self.expansion(int(rows[at])))
+        return ExpansionBatch(latest.tokens[rows], topics, gains, lambda at: self.expansion(int(rows[at])))
 
     def _taught_by_any_text(self, rows: Rows, probe: int) -> NDArray[np.float64]:
         """How much the latest expansions lowered the mean loss of a fixed probe, whatever they were about."""
-        material, curves, _, courses, lessons = self.state
-        fit, tokens = courses.fit[rows], courses.tokens[rows]
-        before = tokens - lessons.tokens[rows]
+        curves, episodes = self.fixed.curves, self.state.episodes
+        fit, tokens = episodes.fit[rows], episodes.tokens[rows]
+        before = tokens - self.state.latest.tokens[rows]
         dropped = [style_drop(curves.values[f], t) - style_drop(curves.values[f], b)
                    for f, t, b in zip(fit.tolist(), tokens.tolist(), before.tolist(), strict=True)]  # fmt: skip
-        topics = material.probes[courses.task[rows], probe]
+        topics = self.fixed.tasks.probes[episodes.task[rows], probe]
         response = np.where(topics >= 0, curves.response[fit[:, None], topics], np.nan)
         return np.array(dropped) * _mean(response)
 

@@ -1,4 +1,4 @@
-"""The arrays of a vector environment, made from the objects of a curriculum."""
+"""Records of arrays that a vector environment keeps, made from the objects of a curriculum."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Split
 from kgrl.curriculum.loop import Curriculum
-from kgrl.envs.features.arrays import Known
-from kgrl.envs.features.curriculum_features import known_of_nothing
+from kgrl.curriculum.research_kernels import ResearchTables
+from kgrl.envs.features.arrays import GoalFeatures, GraphTables, LearnedState, Observations, Workspace
+from kgrl.envs.features.curriculum_features import blank_learned_state
 from kgrl.envs.vector.variety import EpisodeTask
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.simulated.calibration import Calibration
-from kgrl.learners.simulated.kernels import CurveTables
+from kgrl.learners.simulated.kernels import CurveTables, RelatedTopics
 from kgrl.learners.simulated.learner import curves_of, tokens_of
 from kgrl.probes.prober import sample_topics
 
 __all__ = [
-    "Courses",
-    "Fits",
-    "Lessons",
-    "Material",
-    "blank_courses",
-    "blank_known",
-    "blank_lessons",
+    "EpisodeState",
+    "LatestExpansions",
+    "LearnerFits",
+    "SharedTables",
+    "TaskTables",
+    "VectorState",
+    "blank_episodes",
+    "blank_expansions",
+    "blank_learned",
     "bytes_each",
-    "fits_of",
-    "material_of",
+    "learner_fits",
     "probe_names",
+    "task_tables",
 ]
 
 
 FloatArray = NDArray[np.float32]
 
 
-class Material(NamedTuple):
-    """What is taught and measured; the same for all curricula.
+class TaskTables(NamedTuple):
+    """Tables of the tasks: passages, probes, nuclei and budgets; the same for all curricula.
 
     Args:
         tokens: Tokens of each passage for the learners of each calibration, `[calibrations, passages]`.
@@ -69,7 +72,7 @@ class Material(NamedTuple):
     neighbourhood: int
 
 
-class Courses(NamedTuple):
+class EpisodeState(NamedTuple):
     """The state of curricula beside what observations are made from, each with a first axis `[curricula]`.
 
     Args:
@@ -101,7 +104,7 @@ class Courses(NamedTuple):
     stamp: IntArray
 
 
-class Lessons(NamedTuple):
+class LatestExpansions(NamedTuple):
     """The latest expansion of each curriculum, each with a first axis `[curricula]`.
 
     Args:
@@ -131,11 +134,49 @@ class Lessons(NamedTuple):
     own_after: FloatArray
 
 
+class SharedTables(NamedTuple):
+    """Everything that stays as it is while curricula are advanced; all of them share it.
+
+    Args:
+        graph: The graph.
+        goals: Relations of topics to the tasks' goals.
+        tasks: The tasks.
+        research: Related topics and passages to choose lessons from.
+        related: Topics that each topic teaches too.
+        curves: The learners' curves.
+    """
+
+    graph: GraphTables
+    goals: GoalFeatures
+    tasks: TaskTables
+    research: ResearchTables
+    related: RelatedTopics
+    curves: CurveTables
+
+
+class VectorState(NamedTuple):
+    """Everything that changes while curricula are advanced.
+
+    Args:
+        known: The part of their state that observations are made from.
+        episodes: The rest of it.
+        latest: Their latest expansions.
+        workspace: Room to work in.
+        shown: Their observations.
+    """
+
+    known: LearnedState
+    episodes: EpisodeState
+    latest: LatestExpansions
+    workspace: Workspace
+    shown: Observations
+
+
 _SAMPLES = ("mean", "target")
 
 
-class Fits(NamedTuple):
-    """What the learners of episodes are simulated with.
+class LearnerFits(NamedTuple):
+    """Learning curves that the learners of episodes are drawn from.
 
     Args:
         curves: The curves, a row for each fit.
@@ -148,7 +189,9 @@ class Fits(NamedTuple):
     rates: list[float]
 
 
-def fits_of(calibrations: Sequence[Calibration], n_topics: int, members: Sequence[int | None] | None) -> Fits:
+def learner_fits(
+    calibrations: Sequence[Calibration], n_topics: int, members: Sequence[int | None] | None
+) -> LearnerFits:
     """Return the fits of some calibrations.
 
     Args:
@@ -160,13 +203,13 @@ def fits_of(calibrations: Sequence[Calibration], n_topics: int, members: Sequenc
     curves = [curves_of(c, n_topics, which) for c, which in zip(calibrations, chosen, strict=True)]
     joined = CurveTables(*(np.concatenate(rows) for rows in zip(*curves, strict=True)))
     numbers = np.repeat(np.arange(len(calibrations)), [len(which) for which in chosen])
-    return Fits(joined, numbers.astype(np.int64), [c.tokens_per_word for c in calibrations])
+    return LearnerFits(joined, numbers.astype(np.int64), [c.tokens_per_word for c in calibrations])
 
 
-def material_of(
-    curriculum: Curriculum, tasks: Sequence[EpisodeTask], nuclei: IntArray, fits: Fits, *, records: bool
-) -> Material:
-    """Return what is taught and measured.
+def task_tables(
+    curriculum: Curriculum, tasks: Sequence[EpisodeTask], nuclei: IntArray, fits: LearnerFits, *, records: bool
+) -> TaskTables:
+    """Return the tables of some tasks.
 
     Args:
         curriculum: The curriculum whose tasks they are.
@@ -178,7 +221,7 @@ def material_of(
     corpus, config = curriculum.corpus, curriculum.config
     words = np.array([max(1, len(text.split())) for text in corpus.texts], dtype=np.int64)
     needs = curriculum.reward.needs if curriculum.reward else frozenset[str]()
-    return Material(
+    return TaskTables(
         tokens=np.stack([tokens_of(words, rate) for rate in fits.rates]),
         calibration=fits.calibration,
         topics=corpus.topics,
@@ -216,10 +259,10 @@ def _fixed_probes(curriculum: Curriculum, tasks: Sequence[EpisodeTask]) -> IntAr
     return probes
 
 
-def blank_known(curricula: int, topics: int, dimensions: int) -> Known:
-    """Return room for what observations are made from."""
+def blank_learned(curricula: int, topics: int, dimensions: int) -> LearnedState:
+    """Return the state of curricula that have not begun, with room for all that observations are made from."""
     nan = np.full((curricula, topics), np.nan, dtype=np.float32)
-    return known_of_nothing(curricula, topics, dimensions)._replace(
+    return blank_learned_state(curricula, topics, dimensions)._replace(
         learned=np.zeros((curricula, topics), dtype=np.int32),
         links_to_learned=np.zeros((curricula, topics), dtype=np.int32),
         level=nan,
@@ -227,11 +270,11 @@ def blank_known(curricula: int, topics: int, dimensions: int) -> Known:
     )
 
 
-def blank_courses(curricula: int, topics: int, passages: int) -> Courses:
-    """Return room for the rest of the curricula's state."""
+def blank_episodes(curricula: int, topics: int, passages: int) -> EpisodeState:
+    """Return the rest of the state of curricula that have not begun."""
     numbers = (np.zeros(curricula, dtype=np.int64) for _ in range(6))
     task, fit, noise, n_discovered, n_candidates, tokens = numbers
-    return Courses(
+    return EpisodeState(
         task=task,
         fit=fit,
         noise=noise,
@@ -247,14 +290,14 @@ def blank_courses(curricula: int, topics: int, passages: int) -> Courses:
     )
 
 
-def blank_lessons(curricula: int, material: Material) -> Lessons:
+def blank_expansions(curricula: int, tasks: TaskTables) -> LatestExpansions:
     """Return room for the latest expansions."""
-    most = max(material.neighbourhood, material.nuclei.shape[1])
-    _, probes, size = material.probes.shape
-    return Lessons(
+    most = max(tasks.neighbourhood, tasks.nuclei.shape[1])
+    _, probes, size = tasks.probes.shape
+    return LatestExpansions(
         topics=np.zeros((curricula, most), dtype=np.int32),
         n_topics=np.zeros(curricula, dtype=np.int64),
-        passages=np.zeros((curricula, material.lesson + 1), dtype=np.int32),  # each has a token at least
+        passages=np.zeros((curricula, tasks.lesson + 1), dtype=np.int32),  # each has a token at least
         n_passages=np.zeros(curricula, dtype=np.int64),
         tokens=np.zeros(curricula, dtype=np.int64),
         train_loss=np.zeros(curricula),
@@ -281,5 +324,5 @@ def bytes_each(topics: int, passages: int, slots_bytes: int, lesson: int) -> int
 
 def _by_topic() -> Iterator[NDArray[np.generic]]:
     """One topic of every array that has them all."""
-    for state in (blank_known(1, 1, 1), blank_courses(1, 1, 0)):
+    for state in (blank_learned(1, 1, 1), blank_episodes(1, 1, 0)):
         yield from (array for array in state if array.ndim == 2 and array.shape[1] == 1)

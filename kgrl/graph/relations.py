@@ -1,8 +1,6 @@
 """Relations between topics: cosines, links and coherence, for many pairs at once.
 
-Features of candidates are computed from these relations. A graph of some thousand topics has few enough pairs to keep
-them all, which makes training on hundreds of thousands of clicks fast. For single decisions they are computed from
-embeddings and links when they are needed.
+Features of links and topics are made from these relations.
 """
 
 from __future__ import annotations
@@ -28,7 +26,6 @@ class TopicRelations:
     Args:
         graph: The topic graph.
         embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; zeros for topics without text.
-        keep_all: Compute the relations of every pair once and keep them, in 5 bytes a pair: two float16, one bool.
 
     Attributes:
         mean_target: Mean embedding of the topics that each topic links to, float32 `[topics, dimensions]`.
@@ -42,7 +39,7 @@ class TopicRelations:
         [1.0, 0.0]
     """
 
-    def __init__(self, graph: TopicGraph, embeddings: FloatArray, *, keep_all: bool = False) -> None:
+    def __init__(self, graph: TopicGraph, embeddings: FloatArray) -> None:
         self.graph = graph
         self.embeddings = embeddings
         # One over the number of a topic's links, so that the product with the embeddings gives means.
@@ -50,30 +47,13 @@ class TopicRelations:
         shares = 1.0 / np.maximum(np.diff(graph.indptr), 1)[sources]
         by_target = sparse.csr_array((shares, targets, graph.indptr), shape=(len(graph), len(graph)))
         self.mean_target: FloatArray = (by_target @ embeddings).astype(np.float32)
-        self._cosines = (embeddings @ embeddings.T).astype(np.float16) if keep_all else None
-        self._outlooks: NDArray[np.float16] | None = None
-        self._links: NDArray[np.bool_] | None = None
-        if keep_all:
-            self._outlooks = (self.mean_target @ embeddings.T).astype(np.float16)
-            self._links = np.zeros((len(graph), len(graph)), dtype=bool)
-            self._links[sources, targets] = True
 
     def cosine(self, left: IntArray, right: IntArray) -> FloatArray:
         """Return the cosines of pairs of topics, float32, in the shape the two broadcast to."""
-        if self._cosines is not None:
-            return self._cosines[left, right].astype(np.float32)
         return _dot(self.embeddings[left], self.embeddings[right])
-
-    def outlook(self, page: IntArray, topic: IntArray) -> FloatArray:
-        """Return the mean cosines of topics with pages' link targets, float32, in the shape the two broadcast to."""
-        if self._outlooks is not None:
-            return self._outlooks[page, topic].astype(np.float32)
-        return _dot(self.mean_target[page], self.embeddings[topic])
 
     def linked(self, source: IntArray, target: IntArray) -> NDArray[np.bool_]:
         """Return whether pairs are links from `source` to `target`, bool, in the shape the two broadcast to."""
-        if self._links is not None:
-            return self._links[source, target]
         sources, targets = np.broadcast_arrays(source, target)
         found = self.graph.positions(sources.ravel(), targets.ravel()) >= 0
         return found.reshape(sources.shape)

@@ -24,7 +24,8 @@ from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
 from kgrl.curriculum.view import Agent
 from kgrl.envs import CurriculumEnv
-from kgrl.envs.features.space import FEATURE_VERSION, observation_space
+from kgrl.envs.features.names import FEATURE_VERSION
+from kgrl.envs.features.space import observation_space
 from kgrl.errors import KgrlError, MissingDataError
 from kgrl.testing import AgentContract
 

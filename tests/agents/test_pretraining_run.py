@@ -17,7 +17,7 @@ from kgrl.agents.pretraining.run import PretrainingRun
 from kgrl.agents.pretraining.scoring import ClickScoring
 from kgrl.builtin import CLICKS_FILE
 from kgrl.data import TracedClicks
-from kgrl.envs.features.space import FEATURE_VERSION
+from kgrl.envs.features.names import FEATURE_VERSION
 from kgrl.errors import KgrlError, MissingDataError
 from kgrl.graph import TopicGraph
 from kgrl.traces import ClickTable, Outcome, Trace, buckets

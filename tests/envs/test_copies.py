@@ -96,9 +96,9 @@ def test_a_simulated_learner(tiny_corpus: Corpus, fake_embeddings: Vectors) -> N
     twin = copy.deepcopy(env)
     ours, theirs = env.curriculum, twin.curriculum
     assert theirs.corpus is ours.corpus and theirs.state.research is ours.state.research
-    assert theirs.learner.kin is ours.learner.kin  # type: ignore[attr-defined]
+    assert theirs.learner.related is ours.learner.related  # type: ignore[attr-defined]
     assert twin._features is not None and env._features is not None
-    assert twin._features.tables is env._features.tables and twin._features.aims is env._features.aims
+    assert twin._features.tables is env._features.tables and twin._features.goals is env._features.goals
     assert theirs.teacher.state is theirs.state is not ours.state
 
 
@@ -215,7 +215,7 @@ def test_the_vector_environment(
     envs = CurriculumVectorEnv(curriculum, 3, slots=6, autoreset_mode=mode, variety=variety, render_mode=render_mode)
 
     def go(some: CurriculumVectorEnv, number: int, seed: int) -> list[Any]:
-        rng, mask, seen = np.random.default_rng(seed), some._shown.mask, []
+        rng, mask, seen = np.random.default_rng(seed), some._state.shown.mask, []
         for _ in range(number):
             step = some.step((rng.random(mask.shape) * (mask > 0)).argmax(axis=1))
             mask = step[-1]["action_mask"]

@@ -14,14 +14,8 @@ from kgrl.curriculum import Curriculum
 from kgrl.curriculum.state import LossProfile
 from kgrl.curriculum.view import View
 from kgrl.envs.features.curriculum_features import FeatureState, observe, shortlist
-from kgrl.envs.features.space import (
-    CLIP,
-    FEATURES,
-    GLOBAL_FEATURES,
-    LEARNING_FEATURES,
-    observation_space,
-    observe_walks,
-)
+from kgrl.envs.features.names import CLIP, FEATURES, GLOBAL_FEATURES, LEARNING_FEATURES
+from kgrl.envs.features.space import observation_space, observe_walks
 from kgrl.envs.features.walk_features import GoalTables, Walks
 from kgrl.envs.features.walk_tables import WalkTables
 from kgrl.expansion import Expansion, Measurement

@@ -220,9 +220,9 @@ def test_variety_draws_tasks_learners_and_graphs(make: Make) -> None:
     assert len({tuple(row) for row in info["slot_topics"].tolist()}) > 8
     for _ in range(30):
         for row, topics in enumerate(info["slot_topics"]):
-            assert env.tasks[env._courses.task[row]].trainable[topics[topics >= 0]].all()
+            assert env.tasks[env._state.episodes.task[row]].trainable[topics[topics >= 0]].all()
         *_, info = env.step(info["action_mask"].argmax(axis=1))
-    assert len(np.unique(env._courses.fit)) == 3
+    assert len(np.unique(env._state.episodes.fit)) == 3
 
 
 def test_held_out_graphs_share_no_topic_with_the_others(make: Make) -> None:

@@ -10,9 +10,18 @@ import pytest
 from numpy.typing import NDArray
 
 from kgrl.builtin import PROJECTED
-from kgrl.envs.features.space import CLIP, PATH_ROWS, observe_walks
-from kgrl.envs.features.walk_features import GOAL_FEATURES, WALK_FEATURES, GoalTables, Walks, walk_features
-from kgrl.envs.features.walk_tables import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES, WalkTables
+from kgrl.envs.features.names import (
+    CLIP,
+    GOAL_FEATURES,
+    LINK_FEATURES,
+    PATH_ROWS,
+    TOPIC_FEATURES,
+    TRANSITION_FEATURES,
+    WALK_FEATURES,
+)
+from kgrl.envs.features.space import observe_walks
+from kgrl.envs.features.walk_features import GoalTables, Walks, walk_features
+from kgrl.envs.features.walk_tables import WalkTables
 from kgrl.graph import TopicGraph
 from kgrl.graph.nucleus import pagerank
 from kgrl.graph.relations import TopicRelations
@@ -60,7 +69,7 @@ def last_click(tables: WalkTables, trace: Trace, goal: int = -1) -> tuple[Walks,
 def seen(tables: WalkTables) -> dict[int, dict[str, float]]:
     """The features of each candidate of the worked walk, with topic 4 as the goal."""
     goals = GoalTables.of(tables, [np.array([4], dtype=np.int32)])
-    rows = walk_features(tables, *last_click(tables, HERE, 0), goals)[0]
+    rows = walk_features(tables, *last_click(tables, HERE, 0), goals)[0][0]
     return {t: dict(zip(WALK_FEATURES, row.tolist(), strict=True)) for t, row in zip(CANDIDATES, rows, strict=True)}
 
 
@@ -183,20 +192,20 @@ def test_a_goal_may_be_several_topics(tables: WalkTables) -> None:
 
 
 def test_without_a_goal_its_features_are_zero(tables: WalkTables) -> None:
-    rows = walk_features(tables, *last_click(tables, HERE))[0]
+    rows = walk_features(tables, *last_click(tables, HERE))[0][0]
     assert not rows[:, -len(GOAL_FEATURES) :].any()
 
 
 def test_without_counts_transitions_are_zero(tables: WalkTables) -> None:
     blank = WalkTables(tables.relations, (ClickCounts.none(tables.graph),))
-    rows = walk_features(blank, *last_click(blank, HERE))[0]
+    rows = walk_features(blank, *last_click(blank, HERE))[0][0]
     at = WALK_FEATURES.index(TRANSITION_FEATURES[0])
     assert not rows[:, at : at + len(TRANSITION_FEATURES) + 3].any()
 
 
 def test_a_candidate_that_the_page_does_not_link_to_has_no_link_features(tables: WalkTables) -> None:
     walks, _, _ = last_click(tables, HERE)
-    rows = walk_features(tables, walks, np.array([[5]], dtype=np.int32), np.array([[-1]]))[0]
+    rows = walk_features(tables, walks, np.array([[5]], dtype=np.int32), np.array([[-1]]))[0][0]
     named = dict(zip(WALK_FEATURES, rows[0].tolist(), strict=True))
     last = {name for name in LINK_FEATURES if name.endswith("_rank") or name == "log_place"}
     assert {name: named[name] for name in last} == dict.fromkeys(last, 1.0)
@@ -205,7 +214,7 @@ def test_a_candidate_that_the_page_does_not_link_to_has_no_link_features(tables:
 
 
 def test_on_the_first_page_nothing_is_known_of_a_previous_one(tables: WalkTables) -> None:
-    rows = walk_features(tables, *last_click(tables, Trace((1, 2))))[0]
+    rows = walk_features(tables, *last_click(tables, Trace((1, 2))))[0][0]
     named = {name: rows[:, at].tolist() for at, name in enumerate(WALK_FEATURES)}
     for name in ("previous_similarity", "joined_previous", "joined_stack", "previous_outlook", "log_clicks_after"):
         assert not any(named[name]), name
@@ -224,7 +233,7 @@ def test_pages_deep_on_the_stack_are_not_taken_for_left_ones(back: int) -> None:
     """Of a stack only the last 10 pages are kept, of the pages opened the last 12."""
     deep = chain(STACK + 6)
     walked = (*range(STACK + 5), *[BACK] * back)
-    rows = walk_features(deep, *last_click(deep, Trace((*walked, STACK + 5 - back))))[0]
+    rows = walk_features(deep, *last_click(deep, Trace((*walked, STACK + 5 - back))))[0][0]
     named = dict(zip(WALK_FEATURES, rows[0].tolist(), strict=True))
     assert named["log_pages_left"] == pytest.approx(log(1 + back) / 2)
     assert named["left"] == float(back > 0)

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
@@ -16,22 +17,31 @@ from numba import njit
 from numpy.typing import NDArray
 
 from kgrl.graph.topic_graph import IntArray
+from kgrl.learners.simulated.learning_curve import CurveParameters
 from kgrl.system.random_bits import normal
 
-__all__ = ["LEAST_LOSS", "NOISE", "NOISE_KEY", "CurveTables", "Kin", "fade", "loss", "teach"]
+__all__ = ["LEAST_LOSS", "NOISE", "NOISE_KEY", "CurveTables", "RelatedTopics", "fade", "loss", "style_drop", "teach"]
+
+_PARAMETERS = tuple(field.name for field in fields(CurveParameters))
+_STYLE, _STYLE_TOKENS = _PARAMETERS.index("style"), _PARAMETERS.index("style_tokens")
+_STYLE_POWER, _STYLE_ONSET = _PARAMETERS.index("style_power"), _PARAMETERS.index("style_onset")
+_TOPIC, _TOPIC_TOKENS = _PARAMETERS.index("topic"), _PARAMETERS.index("topic_tokens")
+_TOPIC_POWER = _PARAMETERS.index("topic_power")
+_LINK, _SIMILAR = _PARAMETERS.index("link"), _PARAMETERS.index("similar")
+_FADING = _PARAMETERS.index("fading")
+NOISE = _PARAMETERS.index("noise")
+"""Column of a fit's parameters with the standard deviation of measurements."""
 
 LEAST_LOSS = 0.01
 """In nats per token: however much is learned, text is never certain."""
-NOISE = 9
-"""The column of a fit's parameters with the standard deviation of measurements."""
 NOISE_KEY = 2
-"""What tells the noise of measurements from other draws."""
+"""Key that separates the noise of measurements from other draws."""
 _SMALLEST_SCALE = 1e-100
-"""Where the common factor of all effective tokens is multiplied into them, long before either leaves float64."""
+"""Least common factor of effective tokens; below it, it is multiplied into them, long before float64 underflows."""
 
 
 class CurveTables(NamedTuple):
-    """What a loss is computed from, for some fits to choose from.
+    """Parameters of learning curves, a row for each fit, and of the topics.
 
     Args:
         values: The parameters of each fit in the order of `kgrl.learners.simulated.learning_curve.CurveParameters`,
@@ -45,8 +55,8 @@ class CurveTables(NamedTuple):
     response: NDArray[np.float64]
 
 
-class Kin(NamedTuple):
-    """Whom topics teach; see `kgrl.learners.simulated.relatives.Relatives`.
+class RelatedTopics(NamedTuple):
+    """Topics that lessons about each topic teach too, with weights; see `kgrl.learners.simulated.relatives.Relatives`.
 
     Args:
         starts: Row starts of the linked topics, `[topics + 1]`.
@@ -64,9 +74,16 @@ class Kin(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def fade(fading, tokens, scale, effective):
-    """Return the common factor of effective tokens after so many tokens were learned."""
-    scale *= math.exp(-fading * tokens)
+def fade(values, tokens, scale, effective):
+    """Return the common factor of effective tokens after more tokens were learned.
+
+    Args:
+        values: The parameters of the fit, `[11]`.
+        tokens: Number of tokens learned.
+        scale: The factor before.
+        effective: Effective tokens by topic before that factor, `[topics]`; changed where the factor becomes tiny.
+    """
+    scale *= math.exp(-values[_FADING] * tokens)
     if scale < _SMALLEST_SCALE:
         effective *= scale
         scale = 1.0
@@ -74,35 +91,37 @@ def fade(fading, tokens, scale, effective):
 
 
 @njit(cache=True, nogil=True)
-def teach(values, kin, scale, effective, topics, counts, n):
+def teach(values, related, scale, effective, topics, counts, n):
     """Add the tokens of a lesson to the effective tokens of its topics and of those that they teach.
 
     Args:
         values: The parameters of the fit, `[11]`.
-        kin: Whom topics teach.
+        related: Topics that each topic teaches too.
         scale: The common factor of all effective tokens.
         effective: Effective tokens by topic before that factor; changed.
         topics: Topics of the lesson, each once, `[at least n]`.
         counts: Tokens about each, `[at least n]`.
         n: How many topics.
     """
-    link, similar = values[6], values[7]
+    link, similar = values[_LINK], values[_SIMILAR]
     for row in range(n):
         topic = topics[row]
         amount = counts[row] / scale
         effective[topic] += amount
-        by_link, by_similarity, own = link * amount, similar * amount, kin.root[topic]
-        for at in range(kin.starts[topic], kin.starts[topic + 1]):
-            other = kin.linked[at]
-            effective[other] += by_link * (own * kin.root[other])
-        for at in range(kin.nearest.shape[1]):
-            effective[kin.nearest[topic, at]] += by_similarity * kin.similarity[topic, at]
+        by_link, by_similarity, own = link * amount, similar * amount, related.root[topic]
+        for at in range(related.starts[topic], related.starts[topic + 1]):
+            other = related.linked[at]
+            effective[other] += by_link * (own * related.root[other])
+        for at in range(related.nearest.shape[1]):
+            effective[related.nearest[topic, at]] += by_similarity * related.similarity[topic, at]
 
 
 @njit(cache=True, nogil=True)
 def style_drop(values, total):
     """Return the part of the drop that is the same for all topics, before response."""
-    return values[0] * -math.expm1(-values[2] * math.log1p((total / values[1]) ** values[10]))
+    return values[_STYLE] * -math.expm1(
+        -values[_STYLE_POWER] * math.log1p((total / values[_STYLE_TOKENS]) ** values[_STYLE_ONSET])
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -120,7 +139,8 @@ def loss(curves, fit, seed, style, total, effective, topic, passage):
         passage: Its id.
     """
     values = curves.values[fit]
-    drop = style + values[3] * -math.expm1(-values[5] * math.log1p(effective / values[4]))
+    about = values[_TOPIC] * -math.expm1(-values[_TOPIC_POWER] * math.log1p(effective / values[_TOPIC_TOKENS]))
+    drop = style + about
     noise = values[NOISE] * normal(np.uint64(NOISE_KEY), np.uint64(seed), np.uint64(passage), np.uint64(total))
     return np.float32(max(curves.untaught[fit, topic] - curves.response[fit, topic] * drop + noise, LEAST_LOSS))
 

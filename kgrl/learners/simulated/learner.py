@@ -94,7 +94,7 @@ class SimulatedLearner:
         self.corpus, self.seed = corpus, seed
         self.calibration, self.member = calibration_of(corpus, calibration), member
         self.parameters = self.calibration.choose(member)
-        self.kin = Relatives.of(corpus, embeddings).kin
+        self.related = Relatives.of(corpus, embeddings).related
         self.curves = curves_of(self.calibration, len(corpus.graph), [member])
         self.total, self._scale = 0, 1.0
         self._effective = np.zeros(len(corpus.graph))
@@ -127,11 +127,11 @@ class SimulatedLearner:
     def _teach(self, topics: NDArray[np.int32], counts: NDArray[np.int64]) -> None:
         """Let all topics fade and add a lesson's tokens; only topics taught are touched."""
         tokens, values = int(counts.sum()), self.curves.values[0]
-        self._scale = fade(self.parameters.fading, tokens, self._scale, self._effective)
+        self._scale = fade(values, tokens, self._scale, self._effective)
         read, first, which = np.unique(topics, return_index=True, return_inverse=True)
         order = np.argsort(first)  # in the order of reading: sums of floats depend on the order
         amounts = np.bincount(which, counts)
-        teach(values, self.kin, self._scale, self._effective, read[order], amounts[order], len(read))
+        teach(values, self.related, self._scale, self._effective, read[order], amounts[order], len(read))
         self.total += tokens
 
     def losses(self, passages: Passages) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from kgrl.corpus import Corpus
 from kgrl.graph.topic_graph import IntArray, TopicGraph
-from kgrl.learners.simulated.kernels import Kin
+from kgrl.learners.simulated.kernels import RelatedTopics
 from kgrl.system.files import cache_dir, content_key, write_npy
 
 __all__ = ["Relatives", "nearest_topics"]
@@ -41,7 +41,7 @@ class Relatives:
         >>> relatives = Relatives(graph, *nearest_topics(np.ones((3, 1), dtype=np.float32), k=1))
         >>> relatives.link_matrix.toarray().round(2)[0].tolist()
         [0.0, 0.71, 0.0]
-        >>> relatives.kin.similarity.round(2)[0].tolist()
+        >>> relatives.related.similarity.round(2)[0].tolist()
         [0.7]
     """
 
@@ -63,9 +63,9 @@ class Relatives:
         return cls(corpus.graph, *(_cached_nearest(corpus) if embeddings is None else nearest_topics(embeddings)))
 
     @property
-    def kin(self) -> Kin:
+    def related(self) -> RelatedTopics:
         """Both matrices as the rows that simulated lessons read."""
-        return Kin(*self.graph.undirected, self._root, self._nearest, self._similarity.astype(np.float64))
+        return RelatedTopics(*self.graph.undirected, self._root, self._nearest, self._similarity.astype(np.float64))
 
     @cached_property
     def link_matrix(self) -> sparse.csr_array:

@@ -25,19 +25,19 @@ LEAST_LOSS = 0.01
 NOISE = 9
 """The column of a fit's parameters with the standard deviation of measurements."""
 NOISE_KEY = 2
-"""What tells the noise of measurements from other draws."""
+"""Key of the random draws for the noise of measurements, which no other draws use."""
 _SMALLEST_SCALE = 1e-100
-"""Where the common factor of all effective tokens is multiplied into them, long before either leaves float64."""
+"""Least common factor of the effective tokens: a smaller one is multiplied into them, long before either underflows."""
 
 
 class CurveTables(NamedTuple):
-    """What a loss is computed from, for some fits to choose from.
+    """Tables that losses are computed from, one row for each fit.
 
     Args:
         values: The parameters of each fit in the order of `kgrl.learners.simulated.learning_curve.CurveParameters`,
             float64 `[fits, 11]`.
         untaught: The loss of each topic before anything is learned, float64 `[fits, topics]`.
-        response: How much of what is learned shows in each topic's text, float64 `[fits, topics]`.
+        response: Factor by which learning lowers each topic's loss, 1 on average, float64 `[fits, topics]`.
     """
 
     values: NDArray[np.float64]
@@ -46,7 +46,7 @@ class CurveTables(NamedTuple):
 
 
 class Kin(NamedTuple):
-    """Whom topics teach; see `kgrl.learners.simulated.relatives.Relatives`.
+    """Relatives: the topics that each topic's text teaches too; see `kgrl.learners.simulated.relatives.Relatives`.
 
     Args:
         starts: Row starts of the linked topics, `[topics + 1]`.
@@ -79,7 +79,7 @@ def teach(values, kin, scale, effective, topics, counts, n):
 
     Args:
         values: The parameters of the fit, `[11]`.
-        kin: Whom topics teach.
+        kin: The relatives of topics.
         scale: The common factor of all effective tokens.
         effective: Effective tokens by topic before that factor; changed.
         topics: Topics of the lesson, each once, `[at least n]`.

@@ -149,7 +149,7 @@ class _Painter:
             titles: Titles of all topics.
             order: Topics in order of importance.
             dark: True for topics whose titles are dark, `[topics]`.
-            dots: Topics whose dots no title but the first may cover.
+            dots: Topics with dots that only the first title may cover.
         """
         taken: list[Bbox] = []
         frame = axes.figure.bbox

@@ -54,7 +54,7 @@ class SkillIt(ArmBandit):
         self._losses = deque([self._by_arm(self._levels)], maxlen=self.window)
 
     def begin(self, n: int) -> None:
-        """Do nothing: `reset` measures all that is kept."""
+        """Do nothing: `reset` has measured A already."""
 
     def _measure(self, view: View) -> Floats:
         """The matrix A, `[arms taught, arms measured]`; zero where nothing could be taught or measured."""

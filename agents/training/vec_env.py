@@ -30,9 +30,9 @@ _MASKS = "action_masks"
 class VectorEnvAdapter(VecEnv):
     """Run one or several vector environments of Gymnasium side by side, as one of Stable-Baselines3.
 
-    `info["action_mask"]` is offered as `env_method("action_masks")`. Infos are empty but for episodes that have just
-    ended: those hold `terminal_observation`, `TimeLimit.truncated` and `episode` (return `r`, length `l`, and `t`,
-    seconds since the adapter was made).
+    `info["action_mask"]` is offered as `env_method("action_masks")`. Infos are empty, except those of episodes that
+    have just ended: they hold `terminal_observation`, `TimeLimit.truncated` and `episode` (return `r`, length `l`, and
+    `t`, seconds since the adapter was made).
 
     Args:
         parts: Vector environments of dictionary observations with the same spaces. They reset in the same step and do

@@ -1,8 +1,8 @@
 """Invented corpora by name, and an invented world written out as passages.
 
 A corpus's name determines its world. Every passage on a topic tells all of its facts, each time in other words. The
-wordings of the probe and exam passages are known from the passages of other topics, so a loss on them measures what is
-known of the topic.
+wordings of the probe and exam passages are known from the passages of other topics, so a loss on them measures
+knowledge of the topic.
 """
 
 from __future__ import annotations

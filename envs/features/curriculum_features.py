@@ -123,7 +123,7 @@ def blank_observations(curricula: int, slots: int) -> Observations:
         topics=np.empty((curricula, slots, PROJECTED), dtype=np.float32),
         path=np.empty((curricula, PATH_ROWS, PATH_WIDTH), dtype=np.float32),
         goal=np.empty((curricula, PROJECTED), dtype=np.float32),
-        overall=np.empty((curricula, len(GLOBAL_FEATURES)), dtype=np.float32),
+        overall=np.zeros((curricula, len(GLOBAL_FEATURES)), dtype=np.float32),
         mask=np.empty((curricula, slots), dtype=np.int8),
         slots=np.empty((curricula, slots), dtype=np.int32),
     )

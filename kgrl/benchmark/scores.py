@@ -3,7 +3,7 @@
 The score of a run is (AULC_random - AULC) / (AULC_random - AULC_oracle): 0 for random, 1 for the oracle. The numerator
 is of one seed. The denominator is the mean over the place's seeds, since that of a single seed can be close to 0 and
 make the quotient arbitrarily large. In a place where the oracle is not clearly better than random (the interval of
-their paired difference reaches 0), there is nothing to measure by: no agent has a score there.
+their paired difference reaches 0), the denominator may be 0, so no agent has a score there.
 """
 
 from __future__ import annotations

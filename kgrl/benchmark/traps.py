@@ -1,9 +1,9 @@
 """The trap suite: how well each reward guides an agent on each task, and which traps it falls for.
 
 A cell is one episode: an agent plays a task, rewards are added up, and the exam is taken along the way. The greedy
-agent follows one reward; in episodes of other agents every reward tells what it would have paid. A good reward makes
-its agent learn what the exam asks, and pays most for the episodes that improve the exam most. A hackable one pays for
-planted topics, or for topics that the exam never asks about.
+agent follows one reward. In episodes of other agents, the sum that each reward would have paid is noted. A good reward
+makes its agent learn the topics of the exam, and pays most for the episodes that improve the exam most. A hackable one
+pays for planted topics, or for topics that the exam never asks about.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def carry_out(
 ) -> list[dict[str, Any]]:
     """Play all cells and return a row for each: the fields of the cell and of its result.
 
-    Results are kept in a folder, one file each, and a cell whose file exists is not played again. A cell none of whose
-    rewards can be given has no result and no row.
+    Results are kept in a folder, one file each, and a cell whose file exists is not played again. If a
+    learner or task can give none of a cell's rewards, the cell has no result and no row.
 
     Args:
         cells: The cells. Cells of one task and corpus should follow one another: both are then made once.

@@ -33,8 +33,8 @@ class BenchCommand:
     folder gets a report: report.html, report.md, tables and pictures.
 
     --suite rewards: the agent greedy follows each reward in turn on every task. Other agents play once per seed, and
-    every reward tells what it would have paid them. Rewards that need something the learner or the task does not have
-    are left out.
+    the sum that each reward would have paid them is noted. Rewards that need something the learner or the task does
+    not have are left out.
 
     --suite hypothesis: whether learning follows links. Its tasks are transfer, order and recall. Several learners may
     be named, with commas between them.

@@ -43,7 +43,7 @@ class InfoCommand:
     Names that installed packages add are listed with their package, and with the error if the package is broken.
 
     Args:
-        json: File for the same, as one JSON object.
+        json: File for the lists, as one JSON object.
     """
 
     json: JsonFile = None

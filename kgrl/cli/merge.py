@@ -24,7 +24,7 @@ class MergeCommand:
     """Compose LoRA adapters into one, and write it as a PEFT folder with a model card.
 
     Args:
-        runs: Folders of runs, whose adapters are all taken, or of adapters.
+        runs: Folders of runs or of adapters. All adapters of a run are taken.
         out: Folder for the composed adapter.
         method: Method of composition: task-arithmetic, cat, linear, ties or dare.
         weight: Factor of each adapter.

@@ -220,7 +220,7 @@ class StatusCommand:
 
     Args:
         where: Folder of a live run or of its queue, or redis://:PASSWORD@HOST:PORT/DB.
-        json: File for the same, as one JSON object, with every failure.
+        json: File for the status, as one JSON object, with every failure.
     """
 
     where: Annotated[str, Positional, arg(metavar="QUEUE")]

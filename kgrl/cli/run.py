@@ -148,7 +148,7 @@ def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> R
 
 
 def _recall(command: RunCommand, curriculum: Curriculum) -> dict[str, Recall]:
-    """The questions that are asked for."""
+    """The questions that `--link-recall` and `--fact-recall` ask for."""
     from kgrl.data.invented.corpus import world_of
     from kgrl.data.invented.questions import fact_questions
     from kgrl.probes.questions import link_questions

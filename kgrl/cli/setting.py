@@ -1,4 +1,4 @@
-"""Settings of a curriculum: the arguments of `run` and `research run` that describe it, and what is made of them."""
+"""Settings of a curriculum: arguments of `run` and `research run`, and the objects made of them."""
 
 from __future__ import annotations
 

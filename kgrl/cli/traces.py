@@ -274,7 +274,7 @@ def _signals_kept() -> Iterator[Callable[[], None]]:
     before = [signal.signal(number, lambda number, frame: received.append(number)) for number in numbers]
 
     def raise_if_told_to_end() -> None:
-        """Raise what the signal would have raised."""
+        """Raise the exception of the signal that has arrived."""
         if signal.SIGINT in received:
             raise KeyboardInterrupt
         if received:

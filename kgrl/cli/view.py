@@ -76,7 +76,7 @@ def shown_runs(folders: tuple[Path, ...]) -> list[ShownRun]:
 
 
 def _corpus_key(folder: Path) -> tuple[str, ...]:
-    """Return what tells the corpus of a run apart from others."""
+    """Return a key that is the same for runs on the same corpus."""
     from kgrl.runs.run import Run
 
     config = Run.read_config(folder)

@@ -16,14 +16,14 @@ __all__ = ["ResearchTables", "gather_into", "neighbourhood_into"]
 
 
 class ResearchTables(NamedTuple):
-    """What research looks up.
+    """Tables in which research finds linked topics, passages and retrieved passages.
 
     Args:
         starts: Row starts of `related`, `[topics + 1]`.
         related: The topics linked with each, those of the largest cosine first.
         owned: Row starts of `passages`, `[topics + 1]`.
         passages: Each topic's train passages, in text order.
-        found: What retrieval finds for each topic, best first, -1 where there is nothing, `[topics, wanted]`.
+        found: Passages that retrieval finds for each topic, best first, -1 where there are no more, `[topics, wanted]`.
     """
 
     starts: NDArray[np.int64]

@@ -20,10 +20,10 @@ _ALL = 2**62
 
 
 class Researcher:
-    """Gathers what one expansion trains on.
+    """Gathers the passages that one expansion trains on.
 
-    What retrieval finds for each topic never changes, so it is looked up for all of them at first use: a matrix product
-    of about a second for ten thousand topics.
+    The passages that retrieval finds for a topic never change, so all topics are looked up at first use, by a matrix
+    product of about a second for ten thousand topics.
 
     Args:
         corpus: The corpus.
@@ -69,9 +69,10 @@ class Researcher:
 
     @cached_property
     def usual_passages(self) -> int:
-        """How many passages a neighbourhood of average topics brings, at least one.
+        """Number of passages that a neighbourhood of average topics brings, at least one.
 
-        Those are its topics' own, and what retrieval finds for each but one, which as a rule is its own as well.
+        Each topic brings its own passages and those that retrieval finds for it, except for one: as a rule, one of the
+        retrieved passages is the topic's own.
         """
         passages = int(np.count_nonzero(self.corpus.splits == Split.TRAIN))
         owned = passages / max(int(np.count_nonzero(self._trainable)), 1)

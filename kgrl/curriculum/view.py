@@ -24,7 +24,7 @@ __all__ = ["Agent", "PassageAgent", "Preferring", "Reminded", "View", "preferred
 
 
 def _no_learner(*topics: IntArray) -> NDArray[np.float32]:
-    """Losses of the last topics given, unknown: a view made by hand has no learner."""
+    """Return NaN for each topic of the last argument: a view made by hand has no learner to measure."""
     return np.full(len(topics[-1]), np.nan, dtype=np.float32)
 
 

@@ -1,7 +1,7 @@
 """Compressed sparse rows of links: construction, both directions joined, and the walk when a topic is learned.
 
-All functions work on plain arrays and take memory and time in proportion to the links, for 200 million of them as for
-ten.
+All functions work on plain arrays and take memory and time in proportion to the number of links, also
+for 200 million links.
 """
 
 from __future__ import annotations

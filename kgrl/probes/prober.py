@@ -102,7 +102,7 @@ class Prober:
     def measurements(
         self, own: IntArray, before: Mapping[int, float], after: Mapping[int, float]
     ) -> dict[str, Measurement]:
-        """Gather the losses by probe name; a probe none of whose topics can be measured is left out."""
+        """Gather the losses by probe name, without probes that have no topic to measure."""
         groups = {**self.fixed, "self": own}
         measured = {name: [t for t in map(int, topics) if t in before] for name, topics in groups.items()}
         return {

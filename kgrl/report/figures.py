@@ -59,7 +59,7 @@ SHARES = {
     "clustering": "0 to 1",
     "within category": "of the forward clicks",
 }
-"""Names of the figures that `trace_shares` returns, and what each is a share of."""
+"""Names of the figures that `trace_shares` returns, and the whole that each is a share of."""
 
 
 def base_layout(height: int) -> go.Layout:

@@ -1,8 +1,8 @@
 """HTML of the report pages: one Jinja environment, which escapes everything that a template inserts.
 
-Titles, names and error messages come from data that is not checked, so autoescape is on for every template. Three
-functions of this module mark text as safe: `inline` (a file of this package), `script_json` and `figure_json` (JSON
-that cannot end its script element).
+Titles, names and error messages come from data that is not checked, so autoescape is on for every template. Four
+functions of this module mark text as safe: `inline` (a file of this package), `plotly` (plotly's script), `script_json`
+and `figure_json` (JSON that cannot end its script element).
 
 A template's name begins with the folder that it is in: `report/` is `kgrl/report/templates`, `benchmark/` is
 `kgrl/benchmark/report/templates`. Every page extends `report/document.html`. It is one file that requests nothing: its

@@ -125,7 +125,7 @@ def one_line(name: str, most: int = 30) -> str:
 
 
 def write_plainly(texts: Iterable[Artist]) -> None:
-    """Have texts drawn as they are: matplotlib would read dollar signs in a name as the ends of a formula."""
+    """Draw texts as plain text: matplotlib would read dollar signs in a name as the ends of a formula."""
     for text in texts:
         assert isinstance(text, Text)
         text.set_parse_math(False)

@@ -47,7 +47,7 @@ class HopelessError(KgrlError):
 
 
 class Jobs:
-    """The jobs, with what they work on.
+    """The jobs, with the objects that they use.
 
     Args:
         source: The source of pages.

@@ -1,7 +1,7 @@
 """Stores of a research queue: a SQLite file or a Redis server, through huey's storages.
 
-A `QueueStore` has huey's messages and several `Space`s, each a table from keys to texts. Single puts are atomic; what
-needs several puts is up to the caller.
+A `QueueStore` has huey's messages and several `Space`s, each a table from keys to texts. A single put is atomic.
+Several puts together are not, and callers have to allow for that.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from kgrl.retrieval.faiss_retriever import FaissRetriever
 __all__ = ["INDEXED_PER_TOPIC", "embed_corpus", "indexed_passages", "topic_embeddings"]
 
 INDEXED_PER_TOPIC = 4
-"""Train passages of each topic that are embedded: the lead and what follows it. A whole encyclopaedia's full text would
-take an hour to embed on two cores; passages beyond these are still trained on, as their topics' own."""
+"""Number of train passages of each topic that are embedded, the first ones. A whole encyclopaedia's full text would
+take an hour to embed on two cores. Passages beyond these are still trained on, as their topics' own."""
 
 
 def indexed_passages(corpus: Corpus) -> IntArray:

@@ -56,7 +56,7 @@ class RewardError(KgrlError, ValueError):
 
 @runtime_checkable
 class RewardFunction(Protocol):
-    """The least that a reward is: a callable that scores an expansion and can start over."""
+    """Protocol of rewards: a callable that scores an expansion and can start over."""
 
     def __call__(self, expansion: Expansion) -> float:
         """Return the reward of one expansion."""

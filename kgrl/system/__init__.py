@@ -1,1 +1,1 @@
-"""The ground below: files, executors, registries, memory, devices and tensors."""
+"""System: files, executors, registries, memory, devices, tensors, and the display of objects."""

@@ -1,7 +1,8 @@
 """Executors: independent tasks carried out in this process, in processes of this machine, or on Ray.
 
-Executors are registered under `serial`, `process` and `ray`. They know functions and named tasks; they do not know
-what these do. Worker processes compute with one thread each, so that a task gives the same bits in any of them.
+Executors are registered under `serial`, `process` and `ray`. They know functions and named tasks, and nothing about
+the work that these do. Worker processes compute with one thread each, so that a task gives the same bits in
+any of them.
 """
 
 from __future__ import annotations
@@ -258,7 +259,7 @@ def _begin_worker(shared: object) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it has ended; one that was killed could not tell it to."""
+    """End this process when the process that started it has ended, which sends no message when it is killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -1,4 +1,4 @@
-"""What was derived from large things of late, kept so that asking again costs nothing."""
+"""Memory of the latest results of functions whose arguments are large arrays."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ Result = TypeVar("Result")
 
 
 def keep_recent(calls: int) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Let a function keep the results of its last different calls, and return them where it is called alike.
+    """Return a decorator that keeps a function's latest results and returns one again for the same arguments.
 
-    As `functools.lru_cache` does, but arguments need no hash: an array is the same where it is the same object, which
-    nobody changes from then on, and all else where it is equal. Callers share a result, and leave it as it is.
+    It works like `functools.lru_cache`, but arguments need no hash. Two arrays are the same if they are one object, so
+    nobody may change an array after a call. Other arguments are the same if they are equal. Callers share a result and
+    must not change it.
 
     Args:
-        calls: Results that are kept.
+        calls: Number of results that are kept.
 
     Example:
         >>> @keep_recent(2)

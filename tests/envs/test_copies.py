@@ -226,7 +226,7 @@ def test_the_vector_environment(
     envs.reset(seed=7)
     go(envs, 4, 0)
     twin, other = copy.deepcopy(envs), copy.deepcopy(envs)
-    assert twin.curriculum.corpus is curriculum.corpus and twin._material is envs._material
+    assert twin.curriculum.corpus is curriculum.corpus and twin._fixed.tasks is envs._fixed.tasks
     go(other, 10, 1)
     other.close()  # its threads alone end
     expected = go(envs, 30, 2)

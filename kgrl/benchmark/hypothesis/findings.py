@@ -1,6 +1,6 @@
-"""Findings: effects with their intervals, p-values and sentences. A positive effect is what the hypothesis predicts.
+"""Findings: effects with their intervals, p-values and sentences. The hypothesis predicts positive effects.
 
-p-values are there to be corrected for the number of findings: with a report of forty, two would exclude 0 by chance.
+p-values serve the correction for the number of findings: of forty intervals of no effect, two exclude 0 by chance.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Finding:
 
     Args:
         question: `"transfer"`, `"order"` or `"recall"`.
-        measure: What was compared with what, and the unit.
+        measure: The comparison in words, and its unit.
         corpus: The corpus.
         learner: The learner, with its state or its agent.
         n: Number of units that the interval is over.
         unit: Kind of the units: topics, seeds or questions.
-        effect: The mean difference, in the unit that `measure` names; positive is what the hypothesis predicts.
+        effect: The mean difference, in the unit that `measure` names; the hypothesis predicts a positive one.
         low: The lower limit of its 95% interval.
         high: The upper limit.
         standardised: The mean difference over the standard deviation of the differences (Cohen's d for paired data);

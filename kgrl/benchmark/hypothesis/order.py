@@ -136,7 +136,7 @@ def compare_orders(place: PreparedCorpus, name: str, agent: str, seed: int, budg
     """Teach one learner in the order of an agent, and one with the same weights in a shuffled order.
 
     Args:
-        place: The corpus and what belongs to it.
+        place: The prepared corpus.
         name: The learner by name.
         agent: The agent by name.
         seed: Seeds the weights, the agent and the shuffling.
@@ -155,7 +155,7 @@ def order_findings(rows: Sequence[Row], corpus: str, learner: str) -> list[Findi
     """Return for each agent by how much shuffling raised the losses, paired by seed.
 
     Args:
-        rows: What `compare_orders` returned, one for each agent and seed.
+        rows: The results of `compare_orders`, one for each agent and seed.
         corpus: The corpus by name.
         learner: The learner by name.
     """

@@ -1,8 +1,8 @@
 """Plans of the question `transfer`: the topics to measure around each learned topic, chosen before any lesson.
 
 These are some topics linked with the learned one, a matched control for each of them, and some topics farther away. A
-control is as similar to the learned topic, as popular and of the same category, but not linked with it: what differs
-between the two of a pair is the link. A plan depends on the corpus and its embeddings alone, so that every learner is
+control is as similar to the learned topic, as popular and of the same category, but not linked with it: the topics of a
+pair differ by the link alone. A plan depends on the corpus and its embeddings alone, so that every learner is
 measured on the same topics.
 """
 
@@ -74,7 +74,7 @@ class Covariates:
 
 @dataclass(frozen=True)
 class Calipers:
-    """The largest differences within a pair; without calipers, topics in short supply get matches unlike them.
+    """Calipers: the largest differences allowed within a pair. Without them, rare kinds of topics get unlike matches.
 
     Args:
         cosine: Most difference of the cosines.

@@ -2,7 +2,7 @@
 
 Along a curriculum of random frontier picks a learner is asked the same questions and measured on the same probe
 passages again and again. At each of these moments a topic is learned, on the frontier (linked with a learned one) or
-far. Frontier and far topics are both unread, so what sets them apart is the link.
+far. Frontier and far topics are both unread, so they differ by the link alone.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def follow(place: PreparedCorpus, name: str, seed: int, budget: int | None = Non
     """Follow a curriculum of random frontier picks.
 
     Args:
-        place: The corpus and what belongs to it.
+        place: The prepared corpus.
         name: The learner by name.
         seed: Seeds the weights and the picks.
         budget: Tokens; 50,000, and 20,000 for `lora`, if None.
@@ -112,7 +112,7 @@ def recall_findings(rows: Sequence[Row], planner: Planner, corpus: str, learner:
     """Return the findings on recall and on losses: of frontier topics against far ones.
 
     Args:
-        rows: What `follow` returned, one for each seed.
+        rows: The results of `follow`, one for each seed.
         planner: The planner of the corpus, for the covariates of topics.
         corpus: The corpus by name.
         learner: The learner by name.

@@ -78,7 +78,7 @@ class Suite:
         return {}
 
     def _at(self, corpus: str) -> _Loaded:
-        """Return a corpus and what is made of it, made when it is first needed: embedding a large one takes long.
+        """Return a corpus with its plans, made when it is first needed: embedding a large one takes long.
 
         Raises:
             DataError: If the folder is of another version of kgrl, or of another corpus of that name.

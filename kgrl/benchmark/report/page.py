@@ -122,7 +122,7 @@ def _sections(*, kept: bool, noise: bool) -> dict[str, str]:
 
 
 def _cells(results: Results) -> dict[str, int]:
-    """Number of cells by what became of them."""
+    """Number of cells by outcome."""
     return {
         "finished": sum(row["status"] == "finished" for row in results.rows),
         "failed": sum(gap.cells for gap in results.gaps if gap.error is not None),

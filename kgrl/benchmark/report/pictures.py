@@ -215,7 +215,7 @@ def _title(axes: Axes, text: str) -> None:
 
 
 def _quieten(axes: Axes) -> None:
-    """Draw light lines, and all names as they are."""
+    """Draw light lines, and names as plain text, never as formulas."""
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=8, labelcolor=INK)
     axes.grid(visible=True, color=_GRID, linewidth=0.7)

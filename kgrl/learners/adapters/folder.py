@@ -1,11 +1,11 @@
-"""Adapter folders: what a LoRA learner learned, as a plain PEFT folder with a model card.
+"""Adapter folders: the trained adapter of a LoRA learner, as a plain PEFT folder with a model card.
 
     FOLDER/adapter_config.json          PEFT's own two files: `peft.PeftModel.from_pretrained` loads the folder,
     FOLDER/adapter_model.safetensors    and `merge_and_unload` merges it
     FOLDER/kgrl.json                    the base model as name@hash, the origin of its weights, and the facts
     FOLDER/README.md                    the same for people: a model card with Hugging Face's front matter
 
-Folders made by others have the first two only; of their base model no more than the name is known. PEFT has many kinds
+Folders made by others have the first two only, which tell no more of the base model than its name. PEFT has many kinds
 of adapters; kgrl reads plain LoRA, a product of two matrices with one scale, and `check_plain` refuses the others.
 """
 

@@ -7,7 +7,7 @@
 - Low-rank layers: PEFT writes the adapter's output, its scaled copy and the sum, and autograd multiplies by narrow
   matrices in their slow order. Derived by hand, SmolLM2 with rank 8 trains and measures about a tenth faster on a CPU.
 
-The module also tells what low-rank layers amount to when they are merged into the weights under them.
+The module also computes the weights that result when low-rank layers are merged into the weights under them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 PACKED = "kgrl_packed"
 """Name under which packed attention is registered with transformers, for models that use its attention interface."""
 NO_MASK = torch.empty(1, 1, 0, 0)
-"""Attention mask to give along with lengths: transformers takes a mask of four axes as it is and makes none itself."""
+"""Attention mask to give along with lengths: transformers then makes no mask of its own."""
 
 
 def packed_attention(

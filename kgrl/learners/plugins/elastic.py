@@ -1,4 +1,4 @@
-"""Elastic weight consolidation: a penalty holds weights that earlier lessons depend on where those left them."""
+"""Elastic weight consolidation: a penalty on changes of the weights that earlier lessons depend on."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ __all__ = ["ElasticWeights"]
 class ElasticWeights(Plugin):
     """EWC (Kirkpatrick et al. 2017) in its online form (Schwarz et al. 2018): one Fisher diagonal, one anchor.
 
-    After a lesson, F <- `decay` F + F_lesson and the anchor w* is the weights as they are; the penalty is
+    After a lesson, F <- `decay` F + F_lesson and the anchor w* is set to the present weights; the penalty is
     `strength` / 2 times the sum of F (w - w*)^2. F_lesson is the empirical Fisher information of a token, estimated
     from the lesson's own updates as n g^2 with g the gradient of the mean loss of n tokens: tokens' gradients that are
     independent and nearly cancel have that expectation. It costs no further passes, and early updates count like late
-    ones. With lessons of equal length, `strength` 1 is the Laplace approximation of Bayes' rule; more holds harder.
+    ones. With lessons of equal length, `strength` 1 is the Laplace approximation of Bayes' rule; a larger
+    one holds weights harder.
 
     Args:
         strength: Weight of the penalty.

@@ -35,7 +35,7 @@ NOISE = _PARAMETERS.index("noise")
 LEAST_LOSS = 0.01
 """In nats per token: however much is learned, text is never certain."""
 NOISE_KEY = 2
-"""Key that separates the noise of measurements from other draws."""
+"""Key of the random draws for the noise of measurements, which no other draws use."""
 _SMALLEST_SCALE = 1e-100
 """Least common factor of effective tokens; below it, it is multiplied into them, long before float64 underflows."""
 

@@ -41,6 +41,8 @@ Fingerprints = dict[str, str]
 
 
 def main() -> int:
+    # A shell's background jobs ignore interrupts, and so would the runs that are interrupted below.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--before", default="HEAD", help="the commit to compare this checkout with")
     parser.add_argument("--settings", nargs="*", default=list(SETTINGS), choices=list(SETTINGS), help="all by default")

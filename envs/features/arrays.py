@@ -103,7 +103,7 @@ class Path(NamedTuple):
 
 
 class LearnedState(NamedTuple):
-    """What curricula have learned and measured so far, as observations need it, with a first axis `[curricula]`.
+    """State of curricula that observations are made from: what is learned and measured so far, each `[curricula, ...]`.
 
     Args:
         learned: Learned topics in order, `[curricula, most]`.

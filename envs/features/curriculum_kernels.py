@@ -26,7 +26,7 @@ from kgrl.envs.features.walk_kernels import (
     describe_goal,
     describe_path,
     dot,
-    find_links,
+    link_positions,
 )
 from kgrl.traces.trace import SEEN, STACK
 
@@ -194,7 +194,7 @@ def observe_into(tables, goals, known, row, candidates, n, slot_of, pool, shown)
     links = np.full(filled, -1, dtype=np.int64)
     for slot in range(filled):
         slot_of[slots[slot]] = slot
-    find_links(tables, path.stack[-1], slot_of, links)
+    link_positions(tables, path.stack[-1], slot_of, links)
     recent = describe_candidates(tables, path, slots, filled, links, slot_of, out)
     for slot in range(filled):
         slot_of[slots[slot]] = -1

@@ -36,8 +36,8 @@ __all__ = [
     "describe_path",
     "describe_walks",
     "dot",
-    "find_links",
     "link_position",
+    "link_positions",
 ]
 
 # Where blocks of columns begin that are copied whole: in `candidates`, ...
@@ -115,7 +115,7 @@ def _outlooks_from(tables, page, slots, n, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def find_links(tables, page, slot_of, links):
+def link_positions(tables, page, slot_of, links):
     """Write the position of the page's link to each candidate; what is not linked stays as it is.
 
     Args:

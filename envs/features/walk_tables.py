@@ -53,7 +53,7 @@ class WalkTables:
 
     @cached_property
     def topics(self) -> FloatArray:
-        """What is known of each topic, in the order of `TOPIC_FEATURES`, float32 `[topics, features]`."""
+        """Features of each topic, in the order of `TOPIC_FEATURES`, float32 `[topics, features]`."""
         graph = self.graph
         importance = np.log(np.maximum(len(graph) * pagerank(graph), 1e-9))
         degrees = (np.log1p(values) for values in (self.in_degree, np.diff(graph.indptr), graph.degree))
@@ -75,7 +75,7 @@ class WalkTables:
 
     @cached_property
     def links(self) -> FloatArray:
-        """What is known of each link, in the order of `LINK_FEATURES`, float32 `[links + 1, features]`.
+        """Features of each link, in the order of `LINK_FEATURES`, float32 `[links + 1, features]`.
 
         The last row, which position -1 finds, stands for pairs that are no link.
         """
@@ -101,7 +101,7 @@ class WalkTables:
 
     @cached_property
     def transitions(self) -> FloatArray:
-        """What readers did with each link, in the order of `TRANSITION_FEATURES`, `[tables, links + 1, features]`."""
+        """Readers' clicks on each link, in the order of `TRANSITION_FEATURES`, `[tables, links + 1, features]`."""
         return np.stack([_with_none(self._transition_columns(counts.links)) for counts in self.counts])
 
     @cached_property

@@ -19,7 +19,7 @@ Rows = NDArray[np.int64]
 
 
 def scores_together(reward: Reward) -> bool:
-    """Whether a reward can score many expansions at once, without a record of each."""
+    """Return whether a reward can score many expansions at once, without a record of each."""
     none = np.zeros(0, dtype=np.int64)
     gains = dict.fromkeys(("mean", "target", "self"), np.zeros(0))
     return reward.scores(ExpansionBatch(none, none[:, None], gains, _no_record)) is not None
@@ -106,7 +106,7 @@ class VectorRewards:
         return ExpansionBatch(latest.tokens[rows], topics, gains, lambda at: self.expansion(int(rows[at])))
 
     def _taught_by_any_text(self, rows: Rows, probe: int) -> NDArray[np.float64]:
-        """How much the latest expansions lowered the mean loss of a fixed probe, whatever they were about."""
+        """Return the drop of a fixed probe's mean loss by the latest expansions that any text would have caused."""
         curves, episodes = self.fixed.curves, self.state.episodes
         fit, tokens = episodes.fit[rows], episodes.tokens[rows]
         before = tokens - self.state.latest.tokens[rows]

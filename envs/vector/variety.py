@@ -24,7 +24,7 @@ _SEED = 20_26
 
 
 class EpisodeTask(NamedTuple):
-    """What an episode is about.
+    """Task of an episode: its goal, its nucleus and the topics that can be learned.
 
     Args:
         goal: The goal's topics, None where all topics count.
@@ -41,7 +41,7 @@ class EpisodeTask(NamedTuple):
 
 @dataclass(frozen=True)
 class Variety:
-    """How episodes differ.
+    """Differences between episodes: their goals, starts, hidden topics and learners.
 
     A graph falls into twelve regions of similar topics. Four of them, always the same, are held out: tasks with
     `held_out` may only learn their topics, others never do. So policies are tried on graphs they were not trained on.

@@ -131,3 +131,15 @@ def test_importing_a_curriculum_loads_no_queue() -> None:
 
 def test_importing_kgrl_loads_next_to_nothing() -> None:
     assert not loaded("import kgrl, kgrl.curriculum") & {"torch", "faiss", "scipy", "numba", "pyarrow", "networkx"}
+
+
+def test_first_lines_name_a_noun_or_an_action() -> None:
+    """A first line that begins with a clause has to be resolved before one knows what the thing is."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = [
+        f"{module}, line {getattr(node, 'lineno', 1)}: {text.splitlines()[0]}"
+        for module, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and (text := ast.get_docstring(node)) and text.split()[0] in CLAUSES
+    ]
+    assert not found, "\n".join(found)

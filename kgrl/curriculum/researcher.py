@@ -12,6 +12,7 @@ from kgrl.curriculum.research_kernels import ResearchTables, gather_into, neighb
 from kgrl.graph.frontier import Frontier
 from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import Retriever
+from kgrl.system.memo import keep_recent
 
 __all__ = ["Researcher"]
 
@@ -54,18 +55,8 @@ class Researcher:
     def tables(self) -> ResearchTables:
         """The arrays that research looks neighbours, passages and retrieved passages up in."""
         if self._tables is None:
-            self._tables = self._look_up()
+            self._tables = _research_tables(self.corpus, self.retriever, self.embeddings, self.neighbourhood_size)
         return self._tables
-
-    def _look_up(self) -> ResearchTables:
-        starts, related = _nearest_first(self.corpus, self.embeddings)
-        owned = [self.corpus.ids_of(topic, Split.TRAIN) for topic in range(len(self.corpus.graph))]
-        ends = np.cumsum([0, *map(len, owned)])
-        found = [
-            self.retriever.search(self.embeddings[first : first + _QUERIES_AT_ONCE], self.neighbourhood_size)[0]
-            for first in range(0, len(self.embeddings), _QUERIES_AT_ONCE)
-        ]
-        return ResearchTables(starts, related, ends.astype(np.int64), np.concatenate(owned), np.concatenate(found))
 
     @cached_property
     def usual_passages(self) -> int:
@@ -109,6 +100,21 @@ class Researcher:
         most = int((tables.owned[neighbourhood + 1] - tables.owned[neighbourhood]).sum()) + n * tables.found.shape[1]
         out = np.empty(most, dtype=np.int32)
         return self.corpus.select(out[: gather_into(tables, used, neighbourhood, n, self._no_tokens, _ALL, out)])
+
+
+@keep_recent(2)  # environments of one corpus share them
+def _research_tables(
+    corpus: Corpus, retriever: Retriever, embeddings: NDArray[np.float32], neighbourhood: int
+) -> ResearchTables:
+    """Look up the relatives, the train passages and the retrieved passages of all topics."""
+    starts, related = _nearest_first(corpus, embeddings)
+    owned = [corpus.ids_of(topic, Split.TRAIN) for topic in range(len(corpus.graph))]
+    ends = np.cumsum([0, *map(len, owned)])
+    found = [
+        retriever.search(embeddings[first : first + _QUERIES_AT_ONCE], neighbourhood)[0]
+        for first in range(0, len(embeddings), _QUERIES_AT_ONCE)
+    ]
+    return ResearchTables(starts, related, ends.astype(np.int64), np.concatenate(owned), np.concatenate(found))
 
 
 def _nearest_first(corpus: Corpus, embeddings: NDArray[np.float32]) -> tuple[NDArray[np.int64], IntArray]:

@@ -6,6 +6,7 @@ Exam and probe passages are never embedded, so nothing an agent sees depends on 
 from __future__ import annotations
 
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -20,6 +21,10 @@ __all__ = ["INDEXED_PER_TOPIC", "embed_corpus", "indexed_passages", "topic_embed
 INDEXED_PER_TOPIC = 4
 """Number of train passages of each topic that are embedded, the first ones. A whole encyclopaedia's full text would
 take an hour to embed on two cores. Passages beyond these are still trained on, as their topics' own."""
+
+# Environments of one corpus share what was made of it. Held weakly: it goes when the last of them does.
+_RETRIEVERS: WeakValueDictionary[tuple[str, str], FaissRetriever] = WeakValueDictionary()
+_EMBEDDINGS: WeakValueDictionary[tuple[str, str], FloatArray] = WeakValueDictionary()
 
 
 def indexed_passages(corpus: Corpus) -> IntArray:
@@ -49,11 +54,24 @@ def topic_embeddings(topics: IntArray, vectors: FloatArray, n_topics: int) -> Fl
 def embed_corpus(corpus: Corpus, encoder: Encoder, cache: Path | None = None) -> tuple[FaissRetriever, FloatArray]:
     """Embed a corpus's train passages and return the retriever and the topic embeddings.
 
+    While somebody uses those of the same texts and the same encoder, the same two objects are returned; so tables that
+    are made from them are shared, too.
+
     Args:
         corpus: The corpus.
         encoder: The sentence encoder.
         cache: Folder that keeps vectors between runs, keyed by content.
+
+    Returns:
+        The retriever, and unit embeddings of topics, float32 `[topics, dimensions]`, read-only.
     """
-    ids = indexed_passages(corpus)
-    vectors = encoder.encode_cached([corpus.texts[i] for i in ids], cache)
-    return FaissRetriever(ids, vectors), topic_embeddings(corpus.topics[ids], vectors, len(corpus.graph))
+    key = corpus.fingerprint, encoder.fingerprint
+    retriever, embeddings = _RETRIEVERS.get(key), _EMBEDDINGS.get(key)
+    if retriever is None or embeddings is None:
+        ids = indexed_passages(corpus)
+        vectors = encoder.encode_cached([corpus.texts[i] for i in ids], cache)
+        embeddings = topic_embeddings(corpus.topics[ids], vectors, len(corpus.graph))
+        embeddings.flags.writeable = False
+        retriever = FaissRetriever(ids, vectors)
+        _RETRIEVERS[key], _EMBEDDINGS[key] = retriever, embeddings
+    return retriever, embeddings

@@ -15,6 +15,7 @@ from kgrl.corpus import Corpus
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.learners.simulated.kernels import RelatedTopics
 from kgrl.system.files import cache_dir, content_key, write_npy
+from kgrl.system.memo import keep_recent
 
 __all__ = ["Relatives", "nearest_topics"]
 
@@ -60,9 +61,11 @@ class Relatives:
             embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; those of the default encoder if None,
                 whose nearest topics are kept in kgrl's cache folder.
         """
-        return cls(corpus.graph, *(_cached_nearest(corpus) if embeddings is None else nearest_topics(embeddings)))
+        if embeddings is None:
+            return _default_relatives(corpus)
+        return cls(corpus.graph, *nearest_topics(embeddings))
 
-    @property
+    @cached_property
     def related(self) -> RelatedTopics:
         """Both matrices as the rows that simulated lessons read."""
         return RelatedTopics(*self.graph.undirected, self._root, self._nearest, self._similarity.astype(np.float64))
@@ -103,6 +106,12 @@ def nearest_topics(embeddings: FloatArray, k: int = NEAREST) -> tuple[IntArray, 
         nearest[rows] = np.take_along_axis(best, order, axis=1)
         cosines[rows] = np.take_along_axis(products, nearest[rows], axis=1)
     return nearest, cosines
+
+
+@keep_recent(2)  # simulated learners of one corpus share them
+def _default_relatives(corpus: Corpus) -> Relatives:
+    """The relatives of a corpus's topics by the default encoder."""
+    return Relatives(corpus.graph, *_cached_nearest(corpus))
 
 
 def _cached_nearest(corpus: Corpus) -> tuple[IntArray, FloatArray]:

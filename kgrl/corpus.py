@@ -19,12 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.system.display import count_text
+from kgrl.system.words import words_of
 
 __all__ = ["Corpus", "Passage", "Passages", "Split", "cut", "near_duplicates", "split_passages"]
 
 _SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[\"'(\[]?[A-Z0-9À-Þ])|\n\s*\n")
 """White space after a full stop (and a closing quote or bracket) before a capital or digit; or an empty line."""
-_WORD = re.compile(r"\w+")
 _SHINGLE = 8
 """Words of a shingle, the unit in which near-duplicates are compared."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -278,7 +278,7 @@ def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint6
     Returns:
         The number of a text, ascending, and the hash of one of its shingles, each pair once, both of shape `[pairs]`.
     """
-    words = [_WORD.findall(text.lower()) for text in texts]
+    words = [words_of(text) for text in texts]
     lengths = np.array([len(w) for w in words], dtype=np.int64)  # [texts]
     # All texts end to end, each followed by eight zeros, so that no shingle reaches into the next text.
     starts = np.cumsum(lengths + _SHINGLE) - lengths - _SHINGLE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +15,12 @@ import numpy as np
 from kgrl.corpus import cut, near_duplicates, split_passages
 from kgrl.data.wikimedia.wikitext import read_wikitext
 from kgrl.system.files import write_text
+from kgrl.system.words import words_of
 
 __all__ = ["RawPage", "parse_batch", "wording"]
 
 _SECONDS = 20
 """Time limit for one page; a page that takes longer is left out, with that as the reason."""
-_WORD = re.compile(r"\w+")
 
 
 class RawPage(NamedTuple):
@@ -68,7 +67,7 @@ def wording(text: str) -> int:
         >>> wording("One, two.") == wording("one two")
         True
     """
-    words = " ".join(_WORD.findall(text.lower()))
+    words = " ".join(words_of(text))
     return int.from_bytes(hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=8).digest(), "little")
 
 

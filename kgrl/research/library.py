@@ -121,7 +121,7 @@ class Library:
         if whole != text:
             write_text(self.path, whole)
         arrivals = []
-        for number, line in enumerate(whole.splitlines(), 1):
+        for number, line in enumerate(whole.split("\n")[:-1], 1):
             try:
                 arrivals.append(Arrival.from_json(line))
             except (ValueError, TypeError, KeyError) as error:

@@ -5,7 +5,6 @@ The rule is that of `kgrl.corpus.near_duplicates`, applied to one text after ano
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Sequence
 
@@ -13,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.corpus import Split
+from kgrl.system.words import words_of
 
 __all__ = ["Wording"]
 
-_WORD = re.compile(r"\w+")
 _RUN = 8
 """Words in a run; texts are compared by their runs."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -77,7 +76,7 @@ def _runs(text: str) -> _Hashes:
 
     The hashes are the same in every process.
     """
-    words = np.array([zlib.crc32(word.encode()) for word in _WORD.findall(text.lower())], dtype=np.uint64)
+    words = np.array([zlib.crc32(word.encode()) for word in words_of(text)], dtype=np.uint64)
     padded = np.concatenate([words, np.zeros(max(0, _RUN - len(words)), dtype=np.uint64)])
     hashes = np.zeros(len(padded) - _RUN + 1, dtype=np.uint64)
     # A polynomial hash modulo 2^64 of all runs at once. The multiplier is 2^64 divided by the golden ratio; adding 1

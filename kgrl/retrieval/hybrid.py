@@ -11,6 +11,7 @@ import numpy as np
 from kgrl.errors import MissingDataError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import FloatArray
+from kgrl.system.words import words_of
 
 __all__ = ["Bm25Retriever", "reciprocal_rank_fusion"]
 
@@ -38,10 +39,10 @@ class Bm25Retriever:
             import bm25s
         except ImportError as error:
             raise MissingDataError("search by words needs the package bm25s: pip install 'kgrl[bm25]'") from error
-        self._tokenize = bm25s.tokenize
         self.ids = np.arange(len(texts), dtype=np.int32) if ids is None else np.asarray(ids, dtype=np.int32)
+        # No word is left out as too frequent: BM25 weighs words by rarity, and lists of stop words are of one language.
         self._index = bm25s.BM25()
-        self._index.index(self._tokenize(list(texts), show_progress=False), show_progress=False)
+        self._index.index([words_of(text) for text in texts], show_progress=False)
 
     def __repr__(self) -> str:
         return f"Bm25Retriever({len(self.ids):,} passages)"
@@ -58,7 +59,7 @@ class Bm25Retriever:
             if fewer than k passages share a word with the query.
         """
         most = min(k, len(self.ids))  # bm25s raises if asked for more
-        tokens = self._tokenize(list(queries), show_progress=False, return_ids=False)
+        tokens = [words_of(query) for query in queries]
         rows, scores = self._index.retrieve(tokens, k=most, show_progress=False)
         ids = np.where(scores > 0, self.ids[rows], np.int32(-1))
         missing = [(0, 0), (0, k - most)]

@@ -158,7 +158,7 @@ def read_run(folder: Path, corpus: Corpus) -> list[Expansion]:
     text = path.read_text(encoding="utf-8")
     expansions = []
     # A last line that was cut off in writing is left out, as when a run is resumed.
-    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
+    for number, line in enumerate(text[: text.rfind("\n") + 1].split("\n")[:-1], 1):
         try:
             expansion = Expansion.from_json(line)
         except (KeyError, TypeError, ValueError) as error:

@@ -108,7 +108,7 @@ class Crawl:
     def __init__(self, site: MediaWikiServer, folder: Path, pages: int) -> None:
         self.out, self.cache, self.pages = folder / "corpus", folder / "pages.db", pages
         where = ["--url", site.api_url, "--out", str(self.out), "--cache", str(self.cache)]
-        what = ["--nucleus", ",".join(NUCLEUS), "--topics", str(pages), "--rate", str(RATE)]
+        what = ["--nucleus", *NUCLEUS, "--topics", str(pages), "--rate", str(RATE)]
         self.command = [sys.executable, "-c", "from kgrl.cli import main; raise SystemExit(main())"]
         self.command += ["data", "crawl", *what, *where]
         self.log = site.folder / "server.log"

@@ -23,7 +23,7 @@ class CrawlCommand:
     Pages are kept in a cache, so an interrupted crawl continues where it stopped when it is started again.
 
     Args:
-        nucleus: Titles to start from, with commas between them.
+        nucleus: Titles to start from.
         out: The corpus's folder; missing or empty. `kgrl run --corpus` takes it.
         topics: Number of articles.
         url: The site's API, such as https://en.wikipedia.org/w/api.php; that of Wikipedia by default.
@@ -36,7 +36,7 @@ class CrawlCommand:
         json: File to write the figures to, as one JSON object.
     """
 
-    nucleus: str
+    nucleus: tuple[str, ...]
     out: Path
     topics: int = 500
     url: str | None = None
@@ -58,7 +58,6 @@ class CrawlCommand:
         from kgrl.data.wikimedia.crawl import crawl, most_linked
         from kgrl.data.wikimedia.wikipedia import MediaWiki
 
-        titles = [title.strip() for title in self.nucleus.split(",") if title.strip()]
         # save_folder would refuse it, too, but only after hours of crawling.
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise KgrlError(f"{self.out} holds something already; choose another --out")
@@ -66,7 +65,7 @@ class CrawlCommand:
         source = MediaWiki(self.url, self.language, cache=self.cache, max_age=age, rate=self.rate)
         with progress(f"crawling {source.url}", total=self.topics) as advance:
             worth = most_linked if self.order == "most-linked" else None
-            corpus = crawl(source, titles, self.topics, worth=worth, workers=self.workers, on_page=advance)
+            corpus = crawl(source, self.nucleus, self.topics, worth=worth, workers=self.workers, on_page=advance)
         save_folder(corpus, self.out)
         train, probe, exam = (int(count) for count in corpus.split_counts)
         figures = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -305,19 +306,27 @@ class TopicGraph:
         return digest.hexdigest()
 
     def index(self, title: str) -> int:
-        """Return the number of the topic with this title.
+        """Return the number of the topic with this title; accents may be composed or not.
 
         Raises:
             UnknownNameError: If there is none; the message suggests the nearest title.
         """
         if isinstance(self.titles, StoredTitles):
-            if (stored := self.titles.find(title)) is None:
-                raise UnknownNameError("topic", title, self.titles.beginning_like(title))
-            return stored
+            for spelling in (title, unicodedata.normalize("NFC", title)):
+                if (stored := self.titles.find(spelling)) is not None:
+                    return stored
+            raise UnknownNameError("topic", title, self.titles.beginning_like(title))
         topic = self._index.get(title)
+        if topic is None:
+            topic = self._composed.get(unicodedata.normalize("NFC", title))
         if topic is None:
             raise UnknownNameError("topic", title, self.titles)
         return topic
+
+    @cached_property
+    def _composed(self) -> dict[str, int]:
+        """Topics by their titles with composed accents; terminals and file systems may write them decomposed."""
+        return {unicodedata.normalize("NFC", title): topic for title, topic in self._index.items()}
 
     @cached_property
     def category_names(self) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MediaWikiServer]:
 
 def _command(site: MediaWikiServer, folder: Path, cache: Path) -> list[str]:
     where = ["--url", site.api_url, "--out", str(folder), "--cache", str(cache), "--rate", "1000"]
-    return ["data", "crawl", "--nucleus", "Topic 1, Topic 2", "--topics", "30", *where]
+    return ["data", "crawl", "--nucleus", "Topic 1", "Topic 2", "--topics", "30", *where]
 
 
 @pytest.mark.integration

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -198,3 +200,14 @@ def test_showing_a_frontier_changes_no_draw() -> None:
         assert repr(shown) == f"Frontier({topic + 1} topics learned, {60 - topic} on the frontier)"
     draws = [frontier.sample(8, np.random.default_rng(3)).tolist() for frontier in (shown, silent)]
     assert draws[0] == draws[1]
+
+
+def test_a_title_is_found_in_either_spelling(tmp_path: Path) -> None:
+    graph = TopicGraph.from_links(["Évora", "Mars", "Ngày"], [0, 1], [1, 2])
+    graph.save(tmp_path / "graph")
+    for found in (graph, TopicGraph.open(tmp_path / "graph")):
+        for form in ("NFC", "NFD"):
+            assert found.index(unicodedata.normalize(form, "Évora")) == 0
+            assert found.index(unicodedata.normalize(form, "Ngày")) == 2
+        with pytest.raises(UnknownNameError, match="topic"):
+            found.index("Mrs")

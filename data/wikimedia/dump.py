@@ -23,11 +23,13 @@ from pathlib import Path
 from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 
-import mwxml
+from mwxml.errors import MalformedXML
 
 from kgrl.data.wikimedia.dump_join import Imported, join_pieces
+from kgrl.data.wikimedia.dump_pages import DumpPage, PageStream
 from kgrl.data.wikimedia.dump_pieces import RawPage, parse_batch
-from kgrl.data.wikimedia.wikitext import normal_title, redirect_target
+from kgrl.data.wikimedia.wiki_site import WikiSite
+from kgrl.data.wikimedia.wikitext import disambiguation_list, redirect_target
 from kgrl.errors import DataError, KgrlError, SettingError
 from kgrl.system.files import write_json
 
@@ -35,12 +37,14 @@ __all__ = ["import_dump"]
 
 _BATCH_PAGES, _BATCH_CHARACTERS = 200, 4_000_000
 """Largest batch, in pages and in characters of markup."""
-_VERSION = 1
+_VERSION = 2
 """Version of the pieces; those of another version are refused."""
 _MOST_MARKUP = 20_000_000
 """Characters of a page that are read; MediaWiki's own limit is 2 million bytes."""
-_BROKEN = (EOFError, OSError, ParseError, zlib.error, lzma.LZMAError, AssertionError)
-"""Exceptions from reading a damaged file; mwxml asserts that the file begins like a dump."""
+_BROKEN = (EOFError, OSError, ParseError, zlib.error, lzma.LZMAError, MalformedXML)
+"""Exceptions from reading a damaged file."""
+_INTERFACE, _LIST_PAGE = 8, "Disambiguationspage"
+"""Namespace of a wiki's messages, and the one that lists its templates of disambiguation pages."""
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +95,7 @@ def import_dump(
                 raise
             done.incomplete = str(error)
             _log.warning("%s; going on with what was read", error)
-    join_pieces(sorted(parts.glob("*.jsonl")), out, done)
+    join_pieces(sorted(parts.glob("*.jsonl")), out, done, reader.disambiguations)
     shutil.rmtree(parts)
     return done
 
@@ -113,7 +117,7 @@ def _parse_all(pool: ProcessPoolExecutor, reader: _Reader, parts: Path, most_wai
             # Batches are the same in each run, so an existing piece holds this batch.
             piece = parts / f"{number:07d}.jsonl"
             if not piece.exists():
-                running.add(pool.submit(parse_batch, batch, piece))
+                running.add(pool.submit(parse_batch, batch, piece, reader.site))
             if len(running) >= most_waiting:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
@@ -131,6 +135,8 @@ class _Reader:
     def __init__(self, dump: Path, limit: int | None, done: Imported, on_read: Callable[[int, str], None]) -> None:
         self._dump, self._limit, self._done, self._on_read = dump, limit, done, on_read
         self._latest = ""
+        self.site = WikiSite()
+        self.disambiguations: frozenset[str] = frozenset()
 
     def batches(self) -> Iterator[list[RawPage]]:
         """Yield batches. The pages read before an error are yielded before it is raised."""
@@ -156,28 +162,42 @@ class _Reader:
 
     def _pages(self) -> Iterator[RawPage]:
         with _opened(self._dump) as (raw, content), self._named():
-            articles = (page for page in mwxml.Dump.from_file(content) if self._is_article(page, raw))
-            for page in itertools.islice(articles, self._limit):
-                self._latest = str(page.title)
-                title = normal_title(str(page.title))
-                text = next((str(revision.text or "") for revision in page), "")[:_MOST_MARKUP]
-                # Old dumps have no redirect element, only the markup.
-                target = normal_title(str(page.redirect)) if page.redirect else redirect_target(text)
-                yield RawPage(title, "" if target else text, target)
+            stream = PageStream(content, self._done.leave_out, _MOST_MARKUP)
+            pages = (self._raw_page(page, stream) for page in stream if self._is_article(page, raw, stream.site))
+            yield from itertools.islice(pages, self._limit)
 
-    def _is_article(self, page: Any, raw: IO[bytes]) -> bool:
+    def _raw_page(self, page: DumpPage, stream: PageStream) -> RawPage:
+        self._latest, self.site = page.title, stream.site
+        target = page.redirect
+        if target == "":  # some schemas say only that a page redirects
+            target = redirect_target(page.text, self.site, certain=True) or ""
+        elif target is None and not stream.tells_redirects:
+            target = redirect_target(page.text, self.site)
+        title = self.site.title(page.title)
+        return RawPage(title, page.text) if target is None else RawPage(title, "", self.site.title(target))
+
+    def _is_article(self, page: DumpPage, raw: IO[bytes], site: WikiSite) -> bool:
         self._done.pages += 1
-        self._on_read(raw.tell(), str(page.title))  # the position in the compressed file, whose size is known
+        self._on_read(raw.tell(), page.title)  # the position in the compressed file, whose size is known
+        if page.namespace == _INTERFACE and site.split(page.title) == (_INTERFACE, _LIST_PAGE):
+            self.disambiguations = disambiguation_list(page.text, site)
+        reason = ""
         if page.namespace != 0:
-            self._done.leave_out("another namespace")
-        return bool(page.namespace == 0)
+            reason = "another namespace"
+        elif not page.title:
+            reason = "no title"
+        elif page.model != "wikitext" and page.redirect is None:
+            reason = f"content model {page.model}"
+        if reason:
+            self._done.leave_out(reason)
+        return not reason
 
     @contextmanager
     def _named(self) -> Iterator[None]:
         """Turn errors of a damaged dump into a `DataError` that says how far it could be read."""
         try:
             yield
-        except (*_BROKEN, mwxml.errors.MalformedXML) as error:
+        except _BROKEN as error:
             reached = f"after {self._latest!r}" if self._latest else "at its beginning"
             raise DataError(
                 self._dump,

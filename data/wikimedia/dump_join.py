@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import array
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from kgrl.system.files import new_folder
 __all__ = ["Imported", "join_pieces", "resolved"]
 
 
-def join_pieces(pieces: Sequence[Path], out: Path, done: Imported) -> None:
+def join_pieces(
+    pieces: Sequence[Path], out: Path, done: Imported, disambiguations: Collection[str] = frozenset()
+) -> None:
     """Write the corpus folder of some pieces, and count its contents.
 
     A passage with the same words as one in a more protected split is dropped; exam is more protected than probe, and
@@ -29,16 +31,18 @@ def join_pieces(pieces: Sequence[Path], out: Path, done: Imported) -> None:
         pieces: The pieces, in order.
         out: The folder; missing or empty.
         done: Gets the counts.
+        disambiguations: Templates whose pages are left out as disambiguation pages.
     """
-    titles, redirects = _titles(pieces, done)
+    records = _Records(pieces, disambiguations)
+    titles, redirects = _titles(records, done)
     numbers = {title: number for number, title in enumerate(titles)}
     leads_to = resolved(redirects, numbers)
     done.redirects = len(leads_to)
-    graph = _graph(pieces, titles, numbers, leads_to)
+    graph = _graph(records, titles, numbers, leads_to)
     done.topics, done.links = len(graph), graph.n_links
-    held_out = _held_out_wording(pieces)  # a pass of its own: a later piece may hold the exam passage
+    held_out = _held_out_wording(records)  # a pass of its own: a later piece may hold the exam passage
     with new_folder(out) as temporary:
-        done.passages, with_text = _write_passages(temporary / "passages.jsonl", pieces, held_out)
+        done.passages, with_text = _write_passages(temporary / "passages.jsonl", records, held_out)
         with (temporary / "topics.jsonl").open("w", encoding="utf-8", newline="\n") as file:
             for title, category in zip(graph.titles, graph.categories, strict=True):
                 # A topic whose passages were all dropped stays in the graph.
@@ -70,17 +74,27 @@ def resolved(redirects: Mapping[str, str], numbers: Mapping[str, int]) -> dict[s
     return found
 
 
-def _records(pieces: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    for piece in pieces:
-        with piece.open(encoding="utf-8") as file:
-            yield from map(json.loads, file)
+class _Records:
+    """Records of pieces, which are read anew in each pass."""
+
+    def __init__(self, pieces: Iterable[Path], disambiguations: Collection[str]) -> None:
+        self._pieces, self._disambiguations = pieces, frozenset(disambiguations)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for piece in self._pieces:
+            with piece.open(encoding="utf-8") as file:
+                for record in map(json.loads, file):
+                    if self._disambiguations.isdisjoint(record.get("templates", ())):
+                        yield record
+                    else:
+                        yield {"title": record["title"], "left_out": "disambiguation"}
 
 
-def _titles(pieces: Sequence[Path], done: Imported) -> tuple[list[str], dict[str, str]]:
+def _titles(records: _Records, done: Imported) -> tuple[list[str], dict[str, str]]:
     """Return the topics' titles in the dump's order, and the target of each redirect."""
     titles: dict[str, None] = {}
     redirects: dict[str, str] = {}
-    for record in _records(pieces):
+    for record in records:
         if "texts" in record:
             titles[record["title"]] = None
         elif "redirect" in record:
@@ -90,13 +104,11 @@ def _titles(pieces: Sequence[Path], done: Imported) -> tuple[list[str], dict[str
     return list(titles), redirects
 
 
-def _graph(
-    pieces: Sequence[Path], titles: list[str], numbers: Mapping[str, int], leads_to: Mapping[str, int]
-) -> TopicGraph:
+def _graph(records: _Records, titles: list[str], numbers: Mapping[str, int], leads_to: Mapping[str, int]) -> TopicGraph:
     # Arrays of 4 bytes a link: lists would take ten times as much, and a dump has hundreds of millions of links.
     sources, targets = array.array("i"), array.array("i")
     categories = [""] * len(titles)
-    for record in _records(pieces):
+    for record in records:
         if "texts" in record:
             source = numbers[record["title"]]
             categories[source] = record["category"]
@@ -108,10 +120,10 @@ def _graph(
     return TopicGraph.from_links(titles, np.array(sources, np.int32), np.array(targets, np.int32), categories)
 
 
-def _held_out_wording(pieces: Sequence[Path]) -> dict[Split, NDArray[np.uint64]]:
+def _held_out_wording(records: _Records) -> dict[Split, NDArray[np.uint64]]:
     """Return the hashes of probe and of exam passages, ascending, without repeats."""
     found: dict[Split, array.array[int]] = {split: array.array("Q") for split in (Split.PROBE, Split.EXAM)}
-    for record in _records(pieces):
+    for record in records:
         for split, wording in zip(record.get("splits", ()), record.get("wording", ()), strict=True):
             if split != Split.TRAIN:
                 found[Split(split)].append(wording)
@@ -127,14 +139,14 @@ def _repeated(splits: list[int], wording: list[int], held_out: Mapping[Split, ND
 
 
 def _write_passages(
-    path: Path, pieces: Sequence[Path], held_out: Mapping[Split, NDArray[np.uint64]]
+    path: Path, records: _Records, held_out: Mapping[Split, NDArray[np.uint64]]
 ) -> tuple[dict[str, int], set[str]]:
     """Write the passages; return their number by split, and the titles that have any."""
     counts = {split.name.lower(): 0 for split in Split}
     written: set[str] = set()
     with_text: set[str] = set()
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        for record in _records(pieces):
+        for record in records:
             # A dump may hold a title twice; the first page's passages are written.
             if "texts" not in record or record["title"] in written:
                 continue

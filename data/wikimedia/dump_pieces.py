@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kgrl.corpus import cut, near_duplicates, split_passages
+from kgrl.data.wikimedia.wiki_site import WikiSite, folded
 from kgrl.data.wikimedia.wikitext import read_wikitext
 from kgrl.system.files import write_text
 from kgrl.system.words import words_of
@@ -37,14 +38,14 @@ class RawPage(NamedTuple):
     redirect: str | None = None
 
 
-def parse_batch(pages: list[RawPage], piece: Path) -> None:
+def parse_batch(pages: list[RawPage], piece: Path, site: WikiSite) -> None:
     """Parse pages and write them as a piece: one JSON object a line, in order.
 
     A line has a `title`, and either `redirect`, or `left_out` with the reason, or `links`, `category`, `texts`,
-    `splits` and `wording`, a hash of each passage that is equal for passages with the same words. Near-duplicates
-    across splits within the piece are dropped.
+    `splits`, `templates` and `wording`, a hash of each passage that is equal for passages with the same words.
+    Near-duplicates across splits within the piece are dropped.
     """
-    records = [_record(page) for page in pages]
+    records = [_record(page, site) for page in pages]
     texts = [text for record in records for text in record.get("texts", ())]
     splits = np.array([split for record in records for split in record.get("splits", ())], dtype=np.uint8)
     # One call for all pages, whose result is then dealt out page by page.
@@ -71,14 +72,14 @@ def wording(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=8).digest(), "little")
 
 
-def _record(page: RawPage) -> dict[str, Any]:
+def _record(page: RawPage, site: WikiSite) -> dict[str, Any]:
     if page.redirect is not None:
         return {"title": page.title, "redirect": page.redirect}
     if not page.text.strip():
         return {"title": page.title, "left_out": "no text"}
     try:
         with _limited():
-            article = read_wikitext(page.text)
+            article = read_wikitext(page.text, site)
     except TimeoutError:
         return {"title": page.title, "left_out": f"took longer than {_SECONDS} s"}
     if article.disambiguation:
@@ -88,7 +89,10 @@ def _record(page: RawPage) -> dict[str, Any]:
         return {"title": page.title, "left_out": "no text"}
     splits = split_passages(page.title, texts).tolist()
     category = article.categories[0] if article.categories else ""
-    return {"title": page.title, "links": article.links, "category": category, "texts": texts, "splits": splits}
+    # The wiki's own list of disambiguation templates may come after the pages that use them.
+    templates = sorted({folded(name) for name in article.templates})
+    about = {"title": page.title, "links": article.links, "category": category, "templates": templates}
+    return {**about, "texts": texts, "splits": splits}
 
 
 @contextmanager

@@ -100,7 +100,12 @@ def whole_lines(path: Path) -> list[str]:
     """Return the complete lines of a file; none if the file is missing.
 
     A last line without its end was interrupted while being written, and is left out.
+
+    Raises:
+        DataError: If it is a pipe or a device, which could be waited for without end.
     """
+    if path.exists() and not path.is_file():
+        raise DataError(path, None, "this is not a regular file, so no record of a run")
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     return text[: text.rfind("\n") + 1].split("\n")[:-1]
 

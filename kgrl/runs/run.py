@@ -109,7 +109,7 @@ class Run:
             DataError: If the folder holds no run, or its configuration cannot be read.
         """
         path = folder / "config.yaml"
-        if not path.exists():
+        if not path.is_file():
             raise DataError(path, None, "no such file; a run folder holds config.yaml and curriculum.jsonl")
         try:
             config = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -281,13 +281,18 @@ class Run:
             self.curriculum.learner.save,
             seconds=self._seconds_before + time.perf_counter() - began,
             rng=self.curriculum.state.rng.bit_generator.state,
-            about=self._about,
+            about=self._settled(),
             records=self._marks(),
         )
 
     def _marks(self) -> dict[str, dict[str, Any]]:
         """The marks of all records as they are now."""
         return {name: record.mark() for name, record in self._records.items()}
+
+    def _settled(self) -> dict[str, Any]:
+        """The description without its corpus if that grows: the pages of a live run are a record of their own."""
+        grows = self._expansions[-1].arrived is not None
+        return {name: value for name, value in self._about.items() if not (grows and name == "corpus")}
 
     def _describe(self) -> dict[str, Any]:
         """The plain values that a resumed run has to agree with."""
@@ -305,7 +310,8 @@ class Run:
     def _resume(self, checkpoint: Checkpoint) -> None:
         """Bring curriculum, agent and learner into the checkpoint's state; later lines are dropped."""
         self._about = self._describe()
-        checkpoint.check_about(self.folder, self._about)
+        known = self._about.keys() & {*checkpoint.about, "config", "kgrl"}
+        checkpoint.check_about(self.folder, {name: self._about[name] for name in self._about if name in known})
         for name, mark in checkpoint.records.items():
             self._records[name].check(mark)  # all of them before any is cut
         # A run that was killed may have recorded an expansion whose checkpoint is missing.

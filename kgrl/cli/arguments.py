@@ -36,8 +36,8 @@ __all__ = [
 ]
 
 MOST_COUNT, MOST_TOKENS, MOST_SEED = 10**9, 10**15, 2**32 - 1
-"""The largest number of anything that an argument may ask for, of tokens in all, and the largest seed that every library
-takes."""
+"""The most of anything that an argument may ask for, the most tokens in all, and the largest seed that all libraries
+take."""
 
 _WIDEST = 100
 """Columns that the text above a command's arguments takes at most."""

@@ -167,7 +167,14 @@ def _against(ours: Sequence[_Row], random: Sequence[_Row]) -> dict[str, Any]:
 
 
 def _tokens_to(targets: Sequence[float], rows: Sequence[_Row]) -> list[float | None]:
-    return [tokens_to_target(row["curve"], target) for row, target in zip(rows, targets, strict=True)]
+    """Return the tokens after which each run reaches its target, None for never.
+
+    A run that began at its target, as where random ended no better than it began, counts as reaching it at its first
+    measurement after some training: a ratio of no tokens would be no number.
+    """
+    reached = [tokens_to_target(row["curve"], target) for row, target in zip(rows, targets, strict=True)]
+    first = [next((float(tokens) for tokens, _ in row["curve"] if tokens > 0), None) for row in rows]
+    return [start if found == 0 else found for found, start in zip(reached, first, strict=True)]
 
 
 def _finite(limit: float) -> float | None:

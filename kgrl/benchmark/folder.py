@@ -7,6 +7,7 @@ each agent its options and weights. All are plain values, so that a refusal can 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cache
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from kgrl.benchmark.runner import Cell
 
 __all__ = ["ABOUT", "agree", "check_folder", "described"]
+
+_log = logging.getLogger(__name__)
 
 ABOUT = "about.json"
 _PLAIN = (str, int, float, bool, type(None))
@@ -67,7 +70,7 @@ def agree(path: Path, about: dict[str, Any]) -> dict[str, Any]:
         DataError: If the two contradict each other.
     """
     # A new folder has nothing to disagree with.
-    noted = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"version": about["version"]}
+    noted = _noted(path) or {"version": about["version"]}
     if noted["version"] != about["version"]:
         why = f"the folder has results of kgrl {noted['version']}, not {about['version']}; choose another folder"
         raise DataError(path, None, why)
@@ -81,6 +84,32 @@ def agree(path: Path, about: dict[str, Any]) -> dict[str, Any]:
                 why = f"the folder has results of {name!r} with {changes}; choose another folder"
                 raise DataError(path, None, why)
     return dict(noted)
+
+
+def _noted(path: Path) -> dict[str, Any] | None:
+    """Return the entries of a file; None where there is none, or one that was damaged and is now set aside."""
+    if not path.exists():
+        return None
+    try:
+        noted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        # Entries of entries, as `agree` compares them.
+        for name, entry in [*noted.get("places", {}).items(), *noted.get("agents", {}).items()]:
+            dict(entry), str(name)
+        str(noted["version"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        _set_aside_all(path, f"{type(error).__name__}: {error}")
+        return None
+    return noted
+
+
+def _set_aside_all(about: Path, why: str) -> None:
+    """Set a damaged `about.json` aside, and with it the results of which nothing says any more how they were made."""
+    # A cell's own fault is set aside by the runner; here all are whole, and can be had back by renaming them.
+    results = sorted(about.parent.glob("*/*/*/*/*.json"))
+    for path in (about, *results):
+        path.replace(path.with_name(f"{path.name}.broken"))
+    told = f"it is now {about.name}.broken, and so are its {len(results)} results, which are carried out again"
+    _log.warning("%s is damaged (%s); %s", about, why, told)
 
 
 def described(thing: object) -> dict[str, Any]:

@@ -10,6 +10,7 @@ The JSON file is written last: a cell with that file is finished or failed, and 
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,11 +37,17 @@ from kgrl.runs.metrics import aulc, continual_metrics
 from kgrl.system.executors import Executor
 from kgrl.system.files import replacing, write_json
 
-__all__ = ["Cell", "Pace", "carry_out_cell", "cell_file", "failures", "read_rows", "run_cells"]
+__all__ = ["EXAMS", "Cell", "Pace", "carry_out_cell", "cell_file", "failures", "read_rows", "run_cells"]
 
 Row = dict[str, Any]
 
-_EXAMS = 10
+_log = logging.getLogger(__name__)
+_NAMED = ("task", "corpus", "learner", "agent", "seed")
+"""The entries of a row that name its cell, in the order of its path."""
+_FIGURED = ("aulc", "budget", "tokens", "probe_tokens", "expansions")
+"""Entries of every finished row that are numbers."""
+
+EXAMS = 10
 """Exams in a budget, the one before any training not counted. Twenty took as long as a scratch learner's lessons."""
 _PHASES, _LEARNER = ("research", "learn", "probe"), ("learn", "probe", "exam")
 """The phases whose seconds expansions hold, and those in which the learner works; the rest of a cell is overhead."""
@@ -93,7 +100,7 @@ def cell_file(out: Path, key: Mapping[str, Any]) -> Path:
 
 
 def _name(key: Mapping[str, Any]) -> str:
-    return "/".join(quote(str(key[part]), safe="") for part in ("task", "corpus", "learner", "agent", "seed"))
+    return "/".join(quote(str(key[part]), safe="") for part in _NAMED)
 
 
 def run_cells(cells: Sequence[Cell], out: Path, executor: Executor) -> Iterator[Row]:
@@ -159,7 +166,7 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
     agent, learner = make_agent(cell.agent), make_float32_learner(cell.learner, place.task.corpus, seed=cell.seed)
     curriculum, budget = place.make_curriculum(learner, cell.seed), place.task.config.budget_tokens
     made, watched = time.perf_counter() - began, _Examined(place.exam, learner)
-    steps = watched.follow(curriculum.run(agent), budget / _EXAMS)
+    steps = watched.follow(curriculum.run(agent), budget / EXAMS)
     seconds = {phase: sum(step.seconds.get(phase, 0.0) for step in steps) for phase in _PHASES}
     seconds |= {"exam": watched.seconds, "make": made}
     # The loop does nothing else between phases than to let the agent choose.
@@ -280,16 +287,52 @@ def _write_expansions(path: Path, steps: Sequence[Expansion]) -> None:
 
 
 def _read(path: Path) -> Row | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    """Return the row in a file; None where there is none, or one that was damaged and is now set aside."""
+    if not path.exists():
+        return None
+    try:
+        row: Row = json.loads(path.read_text(encoding="utf-8"))
+        _check_row(row, path)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        _log.warning("%s", _set_aside(path, f"{type(error).__name__}: {error}"))
+        return None
+    return row
+
+
+def _check_row(row: Row, path: Path) -> None:
+    """Raise an error of Python's for a row that is not one of this file's cell."""
+    if row["status"] not in ("finished", "failed") or _name(row).split("/")[-2:] != [path.parent.name, path.stem]:
+        raise ValueError("this is not the result of this cell")
+    if row["status"] == "failed":
+        str(row["error"])
+        return
+    points = np.array(row["curve"], dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise ValueError("the curve is not one of pairs of tokens and losses")
+    if not np.isfinite([float(row[name]) for name in _FIGURED]).all() or not isinstance(row["seconds"], dict):
+        raise ValueError("a figure is not a number")
+    row["noise_share"]  # None where there is no noise, but never absent
+
+
+def _set_aside(path: Path, why: str) -> str:
+    """Rename a damaged file, so that it is neither read again nor lost, and return a sentence about it.
+
+    Args:
+        path: The file.
+        why: The reason why it cannot be used.
+    """
+    kept = path.with_name(f"{path.name}.broken")
+    path.replace(kept)
+    return f"{path} is damaged ({why}); it is now {kept.name}, and its part of the benchmark is carried out again"
 
 
 def read_rows(out: Path) -> list[Row]:
-    """Return the rows of all cells in a folder, in the order of their names.
+    """Return the rows of all cells in a folder, in the order of their names; damaged ones are set aside and left out.
 
     Raises:
         KgrlError: If the folder holds no results.
     """
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*/*/*/*/*.json"))]
+    rows = [row for path in sorted(out.glob("*/*/*/*/*.json")) if (row := _read(path)) is not None]
     if not rows:
         raise KgrlError(f"{out} holds no results of a benchmark; kgrl bench --suite agents --out {out} makes some")
     return rows
@@ -297,8 +340,7 @@ def read_rows(out: Path) -> list[Row]:
 
 def failures(rows: Sequence[Row]) -> list[str]:
     """Return a line for each failed cell: its name and the error."""
-    named = ("task", "corpus", "learner", "agent", "seed")
-    return ["/".join(str(row[n]) for n in named) + f": {row['error']}" for row in rows if row["status"] == "failed"]
+    return ["/".join(str(row[n]) for n in _NAMED) + f": {row['error']}" for row in rows if row["status"] == "failed"]
 
 
 class Pace:

@@ -43,6 +43,8 @@ _TRIMMED = 0.25
 """Share of the runs that the interquartile mean leaves out at each end."""
 _FEW = 30
 """Seeds below which an interval is Student's; see `paired_difference`."""
+_ROUNDING = 1e-12
+"""Spread, relative to the numbers compared, that is no more than rounding."""
 _MOST_SEEDS = 10_000
 """More seeds than that are not feasible."""
 
@@ -269,7 +271,8 @@ class Verdict:
 
     Args:
         word: `"better"` or `"worse"` where the interval excludes 0, and `"not distinguishable"` otherwise.
-        difference: Mean loss of ours minus that of the baseline; negative is better.
+        difference: Mean loss of ours minus that of the baseline; negative is better. Its interval is infinite where
+            all seeds differ by the same but for rounding, since they show no spread then.
         more_seeds: Number of further paired seeds that would make the interval exclude 0 if mean and spread stayed as
             they are; 0 if it excludes 0 already. New seeds change both, so the number is for planning, not a promise.
             None where the mean is 0, where over 10,000 would be needed, and for a single seed, which shows no spread.
@@ -295,8 +298,12 @@ def verdict(ours: ArrayLike, baseline: ArrayLike, level: float = _LEVEL) -> Verd
         Better (difference -1, 95% interval -1.25 to -0.752, 3 paired seeds): the loss is lower by 1.
     """
     difference = paired_difference(ours, baseline, level=level)
+    spread = _spread(np.asarray(ours, dtype=np.float64), np.asarray(baseline, dtype=np.float64))
+    if difference.value != 0 and not spread:
+        # An interval without width would call any difference certain, that of rounding included.
+        difference = Interval(difference.value, -np.inf, np.inf)
     clear = not difference.low <= 0 <= difference.high
-    more = 0 if clear else _more_seeds(np.subtract(ours, baseline), level)
+    more = 0 if clear else _more_seeds(np.subtract(ours, baseline), level) if spread else None
     word: Word = ("better" if difference.value < 0 else "worse") if clear else "not distinguishable"
     return Verdict(word, difference, more, _sentence(word, difference, more, np.size(ours), level))
 
@@ -305,6 +312,8 @@ def _sentence(word: str, difference: Interval, more: int | None, seeds: int, lev
     mean = f"difference {difference.value:.3g}"
     if seeds == 1:
         return f"Not distinguishable: {mean}, but one seed shows no spread; two seeds are needed."
+    if np.isinf(difference.low):
+        return f"Not distinguishable: {mean} on each of {seeds} seeds, which show no spread; others are needed."
     limits = f"{100 * level:g}% interval {difference.low:.3g} to {difference.high:.3g}"
     found = f"{word.capitalize()} ({mean}, {limits}, {seeds} paired seeds)"
     if more == 0:
@@ -313,6 +322,13 @@ def _sentence(word: str, difference: Interval, more: int | None, seeds: int, lev
         why = "the mean is 0" if difference.value == 0 else f"over {_MOST_SEEDS:,} more would be needed"
         return f"{found}: no feasible number of seeds would tell them apart, since {why}."
     return f"{found}: about {more:,} more seeds would tell them apart if mean and spread stayed as they are."
+
+
+def _spread(ours: Runs, baseline: Runs) -> bool:
+    """Return True if the differences of two or more pairs differ from one another by more than rounding."""
+    differences = ours - baseline
+    largest = max(float(np.abs(ours).max(initial=0.0)), float(np.abs(baseline).max(initial=0.0)))
+    return len(differences) > 1 and float(np.ptp(differences)) > _ROUNDING * largest
 
 
 def _more_seeds(differences: Runs, level: float) -> int | None:

@@ -7,8 +7,11 @@ their top, so that `kgrl --help` answers at once: the method `run` imports what 
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from kgrl.cli.arguments import Command, CommandGroup, parse_arguments
 from kgrl.cli.bench import BenchCommand
@@ -102,7 +105,7 @@ def parse(argv: Sequence[str] | None = None) -> Command:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit code: 0, 2 for an error that kgrl explains, 130 for Ctrl-C.
+    """Run a command and return the exit code: 0, 2 for an error that kgrl explains, 130 for Ctrl-C or SIGTERM.
 
     Args:
         argv: Arguments without the program's name; the process's if None.
@@ -112,7 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     command = parse(argv)
     try:
-        result = command.run()
+        with _ending_as_by_ctrl_c():
+            result = command.run()
         if command.json is not None:
             # Here, since it imports more than `kgrl --help` needs.
             from kgrl.system.files import write_json
@@ -125,3 +129,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(str(stop) or "interrupted", file=sys.stderr)  # noqa: T201 - a command may say how to go on
         return _INTERRUPTED
     return 0
+
+
+@contextmanager
+def _ending_as_by_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM, with which schedulers and service managers end a process, do the same as Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():  # Python lets only that one handle signals
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -21,7 +21,23 @@ from typing import Annotated, Any, Protocol, Union, get_args
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-__all__ = ["Command", "CommandGroup", "JsonFile", "default_is", "parse_arguments"]
+from kgrl.errors import SettingError
+
+__all__ = [
+    "MOST_COUNT",
+    "MOST_SEED",
+    "MOST_TOKENS",
+    "Command",
+    "CommandGroup",
+    "JsonFile",
+    "check_range",
+    "default_is",
+    "parse_arguments",
+]
+
+MOST_COUNT, MOST_TOKENS, MOST_SEED = 10**9, 10**15, 2**32 - 1
+"""The most of anything that an argument may ask for, the most tokens in all, and the largest seed that all libraries
+take."""
 
 _WIDEST = 100
 """Columns that the text above a command's arguments takes at most."""
@@ -61,6 +77,26 @@ def default_is(effect: str, metavar: str | None = None) -> Any:
         metavar: The placeholder of its value; the type's if None.
     """
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {effect})")
+
+
+def check_range(*asked: tuple[str, float | None, float, float]) -> None:
+    """Refuse numbers of the command line that are out of range.
+
+    Args:
+        asked: Argument, value, least and most; None stands for an argument that was left out.
+
+    Raises:
+        SettingError: If a value is out of range or not a number.
+
+    Example:
+        >>> check_range(("--seed", -1, 0, 9))
+        Traceback (most recent call last):
+        kgrl.errors.SettingError: --seed must be at least 0, not -1
+    """
+    for name, value, least, most in asked:
+        if value is not None and not least <= value <= most:  # NaN is in no range
+            bound = f"at most {most:,}" if value > most else f"at least {least:,}"
+            raise SettingError(f"{name} must be {bound}, not {value}")
 
 
 JsonFile = Annotated[Path | None, default_is("no file", "FILE")]

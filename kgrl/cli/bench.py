@@ -8,8 +8,9 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from kgrl.cli.arguments import JsonFile, default_is
+from kgrl.cli.arguments import MOST_TOKENS, JsonFile, check_range, default_is
 from kgrl.cli.output import progress, show_facts, show_table
+from kgrl.curriculum.config import LEAST_TOKENS
 from kgrl.errors import SettingError
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ __all__ = ["BenchCommand", "ask_hypothesis"]
 
 _FIGURES = ("agent", "seeds", "aulc_iqm", "speedup", "noise_share", "verdict")
 _ALL = "all"
+_MOST_PARTS = 1_000_000
+"""The largest number of seeds, topics, candidates or workers; cells are listed before the first is carried out."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,11 @@ class BenchCommand:
             raise SettingError(
                 f"seeds, sample and workers must be at least 1, not {self.seeds}, {self.sample} and {self.workers}"
             )
+        counts = {"--seeds": self.seeds, "--sample": self.sample, "--workers": self.workers, "--topics": self.topics}
+        check_range(
+            *((name, count, 1, _MOST_PARTS) for name, count in counts.items()),
+            ("--budget-tokens", self.budget_tokens, LEAST_TOKENS, MOST_TOKENS),
+        )
         folder = self.out or Path(f"runs/bench-{self.suite}")
         if self.suite == "hypothesis":
             return ask_hypothesis(self.corpus, (self.learner,), self.tasks, self.topics, self.seeds, folder)

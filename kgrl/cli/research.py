@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tyro.conf import Positional, Suppress, arg
 
-from kgrl.cli.arguments import JsonFile, default_is
+from kgrl.cli.arguments import MOST_COUNT, JsonFile, check_range, default_is
 from kgrl.cli.output import progress, show_facts, show_table
 from kgrl.cli.run import RunCommand
 from kgrl.errors import KgrlError, SettingError
@@ -31,6 +31,8 @@ __all__ = ["IndexCommand", "ReplayCommand", "ResearchRunCommand", "SearchCommand
 
 _PAGES, _QUEUE = "pages.jsonl", "queue"
 """The file and the folder, in a live run's folder, of the pages that arrived and of the queue."""
+_LEAST_RATE = 1e-3
+"""Requests per second below which a run would not end in a lifetime."""
 _MOST_SHOWN = 20
 """Rows of a status table."""
 _SHOWN_CHARACTERS = 160
@@ -77,6 +79,16 @@ class ResearchRunCommand(RunCommand):
     def __post_init__(self) -> None:
         if self.resume is None and not self.nucleus:
             raise SettingError("a live run starts from titles: --nucleus Mathematics Physics")
+
+    def check_numbers(self) -> None:
+        """Refuse numbers that are out of range; see `Setting.check_numbers`."""
+        check_range(
+            ("--workers", self.workers, 0, MOST_COUNT),
+            ("--first-topics", self.first_topics, 1, MOST_COUNT),
+            ("--ahead", self.ahead, 0, MOST_COUNT),
+            ("--rate", self.rate, _LEAST_RATE, MOST_COUNT),
+        )
+        super().check_numbers()
 
     @property
     def corpus_name(self) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from kgrl.cli.arguments import JsonFile, default_is
+from kgrl.cli.arguments import MOST_COUNT, JsonFile, check_range, default_is
 from kgrl.cli.output import progress, show_facts
 from kgrl.cli.setting import Setting
-from kgrl.errors import KgrlError
+from kgrl.errors import DataError, KgrlError
 
 if TYPE_CHECKING:
     from kgrl.curriculum.loop import Curriculum
@@ -24,6 +24,7 @@ __all__ = ["RunCommand", "run_recorded"]
 
 _RECALLED = ("links_recalled", "facts_recalled")
 """The figures of `--link-recall` and `--fact-recall`."""
+_NOTHING_YET = "interrupted before the run began; start it again with the same command"
 _CHANCE = 1 / 16
 """The share of questions that a learner answers by chance: each has one true answer and 15 false ones."""
 
@@ -64,22 +65,35 @@ class RunCommand(Setting):
         Raises:
             KgrlError: If a name is unknown or a number out of range, the folder holds another run, or a loss diverges.
         """
+        from kgrl.runs.place import hold_folder, unused_folder
+        from kgrl.runs.run import Run
+
         if self.resume is None:
             self.check_task()
+            self.check_numbers()
+        else:
+            Run.read_config(self.resume)  # a folder without a run gets no lock
+        folder = self.resume or self.out or unused_folder(Path("runs") / self.default_name())
+        with hold_folder(folder):
+            try:
+                return self._run_in(folder)
+            except KeyboardInterrupt as stop:
+                begun = (folder / "config.yaml").exists()
+                how = f"interrupted; continue with: {self.named} --resume {folder}" if begun else _NOTHING_YET
+                raise KeyboardInterrupt(how) from stop
+
+    def _run_in(self, folder: Path) -> dict[str, Any]:
+        """Carry out the run in a folder that no other process works in."""
+        from kgrl.runs.run import Run
+
+        if self.resume is not None:
+            Run.check_resumable(folder)
+        elif (folder / "config.yaml").exists():
+            raise KgrlError(f"{folder} holds a run already; continue with --resume {folder}, or choose another --out")
         # A resumed run keeps the setting that it began with: another one would make its record untrue.
         command = self.resumed() if self.resume else self
-        if command.exam_every < 1:
-            raise KgrlError(f"--exam-every must be at least 1, not {command.exam_every}")
-        if min(command.link_recall, command.fact_recall) < 0:
-            raise KgrlError("--link-recall and --fact-recall are numbers of questions, 0 or more")
-        folder = self.resume or command.out or Path("runs") / command.default_name()
-        if self.resume is None and (folder / "config.yaml").exists():
-            raise KgrlError(f"{folder} holds a run already; continue with --resume {folder}, or choose another --out")
-        try:
-            with command.curriculum_in(folder) as curriculum:
-                result = run_recorded(command, folder, curriculum)
-        except KeyboardInterrupt as stop:
-            raise KeyboardInterrupt(f"interrupted; continue with: {self.named} --resume {folder}") from stop
+        with command.curriculum_in(folder) as curriculum:
+            result = run_recorded(command, folder, curriculum)
         figures = {
             **command.config(),
             "corpus": command.corpus_name,
@@ -90,6 +104,16 @@ class RunCommand(Setting):
         figures["report"] = str(_write_report(command, folder, curriculum, result))
         _show(figures)
         return figures
+
+    def check_numbers(self) -> None:
+        """Refuse numbers that are out of range; see `Setting.check_numbers`."""
+        check_range(
+            ("--exam-every", self.exam_every, 1, MOST_COUNT),
+            ("--exam-topics", self.exam_topics, 1, MOST_COUNT),
+            ("--link-recall, one of the numbers of questions,", self.link_recall, 0, MOST_COUNT),
+            ("--fact-recall, one of the numbers of questions,", self.fact_recall, 0, MOST_COUNT),
+        )
+        super().check_numbers()
 
     @contextmanager
     def curriculum_in(self, folder: Path) -> Iterator[Curriculum]:
@@ -122,6 +146,9 @@ class RunCommand(Setting):
 
         assert self.resume is not None
         config = Run.read_config(self.resume)
+        if unknown := sorted(str(name) for name in config.keys() - {f.name for f in fields(self)}):
+            why = f"these are no settings of {self.named}: {', '.join(unknown)}; bring the file back as it was"
+            raise DataError(self.resume / "config.yaml", None, why)
         # YAML has lists for tuples and text for paths.
         config |= {name: tuple(config.get(name, ())) for name in ("nucleus", "plugins")}
         config["root"] = None if config.get("root") is None else Path(config["root"])

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from kgrl.cli.arguments import default_is
-from kgrl.curriculum.config import DEFAULT_REWARD, CurriculumConfig
+from kgrl.cli.arguments import MOST_COUNT, MOST_SEED, MOST_TOKENS, check_range, default_is
+from kgrl.curriculum.config import DEFAULT_REWARD, LEAST_TOKENS, CurriculumConfig
 from kgrl.errors import SettingError
 
 if TYPE_CHECKING:
@@ -102,6 +102,21 @@ class Setting:
         """
         if self.task is not None and (self.goal is not None or self.nucleus):
             raise SettingError(f"the task {self.task!r} has its own goal and nucleus; leave --goal and --nucleus out")
+
+    def check_numbers(self) -> None:
+        """Refuse numbers that are out of range.
+
+        Raises:
+            SettingError: If one is.
+        """
+        check_range(
+            ("--seed", self.seed, 0, MOST_SEED),
+            ("--nucleus-size", self.nucleus_size, 1, MOST_COUNT),
+            ("--budget-tokens", self.budget_tokens, LEAST_TOKENS, MOST_TOKENS),
+            ("--expansion-tokens", self.expansion_tokens, LEAST_TOKENS, MOST_COUNT),
+            ("--neighbourhood", self.neighbourhood, 1, MOST_COUNT),
+            ("--probe-topics", self.probe_topics, 1, MOST_COUNT),
+        )
 
     @property
     def corpus_name(self) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from kgrl.cli.arguments import JsonFile, default_is
+from kgrl.cli.arguments import MOST_COUNT, MOST_SEED, JsonFile, check_range, default_is
 from kgrl.cli.output import show_facts
 from kgrl.cli.setting import as_nucleus
 from kgrl.errors import SettingError
@@ -20,6 +20,8 @@ __all__ = ["TrainCommand"]
 
 _SIMULATED, _REAL = "ppo", "ppo-small"
 """The recipes where none is named: for the simulated learner, and for learners that are language models."""
+_MOST_SLOTS = 1_000_000
+"""Candidates of which one observation is still made at once; no corpus offers more of them to choose from."""
 _THE_RECIPES = default_is("the recipe's")
 
 
@@ -90,15 +92,23 @@ class TrainCommand:
             KgrlError: If a name is unknown, values do not fit together, or the environments would not fit in memory.
         """
         from kgrl.agents.training.recipe_run import train_recipe
+        from kgrl.runs.place import hold_folder, unused_folder
 
+        check_range(
+            ("--seed", self.seed, 0, MOST_SEED),
+            ("--slots", self.slots, 1, _MOST_SLOTS),
+            ("--envs", self.envs, 1, MOST_COUNT),
+            ("--steps", self.steps, 1, MOST_COUNT),
+        )
         name, recipe = self._recipe()
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        folder = self.out or Path("policies") / f"{Path(name).stem}-seed{self.seed}-{stamp}"
+        folder = self.out or unused_folder(Path("policies") / f"{Path(name).stem}-seed{self.seed}-{stamp}")
         options = self._learner_options(recipe.environment.learner)
         watched = sys.stderr.isatty()  # a progress bar would fill log files
-        agent = train_recipe(
-            recipe, folder, seed=self.seed, learner_options=options, track=self.track, progress=watched
-        )
+        with hold_folder(folder):
+            agent = train_recipe(
+                recipe, folder, seed=self.seed, learner_options=options, track=self.track, progress=watched
+            )
         figures = {name: agent.training[name] for name in ("steps", "seconds", "mean_return")}
         # The policy with the largest gain was kept. Only trainings on the simulated learner make such comparisons.
         compared = max(agent.training.get("evaluation", []), key=lambda row: row["gain"], default=None)

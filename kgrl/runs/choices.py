@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from kgrl.curriculum.view import Agent, PassageAgent, Preferring, View, preferred
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
+from kgrl.runs.records import read_records
 
-__all__ = ["Choice", "Noting", "noting", "whole_lines"]
+__all__ = ["Choice", "Noting", "noting"]
 
 _MOST = 64
 """Most candidates of a record."""
@@ -70,8 +71,12 @@ class Choice:
 
     @classmethod
     def read(cls, folder: Path) -> list[Choice]:
-        """Return the choices recorded in a run's folder; empty if the agent states no preferences."""
-        return [cls.from_json(line) for line in whole_lines(folder / "choices.jsonl")]
+        """Return the choices recorded in a run's folder; empty if the agent states no preferences.
+
+        Raises:
+            DataError: If a line is not a choice.
+        """
+        return read_records(folder / "choices.jsonl", cls.from_json)
 
 
 class Noting:
@@ -121,12 +126,3 @@ class Noting:
 def noting(agent: Agent) -> Agent:
     """Return the agent wrapped in `Noting`, or as it is if it states no preferences."""
     return Noting(agent) if isinstance(agent, Preferring) else agent
-
-
-def whole_lines(path: Path) -> list[str]:
-    """Return the complete lines of a file; none if the file is missing.
-
-    A last line without its end was interrupted while being written, and is left out.
-    """
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    return text[: text.rfind("\n") + 1].split("\n")[:-1]

@@ -6,7 +6,7 @@
     runs/NAME/metrics.jsonl       tokens, losses and seconds after each expansion; at exams also continual-learning
                                   metrics and, if questions are asked, their answers
     runs/NAME/events.*            the same for TensorBoard
-    runs/NAME/checkpoint/         learner and random state after the latest expansion
+    runs/NAME/checkpoint/         learner and random state after the latest expansion; see `kgrl.runs.checkpoint`
     runs/NAME/adapters/           the adapters of a LoRA learner, as plain PEFT folders
     runs/NAME/result.json         the final figures, see `RunResult.summary`
     runs/NAME/report.html         a page with all of it, written by `kgrl run`
@@ -17,10 +17,10 @@ The module does not know data sources or the inside of agents.
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,11 @@ from kgrl.errors import DataError, DivergedError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion, ExpansionList
 from kgrl.probes.recall import Recall, check_reads_text
-from kgrl.runs.choices import Choice, Noting, noting, whole_lines
+from kgrl.runs.checkpoint import Checkpoint
+from kgrl.runs.choices import Noting, noting
 from kgrl.runs.metrics import aulc, continual_metrics
+from kgrl.runs.place import hold_folder
+from kgrl.runs.records import RecordFile, read_records
 from kgrl.system.display import count_text
 from kgrl.system.files import write_json, write_text
 
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
     from kgrl.learners.adapters.folder import AdapterFacts
 
 __all__ = ["Run", "RunResult"]
+
+_RECORDS = ("choices", "curriculum", "metrics")
+"""The files of records, without their ending."""
 
 
 class Run:
@@ -85,6 +91,10 @@ class Run:
         self._metrics: list[dict[str, Any]] = []
         self._expansions: list[Expansion] = []
         self._seconds_before = 0.0
+        self._config = dict(config)
+        self._records = {name: RecordFile(folder / f"{name}.jsonl") for name in _RECORDS}
+        self._checkpoint: Checkpoint | None = None
+        self._about: dict[str, Any] = {}
         if not (folder / "config.yaml").exists():
             write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
@@ -96,12 +106,18 @@ class Run:
         """Return the configuration of a run.
 
         Raises:
-            DataError: If the folder holds no run.
+            DataError: If the folder holds no run, or its configuration cannot be read.
         """
         path = folder / "config.yaml"
-        if not path.exists():
+        if not path.is_file():
             raise DataError(path, None, "no such file; a run folder holds config.yaml and curriculum.jsonl")
-        config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        try:
+            config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            # YAML's messages have several lines.
+            raise DataError(path, None, f"this is no YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(config, dict):
+            raise DataError(path, None, f"a configuration has lines such as 'seed: 0', not {str(config)[:40]!r}")
         return config
 
     @staticmethod
@@ -109,12 +125,30 @@ class Run:
         """Return the records of a run, the nucleus first; empty if the run has not begun.
 
         A last line that was interrupted while being written is left out.
-        """
-        return ExpansionList(Expansion.from_json(line) for line in whole_lines(folder / "curriculum.jsonl"))
 
-    @property
-    def _checkpoint_file(self) -> Path:
-        return self.folder / "checkpoint" / "latest.json"
+        Raises:
+            DataError: If a line is not a record of an expansion.
+        """
+        return ExpansionList(read_records(folder / "curriculum.jsonl", Expansion.from_json))
+
+    @staticmethod
+    def check_resumable(folder: Path) -> None:
+        """Refuse a run whose checkpoint, records or configuration are not as it left them; nothing is changed.
+
+        A run without a checkpoint is not refused, since it begins anew.
+
+        Args:
+            folder: The run's folder.
+
+        Raises:
+            DataError: If the folder holds no run, a file is damaged or missing, lines of a record were changed, or the
+                configuration or kgrl's version is another one.
+        """
+        config, checkpoint = Run.read_config(folder), Checkpoint.read(folder)
+        if checkpoint is not None:
+            checkpoint.check_about(folder, {"config": config, "kgrl": version("kgrl")})
+            for name, mark in checkpoint.records.items():
+                RecordFile(folder / f"{name}.jsonl").check(mark)
 
     def carry_out(self, on_expansion: Callable[[Expansion, float | None], None] | None = None) -> RunResult:
         """Run the curriculum to its end, from its checkpoint if it has one.
@@ -124,13 +158,20 @@ class Run:
 
         Raises:
             DivergedError: If a loss becomes NaN or infinite; everything written so far stays.
+            DataError: If there is a checkpoint that is damaged, or was made by another run than this one.
+            KgrlError: If another process works in the folder.
         """
+        with hold_folder(self.folder):
+            return self._carry_out(on_expansion)
+
+    def _carry_out(self, on_expansion: Callable[[Expansion, float | None], None] | None) -> RunResult:
         from torch.utils.tensorboard import SummaryWriter  # imports torch, which reading a run does not need
 
         began = time.perf_counter()
-        resumed = self._checkpoint_file.exists()
-        if resumed:
-            self._resume()
+        self._checkpoint = Checkpoint.read(self.folder)
+        resumed = self._checkpoint is not None
+        if self._checkpoint is not None:
+            self._resume(self._checkpoint)
         else:
             self._begin()
         try:
@@ -148,8 +189,9 @@ class Run:
 
     def _begin(self) -> None:
         """Start with empty records and the exam of the untrained learner."""
-        for name in ("curriculum.jsonl", "choices.jsonl", "metrics.jsonl"):
-            write_text(self.folder / name, "")
+        self._about = self._describe()
+        for record in self._records.values():
+            record.begin()
         self.curriculum.state.rewind()
         self._note({"index": -1, "tokens": 0}, self._examine())
 
@@ -157,18 +199,14 @@ class Run:
         """Record an expansion, take the exam if it is due, and write a checkpoint; return the exam loss."""
         # The choice first: a viewer that follows the run expects it once the expansion is there.
         if isinstance(self.agent, Noting) and self.agent.choice is not None:
-            self._append("choices.jsonl", self.agent.choice.to_json())
-        self._append("curriculum.jsonl", expansion.to_json())
+            self._records["choices"].append(self.agent.choice.to_json())
+        self._records["curriculum"].append(expansion.to_json())
         self._expansions.append(expansion)
         due = expansion.index % self.exam_every == 0 or self.curriculum.state.out_of_budget
         exam = self._examine() if due else None
         self._note({"index": expansion.index, "tokens": expansion.tokens_total, **self._figures(expansion)}, exam)
         self._save_checkpoint(expansion.index, began)
         return None if exam is None else float(exam["exam_loss"])
-
-    def _append(self, name: str, line: str) -> None:
-        with (self.folder / name).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
 
     def _figures(self, expansion: Expansion) -> dict[str, Any]:
         return {
@@ -219,7 +257,7 @@ class Run:
         self._metrics.append(line)
         if exam is not None:
             line |= self._kept()
-        self._append("metrics.jsonl", json.dumps(line, allow_nan=False))
+        self._records["metrics"].append(json.dumps(line, allow_nan=False))
 
     def _log_events(self, events: Any, expansion: Expansion, exam_loss: float | None) -> None:
         scalars = {"loss/train": expansion.train_loss, "loss/exam": exam_loss, "reward/total": expansion.reward}
@@ -237,46 +275,61 @@ class Run:
                 events.add_scalar(name, value, expansion.tokens_total)
 
     def _save_checkpoint(self, index: int, began: float) -> None:
-        """Write the new checkpoint beside the old one, then point to it, then delete the old one."""
-        # In this order, an interruption at any moment leaves a checkpoint that is complete.
-        folder = self._checkpoint_file.parent
-        name = f"step-{index:06d}"
-        try:
-            self.curriculum.learner.save(folder / name)
-        except OSError:
-            shutil.rmtree(folder / name, ignore_errors=True)  # frees a full disk; the old checkpoint stays
-            raise
-        state = {
-            "learner": name,
-            "index": index,
-            "seconds": self._seconds_before + time.perf_counter() - began,
-            "rng": self.curriculum.state.rng.bit_generator.state,
-        }
-        write_json(self._checkpoint_file, state)
-        for old in folder.glob("step-*"):
-            if old.name != name:
-                shutil.rmtree(old)
+        self._checkpoint = Checkpoint.save(
+            self.folder,
+            index,
+            self.curriculum.learner.save,
+            seconds=self._seconds_before + time.perf_counter() - began,
+            rng=self.curriculum.state.rng.bit_generator.state,
+            about=self._settled(),
+            records=self._marks(),
+        )
 
-    def _resume(self) -> None:
+    def _marks(self) -> dict[str, dict[str, Any]]:
+        """The marks of all records as they are now."""
+        return {name: record.mark() for name, record in self._records.items()}
+
+    def _settled(self) -> dict[str, Any]:
+        """The description without its corpus if that grows: the pages of a live run are a record of their own."""
+        grows = self._expansions[-1].arrived is not None
+        return {name: value for name, value in self._about.items() if not (grows and name == "corpus")}
+
+    def _describe(self) -> dict[str, Any]:
+        """The plain values that a resumed run has to agree with."""
+        curriculum = self.curriculum
+        about = {
+            "config": self._config,
+            "kgrl": version("kgrl"),
+            "settings": asdict(curriculum.config),
+            "agent": _plain(self.agent),
+            "reward": None if curriculum.reward is None else _plain(curriculum.reward),
+            "corpus": curriculum.corpus.fingerprint,
+        }
+        return dict(json.loads(json.dumps(about)))
+
+    def _resume(self, checkpoint: Checkpoint) -> None:
         """Bring curriculum, agent and learner into the checkpoint's state; later lines are dropped."""
-        state = json.loads(self._checkpoint_file.read_text(encoding="utf-8"))
+        self._about = self._describe()
+        known = self._about.keys() & {*checkpoint.about, "config", "kgrl"}
+        checkpoint.check_about(self.folder, {name: self._about[name] for name in self._about if name in known})
+        for name, mark in checkpoint.records.items():
+            self._records[name].check(mark)  # all of them before any is cut
         # A run that was killed may have recorded an expansion whose checkpoint is missing.
-        self._expansions = self.read_expansions(self.folder)[: state["index"] + 1]
-        lines = map(json.loads, whole_lines(self.folder / "metrics.jsonl"))
-        self._metrics = [m for m in lines if m["index"] <= state["index"]]
-        choices = [c for c in Choice.read(self.folder) if c.index <= state["index"]]
-        write_text(self.folder / "choices.jsonl", "".join(c.to_json() + "\n" for c in choices))
-        write_text(self.folder / "curriculum.jsonl", "".join(e.to_json() + "\n" for e in self._expansions))
-        write_text(self.folder / "metrics.jsonl", "".join(json.dumps(m) + "\n" for m in self._metrics))
+        for name, mark in checkpoint.records.items():
+            self._records[name].cut_to(mark)
+        self._expansions = list(self.read_expansions(self.folder))
+        self._metrics = read_records(self.folder / "metrics.jsonl", json.loads)
         self.curriculum.resume(self._expansions, self.agent)
-        self.curriculum.learner.load(self._checkpoint_file.parent / state["learner"])
-        self.curriculum.state.rng.bit_generator.state = state["rng"]
-        self._seconds_before = float(state["seconds"])
+        self.curriculum.learner.load(Checkpoint.file_in(self.folder).parent / checkpoint.learner)
+        self.curriculum.state.rng.bit_generator.state = checkpoint.rng
+        self._seconds_before = checkpoint.seconds
 
     def _finish(self, began: float) -> None:
         last = self._metrics[-1]
         if "exam_loss" not in last:
             self._note({"index": last["index"], "tokens": last["tokens"]}, self._examine())
+            assert self._checkpoint is not None  # there is one after each expansion
+            replace(self._checkpoint, records=self._marks()).write(self.folder)
         self._write_adapters()
         write_json(self.folder / "result.json", self._result(began).summary())
 
@@ -320,6 +373,12 @@ class Run:
             recalled={name: tuple((int(m["tokens"]), m[name]) for m in measured) for name in self.recall},
             recall_seconds=sum(m.get("recall_seconds", 0.0) for m in measured),
         )
+
+
+def _plain(thing: object) -> str:
+    """Return an object's repr if it says the same in every process, or else the name of its class."""
+    shown = repr(thing)
+    return type(thing).__name__ if " at 0x" in shown else shown
 
 
 @dataclass(frozen=True)

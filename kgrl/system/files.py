@@ -20,6 +20,7 @@ __all__ = [
     "cache_dir",
     "content_key",
     "file_digest",
+    "flush_to_disk",
     "new_folder",
     "replacing",
     "write_json",
@@ -60,12 +61,25 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def flush_to_disk(path: Path) -> None:
+    """Wait until the content of a file, or the names in a folder, are on the disk and would outlast a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and rename it to `path` if the body succeeds.
 
     Readers see the old file or the whole new one. The folder is made if it is missing. If the body raises, `path` stays
     as it was.
+
+    Args:
+        path: The file.
+        durable: Wait until the new content and name are on the disk, so that a power cut also leaves one or the other.
 
     Example:
         >>> target = Path(tempfile.mkdtemp()) / "notes.txt"
@@ -82,7 +96,11 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
+        if durable:
+            flush_to_disk(temporary)
         temporary.replace(path)
+        if durable:
+            flush_to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -113,19 +131,19 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, as UTF-8."""
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, durable: bool = False) -> None:
+    """Write a text file atomically, as UTF-8; see `replacing`."""
+    with replacing(path, durable) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically, indented, with a final newline.
+def write_json(path: Path, value: Any, durable: bool = False) -> None:
+    """Write a JSON file atomically, indented, with a final newline; see `replacing`.
 
     Raises:
         ValueError: If `value` holds a NaN or an infinity, which JSON cannot express.
     """
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", durable)
 
 
 def write_npy(path: Path, array: NDArray[Any]) -> None:

@@ -49,6 +49,9 @@ _SMALLEST_ZIPPED = 2_000
 _IDLE_SECONDS = 30
 """Seconds after which an idle connection is closed."""
 
+_MOST_WAITING = 128
+"""Connections that may wait to be accepted. With the usual 5, many pages at once wait seconds for a second try."""
+
 
 class ViewerServer(ThreadingHTTPServer):
     """Server of the page about some runs, at `url`; `serve_forever` begins and `shutdown` ends serving.
@@ -62,6 +65,7 @@ class ViewerServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = _MOST_WAITING
 
     def __init__(self, runs: Sequence[ShownRun], port: int = 0) -> None:
         try:

@@ -56,7 +56,12 @@ class Tail:
         """Return the new complete lines, and True if they are the file's first; the file is then new or rewritten.
 
         A line without its end is returned by a later call.
+
+        Raises:
+            DataError: If it is a pipe or a device, which could be waited for without end.
         """
+        if self.path.exists() and not self.path.is_file():
+            raise DataError(self.path, None, "this is not a regular file, so no record of a run")
         try:
             with self.path.open("rb") as file:
                 stat = os.fstat(file.fileno())

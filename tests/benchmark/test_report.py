@@ -12,7 +12,7 @@ import pytest
 
 from kgrl.benchmark.comparison import compare
 from kgrl.benchmark.report.page import write_benchmark_report
-from kgrl.benchmark.runner import read_rows
+from kgrl.benchmark.runner import EXAMS, read_rows
 from kgrl.errors import KgrlError
 from tests.support.benchmark_results import write_benchmark, write_cell, write_failed
 from tests.support.html_page import Page
@@ -179,7 +179,8 @@ def test_markdown_has_verdicts_protocol_and_command(usual: Path) -> None:
     assert all(len(set(lengths)) == 1 for lengths in tables)
     assert "Agarwal et al. (2021)" in text
     assert "kgrl bench --tasks forgetting noisy --corpus tiny --agents broken closure oracle random" in text
-    assert "--learner scratch --seeds 3 --out results" in text
+    assert "--learner scratch --seeds 3 --out results --budget-tokens 2000" in text
+    assert EXAMS == 10 and "tenth of the budget" in text
 
 
 @pytest.mark.parametrize("agents", [["random"], ["closure"], ["random", "closure"], ["closure", "oracle"]])

@@ -170,7 +170,7 @@ def test_left_over_temporary_files_of_a_cell_go_when_it_is_carried_out(tmp_path:
 
 
 def test_the_exam_is_taken_at_so_many_parts_of_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_EXAMS", 2)
+    monkeypatch.setattr(runner, "EXAMS", 2)
     (row,) = run(cells("random", seeds=1), tmp_path)
     assert len(row["curve"]) == 3
 
@@ -274,3 +274,32 @@ def test_the_result_names_what_is_missing_of_the_folders_grid(tmp_path: Path) ->
     (tmp_path / "noisy/tiny/scratch/bfs/1.json").unlink()
     result = bench(tmp_path, agents=("random",)).run()
     assert result["missing"] == ["noisy/tiny/scratch/bfs/1"]
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"status": "finished"}', "{", "[" * 100_000])
+def test_a_damaged_result_is_named_set_aside_and_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    cells = [Cell("noisy", "tiny", "scratch", "random", seed) for seed in (0, 1)]
+    before = list(run_cells(cells, tmp_path, SerialExecutor()))
+    path = runner.cell_file(tmp_path, cells[1].key)
+    path.write_text(damage)
+    assert [row["seed"] for row in read_rows(tmp_path)] == [0]
+    assert str(path) in caplog.text and path.with_name("1.json.broken").read_text() == damage
+    after = list(run_cells(cells, tmp_path, SerialExecutor()))
+    assert [json.loads(json.dumps(row["curve"])) for row in after] == [
+        [list(p) for p in row["curve"]] for row in before
+    ]
+
+
+def test_results_that_nothing_is_known_about_are_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cells = [Cell("noisy", "tiny", "scratch", "random", 0)]
+    check_folder(tmp_path, cells)
+    known = (tmp_path / "about.json").read_text()
+    list(run_cells(cells, tmp_path, SerialExecutor()))
+    (tmp_path / "about.json").write_text(known[: len(known) // 2])
+    check_folder(tmp_path, cells)
+    assert (tmp_path / "about.json").read_text() == known
+    assert "about.json is damaged" in caplog.text and "1 results" in caplog.text
+    with pytest.raises(KgrlError, match="holds no results"):
+        read_rows(tmp_path)

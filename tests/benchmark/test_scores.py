@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kgrl.benchmark.comparison import across_goals, finished
+from kgrl.benchmark.comparison import across_goals, compare, finished
 from kgrl.benchmark.scores import lead, rank_agents, scores
 
 SEEDS = range(4)
@@ -88,3 +88,17 @@ def test_a_run_that_never_gets_to_the_goal_counts_at_the_budget() -> None:
     never = {**run("target", "a", 0, 400), "curve": [(0, 5.0), (1_000, 4.0)]}
     (row,) = across_goals([run("target", "random", 0, 500), never])
     assert (row["speedup"], row["censored"], row["speedup_low"]) == (pytest.approx(0.5), 1, 0.0)
+
+
+def test_a_seed_on_which_random_learns_nothing_is_compared_all_the_same() -> None:
+    """Its target is the loss that both began with, so both count as there at their first measurement."""
+    worse, better = ([(0, 3.0), (500, 3.0 + change), (1000, 3.0 + 2 * change)] for change in (0.05, -0.2))
+    named = {"corpus": "tiny", "learner": "lora", "status": "finished", "tokens": 1000, "noise_share": None}
+    rows = [
+        {**named, "task": f"target:{goal}", "agent": agent, "seed": seed, "curve": curve, "aulc": 3.0 + seed / 10}
+        for goal in ("Craft", "Nature")
+        for seed in (0, 1)
+        for agent, curve in (("random", worse), ("closure", better))
+    ]
+    speeds = [row["speedup"] for row in compare(rows) if row["agent"] == "closure"]
+    assert speeds == [1.0, 1.0] and [row["speedup"] for row in across_goals(rows)] == [1.0]

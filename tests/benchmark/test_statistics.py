@@ -277,3 +277,12 @@ def test_worse_is_said_with_its_size() -> None:
     assert (
         result.sentence == "Worse (difference 1, 95% interval 0.752 to 1.25, 3 paired seeds): the loss is higher by 1."
     )
+
+
+@pytest.mark.parametrize(
+    ("ours", "baseline"), [([2.0, 2.0], [2.001, 2.001]), ([0.3] * 3, [0.1 + 0.2] * 3), ([1.0] * 40, [2.0] * 40)]
+)
+def test_seeds_that_all_differ_by_the_same_show_no_spread(ours: list[float], baseline: list[float]) -> None:
+    result = verdict(ours, baseline)
+    assert (result.word, result.more_seeds) == ("not distinguishable", None)
+    assert "show no spread" in result.sentence and math.isinf(result.difference.high)

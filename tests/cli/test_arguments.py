@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from kgrl.cli import COMMANDS, main, parse
 from kgrl.cli.arguments import CommandGroup
+from kgrl.cli.bench import BenchCommand
+from kgrl.cli.run import RunCommand
 
 WIDTH = 100
 
@@ -94,6 +97,16 @@ def test_a_command_line_that_cannot_be_parsed_names_the_way_out(
         (["run", "--exam-every", "0"], "--exam-every must be at least 1"),
         (["run", "--link-recall", "-1"], "numbers of questions"),
         (["bench", "--seeds", "0"], "seeds, sample and workers must be at least 1"),
+        (["bench", "--seeds", str(10**40)], "--seeds must be at most"),
+        (["run", "--seed", "-1"], "--seed must be at least 0"),
+        (["run", "--seed", str(10**40)], "--seed must be at most"),
+        (["run", "--exam-topics", "0"], "--exam-topics must be at least 1"),
+        (["run", "--budget-tokens", str(10**40)], "--budget-tokens must be at most"),
+        (["train", "--seed", "-1"], "--seed must be at least 0"),
+        (["train", "--slots", "100000000"], "--slots must be at most"),
+        (["train", "--slots", "0"], "--slots must be at least 1"),
+        (["research", "run", "--nucleus", "Physics", "--rate", "nan"], "--rate must be at least"),
+        (["research", "run", "--nucleus", "Physics", "--workers", "-1"], "--workers must be at least 0"),
     ],
 )
 def test_a_value_without_sense_is_refused_before_anything_is_loaded(
@@ -102,3 +115,26 @@ def test_a_value_without_sense_is_refused_before_anything_is_loaded(
     assert main([*words, "--out", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(BenchCommand, "run", lambda command: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(RunCommand, "_run_in", lambda command, folder: signal.raise_signal(signal.SIGTERM))
+    assert main(["bench"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    assert main(["run", "--out", str(tmp_path / "run")]) == 130
+    assert "interrupted before the run began" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before and not (tmp_path / "run").exists()
+
+
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(RunCommand, "default_name", lambda command: "same")
+    monkeypatch.setattr(RunCommand, "_run_in", lambda command, folder: {"written": (folder / "a").write_text("")})
+    assert [main(["run"]) for _ in range(3)] == [0, 0, 0]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["same", "same-2", "same-3"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import os
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -324,3 +326,23 @@ def test_a_live_runs_corpus_is_the_pages_that_it_recorded(tmp_path: Path) -> Non
     append(path, replace(run.expansions[3], index=4, arrived=61).to_json() + "\n")
     with pytest.raises(DataError, match="grown since; start kgrl view again"):
         shown.steps(4, None)
+
+
+def test_sixty_pages_can_connect_at_once(run: MadeRun) -> None:
+    """Before the server accepts any: what does not fit the queue waits a second or more for another try."""
+    server = ViewerServer([ShownRun(run.folder, run.corpus)])
+    pages = [socket.create_connection(("127.0.0.1", server.server_port), timeout=0.9) for _ in range(60)]
+    for page in pages:
+        page.close()
+    server.server_close()
+
+
+def test_a_pipe_among_the_records_is_refused_and_not_waited_for(run: MadeRun) -> None:
+    for name in ("choices.jsonl", "metrics.jsonl", "config.yaml"):
+        kept = (run.folder / name).read_bytes()
+        (run.folder / name).unlink()
+        os.mkfifo(run.folder / name)
+        with pytest.raises(DataError, match=name):
+            ShownRun(run.folder, run.corpus)
+        (run.folder / name).unlink()
+        (run.folder / name).write_bytes(kept)

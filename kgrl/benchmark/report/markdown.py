@@ -10,9 +10,13 @@ from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.report.computed import Computed
 from kgrl.benchmark.report.results import PlaceKey, Results
 from kgrl.benchmark.report.tables import aggregate_table, gaps_table, summary, verdict_table
+from kgrl.benchmark.runner import EXAMS
 from kgrl.benchmark.scores import CEILING
 
 __all__ = ["PROTOCOL", "as_markdown", "commands"]
+
+_PART = {10: "tenth", 20: "twentieth"}.get(EXAMS, f"1/{EXAMS}")
+"""The exam's spacing in words."""
 
 PROTOCOL: tuple[tuple[str, str], ...] = (
     (
@@ -24,7 +28,8 @@ PROTOCOL: tuple[tuple[str, str], ...] = (
     (
         "Budget and exam",
         "Every cell may train on the same number of tokens. The exam is a fixed set of topics and held-out passages "
-        "that no agent and no reward sees; it is taken before any training and after each twentieth of the budget. "
+        "that no agent and no reward sees; it is taken before any training, and after the expansion that completes a "
+        f"further {_PART} of the budget. "
         "Topics weigh the same.",
     ),
     (
@@ -126,4 +131,7 @@ def _command(results: Results, learner: str) -> str:
     named += ["--agents", *sorted(results.agents(learner)), "--learner", learner]
     # The seeds of a benchmark are counted from 0.
     named += ["--seeds", str(max(results.seeds(learner)) + 1), "--out", results.folder.name]
+    # The largest budget of any cell: tasks of smaller ones keep their own, as they did when the cells were made.
+    budgets = [int(row["budget"]) for row in results.rows if row["learner"] == learner and "budget" in row]
+    named += ["--budget-tokens", str(max(budgets))] if budgets else []
     return shlex.join(named)

@@ -1,0 +1,158 @@
+"""Resumed runs: they are refused unless they are the runs they were, and a folder is one process's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kgrl.curriculum import Curriculum
+from kgrl.errors import DataError, KgrlError
+from kgrl.runs import Run
+from kgrl.runs.place import hold_folder, unused_folder
+from tests.runs.test_run import interrupted, run_in
+
+Make = Callable[..., Curriculum]
+
+
+@pytest.fixture
+def cut(make_tiny_curriculum: Make, tmp_path: Path) -> Path:
+    """A run that ended after its third expansion."""
+    interrupted(tmp_path / "cut", make_tiny_curriculum(budget_tokens=900), 2)
+    return tmp_path / "cut"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock"}
+
+
+def drop_line(path: Path) -> None:
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+def double_line(path: Path) -> None:
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], *lines]))
+
+
+def flip_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("name", ["curriculum.jsonl", "metrics.jsonl"])
+@pytest.mark.parametrize(("change", "message"), [(drop_line, r"has \d whole lines"), (double_line, "lines were added")])
+def test_a_record_that_lost_or_gained_lines_is_refused(
+    make_tiny_curriculum: Make, cut: Path, name: str, change: Callable[[Path], None], message: str
+) -> None:
+    change(cut / name)
+    before = content(cut)
+    with pytest.raises(DataError, match=message) as refused:
+        run_in(cut, make_tiny_curriculum(budget_tokens=900)).carry_out()
+    assert str(cut / name) in str(refused.value) and "--out" in str(refused.value)
+    with pytest.raises(DataError, match=message):
+        Run.check_resumable(cut)
+    assert content(cut) == before
+
+
+@pytest.mark.parametrize("change", [flip_bit, halve, Path.unlink])
+def test_a_damaged_checkpoint_is_named(make_tiny_curriculum: Make, cut: Path, change: Callable[[Path], None]) -> None:
+    for path in sorted(p for p in (cut / "checkpoint").rglob("*") if p.is_file()):
+        kept = path.read_bytes()
+        change(path)
+        if path.exists() or path.name != "latest.json":  # without a checkpoint a run begins anew
+            with pytest.raises(DataError, match=r"damaged|missing") as refused:
+                run_in(cut, make_tiny_curriculum(budget_tokens=900)).carry_out()
+            assert str(path) in str(refused.value)
+        path.write_bytes(kept)
+    assert run_in(cut, make_tiny_curriculum(budget_tokens=900)).carry_out().expansions[-1].tokens_total == 900
+
+
+@pytest.mark.parametrize(
+    ("reward", "settings", "message"),
+    [
+        ("mean-prediction-gain", {"seed": 1}, "settings seed is 1 and was 0"),
+        ("mean-prediction-gain", {"neighbourhood": 2}, "settings neighbourhood is 2 and was 3"),
+        ("token-cost", {}, "reward is .*token-cost"),
+    ],
+)
+def test_another_curriculum_does_not_continue_a_run(
+    make_tiny_curriculum: Make, cut: Path, reward: str, settings: dict[str, int], message: str
+) -> None:
+    before = content(cut)
+    with pytest.raises(DataError, match=message):
+        run_in(cut, make_tiny_curriculum(reward, budget_tokens=900, **settings)).carry_out()
+    assert content(cut) == before
+
+
+def test_a_changed_configuration_corpus_or_version_is_refused(
+    make_tiny_curriculum: Make, cut: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = (cut / "config.yaml").read_text()
+    (cut / "config.yaml").write_text(config.replace("seed: 0", "seed: 1"))
+    with pytest.raises(DataError, match=r"config\.yaml: .*config seed is 1 and was 0"):
+        Run.check_resumable(cut)
+    (cut / "config.yaml").write_text(config)
+    with monkeypatch.context() as patch:
+        patch.setattr("kgrl.runs.run.version", lambda name: "9.9")
+        with pytest.raises(DataError, match=r"kgrl is '9\.9' and was"):
+            Run.check_resumable(cut)
+    curriculum = make_tiny_curriculum(budget_tokens=900)
+    curriculum.corpus.__dict__["fingerprint"], kept = "cut", curriculum.corpus.fingerprint
+    try:
+        with pytest.raises(DataError, match="corpus is 'cut' and was"):
+            run_in(cut, curriculum).carry_out()
+    finally:
+        curriculum.corpus.__dict__["fingerprint"] = kept
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "\x00"])
+def test_a_configuration_that_is_none_is_named(cut: Path, text: str) -> None:
+    (cut / "config.yaml").write_text(text)
+    with pytest.raises(DataError, match=r"config\.yaml: "):
+        Run.check_resumable(cut)
+
+
+def test_a_line_that_is_no_record_is_named(cut: Path) -> None:
+    with (cut / "curriculum.jsonl").open("a") as file:
+        file.write("[]\n")
+    with pytest.raises(DataError, match=r"curriculum\.jsonl:4: not a record"):
+        Run.read_expansions(cut)
+
+
+def test_the_last_exam_of_a_finished_run_is_part_of_its_checkpoint(make_tiny_curriculum: Make, tmp_path: Path) -> None:
+    run_in(tmp_path, make_tiny_curriculum(budget_tokens=900), exam_every=100).carry_out()
+    marks = json.loads((tmp_path / "checkpoint" / "latest.json").read_text())["records"]
+    assert marks["metrics"]["lines"] == len((tmp_path / "metrics.jsonl").read_text().splitlines())
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    run_in(tmp_path, make_tiny_curriculum(budget_tokens=900), exam_every=100).carry_out()
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_folder_is_one_process_s(make_tiny_curriculum: Make, tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from kgrl.runs.place import hold_folder\n"
+    code += "with hold_folder(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(KgrlError, match="another process works in"):
+            run_in(tmp_path, make_tiny_curriculum(budget_tokens=900)).carry_out()
+        other.kill()  # the lock ends with its process, however that ends
+        other.wait()
+    assert run_in(tmp_path, make_tiny_curriculum(budget_tokens=900)).carry_out().expansions
+
+
+def test_a_folder_in_which_nothing_came_about_is_removed(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), hold_folder(tmp_path / "run"), hold_folder(tmp_path / "run"):
+        raise ZeroDivisionError
+    assert not (tmp_path / "run").exists()
+    assert unused_folder(tmp_path / "run") != unused_folder(tmp_path / "run")

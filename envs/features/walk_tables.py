@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from kgrl.envs.features.names import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_F
 from kgrl.graph.nucleus import pagerank
 from kgrl.graph.relations import TopicRelations, coherence
 from kgrl.graph.topic_graph import TopicGraph
-from kgrl.system.memo import keep_recent
+from kgrl.system.memo import keep_recent, read_only
 from kgrl.traces.click_counts import ClickCounts
 
 __all__ = ["WalkTables", "walk_tables"]
@@ -147,7 +146,7 @@ class WalkTables:
             for rows, own in parts
         )
         # Kernels are compiled for each type of array they meet, and one that may be written is another type.
-        return tuple(GraphTables(*(_read_only(array) for array in record)) for record in each)
+        return tuple(GraphTables(*(read_only(array) for array in record)) for record in each)
 
     @cached_property
     def compiled(self) -> GraphTables:
@@ -156,7 +155,7 @@ class WalkTables:
         few = len(self.graph) ** 2 <= _KEPT_PAIRS
         cosines = _all_cosines(relations.embeddings, relations.embeddings, few)
         outlooks = _all_cosines(relations.mean_target, relations.embeddings, few)
-        return self.by_counts[0]._replace(cosines=_read_only(cosines), outlooks=_read_only(outlooks))
+        return self.by_counts[0]._replace(cosines=read_only(cosines), outlooks=read_only(outlooks))
 
     def _place_columns(self) -> tuple[NDArray[np.floating], ...]:
         """From `mentioned` to `place_rank`."""
@@ -229,13 +228,6 @@ def _all_cosines(left: FloatArray, right: FloatArray, kept: bool) -> NDArray[np.
         products = left[first : first + _ROWS_AT_ONCE] @ right.T
         cosines[first : first + _ROWS_AT_ONCE] = np.rint(products.clip(-1.0, 1.0) * 32767)
     return cosines
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """The same numbers in one row after the other, as an array that nobody can write to."""
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
 
 
 def _with_none(rows: NDArray[np.floating]) -> FloatArray:

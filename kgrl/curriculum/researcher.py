@@ -12,7 +12,7 @@ from kgrl.curriculum.research_kernels import ResearchTables, gather_into, neighb
 from kgrl.graph.frontier import Frontier
 from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import Retriever
-from kgrl.system.memo import keep_recent
+from kgrl.system.memo import keep_recent, read_only
 
 __all__ = ["Researcher"]
 
@@ -114,7 +114,8 @@ def _research_tables(
         retriever.search(embeddings[first : first + _QUERIES_AT_ONCE], neighbourhood)[0]
         for first in range(0, len(embeddings), _QUERIES_AT_ONCE)
     ]
-    return ResearchTables(starts, related, ends.astype(np.int64), np.concatenate(owned), np.concatenate(found))
+    arrays = starts, related, ends.astype(np.int64), np.concatenate(owned), np.concatenate(found)
+    return ResearchTables(*(read_only(array) for array in arrays))
 
 
 def _nearest_first(corpus: Corpus, embeddings: NDArray[np.float32]) -> tuple[NDArray[np.int64], IntArray]:

@@ -22,7 +22,7 @@ INDEXED_PER_TOPIC = 4
 """Number of train passages of each topic that are embedded, the first ones. A whole encyclopaedia's full text would
 take an hour to embed on two cores. Passages beyond these are still trained on, as their topics' own."""
 
-# Environments of one corpus share what was made of it. Held weakly: it goes when the last of them does.
+# Environments of one corpus share what was made of it. Held weakly: this alone keeps nothing in memory.
 _RETRIEVERS: WeakValueDictionary[tuple[str, str], FaissRetriever] = WeakValueDictionary()
 _EMBEDDINGS: WeakValueDictionary[tuple[str, str], FloatArray] = WeakValueDictionary()
 

@@ -9,8 +9,9 @@ from inspect import signature
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["keep_recent"]
+__all__ = ["keep_recent", "read_only"]
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -43,15 +44,30 @@ def keep_recent(calls: int) -> Callable[[Callable[Parameters, Result]], Callable
             call = called.bind(*args, **options)
             call.apply_defaults()
             asked = tuple(call.arguments.values())
-            for known, result in kept:
+            for known, result in tuple(kept):  # other threads may add to it meanwhile
                 if all(map(_same, known, asked)):
                     return result
-            kept.append((asked, function(*args, **options)))
-            return kept[-1][1]
+            made = function(*args, **options)
+            kept.append((asked, made))
+            return made
 
         return ask
 
     return keeping
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the same numbers, in one row after the other, as an array that nobody can write to.
+
+    Compiled kernels see the same type of array, wherever it came from.
+
+    Example:
+        >>> read_only(np.ones(2)).flags.writeable
+        False
+    """
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 def _same(one: Any, other: Any) -> bool:

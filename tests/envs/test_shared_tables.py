@@ -63,7 +63,9 @@ def test_shared_tables_refuse_to_be_changed(tiny_corpus: Corpus) -> None:
     env = CurriculumEnv(curriculum(tiny_corpus), slots=6)
     env.reset(seed=0)
     assert env._features is not None
-    for array in (env.curriculum.state.embeddings, *env._features.tables):
+    state, learner = env.curriculum.state, env.curriculum.learner
+    assert isinstance(learner, SimulatedLearner)
+    for array in (state.embeddings, *env._features.tables, *state.research.tables, *learner.related):
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -41,3 +42,15 @@ def test_what_a_failed_call_asked_is_asked_again() -> None:
         fail(values)
     fail(values)
     assert len(asked) == 2
+
+
+def test_threads_get_the_results_of_their_own_calls() -> None:
+    @keep_recent(2)
+    def squared(value: int) -> int:
+        return value * value
+
+    def ask(first: int) -> bool:
+        return all(squared(value % 7) == (value % 7) ** 2 for value in range(first, first + 20_000))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(ask, range(4)))

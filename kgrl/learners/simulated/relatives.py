@@ -15,7 +15,7 @@ from kgrl.corpus import Corpus
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.learners.simulated.kernels import RelatedTopics
 from kgrl.system.files import cache_dir, content_key, write_npy
-from kgrl.system.memo import keep_recent
+from kgrl.system.memo import keep_recent, read_only
 
 __all__ = ["Relatives", "nearest_topics"]
 
@@ -68,7 +68,9 @@ class Relatives:
     @cached_property
     def related(self) -> RelatedTopics:
         """Both matrices as the rows that simulated lessons read."""
-        return RelatedTopics(*self.graph.undirected, self._root, self._nearest, self._similarity.astype(np.float64))
+        similarity = self._similarity.astype(np.float64)
+        arrays = *self.graph.undirected, self._root, self._nearest, similarity
+        return RelatedTopics(*(read_only(array) for array in arrays))
 
     @cached_property
     def link_matrix(self) -> sparse.csr_array:

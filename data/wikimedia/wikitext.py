@@ -46,7 +46,7 @@ _HIDING = re.compile(r"<!--|-->|<(/?)(nowiki|pre|syntaxhighlight|source)\b[^<>]{
 _TEMPLATE = re.compile(r"\{\{\s*([^{}|<>\[\]\n#]{1,150}?)\s*(?=\||\}\})")
 _BREAKS = re.compile(r"\n{3,}")
 _UNKNOWN = WikiSite()
-_REDIRECTS = frozenset(word.casefold() for words in REDIRECT_WORDS.values() for word in words.split())
+_REDIRECTS = frozenset(folded(word) for words in REDIRECT_WORDS.values() for word in words.split())
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def redirect_target(text: str, site: WikiSite = _UNKNOWN, *, certain: bool = Fal
     """
     found = _REDIRECT.match(text[:2_000])
     # A list may begin with any word and a link; only the words of wikis redirect.
-    if found is None or not (certain or found.group(1).casefold() in _REDIRECTS):
+    if found is None or not (certain or folded(found.group(1)) in _REDIRECTS):
         return None
     return site.title(_written(found.group(2)).split("#")[0]) or None
 

@@ -134,6 +134,9 @@ def test_articles_that_mention_disambiguation_are_articles(text: str) -> None:
         ("See [[Help:IPA|the key]].", "See the key."),
         ("[[ru:Логика]]Logic", "Logic"),
         ("[[Datei:x.png|mini|hidden]]Logik", "Logik"),
+        ("__NOTOC__Iron is __init__.", "Iron is __init__."),
+        ('<mapframe latitude="1">{"a": 1}</mapframe>Prose<style>.a{}</style>.', "Prose."),
+        ("<imagemap>\nFile:X.jpg\nrect 0 0 1 1 [[X]]\n</imagemap>Prose.", "Prose."),
         ("[[CSI:Miami]] runs.", "CSI:Miami runs."),
     ],
 )

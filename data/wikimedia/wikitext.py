@@ -38,15 +38,28 @@ _SKIPPED_TAGS = {
     "syntaxhighlight",
     "score",
     "chem",
+    "ce",
+    "graph",
+    "hiero",
+    "imagemap",
+    "inputbox",
+    "mapframe",
+    "maplink",
+    "categorytree",
+    "source",
+    "style",
+    "templatestyles",
 }
 _REDIRECT = re.compile(r"\s*[#＃][^\S\n]*([^\s:\[\]]{1,40})\s*:?\s*\[\[\s*:?\s*([^\]|\n]+)")
 _OPENINGS = re.compile(r"\{\{|\[\[|\{\||<[a-zA-Z]")
 _HIDING = re.compile(r"<!--|-->|<(/?)(nowiki|pre|syntaxhighlight|source)\b[^<>]{0,200}?(/?)>", re.IGNORECASE)
 """Ends of what MediaWiki does not read as markup."""
 _TEMPLATE = re.compile(r"\{\{\s*([^{}|<>\[\]\n#]{1,150}?)\s*(?=\||\}\})")
+_SWITCH = re.compile(r"__[^\W\d_a-z]{3,40}__")
+"""Words that change how a page behaves, in the letters of any script."""
 _BREAKS = re.compile(r"\n{3,}")
 _UNKNOWN = WikiSite()
-_REDIRECTS = frozenset(word.casefold() for words in REDIRECT_WORDS.values() for word in words.split())
+_REDIRECTS = frozenset(folded(word) for words in REDIRECT_WORDS.values() for word in words.split())
 
 
 @dataclass(frozen=True)
@@ -86,7 +99,7 @@ def redirect_target(text: str, site: WikiSite = _UNKNOWN, *, certain: bool = Fal
     """
     found = _REDIRECT.match(text[:2_000])
     # A list may begin with any word and a link; only the words of wikis redirect.
-    if found is None or not (certain or found.group(1).casefold() in _REDIRECTS):
+    if found is None or not (certain or folded(found.group(1)) in _REDIRECTS):
         return None
     return site.title(_written(found.group(2)).split("#")[0]) or None
 
@@ -254,7 +267,7 @@ class _Reading:
 
 def _tidy(text: str) -> str:
     """Remove markers of headings and lists, and all but one of several empty lines."""
-    lines = (_untitled(line).lstrip("*#:; \t").rstrip() for line in text.split("\n"))
+    lines = (_untitled(_SWITCH.sub("", line)).lstrip("*#:; \t").rstrip() for line in text.split("\n"))
     return _BREAKS.sub("\n\n", "\n".join(lines)).strip()
 
 

@@ -5,13 +5,17 @@ All are read lazily, with one document in memory at a time. `kgrl.corpus.cut` cu
 
 from __future__ import annotations
 
-import gzip
+import codecs
 import io
 import json
+import logging
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from operator import getitem
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -21,15 +25,18 @@ import zstandard
 
 from kgrl.corpus import cut
 from kgrl.errors import DataError, KgrlError, MissingDataError
+from kgrl.system.display import count_text
 
 __all__ = ["PassageSource", "passage_sources"]
+
+_log = logging.getLogger(__name__)
 
 _HUB = "hf:"
 _ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst", ".parquet")
 _CHUNK = 1 << 20
 _LONGEST_LINE = 64 << 20
 """Bytes of the longest line; a longer one is not a document, and would fill the memory."""
-_PACKED = (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError)
+_PACKED = (EOFError, zlib.error, zstandard.ZstdError)
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,7 @@ class PassageSource:
             yield from self._from_lines(Path(self.place))
 
     def _from_lines(self, path: Path) -> Iterator[str]:
+        left_out = _LeftOut(self)
         number = 0
         try:
             with _opened(path) as file:
@@ -86,8 +94,9 @@ class PassageSource:
                     number += 1  # counted outside of `enumerate`, since the error of a cut-off file names it
                     if len(line) == _LONGEST_LINE:
                         raise DataError(path, number, f"a line of more than {_LONGEST_LINE >> 20} MiB")
+                    line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
                     if line.strip():
-                        yield from self._text(path, number, line)
+                        yield from left_out.unless(path, number, partial(self._value, line))
         except _PACKED as error:
             if self.on_error == "fail":
                 raise DataError(
@@ -96,22 +105,15 @@ class PassageSource:
                     f"the archive is damaged or cut off behind this line ({error}); fetch it again, or leave the rest "
                     "out with --on-error skip",
                 ) from error
+            _log.warning("%s is damaged or cut off behind line %d (%s); the rest is left out", path, number, error)
+        left_out.report()
 
-    def _text(self, path: Path, number: int, line: bytes) -> Iterator[str]:
-        try:
-            record = json.loads(line)
-            text = record[self.field]
-            if not isinstance(text, str):
-                raise TypeError("it is not text")
-            text.encode()  # raises for half of a surrogate pair
-        except (ValueError, KeyError, TypeError) as error:
-            if self.on_error == "fail":
-                reason = f"not a record with a {self.field!r} ({type(error).__name__}: {error})"
-                raise DataError(path, number, f"{reason}; name another --field, or --on-error skip") from error
-        else:
-            yield text
+    def _value(self, line: bytes) -> Any:
+        return json.loads(line)[self.field]
 
     def _from_parquet(self, path: Path) -> Iterator[str]:
+        left_out = _LeftOut(self)
+        row = 0
         try:
             with pq.ParquetFile(path) as file:
                 if self.field not in file.schema_arrow.names:
@@ -119,9 +121,12 @@ class PassageSource:
                     raise DataError(path, None, f"no column {self.field!r}; it has {columns}; name one with --field")
                 # Other columns, such as vectors, may be large and are not read.
                 for batch in file.iter_batches(batch_size=1024, columns=[self.field]):
-                    yield from (text for text in batch.column(0).to_pylist() if text)
-        except (pa.ArrowInvalid, pa.ArrowIOError) as error:
+                    for value in batch.column(0):
+                        row += 1
+                        yield from left_out.unless(path, row, value.as_py)
+        except (pa.ArrowException, OSError) as error:
             raise DataError(path, None, f"not a whole Parquet file ({error}); fetch it again") from error
+        left_out.report()
 
     def _from_hub(self) -> Iterator[str]:
         try:
@@ -139,11 +144,58 @@ class PassageSource:
         except (OSError, ValueError) as error:
             raise KgrlError(f"the dataset {name!r} cannot be read: {error}") from error
         # A folder may hold one split or several.
-        rows = found[split or "train"] if isinstance(found, datasets.DatasetDict) else found
-        for number, row in enumerate(rows):
+        if isinstance(found, datasets.DatasetDict):
+            if (split or "train") not in found:
+                raise KgrlError(f"the dataset {name!r} has no split {split or 'train'!r}, only {', '.join(found)}")
+            found = found[split or "train"]
+        left_out = _LeftOut(self)
+        for number, row in enumerate(found):
             if self.field not in row:
                 raise KgrlError(f"row {number} of {name!r} has no {self.field!r}, only {', '.join(row)}; see --field")
-            yield str(row[self.field])
+            yield from left_out.unless(Path(name), number, partial(getitem, row, self.field))
+        left_out.report()
+
+
+class _LeftOut:
+    """Records of a source that cannot be used: named at once, or counted and told at the end.
+
+    Args:
+        source: The source, which says which of the two.
+    """
+
+    def __init__(self, source: PassageSource) -> None:
+        self._source = source
+        self._reasons: Counter[str] = Counter()
+
+    def unless(self, path: Path, number: int, read: Callable[[], Any]) -> Iterator[str]:
+        """Yield the text of a record, or nothing if it has none and such records are skipped.
+
+        Args:
+            path: The file, for the error.
+            number: The line or row, for the error.
+            read: Returns the record's value.
+
+        Raises:
+            DataError: If the value is not text, and records are not skipped.
+        """
+        try:
+            text = read()
+            if not isinstance(text, str):
+                raise TypeError(f"it is not text but {'null' if text is None else type(text).__name__}")
+            text.encode()  # raises for half of a surrogate pair
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            if self._source.on_error == "fail":
+                reason = f"not a record with a {self._source.field!r} ({type(error).__name__}: {error})"
+                raise DataError(path, number, f"{reason}; name another --field, or --on-error skip") from error
+            self._reasons[type(error).__name__ if not isinstance(error, TypeError) else str(error)] += 1
+        else:
+            yield text
+
+    def report(self) -> None:
+        """Log how many records were left out, and why."""
+        if self._reasons:
+            why = ", ".join(f"{reason}: {count:,}" for reason, count in self._reasons.most_common())
+            _log.warning("%s: %s left out (%s)", self._source.name, count_text(self._reasons.total(), "record"), why)
 
 
 def passage_sources(
@@ -179,17 +231,28 @@ def passage_sources(
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    openers: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".zst": _Zst}
-    with openers.get(path.suffix, io.FileIO)(path) as raw, io.BufferedReader(raw, _CHUNK) as file:
+    # Windows of 2 GiB are what `zstd --long=31` writes; memory is taken as it is needed.
+    makers: dict[str, Callable[[], Any]] = {
+        ".gz": lambda: zlib.decompressobj(wbits=31),
+        ".zst": lambda: zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj(),
+    }
+    raw = _Packed(path, makers[path.suffix]) if path.suffix in makers else io.FileIO(path)
+    with raw, io.BufferedReader(raw, _CHUNK) as file:
         yield file
 
 
-class _Zst(io.RawIOBase):
-    """Reader of a zstandard file that raises if the file is cut off, unlike the library's own reader."""
+class _Packed(io.RawIOBase):
+    """Reader of a compressed file that gives all there is before it raises, if the file is cut off or damaged.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The file; one stream or several, one after the other.
+        make: Makes the decompressor of one stream.
+    """
+
+    def __init__(self, path: Path, make: Callable[[], Any]) -> None:
         self._file = path.open("rb")
-        self._frame: Any = None
+        self._make = make
+        self._stream: Any = None
         self._ready = b""
 
     def readable(self) -> bool:
@@ -207,20 +270,21 @@ class _Zst(io.RawIOBase):
 
     def _next_chunk(self) -> bytes:
         chunk = self._file.read(_CHUNK // 16)  # compressed; the decompressed size is unknown
-        if not chunk and self._frame is not None:
-            raise EOFError("the last frame is not whole")
+        if not chunk and self._stream is not None:
+            raise EOFError("the last stream is not whole")
         return chunk
 
     def _decompressed(self, chunk: bytes) -> bytes:
-        """Decompress a chunk, which may hold the end of a frame and the beginning of the next."""
+        """Decompress a chunk, which may hold the end of a stream and the beginning of the next."""
         parts = []
         while chunk:
-            # Concatenated files have several frames; each needs its own decompressor.
-            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
-            parts.append(self._frame.decompress(chunk))
-            chunk = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame = None
+            # Concatenated files have several streams; each needs its own decompressor.
+            self._stream = self._stream or self._make()
+            parts.append(self._stream.decompress(chunk))
+            chunk = self._stream.unused_data if self._stream.eof else b""
+            if self._stream.eof:
+                self._stream = None
+                chunk = chunk.lstrip(b"\0")  # padding, which tapes and some tools leave
         return b"".join(parts)
 
     def close(self) -> None:

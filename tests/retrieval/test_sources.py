@@ -6,6 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -116,3 +117,69 @@ def test_a_line_of_ten_megabytes_is_read(tmp_path: Path) -> None:
     path = tmp_path / "shard.jsonl"
     path.write_text(json.dumps({"text": "A sentence of some words. " * 400_000}) + "\n")
     assert sum(1 for _ in PassageSource(str(path)).passages()) > 10_000
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (pa.array(["One.", None, "Two."]), "it is not text but null"),
+        (pa.array([["a b.", "c d."], ["e f."]]), "it is not text but list"),
+        (pa.array([1, 2]), "it is not text but int"),
+        (pa.array([b"One."]), "it is not text but bytes"),
+    ],
+    ids=["null", "lists", "numbers", "bytes"],
+)
+def test_a_value_that_is_no_text_never_becomes_a_passage(
+    tmp_path: Path, values: pa.Array, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    pq.write_table(pa.table({"text": values}), tmp_path / "shard.parquet")
+    datasets.Dataset.from_dict({"text": values.to_pylist()}).save_to_disk(tmp_path / "saved")
+    texts = [value for value in values.to_pylist() if isinstance(value, str)]
+    for place in (str(tmp_path / "shard.parquet"), f"hf:{tmp_path / 'saved'}"):
+        with pytest.raises(DataError, match=reason):
+            list(PassageSource(place).documents())
+        caplog.clear()
+        assert list(PassageSource(place, on_error="skip").documents()) == texts
+        assert f"left out ({reason}: {len(values) - len(texts)})" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_text_columns_of_every_kind_are_read(tmp_path: Path, kind: pa.DataType) -> None:
+    pq.write_table(pa.table({"text": pa.array(DOCUMENTS).cast(kind)}), tmp_path / "shard.parquet")
+    assert list(PassageSource(str(tmp_path / "shard.parquet")).documents()) == DOCUMENTS
+
+
+def test_a_split_that_is_not_there_is_named(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.DatasetDict({"validation": datasets.Dataset.from_dict({"text": DOCUMENTS})}).save_to_disk(tmp_path / "d")
+    with pytest.raises(KgrlError, match="no split 'train', only validation"):
+        list(PassageSource(f"hf:{tmp_path / 'd'}").documents())
+
+
+def test_a_mark_of_byte_order_is_no_part_of_the_first_record(tmp_path: Path) -> None:
+    (tmp_path / "shard.jsonl").write_bytes(b"\xef\xbb\xbf" + _lines())
+    assert list(PassageSource(str(tmp_path / "shard.jsonl"), on_error="skip").documents()) == DOCUMENTS
+
+
+def test_a_long_window_of_zstandard_is_read(tmp_path: Path) -> None:
+    settings = zstandard.ZstdCompressionParameters(window_log=30, compression_level=3)
+    packer = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    (tmp_path / "shard.jsonl.zst").write_bytes(packer.compress(_lines()) + packer.flush())
+    assert list(PassageSource(str(tmp_path / "shard.jsonl.zst")).documents()) == DOCUMENTS
+
+
+def test_of_a_cut_archive_all_that_is_whole_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Twelve missing bytes cost the lines that they hold, and the message says what was lost behind which line."""
+    numbers = np.random.default_rng(0).integers(10**12, size=(5_000, 6)).tolist()
+    lines = [json.dumps({"text": " ".join(map(str, row))}) + "\n" for row in numbers]
+    path = tmp_path / "shard.jsonl.gz"
+    path.write_bytes(gzip.compress("".join(lines).encode())[:-12])
+    kept = list(PassageSource(str(path), on_error="skip").documents())
+    assert len(kept) > 4_990 and f"cut off behind line {len(kept)}" in caplog.text
+
+
+def test_padding_behind_an_archive_is_not_damage(tmp_path: Path) -> None:
+    path = tmp_path / "shard.jsonl.gz"
+    path.write_bytes(gzip.compress(_lines()) + bytes(512))
+    assert list(PassageSource(str(path)).documents()) == DOCUMENTS

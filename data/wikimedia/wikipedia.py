@@ -35,6 +35,8 @@ _OF_DISAMBIGUATION = re.compile(r"disambiguation pages|homonymie|desambiguación
 _NO_TITLE = re.compile(r"[<>\[\]{}|\x00-\x1f\x7f\ud800-\udfff\ufffd]")
 _LONGEST_TITLE = 255
 """Bytes of the longest title that MediaWiki allows."""
+_MOST_PIECES = 1_000
+"""Pieces of an answer; each lists up to 500 links or categories."""
 
 _log = logging.getLogger(__name__)
 
@@ -117,16 +119,17 @@ class MediaWiki:
         found = self._merged(
             {
                 "titles": title,
-                "prop": "extracts|categories|pageprops|revisions",
+                "prop": "extracts|categories|info|pageprops|revisions",
                 "explaintext": 1,
                 "exsectionformat": "plain",
                 "cllimit": "max",
+                "clshow": "!hidden",  # maintenance categories come first by name, and say nothing about the topic
                 "ppprop": "disambiguation",
                 "rvprop": "content",
                 "rvslots": "main",
             }
         )
-        if found is None:
+        if found is None or found.get("contentmodel", "wikitext") != "wikitext":  # data and programs are not text
             return None
         categories = tuple(c["title"].partition(":")[2] for c in found.get("categories", ()))
         if (
@@ -136,11 +139,11 @@ class MediaWiki:
             or any(_OF_DISAMBIGUATION.search(category) for category in categories)
         ):
             return None
-        revisions = found.get("revisions") or [{}]
-        markup = str(revisions[0].get("slots", {}).get("main", {}).get("content", ""))
+        markup = _markup((found.get("revisions") or [{}])[0])
+        extract = found.get("extract")  # null, or missing, where the site makes no plain text
         return Page(
             title=found["title"],
-            text=str(found["extract"]) if "extract" in found else read_wikitext(markup).text,
+            text=extract if isinstance(extract, str) else read_wikitext(markup).text,
             links=self._links(found["title"], markup),
             categories=categories,
             fetched=time.time(),
@@ -151,8 +154,8 @@ class MediaWiki:
         """Return one page, merged from an answer that may come in pieces; None if there is no article."""
         page: dict[str, Any] = {}
         for query in self._answers(parameters):
-            (piece,) = query.get("pages") or [{"missing": True}]
-            if piece.get("missing") or piece.get("invalid") or piece.get("ns", 0) != 0:
+            (piece,) = _pages(query) or [{"missing": True}]
+            if _absent(piece):
                 return None
             page.setdefault("redirects", [redirect["from"] for redirect in query.get("redirects", ())])
             for name, value in piece.items():
@@ -166,8 +169,7 @@ class MediaWiki:
         onward: dict[str, str] = {}
         for query in self._answers({"titles": title, "generator": "links", "gplnamespace": 0, "gpllimit": "max"}):
             onward |= {redirect["from"]: redirect["to"] for redirect in query.get("redirects", ())}
-            pages = query.get("pages", ())
-            found |= dict.fromkeys(p["title"] for p in pages if not p.get("missing") and p.get("ns") == 0)
+            found |= dict.fromkeys(page["title"] for page in _pages(query) if not _absent(page))
         # The API lists links by title; the markup has their order.
         places: dict[str, int] = {}
         for place, link in enumerate(_LINK.findall(markup)):
@@ -176,15 +178,46 @@ class MediaWiki:
         return tuple(sorted(found, key=lambda link: places.get(normal_title(link), math.inf)))
 
     def _answers(self, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yield the pieces of an answer to a query."""
-        following: dict[str, Any] = {}
+        """Yield the pieces of an answer to a query.
+
+        Raises:
+            KgrlError: If the site continues for ever.
+        """
+        following: dict[str, Any] = {"continue": ""}  # asks sites before 1.26 for the way of continuing of later ones
+        asked_before: set[str] = set()
         while True:
             asked = {"action": "query", "format": "json", "formatversion": 2, "redirects": 1, **parameters, **following}
             answer = self._client.ask(asked)
             yield answer.get("query", {})
-            if "continue" not in answer:
+            # Before 1.21 the parameters are listed for each part of the query.
+            parts = answer.get("query-continue", {})
+            following = answer.get("continue") or {
+                name: value for part in parts.values() for name, value in part.items()
+            }
+            if not following:
                 return
-            following = answer["continue"]
+            state = repr(sorted(following.items()))
+            if state in asked_before or len(asked_before) == _MOST_PIECES:
+                raise KgrlError(f"{self.url} gives the same piece of an answer again and again; it never ends")
+            asked_before.add(state)
+
+
+def _pages(query: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the pages of an answer; sites before 1.25 give a table by number."""
+    pages = query.get("pages", ())
+    return list(pages.values() if isinstance(pages, dict) else pages)
+
+
+def _absent(page: Mapping[str, Any]) -> bool:
+    """Return whether a page is no article; before 1.25 a mark that is there is an empty text."""
+    return any(page.get(mark, False) is not False for mark in ("missing", "invalid")) or page.get("ns", 0) != 0
+
+
+def _markup(revision: Mapping[str, Any]) -> str:
+    """Return the text of a revision, where versions of MediaWiki have put it: in a slot, beside it, or under a star."""
+    held = revision.get("slots", {}).get("main", revision)
+    content = held.get("content", held.get("*", ""))
+    return content if isinstance(content, str) else ""
 
 
 def _fit(title: str) -> bool:

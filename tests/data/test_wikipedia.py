@@ -39,6 +39,8 @@ PAGES = {
     "Etc/../../passwd": "A title that looks like a path.",
     "Big": _BIG,
     "Talk:Logic": "Is it?",
+    "Kept": "A page. [[Category:All articles with dead links]] [[Category:Thought]]",
+    "Category:All articles with dead links": "__HIDDENCAT__",
 }
 Make = Callable[..., MediaWiki]
 
@@ -95,6 +97,12 @@ def test_redirects_are_followed_and_what_is_no_article_is_none(site: MediaWikiSe
 
 
 @pytest.mark.integration
+def test_hidden_categories_are_not_a_page_s_categories(site: MediaWikiServer, make: Make) -> None:
+    """They come first by name, and the first is a topic's category."""
+    page = make(site.api_url).page("Kept")
+    assert page is not None and page.categories == ("Thought",)
+
+
 def test_links_come_in_the_order_of_the_text_and_those_of_templates_last(site: MediaWikiServer, make: Make) -> None:
     page = make(site.api_url).page("Order")
     assert page is not None
@@ -241,3 +249,65 @@ def test_a_cache_keeps_sites_apart_and_pages_whole(tmp_path: Path) -> None:
     assert cache.get("two", "x") == (None,)
     assert cache.get("three", "x") is None
     assert json.loads(sqlite3.connect(cache.path).execute("select page from pages where site='one'").fetchone()[0])
+
+
+MARKUP = "'''Logic''' studies [[reasoning]]. It is old."
+PLAIN = "Logic studies reasoning. It is old."
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [{"title": "Logic", "ns": 0, "revisions": [{"slots": {"main": {"content": MARKUP}}}]}],
+        [{"title": "Logic", "ns": 0, "extract": None, "revisions": [{"slots": {"main": {"content": MARKUP}}}]}],
+        [{"title": "Logic", "ns": 0, "revisions": [{"content": MARKUP}]}],
+        {"1": {"pageid": 1, "title": "Logic", "ns": 0, "revisions": [{"*": MARKUP}]}},
+    ],
+    ids=["without extracts", "null extract", "before 1.32", "before 1.25"],
+)
+def test_answers_of_every_version_give_the_text(make: Make, pages: Any) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={} if "generator" in request.url.params else {"query": {"pages": pages}})
+
+    page = make("https://example.org/w/api.php", transport=httpx.MockTransport(answer)).page("Logic")
+    assert page is not None and page.text == PLAIN
+
+
+@pytest.mark.parametrize("missing", [[{"title": "X", "ns": 0, "missing": True}], {"-1": {"title": "X", "missing": ""}}])
+def test_a_missing_page_is_none_in_every_version(make: Make, missing: Any) -> None:
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, json={"query": {"pages": missing}}))
+    assert make("https://example.org/w/api.php", transport=answer).page("X") is None
+
+
+@pytest.mark.parametrize("model", ["wikibase-item", "json", "Scribunto", "css"])
+def test_data_and_programs_are_not_articles(make: Make, model: str) -> None:
+    pages = [{"title": "Q42", "ns": 0, "contentmodel": model, "revisions": [{"content": '{"type": "item"}'}]}]
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, json={"query": {"pages": pages}}))
+    assert make("https://example.org/w/api.php", transport=answer).page("Q42") is None
+
+
+def test_lists_of_links_are_continued_as_each_version_does(make: Make) -> None:
+    """As now, in one table; before 1.21 in a table for each part of the query."""
+    for key, wrapped in (("continue", lambda at: at), ("query-continue", lambda at: {"links": at})):
+
+        def answer(request: httpx.Request, key: str = key, wrapped: Any = wrapped) -> httpx.Response:
+            asked = request.url.params
+            if "generator" not in asked:
+                page = {"title": "Logic", "ns": 0, "extract": PLAIN}
+                return httpx.Response(200, json={"query": {"pages": [page]}})
+            number = int(asked.get("gplcontinue", 0))
+            more = {key: wrapped({"gplcontinue": number + 1})} if number < 3 else {}
+            return httpx.Response(200, json={"query": {"pages": [{"title": f"T{number}", "ns": 0}]}, **more})
+
+        url = f"https://{key}.example.org/w/api.php"
+        page = make(url, transport=httpx.MockTransport(answer)).page("Logic")
+        assert page is not None and sorted(page.links) == ["T0", "T1", "T2", "T3"]
+
+
+def test_an_answer_that_never_ends_is_an_error(make: Make) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        page = {"title": "Logic", "ns": 0, "extract": PLAIN}
+        return httpx.Response(200, json={"query": {"pages": [page]}, "continue": {"clcontinue": "same"}})
+
+    with pytest.raises(KgrlError, match="never ends"):
+        make("https://example.org/w/api.php", transport=httpx.MockTransport(answer)).page("Logic")

@@ -203,7 +203,8 @@ def test_a_trial_that_crashes_is_recorded_and_the_others_go_on(skewed: None, tin
 def row(agent: str, place: tuning_spaces.Place, seed: int, aulc: float) -> tuple[Cell, dict[str, Any]]:
     cell = Cell(*place[:2], tuning_search.LEARNER, agent, seed)
     named = {"task": cell.task, "corpus": cell.corpus, "learner": cell.learner, "agent": agent, "seed": seed}
-    return cell, {**named, "status": "finished", "aulc": aulc}
+    figures = {"aulc": aulc, "budget": 100, "tokens": 100, "probe_tokens": 0, "expansions": 1, "noise_share": None}
+    return cell, {**named, **figures, "status": "finished", "curve": [[0, 6.0], [100, 4.0]], "seconds": {}}
 
 
 def made_up(out: Path, scores: Sequence[float]) -> list[Trial]:

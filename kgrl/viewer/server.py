@@ -93,7 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer with the page, one of its files, or data of a run."""
         if self.headers.get("Host") not in self.server.hosts:
             return self._answer(HTTPStatus.MISDIRECTED_REQUEST, b"this server is for pages of this machine only")
-        parts = urlsplit(self.path)
+        try:
+            parts = urlsplit(self.path)
+        except ValueError:  # such as a bracket that opens an IPv6 address and is not closed
+            return self._answer(HTTPStatus.BAD_REQUEST, b"not an address")
         if parts.path.startswith("/api/"):
             return self._answer_json(parts.path, parse_qs(parts.query))
         name = "index.html" if parts.path == "/" else parts.path.removeprefix("/static/")

@@ -210,13 +210,15 @@ def test_other_names_of_this_machine_are_refused(server: ViewerServer, host: str
     assert status == 421 and b"topics" not in body
 
 
-@pytest.mark.parametrize("target", ["http://[::1/api/runs", "//[/x", "http://[v.]/"])
+@pytest.mark.parametrize("target", ["http://[::1/api/runs", "http://[v.]/"])
 def test_a_target_that_is_no_address_is_a_bad_request(server: ViewerServer, target: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
     connection.putrequest("GET", target, skip_host=True)
     connection.putheader("Host", f"127.0.0.1:{server.server_port}")
     connection.endheaders()
-    assert connection.getresponse().status in (400, 404)
+    status = connection.getresponse().status
+    connection.close()
+    assert status == 400
 
 
 def test_it_listens_to_this_machine_only(server: ViewerServer) -> None:

@@ -66,10 +66,11 @@ def _situations(graph: TopicGraph, rng: np.random.Generator) -> tuple[Walks, np.
     seen = np.concatenate([rng.integers(TOPICS, size=(SETS, SEEN - STACK), dtype=np.int32), stack], axis=1)
     fixed = np.full(SETS, STACK, dtype=np.int32)
     walks = Walks(stack, seen, seen[:, 0], fixed, np.full(SETS, -1, dtype=np.int32), np.zeros(SETS, dtype=np.int32))
-    candidates = rng.integers(TOPICS, size=(SETS, SLOTS), dtype=np.int32)
+    candidates = np.empty((SETS, SLOTS), dtype=np.int32)
     for row, page in enumerate(stack[:, -1].tolist()):
         out = graph.out(page)[: SLOTS // 2]
-        candidates[row, : len(out)] = out
+        others = np.setdiff1d(np.arange(TOPICS, dtype=np.int32), out)
+        candidates[row] = [*out, *rng.choice(others, SLOTS - len(out), replace=False)]
     pages = np.repeat(stack[:, -1], SLOTS)
     return walks, candidates, graph.positions(pages, candidates.ravel()).reshape(SETS, SLOTS)
 

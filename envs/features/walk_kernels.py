@@ -36,7 +36,6 @@ __all__ = [
     "describe_path",
     "describe_walks",
     "dot",
-    "link_position",
     "link_positions",
 ]
 
@@ -85,7 +84,7 @@ def look_up(keys, values, wanted):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def link_position(starts, targets, source, target):
+def _link_position(starts, targets, source, target):
     """Return the position of a link, -1 where there is none."""
     row = targets[starts[source] : starts[source + 1]]
     at = np.searchsorted(row, target)
@@ -93,25 +92,36 @@ def link_position(starts, targets, source, target):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _cosines_to(tables, page, slots, n, out):
-    """Write the cosines of a page to the topics of the filled slots."""
-    if len(tables.cosines):
+def _write_products(kept, left, right, page, slots, n, out):
+    """Write the products of a page's vector with those of candidates: looked up where all pairs are kept, else made.
+
+    Args:
+        kept: Products of all pairs in units of `QUANTUM`, `[topics, topics]`, or `[0, 0]`.
+        left: Vectors of pages, `[topics, dimensions]`.
+        right: Vectors of candidates, likewise.
+        page: The page.
+        slots: The candidates' topics, `[at least n]`.
+        n: How many there are.
+        out: Where to, `[at least n]`.
+    """
+    if len(kept):
         for slot in range(n):
-            out[slot] = tables.cosines[page, slots[slot]] * QUANTUM
+            out[slot] = kept[page, slots[slot]] * QUANTUM
     else:
         for slot in range(n):
-            out[slot] = dot(tables.embeddings[page], tables.embeddings[slots[slot]])
+            out[slot] = dot(left[page], right[slots[slot]])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cosines_to(tables, page, slots, n, out):
+    """Write the cosines of a page to the topics of the filled slots."""
+    _write_products(tables.cosines, tables.embeddings, tables.embeddings, page, slots, n, out)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _outlooks_from(tables, page, slots, n, out):
     """Write the mean cosines of a page's targets to the topics of the filled slots."""
-    if len(tables.outlooks):
-        for slot in range(n):
-            out[slot] = tables.outlooks[page, slots[slot]] * QUANTUM
-    else:
-        for slot in range(n):
-            out[slot] = dot(tables.mean_targets[page], tables.embeddings[slots[slot]])
+    _write_products(tables.outlooks, tables.mean_targets, tables.embeddings, page, slots, n, out)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -302,7 +312,7 @@ def _describe_page(tables, path, page, before, out):
     """Write one row of `path`; `before` is the page whose links were on offer, -1 for none."""
     link = np.int64(-1)
     if before >= 0:
-        link = link_position(tables.out_starts, tables.out, before, page)
+        link = _link_position(tables.out_starts, tables.out, before, page)
         out[PROJECTED:_ROW_TOPIC] = tables.outlook[before]
     out[:PROJECTED] = tables.projected[page]
     out[_ROW_TOPIC:_ROW_LINK] = tables.topics[page]

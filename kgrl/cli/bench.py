@@ -89,10 +89,6 @@ class BenchCommand:
             KgrlError: If a name is unknown or a number out of range, a reward needs what a task or the learner cannot
                 give, or the folder holds results of another version, corpus, budget, learner or agent.
         """
-        if min(self.seeds, self.sample, self.workers) < 1:
-            raise SettingError(
-                f"seeds, sample and workers must be at least 1, not {self.seeds}, {self.sample} and {self.workers}"
-            )
         counts = {"--seeds": self.seeds, "--sample": self.sample, "--workers": self.workers, "--topics": self.topics}
         check_range(
             *((name, count, 1, _MOST_PARTS) for name, count in counts.items()),

@@ -110,8 +110,8 @@ class RunCommand(Setting):
         check_range(
             ("--exam-every", self.exam_every, 1, MOST_COUNT),
             ("--exam-topics", self.exam_topics, 1, MOST_COUNT),
-            ("--link-recall, one of the numbers of questions,", self.link_recall, 0, MOST_COUNT),
-            ("--fact-recall, one of the numbers of questions,", self.fact_recall, 0, MOST_COUNT),
+            ("--link-recall", self.link_recall, 0, MOST_COUNT),
+            ("--fact-recall", self.fact_recall, 0, MOST_COUNT),
         )
         super().check_numbers()
 

@@ -95,8 +95,8 @@ def test_a_command_line_that_cannot_be_parsed_names_the_way_out(
     [
         (["quickstart", "--agent", "random"], "choose another --agent"),
         (["run", "--exam-every", "0"], "--exam-every must be at least 1"),
-        (["run", "--link-recall", "-1"], "numbers of questions"),
-        (["bench", "--seeds", "0"], "seeds, sample and workers must be at least 1"),
+        (["run", "--link-recall", "-1"], "--link-recall must be at least 0"),
+        (["bench", "--seeds", "0"], "--seeds must be at least 1"),
         (["bench", "--seeds", str(10**40)], "--seeds must be at most"),
         (["run", "--seed", "-1"], "--seed must be at least 0"),
         (["run", "--seed", str(10**40)], "--seed must be at most"),

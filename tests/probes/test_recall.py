@@ -294,4 +294,4 @@ def test_the_command_line_asks_and_resumes(tmp_path: Path) -> None:
 
 def test_numbers_of_questions_are_checked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["run", "--corpus", "invented:300", "--out", str(tmp_path / "run"), "--link-recall", "-1"]) != 0
-    assert "numbers of questions" in capsys.readouterr().err
+    assert "must be at least 0" in capsys.readouterr().err

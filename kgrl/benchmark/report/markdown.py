@@ -15,9 +15,6 @@ from kgrl.benchmark.scores import CEILING
 
 __all__ = ["PROTOCOL", "as_markdown", "commands"]
 
-_PART = {10: "tenth", 20: "twentieth"}.get(EXAMS, f"1/{EXAMS}")
-"""The exam's spacing in words."""
-
 PROTOCOL: tuple[tuple[str, str], ...] = (
     (
         "Pairs",
@@ -29,7 +26,7 @@ PROTOCOL: tuple[tuple[str, str], ...] = (
         "Budget and exam",
         "Every cell may train on the same number of tokens. The exam is a fixed set of topics and held-out passages "
         "that no agent and no reward sees; it is taken before any training, and after the expansion that completes a "
-        f"further {_PART} of the budget. "
+        f"further {100 // EXAMS}% of the budget. "
         "Topics weigh the same.",
     ),
     (

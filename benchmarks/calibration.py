@@ -40,7 +40,7 @@ FORKS, FORK_TOKENS = 32, 2_000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--corpus", default="wikispeedia", choices=("vital", "wikispeedia"))
+    parser.add_argument("--corpus", default="wikispeedia", choices=("vital", "vital-es", "wikispeedia"))
     parser.add_argument("--records", type=Path, default=Path("runs/calibration"), help="folder of runs and forks")
     parser.add_argument("--runs", type=Path, nargs="+", help="fit to these runs, and record nothing")
     parser.add_argument("--out", type=Path, help="the calibration; calibration.json beside the records if none")

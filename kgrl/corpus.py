@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -19,12 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.system.display import count_text
-from kgrl.system.words import words_of
+from kgrl.system.sentences import sentences_of, word_count
+from kgrl.system.words import canonical, words_of
 
 __all__ = ["Corpus", "Passage", "Passages", "Split", "cut", "near_duplicates", "split_passages"]
 
-_SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[\"'(\[]?[A-Z0-9À-Þ])|\n\s*\n")
-"""White space after a full stop (and a closing quote or bracket) before a capital or digit; or an empty line."""
 _SHINGLE = 8
 """Words of a shingle, the unit in which near-duplicates are compared."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -177,31 +175,36 @@ class Corpus:
         return digest.hexdigest()
 
 
-def cut(text: str, words: int = 50) -> list[str]:
+def cut(text: str, words: int = 50, language: str = "en") -> list[str]:
     """Cut a text into passages at sentence ends.
 
     Sentences are gathered until a passage has at least `words` words. A text of three sentences or more gives at least
     three passages, so that train, probe and exam get one each.
 
     Args:
-        text: The text; white space is normalised.
-        words: Fewest words of a passage; the last one and those of short texts may have fewer.
+        text: The text, in any script; white space is normalised.
+        words: Fewest words of a passage; the last one and those of short texts may have fewer. In scripts without
+            spaces between words two letters count as one word.
+        language: The code of the text's language, such as `"en"`; it says which full stops belong to abbreviations.
 
     Example:
         >>> cut("One two. Three four. Five six.")
         ['One two.', 'Three four.', 'Five six.']
     """
-    sentences = [s.split() for s in _SENTENCE_END.split(text) if s.strip()]
-    target = min(words, max(1, sum(map(len, sentences)) // 3))
+    sentences = sentences_of(text, language)
+    lengths = [word_count(sentence) for sentence in sentences]
+    target = min(words, max(1, sum(lengths) // 3))
     passages: list[str] = []
     gathered: list[str] = []
+    length = 0
     for position, sentence in enumerate(sentences):
-        gathered += sentence
+        gathered.append(sentence)
+        length += lengths[position]
         needed = 3 - len(passages)
         # Once only as many sentences remain as passages are missing, each becomes a passage.
-        if len(gathered) >= target or len(sentences) - position <= needed:
+        if length >= target or len(sentences) - position <= needed:
             passages.append(" ".join(gathered))
-            gathered = []
+            gathered, length = [], 0
     if gathered:
         passages.append(" ".join(gathered))
     return passages
@@ -212,7 +215,7 @@ def split_passages(title: str, passages: Sequence[str], held_out: float = 0.2) -
 
     The first passage, usually the definition, is for training. Of the others, `held_out` times the number of all
     passages (at least one) go to probe and as many to exam. They are drawn by a hash of title and text, so the split
-    does not change when topics are added to the corpus or removed. Of two passages the second is for the exam; a single
+    does not change when topics are added to the corpus or removed, nor with the spelling of accents. Of two passages the second is for the exam; a single
     one is for training.
 
     Args:
@@ -229,7 +232,8 @@ def split_passages(title: str, passages: Sequence[str], held_out: float = 0.2) -
     """
     splits = np.zeros(len(passages), dtype=np.uint8)
     share = max(1, round(held_out * len(passages)))
-    drawn = sorted(range(1, len(passages)), key=lambda i: hashlib.sha256(f"{title}\0{passages[i]}".encode()).digest())
+    named = [canonical(f"{title}\0{passage}").encode("utf-8", "replace") for passage in passages]
+    drawn = sorted(range(1, len(passages)), key=lambda i: hashlib.sha256(named[i]).digest())
     splits[drawn[:share]] = Split.EXAM
     splits[drawn[share : 2 * share]] = Split.PROBE
     return splits

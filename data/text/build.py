@@ -18,7 +18,7 @@ from kgrl.system.files import cache_dir, content_key
 
 __all__ = ["build_corpus", "processed", "with_links"]
 
-_VERSION = "5"
+_VERSION = "6"
 """Part of the key of every cached corpus; raise it when cutting, cleaning or linking changes."""
 
 _log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ def build_corpus(
     documents: Sequence[str],
     sources: ArrayLike = (),
     targets: ArrayLike = (),
+    language: str = "en",
 ) -> Corpus:
     """Cut documents into passages, split them into train, probe and exam, and drop near-duplicates across splits.
 
@@ -41,13 +42,14 @@ def build_corpus(
         documents: One text for each topic, `""` for none.
         sources: The topic that each link starts from, shape `[links]`.
         targets: The topic that each link leads to, shape `[links]`.
+        language: The code of the documents' language, as `cut` takes it.
 
     Example:
         >>> text = "Logic is the study of reasoning. It is old. It asks what follows from what."
         >>> build_corpus("tiny", ["Logic"], ["Philosophy"], [text]).split_counts.tolist()
         [1, 1, 1]
     """
-    passages = [cut(document) for document in documents]
+    passages = [cut(document, language=language) for document in documents]
     texts = [text for topic in passages for text in topic]
     topics = np.repeat(np.arange(len(titles), dtype=np.int32), [len(topic) for topic in passages])
     drawn = [split_passages(title, topic) for title, topic in zip(titles, passages, strict=True)]

@@ -149,4 +149,6 @@ def _corpus(name: str, pages: dict[str, Page]) -> Corpus:
     ]
     categories = [page.categories[0] if page.categories else "" for page in pages.values()]
     texts = [page.text for page in pages.values()]
-    return build_corpus(name, list(pages), categories, texts, *zip(*links, strict=True) if links else ((), ()))
+    sources, targets = zip(*links, strict=True) if links else ((), ())
+    language = next((page.language for page in pages.values()), "en")  # a site has one, but for translated pages
+    return build_corpus(name, list(pages), categories, texts, sources, targets, language)

@@ -84,7 +84,7 @@ def _record(page: RawPage, site: WikiSite) -> dict[str, Any]:
         return {"title": page.title, "left_out": f"took longer than {_SECONDS} s"}
     if article.disambiguation:
         return {"title": page.title, "left_out": "disambiguation"}
-    texts = cut(article.text)
+    texts = cut(article.text, language=site.language or "en")
     if not texts:
         return {"title": page.title, "left_out": "no text"}
     splits = split_passages(page.title, texts).tolist()

@@ -61,7 +61,7 @@ def load_vital(language: str = "en") -> Corpus:
         MissingDataError: If the package that ships them is not installed.
     """
     name, path = vital_name(language), find_leads(language)
-    return processed(name, [file_digest(path)], lambda: _build(name, read_leads(path)))
+    return processed(name, [file_digest(path)], lambda: _build(name, language, read_leads(path)))
 
 
 def vital_name(language: str) -> str:
@@ -95,8 +95,8 @@ def read_leads(path: Path) -> Leads:
     return leads
 
 
-def _build(name: str, leads: Leads) -> Corpus:
-    unlinked = build_corpus(name, leads.titles, leads.categories, leads.texts)
+def _build(name: str, language: str, leads: Leads) -> Corpus:
+    unlinked = build_corpus(name, leads.titles, leads.categories, leads.texts, language=language)
     # Not wasted: the same passages are embedded for retrieval later, and found in the encoder's cache then.
     embeddings = embed_corpus(unlinked, Encoder())[1]
     return with_links(unlinked, *find_links(leads.titles, leads.texts, embeddings, leads.aliases))

@@ -148,6 +148,7 @@ class MediaWiki:
             categories=categories,
             fetched=time.time(),
             redirects=tuple(dict.fromkeys(r for r in (title, *found["redirects"]) if r != found["title"])),
+            language=found.get("pagelanguage") or "en",
         )
 
     def _merged(self, parameters: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgrl.corpus import Corpus, Split, cut
+from kgrl.corpus import Corpus, Split
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
+from kgrl.system.sentences import sentences_of
 
 __all__ = ["Question", "distances_from", "link_questions"]
 
@@ -158,7 +159,7 @@ def _mentions(corpus: Corpus, topic: int) -> Iterator[_Mention]:
     """The mentions of linked topics in the sentences of a topic's first exam passage, long titles first."""
     titles = {int(t): _bare(corpus.graph.titles[t]) for t in corpus.graph.out(topic)}
     lead = f"{corpus.graph.titles[topic]}: "
-    for sentence in cut(corpus.of(topic, Split.EXAM).texts[0], words=1):
+    for sentence in sentences_of(corpus.of(topic, Split.EXAM).texts[0]):
         taken: list[tuple[int, int]] = []
         for named, title in sorted(titles.items(), key=lambda item: -len(item[1])):
             span = _find(title, sentence)

@@ -29,15 +29,12 @@ __all__ = ["HopelessError", "Jobs", "clean_text"]
 
 _MOST_CHARACTERS = 1_000_000
 """Characters of a page's text that are read; the longest articles of Wikipedia have about half as many."""
-_MOST_SENTENCE = 1_000
-"""Characters after which a paragraph is broken if no sentence ends before, which bounds the length of passages."""
 _HEADING_WORDS, _HEADING_CHARACTERS = 8, 80
 """Lengths of a heading or list item: a line shorter than both that does not end like a sentence is dropped."""
 
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060\ufeff\ud800-\udfff]")
 _MARKED_HEADING = re.compile(r"=+[^=]*=+")
 _SENTENCE_END = re.compile(r"[.!?:;…。！？؟।][\"'”’»)\]]*$")
-_NO_END = re.compile(r"[^.!?。！？؟।]++")  # possessive: a run is read once, however long it is
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +104,7 @@ class Jobs:
 
     def _split(self, title: str, given: str) -> str:
         page = _page(given)
-        texts = tuple(cut(page.text))
+        texts = tuple(cut(page.text, language=page.language))
         splits = tuple(split_passages(page.title, texts).tolist())
         category = page.categories[0] if page.categories else ""
         aliases = tuple(name for name in dict.fromkeys([title, *page.redirects]) if name != page.title)
@@ -158,7 +155,7 @@ def clean_text(text: str) -> str:
         'Logic is old.'
     """
     lines = (_clean_line(line) for line in text.replace("\r", "\n").split("\n"))
-    return "\n\n".join(_NO_END.sub(_broken, line) for line in lines if _is_prose(line))
+    return "\n\n".join(line for line in lines if _is_prose(line))
 
 
 def _clean_line(line: str) -> str:
@@ -174,16 +171,6 @@ def _is_prose(line: str) -> bool:
         return False
     short = len(line) < _HEADING_CHARACTERS and len(line.split()) < _HEADING_WORDS
     return bool(line) and (not short or _SENTENCE_END.search(line) is not None)
-
-
-def _broken(run: re.Match[str]) -> str:
-    """Break text without a sentence end into paragraphs, at spaces if there are any."""
-    text, pieces, at = run[0], list[str](), 0
-    while len(text) - at > _MOST_SENTENCE:
-        end = text.rfind(" ", at + 1, at + _MOST_SENTENCE) + 1 or at + _MOST_SENTENCE
-        pieces.append(text[at:end].rstrip())
-        at = end
-    return "\n\n".join([*pieces, text[at:]])
 
 
 def _page(given: str) -> Page:

@@ -20,6 +20,7 @@ class Page:
         categories: Its categories, without the namespace.
         fetched: Time at which the site sent it, seconds since 1970.
         redirects: Other titles that led to it.
+        language: The code of the text's language.
 
     Example:
         >>> Page("Logic", "Logic is the study of reasoning.", ("Reason",)).links
@@ -32,6 +33,7 @@ class Page:
     categories: tuple[str, ...] = ()
     fetched: float = 0.0
     redirects: tuple[str, ...] = ()
+    language: str = "en"
 
     def __repr__(self) -> str:
         return f"Page({self.title!r}, {len(self.text):,} characters, {len(self.links)} links)"

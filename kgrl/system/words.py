@@ -6,7 +6,7 @@ import unicodedata
 
 import regex
 
-__all__ = ["words_of"]
+__all__ = ["canonical", "words_of"]
 
 # Where Unicode's default rules break around every letter (the word-break property "Other": Han, Hiragana, Thai and
 # others that write no spaces), each letter with its marks counts as a word; elsewhere each run of letters and digits.
@@ -33,3 +33,13 @@ def words_of(text: str) -> list[str]:
     plain = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
     found: list[str] = _WORD.findall(unicodedata.normalize("NFKC", plain))
     return found
+
+
+def canonical(text: str) -> str:
+    """Return a text in composed form, without invisible characters and with single spaces for white space.
+
+    Example:
+        >>> canonical("E\u0301vo\u00adra  is\u00a0old") == "Évora is old"
+        True
+    """
+    return " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub("", text)).split())

@@ -11,7 +11,7 @@ from kgrl.corpus import Corpus, Split, cut, near_duplicates, split_passages
 from kgrl.graph import TopicGraph
 
 words = st.text(alphabet="abcdefg", min_size=1, max_size=6)
-sentences = st.lists(words, min_size=1, max_size=25).map(lambda ws: " ".join(ws).capitalize() + ".")
+sentences = st.lists(words, min_size=1, max_size=25).map(lambda ws: " ".join([*ws, "ends."]).capitalize())
 
 
 @given(st.lists(sentences, max_size=30), st.integers(5, 80))

@@ -63,7 +63,7 @@ def check_folder(out: Path, cells: Iterable[Cell]) -> None:
 
 
 class _About(Struct, forbid_unknown_fields=True):
-    """How the results of a folder were made: by kgrl's version, and by name the places and the agents."""
+    """The making of a folder's results: kgrl's version, and the places and agents by name."""
 
     version: str
     places: dict[str, dict[str, Any]] = {}

@@ -285,7 +285,7 @@ def _write_expansions(path: Path, steps: Sequence[Expansion]) -> None:
 
 
 class _Told(Struct):
-    """What every row says; it may say more."""
+    """The entries of every row; it may have more."""
 
     task: str
     corpus: str
@@ -297,7 +297,7 @@ class _Told(Struct):
 
 
 class _Finished(_Told, kw_only=True):
-    """What the row of a finished cell says; losses in nats per token."""
+    """The entries of a finished cell's row; losses in nats per token."""
 
     curve: Annotated[list[tuple[Count, float]], Meta(min_length=1)]
     aulc: float

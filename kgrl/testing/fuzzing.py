@@ -82,7 +82,7 @@ def fuzz(target: FuzzTarget, count: int, folder: Path, seed: int = 0) -> FuzzRep
     Args:
         target: The loader.
         count: The number of damaged inputs.
-        folder: An empty folder to work in.
+        folder: A folder to work in; made if it is missing.
         seed: Seeds the damage.
 
     Example:
@@ -98,7 +98,7 @@ def fuzz(target: FuzzTarget, count: int, folder: Path, seed: int = 0) -> FuzzRep
     """
     rng, report = np.random.default_rng([seed, *target.name.encode()]), FuzzReport()
     whole, place = folder / "whole", folder / "damaged"
-    whole.mkdir()
+    whole.mkdir(parents=True)
     at = target.make(whole).relative_to(whole)
     content = (whole / at).read_bytes()
     for number in range(count + 1):

@@ -21,9 +21,9 @@ from kgrl.corpus import Corpus, Split
 from kgrl.errors import DataError, KgrlError
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
-from kgrl.runs.records import read_records
 from kgrl.system.arrays import read_array
 from kgrl.system.files import write_json, write_npy
+from kgrl.system.json_lines import read_records
 from kgrl.system.schemas import Count, Index, Nats, read_json
 
 __all__ = ["Course", "Transfer", "course_of_run", "course_of_transfer", "read_run", "tokens_per_word"]

@@ -13,10 +13,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.errors import KgrlError, MissingDataError
+from kgrl.errors import DataError, KgrlError, MissingDataError
 from kgrl.retrieval.encoder import Encoder
 from kgrl.retrieval.faiss_retriever import FaissRetriever, IndexKind
 from kgrl.retrieval.sources import PassageSource
@@ -68,6 +69,8 @@ def build_index(
                 file.write(text.encode())
                 ends.append(file.tell())
             on_chunk(len(ends) - 1)
+        # From here on, texts and index are of two builds until the manifest is written again.
+        (folder / _MANIFEST).unlink(missing_ok=True)
     if not chunks:
         raise KgrlError(f"{source.name} has no passages")
     write_npy(folder / _ENDS, np.array(ends, dtype=np.int64))
@@ -94,6 +97,14 @@ def _embedded(texts: list[str], folder: Path, number: int, encoder: Encoder) -> 
     return path
 
 
+class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
+    """The file about a build."""
+
+    source: str
+    passages: int
+    encoder: str
+
+
 class StoredTexts:
     """The passages of an index, mapped into memory.
 
@@ -102,13 +113,22 @@ class StoredTexts:
 
     Raises:
         MissingDataError: If the build was not finished.
+        DataError: If the file about the build is damaged.
+
+    Attributes:
+        encoder: Fingerprint of the encoder that the passages were embedded with.
     """
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / _MANIFEST).is_file():
+        path = folder / _MANIFEST
+        if not path.is_file():
             raise MissingDataError(
                 f"{folder} holds no finished index: start `kgrl research index` again, it continues where it stopped"
             )
+        try:
+            self.encoder = msgspec.json.decode(path.read_bytes(), type=_Manifest).encoder
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DataError(path, None, f"not the file about an index ({error}); build it again") from error
         self._ends: NDArray[np.int64] = np.load(folder / _ENDS, mmap_mode="r", allow_pickle=False)
         empty = int(self._ends[-1]) == 0  # memmap refuses an empty file
         self._bytes = b"" if empty else np.memmap(folder / _TEXTS, dtype=np.uint8, mode="r")

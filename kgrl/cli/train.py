@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from kgrl.cli.arguments import MOST_COUNT, MOST_SEED, JsonFile, check_range, default_is
 from kgrl.cli.output import show_facts
 from kgrl.cli.setting import as_nucleus
-from kgrl.errors import SettingError
+from kgrl.errors import KgrlError, SettingError
 
 if TYPE_CHECKING:
     from kgrl.agents.training.recipe import Recipe
@@ -56,7 +56,7 @@ class TrainCommand:
         neighbourhood: Most topics of one expansion.
         probe_topics: Topics of each probe sample, one passage each.
         seed: Random seed of weights, actions, learners and probe samples.
-        out: Folder for the policy and the TensorBoard log.
+        out: Folder for the policy and the TensorBoard log; one that holds a policy is refused.
         track: Service to send figures to, if its package is installed: Weights & Biases or Trackio.
         json: File for the figures, as one JSON object.
     """
@@ -89,8 +89,10 @@ class TrainCommand:
         """Train, save the policy, print where it is and return the figures.
 
         Raises:
-            KgrlError: If a name is unknown, values do not fit together, or the environments would not fit in memory.
+            KgrlError: If a name is unknown, values do not fit together, the environments would not fit in memory, or
+                the folder holds a policy or is another process's.
         """
+        from kgrl.agents.base import POLICY_FILE
         from kgrl.agents.training.recipe_run import train_recipe
         from kgrl.runs.place import hold_folder, unused_folder
 
@@ -106,6 +108,8 @@ class TrainCommand:
         options = self._learner_options(recipe.environment.learner)
         watched = sys.stderr.isatty()  # a progress bar would fill log files
         with hold_folder(folder):
+            if (folder / POLICY_FILE).exists():
+                raise KgrlError(f"{folder} holds a policy already; choose another --out, or delete that one first")
             agent = train_recipe(
                 recipe, folder, seed=self.seed, learner_options=options, track=self.track, progress=watched
             )

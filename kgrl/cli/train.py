@@ -116,6 +116,8 @@ class TrainCommand:
         with hold_folder(folder):
             if (folder / POLICY_FILE).exists():
                 raise KgrlError(f"{folder} holds a policy already; choose another --out, or delete that one first")
+            for left in folder.glob(".*.tmp"):  # by a training that was killed while it wrote
+                left.unlink()
             agent = train_recipe(
                 recipe, folder, seed=self.seed, learner_options=options, track=self.track, progress=watched
             )

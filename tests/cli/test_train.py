@@ -128,7 +128,10 @@ def test_training_on_a_real_learner_side_by_side(tiny_corpus: Corpus, tmp_path: 
     settings = ("--learner", "scratch", "--budget-tokens", 1_500, "--expansion-tokens", 300, "--slots", 8)
     corpora = ("--corpus", tmp_path / "a", tmp_path / "b", "--envs", 2, "--steps", 16, "--nucleus-size", 3)
     out = ("--out", tmp_path / "policy", "--json", tmp_path / "train.json")
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / ".policy.safetensors.x1.tmp").touch()  # of a training that was killed
     assert kgrl("train", *settings, *corpora, *out) == 0
+    assert not list((tmp_path / "policy").glob(".*.tmp"))
     figures = json.loads((tmp_path / "train.json").read_text())
     assert figures["steps"] == 16 and figures["corpus"] == [str(tmp_path / "a"), str(tmp_path / "b")]
     assert make_agent(tmp_path / "policy").frontier_only

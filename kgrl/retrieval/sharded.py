@@ -104,7 +104,7 @@ class _ToSearch:
         return str(self.folder)
 
 
-class _Shards(Struct):
+class _Shards(Struct, forbid_unknown_fields=True):
     """The names of the shards' folders, in the order of their passages."""
 
     shards: list[str]

@@ -37,7 +37,7 @@ __all__ = ["import_dump"]
 
 _BATCH_PAGES, _BATCH_CHARACTERS = 200, 4_000_000
 """Largest batch, in pages and in characters of markup."""
-_VERSION = 2
+_VERSION = 3
 """Version of the pieces; those of another version are refused."""
 _MOST_MARKUP = 20_000_000
 """Characters of a page that are read; MediaWiki's own limit is 2 million bytes."""

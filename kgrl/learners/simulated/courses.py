@@ -21,6 +21,7 @@ from kgrl.corpus import Corpus, Split
 from kgrl.errors import DataError, KgrlError
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
+from kgrl.runs.records import read_records
 from kgrl.system.files import write_json, write_npy
 
 __all__ = ["Course", "Transfer", "course_of_run", "course_of_transfer", "read_run", "tokens_per_word"]
@@ -155,16 +156,9 @@ def read_run(folder: Path, corpus: Corpus) -> list[Expansion]:
     path = folder / "curriculum.jsonl"
     if not path.is_file():
         raise DataError(path, None, "no such file; a run folder holds config.yaml and curriculum.jsonl")
-    text = path.read_text(encoding="utf-8")
-    expansions = []
-    # A last line that was cut off in writing is left out, as when a run is resumed.
-    for number, line in enumerate(text[: text.rfind("\n") + 1].split("\n")[:-1], 1):
-        try:
-            expansion = Expansion.from_json(line)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(path, number, f"not an expansion: {error}") from error
+    expansions = read_records(path, Expansion)
+    for number, expansion in enumerate(expansions, 1):
         _check(expansion, corpus, path, number)
-        expansions.append(expansion)
     return expansions
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import regex
 
-__all__ = ["clean_line", "clean_text", "ends_sentence", "is_appendix"]
+__all__ = ["clean_line", "clean_text", "ends_sentence", "is_appendix", "plain_sections"]
 
 _HEADING_WORDS, _HEADING_CHARACTERS = 8, 80
 """Lengths of a heading or list item: a line shorter than both that does not end like a sentence is dropped."""
@@ -59,16 +60,30 @@ def clean_text(text: str) -> str:
         >>> clean_text("The mass\n  \n    \n      m\n    {\\displaystyle m}\n  \n is at rest.")
         'The mass is at rest.'
     """
-    lines = []
+    lines = map(clean_line, _without_tex(text.replace("\r", "\n")).split("\n"))
+    return "\n\n".join(line for line, heading in _outside_appendices(lines) if heading is None and _is_prose(line))
+
+
+def plain_sections(text: str) -> str:
+    r"""Return a text whose headings are marked by equals signs without these signs, and without appendices.
+
+    Example:
+        >>> plain_sections("Logic is old.\n== History ==\nIt began.\n== See also ==\nSet").split("\n")
+        ['Logic is old.', 'History', 'It began.']
+    """
+    kept = _outside_appendices(text.split("\n"))
+    return "\n".join(line if heading is None else heading for line, heading in kept).rstrip()
+
+
+def _outside_appendices(lines: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """Yield the lines that are not in an appendix, each with the heading that it is."""
     appendix = 0  # level of the heading of an appendix that goes on
-    for raw in _without_tex(text.replace("\r", "\n")).split("\n"):
-        line = clean_line(raw)
-        heading = _MARKED_HEADING.fullmatch(line)
+    for line in lines:
+        heading = _MARKED_HEADING.fullmatch(line.strip())
         if heading and not 0 < appendix < len(heading[1]):
             appendix = len(heading[1]) if is_appendix(heading[2]) else 0
-        if not heading and not appendix and _is_prose(line):
-            lines.append(line)
-    return "\n\n".join(lines)
+        if not appendix:
+            yield line, heading[2].strip() if heading else None
 
 
 def clean_line(line: str) -> str:

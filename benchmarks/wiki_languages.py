@@ -25,12 +25,12 @@ _COMMAND = (
 )
 _PAGE = """# Wikis of 15 languages
 
-A small dump of each wiki is imported: two articles in its language, a redirect, a disambiguation page, a talk page and a
-category. Namespaces, the word of redirects, the mark of disambiguation pages and the heading of related articles are the
-wiki's own. The table has what came out right, of what the dump holds. Sentences are compared letter by letter; they have
-abbreviations, quotations and first letters of their language. Links are written as the sentence has them, once through a
-redirect. The dumps are made up, and the tests check the same: the table shows that nothing is lost, not how often
-sentences of real wikis are cut wrongly.
+A small dump of each wiki is imported: two articles in its language, a redirect, a disambiguation page, a talk page
+and a category. Namespaces, the word of redirects, the mark of disambiguation pages and the heading of related
+articles are the wiki's own. The table has what came out right, of what the dump holds. Sentences are compared letter
+by letter; they have abbreviations, quotations and first letters of their language. Links are written as the sentence
+has them, once through a redirect. The dumps are made up, and the tests check the same: the table shows that nothing
+is lost, not how often sentences of real wikis are cut wrongly.
 
 ```sh
 {command}

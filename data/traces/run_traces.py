@@ -23,7 +23,7 @@ import numpy as np
 from kgrl.errors import DataError, MissingDataError
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import TopicGraph
-from kgrl.runs.records import whole_lines
+from kgrl.system.json_lines import whole_lines
 from kgrl.system.schemas import decode_json
 from kgrl.traces.source import Tally
 from kgrl.traces.trace import BACK, Trace, TraceError

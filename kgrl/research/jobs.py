@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from kgrl.research.page import Page, PageSource
 from kgrl.retrieval.corpus_index import INDEXED_PER_TOPIC
 from kgrl.retrieval.encoder import Encoder
 from kgrl.system.prose import clean_line, clean_text
+from kgrl.system.schemas import decode_json
 
 __all__ = ["HopelessError", "Jobs"]
 
@@ -141,9 +141,7 @@ def _clean_titles(titles: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _page(given: str) -> Page:
-    values: dict[str, Any] = json.loads(given)
-    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-    return Page(**fields)
+    return decode_json(given, Page, "pages of the queue")
 
 
 def _trainable(draft: Arrival, otherwise: str) -> Arrival:

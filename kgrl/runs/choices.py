@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kgrl.curriculum.view import Agent, PassageAgent, Preferring, View, preferred
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
-from kgrl.runs.records import read_records
+from kgrl.system.json_lines import read_records
 from kgrl.system.schemas import Index, decode_json
 
 __all__ = ["Choice", "Noting", "noting"]

@@ -15,9 +15,10 @@ from msgspec import Struct
 
 from kgrl.errors import DataError
 from kgrl.system.files import flush_to_disk, replacing, write_text
-from kgrl.system.schemas import Count, Index, checked, decode_json
+from kgrl.system.json_lines import read_records, whole_lines
+from kgrl.system.schemas import Count, Index, checked
 
-__all__ = ["Figures", "RecordFile", "read_metrics", "read_records", "whole_lines"]
+__all__ = ["Figures", "RecordFile", "read_metrics"]
 
 T = TypeVar("T")
 
@@ -112,32 +113,6 @@ class RecordFile:
             why = f"the first {lines} of {len(whole)} lines are not those that the checkpoint was written with"
             raise DataError(self.path, None, f"{why} (lines were added, taken away or changed); {remedy}")
         return data
-
-
-def whole_lines(path: Path) -> list[bytes]:
-    """Return the complete lines of a file; none if the file is missing.
-
-    A last line without its end was interrupted while being written, and is left out.
-
-    Raises:
-        DataError: If it is a pipe or a device, which could be waited for without end.
-    """
-    if path.exists() and not path.is_file():
-        raise DataError(path, None, "this is not a regular file, so no record of a run")
-    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-
-
-def read_records(path: Path, kind: type[T]) -> list[T]:
-    """Return the records in the complete lines of a file; none if the file is missing.
-
-    Args:
-        path: The file.
-        kind: The schema of a record.
-
-    Raises:
-        DataError: If a line is not a record.
-    """
-    return [decode_json(line, kind, path, number) for number, line in enumerate(whole_lines(path), start=1)]
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

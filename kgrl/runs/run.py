@@ -36,9 +36,10 @@ from kgrl.runs.checkpoint import Checkpoint
 from kgrl.runs.choices import Noting, noting
 from kgrl.runs.metrics import aulc, continual_metrics
 from kgrl.runs.place import hold_folder
-from kgrl.runs.records import RecordFile, read_metrics, read_records
+from kgrl.runs.records import RecordFile, read_metrics
 from kgrl.system.display import count_text
 from kgrl.system.files import write_json, write_text
+from kgrl.system.json_lines import read_records
 from kgrl.system.schemas import read_yaml, yaml_text
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ __all__ = [
     "Index",
     "Nats",
     "NotBelow0",
+    "Positive",
     "checked",
     "decode_json",
     "decode_yaml",
@@ -38,6 +39,7 @@ T = TypeVar("T")
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 """A whole number from 0 on that every reader of JSON has exactly."""
+Positive = Annotated[int, Meta(ge=1, le=2**53)]
 Index = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
 """The number of a thing, such as a topic; -1 for none."""
 
@@ -48,6 +50,8 @@ Nats = Annotated[float, Meta(ge=-1e3, le=1e3)]
 
 _MOST_SHOWN = 60
 """Characters of a value that a message shows."""
+_DEEPEST = 50
+"""Brackets in brackets that a YAML text may have."""
 _BOM = "\ufeff"
 _TYPES = {
     "str": "text",
@@ -267,6 +271,12 @@ class _Yaml(_Core, yaml.SafeLoader):
         if getattr(event, "tag", None) is not None:
             raise _marked("tags are not read", event)
         return super().compose_node(parent, index)
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        """Refuse brackets without end, which take time by the cube of their number."""
+        if self.flow_level >= _DEEPEST:
+            raise yaml.MarkedYAMLError(problem="it is nested too deeply", problem_mark=self.get_mark())
+        super().fetch_flow_collection_start(token)
 
     def construct_number(self, node: yaml.ScalarNode) -> float:
         """Return a finite number."""

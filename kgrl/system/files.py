@@ -33,6 +33,7 @@ __all__ = [
     "file_digest",
     "flush_to_disk",
     "new_folder",
+    "remove_left_overs",
     "replacing",
     "temporary_folder",
     "write_json",
@@ -148,7 +149,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 def _temporary(path: Path, folder: bool) -> Iterator[Path]:
     """Yield a new file or folder beside `path`, locked; remove it afterwards unless it was renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent.absolute())
+    remove_left_overs(path.parent)
     # In the same folder: a rename is atomic only within one file system.
     temporary, lock = _made(path, folder)
     try:
@@ -180,9 +181,10 @@ def _made(path: Path, folder: bool) -> tuple[Path, int | None]:
             os.close(lock)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes have left in a folder."""
-    if fcntl is None or folder in _swept:
+def remove_left_overs(folder: Path) -> None:
+    """Remove temporary files and folders that killed processes have left in a folder; done once a process."""
+    folder = folder.absolute()
+    if fcntl is None or folder in _swept or not folder.is_dir():
         return
     _swept.add(folder)
     with suppress(OSError):  # a folder that cannot be listed

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from msgspec import Struct
 
 import kgrl.agents.bandits.alp_gmm
 import kgrl.agents.bandits.progress
@@ -21,6 +21,7 @@ from kgrl.agents.baselines.passages import Interleaved
 from kgrl.builtin import FOLDER
 from kgrl.curriculum.view import Agent
 from kgrl.errors import DataError
+from kgrl.system.schemas import read_yaml
 
 if TYPE_CHECKING:
     from kgrl.agents.policy.agent import PPOAgent
@@ -112,13 +113,13 @@ def tuned_options(agent: str) -> dict[str, Any]:
     path = _tuned_file(agent)
     if not path.is_file():
         return {}
-    try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))["options"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise DataError(path, None, f"is not YAML with a table 'options': {error!r}") from error
-    if not isinstance(options, dict):
-        raise DataError(path, None, f"options must be a table of names and values, not {options!r}")
-    return options
+    return read_yaml(path, _Tuned).options
+
+
+class _Tuned(Struct):
+    """A file of tuned options; what else it holds says how they were found."""
+
+    options: dict[str, Any]
 
 
 def _tuned_file(agent: str) -> Path:

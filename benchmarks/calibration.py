@@ -27,6 +27,7 @@ from kgrl.cli.run import RunCommand, run_recorded
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
 from kgrl.learners import make_learner
+from kgrl.learners.simulated import fit
 from kgrl.learners.simulated.calibration import Calibration
 from kgrl.probes.forks import estimate_transfer
 from kgrl.rewards import MeanPredictionGain, SelfPredictionGain
@@ -45,9 +46,11 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, nargs="+", help="fit to these runs, and record nothing")
     parser.add_argument("--out", type=Path, help="the calibration; calibration.json beside the records if none")
     parser.add_argument("--json", type=Path, help="results by corpus and learner; others that are there are kept")
+    parser.add_argument("--onset", type=float, default=2.0, help="the latest onset of style that a fit may have")
     parser.add_argument("--ship", action="store_true", help="write the calibration into the package, if it is any good")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    fit._LIMITS = {**fit._LIMITS, "style_onset": (0.5, arguments.onset)}
     began = time.perf_counter()
     folder = arguments.records / arguments.corpus
     # Runs of `goals.py` come without forks; the fit does without them.
@@ -61,7 +64,8 @@ def main() -> None:
     print(json.dumps(figures, indent=2))
     if arguments.json:
         known = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-        write_json(arguments.json, {**known, name_of(calibration): figures})
+        kind = name_of(calibration) + ("" if arguments.onset == 2.0 else f", onset {arguments.onset:g}")
+        write_json(arguments.json, {**known, kind: figures})
     if arguments.ship:
         ship(calibration)
 

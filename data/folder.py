@@ -4,11 +4,14 @@ A corpus folder holds
 
 - `topics.jsonl`: one topic a line, `{"title": …}`. `"category": …` is optional. `"textless": true` marks a topic that
   is meant to have no text; it stays in the graph and is never trained on.
+  A title is one line of text without control characters; `"category": null` stands for none.
 - `links.tsv`: one link a line, source and target titles with a tab between them. A third column is optional, on all
   lines or on none: the number of words of the source's text before it first mentions the target, -1 if it does not.
 - `passages.jsonl`, or `passages.parquet` with the same columns: one passage a line, `{"topic": title, "text": …}`.
   `"split"` is optional, one of `train`, `probe` and `exam`, on all lines or on none. Without splits kgrl draws them and
-  drops near-duplicates across them; given splits are used as they are.
+  drops near-duplicates across them; given splits are used as they are. Parquet files may have further columns.
+
+Titles are the same if they differ in composed and decomposed accents, in invisible characters or in white space only.
 
 kgrl's cache of processed corpora has the same layout.
 """
@@ -16,28 +19,53 @@ kgrl's cache of processed corpora has the same layout.
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from msgspec import Struct
 
 from kgrl.corpus import Corpus, Split, near_duplicates, split_passages
 from kgrl.data.reading import OnError, Problems, json_lines, lines_of, parquet_rows
 from kgrl.errors import DataError
-from kgrl.graph.topic_graph import TopicGraph
+from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.system.files import new_folder
+from kgrl.system.words import canonical
 
 __all__ = ["load_folder", "save_folder"]
 
+_MOST_BLANK = 100
+"""Characters up to which a text is searched for anything visible; longer ones have it."""
+_PLACE = re.compile(r"-1|[0-9]{1,9}")
 _SPLITS = {split.name.lower(): int(split) for split in Split}
+
+
+class _TopicLine(Struct, forbid_unknown_fields=True):
+    """A line of `topics.jsonl`."""
+
+    title: str
+    category: str | None = None
+    textless: bool = False
+
+
+class _PassageLine(Struct, forbid_unknown_fields=True):
+    """A line of `passages.jsonl`, or a row of `passages.parquet`."""
+
+    topic: str
+    text: str
+    split: Literal["train", "probe", "exam"] | None = None
 
 
 @dataclass
 class _Topic:
-    """A line of `topics.jsonl`."""
+    """A usable line of `topics.jsonl`."""
 
     line: int
+    title: str
     category: str
     textless: bool
 
@@ -46,7 +74,7 @@ class _Topic:
 class _Passages:
     """The usable lines of a passages file."""
 
-    titles: list[str]
+    keys: list[str]
     texts: list[str]
     splits: list[int | None]
 
@@ -87,13 +115,14 @@ def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | N
     topics = _read_topics(folder, problems)
     passages = _read_passages(folder, topics, problems)
     skipped = _drop_textless(folder, topics, passages, problems)
-    number = {title: topic for topic, title in enumerate(topics)}
+    number = {key: topic for topic, key in enumerate(topics)}
     # Numbers without the topics just dropped: their links are then reported as links of a topic without text.
     links = _read_links(folder, number, skipped, problems)
     problems.log()
-    categories = [topic.category for topic in topics.values()]
-    graph = links.place_on(TopicGraph.from_links(list(topics), links.sources, links.targets, categories))
-    return _assemble(name or folder.resolve().name, graph, passages)
+    titles, categories = [topic.title for topic in topics.values()], [topic.category for topic in topics.values()]
+    graph = links.place_on(TopicGraph.from_links(titles, links.sources, links.targets, categories))
+    owners = np.array([number[key] for key in passages.keys], dtype=np.int32)
+    return _assemble(name or folder.resolve().name, graph, owners, passages)
 
 
 def save_folder(corpus: Corpus, folder: str | Path) -> None:
@@ -132,20 +161,19 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def _read_topics(folder: Path, problems: Problems) -> dict[str, _Topic]:
-    """Read `topics.jsonl` into a table by title, in the order of the file."""
+    """Read `topics.jsonl` into a table by the canonical form of the title, in the order of the file."""
     path = folder / "topics.jsonl"
     topics: dict[str, _Topic] = {}
-    for line, record in json_lines(path, problems):
-        title, category, textless = record.get("title"), record.get("category", ""), record.get("textless", False)
-        if not isinstance(title, str) or not title.strip() or "\t" in title or title.splitlines() != [title]:
-            problems.report(path, line, "malformed line", "'title' must be one line of text without tabs")
-        elif not isinstance(category, str) or not isinstance(textless, bool):
-            problems.report(path, line, "malformed line", "'category' must be text and 'textless' true or false")
-        elif title in topics:
-            reason = f"the topic {title!r} is there already, on line {topics[title].line}"
+    for line, record in json_lines(path, _TopicLine, problems):
+        title, key = record.title, canonical(record.title)
+        if not key or title.splitlines() != [title] or any(unicodedata.category(c) == "Cc" for c in title):
+            reason = f"title: expected one line of text without control characters, found {title[:60]!r}"
+            problems.report(path, line, "malformed line", reason)
+        elif key in topics:
+            reason = f"the topic {title!r} is there already, on line {topics[key].line}"
             problems.report(path, line, "duplicate topic", reason)
         else:
-            topics[title] = _Topic(line, category, textless)
+            topics[key] = _Topic(line, title, record.category or "", record.textless)
     return topics
 
 
@@ -155,36 +183,31 @@ def _read_passages(folder: Path, topics: dict[str, _Topic], problems: Problems) 
     if lines.exists() and columns.exists():
         raise DataError(folder, None, "holds both passages.jsonl and passages.parquet; keep one of them")
     path = columns if columns.exists() else lines
-    records = parquet_rows(path, problems) if path is columns else json_lines(path, problems)
     read = _Passages([], [], [])
-    for line, record in records:
-        title, text, split = record.get("topic"), record.get("text"), record.get("split")
-        if not isinstance(title, str) or not isinstance(text, str) or (split is not None and split not in _SPLITS):
-            problems.report(
-                path, line, "malformed line", "needs 'topic' and 'text', and 'split' only of train, probe, exam"
-            )
-        elif title not in topics:
-            problems.report(path, line, "passage of an unknown topic", f"{title!r} is not a topic")
-        elif not text.strip():
-            problems.report(path, line, "empty passage", f"the passage of {title!r} is empty")
-        elif read.splits and (split is None) != (read.splits[0] is None):
+    for line, record in (parquet_rows if path is columns else json_lines)(path, _PassageLine, problems):
+        key = canonical(record.topic)
+        if key not in topics:
+            problems.report(path, line, "passage of an unknown topic", f"{record.topic!r} is not a topic")
+        elif not record.text.strip() or (len(record.text) <= _MOST_BLANK and not canonical(record.text)):
+            problems.report(path, line, "empty passage", f"the passage of {record.topic!r} is empty")
+        elif read.splits and (record.split is None) != (read.splits[0] is None):
             problems.report(
                 path, line, "passage without a split among split ones", "give all passages a split, or none"
             )
         else:
-            read.titles.append(title)
-            read.texts.append(text)
-            read.splits.append(None if split is None else _SPLITS[split])
+            read.keys.append(key)
+            read.texts.append(record.text)
+            read.splits.append(None if record.split is None else _SPLITS[record.split])
     return read
 
 
 def _drop_textless(folder: Path, topics: dict[str, _Topic], passages: _Passages, problems: Problems) -> set[str]:
-    """Report topics without text that are not marked as textless, remove them from the table, return their titles."""
-    lacking = [title for title in topics.keys() - set(passages.titles) if not topics[title].textless]
-    for title in sorted(lacking, key=lambda title: topics[title].line):  # so that the first in the file is reported
-        reason = f'the topic {title!r} has no text; say "textless": true if that is meant'
-        problems.report(folder / "topics.jsonl", topics[title].line, "topic without text", reason)
-        del topics[title]
+    """Report topics without text that are not marked as textless, remove them from the table, return their keys."""
+    lacking = [key for key in topics.keys() - set(passages.keys) if not topics[key].textless]
+    for key in sorted(lacking, key=lambda key: topics[key].line):  # so that the first in the file is reported
+        reason = f'the topic {topics[key].title!r} has no text; say "textless": true if that is meant'
+        problems.report(folder / "topics.jsonl", topics[key].line, "topic without text", reason)
+        del topics[key]
     return set(lacking)
 
 
@@ -193,15 +216,16 @@ def _read_links(folder: Path, number: dict[str, int], skipped: set[str], problem
     path = folder / "links.tsv"
     links = _Links([], [], [])
     for line, text in lines_of(path, problems):
-        ends, place = text.split("\t")[:2], text.split("\t")[2:]
-        unknown = [end for end in ends if end not in number]
-        if len(ends) != 2 or len(place) > 1 or not all(n == "-1" or (n.isascii() and n.isdigit()) for n in place):
+        written, place = text.split("\t")[:2], text.split("\t")[2:]
+        ends = [canonical(title) for title in written]
+        unknown = [key for key in ends if key not in number]
+        if len(ends) != 2 or len(place) > 1 or not all(map(_PLACE.fullmatch, place)):
             reason = "a link is two titles with one tab between them, and optionally a number of words"
             problems.report(path, line, "malformed line", reason)
         elif unknown:
             # A link of a topic that was skipped for its lack of text is not a mistake of the links file.
             kind = "link of a topic without text" if skipped.issuperset(unknown) else "dangling link"
-            problems.report(path, line, kind, f"{unknown[0]!r} is not a topic")
+            problems.report(path, line, kind, f"{written[ends.index(unknown[0])]!r} is not a topic")
         elif links.sources and bool(place) != bool(links.places):
             problems.report(path, line, "link without a place among placed ones", "give all links a place, or none")
         else:
@@ -211,9 +235,8 @@ def _read_links(folder: Path, number: dict[str, int], skipped: set[str], problem
     return links
 
 
-def _assemble(name: str, graph: TopicGraph, passages: _Passages) -> Corpus:
+def _assemble(name: str, graph: TopicGraph, topics: IntArray, passages: _Passages) -> Corpus:
     """Order passages by topic; if they have no splits, draw them and drop near-duplicates."""
-    topics = np.array([graph.index(title) for title in passages.titles], dtype=np.int32)
     order = np.argsort(topics, kind="stable")  # passages of a topic stay in text order
     topics, texts = topics[order], [passages.texts[i] for i in order]
     if None not in passages.splits:  # given splits are taken as they are, near-duplicates included

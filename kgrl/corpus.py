@@ -215,8 +215,8 @@ def split_passages(title: str, passages: Sequence[str], held_out: float = 0.2) -
 
     The first passage, usually the definition, is for training. Of the others, `held_out` times the number of all
     passages (at least one) go to probe and as many to exam. They are drawn by a hash of title and text, so the split
-    does not change when topics are added to the corpus or removed, nor with the spelling of accents. Of two passages the second is for the exam; a single
-    one is for training.
+    does not change when topics are added to the corpus or removed, nor with the spelling of accents. Of two passages
+    the second is for the exam; a single one is for training.
 
     Args:
         title: The topic's title.

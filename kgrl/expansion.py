@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.system.display import count_text, html_table, title_text
+from kgrl.system.schemas import Count, Index, decode_json
 
 __all__ = ["Expansion", "ExpansionBatch", "ExpansionList", "Measurement"]
 
@@ -39,9 +40,13 @@ class Measurement:
         0.25
     """
 
-    topics: tuple[int, ...]
+    topics: tuple[Index, ...]
     before: tuple[float, ...]
     after: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.topics) == len(self.before) == len(self.after):
+            raise ValueError(f"{len(self.topics)} topics, {len(self.before)} losses before, {len(self.after)} after")
 
     def __repr__(self) -> str:
         gain = f", gain {self.gain:.4g}" if self.topics else ""
@@ -87,26 +92,26 @@ class Expansion:
         Expansion(1, 'Logic', 2 topics, 1,250 tokens, training loss 3.25, reward 0.125)
     """
 
-    index: int
-    topic: int
+    index: Index
+    topic: Index
     title: str
-    neighbourhood: tuple[int, ...]
-    passages: tuple[int, ...]
-    tokens: int
-    tokens_total: int
-    budget: int
+    neighbourhood: tuple[Index, ...]
+    passages: tuple[Index, ...]
+    tokens: Count
+    tokens_total: Count
+    budget: Count
     train_loss: float
     probes: Mapping[str, Measurement] = field(default_factory=dict)
     # Wall-clock differs between two runs that are otherwise the same, so equality leaves it out.
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
-    probe_tokens: int = 0
+    probe_tokens: Count = 0
     data_age: float = field(default=0.0, compare=False)  # wall-clock, too
-    arrived: int | None = None
+    arrived: Count | None = None
     adapter: str | None = None
     reward: float | None = None
     reward_components: Mapping[str, float] = field(default_factory=dict)
     measures: Mapping[str, float] = field(default_factory=dict)
-    chunked: int = 0
+    chunked: Count = 0
     changed: float | None = None
 
     def __repr__(self) -> str:
@@ -122,20 +127,15 @@ class Expansion:
     def from_json(cls, line: str) -> Expansion:
         """Read a record written by `to_json`.
 
+        Raises:
+            DataError: If the line is not an expansion.
+
         Example:
             >>> step = Expansion(1, 7, "Logic", (7,), (70,), 50, 50, 100, 3.2)
             >>> Expansion.from_json(step.to_json()) == step
             True
         """
-        fields: dict[str, Any] = json.loads(line)
-        # JSON has no tuples.
-        for name in ("neighbourhood", "passages"):
-            fields[name] = tuple(fields[name])
-        fields["probes"] = {
-            name: Measurement(**{key: tuple(values) for key, values in probe.items()})
-            for name, probe in fields["probes"].items()
-        }
-        return cls(**fields)
+        return decode_json(line, cls, "curriculum.jsonl")
 
 
 class ExpansionList(list[Expansion]):

@@ -5,22 +5,20 @@ The recipes in `agents/recipes` ship with kgrl and have names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
-import yaml
+from msgspec import Meta
 
 from kgrl.agents.policy.agent import PPOConfig
 from kgrl.errors import DataError, UnknownNameError
 from kgrl.system.files import write_text
+from kgrl.system.schemas import Positive, read_yaml, yaml_text
 
 __all__ = ["Aim", "Environments", "Episodes", "Evaluation", "Recipe", "read_recipe", "shipped_recipes"]
 
 _FOLDER = Path(__file__).parents[1] / "recipes"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,14 +54,14 @@ class Environments:
     """
 
     learner: str = "simulated"
-    envs: int = 256
-    slots: int = 64
-    budget_tokens: int = 20_000
-    expansion_tokens: int = 1_000
-    neighbourhood: int = 8
+    envs: Positive = 256
+    slots: Positive = 64
+    budget_tokens: Positive = 20_000
+    expansion_tokens: Positive = 1_000
+    neighbourhood: Positive = 8
     nucleus: str | tuple[str, ...] = "pagerank"
-    nucleus_size: int = 8
-    probe_topics: int = 24
+    nucleus_size: Positive = 8
+    probe_topics: Positive = 24
     stages: tuple[str, ...] = ()
 
     def config(self) -> dict[str, Any]:
@@ -84,9 +82,9 @@ class Episodes:
         calibrations: Names or files of the simulated learners' calibrations.
     """
 
-    tasks: int = 64
+    tasks: Positive = 64
     members: bool = True
-    hidden: float = 0.25
+    hidden: Annotated[float, Meta(ge=0, lt=1)] = 0.25
     noise: bool = False
     style: bool = False
     calibrations: tuple[str, ...] = ("builtin",)
@@ -101,8 +99,8 @@ class Evaluation:
         envs: Number of episodes of a comparison, divided evenly among the aims.
     """
 
-    every: int = 20_000
-    envs: int = 64
+    every: Positive = 20_000
+    envs: Positive = 64
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ class Recipe:
 
     about: str = ""
     aims: tuple[Aim, ...] = (Aim("vital"),)
-    steps: int = 300_000
+    steps: Positive = 300_000
     init: str = "builtin"
     environment: Environments = field(default_factory=Environments)
     variety: Episodes = field(default_factory=Episodes)
@@ -153,7 +151,7 @@ class Recipe:
 
     def write(self, path: Path) -> None:
         """Write the recipe in full, so that the training can be repeated from it."""
-        write_text(path, yaml.safe_dump(_plain(asdict(self)), sort_keys=False, allow_unicode=True, width=120))
+        write_text(path, yaml_text(asdict(self)))
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -173,68 +171,13 @@ def read_recipe(recipe: str) -> Recipe:
         recipe: The name of a recipe that ships with kgrl, or the path of a file.
 
     Raises:
-        UnknownNameError: If the name or a key in the file is not known; the message suggests the nearest.
-        DataError: If the file is not YAML, or a value is of the wrong kind.
+        UnknownNameError: If the name is not known; the message suggests the nearest.
+        DataError: If the file is not YAML, a key is not known, or a value is of the wrong kind.
     """
     path = shipped_recipes().get(recipe, Path(recipe))
     if not path.is_file():
         raise UnknownNameError("recipe", recipe, shipped_recipes())
-    try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(path, None, f"is not YAML: {error}") from error
-    return _recipe(read, path)
-
-
-def _recipe(read: Any, path: Path) -> Recipe:
-    made = _fill(Recipe(), read, path, "the recipe")
-    sections: dict[str, Any] = {}
-    for name in ("environment", "variety", "evaluation", "ppo"):
-        if name in read:
-            sections[name] = _fill(getattr(Recipe(), name), read[name], path, f"section {name}")
-    if "aims" in read:
-        if not made.aims:
-            raise DataError(path, None, "a recipe needs at least one aim")
-        sections["aims"] = tuple(_fill(Aim("vital"), aim, path, "aims") for aim in made.aims)
-    return replace(made, **sections)
-
-
-def _fill(default: T, read: Any, path: Path, where: str) -> T:
-    """Return a section's defaults, replaced by the values read; sections inside it stay tables."""
-    if not isinstance(read, Mapping):
-        raise DataError(path, None, f"{where} must be a table of keys and values, not {read!r}")
-    known = [f.name for f in fields(default)]  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for key, value in read.items():
-        if key not in known:
-            raise UnknownNameError(f"key in {path}, {where}:", str(key), known)
-        values[key] = _value(value, getattr(default, key), path, f"{where}, {key}")
-    return replace(default, **values)  # type: ignore[type-var]
-
-
-def _value(value: Any, default: Any, path: Path, where: str) -> Any:
-    """Return a value that was read, checked to be of the same kind as its default."""
-    if isinstance(value, list):
-        value = tuple(value)
-    kinds: tuple[type, ...] = (type(default),)
-    if isinstance(default, float):
-        kinds = (int, float)
-    elif default is None:
-        kinds = (int, float, type(None))
-    elif where.endswith("nucleus"):
-        kinds = (str, tuple)
-    elif hasattr(default, "__dataclass_fields__"):
-        kinds = (dict,)
-    # Python's bool is an int, but `true` in YAML is not a number.
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        # In the words of YAML.
-        expected = " or ".join({"tuple": "list", "dict": "table"}.get(kind.__name__, kind.__name__) for kind in kinds)
-        raise DataError(path, None, f"{where}: {value!r} is not of the kind {expected}")
-    return value
-
-
-def _plain(value: Any) -> Any:
-    """Return a value with its tuples as lists: YAML has no tuples."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, tuple | list) else value
+    read = read_yaml(path, Recipe)
+    if not read.aims:
+        raise DataError(path, None, "aims: a recipe needs at least one aim")
+    return read

@@ -15,16 +15,16 @@ Traces without a click are left out. No trace has a target, so all outcomes are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from kgrl.errors import MissingDataError
+from kgrl.errors import DataError, MissingDataError
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import TopicGraph
+from kgrl.system.json_lines import whole_lines
+from kgrl.system.schemas import decode_json
 from kgrl.traces.source import Tally
 from kgrl.traces.trace import BACK, Trace, TraceError
 
@@ -73,26 +73,22 @@ class RunTraces:
         self.tally.check()
 
     def _expansions(self, record: Path) -> Iterator[Expansion]:
-        with record.open(encoding="utf-8") as file:
-            for line in file:
-                if not line.endswith("\n"):
-                    break  # the run is still being written or was killed; a resumed run drops this line, too
-                try:
-                    expansion = self._parse(line)
-                except TraceError as error:
-                    self.tally.skip(error.kind)
-                else:
-                    self.tally.keep()
-                    yield expansion
+        for line in whole_lines(record):
+            try:
+                expansion = self._parse(line)
+            except TraceError as error:
+                self.tally.skip(error.kind)
+            else:
+                self.tally.keep()
+                yield expansion
 
-    def _parse(self, line: str) -> Expansion:
+    def _parse(self, line: bytes) -> Expansion:
         try:
-            expansion = Expansion.from_json(line)
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise TraceError("malformed row", f"not an expansion: {line[:40]!r}") from error
+            expansion = decode_json(line, Expansion, "curriculum.jsonl")
+        except DataError as error:
+            raise TraceError("malformed row", error.reason) from error
         topic = expansion.topic
-        topics: list[Any] = [topic, *expansion.neighbourhood]  # from JSON, so of any type
-        if not all(isinstance(t, int) and 0 <= t < len(self.graph) for t in topics):
+        if not all(0 <= t < len(self.graph) for t in (topic, *expansion.neighbourhood)):
             raise TraceError("unknown topic", f"a topic of {expansion.title!r} is not in the graph")
         # The title tells a run on another graph, where the same number means another topic.
         if self.graph.titles[topic] != expansion.title:

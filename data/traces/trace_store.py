@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from msgspec import Struct
 
-from kgrl.data.reading import Problems, parquet_rows
+from kgrl.data.reading import DAMAGED, Problems, parquet_rows
 from kgrl.errors import DataError, MissingDataError
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.system.files import replacing
@@ -60,10 +61,19 @@ def write_traces(path: Path, traces: Iterable[Trace], graph: TopicGraph, *, corp
     written, waiting = 0, iter(traces)
     # A schema for all groups: without it, a group with no target would get a column of another type.
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        while group := [_row(trace, graph) for trace in itertools.islice(waiting, _GROUP)]:
+        while group := [_written(trace, graph) for trace in itertools.islice(waiting, _GROUP)]:
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             written += len(group)
     return written
+
+
+class _Row(Struct):
+    """A row of a trace file; null where a damaged or foreign file has nothing."""
+
+    steps: list[str | None] | None
+    target: str | None
+    outcome: str | None
+    source: str | None
 
 
 class StoredTraces:
@@ -105,25 +115,24 @@ class StoredTraces:
         self.tally = Tally(self.path)
         return sift(self._rows(self.tally), self._trace, self.tally)
 
-    def _rows(self, tally: Tally) -> Iterator[dict[str, Any]]:
+    def _rows(self, tally: Tally) -> Iterator[_Row]:
         problems = Problems(self.path, "skip")  # texts that are not UTF-8; they count as skipped rows
-        try:
-            for _, row in parquet_rows(self.path, problems):
-                yield row
-        except (pa.ArrowException, OSError) as error:  # while reading: the end of the file, with its schema, was good
-            raise DataError(self.path, None, f"damaged: {error}") from error
+        for _, row in parquet_rows(self.path, _Row, problems):
+            yield row
+        if problems.skipped[DAMAGED]:  # nobody knows how many rows that is
+            raise DataError(self.path, None, "damaged: a part of the file cannot be read; fetch or make it again")
         for kind, count in problems.skipped.items():
             tally.skip(kind, count)
 
-    def _trace(self, row: dict[str, Any]) -> Trace:
-        steps, target = row["steps"], row["target"]
-        if not steps or not row["source"] or row["outcome"] not in set(Outcome):
+    def _trace(self, row: _Row) -> Trace:
+        steps, target = row.steps, row.target
+        if not steps or not row.source or row.outcome not in set(Outcome):
             raise TraceError("malformed row", "a trace has steps, a source and a known outcome")
         trace = Trace(
             tuple(BACK if title is None else self._topic(title) for title in steps),
             None if target is None else self._topic(target),
-            Outcome(row["outcome"]),
-            row["source"],
+            Outcome(row.outcome),
+            row.source,
         )
         trace.check(self.graph)  # the titles may be known and the links not, on another version of the graph
         return trace
@@ -155,7 +164,7 @@ def _describe(graph: TopicGraph) -> str:
     return f"{len(graph):,} topics, {graph.n_links:,} links, fingerprint {graph.fingerprint[:_FINGERPRINT_SHOWN]}"
 
 
-def _row(trace: Trace, graph: TopicGraph) -> dict[str, Any]:
+def _written(trace: Trace, graph: TopicGraph) -> dict[str, Any]:
     return {
         "steps": [None if step == BACK else graph.titles[step] for step in trace.steps],
         "target": None if trace.target is None else graph.titles[trace.target],

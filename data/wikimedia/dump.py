@@ -10,7 +10,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import itertools
-import json
 import logging
 import lzma
 import signal
@@ -34,6 +33,7 @@ from kgrl.data.wikimedia.wiki_site import WikiSite
 from kgrl.data.wikimedia.wikitext import disambiguation_list, redirect_target
 from kgrl.errors import DataError, KgrlError, SettingError
 from kgrl.system.files import remove_left_overs, temporary_folder, write_json
+from kgrl.system.schemas import read_json
 
 __all__ = ["import_dump"]
 
@@ -173,7 +173,7 @@ def _check_parts(parts: Path, about: dict[str, Any]) -> None:
     note = parts / "import.json"
     if not note.exists():
         write_json(note, about)
-    elif json.loads(note.read_text(encoding="utf-8")) != about:
+    elif read_json(note, dict[str, Any], f"delete {parts}") != about:
         raise KgrlError(f"{parts} holds the pieces of another import; delete it, or choose another --out")
 
 

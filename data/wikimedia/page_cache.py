@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from kgrl.errors import DataError
 from kgrl.research.page import Page
 from kgrl.system.cache import writing_cache
+from kgrl.system.schemas import decode_json
 
 __all__ = ["PageCache"]
 
@@ -107,10 +107,10 @@ class PageCache:
         except sqlite3.OperationalError as error:  # no right to write, a full disk, another database
             why = f"the page cache cannot be used: {error}; choose another by --cache, or a folder by KGRL_CACHE"
             raise DataError(self.path, None, why) from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise self._damaged(error) from error
 
-    def _damaged(self, error: Exception) -> DataError:
+    def _damaged(self, error: Exception | str) -> DataError:
         files = " ".join(shlex.quote(f"{self.path}{end}") for end in ("", "-wal", "-shm"))
         return DataError(
             self.path,
@@ -120,9 +120,6 @@ class PageCache:
 
     def _page(self, text: str) -> Page:
         try:
-            values: dict[str, Any] = {
-                name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()
-            }
-            return Page(**values)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise self._damaged(error) from error
+            return decode_json(text, Page, self.path)
+        except DataError as error:
+            raise self._damaged(error.reason) from error

@@ -7,17 +7,19 @@ code, which is under the GPL, is never imported. The leads have no links; `kgrl.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from kgrl.corpus import Corpus
 from kgrl.data.text.build import build_corpus, processed, with_links
 from kgrl.data.text.linking import find_links
-from kgrl.errors import DataError, MissingDataError, UnknownNameError
+from kgrl.errors import MissingDataError, UnknownNameError
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
 from kgrl.system.files import file_digest
+from kgrl.system.schemas import read_json
 
 __all__ = ["LANGUAGES", "Leads", "find_leads", "load_vital", "read_leads", "vital_name"]
 
@@ -69,17 +71,21 @@ def vital_name(language: str) -> str:
     return "vital" if language == "en" else f"vital-{language}"
 
 
+class _Lead(Struct):
+    """An entry of the package's file, which has further keys."""
+
+    title: str
+    topic: str
+    extract: str
+
+
 def read_leads(path: Path) -> Leads:
     """Read a file of leads. An article that is listed under several names becomes one with aliases.
 
     Raises:
         DataError: If the file is not of the expected form.
     """
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-        rows = [(key, row["title"], row["topic"], row["extract"]) for key, row in records.items()]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(path, None, f"not a file of article leads: {error!r}") from error
+    rows = [(key, row.title, row.topic, row.extract) for key, row in read_json(path, dict[str, _Lead]).items()]
     leads = Leads([], [], [], [])
     number: dict[str, int] = {}
     for key, title, category, text in rows:

@@ -15,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from msgspec import Struct, structs
+
 from kgrl.agents.make import make_agent
 from kgrl.benchmark.places import task_of
 from kgrl.benchmark.tasks import make_float32_learner
@@ -23,6 +25,7 @@ from kgrl.curriculum.view import Agent
 from kgrl.errors import DataError
 from kgrl.retrieval.encoder import Encoder
 from kgrl.system.files import write_json
+from kgrl.system.schemas import read_json
 
 if TYPE_CHECKING:
     from kgrl.benchmark.runner import Cell
@@ -59,6 +62,14 @@ def check_folder(out: Path, cells: Iterable[Cell]) -> None:
     write_json(out / ABOUT, agree(out / ABOUT, json.loads(json.dumps(about))))
 
 
+class _About(Struct, forbid_unknown_fields=True):
+    """The making of a folder's results: kgrl's version, and the places and agents by name."""
+
+    version: str
+    places: dict[str, dict[str, Any]] = {}
+    agents: dict[str, dict[str, Any]] = {}
+
+
 def agree(path: Path, about: dict[str, Any]) -> dict[str, Any]:
     """Return the entries of a file together with further ones.
 
@@ -91,15 +102,10 @@ def _noted(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        noted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        # Entries of entries, as `agree` compares them.
-        for name, entry in [*noted.get("places", {}).items(), *noted.get("agents", {}).items()]:
-            dict(entry), str(name)
-        str(noted["version"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        _set_aside_all(path, f"{type(error).__name__}: {error}")
+        return structs.asdict(read_json(path, _About))
+    except DataError as error:
+        _set_aside_all(path, error.reason)
         return None
-    return noted
 
 
 def _set_aside_all(about: Path, why: str) -> None:

@@ -9,7 +9,6 @@ The JSON file is written last: a cell with that file is finished or failed, and 
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import Counter
@@ -17,25 +16,27 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from kgrl.agents.make import make_agent
 from kgrl.benchmark.places import make_place
 from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.corpus import Corpus
-from kgrl.errors import KgrlError
+from kgrl.errors import DataError, KgrlError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.learners.base import Learner, Sized
 from kgrl.runs.metrics import aulc, continual_metrics
 from kgrl.system.executors import Executor
 from kgrl.system.files import replacing, write_json
+from kgrl.system.schemas import Count, checked, read_json
 
 __all__ = ["EXAMS", "Cell", "Pace", "carry_out_cell", "cell_file", "failures", "read_rows", "run_cells"]
 
@@ -44,9 +45,6 @@ Row = dict[str, Any]
 _log = logging.getLogger(__name__)
 _NAMED = ("task", "corpus", "learner", "agent", "seed")
 """The entries of a row that name its cell, in the order of its path."""
-_FIGURED = ("aulc", "budget", "tokens", "probe_tokens", "expansions")
-"""Entries of every finished row that are numbers."""
-
 EXAMS = 10
 """Exams in a budget, the one before any training not counted. Twenty took as long as a scratch learner's lessons."""
 _PHASES, _LEARNER = ("research", "learn", "probe"), ("learn", "probe", "exam")
@@ -286,32 +284,57 @@ def _write_expansions(path: Path, steps: Sequence[Expansion]) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
+class _Told(Struct):
+    """The entries of every row; it may have more."""
+
+    task: str
+    corpus: str
+    learner: str
+    agent: str
+    seed: Count
+    status: Literal["finished", "failed"]
+    error: str = ""
+
+
+class _Finished(_Told, kw_only=True):
+    """The entries of a finished cell's row; losses in nats per token."""
+
+    curve: Annotated[list[tuple[Count, float]], Meta(min_length=1)]
+    aulc: float
+    budget: Count
+    tokens: Count
+    probe_tokens: Count
+    expansions: Count
+    seconds: dict[str, float]
+    noise_share: float | None
+    flops: float | None = None
+    overhead: float | None = None
+    acc: float | None = None
+    bwt: float | None = None
+    fwt: float | None = None
+    forgetting: float | None = None
+
+
 def _read(path: Path) -> Row | None:
     """Return the row in a file; None where there is none, or one that was damaged and is now set aside."""
     if not path.exists():
         return None
     try:
-        row: Row = json.loads(path.read_text(encoding="utf-8"))
+        row = read_json(path, dict[str, Any])
         _check_row(row, path)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        _log.warning("%s", _set_aside(path, f"{type(error).__name__}: {error}"))
+    except DataError as error:
+        _log.warning("%s", _set_aside(path, error.reason))
         return None
     return row
 
 
 def _check_row(row: Row, path: Path) -> None:
-    """Raise an error of Python's for a row that is not one of this file's cell."""
-    if row["status"] not in ("finished", "failed") or _name(row).split("/")[-2:] != [path.parent.name, path.stem]:
-        raise ValueError("this is not the result of this cell")
-    if row["status"] == "failed":
-        str(row["error"])
-        return
-    points = np.array(row["curve"], dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise ValueError("the curve is not one of pairs of tokens and losses")
-    if not np.isfinite([float(row[name]) for name in _FIGURED]).all() or not isinstance(row["seconds"], dict):
-        raise ValueError("a figure is not a number")
-    row["noise_share"]  # None where there is no noise, but never absent
+    """Raise a `DataError` for a row that is not one of this file's cell."""
+    told = checked(row, _Told, path)
+    if _name(row).split("/")[-2:] != [path.parent.name, path.stem]:
+        raise DataError(path, None, "this is not the result of this cell")
+    if told.status == "finished":
+        checked(row, _Finished, path)
 
 
 def _set_aside(path: Path, why: str) -> str:

@@ -9,7 +9,6 @@ pays for planted topics, or for topics that the exam never asks about.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,6 +35,7 @@ from kgrl.rewards.base import Composed
 from kgrl.rewards.expression import as_reward
 from kgrl.runs.metrics import aulc
 from kgrl.system.files import write_json
+from kgrl.system.schemas import read_json
 
 __all__ = ["GREEDY", "GreedyReward", "TrapEpisode", "TrapResult", "carry_out", "play_trap", "summarise_traps"]
 
@@ -144,7 +144,7 @@ def carry_out(
 
 
 def _read(path: Path, cell: TrapEpisode) -> dict[str, Any]:
-    row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    row = read_json(path, dict[str, Any], "delete it, and the episode is carried out again")
     # The file's name leaves some of a cell out, such as the folder of a policy and the sample's size.
     if {name: row.get(name) for name in asdict(cell)} != {**asdict(cell), "rewards": list(cell.rewards)}:
         raise DataError(path, None, f"holds the result of another cell than {cell}; choose another folder")

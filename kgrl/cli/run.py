@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from kgrl.cli.arguments import MOST_COUNT, JsonFile, check_range, default_is
 from kgrl.cli.output import progress, show_facts
 from kgrl.cli.setting import Setting
-from kgrl.errors import DataError, KgrlError
+from kgrl.errors import KgrlError
+from kgrl.system.schemas import checked
 
 if TYPE_CHECKING:
     from kgrl.curriculum.loop import Curriculum
@@ -147,14 +148,9 @@ class RunCommand(Setting):
         from kgrl.runs.run import Run
 
         assert self.resume is not None
-        config = Run.read_config(self.resume)
-        if unknown := sorted(str(name) for name in config.keys() - {f.name for f in fields(self)}):
-            why = f"these are no settings of {self.named}: {', '.join(unknown)}; bring the file back as it was"
-            raise DataError(self.resume / "config.yaml", None, why)
-        # YAML has lists for tuples and text for paths.
-        config |= {name: tuple(config.get(name, ())) for name in ("nucleus", "plugins")}
-        config["root"] = None if config.get("root") is None else Path(config["root"])
-        return replace(type(self)(**config), json=self.json)
+        command = checked(Run.read_config(self.resume), type(self), self.resume / "config.yaml")
+        command.check_numbers()
+        return replace(command, json=self.json)
 
 
 def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> RunResult:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from kgrl.errors import DataError, MissingDataError
+from kgrl.system.arrays import mapped_array
 from kgrl.system.files import file_digest, new_folder, write_json
+from kgrl.system.schemas import checked, read_json
 
 __all__ = [
     "StoredCategories",
@@ -36,6 +38,7 @@ Arrays = Mapping[str, NDArray[Any]]
 FORMAT = 1
 """Version of the folder's format."""
 _ABOUT = "graph.json"
+_WAY_OUT = "save the graph anew"
 _AT_ONCE = 65_536
 """Strings that are decoded at a time when all are read."""
 _MOST_ALIKE = 20_000
@@ -81,12 +84,15 @@ def read_arrays(folder: Path, *, verify: bool = True) -> tuple[dict[str, NDArray
     arrays = {}
     for name in about["sha256"]:
         path = folder / f"{name}.npy"
-        try:
-            # As a plain array: slices of np.memmap take several times as long to make.
-            arrays[name] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        except ValueError as error:
-            raise DataError(path, None, f"is no array: {error}; save the graph anew") from error
+        arrays[name] = mapped_array(path, way_out=_WAY_OUT)
     return arrays, about
+
+
+class _About(Struct):
+    """The part of `graph.json` that says how to read the arrays; the rest is the owner's."""
+
+    format: int
+    sha256: dict[str, str]
 
 
 def _about(folder: Path) -> dict[str, Any]:
@@ -94,15 +100,11 @@ def _about(folder: Path) -> dict[str, Any]:
     path = folder / _ABOUT
     if not path.is_file():
         raise MissingDataError(f"no topic graph in {folder}: {_ABOUT} is missing; TopicGraph.save(folder) writes one")
-    try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        format_, digests = about["format"], about["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(path, None, f"does not describe a stored topic graph: {error!r}") from error
-    if format_ != FORMAT:
-        raise DataError(path, None, f"is of format {format_!r}, and this version of kgrl reads {FORMAT}; save it anew")
+    about = read_json(path, dict[str, Any], _WAY_OUT)
+    if (found := about.get("format")) != FORMAT:
+        raise DataError(path, None, f"is of format {found!r}, and this version of kgrl reads {FORMAT}; {_WAY_OUT}")
     # Identifiers only: a name with a path in it would open files outside of the folder.
-    if not isinstance(digests, dict) or any(not name.isidentifier() for name in digests):
+    if any(not name.isidentifier() for name in checked(about, _About, path).sha256):
         raise DataError(path, None, "names files that are none of a stored topic graph")
     return about
 

@@ -165,8 +165,9 @@ class TopicGraph:
             # Set in place of what the cached properties would compute.
             graph.undirected = arrays["both_indptr"], arrays["both_indices"]
             graph.fingerprint = about["fingerprint"]
-        except KeyError as error:
-            raise DataError(folder, None, f"lacks {error} of a stored topic graph; save the graph anew") from error
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            why = f"lacks {error} of" if isinstance(error, KeyError) else f"does not hold ({error})"
+            raise DataError(folder, None, f"{why} a stored topic graph; save the graph anew") from error
         return graph
 
     @classmethod

@@ -19,6 +19,7 @@ from huey import Huey  # type: ignore[import-untyped]
 
 from kgrl.errors import KgrlError
 from kgrl.research.store import JsonSerializer, QueueStore
+from kgrl.system.schemas import checked, decode_json
 
 __all__ = ["STAGES", "Board", "Claim", "Job", "Messages"]
 
@@ -30,6 +31,8 @@ _GROWTH = 4.0
 """Growth of the waits between attempts: 2, 8, 32, 128 seconds."""
 _FORGIVEN_SECONDS = 600.0
 """Seconds after which a page that could not be fetched may be wanted again."""
+
+_CLAIMS = "claims of the queue"
 
 _log = logging.getLogger(__name__)
 
@@ -128,15 +131,15 @@ class Board:
     def job(self, title: str) -> Job | None:
         """Return the next job of a title, None if it is not under way."""
         text = self.store.jobs.get(title)
-        return None if text is None else Job(title, **json.loads(text))
+        return None if text is None else _job(title, text)
 
     def jobs(self) -> list[Job]:
         """Return the jobs of all titles that are under way."""
-        return [Job(title, **json.loads(text)) for title, text in self.store.jobs.items().items()]
+        return [_job(title, text) for title, text in self.store.jobs.items().items()]
 
     def claims(self) -> dict[str, Claim]:
         """Return the claims that have not expired, by the jobs' keys."""
-        found = {key: Claim(**json.loads(text)) for key, text in self.store.claims.items().items()}
+        found = {key: decode_json(text, Claim, _CLAIMS) for key, text in self.store.claims.items().items()}
         # Expired ones are still in the store until `tend` deletes them.
         return {key: claim for key, claim in found.items() if claim.until >= time.time()}
 
@@ -227,15 +230,14 @@ class Board:
 
     def worth(self) -> dict[str, float]:
         """Return the worth of titles."""
-        worth: dict[str, float] = json.loads(self.store.facts.get("worth") or "{}")
-        return worth
+        return decode_json(self.store.facts.get("worth") or "{}", dict[str, float], "worths of the queue")
 
     def tend(self, messages: Messages) -> None:
         """Send out each job that is due and has neither message nor claim; delete expired claims."""
         # Messages are read before claims: a job that is taken in between is then in one of the two, never in neither.
         sent = Counter(messages.waiting())
         jobs, worth = self.jobs(), self.worth()
-        found = {key: Claim(**json.loads(text)) for key, text in self.store.claims.items().items()}
+        found = {key: decode_json(text, Claim, _CLAIMS) for key, text in self.store.claims.items().items()}
         for job in jobs:
             claim = found.pop(job.key, None)
             if claim is None and not sent[job.key] and job.due <= time.time():
@@ -277,3 +279,8 @@ def _text(job: Job) -> str:
 
 def _part(title: str, stage: str) -> str:
     return f"{stage}:{title}"
+
+
+def _job(title: str, text: str) -> Job:
+    place = "jobs of the queue"
+    return checked({**decode_json(text, dict[str, Any], place), "title": title}, Job, place)

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from kgrl.research.log import Arrival, ArrivalLog, without_passages
 from kgrl.research.page import Page, PageSource
 from kgrl.retrieval.corpus_index import INDEXED_PER_TOPIC
 from kgrl.retrieval.encoder import Encoder
+from kgrl.system.schemas import decode_json
 
 __all__ = ["HopelessError", "Jobs", "clean_text"]
 
@@ -174,9 +174,7 @@ def _is_prose(line: str) -> bool:
 
 
 def _page(given: str) -> Page:
-    values: dict[str, Any] = json.loads(given)
-    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-    return Page(**fields)
+    return decode_json(given, Page, "pages of the queue")
 
 
 def _trainable(draft: Arrival, otherwise: str) -> Arrival:

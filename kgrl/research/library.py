@@ -15,7 +15,7 @@ from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.research.log import Arrival
 from kgrl.retrieval.corpus_index import topic_embeddings
 from kgrl.retrieval.faiss_retriever import FaissRetriever
-from kgrl.system.files import write_text
+from kgrl.system.files import replacing
 
 __all__ = ["Library"]
 
@@ -116,18 +116,22 @@ class Library:
         """Return the arrivals of the file. An incomplete last line is removed from it."""
         if not self.path.exists():
             return []
-        text = self.path.read_text(encoding="utf-8", errors="replace")
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            write_text(self.path, whole)
-        arrivals = []
-        for number, line in enumerate(whole.split("\n")[:-1], 1):
+        data = self.path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        if whole != data:
+            with replacing(self.path) as temporary:
+                temporary.write_bytes(whole)
+        arrivals: dict[str, Arrival] = {}
+        for number, line in enumerate(whole.split(b"\n")[:-1], 1):
+            way_out = f"delete the file from line {number} on: the queue delivers these arrivals again"
             try:
-                arrivals.append(Arrival.from_json(line))
-            except (ValueError, TypeError, KeyError) as error:
-                way_out = f"delete the file from line {number} on: the queue delivers these arrivals again"
-                raise DataError(self.path, number, f"not an arrival ({error}); {way_out}") from error
-        return arrivals
+                arrival = Arrival.from_json(line, self.path, number)
+                if arrival.title in arrivals:
+                    raise DataError(self.path, number, f"the topic {arrival.title!r} is there already")
+            except DataError as error:
+                raise DataError(self.path, number, f"not an arrival ({error.reason}); {way_out}") from error
+            arrivals[arrival.title] = arrival
+        return list(arrivals.values())
 
     def _take(self, arrival: Arrival) -> None:
         number = len(self)

@@ -13,14 +13,17 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from kgrl.errors import KgrlError
+from kgrl.errors import DataError, KgrlError
 from kgrl.research.store import Space
 from kgrl.research.wording import Wording
+from kgrl.system.schemas import Count, NotBelow0, decode_json
 
 __all__ = ["Arrival", "ArrivalLog", "without_passages"]
 
@@ -70,12 +73,52 @@ class Arrival:
         return json.dumps({**vars(self), "vectors": {"shape": shape, "data": data}}, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, line: str) -> Arrival:
-        """Read a line that `to_json` wrote."""
-        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in json.loads(line).items()}
-        packed = values["vectors"]
-        values["vectors"] = np.frombuffer(base64.b64decode(packed["data"]), "<f4").reshape(packed["shape"])
-        return cls(**values)
+    def from_json(cls, line: str | bytes, path: str | Path = "arrivals", number: int | None = None) -> Arrival:
+        """Read a line that `to_json` wrote.
+
+        Args:
+            line: The line.
+            path: The file that messages name.
+            number: The number of the line in it.
+
+        Raises:
+            DataError: If the line is not an arrival.
+        """
+        return decode_json(line, _Line, path, number).arrival(path, number)
+
+
+class _Vectors(Struct, forbid_unknown_fields=True):
+    """Vectors as text: their shape, and their numbers in base 64."""
+
+    shape: tuple[Count, Count]
+    data: str
+
+
+class _Line(Struct, forbid_unknown_fields=True):
+    """A line of the log."""
+
+    title: str
+    category: str
+    links: tuple[str, ...]
+    aliases: tuple[str, ...]
+    texts: tuple[str, ...]
+    splits: tuple[Literal[0, 1, 2], ...]
+    vectors: _Vectors
+    fetched: NotBelow0
+
+    def arrival(self, path: str | Path, number: int | None) -> Arrival:
+        """Return the arrival; raise a `DataError` that names the line if its parts do not fit together."""
+        if not self.title.strip() or len(self.texts) != len(self.splits):
+            raise DataError(path, number, f"{self.title!r} has {len(self.texts)} texts and {len(self.splits)} splits")
+        try:
+            packed = base64.b64decode(self.vectors.data, validate=True)
+            vectors = np.frombuffer(packed, "<f4").reshape(self.vectors.shape)
+        except ValueError as error:
+            raise DataError(path, number, f"vectors: {error}") from error
+        if not np.isfinite(vectors).all():
+            raise DataError(path, number, "vectors: a number is not finite")
+        values = structs.asdict(self)
+        return Arrival(**{**values, "vectors": vectors})
 
 
 class ArrivalLog:

@@ -20,6 +20,7 @@ from kgrl.errors import SettingError
 from kgrl.research.board import STAGES, Board, Job, Messages, refuse
 from kgrl.research.log import Arrival, ArrivalLog
 from kgrl.research.store import QueueAwayError, QueueStore, open_store
+from kgrl.system.schemas import checked, decode_json
 
 __all__ = ["Failure", "ResearchQueue", "Running", "Status"]
 
@@ -150,8 +151,7 @@ class ResearchQueue:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that the queue was configured with; empty if it was not."""
-        settings: dict[str, Any] = json.loads(self.store.facts.get("settings") or "{}")
-        return settings
+        return decode_json(self.store.facts.get("settings") or "{}", dict[str, Any], "settings of the queue")
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Set, once, the settings that all pages of this queue are made with.
@@ -308,7 +308,7 @@ class ResearchQueue:
         jobs, claims = self.board.jobs(), self.board.claims()
         running = [Running(j.title, j.stage, claims[j.key].worker, j.attempt) for j in jobs if j.key in claims]
         queued = Counter(job.stage for job in jobs if job.key not in claims)
-        failures = [Failure(title, **json.loads(text)) for title, text in sorted(self.store.failed.items().items())]
+        failures = [_failure(title, text) for title, text in sorted(self.store.failed.items().items())]
         return Status(
             arrived=len(self.store.log),
             aliases=len(self.store.aliases),
@@ -331,9 +331,14 @@ class ResearchQueue:
             self._away = self._missed = True
 
 
+def _failure(title: str, record: str) -> Failure:
+    place = "failures of the queue"
+    return checked({**decode_json(record, dict[str, Any], place), "title": title}, Failure, place)
+
+
 def _until(record: str) -> float:
     """Return the time until which a failed title is not fetched again, from its record."""
-    until: float | None = json.loads(record)["until"]
+    until = _failure("", record).until
     return math.inf if until is None else until
 
 

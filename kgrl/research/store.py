@@ -21,6 +21,7 @@ from huey.serializer import Serializer  # type: ignore[import-untyped]
 from huey.storage import PriorityRedisStorage, SqliteStorage  # type: ignore[import-untyped]
 
 from kgrl.errors import DataError, KgrlError, MissingDataError, SettingError
+from kgrl.system.schemas import decode_json
 
 __all__ = ["QUEUE_FILE", "JsonSerializer", "QueueAwayError", "QueueStore", "Space", "open_store"]
 
@@ -48,7 +49,7 @@ class JsonSerializer(Serializer):  # type: ignore[misc]
         return json.dumps(list(data)).encode()
 
     def _deserialize(self, data: bytes) -> Any:
-        return Message(*json.loads(data))
+        return Message(*decode_json(data, list[Any], "messages of the queue"))
 
 
 class Space:

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.errors import KgrlError, MissingDataError
+from kgrl.errors import DataError, KgrlError, MissingDataError
 from kgrl.retrieval.encoder import Encoder
 from kgrl.retrieval.faiss_retriever import FaissRetriever, IndexKind
 from kgrl.retrieval.sources import PassageSource
+from kgrl.system.arrays import read_array
 from kgrl.system.files import content_key, replacing, write_json, write_npy
 
 __all__ = ["StoredTexts", "build_index"]
@@ -27,6 +28,9 @@ __all__ = ["StoredTexts", "build_index"]
 _CHUNK = 2048
 """Passages embedded between two writes, the most that an interruption loses."""
 _MANIFEST, _CHUNKS, _INDEX, _TEXTS, _ENDS = "manifest.json", "chunks", "index", "texts.bin", "texts.npy"
+
+
+_WAY_OUT = "build it again with `kgrl research index ... --rebuild`"
 
 
 def build_index(
@@ -102,6 +106,7 @@ class StoredTexts:
 
     Raises:
         MissingDataError: If the build was not finished.
+        DataError: If the texts are damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -109,7 +114,10 @@ class StoredTexts:
             raise MissingDataError(
                 f"{folder} holds no finished index: start `kgrl research index` again, it continues where it stopped"
             )
-        self._ends: NDArray[np.int64] = np.load(folder / _ENDS, mmap_mode="r", allow_pickle=False)
+        self._ends: NDArray[np.int64] = read_array(folder / _ENDS, np.int64, None, way_out=_WAY_OUT)
+        there = (folder / _TEXTS).stat().st_size if (folder / _TEXTS).is_file() else -1
+        if len(self._ends) == 0 or self._ends[-1] != there or self._ends[0] != 0 or np.any(np.diff(self._ends) < 0):
+            raise DataError(folder / _TEXTS, None, f"the passages are not those that {_ENDS} tells of; {_WAY_OUT}")
         empty = int(self._ends[-1]) == 0  # memmap refuses an empty file
         self._bytes = b"" if empty else np.memmap(folder / _TEXTS, dtype=np.uint8, mode="r")
 

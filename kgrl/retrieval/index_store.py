@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from kgrl.errors import DataError, MissingDataError, SettingError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.system.files import new_folder, write_json, write_npy
+from kgrl.system.schemas import Count, checked, read_json
 
 __all__ = ["StoredIndex", "open_index", "save_index"]
 
@@ -83,36 +84,44 @@ def open_index(folder: Path, encoder: str | None) -> StoredIndex:
         SettingError: If it was built by another encoder.
     """
     about = _described(folder)
-    if encoder is not None and about["encoder"] not in ("", encoder):
+    if encoder is not None and about.encoder not in ("", encoder):
         raise SettingError(
-            f"{folder} was built with the encoder {about['encoder']}, and queries are made with {encoder}: use the "
+            f"{folder} was built with the encoder {about.encoder}, and queries are made with {encoder}: use the "
             f"same model, or {_WAY_OUT}"
         )
     try:
         # Maps the codes of flat and HNSW indexes into memory instead of reading them.
         index = faiss.read_index(str(folder / _INDEX), faiss.IO_FLAG_MMAP_IFC)
         ids = np.load(folder / _IDS, allow_pickle=False)
-        vectors = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False) if _VECTORS in about["files"] else None
+        vectors = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False) if _VECTORS in about.files else None
     except (RuntimeError, ValueError, OSError, EOFError) as error:
         raise DataError(folder, None, f"the index cannot be read ({error}); {_WAY_OUT}") from error
     if index.ntotal != len(ids):
         raise DataError(folder / _IDS, None, f"{len(ids)} ids for {index.ntotal} vectors; {_WAY_OUT}")
-    return StoredIndex(about["kind"], about["encoder"], index, ids, vectors)
+    return StoredIndex(about.kind, about.encoder, index, ids, vectors)
 
 
-def _described(folder: Path) -> dict[str, Any]:
+class _Described(Struct, forbid_unknown_fields=True):
+    """The description of an index."""
+
+    version: int
+    kind: str
+    encoder: str
+    files: dict[str, Count]
+    rows: Count
+    dimensions: Count
+
+
+def _described(folder: Path) -> _Described:
     """Return the description of an index, after a check of the sizes of its files."""
     path = folder / _META
     if not path.is_file():
         raise MissingDataError(f"{folder} holds no index: {_META} is missing; {_WAY_OUT}")
-    try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version, sizes = about["version"], dict(about["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(path, None, f"not the description of an index ({error}); {_WAY_OUT}") from error
-    if version != _VERSION:
-        raise DataError(path, None, f"version {version} of an index, and this kgrl reads {_VERSION}; {_WAY_OUT}")
-    for name, size in sizes.items():
+    told = read_json(path, dict[str, Any], _WAY_OUT)
+    if (version := told.get("version")) != _VERSION:
+        raise DataError(path, None, f"version {version!r} of an index, and this kgrl reads {_VERSION}; {_WAY_OUT}")
+    about = checked(told, _Described, path)
+    for name, size in about.files.items():
         file = folder / Path(name).name  # the name alone, whatever path a manipulated description holds
         there = file.stat().st_size if file.is_file() else None
         if there != size:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 
-from kgrl.errors import MissingDataError
+from kgrl.errors import DataError, MissingDataError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import FloatArray
 from kgrl.retrieval.building import StoredTexts, build_index
@@ -18,6 +18,7 @@ from kgrl.retrieval.faiss_retriever import FaissRetriever, IndexKind
 from kgrl.retrieval.sources import PassageSource
 from kgrl.system.executors import Executor, SerialExecutor
 from kgrl.system.files import write_json
+from kgrl.system.schemas import read_json
 
 __all__ = ["ShardedRetriever", "build_shards"]
 
@@ -103,6 +104,12 @@ class _ToSearch:
         return str(self.folder)
 
 
+class _Shards(Struct):
+    """The names of the shards' folders, in the order of their passages."""
+
+    shards: list[str]
+
+
 class ShardedRetriever:
     """Search of the shards of a folder. Passages are numbered across all shards.
 
@@ -122,7 +129,10 @@ class ShardedRetriever:
         path = folder / _SHARDS
         if not path.is_file():
             raise MissingDataError(f"{folder} holds no index; `kgrl research index SOURCE --out {folder}` makes one")
-        folders = [folder / name for name in json.loads(path.read_text(encoding="utf-8"))["shards"]]
+        names = read_json(path, _Shards, "build the index anew").shards
+        if foreign := [name for name in names if Path(name).name != name]:
+            raise DataError(path, None, f"shards: {foreign[0]!r} is not the name of a folder in this one")
+        folders = [folder / name for name in names]
         self._texts = [StoredTexts(shard) for shard in folders]
         self._offsets = np.cumsum([0, *map(len, self._texts)])  # number of the first passage of each shard
         self._executor = executor

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from kgrl.errors import DataError
 from kgrl.system.files import file_digest, flush_to_disk, write_json
+from kgrl.system.schemas import Index, checked, read_json
 
 __all__ = ["Checkpoint"]
 
@@ -41,7 +42,7 @@ class Checkpoint:
     """
 
     learner: str
-    index: int
+    index: Index
     seconds: float
     rng: Mapping[str, Any]
     about: Mapping[str, Any]
@@ -109,14 +110,14 @@ class Checkpoint:
         path = cls.file_in(run)
         if not path.exists():
             return None
-        state = _read_object(path)
+        state = read_json(path, dict[str, Any], _DAMAGED)
         known = state.pop("sha256", None)
         if known is None:
             raise DataError(path, None, f"the checkpoint has no SHA-256, so it is of an earlier kgrl; {_ANEW}")
         if known != (found := _digest(state)):
             why = f"the file is damaged or was changed: its SHA-256 is {found}, and {known} was written"
             raise DataError(path, None, f"{why}; {_DAMAGED}")
-        checkpoint = cls(**state)
+        checkpoint = checked(state, cls, path)
         checkpoint._check_parts(path.parent / checkpoint.learner)
         return checkpoint
 
@@ -173,13 +174,3 @@ def _written_parts(folder: Path) -> dict[str, str]:
 
 def _digest(state: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(path, None, f"the file is damaged ({error}); {_DAMAGED}") from error
-    if not isinstance(state, dict):
-        raise DataError(path, None, f"the file is damaged: it holds no JSON object; {_DAMAGED}")
-    return state

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from kgrl.curriculum.view import Agent, PassageAgent, Preferring, View, preferred
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
-from kgrl.runs.records import read_records
+from kgrl.system.json_lines import read_records
+from kgrl.system.schemas import Index, decode_json
 
 __all__ = ["Choice", "Noting", "noting"]
 
@@ -41,10 +42,14 @@ class Choice:
         '{"index": 1, "topic": 7, "topics": [7, 3], "chances": [0.75, 0.25]}'
     """
 
-    index: int
-    topic: int
-    topics: tuple[int, ...]
+    index: Index
+    topic: Index
+    topics: tuple[Index, ...]
     chances: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.topics) != len(self.chances):
+            raise ValueError(f"{len(self.topics)} topics and {len(self.chances)} chances")
 
     @classmethod
     def of(cls, index: int, topic: int, topics: IntArray, chances: NDArray[np.float64]) -> Choice:
@@ -65,9 +70,12 @@ class Choice:
 
     @classmethod
     def from_json(cls, line: str) -> Choice:
-        """Read a record written by `to_json`."""
-        fields = json.loads(line)
-        return cls(fields["index"], fields["topic"], tuple(fields["topics"]), tuple(fields["chances"]))
+        """Read a record written by `to_json`.
+
+        Raises:
+            DataError: If the line is not a choice.
+        """
+        return decode_json(line, cls, "choices.jsonl")
 
     @classmethod
     def read(cls, folder: Path) -> list[Choice]:
@@ -76,7 +84,7 @@ class Choice:
         Raises:
             DataError: If a line is not a choice.
         """
-        return read_records(folder / "choices.jsonl", cls.from_json)
+        return read_records(folder / "choices.jsonl", cls)
 
 
 class Noting:

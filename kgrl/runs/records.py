@@ -7,19 +7,38 @@ is resumed; what was there before has to be the same to the last bit, since the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec import Struct
+
 from kgrl.errors import DataError
 from kgrl.system.files import flush_to_disk, replacing, write_text
+from kgrl.system.json_lines import read_records, whole_lines
+from kgrl.system.schemas import Count, Index, checked
 
-__all__ = ["RecordFile", "read_records", "whole_lines"]
-
-_MOST_SHOWN = 80
-"""Characters of a line that a message shows."""
+__all__ = ["Figures", "RecordFile", "read_metrics"]
 
 T = TypeVar("T")
+
+
+class Figures(Struct):
+    """The figures of a line of `metrics.jsonl` that others read; a line has further ones.
+
+    Args:
+        index: Number of the expansion, -1 before any.
+        tokens: Tokens trained on until then.
+        exam_loss: Mean loss of the exam, in nats per token, if it was taken.
+        exam_losses: The loss of each of its topics.
+        exam_seconds: Time that it took.
+    """
+
+    index: Index
+    tokens: Count
+    exam_loss: float | None = None
+    exam_losses: list[float] | None = None
+    exam_seconds: float = 0.0
 
 
 class RecordFile:
@@ -37,7 +56,7 @@ class RecordFile:
         >>> record.append('{"index": 1}')
         >>> record.cut_to(mark)
         >>> whole_lines(record.path), mark["lines"]
-        (['{"index": 0}'], 1)
+        ([b'{"index": 0}'], 1)
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,7 +103,7 @@ class RecordFile:
 
     def _marked(self, mark: Mapping[str, Any]) -> bytes:
         """Return the part of the file that a mark is of."""
-        whole = self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
+        whole = whole_lines(self.path)
         lines, remedy = int(mark["lines"]), "bring the file back as it was, or start the run anew with another --out"
         if len(whole) < lines:
             why = f"the record has {len(whole)} whole lines, and the checkpoint was written with {lines}"
@@ -96,35 +115,13 @@ class RecordFile:
         return data
 
 
-def whole_lines(path: Path) -> list[str]:
-    """Return the complete lines of a file; none if the file is missing.
-
-    A last line without its end was interrupted while being written, and is left out.
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the figures in the complete lines of a run's `metrics.jsonl`; none if the file is missing.
 
     Raises:
-        DataError: If it is a pipe or a device, which could be waited for without end.
+        DataError: If a line does not hold such figures.
     """
-    if path.exists() and not path.is_file():
-        raise DataError(path, None, "this is not a regular file, so no record of a run")
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    return text[: text.rfind("\n") + 1].split("\n")[:-1]
-
-
-def read_records(path: Path, parse: Callable[[str], T]) -> list[T]:
-    """Return the records in the complete lines of a file; none if the file is missing.
-
-    Args:
-        path: The file.
-        parse: Makes a record of a line.
-
-    Raises:
-        DataError: If a line is not a record.
-    """
-    records = []
-    for number, line in enumerate(whole_lines(path), start=1):
-        try:
-            records.append(parse(line))
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
-            why = f"not a record of a run ({type(error).__name__}): {line[:_MOST_SHOWN]!r}"
-            raise DataError(path, number, why) from error
-    return records
+    lines = read_records(path, dict[str, Any])
+    for number, line in enumerate(lines, start=1):
+        checked(line, Figures, path, number)
+    return lines

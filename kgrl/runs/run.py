@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from kgrl.curriculum.loop import Curriculum
 from kgrl.curriculum.view import Agent
@@ -37,9 +36,11 @@ from kgrl.runs.checkpoint import Checkpoint
 from kgrl.runs.choices import Noting, noting
 from kgrl.runs.metrics import aulc, continual_metrics
 from kgrl.runs.place import hold_folder
-from kgrl.runs.records import RecordFile, read_records
+from kgrl.runs.records import RecordFile, read_metrics
 from kgrl.system.display import count_text
 from kgrl.system.files import write_json, write_text
+from kgrl.system.json_lines import read_records
+from kgrl.system.schemas import read_yaml, yaml_text
 
 if TYPE_CHECKING:
     from kgrl.learners.adapters.folder import AdapterFacts
@@ -96,7 +97,7 @@ class Run:
         self._checkpoint: Checkpoint | None = None
         self._about: dict[str, Any] = {}
         if not (folder / "config.yaml").exists():
-            write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+            write_text(folder / "config.yaml", yaml_text(config))
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, {self.curriculum}, {self.agent})"
@@ -111,14 +112,7 @@ class Run:
         path = folder / "config.yaml"
         if not path.is_file():
             raise DataError(path, None, "no such file; a run folder holds config.yaml and curriculum.jsonl")
-        try:
-            config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            # YAML's messages have several lines.
-            raise DataError(path, None, f"this is no YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(config, dict):
-            raise DataError(path, None, f"a configuration has lines such as 'seed: 0', not {str(config)[:40]!r}")
-        return config
+        return read_yaml(path, dict[str, Any], "a configuration has lines such as 'seed: 0'")
 
     @staticmethod
     def read_expansions(folder: Path) -> ExpansionList:
@@ -129,7 +123,7 @@ class Run:
         Raises:
             DataError: If a line is not a record of an expansion.
         """
-        return ExpansionList(read_records(folder / "curriculum.jsonl", Expansion.from_json))
+        return ExpansionList(read_records(folder / "curriculum.jsonl", Expansion))
 
     @staticmethod
     def check_resumable(folder: Path) -> None:
@@ -318,7 +312,7 @@ class Run:
         for name, mark in checkpoint.records.items():
             self._records[name].cut_to(mark)
         self._expansions = list(self.read_expansions(self.folder))
-        self._metrics = read_records(self.folder / "metrics.jsonl", json.loads)
+        self._metrics = read_metrics(self.folder / "metrics.jsonl")
         self.curriculum.resume(self._expansions, self.agent)
         self.curriculum.learner.load(Checkpoint.file_in(self.folder).parent / checkpoint.learner)
         self.curriculum.state.rng.bit_generator.state = checkpoint.rng

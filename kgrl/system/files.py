@@ -48,6 +48,8 @@ _TEMPORARY = re.compile(rf"\..*{re.escape(_MARK)}\w{{8}}{re.escape(_END)}", re.D
 """Names of temporary files and folders."""
 _swept: set[Path] = set()
 """Folders whose left-overs this process has removed."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_swept.clear)
 
 
 def cache_dir() -> Path:

@@ -42,4 +42,5 @@ def canonical(text: str) -> str:
         >>> canonical("E\u0301vo\u00adra  is\u00a0old") == "Évora is old"
         True
     """
-    return " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub("", text)).split())
+    plain = text if text.isascii() else unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+    return " ".join(plain.split())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +14,9 @@ from kgrl.corpus import Corpus
 from kgrl.errors import DataError
 from kgrl.expansion import Expansion
 from kgrl.runs.choices import Choice
+from kgrl.runs.records import Figures
 from kgrl.runs.run import Run
+from kgrl.system.schemas import decode_json
 from kgrl.viewer.layout import stored_layout
 
 __all__ = ["ShownRun", "Tail"]
@@ -45,14 +45,14 @@ class Tail:
         >>> tail = Tail(path)
         >>> _ = path.write_text("one" + chr(10) + "tw")
         >>> tail.read(), tail.read()
-        ((['one'], True), ([], False))
+        (([b'one'], True), ([], False))
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file, self._offset = -1, 0
 
-    def read(self) -> tuple[list[str], bool]:
+    def read(self) -> tuple[list[bytes], bool]:
         """Return the new complete lines, and True if they are the file's first; the file is then new or rewritten.
 
         A line without its end is returned by a later call.
@@ -75,7 +75,7 @@ class Tail:
             return [], False
         end = data.rfind(b"\n") + 1
         self._offset += end
-        return data[:end].decode(errors="replace").split("\n")[:-1], anew
+        return data[:end].split(b"\n")[:-1], anew
 
 
 class ShownRun:
@@ -192,29 +192,23 @@ class ShownRun:
         # A run writes an expansion's choice before the expansion, and its metrics after it. In the reverse order, every
         # exam that is read has its expansion, and every expansion its choice.
         lines, anew = self._tails["metrics"].read()
-        exams = [m for m in self._parsed("metrics", lines, json.loads) if "exam_loss" in m]
-        self._exams = ([] if anew else self._exams) + [[m["index"], m["tokens"], m["exam_loss"]] for m in exams]
+        told = self._parsed("metrics", lines, Figures)
+        exams = [[m.index, m.tokens, m.exam_loss] for m in told if m.exam_loss is not None]
+        self._exams = ([] if anew else self._exams) + exams
         lines, anew = self._tails["curriculum"].read()
         if anew:
             self._expansions, self._steps, self._version = [], [], self._version + 1
             self._discovered[:] = False
-        for expansion in self._parsed("curriculum", lines, Expansion.from_json):
+        for expansion in self._parsed("curriculum", lines, Expansion):
             self._check(expansion)
             self._steps.append(self._compact(expansion))
             self._expansions.append(expansion)
         lines, anew = self._tails["choices"].read()
         kept = {} if anew else self._choices
-        self._choices = kept | {c.index: c for c in self._parsed("choices", lines, Choice.from_json)}
+        self._choices = kept | {c.index: c for c in self._parsed("choices", lines, Choice)}
 
-    def _parsed(self, name: str, lines: list[str], parse: Callable[[str], Record]) -> list[Record]:
-        records = []
-        for line in lines:
-            try:
-                records.append(parse(line))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                path = self.folder / f"{name}.jsonl"
-                raise DataError(path, None, f"holds a line that is not a record of a run: {line[:80]!r}") from error
-        return records
+    def _parsed(self, name: str, lines: list[bytes], kind: type[Record]) -> list[Record]:
+        return [decode_json(line, kind, self.folder / f"{name}.jsonl") for line in lines]
 
     def _check(self, expansion: Expansion) -> None:
         """Raise a DataError for an expansion that does not come next, or is not of this corpus."""
@@ -223,7 +217,9 @@ class ShownRun:
             raise DataError(path, None, f"expansion {expansion.index} comes where {len(self._steps)} should")
         if expansion.arrived is not None and expansion.arrived > len(titles):
             raise DataError(path, None, "the corpus has grown since; start kgrl view again")
-        if expansion.topic >= len(titles) or titles[expansion.topic] != expansion.title:
+        topics = [expansion.topic, *expansion.neighbourhood, *(t for p in expansion.probes.values() for t in p.topics)]
+        alike = min(topics) >= 0 and max(topics) < len(titles) and titles[expansion.topic] == expansion.title
+        if not alike or max(expansion.passages, default=0) >= len(self.corpus):
             what = f"{expansion.title!r} is not topic {expansion.topic} of {self.corpus.name}"
             raise DataError(path, None, f"{what}: the run was made on another corpus, or on another version of it")
 

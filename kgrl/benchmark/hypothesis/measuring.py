@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
@@ -21,6 +21,7 @@ from kgrl.errors import DataError
 from kgrl.learners.base import Learner
 from kgrl.retrieval.base import Retriever
 from kgrl.system.files import write_json
+from kgrl.system.schemas import read_json
 
 __all__ = ["MeasurementFolder", "PreparedCorpus", "Row"]
 
@@ -64,6 +65,17 @@ class PreparedCorpus:
         return Curriculum(self.corpus, learner, self.retriever, self.embeddings, None, config, tables=self.tables)
 
 
+class _About(Struct, forbid_unknown_fields=True):
+    """The origin of a folder's measurements: kgrl's version, and the fingerprint of each corpus by its name."""
+
+    version: str
+    corpora: dict[str, str]
+
+
+def _read(path: Path) -> Row:
+    return read_json(path, dict[str, Any], "delete it, and it is measured again")
+
+
 class MeasurementFolder:
     """A folder of measurements by name, one JSON file each, so that a killed process loses one at most.
 
@@ -88,12 +100,11 @@ class MeasurementFolder:
         if not path.exists():
             write_json(path, measure())
         # Read even if it was just written: tuples and NumPy numbers then look the same in the first run and later.
-        row: Row = json.loads(path.read_text(encoding="utf-8"))
-        return row
+        return _read(path)
 
     def rows(self, under: str) -> list[Row]:
         """Return the measurements in a subfolder, in the order of their names; none if it does not exist."""
-        return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((self.folder / under).glob("*.json"))]
+        return [_read(path) for path in sorted((self.folder / under).glob("*.json"))]
 
     def check(self, corpus: str, fingerprint: str) -> None:
         """Refuse a folder of another version of kgrl or of another corpus; note both in a new one.
@@ -102,9 +113,9 @@ class MeasurementFolder:
             DataError: If it holds measurements of another version, or of a corpus that has changed since.
         """
         path, now = self.folder / "about.json", version("kgrl")
-        about: Row = json.loads(path.read_text("utf-8")) if path.exists() else {"version": now, "corpora": {}}
-        if about["version"] != now:
-            raise DataError(path, None, f"the folder has results of kgrl {about['version']}, not {now}; choose another")
-        if about["corpora"].setdefault(corpus, fingerprint) != fingerprint:
+        about = read_json(path, _About, "choose another folder") if path.exists() else _About(now, {})
+        if about.version != now:
+            raise DataError(path, None, f"the folder has results of kgrl {about.version}, not {now}; choose another")
+        if about.corpora.setdefault(corpus, fingerprint) != fingerprint:
             raise DataError(path, None, f"the folder has results on another {corpus!r}; choose another")
-        write_json(path, about)
+        write_json(path, structs.asdict(about))

@@ -29,6 +29,7 @@ from torch import Tensor
 from kgrl.errors import DataError, KgrlError
 from kgrl.learners.decoder.models import HUB_NAMES, Origin
 from kgrl.system.files import write_json, write_text
+from kgrl.system.schemas import checked, read_json
 from kgrl.system.tensors import read_tensors, save_tensors
 
 __all__ = [
@@ -47,6 +48,8 @@ __all__ = [
 _CONFIG, _WEIGHTS, _FACTS, _CARD = "adapter_config.json", "adapter_model.safetensors", "kgrl.json", "README.md"
 
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+
+_WAY_OUT = "without this file the folder is read as an adapter that others made"
 
 _MOST_TITLES = 20
 """Titles that a card lists; the others are counted."""
@@ -273,7 +276,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     """PEFT's configuration in a folder, with a rank and an alpha that can be divided by where it is LoRA."""
     if not is_adapter(folder):
         raise KgrlError(f"{folder} holds no adapter: {_CONFIG} is missing")
-    config = _read_object(folder / _CONFIG)
+    config = read_json(folder / _CONFIG, dict[str, Any])
     for name in ("r", "lora_alpha") if config.get("peft_type") == "LORA" else ():
         if not isinstance(config.get(name), int | float) or config[name] <= 0:
             raise DataError(folder / _CONFIG, None, f"{name} must be a positive number, not {config.get(name)!r}")
@@ -285,24 +288,13 @@ def _read_facts(folder: Path) -> tuple[str, AdapterFacts, Origin]:
     path = folder / _FACTS
     if not path.is_file():
         return "", AdapterFacts(), Origin()
-    record = _read_object(path)
-    # Unknown names are passed over: a later version of kgrl may write more.
-    known: dict[str, Any] = {f.name: record[f.name] for f in fields(AdapterFacts) if f.name in record}
-    known |= {name: tuple(known[name]) for name in ("titles", "sources") if name in known}
-    told = record.get("base_model_origin")
-    origin = {f.name: str(told[f.name]) for f in fields(Origin) if f.name in told} if isinstance(told, dict) else {}
-    return str(record.get("base_model", "")), AdapterFacts(**known), Origin(**origin)
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # no UTF-8, or no JSON
-        raise DataError(path, None, f"not JSON: {error}") from error
-    if not isinstance(record, dict):
-        raise DataError(path, None, f"holds a {type(record).__name__}, not a JSON object")
-    return record
+    record = read_json(path, dict[str, Any], _WAY_OUT)
+    base = checked(record.get("base_model", ""), str, path)
+    told = checked(record.get("base_model_origin", {}), dict[str, Any], path)
+    # Unknown names are passed over: a later version of kgrl may write more, and they are only told, not used.
+    about = {f.name: record[f.name] for f in fields(AdapterFacts) if f.name in record}
+    origin = {f.name: told[f.name] for f in fields(Origin) if f.name in told}
+    return base, checked(about, AdapterFacts, path), checked(origin, Origin, path)
 
 
 def _card(base: str, config: Mapping[str, Any], about: AdapterFacts, origin: Origin) -> str:

@@ -7,7 +7,6 @@ is off throughout: texts are read once, and a run repeats exactly.
 from __future__ import annotations
 
 import copy
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -33,6 +32,7 @@ from kgrl.learners.decoder.packing import Block, Reading, arrange, pack
 from kgrl.learners.decoder.plugin import Measure, Plugin
 from kgrl.learners.decoder.token_store import TokenStore, document_token
 from kgrl.system.files import write_json
+from kgrl.system.schemas import Count, checked, read_json
 from kgrl.system.tensors import read_tensors, save_tensors
 
 __all__ = ["DecoderLearner", "DecoderSnapshot"]
@@ -268,14 +268,15 @@ class DecoderLearner(FlatWeights, ABC):
         path = folder / _STATE
         if not path.is_file():
             raise KgrlError(f"{folder} holds no saved learner: {_STATE} is missing")
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = read_json(path, dict[str, Any])
+        steps = checked(state.get("steps"), Count, path)
         for key, own in self._kind.items():
             if state.get(key) != own:
                 raise KgrlError(f"{folder} holds {state}, which does not fit this learner: its {key} is {own!r}")
         self._read_weights(folder)
         moments = read_tensors(folder / _OPTIMIZER)
         first, second = moments["first_moment"], moments["second_moment"]
-        self.set_trained(Trained(self.weights.detach(), first, second, int(state["steps"])))
+        self.set_trained(Trained(self.weights.detach(), first, second, steps))
         tensors = read_tensors(folder / _PLUGINS)
         for i, plugin in enumerate(self.plugins):
             plugin.set_state({n.removeprefix(f"{i}."): t for n, t in tensors.items() if n.startswith(f"{i}.")})

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from rich.console import Console
 from rich.progress import track
 
@@ -23,6 +24,7 @@ from kgrl.errors import KgrlError, SettingError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.system.executors import executors
 from kgrl.system.files import content_key, file_digest, new_folder, write_json
+from kgrl.system.schemas import read_json
 
 __all__ = [
     "NeighbourhoodResult",
@@ -209,7 +211,7 @@ def _with_dtype(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if "dtype" in options:
         dtype = options["dtype"]
     elif records:
-        dtype = json.loads(records[0].read_text(encoding="utf-8"))["settings"]["options"]["dtype"]
+        dtype = read_json(records[0], _Record).settings["options"]["dtype"]
     else:
         from kgrl.system.tensors import best_dtype
 
@@ -232,6 +234,13 @@ def _drawn_passages(corpus: Corpus, partition: IntArray, seed: int) -> list[list
     return groups
 
 
+class _Record(Struct, forbid_unknown_fields=True):
+    """The record of a trained adapter: what came of it, and how it was made."""
+
+    result: NeighbourhoodResult
+    settings: dict[str, Any]
+
+
 def _finished(corpus: Corpus, task: NeighbourhoodTask) -> NeighbourhoodResult | None:
     """The result of a task whose adapter is in the folder already, else None.
 
@@ -243,11 +252,11 @@ def _finished(corpus: Corpus, task: NeighbourhoodTask) -> NeighbourhoodResult | 
     path = task.adapter / _RECORD
     if not path.is_file():
         raise KgrlError(f"{task.adapter} exists and was not trained here: {_RECORD} is missing; choose another folder")
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_json(path, _Record, "choose another folder")
     for name, value in _settings(corpus, task).items():
-        if record["settings"].get(name) != value:
+        if record.settings.get(name) != value:
             raise KgrlError(f"{task.adapter} was trained with another {name!r}; choose another folder")
-    return NeighbourhoodResult(**record["result"])
+    return record.result
 
 
 def _settings(corpus: Corpus, task: NeighbourhoodTask) -> dict[str, Any]:

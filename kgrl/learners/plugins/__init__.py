@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import inspect
 
-import yaml
-
-from kgrl.errors import SettingError
+from kgrl.errors import DataError, SettingError
 from kgrl.learners.decoder.plugin import Plugin
 from kgrl.learners.plugins.elastic import ElasticWeights
 from kgrl.learners.plugins.isolation import Isolation
@@ -18,6 +16,7 @@ from kgrl.learners.plugins.relora import ReLoRA
 from kgrl.learners.plugins.replay import Replay
 from kgrl.learners.plugins.restrictions import FreezeLayers, GradientProjection, TopK
 from kgrl.system.registry import Registry
+from kgrl.system.schemas import decode_yaml
 
 __all__ = [
     "ElasticWeights",
@@ -65,7 +64,10 @@ def make_plugin(spec: str) -> Plugin:
             raise SettingError(
                 f"{part!r} is not an option of the plug-in {name!r}; write one of {listed_options} as x=1"
             )
-        options[option] = yaml.safe_load(value)
+        try:
+            options[option] = decode_yaml(value, int | float | str | bool, spec)  # type: ignore[arg-type]
+        except DataError as error:
+            raise SettingError(f"{part!r} is not an option of the plug-in {name!r}: {error.reason}") from error
     try:
         return factory(**options)
     except TypeError as error:  # a word where a number belongs

@@ -5,9 +5,8 @@ A calibration is plain data, kept as JSON. Fitting is in `kgrl.learners.simulate
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,12 @@ from kgrl.errors import DataError, MissingDataError, SettingError
 from kgrl.learners.simulated.learning_curve import CurveParameters
 from kgrl.system.files import write_json
 from kgrl.system.random_bits import drawn
+from kgrl.system.schemas import Above0, Count, Index, Nats, NotBelow0, checked, read_json
 
 __all__ = ["ByTopic", "Calibration", "Errors", "Fitted"]
 
 _FORMAT = 1
+_WAY_OUT = "`kgrl calibrate` writes another"
 _PLANTED = "-noisy"
 """Suffix of the name of a corpus with planted noise."""
 
@@ -39,9 +40,9 @@ class ByTopic:
         topics: The number of each topic that was measured.
     """
 
-    mean: float
-    spread: float
-    topics: Mapping[int, float] = field(default_factory=dict)
+    mean: Nats
+    spread: NotBelow0
+    topics: Mapping[Index, Nats] = field(default_factory=dict)
 
     def values(self, n_topics: int, key: int) -> NDArray[np.float64]:
         """Return the number of every topic, `[n_topics]`.
@@ -71,11 +72,11 @@ class Fitted:
         seed: Seed of the folds and the bootstrap.
     """
 
-    runs: int
-    expansions: int
-    forks: int
-    changes: int
-    seed: int
+    runs: Count
+    expansions: Count
+    forks: Count
+    changes: Count
+    seed: Count
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Calibration:
     corpus: str
     fingerprint: str
     learner: str
-    tokens_per_word: float
+    tokens_per_word: Above0
     untaught: ByTopic
     response: ByTopic
     parameters: CurveParameters
@@ -143,12 +144,17 @@ class Calibration:
 
         Raises:
             SettingError: If the calibration was fitted on a corpus with another fingerprint; the message names both.
+                If it has numbers of topics that the corpus does not have.
         """
         if corpus.fingerprint != self.fingerprint:
             raise SettingError(
                 f"the calibration was fitted on corpus {self.corpus!r} with fingerprint {self.fingerprint[:12]}, and "
                 f"this is {corpus.name!r} with fingerprint {corpus.fingerprint[:12]}; fit one with `kgrl calibrate`"
             )
+
+        topics = [*self.untaught.topics, *self.response.topics]
+        if topics and not 0 <= min(topics) <= max(topics) < len(corpus.graph):
+            raise SettingError(f"the calibration has topics {min(topics)} to {max(topics)}, and {corpus!r} has not")
 
     def choose(self, member: int | None) -> CurveParameters:
         """Return a member's parameters, or with None those fitted to all records.
@@ -178,16 +184,12 @@ class Calibration:
         """
         if not path.is_file():
             raise MissingDataError(f"there is no calibration at {path}; `kgrl calibrate` writes one")
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            # Written as JSON by people too: any field may be missing or of another type, which the errors below cover.
-            if values["format"] != _FORMAT:
-                raise DataError(path, None, f"a calibration of format {values['format']}; this version reads {_FORMAT}")
-            return _from_json(values)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(path, None, f"not a calibration: {error}") from error
+        values = read_json(path, dict[str, Any], _WAY_OUT)
+        if values.get("format") != _FORMAT:
+            found = values.get("format")
+            raise DataError(path, None, f"a calibration of format {found!r}; this version reads {_FORMAT}; {_WAY_OUT}")
+        del values["format"]
+        return checked(values, cls, path)
 
     @classmethod
     def builtin(cls, corpus: Corpus, learner: str = "scratch") -> Calibration:
@@ -214,15 +216,3 @@ class Calibration:
         if origin != corpus.name:
             return replace(cls.read(path), corpus=corpus.name, fingerprint=corpus.fingerprint)
         return cls.read(path)
-
-
-def _from_json(values: Mapping[str, Any]) -> Calibration:
-    """A calibration from the object that `write` wrote; JSON has strings as the keys of `topics`."""
-    own = {f.name: values[f.name] for f in fields(Calibration)}
-    for name in ("untaught", "response"):
-        measured = {int(topic): float(value) for topic, value in own[name]["topics"].items()}
-        own[name] = ByTopic(own[name]["mean"], own[name]["spread"], measured)
-    own["parameters"] = CurveParameters(**own["parameters"])
-    own["members"] = tuple(CurveParameters(**member) for member in own["members"])
-    own["fitted"], own["errors"] = Fitted(**own["fitted"]), Errors(**own["errors"])
-    return Calibration(**own)

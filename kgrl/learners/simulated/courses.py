@@ -8,12 +8,12 @@ show, never get into a calibration.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -21,13 +21,26 @@ from kgrl.corpus import Corpus, Split
 from kgrl.errors import DataError, KgrlError
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
+from kgrl.system.arrays import read_array
 from kgrl.system.files import write_json, write_npy
+from kgrl.system.json_lines import read_records
+from kgrl.system.schemas import Count, Index, Nats, read_json
 
 __all__ = ["Course", "Transfer", "course_of_run", "course_of_transfer", "read_run", "tokens_per_word"]
 
 FloatArray = NDArray[np.float64]
 
 _SETTINGS, _DROPS = "transfer.json", "drops.npy"
+
+
+class _Settings(Struct, forbid_unknown_fields=True):
+    """The settings of a transfer estimate, with the losses of its topics before anything was learned."""
+
+    corpus: str
+    fingerprint: str
+    tokens: Count
+    topics: list[Index]
+    before: list[Nats]
 
 
 @dataclass(frozen=True)
@@ -55,11 +68,12 @@ class Transfer:
         settings, drops = folder / _SETTINGS, folder / _DROPS
         if not settings.is_file():
             raise KgrlError(f"{folder} holds no transfer estimate: {_SETTINGS} is missing")
-        known = json.loads(settings.read_text(encoding="utf-8"))
-        topics, before = np.array(known["topics"], dtype=np.int32), np.array(known["before"], dtype=np.float32)
+        known = read_json(settings, _Settings)
+        topics, before = np.array(known.topics, dtype=np.int32), np.array(known.before, dtype=np.float32)
+        n = len(topics)
         # The settings are written first, so a folder may hold them and no rows.
-        rows = np.load(drops, allow_pickle=False) if drops.exists() else np.full((len(topics),) * 2, np.nan, np.float32)
-        return cls(topics, before, rows)
+        none = np.full((n, n), np.nan, np.float32)
+        return cls(topics, before, np.array(read_array(drops, np.float32, n, n)) if drops.exists() else none)
 
     @classmethod
     def begin(
@@ -89,9 +103,9 @@ class Transfer:
         path = folder / _SETTINGS
         if not path.exists():
             write_json(path, settings)
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = structs.asdict(read_json(path, _Settings))
         for name, value in settings.items():
-            if known.get(name) != value:
+            if (list(known[name]) if isinstance(value, list) else known[name]) != value:
                 raise KgrlError(f"{folder} holds a transfer estimate with another {name!r}; choose another folder")
         return cls.read(folder)
 
@@ -155,16 +169,9 @@ def read_run(folder: Path, corpus: Corpus) -> list[Expansion]:
     path = folder / "curriculum.jsonl"
     if not path.is_file():
         raise DataError(path, None, "no such file; a run folder holds config.yaml and curriculum.jsonl")
-    text = path.read_text(encoding="utf-8")
-    expansions = []
-    # A last line that was cut off in writing is left out, as when a run is resumed.
-    for number, line in enumerate(text[: text.rfind("\n") + 1].split("\n")[:-1], 1):
-        try:
-            expansion = Expansion.from_json(line)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(path, number, f"not an expansion: {error}") from error
+    expansions = read_records(path, Expansion)
+    for number, expansion in enumerate(expansions, 1):
         _check(expansion, corpus, path, number)
-        expansions.append(expansion)
     return expansions
 
 
@@ -240,14 +247,14 @@ def course_of_transfer(corpus: Corpus, folder: Path, rate: float) -> Course:
         KgrlError: If the folder holds no estimate, or one of another corpus.
     """
     transfer = Transfer.read(folder)
-    settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
-    if settings["fingerprint"] != corpus.fingerprint:
-        raise KgrlError(f"{folder} holds a transfer estimate of corpus {settings['corpus']!r}, not of {corpus.name!r}")
+    settings = read_json(folder / _SETTINGS, _Settings)
+    if settings.fingerprint != corpus.fingerprint or transfer.topics.max(initial=0) >= len(corpus.graph):
+        raise KgrlError(f"{folder} holds a transfer estimate of corpus {settings.corpus!r}, not of {corpus.name!r}")
     rows = np.flatnonzero(np.isfinite(transfer.drops).all(axis=1))
     taught = []
     for topic in transfer.topics[rows].tolist():
         words = _words(corpus, corpus.ids_of(topic, Split.TRAIN))
-        taught.append({topic: min(float(settings["tokens"]), rate * float(words.sum()))})
+        taught.append({topic: min(float(settings.tokens), rate * float(words.sum()))})
     before = np.broadcast_to(transfer.before.astype(np.float64), (len(rows), len(transfer.topics)))
     after = before - transfer.drops[rows]
     return Course(str(folder), _stack(taught, len(corpus.graph)), transfer.topics, before, after, forks=True)

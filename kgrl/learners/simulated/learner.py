@@ -7,12 +7,13 @@ lesson's time is proportional to the links of its topics.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
 from kgrl.corpus import Corpus, Passages
@@ -21,7 +22,9 @@ from kgrl.learners.base import Learned
 from kgrl.learners.simulated.calibration import Calibration
 from kgrl.learners.simulated.kernels import CurveTables, fade, losses, teach
 from kgrl.learners.simulated.relatives import Relatives
+from kgrl.system.arrays import read_array
 from kgrl.system.files import content_key, write_json, write_npy
+from kgrl.system.schemas import Count, NotBelow0, checked, read_json
 
 __all__ = ["SimulatedLearner", "SimulatedSnapshot", "calibration_of", "curves_of", "tokens_of"]
 
@@ -173,20 +176,28 @@ class SimulatedLearner:
         path = folder / _STATE
         if not path.is_file():
             raise KgrlError(f"{folder} holds no simulated learner: {_STATE} is missing")
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = read_json(path, dict[str, Any])
         for key, own in self.identity.items():
             if state.get(key) != own:
                 raise KgrlError(
                     f"{folder} holds another simulated learner: its {key} is {state.get(key)!r}, not {own!r}"
                 )
-        effective = np.load(folder / _EFFECTIVE, allow_pickle=False)
-        self.restore(SimulatedSnapshot(int(state["total"]), float(state["scale"]), effective))
+        told = checked({name: state.get(name) for name in ("total", "scale")}, _Saved, path)
+        effective = read_array(folder / _EFFECTIVE, np.float64, len(self.corpus.graph))
+        self.restore(SimulatedSnapshot(told.total, told.scale, np.array(effective)))
 
     def _check_corpus(self, passages: Passages) -> None:
         """Refuse passages of another corpus, whose ids mean other texts."""
         # Usually it is the same object; only otherwise are fingerprints compared.
         if passages.corpus is not self.corpus and passages.corpus.fingerprint != self.corpus.fingerprint:
             raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
+
+
+class _Saved(Struct):
+    """The state of a saved learner besides its effective tokens."""
+
+    total: Count
+    scale: NotBelow0
 
 
 def tokens_of(words: ArrayLike, tokens_per_word: float) -> NDArray[np.int64]:

@@ -29,6 +29,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kgrl.system.schemas import Above0, NotBelow0
+
 __all__ = ["CurveParameters", "share_learned"]
 
 
@@ -55,17 +57,17 @@ class CurveParameters:
         [0.25, 0.35]
     """
 
-    style: float
-    style_tokens: float
-    style_power: float
-    topic: float
-    topic_tokens: float
-    topic_power: float
-    link: float
-    similar: float
-    fading: float
-    noise: float
-    style_onset: float = 1.0
+    style: NotBelow0
+    style_tokens: Above0
+    style_power: Above0
+    topic: NotBelow0
+    topic_tokens: Above0
+    topic_power: Above0
+    link: NotBelow0
+    similar: NotBelow0
+    fading: NotBelow0
+    noise: NotBelow0
+    style_onset: Above0 = 1.0
 
     def drop(self, total: ArrayLike, effective: ArrayLike) -> NDArray[np.float64]:
         """Return the depth of losses with response 1 below the untaught ones, in nats per token.

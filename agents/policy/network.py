@@ -10,7 +10,6 @@ any graph. The module does not know Stable-Baselines3.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from kgrl.agents.base import POLICY_FILE
 from kgrl.builtin import PROJECTED
 from kgrl.envs.features.names import FEATURE_VERSION, FEATURES, GLOBAL_FEATURES, PATH_ROWS, PATH_WIDTH
 from kgrl.errors import KgrlError, MissingDataError
+from kgrl.system.files import temporary_folder
 
 __all__ = ["WEIGHTS_FILE", "CandidateScorer", "PolicyConfig", "load_policy", "save_policy"]
 
@@ -180,11 +180,11 @@ def save_policy(scorer: CandidateScorer, folder: Path, about: dict[str, Any]) ->
     folder.mkdir(parents=True, exist_ok=True)
     record = {**asdict(scorer.config), "feature_names": FEATURES, "global_feature_names": GLOBAL_FEATURES, **about}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in scorer.state_dict().items()}
-    with tempfile.TemporaryDirectory(dir=folder) as made:
-        save_file(weights, Path(made) / WEIGHTS_FILE)
-        (Path(made) / POLICY_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    with temporary_folder(folder / "policy") as made:
+        save_file(weights, made / WEIGHTS_FILE)
+        (made / POLICY_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         for name in (WEIGHTS_FILE, POLICY_FILE):
-            (Path(made) / name).replace(folder / name)
+            (made / name).replace(folder / name)
 
 
 def load_policy(folder: Path, weights: str = WEIGHTS_FILE) -> tuple[CandidateScorer, dict[str, Any]]:

@@ -26,10 +26,14 @@ The names below load when they are first used, so that `import kgrl` stays quick
 """
 
 from importlib.metadata import version
+from pathlib import Path
 
 import lazy_loader
 from gymnasium.envs.registration import register
 
+from kgrl.system.compiled import place_kernels
+
+place_kernels(Path(__file__).parent)
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __version__ = version("kgrl")
 

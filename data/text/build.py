@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-import filelock
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -14,11 +13,12 @@ from kgrl.corpus import Corpus, cut, near_duplicates, split_passages
 from kgrl.data.folder import load_folder, save_folder
 from kgrl.data.text.linking import find_places
 from kgrl.graph.topic_graph import TopicGraph
+from kgrl.system.cache import cached
 from kgrl.system.files import cache_dir, content_key
 
 __all__ = ["build_corpus", "processed", "with_links"]
 
-_VERSION = "6"
+_VERSION = "7"
 """Part of the key of every cached corpus; raise it when cutting, cleaning or linking changes."""
 
 _log = logging.getLogger(__name__)
@@ -82,10 +82,12 @@ def processed(name: str, content: Sequence[str], build: Callable[[], Corpus]) ->
         build: Builds the corpus.
     """
     entry = cache_dir() / "corpora" / f"{name}-{content_key(_VERSION, *content)}"
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(entry.with_suffix(".lock")):  # one of two processes builds, the other waits
-        if not entry.exists():
-            start = time.perf_counter()
-            save_folder(with_places(build()), entry)
-            _log.info("%s: processed in %.0f s, kept in %s", name, time.perf_counter() - start, entry)
+
+    def make() -> None:
+        """Build the corpus and write it to the entry."""
+        start = time.perf_counter()
+        save_folder(with_places(build()), entry)
+        _log.info("%s: processed in %.0f s, kept in %s", name, time.perf_counter() - start, entry)
+
+    cached(entry, make=make)
     return load_folder(entry, name=name)

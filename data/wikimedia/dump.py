@@ -12,16 +12,19 @@ import gzip
 import itertools
 import logging
 import lzma
-import shutil
+import signal
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
-from multiprocessing import get_context
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context, resource_tracker
 from pathlib import Path
 from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 
+import filelock
+import zstandard
 from mwxml.errors import MalformedXML
 
 from kgrl.data.wikimedia.dump_join import Imported, join_pieces
@@ -30,18 +33,20 @@ from kgrl.data.wikimedia.dump_pieces import RawPage, parse_batch
 from kgrl.data.wikimedia.wiki_site import WikiSite
 from kgrl.data.wikimedia.wikitext import disambiguation_list, redirect_target
 from kgrl.errors import DataError, KgrlError, SettingError
-from kgrl.system.files import write_json
+from kgrl.system.files import remove_left_overs, temporary_folder, write_json
 from kgrl.system.schemas import read_json
 
 __all__ = ["import_dump"]
 
 _BATCH_PAGES, _BATCH_CHARACTERS = 200, 4_000_000
 """Largest batch, in pages and in characters of markup."""
-_VERSION = 2
+_VERSION = 3
 """Version of the pieces; those of another version are refused."""
+_LOCK, _JOINED = ".lock", "joined"
+"""Files among the pieces: held by the process that imports, and made when all pieces are there."""
 _MOST_MARKUP = 20_000_000
 """Characters of a page that are read; MediaWiki's own limit is 2 million bytes."""
-_BROKEN = (EOFError, OSError, ParseError, zlib.error, lzma.LZMAError, MalformedXML)
+_BROKEN = (EOFError, OSError, ParseError, zlib.error, lzma.LZMAError, zstandard.ZstdError, MalformedXML)
 """Exceptions from reading a damaged file."""
 _INTERFACE, _LIST_PAGE = 8, "Disambiguationspage"
 """Namespace of a wiki's messages, and the one that lists its templates of disambiguation pages."""
@@ -64,7 +69,7 @@ def import_dump(
     continues where it stopped, with the same result.
 
     Args:
-        dump: A file of pages in MediaWiki's export format, `.xml`, `.xml.bz2`, `.xml.gz` or `.xml.xz`.
+        dump: A file of pages in MediaWiki's export format: XML, as it is or packed with bzip2, gzip, xz or zstd.
         out: The corpus's folder; missing or empty.
         workers: Processes that parse.
         limit: Most articles to read.
@@ -73,31 +78,97 @@ def import_dump(
 
     Raises:
         DataError: If the file is not a dump, or is truncated and `on_error` is `"fail"`.
-        KgrlError: If the folder is not empty, or pieces of another import are beside it.
+        KgrlError: If the folder is not empty, pieces of another import are beside it, or another process imports to it.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise KgrlError(f"{out} holds something already; choose another --out")
+    # Beside the corpus, on the same disk.
+    parts = out.with_name(f"{out.name}.parts")
+    _check_free(out, parts)
     if not dump.is_file():
         raise DataError(dump, None, "no such file")
     if workers < 1:
         raise SettingError(f"an import needs at least one worker, not {workers}")
-    # Beside the corpus, on the same disk. Pieces of another dump or limit would be mixed up with this import's.
-    parts = out.with_name(f"{out.name}.parts")
-    _check_parts(parts, {"version": _VERSION, "file": dump.name, "bytes": dump.stat().st_size, "limit": limit})
-    done = Imported()
-    reader = _Reader(dump, limit, done, on_read)
-    # Spawned, not forked: a fork copies the locks of threads that other parts of the process may have started.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        try:
-            _parse_all(pool, reader, parts, 2 * workers)
-        except DataError as error:
-            if on_error != "skip":
-                raise
-            done.incomplete = str(error)
-            _log.warning("%s; going on with what was read", error)
-    join_pieces(sorted(parts.glob("*.jsonl")), out, done, reader.disambiguations)
-    shutil.rmtree(parts)
+    with _opened(dump):
+        pass  # what is packed in another way is refused before anything is written, whatever `on_error` says
+    with _held(out, parts):
+        _check_free(out, parts)  # another process may have ended just now
+        # Pieces of another dump or limit would be mixed up with this import's.
+        _check_parts(parts, {"version": _VERSION, "file": dump.name, "bytes": dump.stat().st_size, "limit": limit})
+        done = Imported()
+        reader = _Reader(dump, limit, done, on_read)
+        with _workers(workers) as pool:
+            try:
+                _parse_all(pool, reader, parts, 2 * workers)
+            except DataError as error:
+                if on_error != "skip":
+                    raise
+                done.incomplete = str(error)
+                _log.warning("%s; going on with what was read", error)
+        (parts / _JOINED).touch()
+        join_pieces(sorted(parts.glob("*.jsonl")), out, done, reader.disambiguations)
+        _remove_parts(parts)
     return done
+
+
+def _check_free(out: Path, parts: Path) -> None:
+    """Refuse a folder that holds something; pieces that were joined to it are removed if a killed process left them."""
+    remove_left_overs(out.parent)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if (parts / _JOINED).exists():
+            _remove_parts(parts)
+        raise KgrlError(f"{out} holds something already; choose another --out")
+
+
+def _remove_parts(parts: Path) -> None:
+    """Remove the pieces, which have another name meanwhile: a part of them would look like an import to go on with."""
+    with temporary_folder(parts) as doomed, suppress(FileNotFoundError):
+        parts.rename(doomed / parts.name)
+
+
+@contextmanager
+def _held(out: Path, parts: Path) -> Iterator[None]:
+    """Keep other processes from importing to the same place."""
+    parts.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(parts / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise KgrlError(
+            f"another process imports to {out}; wait until it has ended, or choose another --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _workers(number: int) -> Iterator[ProcessPoolExecutor]:
+    """Give processes that Ctrl-C does not reach: this one ends them, and they would each print a traceback."""
+    # Spawned, not forked: a fork copies the locks of threads that other parts of the process may have started.
+    with ProcessPoolExecutor(number, mp_context=get_context("spawn")) as pool:
+        resource_tracker.ensure_running()  # before, since it unblocks the signal when it starts
+        with _ctrl_c_kept():
+            for _ in range(number):  # each starts a process, which inherits the blocked signal
+                pool.submit(int)
+        yield pool
+
+
+@contextmanager
+def _ctrl_c_kept() -> Iterator[None]:
+    """Block Ctrl-C during a `with` block, and let it take effect at the end."""
+    received: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    # Another thread gets the signal if this one blocks it, and has it handled here all the same.
+    handler = signal.signal(signal.SIGINT, lambda number, frame: received.append(number)) if main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if main:
+            signal.signal(signal.SIGINT, handler)
+    if received:
+        raise KeyboardInterrupt
 
 
 def _check_parts(parts: Path, about: dict[str, Any]) -> None:
@@ -210,16 +281,35 @@ class _Reader:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """Yield a file as it is on disk, for the position, and its unpacked content."""
-    openers: dict[str, Callable[[IO[bytes]], Any]] = {
-        ".bz2": bz2.BZ2File,
-        ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
-        ".xz": lzma.LZMAFile,
-    }
+    """Yield a file as it is on disk, for the position, and its unpacked content, whatever the file is called.
+
+    Raises:
+        DataError: If it is packed in a way that is not read.
+    """
     with path.open("rb") as raw:
-        opener = openers.get(path.suffix)
+        start = raw.read(_START_BYTES)
+        for signature, program in _REFUSED.items():
+            if start.startswith(signature):
+                raise DataError(path, None, f"this is a {program} archive; unpack it, and import the XML file in it")
+        opener = next((opener for signature, opener in _OPENERS.items() if start.startswith(signature)), None)
+        # White space may be before the XML of a file that was copied by hand, but its declaration must come first.
+        raw.seek(0 if opener else len(start) - len(start.lstrip()))
         if opener is None:
             yield raw, raw
         else:
             with opener(raw) as content:
                 yield raw, content
+
+
+_START_BYTES = 1_000
+_OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"BZh": bz2.BZ2File,
+    b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    # Windows of 2 GiB are what `zstd --long=31` writes; memory is taken as it is needed.
+    b"\x28\xb5\x2f\xfd": lambda raw: zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(
+        raw, read_across_frames=True, closefd=False
+    ),
+}
+"""Readers of packed files, by the bytes that these begin with."""
+_REFUSED = {b"7z\xbc\xaf\x27\x1c": "7-Zip", b"PK\x03\x04": "ZIP", b"Rar!": "RAR"}

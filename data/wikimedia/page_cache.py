@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sqlite3
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from kgrl.errors import DataError
 from kgrl.research.page import Page
+from kgrl.system.cache import writing_cache
 from kgrl.system.schemas import decode_json
 
 __all__ = ["PageCache"]
@@ -48,14 +50,23 @@ class PageCache:
 
     def __init__(self, path: Path) -> None:
         self.path, self._lock = path, threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing_cache(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
         with self._named():
-            self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
-            self._connection.isolation_level = None  # every statement is a transaction of its own
+            if path.is_file() and not os.access(path.parent, os.W_OK):
+                # SQLite would make files beside it even to read it.
+                self._connection = self._connected(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+                return
+            self._connection = self._connected(str(path))
             # Readers do not wait for a writer; a power cut may lose the latest pages, which are then fetched again.
             self._connection.execute("pragma journal_mode=wal")
             self._connection.execute("pragma synchronous=normal")
             self._connection.execute(_SCHEMA)
+
+    @staticmethod
+    def _connected(place: str, uri: bool = False) -> sqlite3.Connection:
+        # Every statement is a transaction of its own.
+        return sqlite3.connect(place, _BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri)
 
     def get(self, site: str, title: str, max_age: float | None = None) -> tuple[Page | None] | None:
         """Return a tuple with the cached page, or with None for a missing article; None if nothing is cached.
@@ -94,7 +105,8 @@ class PageCache:
             with self._lock:
                 yield
         except sqlite3.OperationalError as error:  # no right to write, a full disk, another database
-            raise DataError(self.path, None, f"the page cache cannot be used: {error}") from error
+            why = f"the page cache cannot be used: {error}; choose another by --cache, or a folder by KGRL_CACHE"
+            raise DataError(self.path, None, why) from error
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise self._damaged(error) from error
 

@@ -1,8 +1,8 @@
 """Client of MediaWiki's API with a rate limit and retries.
 
 wikipedia-api sends the requests and backs off. This module adds sites other than Wikipedia, one rate limit for all
-threads, `Retry-After` with a 503 or as a date, errors that the API sends in an answer of status 200, and connections
-that are cut in the middle of an answer.
+threads, `Retry-After` with a 503 or as a date, errors that the API sends in an answer of status 200, connections that
+are cut in the middle of an answer, and limits of what a site may send.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import time
 from typing import Any
 
 import httpx
-from wikipediaapi import WikiHttpError, WikiInvalidJsonError, Wikipedia, WikipediaException
+from wikipediaapi import WikiHttpError, Wikipedia
+
+from kgrl.data.wikimedia.answers import Answer, decode_answer
+from kgrl.data.wikimedia.limits import Limits, Meter, SiteError, TimedTransport, read_limited
 
 __all__ = ["WikiClient"]
 
@@ -25,6 +28,7 @@ _LONGEST_WAIT = 300.0
 _PASSING = {"maxlag", "ratelimited", "readonly"}
 """Error codes of the API that may go away, besides internal errors."""
 _INTERNAL = "internal_api_error"
+_MOST_REDIRECTS = 5
 _MOST_SHOWN = 300
 """Characters of an error of the API that a message quotes."""
 _BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
@@ -39,52 +43,71 @@ class WikiClient(Wikipedia):  # type: ignore[misc] # wikipedia-api's classes hav
         rate: Most requests a second.
         retries: Most repetitions of a request.
         retry_wait: Seconds before the first repetition, doubled each time; more if the site asks for more.
-        transport: The transport of requests.
+        transport: The transport of requests, for tests.
+        limits: The most that the site may send.
     """
 
     def __init__(
-        self, url: str, language: str, rate: float, retries: int, retry_wait: float, transport: httpx.BaseTransport
+        self,
+        url: str,
+        language: str,
+        rate: float,
+        retries: int,
+        retry_wait: float,
+        transport: httpx.BaseTransport | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        self._url = url
+        self._url, self._meter = url, Meter(limits or Limits())
         super().__init__(
             user_agent=_AGENT,
             language=language,
+            headers={"Accept-Encoding": "gzip"},  # what `read_limited` unpacks
             max_retries=retries,
             retry_wait=retry_wait,
             timeout=_TIMEOUT_SECONDS,
-            transport=_Polite(transport, rate),
+            transport=_Polite(transport or TimedTransport(self._meter), rate, self._meter),
             follow_redirects=True,
+            max_redirects=_MOST_REDIRECTS,
         )
 
-    def ask(self, parameters: dict[str, Any]) -> dict[str, Any]:
+    def begin_page(self) -> None:
+        """Begin to count this thread's answers about another page."""
+        self._meter.begin_page()
+
+    def ask(self, parameters: dict[str, Any]) -> Answer:
         """Return the answer to a request.
 
         Raises:
-            WikipediaException: If there is no answer, or the site refuses the request.
+            WikipediaException: If there is no answer, the site refuses the request, or sends too much or for too long.
         """
-        answer: dict[str, Any] = self._get(self.language, parameters)
+        answer: Answer = self._get(self.language, parameters)
         return answer
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
 
     def _build_url(self, language: str) -> str:
         return self._url
 
-    def _do_get(self, url: str, params: dict[str, Any]) -> dict[str, Any]:
+    def _do_get(self, url: str, params: dict[str, Any]) -> Answer:
         """Send a request once; wikipedia-api decides by the error whether to repeat it."""
-        answer = super()._do_get(url, params)  # raises for statuses other than 200
-        if not isinstance(answer, dict):
-            raise WikiInvalidJsonError(url)
-        if "error" in answer:
-            error = answer["error"]
-            code = str(error.get("code", "")) if isinstance(error, dict) else ""
-            said = json.dumps(error, ensure_ascii=False)[:_MOST_SHOWN]
-            raise (_UnwellError if code in _PASSING or code.startswith(_INTERNAL) else _RefusalError)(
-                f"it refuses: {said}"
-            )
+        try:
+            answer: Answer = super()._do_get(url, params)  # reads the answer by `_process_response`
+        except httpx.InvalidURL as error:
+            raise SiteError(f"it leads to an address that is none ({error})") from error
         return answer
 
-
-class _RefusalError(WikipediaException):  # type: ignore[misc]
-    """A refusal that would be repeated, so the request is not."""
+    def _process_response(self, r: httpx.Response, url: str) -> Answer:
+        if r.status_code != httpx.codes.OK:
+            super()._process_response(r, url)  # raises
+        answer = decode_answer(r.content)
+        if answer.error is not None:
+            error = answer.error
+            code = str(error.get("code", "")) if isinstance(error, dict) else ""
+            said = json.dumps(error, ensure_ascii=False)[:_MOST_SHOWN]
+            raise (_UnwellError if code in _PASSING or code.startswith(_INTERNAL) else SiteError)(f"it refuses: {said}")
+        return answer
 
 
 class _UnwellError(WikiHttpError):  # type: ignore[misc]
@@ -100,8 +123,8 @@ class _Polite(httpx.BaseTransport):
     wikipedia-api retries failed connections, but not cut ones.
     """
 
-    def __init__(self, inner: httpx.BaseTransport, rate: float) -> None:
-        self._inner, self._pause = inner, 1.0 / rate
+    def __init__(self, inner: httpx.BaseTransport, rate: float, meter: Meter) -> None:
+        self._inner, self._pause, self._meter = inner, 1.0 / rate, meter
         self._lock, self._next = threading.Lock(), 0.0
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -110,14 +133,15 @@ class _Polite(httpx.BaseTransport):
         while wait := self._turn():
             time.sleep(wait)
         try:
-            response = self._inner.handle_request(request)
-            response.read()  # here, so that a cut-off answer raises inside the try
+            with self._meter.answer():
+                # Read here, so that a cut-off answer raises inside the try.
+                response = read_limited(self._inner.handle_request(request), self._meter)
         except (httpx.NetworkError, httpx.ProtocolError) as error:
             raise httpx.ConnectError(str(error), request=request) from error
         if response.status_code in _BUSY:
             seconds = _retry_after(response.headers.get("Retry-After", ""))
             if seconds > _LONGEST_WAIT:
-                raise _RefusalError(f"it asks to be left alone for {seconds:,.0f} s; start again after that")
+                raise SiteError(f"it asks to be left alone for {seconds:,.0f} s; start again after that")
             with self._lock:  # no thread sends anything until then
                 self._next = max(self._next, time.monotonic() + seconds)
         return response

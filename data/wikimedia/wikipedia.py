@@ -19,24 +19,30 @@ from urllib.parse import urlsplit
 import httpx
 from wikipediaapi import WikipediaException
 
+from kgrl.data.wikimedia.answers import Query, merged
+from kgrl.data.wikimedia.limits import Limits, SiteError
 from kgrl.data.wikimedia.page_cache import PageCache
 from kgrl.data.wikimedia.wiki_client import WikiClient
+from kgrl.data.wikimedia.wiki_site import WikiSite
 from kgrl.data.wikimedia.wikitext import normal_title, read_wikitext
 from kgrl.errors import KgrlError, SettingError
 from kgrl.research.page import Page
 from kgrl.system.files import cache_dir
+from kgrl.system.prose import plain_sections
 
 __all__ = ["MediaWiki"]
 
 _LANGUAGE = re.compile(r"[a-z][a-z0-9-]*")
 _LINK = re.compile(r"\[\[\s*:?([^\[\]|#{}<>\n]+)")
 _DISAMBIGUATION = re.compile(r"\((?:disambiguation|homonymie|desambiguación|begriffsklärung)\)$", re.IGNORECASE)
-_OF_DISAMBIGUATION = re.compile(r"disambiguation pages|homonymie|desambiguación|begriffsklärung", re.IGNORECASE)
-_NO_TITLE = re.compile(r"[<>\[\]{}|\x00-\x1f\x7f\ud800-\udfff\ufffd]")
+_NO_TITLE = re.compile(r"[#<>\[\]{}|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
 _LONGEST_TITLE = 255
 """Bytes of the longest title that MediaWiki allows."""
 _MOST_PIECES = 1_000
 """Pieces of an answer; each lists up to 500 links or categories."""
+_MOST_LINKS, _MOST_HOPS = 100_000, 20
+_MOST_TEXT = 5_000_000
+"""Characters of a page that are read; MediaWiki's own limit is 2 million bytes."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +63,7 @@ class MediaWiki:
         retries: Most repetitions of a request after 429, 5xx, a cut connection or 30 seconds without an answer.
         retry_wait: Seconds before the first repetition, doubled each time; more if the site asks for more.
         transport: The transport of requests, for tests.
+        limits: The most that the site may send.
 
     Raises:
         SettingError: If the URL or the language is malformed, or the rate is not above 0.
@@ -74,6 +81,7 @@ class MediaWiki:
         retries: int = 5,
         retry_wait: float = 1.0,
         transport: httpx.BaseTransport | None = None,
+        limits: Limits | None = None,
     ) -> None:
         if not _LANGUAGE.fullmatch(language):
             raise SettingError(f"{language!r} is not a language of Wikipedia, such as en")
@@ -84,16 +92,21 @@ class MediaWiki:
             raise SettingError(f"the rate must be above 0 requests a second, not {rate}")
         self.max_age = max_age
         self._cache = PageCache(cache or cache_dir() / "pages.db")
-        self._client = WikiClient(self.url, language, rate, retries, retry_wait, transport or httpx.HTTPTransport())
+        self._client = WikiClient(self.url, language, rate, retries, retry_wait, transport, limits)
 
     def __repr__(self) -> str:
         return f"MediaWiki({self.url!r}, cache={str(self._cache.path)!r})"
+
+    def close(self) -> None:
+        """Close the connections and the cache."""
+        self._client.close()
+        self._cache.close()
 
     def page(self, title: str) -> Page | None:
         """Return the page that a title leads to, None if there is no article.
 
         Raises:
-            KgrlError: If it is not in the cache and the site cannot be reached.
+            KgrlError: If it is not in the cache, and the site cannot be reached or sends what cannot be used.
         """
         title = " ".join(
             title.replace("_", " ").split()
@@ -108,7 +121,8 @@ class MediaWiki:
             if (old := self._cache.get(self.url, title)) is not None:
                 _log.warning("%s cannot be asked (%s); %r is as it was", self.url, error, title)
                 return old[0]
-            reason = f"{type(error).__name__.lstrip('_')}: {error.__cause__ or error}"
+            known = isinstance(error, SiteError)
+            reason = str(error) if known else f"{type(error).__name__.lstrip('_')}: {error.__cause__ or error}"
             raise KgrlError(
                 f"{title!r} is not in {self._cache.path}, and {self.url} cannot be asked: {reason}"
             ) from error
@@ -116,12 +130,14 @@ class MediaWiki:
         return page
 
     def _fetch(self, title: str) -> Page | None:
-        found = self._merged(
+        self._client.begin_page()
+        pieces = self._answers(
             {
                 "titles": title,
                 "prop": "extracts|categories|info|pageprops|revisions",
                 "explaintext": 1,
-                "exsectionformat": "plain",
+                "exsectionformat": "wiki",  # headings are marked, so that sections can be told apart
+                "converttitles": 1,  # a Chinese title leads to its page in either script
                 "cllimit": "max",
                 "clshow": "!hidden",  # maintenance categories come first by name, and say nothing about the topic
                 "ppprop": "disambiguation",
@@ -129,107 +145,90 @@ class MediaWiki:
                 "rvslots": "main",
             }
         )
-        if found is None or found.get("contentmodel", "wikitext") != "wikitext":  # data and programs are not text
+        if (answer := merged(pieces)) is None:
             return None
-        categories = tuple(c["title"].partition(":")[2] for c in found.get("categories", ()))
+        found, redirects = answer
+        if (found.contentmodel or "wikitext") != "wikitext":  # data and programs are not text
+            return None
+        if not _fit(found.title):
+            raise SiteError(f"it gives a page the title {found.title[:_LONGEST_TITLE]!r}, which no wiki allows")
+        categories = tuple(" ".join(c.title.partition(":")[2].split()) for c in found.categories)
+        wiki = WikiSite(found.pagelanguage or "en")
+        markup = self._limited(found.title, found.revisions[0].markup if found.revisions else "")
+        article = read_wikitext(markup, wiki)
         if (
-            "disambiguation" in found.get("pageprops", {})
-            # Sites without the extension Disambiguator have only the title and the categories.
-            or _DISAMBIGUATION.search(found["title"])
-            or any(_OF_DISAMBIGUATION.search(category) for category in categories)
+            "disambiguation" in found.pageprops
+            # Sites without the extension Disambiguator have only the title, the categories and the markup.
+            or _DISAMBIGUATION.search(found.title)
+            or article.disambiguation
+            or wiki.disambiguates((), categories)
         ):
             return None
-        markup = _markup((found.get("revisions") or [{}])[0])
-        extract = found.get("extract")  # null, or missing, where the site makes no plain text
+        extract = found.extract  # null, or missing, where the site makes no plain text
         return Page(
-            title=found["title"],
-            text=extract if isinstance(extract, str) else read_wikitext(markup).text,
-            links=self._links(found["title"], markup),
+            title=found.title,
+            text=article.text if extract is None else plain_sections(self._limited(found.title, extract)),
+            links=self._links(found.title, markup, wiki),
             categories=categories,
             fetched=time.time(),
-            redirects=tuple(dict.fromkeys(r for r in (title, *found["redirects"]) if r != found["title"])),
-            language=found.get("pagelanguage") or "en",
+            redirects=tuple(dict.fromkeys(r for r in (title, *redirects) if r != found.title and _fit(r))),
+            language=wiki.language,
         )
 
-    def _merged(self, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return one page, merged from an answer that may come in pieces; None if there is no article."""
-        page: dict[str, Any] = {}
-        for query in self._answers(parameters):
-            (piece,) = _pages(query) or [{"missing": True}]
-            if _absent(piece):
-                return None
-            page.setdefault("redirects", [redirect["from"] for redirect in query.get("redirects", ())])
-            for name, value in piece.items():
-                # Only lists of categories are continued in the next piece.
-                page[name] = page[name] + value if name == "categories" and name in page else value
-        return page or None
+    def _limited(self, title: str, text: str) -> str:
+        """Return as much of a text as is read."""
+        if len(text) > _MOST_TEXT:
+            _log.warning("%s: only %d of %d characters of %r are read", self.url, _MOST_TEXT, len(text), title)
+        return text[:_MOST_TEXT]
 
-    def _links(self, title: str, markup: str) -> tuple[str, ...]:
+    def _links(self, title: str, markup: str, wiki: WikiSite) -> tuple[str, ...]:
         """Return the articles that a page links to, through redirects, in the order of its markup."""
         found: dict[str, None] = {}
         onward: dict[str, str] = {}
         for query in self._answers({"titles": title, "generator": "links", "gplnamespace": 0, "gpllimit": "max"}):
-            onward |= {redirect["from"]: redirect["to"] for redirect in query.get("redirects", ())}
-            found |= dict.fromkeys(page["title"] for page in _pages(query) if not _absent(page))
+            onward |= {redirect.origin: redirect.to for redirect in query.redirects}
+            found |= dict.fromkeys(page.title for page in query.listed() if not page.absent and _fit(page.title))
+            if len(found) > _MOST_LINKS:
+                _log.warning("%s: only %d links of %r are read", self.url, _MOST_LINKS, title)
+                found = dict.fromkeys(list(found)[:_MOST_LINKS])
+                break
         # The API lists links by title; the markup has their order.
         places: dict[str, int] = {}
         for place, link in enumerate(_LINK.findall(markup)):
-            places.setdefault(_end(normal_title(html.unescape(link)), onward), place)
+            places.setdefault(_end(wiki.title(html.unescape(link)), onward), place)
         found.pop(title, None)
-        return tuple(sorted(found, key=lambda link: places.get(normal_title(link), math.inf)))
+        return tuple(sorted(found, key=lambda link: places.get(wiki.title(link), math.inf)))
 
-    def _answers(self, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _answers(self, parameters: Mapping[str, Any]) -> Iterator[Query]:
         """Yield the pieces of an answer to a query.
 
         Raises:
-            KgrlError: If the site continues for ever.
+            WikipediaException: If the site cannot be asked, or continues for ever.
         """
-        following: dict[str, Any] = {"continue": ""}  # asks sites before 1.26 for the way of continuing of later ones
+        following: Mapping[str, Any] = {"continue": ""}  # asks sites before 1.26 for the way of later ones
         asked_before: set[str] = set()
         while True:
             asked = {"action": "query", "format": "json", "formatversion": 2, "redirects": 1, **parameters, **following}
             answer = self._client.ask(asked)
-            yield answer.get("query", {})
-            # Before 1.21 the parameters are listed for each part of the query.
-            parts = answer.get("query-continue", {})
-            following = answer.get("continue") or {
-                name: value for part in parts.values() for name, value in part.items()
-            }
+            yield answer.found
+            following = answer.following
             if not following:
                 return
             state = repr(sorted(following.items()))
             if state in asked_before or len(asked_before) == _MOST_PIECES:
-                raise KgrlError(f"{self.url} gives the same piece of an answer again and again; it never ends")
+                raise SiteError("it gives the same piece of an answer again and again; the answer never ends")
             asked_before.add(state)
 
 
-def _pages(query: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the pages of an answer; sites before 1.25 give a table by number."""
-    pages = query.get("pages", ())
-    return list(pages.values() if isinstance(pages, dict) else pages)
-
-
-def _absent(page: Mapping[str, Any]) -> bool:
-    """Return whether a page is no article; before 1.25 a mark that is there is an empty text."""
-    return any(page.get(mark, False) is not False for mark in ("missing", "invalid")) or page.get("ns", 0) != 0
-
-
-def _markup(revision: Mapping[str, Any]) -> str:
-    """Return the text of a revision, where versions of MediaWiki have put it: in a slot, beside it, or under a star."""
-    held = revision.get("slots", {}).get("main", revision)
-    content = held.get("content", held.get("*", ""))
-    return content if isinstance(content, str) else ""
-
-
 def _fit(title: str) -> bool:
-    """Return whether a title can be that of an article. The API would read another one as several titles or none."""
+    """Return whether a title can be that of an article. The API would read another one as several, none or a part."""
     clean = normal_title(title)
     return bool(clean) and not _NO_TITLE.search(title) and len(title.encode("utf-8", "replace")) <= _LONGEST_TITLE
 
 
 def _end(title: str, onward: Mapping[str, str]) -> str:
     """Return the end of a title's chain of redirects."""
-    for _ in range(len(onward)):  # no further, since redirects may form a circle
+    for _ in range(_MOST_HOPS):  # no further, since redirects may form a circle
         if title not in onward:
             break
         title = onward[title]

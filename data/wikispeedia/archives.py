@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import httpx
 import pooch
-import requests
 
 from kgrl.errors import DataError, MissingDataError
 from kgrl.system.files import cache_dir
@@ -24,7 +26,18 @@ _TEXT_ARCHIVE = "wikispeedia_articles_plaintext.tar.gz"
 _URL = "https://snap.stanford.edu/data/wikispeedia"
 _LARGEST_MEMBER = 64 << 20
 """Bytes of a file in an archive; larger ones are refused."""
-_CHUNK = 1 << 20
+_LARGEST_HEADER = 1 << 20
+"""Bytes of what precedes a file; a long name or an extended header takes some hundreds."""
+_LARGEST_CONTENT = 1 << 30
+"""Bytes of all that an archive holds; those of Wikispeedia hold 100 MB."""
+_MOST_MEMBERS = 100_000
+_BLOCK = 512
+"""Bytes of tar's blocks; the last ones hold zeros."""
+_MOST_AT_END = 16
+"""Times that a reader may ask for more at the end."""
+_BROKEN = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, OverflowError, RecursionError)
+"""Exceptions from reading a damaged archive."""
+_LARGEST_DOWNLOAD = 1 << 30
 _TIMEOUT = 60
 
 
@@ -67,21 +80,93 @@ def _downloaded(name: str) -> Path:
 def members(archive: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of each file of an archive.
 
-    Nothing is extracted to a path that the archive names, so a malicious name can do no harm.
+    Nothing is extracted to a path that the archive names, so a malicious name can do no harm. Sizes are compared before
+    anything is read, so memory is bounded.
 
     Raises:
-        DataError: If the archive is damaged or cut off, or a file in it is larger than 64 MiB.
+        DataError: If the archive is damaged or cut off, holds a name twice, more than 100,000 files or 1 GiB, or a file
+            larger than 64 MiB.
     """
-    try:
-        with tarfile.open(archive, "r|gz") as tar:
+    seen: set[str] = set()
+    with _named(archive), archive.open("rb") as packed, gzip.GzipFile(fileobj=packed) as content:
+        limited = _Limited(content)
+        with tarfile.open(fileobj=limited, mode="r:") as tar:  # type: ignore[call-overload]
             for member in tar:
-                if member.size > _LARGEST_MEMBER:
-                    raise DataError(archive / member.name, None, f"{member.size} bytes are too many for an article")
-                file = tar.extractfile(member) if member.isfile() else None
-                if file is not None:
-                    yield member.name, file.read()
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+                _check(archive, member, seen)
+                if member.isfile():
+                    yield member.name, limited.member(tar, member)
+            limited.check_end(tar.offset)
+
+
+@contextmanager
+def _named(archive: Path) -> Iterator[None]:
+    """Name the archive in errors of reading it."""
+    try:
+        yield
+    except DataError:
+        raise
+    except _BROKEN as error:
         raise DataError(archive, None, f"not a whole .tar.gz archive ({error}); fetch it again") from error
+
+
+def _check(archive: Path, member: tarfile.TarInfo, seen: set[str]) -> None:
+    """Refuse what no archive of articles holds."""
+    if not 0 <= member.size <= _LARGEST_MEMBER:
+        raise DataError(archive, None, f"{member.name!r} has {member.size} bytes, which are too many for an article")
+    if member.isfile() and member.name in seen:
+        raise DataError(archive, None, f"holds {member.name!r} twice; fetch it again")
+    if len(seen) == _MOST_MEMBERS:
+        raise DataError(archive, None, f"holds more than {_MOST_MEMBERS} files; fetch it again")
+    seen.add(member.name)
+
+
+class _Limited:
+    """An archive's unpacked content, of which tarfile cannot read more at a time than a header should have.
+
+    tarfile reads an extended header or a long name whole, whatever size it claims to have.
+
+    Args:
+        content: The unpacked content.
+    """
+
+    def __init__(self, content: BinaryIO | gzip.GzipFile) -> None:
+        self._content, self._most, self._at_end = content, _LARGEST_HEADER, 0
+
+    def member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+        """Return the content of a file whose size was compared."""
+        self._most = _LARGEST_MEMBER
+        try:
+            file = tar.extractfile(member)
+            return b"" if file is None else file.read()
+        finally:
+            self._most = _LARGEST_HEADER
+
+    def read(self, size: int = -1) -> bytes:
+        """Read at most as many bytes as are allowed now."""
+        if not 0 <= size <= self._most:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        data = self._content.read(size)
+        # tarfile looks for the end of some damaged headers again and again.
+        self._at_end = self._at_end + 1 if size and not data else 0
+        if self._at_end > _MOST_AT_END:
+            raise EOFError("it ends within a header")
+        return data
+
+    def seek(self, position: int) -> int:
+        """Go to a position, which tarfile computes from sizes that the archive claims."""
+        if not 0 <= position <= _LARGEST_CONTENT:
+            raise tarfile.ReadError(f"more than {_LARGEST_CONTENT:,} bytes")
+        return self._content.seek(position)
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._content.tell()
+
+    def check_end(self, position: int) -> None:
+        """Raise an error if there is something behind the last file, where tarfile stops at a damaged header."""
+        self.seek(position)
+        if self.read(_BLOCK).strip(b"\0"):
+            raise tarfile.ReadError("a damaged header")
 
 
 def download(url: str, folder: Path) -> Path:
@@ -103,7 +188,7 @@ def download(url: str, folder: Path) -> Path:
         path = pooch.retrieve(
             url, known_hash=None, fname=name, path=folder, downloader=_Resuming(folder / f"{name}.part")
         )
-    except requests.RequestException as error:
+    except httpx.HTTPError as error:
         raise MissingDataError(f"{url} could not be downloaded ({error}); place the file in {folder}") from error
     return Path(path)
 
@@ -120,14 +205,16 @@ class _Resuming:
 
     def __call__(self, url: str, output_file: str, pooch_: Any) -> None:
         have = self.partial.stat().st_size if self.partial.exists() else 0
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+        with httpx.stream("GET", url, headers=headers, timeout=_TIMEOUT, follow_redirects=True) as response:
             # "Range not satisfiable": the partial file is already the whole one.
-            if response.status_code != requests.codes.requested_range_not_satisfiable:
+            if response.status_code != httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                 response.raise_for_status()
                 # A server without ranges answers 200 and sends the file from its beginning.
-                continues = response.status_code == requests.codes.partial_content
+                continues = response.status_code == httpx.codes.PARTIAL_CONTENT
                 with self.partial.open("ab" if continues else "wb") as file:
-                    for chunk in response.iter_content(_CHUNK):
+                    for chunk in response.iter_raw():
+                        if file.tell() + len(chunk) > _LARGEST_DOWNLOAD:
+                            raise httpx.ReadError(f"it is larger than {_LARGEST_DOWNLOAD:,} bytes")
                         file.write(chunk)
         self.partial.replace(output_file)

@@ -67,21 +67,34 @@ def raw_name(title: str) -> str:
 
 
 def title_of(raw: str) -> str:
-    """Return the title of an article from its name in the archives."""
-    return urllib.parse.unquote(raw, errors="strict").replace("_", " ")
+    """Return the title of an article from its name in the archives.
+
+    Raises:
+        ValueError: If the name stands for bytes that are not UTF-8, or for no line of text; the message continues it.
+    """
+    try:
+        title = urllib.parse.unquote(raw, errors="strict").replace("_", " ")
+    except UnicodeDecodeError as error:
+        raise ValueError("stands for bytes that are not UTF-8") from error
+    if not title.strip() or "\t" in title or title.splitlines() != [title]:
+        raise ValueError("does not stand for one line of text without tabs")
+    return title
 
 
 def _read_graph(archive: Path, on_error: OnError, counts: tuple[int, int]) -> TopicGraph:
     problems = Problems(archive, on_error)
-    wanted = ("articles.tsv", "categories.tsv", "links.tsv")
-    tables = {Path(name).name: data for name, data in members(archive) if Path(name).name in wanted}
-    if missing := [name for name in wanted if name not in tables]:
-        raise DataError(archive, None, f"does not hold {', '.join(missing)}")
-    number: dict[str, int] = {}
+    tables = _tables(archive, ("articles.tsv", "categories.tsv", "links.tsv"))
+    titles: dict[str, str] = {}  # by title, the name in the archive
     for line, (raw,) in _rows(archive, tables, "articles.tsv", 1, problems):
-        if raw in number:
+        try:
+            title = title_of(raw)
+        except ValueError as error:
+            problems.report(archive / "articles.tsv", line, "malformed name", f"the name {raw!r} {error}")
+            continue
+        if title in titles:
             problems.report(archive / "articles.tsv", line, "duplicate topic", f"the article {raw!r} is there already")
-        number.setdefault(raw, len(number))
+        titles.setdefault(title, raw)
+    number = {raw: topic for topic, raw in enumerate(titles.values())}
     categories = [""] * len(number)
     sources, targets = [], []
     for line, (raw, subject) in _rows(archive, tables, "categories.tsv", 2, problems):
@@ -102,7 +115,21 @@ def _read_graph(archive: Path, on_error: OnError, counts: tuple[int, int]) -> To
     if (len(number), len(sources)) != counts:
         found = f"holds {len(number)} articles and {len(sources)} links"
         raise DataError(archive, None, f"{found}, not {counts[0]} and {counts[1]}")
-    return TopicGraph.from_links([title_of(raw) for raw in number], sources, targets, categories)
+    return TopicGraph.from_links(list(titles), sources, targets, categories)
+
+
+def _tables(archive: Path, wanted: Sequence[str]) -> dict[str, bytes]:
+    """Return the content of some files of an archive, by name without the folder."""
+    tables: dict[str, bytes] = {}
+    for path, data in members(archive):
+        name = Path(path).name
+        if name in wanted:
+            if name in tables:
+                raise DataError(archive, None, f"holds {name} twice")
+            tables[name] = data
+    if missing := [name for name in wanted if name not in tables]:
+        raise DataError(archive, None, f"does not hold {', '.join(missing)}")
+    return tables
 
 
 def _read_documents(archive: Path, graph: TopicGraph, on_error: OnError) -> Sequence[str]:
@@ -110,10 +137,15 @@ def _read_documents(archive: Path, graph: TopicGraph, on_error: OnError) -> Sequ
     problems = Problems(archive, on_error)
     number = {f"{raw_name(title)}.txt": topic for topic, title in enumerate(graph.titles)}
     documents = [""] * len(graph)
+    read: set[int] = set()
     for name, data in members(archive):
         topic = number.get(Path(name).name)
         if topic is None:
             continue  # not the text of an article
+        if topic in read:
+            problems.report(archive, None, "second text", f"holds two texts of {graph.titles[topic]!r}")
+            continue
+        read.add(topic)
         try:
             documents[topic] = clean_article(data.decode("utf-8"))
         except UnicodeDecodeError as error:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import io
 import logging
-import tarfile
-import urllib.parse
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from kgrl.data.wikispeedia.archives import ARCHIVE_FOLDER, GRAPH_ARCHIVE
+from kgrl.data.wikispeedia.archives import ARCHIVE_FOLDER, GRAPH_ARCHIVE, members
+from kgrl.data.wikispeedia.corpus import title_of
 from kgrl.errors import DataError, MissingDataError
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.traces.source import Tally, sift
@@ -91,8 +90,21 @@ class WikispeediaTraces:
                 raise DataError(self.root / "links.tsv", line, reason)
             sources.append(self._number[row[0]])
             targets.append(self._number[row[1]])
-        titles = [urllib.parse.unquote(name).replace("_", " ") for name in self.names]
-        return TopicGraph.from_links(titles, sources, targets, [categories.get(name, "") for name in self.names])
+        return TopicGraph.from_links(
+            self._titles(), sources, targets, [categories.get(name, "") for name in self.names]
+        )
+
+    def _titles(self) -> list[str]:
+        titles: dict[str, None] = {}
+        for line, row in read_table(self.root, "articles.tsv"):
+            try:
+                title = title_of(row[0])
+            except ValueError as error:
+                raise DataError(self.root / "articles.tsv", line, f"the name {row[0]!r} {error}") from error
+            if title in titles:
+                raise DataError(self.root / "articles.tsv", line, f"the article {row[0]!r} is there already")
+            titles[title] = None
+        return list(titles)
 
     def _trace(self, row: list[str], outcome: Outcome) -> Trace:
         if len(row) != _FIELDS[outcome]:
@@ -136,13 +148,10 @@ def _bytes_of(root: Path, file: str) -> bytes:
         if path.is_file():
             return path.read_bytes()
     if (root / GRAPH_ARCHIVE).is_file():
-        with tarfile.open(root / GRAPH_ARCHIVE) as archive:
-            try:
-                member = archive.extractfile(f"{ARCHIVE_FOLDER}/{file}")
-            except KeyError:
-                member = None
-            if member is not None:
-                return member.read()
+        wanted = f"{ARCHIVE_FOLDER}/{file}"
+        # Read to the end, which is checked.
+        for data in [data for name, data in members(root / GRAPH_ARCHIVE) if name == wanted]:
+            return data
     raise MissingDataError(
         f"{root} holds neither {file} nor {GRAPH_ARCHIVE} with it; see https://snap.stanford.edu/data/wikispeedia.html"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -57,13 +59,15 @@ class CrawlCommand:
         from kgrl.data.folder import save_folder
         from kgrl.data.wikimedia.crawl import crawl, most_linked
         from kgrl.data.wikimedia.wikipedia import MediaWiki
+        from kgrl.system.files import remove_left_overs
 
+        remove_left_overs(self.out.parent)
         # save_folder would refuse it, too, but only after hours of crawling.
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise KgrlError(f"{self.out} holds something already; choose another --out")
         age = None if self.max_age is None else self.max_age * _DAY_SECONDS
         source = MediaWiki(self.url, self.language, cache=self.cache, max_age=age, rate=self.rate)
-        with progress(f"crawling {source.url}", total=self.topics) as advance:
+        with progress(f"crawling {source.url}", total=self.topics) as advance, _continuing():
             worth = most_linked if self.order == "most-linked" else None
             corpus = crawl(source, self.nucleus, self.topics, worth=worth, workers=self.workers, on_page=advance)
         save_folder(corpus, self.out)
@@ -87,7 +91,8 @@ class ImportDumpCommand:
     interrupted import continues where it stopped when it is started again.
 
     Args:
-        dump: The dump: .xml, .xml.bz2, .xml.gz or .xml.xz, such as enwiki-latest-pages-articles.xml.bz2.
+        dump: The dump: XML, as it is or packed with bzip2, gzip, xz or zstd, such as
+            enwiki-latest-pages-articles.xml.bz2.
         out: The corpus's folder; missing or empty. `kgrl run --corpus` takes it.
         workers: Processes that parse, besides the one that reads.
         limit: Most articles to read; all by default.
@@ -112,7 +117,7 @@ class ImportDumpCommand:
 
         # A missing dump is reported by import_dump.
         size = self.dump.stat().st_size if self.dump.is_file() else 0
-        with progress(f"reading {self.dump.name}", total=size) as advance:
+        with progress(f"reading {self.dump.name}", total=size) as advance, _continuing():
             done = import_dump(
                 self.dump,
                 self.out,
@@ -126,3 +131,12 @@ class ImportDumpCommand:
         facts += list(done.passages.items()) + [(f"left out: {reason}", n) for reason, n in done.left_out.items()]
         show_facts(str(self.out), facts)
         return {**figures, "folder": str(self.out)}
+
+
+@contextmanager
+def _continuing() -> Iterator[None]:
+    """Say, when interrupted, that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt("interrupted; the same command continues where it stopped") from stop

@@ -91,10 +91,12 @@ class RunCommand(Setting):
 
     def _run_in(self, folder: Path) -> dict[str, Any]:
         """Carry out the run in a folder that no other process works in."""
+        from kgrl.runs.checkpoint import Checkpoint
         from kgrl.runs.run import Run
 
         if self.resume is not None:
             Run.check_resumable(folder)
+            Checkpoint.remove_left_over(folder)
         elif (folder / "config.yaml").exists():
             raise KgrlError(f"{folder} holds a run already; continue with --resume {folder}, or choose another --out")
         # A resumed run keeps the setting that it began with: another one would make its record untrue.

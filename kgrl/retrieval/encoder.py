@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import filelock
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kgrl.errors import DataError
 from kgrl.retrieval.encoder_folder import EncoderFolder, folder_of, read_encoder_folder
+from kgrl.system.cache import cached, is_sealed
 from kgrl.system.files import cache_dir, content_key, write_npy
 
 if TYPE_CHECKING:
@@ -131,19 +132,14 @@ class Encoder:
         """
         folder = cache if cache is not None else cache_dir() / "embeddings"
         entry = folder / f"{content_key(self.fingerprint, *texts)}.npy"
-        if not entry.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(entry.with_suffix(".lock")):
-                if not entry.exists():
-                    self._fill(texts, entry)
+        cached(entry, entry.with_suffix(_KEYS), make=lambda: self._fill(texts, entry))
         vectors: FloatArray = np.load(entry, mmap_mode="r", allow_pickle=False)
         return vectors
 
     def _fill(self, texts: Sequence[str], entry: Path) -> None:
         """Encode chunk by chunk into a partial file, then give it its final name."""
         partial = entry.with_suffix(".partial")
-        mode = "r+" if partial.exists() else "w+"  # a new file holds zeros
-        vectors = np.lib.format.open_memmap(partial, mode=mode, dtype=np.float32, shape=(len(texts), self.dimensions))
+        vectors = _opened(partial, (len(texts), self.dimensions))
         # A row is done if it is a unit vector: zeros were never written, and a torn write has another length.
         todo = np.flatnonzero(np.abs(np.linalg.norm(vectors, axis=1) - 1) > 1e-3)
         keys = self._keys(texts)
@@ -203,12 +199,28 @@ def _borrow(folder: Path, keys: NDArray[np.uint8], vectors: FloatArray, todo: ND
         wanted[keys[row].tobytes()].append(int(row))
     for known in sorted(folder.glob(f"*{_KEYS}")):
         entry = known.with_suffix(".npy")
-        if wanted and entry.exists():
+        if wanted and is_sealed(entry, known):
             source = np.load(entry, mmap_mode="r", allow_pickle=False)
             for row, key in enumerate(map(bytes, np.load(known, allow_pickle=False))):
                 if key in wanted:
                     vectors[wanted.pop(key)] = source[row]
     return np.array(sorted(chain.from_iterable(wanted.values())), dtype=np.intp)
+
+
+def _opened(partial: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.float32]]:
+    """Return the rows of a partial file, which is made, full of zeros, unless one of this shape is there."""
+    if partial.exists():
+        try:
+            kept = np.lib.format.open_memmap(partial, mode="r+")
+            if kept.shape == shape and kept.dtype == np.float32:
+                return kept
+        except (ValueError, OSError, EOFError, SyntaxError):
+            pass  # damaged; what it held is encoded again
+    made = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # a full disk would otherwise end the process, at the first write
+        with partial.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
+    return made
 
 
 def _progress() -> Progress:

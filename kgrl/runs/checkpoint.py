@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -65,6 +66,7 @@ class Checkpoint:
         """
         # In this order, an interruption at any moment leaves a checkpoint that is complete.
         folder, name = cls.file_in(run).parent, f"step-{index:06d}"
+        cls.remove_left_over(run)
         try:
             learner(folder / name)
             parts = _written_parts(folder / name)
@@ -73,10 +75,25 @@ class Checkpoint:
             raise
         made = cls(name, index, parts=parts, **state)
         made.write(run)
-        for old in folder.glob("step-*"):
-            if old.name != name:
-                shutil.rmtree(old)
+        cls.remove_left_over(run)
         return made
+
+    @classmethod
+    def remove_left_over(cls, run: Path) -> None:
+        """Remove the learners that the latest checkpoint in a run's folder does not point to.
+
+        Only a process that holds the folder may do so.
+        """
+        path = cls.file_in(run)
+        kept = ""
+        if path.exists():
+            with suppress(ValueError, RecursionError, KeyError, TypeError):
+                kept = str(json.loads(path.read_text(encoding="utf-8"))["learner"])
+            if not kept:  # a damaged file, which resuming tells
+                return
+        for old in path.parent.glob("step-*"):
+            if old.name != kept:
+                shutil.rmtree(old)
 
     def write(self, run: Path) -> None:
         """Write `latest.json`, so that it points to this checkpoint, and bring it to the disk."""

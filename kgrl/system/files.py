@@ -1,14 +1,19 @@
-"""Files: the cache folder, keys made from content, and atomic writes."""
+"""Files: the cache folder, keys made from content, and atomic writes.
+
+Files and folders are written under a temporary name, which a process keeps locked. What a killed process has left is
+not locked any more, and is removed by the next one that writes to the same folder.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +21,21 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # Windows, where left-overs stay
+    fcntl = None
+
 __all__ = [
     "cache_dir",
     "content_key",
     "file_digest",
     "flush_to_disk",
     "new_folder",
+    "remove_left_overs",
     "replacing",
+    "temporary_folder",
     "write_json",
     "write_npy",
     "write_text",
@@ -30,6 +43,13 @@ __all__ = [
 
 _KEY_LENGTH = 32
 """Hexadecimal digits of a key: 128 bits, so that two contents never share one by accident."""
+_MARK, _END = ".kgrl-", ".tmp"
+_TEMPORARY = re.compile(rf"\..*{re.escape(_MARK)}\w{{8}}{re.escape(_END)}", re.DOTALL)
+"""Names of temporary files and folders."""
+_swept: set[Path] = set()
+"""Folders whose left-overs this process has removed."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_swept.clear)
 
 
 def cache_dir() -> Path:
@@ -88,12 +108,7 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
         >>> target.read_text()
         'whole'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder: a rename is atomic only within one file system.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with _temporary(path, folder=False) as temporary:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         if durable:
@@ -101,8 +116,6 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
         temporary.replace(path)
         if durable:
             flush_to_disk(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -119,16 +132,85 @@ def new_folder(path: Path) -> Iterator[Path]:
         >>> [file.name for file in target.iterdir()]
         ['a.txt']
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
-    try:
+    with temporary_folder(path) as temporary:
         yield temporary
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise FileExistsError(f"{path} exists and is not an empty folder")
         temporary.chmod(0o777 & ~_umask())
         temporary.replace(path)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`, on the same file system, and remove it afterwards unless it was renamed."""
+    with _temporary(path, folder=True) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _temporary(path: Path, folder: bool) -> Iterator[Path]:
+    """Yield a new file or folder beside `path`, locked; remove it afterwards unless it was renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_left_overs(path.parent)
+    # In the same folder: a rename is atomic only within one file system.
+    temporary, lock = _made(path, folder)
+    try:
+        yield temporary
     finally:
+        _remove(temporary)
+        if lock is not None:
+            os.close(lock)
+
+
+def _made(path: Path, folder: bool) -> tuple[Path, int | None]:
+    """Make a file or folder beside `path`, and lock it; return it and the lock's handle."""
+    while True:
+        prefix = f".{path.name}{_MARK}"
+        if folder:
+            temporary = Path(tempfile.mkdtemp(_END, prefix, path.parent))
+        else:
+            handle, name = tempfile.mkstemp(_END, prefix, path.parent)
+            os.close(handle)
+            temporary = Path(name)
+        if fcntl is None:
+            return temporary, None
+        with suppress(FileNotFoundError):  # another process may sweep it before it is locked
+            lock = os.open(temporary, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks, where left-overs stay
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if temporary.exists():
+                return temporary, lock
+            os.close(lock)
+
+
+def remove_left_overs(folder: Path) -> None:
+    """Remove temporary files and folders that killed processes have left in a folder; done once a process."""
+    folder = folder.absolute()
+    if fcntl is None or folder in _swept or not folder.is_dir():
+        return
+    _swept.add(folder)
+    with suppress(OSError):  # a folder that cannot be listed
+        for path in list(folder.iterdir()):
+            if _TEMPORARY.fullmatch(path.name):
+                _remove_abandoned(path)
+
+
+def _remove_abandoned(temporary: Path) -> None:
+    """Remove a temporary file or folder unless a living process holds it."""
+    with suppress(OSError):  # held, or removed by another process
+        lock = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(temporary)
+        finally:
+            os.close(lock)
+
+
+def _remove(temporary: Path) -> None:
+    if temporary.is_dir():
         shutil.rmtree(temporary, ignore_errors=True)
+    else:
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, durable: bool = False) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import fft, sparse, spatial
 
 from kgrl.graph.topic_graph import TopicGraph
+from kgrl.system.cache import cached
 from kgrl.system.files import cache_dir, content_key, write_npy
 
 __all__ = ["layout", "stored_layout"]
@@ -44,8 +45,7 @@ _APART = 0.5
 def stored_layout(graph: TopicGraph) -> NDArray[np.float32]:
     """Return the layout of a graph from kgrl's cache; the first call makes it and stores it there. See `layout`."""
     path = cache_dir() / "layouts" / f"{content_key(_VERSION, graph.fingerprint)}.npy"
-    if not path.exists():
-        write_npy(path, layout(graph))
+    cached(path, make=lambda: write_npy(path, layout(graph)))
     points: NDArray[np.float32] = np.load(path, allow_pickle=False)
     return points
 

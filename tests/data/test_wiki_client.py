@@ -13,6 +13,8 @@ import httpx
 import pytest
 from wikipediaapi import WikipediaException
 
+from kgrl.data.wikimedia.answers import Answer as ApiAnswer
+from kgrl.data.wikimedia.answers import Query
 from kgrl.data.wikimedia.wiki_client import WikiClient
 
 URL = "https://example.org/w/api.php"
@@ -50,7 +52,7 @@ def _in_two_seconds() -> str:
 @pytest.mark.parametrize("wait", [lambda: "1", _in_two_seconds], ids=["seconds", "date"])
 def test_what_a_site_asks_to_wait_is_waited(status: int, wait: Callable[[], str]) -> None:
     site = Site(_busy(status, wait))
-    assert site.client().ask({}) == WELL
+    assert site.client().ask({}) == ApiAnswer(Query())
     assert 0.95 <= site.times[1] - site.times[0] < 4
 
 
@@ -91,7 +93,7 @@ def test_a_site_that_wants_to_be_left_alone_for_long_is_not_waited_for_in_silenc
 @pytest.mark.parametrize("code", ["maxlag", "ratelimited", "readonly", "internal_api_error_DBQueryError"])
 def test_an_error_that_passes_is_tried_again(code: str) -> None:
     site = Site(_error(code), _error(code))
-    assert site.client().ask({}) == WELL
+    assert site.client().ask({}) == ApiAnswer(Query())
     assert len(site.times) == 3
 
 
@@ -110,7 +112,7 @@ def test_an_answer_that_is_no_object_is_refused(body: bytes) -> None:
 
 def test_a_site_that_has_moved_is_followed() -> None:
     site = Site(lambda: httpx.Response(301, headers={"Location": "https://example.org/new/api.php"}))
-    assert site.client().ask({}) == WELL
+    assert site.client().ask({}) == ApiAnswer(Query())
 
 
 def test_retries_wait_longer_each_time_and_end() -> None:

@@ -84,6 +84,9 @@ def test_wrong_counts_are_an_error(tmp_path: Path) -> None:
         ({"articles": ARTICLES + "France\n"}, r"articles\.tsv:7: the article 'France' is there already"),
         ({"categories": "Mars\tsubject.Space\n"}, r"categories\.tsv:1: 'Mars' is not an article"),
         ({"articles": ARTICLES + "\udcff\n"}, r"articles\.tsv:7: invalid UTF-8"),
+        ({"articles": ARTICLES + "A%FF\n"}, r"articles\.tsv:7: the name 'A%FF' stands for bytes that are not UTF-8"),
+        ({"articles": ARTICLES + "A%0AB\n"}, r"articles\.tsv:7: the name 'A%0AB' does not stand for one line"),
+        ({"articles": ARTICLES + "Fr%61nce\n"}, r"articles\.tsv:7: the article 'Fr%61nce' is there already"),
     ],
 )
 def test_bad_rows_are_named_or_skipped(tmp_path: Path, tables: dict[str, str], message: str) -> None:
@@ -97,6 +100,13 @@ def test_bad_rows_are_named_or_skipped(tmp_path: Path, tables: dict[str, str], m
 def test_text_that_is_not_utf8_is_named_by_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"France\.txt:2: invalid UTF-8"):
         load_wikispeedia(archives(tmp_path, texts=TEXTS | {"France.txt": b"good\n\xff"}), counts=(4, 3))
+
+
+def test_two_texts_of_an_article_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"plaintext\.tar\.gz: holds two texts of 'France'"):
+        load_wikispeedia(
+            archives(tmp_path, texts=TEXTS | {"more/France.txt": article("France").encode()}), counts=(4, 3)
+        )
 
 
 def test_nothing_is_extracted_to_paths_that_an_archive_names(tmp_path: Path) -> None:
@@ -118,7 +128,11 @@ def test_a_root_without_archives_is_an_error(tmp_path: Path) -> None:
         load_wikispeedia(tmp_path)
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="_"), min_size=1))
+@given(
+    st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="_"), min_size=1).filter(
+        str.strip
+    )
+)
 def test_raw_names_come_back_as_titles(title: str) -> None:
     assert title_of(raw_name(title)) == title
 

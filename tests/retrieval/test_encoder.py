@@ -100,6 +100,25 @@ def test_a_torn_row_is_encoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert np.array_equal(CountingEncoder().encode_cached(TEXTS, tmp_path), CountingEncoder().encode(TEXTS))
 
 
+@pytest.mark.parametrize("damage", [b"", b"garbage", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'"])
+def test_a_damaged_partial_entry_is_encoded_from_nothing(tmp_path: Path, damage: bytes) -> None:
+    CountingEncoder().encode_cached(TEXTS, tmp_path)
+    (entry,) = tmp_path.glob("*.npy")
+    entry.unlink()
+    entry.with_suffix(".partial").write_bytes(damage)
+    assert np.array_equal(CountingEncoder().encode_cached(TEXTS, tmp_path), CountingEncoder().encode(TEXTS))
+
+
+def test_a_damaged_entry_is_encoded_again_and_lends_nothing(tmp_path: Path) -> None:
+    CountingEncoder().encode_cached(TEXTS, tmp_path)
+    (entry,) = tmp_path.glob("*.npy")
+    data = bytearray(entry.read_bytes())
+    data[-40:] = bytes(40)
+    entry.write_bytes(data)
+    for texts in (TEXTS[::-1], TEXTS):
+        assert np.array_equal(CountingEncoder().encode_cached(texts, tmp_path), CountingEncoder().encode(texts))
+
+
 def test_vectors_from_the_cache_are_read_only(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="read-only"):
         CountingEncoder().encode_cached(TEXTS, tmp_path)[0, 0] = 1

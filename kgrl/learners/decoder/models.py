@@ -9,7 +9,6 @@ import functools
 import hashlib
 import importlib.metadata
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,8 @@ import torch
 
 from kgrl.errors import KgrlError, MissingDataError, UnknownNameError
 from kgrl.learners.decoder.token_store import document_token
-from kgrl.system.files import cache_dir, content_key, file_digest
+from kgrl.system.cache import cached
+from kgrl.system.files import cache_dir, content_key, file_digest, new_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -198,26 +198,23 @@ def _packaged(model: str) -> Path | None:
 def _dequantised(checkpoint: Path) -> Path:
     """The folder that holds a GGUF checkpoint's weights as plain float32 tensors; made if it is missing."""
     folder = cache_dir() / "models" / f"{checkpoint.stem}-{content_key(file_digest(checkpoint))}"
-    if folder.is_dir():
-        return folder
+    cached(folder, make=lambda: _dequantise(checkpoint, folder))
+    return folder
+
+
+def _dequantise(checkpoint: Path, folder: Path) -> None:
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
     from transformers import modeling_gguf_pytorch_utils
 
     # The one progress bar that transformers' own switch does not reach; with None it is drawn on terminals only.
     modeling_gguf_pytorch_utils.tqdm = functools.partial(tqdm, disable=None)  # type: ignore[attr-defined]
     transformers = _transformers()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
-        made = Path(temporary) / "model"
+    with new_folder(folder) as made:
         source: dict[str, Any] = {"pretrained_model_name_or_path": checkpoint.parent, "gguf_file": checkpoint.name}
         # Without this configuration transformers 5 keeps the weights packed, which is slow to train on.
         source |= {"quantization_config": transformers.GgufConfig(dequantize=True), "dtype": torch.float32}
         transformers.AutoModelForCausalLM.from_pretrained(**source).save_pretrained(made)
         transformers.AutoTokenizer.from_pretrained(checkpoint.parent, gguf_file=checkpoint.name).save_pretrained(made)
-        # If another process was quicker, its folder holds the same and stays.
-        if not folder.is_dir():
-            made.rename(folder)
-    return folder
 
 
 def _transformers() -> Any:

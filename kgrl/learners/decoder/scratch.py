@@ -18,6 +18,7 @@ from kgrl.learners.decoder.learner import DecoderLearner
 from kgrl.learners.decoder.lora import add_adapter
 from kgrl.learners.decoder.models import fingerprint
 from kgrl.learners.decoder.plugin import Plugin
+from kgrl.system.cache import cached
 from kgrl.system.files import cache_dir, content_key, write_text
 from kgrl.system.tensors import read_tensors, save_tensors
 
@@ -175,21 +176,24 @@ def train_tokenizer(corpus: Corpus, vocabulary: int) -> PreTrainedTokenizerFast:
         vocabulary: Entries, at most; 256 bytes and the document token are among them.
     """
     path = cache_dir() / "tokenizers" / f"{content_key(corpus.fingerprint, str(vocabulary))}.json"
-    if not path.exists():
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=vocabulary,
-            special_tokens=[_DOCUMENT],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        )
-        train = (corpus.texts[i] for i in range(len(corpus)) if corpus.splits[i] == Split.TRAIN)
-        tokenizer.train_from_iterator(train, trainer)
-        write_text(path, tokenizer.to_str())
+    cached(path, make=lambda: write_text(path, _trained_tokenizer(corpus, vocabulary).to_str()))
     # Read even when it was trained just now, so that the first run and the next have the same tokenizer.
     return PreTrainedTokenizerFast(tokenizer_file=str(path), bos_token=_DOCUMENT)  # type: ignore[no-untyped-call]
+
+
+def _trained_tokenizer(corpus: Corpus, vocabulary: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[_DOCUMENT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    train = (corpus.texts[i] for i in range(len(corpus)) if corpus.splits[i] == Split.TRAIN)
+    tokenizer.train_from_iterator(train, trainer)
+    return tokenizer
 
 
 def _random_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:

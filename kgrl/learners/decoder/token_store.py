@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Passages
 from kgrl.errors import KgrlError
 from kgrl.graph.topic_graph import IntArray
+from kgrl.system.cache import cached
 from kgrl.system.files import cache_dir, content_key, write_npy
 
 if TYPE_CHECKING:
@@ -58,10 +59,14 @@ class TokenStore:
         folder = cache if cache is not None else cache_dir() / "tokens"
         key = content_key(corpus.fingerprint, tokenizer.to_str(), str(document))
         ids, offsets = folder / f"{key}.ids.npy", folder / f"{key}.offsets.npy"
-        if not offsets.exists():
+
+        def make() -> None:
+            """Tokenise the corpus and write both arrays."""
             made = _tokenise(corpus, tokenizer, document)
             write_npy(ids, made.ids)
-            write_npy(offsets, made.offsets)  # last, so that offsets are never without ids
+            write_npy(offsets, made.offsets)
+
+        cached(ids, offsets, make=make)
         return cls(np.load(ids, mmap_mode="r", allow_pickle=False), np.load(offsets, allow_pickle=False))
 
     def extended(self, corpus: Corpus, tokenizer: Tokenizer, document: int) -> TokenStore:

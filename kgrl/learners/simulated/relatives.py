@@ -14,6 +14,7 @@ from scipy import sparse
 from kgrl.corpus import Corpus
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.learners.simulated.kernels import RelatedTopics
+from kgrl.system.cache import cached
 from kgrl.system.files import cache_dir, content_key, write_npy
 from kgrl.system.memo import keep_recent, read_only
 
@@ -123,11 +124,15 @@ def _cached_nearest(corpus: Corpus) -> tuple[IntArray, FloatArray]:
     """
     key = content_key(corpus.fingerprint, "all-MiniLM-L6-v2", str(NEAREST))
     paths = [cache_dir() / "nearest" / f"{key}.{part}.npy" for part in ("topics", "cosines")]
-    if not paths[-1].exists():
+
+    def make() -> None:
+        """Find the nearest topics and write both arrays."""
         from kgrl.retrieval.corpus_index import embed_corpus
         from kgrl.retrieval.encoder import Encoder
 
         for path, array in zip(paths, nearest_topics(np.asarray(embed_corpus(corpus, Encoder())[1])), strict=True):
             write_npy(path, array)
+
+    cached(*paths, make=make)
     nearest, cosines = (np.load(path, allow_pickle=False) for path in paths)
     return nearest, cosines

@@ -265,7 +265,7 @@ def _read_about(folder: Path) -> _PolicyFile:
     for name in ("feature_version", "features", "global_features"):
         if (there := getattr(saved, name)) != getattr(here, name):
             known = f"{name.replace('_', ' ')} {there}, this version of kgrl {getattr(here, name)}"
-            raise KgrlError(f"the policy in {folder} has {known}; train it anew")
+            raise KgrlError(f"the policy {path} has {known}; train it anew")
     return read_json(path, _PolicyFile, "this file does not describe a policy")
 
 

@@ -208,3 +208,13 @@ def test_what_all_rank_first_is_first() -> None:
     ids, scores = reciprocal_rank_fusion([np.array([[4, 1, 2]]), np.array([[4, 3, -1]])], 2)
     assert ids.tolist() == [[4, 1]]
     np.testing.assert_allclose(scores, [[2 / 61, 1 / 62]], rtol=1e-6)
+
+
+def test_search_by_words_of_nothing_and_in_nothing() -> None:
+    pytest.importorskip("bm25s")
+    for texts in ([], ["", "!!!"]):
+        ids, scores = Bm25Retriever(texts).search(["rivers", ""], 3)
+        assert ids.tolist() == [[-1] * 3] * 2 and not scores.any()
+    assert Bm25Retriever(["Rivers carry water."]).search([], 3)[0].shape == (0, 3)
+    with pytest.raises(SettingError, match="not 0"):
+        Bm25Retriever(["Rivers carry water."]).search(["rivers"], 0)

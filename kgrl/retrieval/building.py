@@ -9,9 +9,11 @@ DIR/manifest.json            source, encoder and number of passages; written las
 from __future__ import annotations
 
 import itertools
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from kgrl.errors import DataError, KgrlError, MissingDataError
 from kgrl.retrieval.encoder import Encoder
 from kgrl.retrieval.faiss_retriever import FaissRetriever, IndexKind
+from kgrl.retrieval.index_store import open_array
 from kgrl.retrieval.sources import PassageSource
 from kgrl.system.files import content_key, replacing, write_json, write_npy
 
@@ -27,6 +30,10 @@ __all__ = ["StoredTexts", "build_index"]
 
 _CHUNK = 2048
 """Passages embedded between two writes, the most that an interruption loses."""
+_log = logging.getLogger(__name__)
+
+_UNIT = 1e-3
+"""Largest difference of a vector's length from 1."""
 _MANIFEST, _CHUNKS, _INDEX, _TEXTS, _ENDS = "manifest.json", "chunks", "index", "texts.bin", "texts.npy"
 
 
@@ -92,16 +99,28 @@ def _embedded(texts: list[str], folder: Path, number: int, encoder: Encoder) -> 
     """Return the file with the vectors of some passages; write it if it is missing."""
     # The key makes sure that a file holds the vectors of these texts by this encoder.
     path = folder / f"{number:06d}-{content_key(encoder.fingerprint, *texts)}.npy"
-    if not path.exists():
+    if not _is_whole(path, len(texts), encoder):
         write_npy(path, encoder.encode(texts))
     return path
+
+
+def _is_whole(path: Path, rows: int, encoder: Encoder) -> bool:
+    """Return whether a file holds unit vectors of so many texts; a damaged one is made again."""
+    if not path.exists():
+        return False
+    try:
+        vectors = open_array(path, np.float32, (rows, encoder.dimensions))
+    except DataError as error:
+        _log.warning("%s; its texts are embedded again", error)
+        return False
+    return bool((np.abs(np.linalg.norm(vectors, axis=1) - 1) < _UNIT).all())
 
 
 class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     """The file about a build."""
 
     source: str
-    passages: int
+    passages: Annotated[int, msgspec.Meta(ge=0)]
     encoder: str
 
 
@@ -126,12 +145,16 @@ class StoredTexts:
                 f"{folder} holds no finished index: start `kgrl research index` again, it continues where it stopped"
             )
         try:
-            self.encoder = msgspec.json.decode(path.read_bytes(), type=_Manifest).encoder
+            told = msgspec.json.decode(path.read_bytes(), type=_Manifest)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DataError(path, None, f"not the file about an index ({error}); build it again") from error
-        self._ends: NDArray[np.int64] = np.load(folder / _ENDS, mmap_mode="r", allow_pickle=False)
-        empty = int(self._ends[-1]) == 0  # memmap refuses an empty file
-        self._bytes = b"" if empty else np.memmap(folder / _TEXTS, dtype=np.uint8, mode="r")
+        self.encoder = told.encoder
+        self._ends: NDArray[np.int64] = open_array(folder / _ENDS, np.int64, (told.passages + 1,))
+        texts = folder / _TEXTS
+        size = texts.stat().st_size if texts.is_file() else -1
+        if self._ends[0] != 0 or self._ends[-1] != size or (np.diff(self._ends) < 0).any():
+            raise DataError(texts, None, f"the file does not fit {_ENDS}: it is damaged; build the index again")
+        self._bytes = b"" if size == 0 else np.memmap(texts, dtype=np.uint8, mode="r")  # no empty file can be mapped
 
     def __len__(self) -> int:
         return len(self._ends) - 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+import tokenize
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import faiss
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,11 +16,28 @@ from kgrl.errors import DataError, MissingDataError, SettingError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.system.files import new_folder, write_json, write_npy
 
-__all__ = ["StoredIndex", "open_index", "save_index"]
+__all__ = ["StoredIndex", "open_array", "open_index", "save_index"]
 
 _VERSION = 1
 _META, _INDEX, _IDS, _VECTORS = "meta.json", "index.faiss", "ids.npy", "vectors.npy"
 _WAY_OUT = "build it again with `kgrl research index ... --rebuild`"
+
+
+class _Version(msgspec.Struct):
+    """The entry of `meta.json` that tells which versions of kgrl can read it."""
+
+    version: int
+
+
+class _About(msgspec.Struct, forbid_unknown_fields=True):
+    """The content of `meta.json`."""
+
+    version: int
+    kind: Literal["flat", "hnsw", "ivfpq"]
+    encoder: str
+    files: dict[str, int]
+    rows: int
+    dimensions: int
 
 
 class StoredIndex(NamedTuple):
@@ -83,36 +101,63 @@ def open_index(folder: Path, encoder: str | None) -> StoredIndex:
         SettingError: If it was built by another encoder.
     """
     about = _described(folder)
-    if encoder is not None and about["encoder"] not in ("", encoder):
+    if encoder is not None and about.encoder not in ("", encoder):
         raise SettingError(
-            f"{folder} was built with the encoder {about['encoder']}, and queries are made with {encoder}: use the "
+            f"{folder} was built with the encoder {about.encoder}, and queries are made with {encoder}: use the "
             f"same model, or {_WAY_OUT}"
         )
     try:
         # Maps the codes of flat and HNSW indexes into memory instead of reading them.
         index = faiss.read_index(str(folder / _INDEX), faiss.IO_FLAG_MMAP_IFC)
-        ids = np.load(folder / _IDS, allow_pickle=False)
-        vectors = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False) if _VECTORS in about["files"] else None
-    except (RuntimeError, ValueError, OSError, EOFError) as error:
+    except RuntimeError as error:
         raise DataError(folder, None, f"the index cannot be read ({error}); {_WAY_OUT}") from error
-    if index.ntotal != len(ids):
-        raise DataError(folder / _IDS, None, f"{len(ids)} ids for {index.ntotal} vectors; {_WAY_OUT}")
-    return StoredIndex(about["kind"], about["encoder"], index, ids, vectors)
+    if (index.ntotal, index.d) != (about.rows, about.dimensions):
+        found = f"{index.ntotal} vectors of {index.d} entries, and {_META} says {about.rows} of {about.dimensions}"
+        raise DataError(folder / _INDEX, None, f"{found}; {_WAY_OUT}")
+    ids: IntArray = open_array(folder / _IDS, np.int32, (index.ntotal,))
+    if len(ids) and ids.min() < 0:
+        raise DataError(folder / _IDS, None, f"an id is {ids.min()}; {_WAY_OUT}")
+    ranked = about.kind == "ivfpq"
+    vectors = open_array(folder / _VECTORS, np.float16, (index.ntotal, index.d)) if ranked else None
+    return StoredIndex(about.kind, about.encoder, index, ids, vectors)
 
 
-def _described(folder: Path) -> dict[str, Any]:
+def open_array(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Map an array of a file into memory.
+
+    Args:
+        path: The file, as `kgrl.system.files.write_npy` writes it.
+        dtype: The type that its values must have.
+        shape: The shape that it must have; -1 for any number.
+
+    Raises:
+        DataError: If the file is missing or damaged, or holds another array.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, MemoryError, OverflowError, SyntaxError, tokenize.TokenError) as error:
+        raise DataError(path, None, f"this is no whole array ({error}); {_WAY_OUT}") from error
+    fits = array.ndim == len(shape) and all(want in (-1, have) for have, want in zip(array.shape, shape, strict=True))
+    if array.dtype != dtype or not fits:
+        found = f"an array of {array.dtype} and shape {array.shape}"
+        raise DataError(path, None, f"{found}, not of {np.dtype(dtype)} and shape {shape}; {_WAY_OUT}")
+    return array
+
+
+def _described(folder: Path) -> _About:
     """Return the description of an index, after a check of the sizes of its files."""
     path = folder / _META
     if not path.is_file():
         raise MissingDataError(f"{folder} holds no index: {_META} is missing; {_WAY_OUT}")
     try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version, sizes = about["version"], dict(about["files"])
-    except (ValueError, KeyError, TypeError) as error:
+        content = path.read_bytes()
+        version = msgspec.json.decode(content, type=_Version).version
+        if version != _VERSION:
+            raise DataError(path, None, f"version {version} of an index, and this kgrl reads {_VERSION}; {_WAY_OUT}")
+        about = msgspec.json.decode(content, type=_About)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(path, None, f"not the description of an index ({error}); {_WAY_OUT}") from error
-    if version != _VERSION:
-        raise DataError(path, None, f"version {version} of an index, and this kgrl reads {_VERSION}; {_WAY_OUT}")
-    for name, size in sizes.items():
+    for name, size in about.files.items():
         file = folder / Path(name).name  # the name alone, whatever path a manipulated description holds
         there = file.stat().st_size if file.is_file() else None
         if there != size:

@@ -72,6 +72,34 @@ def test_environments_of_one_reward_object_remember_apart(make_tiny_curriculum: 
     assert len({*alone[0]}) > 2
 
 
+def test_the_first_environment_has_the_object_itself(make_tiny_curriculum: Make) -> None:
+    reward = Novelty()
+    one, other = (CurriculumEnv(make_tiny_curriculum(reward=reward), slots=6) for _ in range(2))
+    for env in (one, other, other):
+        env.reset(seed=0)
+        env.step(0)
+    assert one.curriculum.reward is reward and other.curriculum.reward is not reward
+    called = Called()
+    first, second = (CurriculumEnv(make_tiny_curriculum(reward=called), slots=6) for _ in range(2))
+    for env in (first, second):
+        env.reset(seed=0)
+    assert [first.step(0)[1], second.step(0)[1], first.step(0)[1]] == [1, 1, 2]
+
+
+class Called:
+    """An object that is called as a function, and counts."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __call__(self, expansion: Expansion) -> float:
+        self.seen += 1
+        return float(self.seen)
+
+    def reset(self) -> None:
+        self.seen = 0
+
+
 class Novelty(Reward):
     """The number of scores so far, squared."""
 

@@ -141,6 +141,36 @@ def test_a_damaged_list_of_shards_is_named(tmp_path: Path, damage: str) -> None:
         ShardedRetriever(tmp_path)
 
 
+@pytest.mark.parametrize("damage", [b"", b"\0" * 2_000, b"half", b"cut"])
+def test_damaged_chunks_are_embedded_again(tmp_path: Path, damage: bytes) -> None:
+    source = write(tmp_path / "a.jsonl", 0, 100)
+    build_index(source, tmp_path / "index", Counting())
+    before = (tmp_path / "index" / "index" / "index.faiss").read_bytes()
+    chunk = sorted((tmp_path / "index" / "chunks").iterdir())[1]
+    whole = chunk.read_bytes()
+    half = len(whole) // 2
+    chunk.write_bytes({b"half": whole[:half] + bytes(half), b"cut": whole[:half]}.get(damage, damage))
+    again = Counting()
+    build_index(source, tmp_path / "index", again)
+    assert again.encoded == 32 and chunk.read_bytes() == whole
+    assert (tmp_path / "index" / "index" / "index.faiss").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["texts.npy", "texts.bin", "manifest.json"])
+def test_damaged_texts_are_named(tmp_path: Path, name: str) -> None:
+    build_index(write(tmp_path / "a.jsonl", 0, 100), tmp_path / "index", Counting())
+    file = tmp_path / "index" / name
+    whole = file.read_bytes()
+    for content in (whole[:-2], b"", whole + b"x", bytes(len(whole))):
+        file.write_bytes(content)
+        if name == "texts.bin" and len(content) == len(whole):
+            continue  # other letters, of which nothing tells
+        if name == "texts.npy" and content == whole + b"x":
+            continue  # behind the array, and never read
+        with pytest.raises(KgrlError, match=r"texts|manifest"):
+            StoredTexts(tmp_path / "index")
+
+
 def test_nothing_to_index_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").touch()
     with pytest.raises(KgrlError, match=r"a.jsonl has no passages"):

@@ -8,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -162,6 +162,36 @@ def test_searches_that_make_no_sense_are_refused(kind: IndexKind) -> None:
     broken[1, 3] = np.nan
     with pytest.raises(SettingError, match="NaN or an infinity"):
         retriever.add(np.array([40, 41]), broken)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["meta.json", "ids.npy", "vectors.npy"]), st.integers(0, 10**6), st.binary(min_size=1, max_size=4)
+)
+def test_bytes_that_changed_are_named_or_do_no_harm(tmp_path: Path, name: str, place: int, other: bytes) -> None:
+    folder = tmp_path / "index"
+    if not folder.exists():
+        FaissRetriever(np.arange(40), near_together(40), "ivfpq").save(folder, "mini")
+    whole = (folder / name).read_bytes()
+    place %= len(whole)
+    (folder / name).write_bytes((whole[:place] + other + whole[place + len(other) :])[: len(whole)])
+    try:
+        FaissRetriever.open(folder).search(near_together(3), 5)
+    except KgrlError as error:
+        assert str(folder) in str(error)
+    finally:
+        (folder / name).write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"colour": 1}, {"rows": "40"}, {"rows": 41}, {"dimensions": 9}, {"kind": "hash"}, {"encoder": None}]
+)
+def test_a_description_that_does_not_fit_is_named(tmp_path: Path, entry: dict[str, object]) -> None:
+    FaissRetriever(np.arange(40), near_together(40)).save(tmp_path / "index")
+    meta = tmp_path / "index" / "meta.json"
+    meta.write_text(json.dumps({**json.loads(meta.read_text()), **entry}))
+    with pytest.raises(DataError, match="--rebuild"):
+        FaissRetriever.open(tmp_path / "index")
 
 
 def test_nothing_else_is_overwritten(tmp_path: Path) -> None:

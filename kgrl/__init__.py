@@ -33,9 +33,9 @@ from gymnasium.envs.registration import register
 
 from kgrl.system.compiled import place_kernels
 
-place_kernels(Path(__file__).parent)
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __version__ = version("kgrl")
+place_kernels(Path(__file__).parent, __version__)
 
 # By name, so that importing kgrl loads no model code: Gymnasium imports the module when an environment is made.
 register(

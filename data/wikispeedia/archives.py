@@ -15,6 +15,7 @@ import httpx
 import pooch
 
 from kgrl.errors import DataError, MissingDataError
+from kgrl.system.cache import writing_cache
 from kgrl.system.files import cache_dir
 
 __all__ = ["ARCHIVE_FOLDER", "GRAPH_ARCHIVE", "archives", "download", "members", "traces_folder"]
@@ -184,6 +185,8 @@ def download(url: str, folder: Path) -> Path:
     """
     name = url.rsplit("/", 1)[-1]
     try:
+        with writing_cache(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         # No checksum is published for what kgrl downloads; the readers check the content.
         path = pooch.retrieve(
             url, known_hash=None, fname=name, path=folder, downloader=_Resuming(folder / f"{name}.part")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,12 @@ class Curriculum:
 
     Args:
         corpus: Topic graph and passages.
-        learner: The model to teach; every start puts it back into its present state.
+        learner: The model to teach; every start puts it back into its present state. It can serve one curriculum after
+            another, but not two at a time.
         retriever: Searches the corpus's train passages.
         embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`.
-        reward: A reward, its name or expression, or a function of an expansion; None for no reward.
+        reward: A reward, of which the curriculum has a copy, its name or expression, or a function of an expansion;
+            None for no reward.
         config: Budgets, nucleus, goal and seed; the defaults if None.
         tables: Research tables of another curriculum with the same corpus, retriever, embeddings and size of
             neighbourhoods (`state.research.tables`), to save computing them again.
@@ -90,7 +93,8 @@ class Curriculum:
         tables: ResearchTables | None = None,
     ) -> None:
         config = config or CurriculumConfig()
-        self.reward: Reward | None = None if reward is None else as_reward(reward)
+        # A copy: rewards remember, and another curriculum may have been given the same object.
+        self.reward: Reward | None = None if reward is None else deepcopy(as_reward(reward))
         # Only what the reward needs is measured, so without a reward nothing is.
         needs = self.reward.needs if self.reward else frozenset[str]()
         research = Researcher(corpus, retriever, embeddings, config.neighbourhood, tables)
@@ -172,6 +176,7 @@ class Curriculum:
         Args:
             seed: Seeds the draws of this curriculum's agents; the config's seed if None.
         """
+        self.state.claim_learner()
         self.state.clear(self.config.seed if seed is None else seed)
         if self._nucleated is None:
             # The reference is trained first, with the learner in its initial state.
@@ -197,8 +202,10 @@ class Curriculum:
 
         Raises:
             ValueError: If the topic is learned already or has no train passages, or a passage cannot be read.
+            SettingError: If another curriculum has begun with the same learner meanwhile.
             DivergedError: If a loss becomes NaN or infinite; the message says at which expansion.
         """
+        self.state.check_learner()
         began = time.perf_counter()
         lesson = self.teacher.lesson(choice)
         return rewarded(self._expand(lesson, time.perf_counter() - began), self.reward)
@@ -219,6 +226,7 @@ class Curriculum:
             expansions: The records so far, the nucleus first.
             agent: The agent; it is reset after the nucleus and observes the other expansions.
         """
+        self.state.claim_learner()
         self.state.clear(self.config.seed)
         self.teacher.measurer.prepare()
         self.state.prober.settle()  # dropped: the nucleus's record contains this cost

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from kgrl.retrieval.faiss_retriever import FaissRetriever, IndexKind
 from kgrl.retrieval.sources import PassageSource
 from kgrl.system.arrays import read_array
 from kgrl.system.files import content_key, replacing, write_json, write_npy
+from kgrl.system.schemas import read_json
 
 __all__ = ["StoredTexts", "build_index"]
 
@@ -72,6 +74,8 @@ def build_index(
                 file.write(text.encode())
                 ends.append(file.tell())
             on_chunk(len(ends) - 1)
+        # From here on, texts and index are of two builds until the manifest is written again.
+        (folder / _MANIFEST).unlink(missing_ok=True)
     if not chunks:
         raise KgrlError(f"{source.name} has no passages")
     write_npy(folder / _ENDS, np.array(ends, dtype=np.int64))
@@ -98,6 +102,14 @@ def _embedded(texts: list[str], folder: Path, number: int, encoder: Encoder) -> 
     return path
 
 
+class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
+    """The file about a build."""
+
+    source: str
+    passages: int
+    encoder: str
+
+
 class StoredTexts:
     """The passages of an index, mapped into memory.
 
@@ -107,13 +119,18 @@ class StoredTexts:
     Raises:
         MissingDataError: If the build was not finished.
         DataError: If the texts are damaged.
+
+    Attributes:
+        encoder: Fingerprint of the encoder that the passages were embedded with.
     """
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / _MANIFEST).is_file():
+        path = folder / _MANIFEST
+        if not path.is_file():
             raise MissingDataError(
                 f"{folder} holds no finished index: start `kgrl research index` again, it continues where it stopped"
             )
+        self.encoder = read_json(path, _Manifest, _WAY_OUT).encoder
         self._ends: NDArray[np.int64] = read_array(folder / _ENDS, np.int64, None, way_out=_WAY_OUT)
         there = (folder / _TEXTS).stat().st_size if (folder / _TEXTS).is_file() else -1
         if len(self._ends) == 0 or self._ends[-1] != there or self._ends[0] != 0 or np.any(np.diff(self._ends) < 0):

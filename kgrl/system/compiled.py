@@ -15,19 +15,20 @@ __all__ = ["place_kernels"]
 _VARIABLE = "NUMBA_CACHE_DIR"
 
 
-def place_kernels(package: Path) -> None:
+def place_kernels(package: Path, version: str) -> None:
     """Have kernels kept in kgrl's cache folder if the package cannot be written to, before any is imported.
 
     Where the cache folder cannot be written to either, the process has a temporary folder and compiles them anew.
 
     Args:
         package: The folder of the package.
+        version: Its version, which has kernels of its own: numba compares a kernel's file, and not what it uses.
     """
     if os.environ.get(_VARIABLE) or os.access(package, os.W_OK):
         return
     from kgrl.system.files import cache_dir  # here, since it loads NumPy, and most installations can be written to
 
-    folder = cache_dir() / "numba"
+    folder = cache_dir() / "numba" / version
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

@@ -32,13 +32,13 @@ class Counting(Encoder):
 
     dimensions = 16  # type: ignore[assignment]
 
-    def __init__(self) -> None:
+    def __init__(self, fingerprint: str = "counting") -> None:
         super().__init__("none")
-        self.encoded = 0
+        self.name, self.encoded = fingerprint, 0
 
     @property
     def fingerprint(self) -> str:  # type: ignore[override]
-        return "counting"
+        return self.name
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:  # type: ignore[override]
         self.encoded += len(texts)
@@ -94,6 +94,51 @@ def test_a_build_that_breaks_off_goes_on(tmp_path: Path) -> None:
     again = Counting()
     build_index(source, tmp_path / "index", again)
     assert again.encoded == 100 - 64
+
+
+def test_another_encoder_embeds_anew(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.jsonl", 0, 100)
+    build_index(source, tmp_path / "index", Counting())
+    other = Counting("trained further")
+    build_index(source, tmp_path / "index", other)
+    assert other.encoded == 100
+    with pytest.raises(
+        SettingError, match=r"built with the encoder trained further, and queries are made with counting"
+    ):
+        FaissRetriever.open(tmp_path / "index" / "index", "counting")
+
+
+def test_texts_of_one_build_are_never_joined_with_the_index_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_index(write(tmp_path / "a.jsonl", 0, 100), tmp_path / "index", Counting())
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FaissRetriever, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        build_index(write(tmp_path / "a.jsonl", 50, 100), tmp_path / "index", Counting())
+    with pytest.raises(MissingDataError, match="holds no finished index"):
+        StoredTexts(tmp_path / "index")
+
+
+def test_shards_of_several_encoders_are_not_searched_together(tmp_path: Path) -> None:
+    sources = [write(tmp_path / f"{n}.jsonl", 40 * n, 40) for n in range(2)]
+    for number, source in enumerate(sources):
+        build_index(source, tmp_path / "index" / f"{number:05d}", Counting(f"encoder {number}"))
+    (tmp_path / "index" / "shards.json").write_text('{"shards": ["00000", "00001"]}')
+    with pytest.raises(SettingError, match=r"built by several encoders; build them again with --rebuild"):
+        ShardedRetriever(tmp_path / "index")
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "[]", '{"shards": 3}', '{"shards": [], "x": []}', "{}", '{"shards": ["\\ud800"]}']
+)
+def test_a_damaged_list_of_shards_is_named(tmp_path: Path, damage: str) -> None:
+    (tmp_path / "shards.json").write_text(damage)
+    with pytest.raises(KgrlError, match=r"shards.json: .*; build the index anew"):
+        ShardedRetriever(tmp_path)
 
 
 def test_nothing_to_index_is_said(tmp_path: Path) -> None:

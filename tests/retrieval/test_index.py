@@ -119,6 +119,51 @@ def test_damage_is_named_with_the_way_out(kind: IndexKind, tmp_path: Path) -> No
         FaissRetriever.open(folder)
 
 
+@pytest.mark.parametrize("rows", [0, 1, 15])
+def test_too_few_to_learn_codes_from_are_all_compared(
+    rows: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors = near_together(40)
+    retriever = FaissRetriever(np.arange(rows), vectors[:rows], "ivfpq")
+    assert retriever.kind == "flat" and f"{rows} vectors are too few" in caplog.text
+    retriever.add(np.arange(rows, 40), vectors[rows:])
+    retriever.save(tmp_path / "index")
+    opened = FaissRetriever.open(tmp_path / "index")
+    assert opened.search(vectors, 1)[0][:, 0].tolist() == list(range(40))
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 15, 17, 32])
+def test_vectors_of_any_width_have_codes(dimensions: int) -> None:
+    vectors = near_together(600, dimensions)
+    scores = FaissRetriever(np.arange(600), vectors, "ivfpq").search(vectors[:50], 1)[1]
+    np.testing.assert_allclose(scores, 1, atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    "ids", [[2**31], [0, 2**40], [-1], [0, -5], [0.0], [True]], ids=["31 bits", "64 bits", "-1", "-5", "float", "bool"]
+)
+def test_ids_that_would_become_others_are_refused(kind: IndexKind, ids: list[float]) -> None:
+    retriever = FaissRetriever(np.array([2**31 - 1]), near_together(1), kind)
+    with pytest.raises(SettingError, match="whole numbers from 0 to 2,147,483,647, not"):
+        retriever.add(np.array(ids), near_together(len(ids)))
+    assert retriever.search(near_together(1), 1)[0].tolist() == [[2**31 - 1]]
+
+
+def test_searches_that_make_no_sense_are_refused(kind: IndexKind) -> None:
+    retriever = FaissRetriever(np.arange(40), near_together(40), kind)
+    assert retriever.search(near_together(2), np.int64(3))[0].shape == (2, 3)  # type: ignore[arg-type]
+    for queries in (near_together(2, 16), near_together(1)[0]):
+        with pytest.raises(SettingError, match="both must be made by the same encoder"):
+            retriever.search(queries, 3)
+    for k in (0, -1):
+        with pytest.raises(SettingError, match="for 1 passage at least"):
+            retriever.search(near_together(2), k)
+    broken = near_together(2)
+    broken[1, 3] = np.nan
+    with pytest.raises(SettingError, match="NaN or an infinity"):
+        retriever.add(np.array([40, 41]), broken)
+
+
 def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(FileExistsError, match="holds something that is not an index"):

@@ -148,7 +148,7 @@ class MediaWiki:
         if (answer := merged(pieces)) is None:
             return None
         found, redirects = answer
-        if (found.contentmodel or "wikitext") != "wikitext":  # data and programs are not text
+        if found.model != "wikitext":  # data and programs are not text
             return None
         if not _fit(found.title):
             raise SiteError(f"it gives a page the title {found.title[:_LONGEST_TITLE]!r}, which no wiki allows")
@@ -164,10 +164,11 @@ class MediaWiki:
             or wiki.disambiguates((), categories)
         ):
             return None
-        extract = found.extract  # null, or missing, where the site makes no plain text
+        # Null, missing or empty where the site makes no plain text.
+        extract = plain_sections(self._limited(found.title, found.extract or ""))
         return Page(
             title=found.title,
-            text=article.text if extract is None else plain_sections(self._limited(found.title, extract)),
+            text=extract if extract.strip() else article.text,
             links=self._links(found.title, markup, wiki),
             categories=categories,
             fetched=time.time(),

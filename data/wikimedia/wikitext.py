@@ -122,6 +122,9 @@ _QUALIFIER = re.compile(r"\s*[(（][^()（）]*[)）]\s*$|[,，،].*$", re.DOTAL
 _QUOTES = re.compile(r"'{2,}")
 _WEB = re.compile(rf"(?:{_SCHEME}|//)", re.IGNORECASE)
 _SPACE, _SPACES = re.compile(r"\s*"), re.compile(r"[ \t]{2,}")
+_EMPTY = re.compile(r" [(（][\s,;]*[)）]")
+_HOLLOW = re.compile(r"\([ \t]*[,;][ \t]*")
+"""Brackets that templates of pronunciations leave with nothing inside, or with nothing at their beginning."""
 _NO_TITLE = re.compile(rf"[<>\[\]{{}}|\n{FORMULA}]")
 _RULE = re.compile(r"^-{4,}")
 _HEADING = re.compile(r"(=+)([^=].*?|=*?)=+")
@@ -289,6 +292,8 @@ class _Reading:
                 # Two signs are italics, three bold, five both; what is left over is shown.
                 many = len(token[0])
                 self.parts.append("'" * (1 if many == 4 else max(0, many - 5)))
+            elif token["url"] and "(" in token[0] and self._markup.startswith(")", at):
+                at += 1  # a bracket that the address opens is part of it
             elif token["tag"]:
                 self._tag(token[0], token["name"].lower())
             elif token["line"]:
@@ -425,4 +430,5 @@ def _paragraphs(text: str) -> str:
     for line, following in zip(lines, (*lines[1:], ""), strict=True):
         blocks.add(line, following.lstrip())
     shown = (_FORMULAS.sub(lambda found: found[1] or " ", " ".join(block)) for block in blocks.found)
-    return "\n\n".join(_SPACES.sub(" ", unshielded(decoded(block))).strip() for block in shown).strip()
+    tidied = (_SPACES.sub(" ", _HOLLOW.sub("(", _EMPTY.sub("", block))) for block in shown)
+    return "\n\n".join(unshielded(decoded(block)).strip() for block in tidied).strip()

@@ -87,6 +87,8 @@ def test_switches_of_disambiguation_are_those_of_every_language(switch: str) -> 
         ("[[never closed|and so on.", "and so on."),
         ("[http://x.org never closed", "never closed"),
         ("See //x and http://x.org/a?b=c, or not.", "See //x and , or not."),
+        ("See http://x.org/a_(b), or (http://x.org/c) it.", "See , or it."),
+        ("Ada ({{IPA|x}}; born 1815) and Bob ({{IPA|y}}) ran f().", "Ada (born 1815) and Bob ran f()."),
         ("a < b and <stdio.h> and <y> are shown.", "a < b and <stdio.h> and <y> are shown."),
         ("R&D, AT&T; &copy; and &#65;&#x42;&#9999999999;", "R&D, AT&T; © and AB&#9999999999;"),
         ("L''''étoile''' est ''belle''.", "L'étoile est belle."),

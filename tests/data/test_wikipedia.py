@@ -296,6 +296,21 @@ def test_data_and_programs_are_not_articles(make: Make, model: str) -> None:
     assert make("https://example.org/w/api.php", transport=answer).page("Q42") is None
 
 
+@pytest.mark.parametrize("model", ["wikibase-item", "json"])
+def test_a_revision_may_say_that_it_is_data(make: Make, model: str) -> None:
+    slots = {"main": {"contentmodel": model, "content": '{"type": "item"}'}}
+    pages = [{"title": "Q42", "ns": 0, "revisions": [{"slots": slots}]}]
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, json={"query": {"pages": pages}}))
+    assert make("https://example.org/w/api.php", transport=answer).page("Q42") is None
+
+
+def test_an_empty_extract_gives_way_to_the_markup(make: Make) -> None:
+    pages = [{"title": "Logic", "ns": 0, "extract": "", "revisions": [{"content": "'''Logic''' is old."}]}]
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, json={"query": {"pages": pages}}))
+    page = make("https://example.org/w/api.php", transport=answer).page("Logic")
+    assert page is not None and page.text == "Logic is old."
+
+
 def test_lists_of_links_are_continued_as_each_version_does(make: Make) -> None:
     """As now, in one table; before 1.21 in a table for each part of the query."""
     for key, wrapped in (("continue", lambda at: at), ("query-continue", lambda at: {"links": at})):

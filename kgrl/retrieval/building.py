@@ -21,6 +21,7 @@ from kgrl.retrieval.encoder import Encoder
 from kgrl.retrieval.faiss_retriever import FaissRetriever, IndexKind
 from kgrl.retrieval.sources import PassageSource
 from kgrl.system.arrays import read_array
+from kgrl.system.cache import made_once
 from kgrl.system.files import content_key, replacing, write_json, write_npy
 
 __all__ = ["StoredTexts", "build_index"]
@@ -78,7 +79,8 @@ def build_index(
     vectors = np.concatenate([np.load(chunk, allow_pickle=False) for chunk in chunks])
     FaissRetriever(np.arange(len(vectors)), vectors, kind).save(folder / _INDEX, encoder.fingerprint)
     # Chunks of an earlier version of the source, or of another encoder.
-    for stale in set((folder / _CHUNKS).iterdir()) - set(chunks):
+    kept = {chunk.stem for chunk in chunks}
+    for stale in [path for path in (folder / _CHUNKS).iterdir() if path.name.partition(".")[0] not in kept]:
         stale.unlink()
     write_json(folder / _MANIFEST, {"source": source.place, "passages": len(vectors), "encoder": encoder.fingerprint})
     return len(vectors)
@@ -90,11 +92,10 @@ def _batches(passages: Iterator[str], size: int) -> Iterator[list[str]]:
 
 
 def _embedded(texts: list[str], folder: Path, number: int, encoder: Encoder) -> Path:
-    """Return the file with the vectors of some passages; write it if it is missing."""
+    """Return the file with the vectors of some passages; write it if it is missing or damaged."""
     # The key makes sure that a file holds the vectors of these texts by this encoder.
     path = folder / f"{number:06d}-{content_key(encoder.fingerprint, *texts)}.npy"
-    if not path.exists():
-        write_npy(path, encoder.encode(texts))
+    made_once(path, make=lambda: write_npy(path, encoder.encode(texts)))
     return path
 
 

@@ -152,7 +152,7 @@ class MediaWiki:
             raise SiteError(f"it gives a page the title {found.title[:_LONGEST_TITLE]!r}, which no wiki allows")
         categories = tuple(" ".join(c.title.partition(":")[2].split()) for c in found.categories)
         if (
-            "disambiguation" in found.pageprops
+            found.disambiguation
             # Sites without the extension Disambiguator have only the title and the categories.
             or _DISAMBIGUATION.search(found.title)
             or any(_OF_DISAMBIGUATION.search(category) for category in categories)

@@ -85,6 +85,20 @@ def test_a_site_without_measure_is_left_soon_and_by_name(site: HostileSite, make
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize(
+    "many",
+    [
+        b'{"query":{"pages":[' + b",".join([b"{}"] * 600_000) + b"]}}",
+        b'{"continue":{' + b",".join(b'"%d" :1' % n for n in range(600_000)) + b"}}",
+    ],
+    ids=["pages", "parameters"],
+)
+def test_an_answer_of_a_million_parts_is_refused_before_they_are_made(make: Make, many: bytes) -> None:
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, content=many))
+    with pytest.raises(KgrlError, match="more parts than"):
+        make("https://example.org/w/api.php", transport=answer, limits=Limits()).page("Logic")
+
+
 def test_an_answer_that_is_packed_is_read(site: HostileSite, make: Make) -> None:
     page = make(site.url("packed")).page("Logic")
     assert page is not None and page.text == "Logic studies reasoning."

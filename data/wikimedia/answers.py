@@ -42,13 +42,13 @@ class Content(msgspec.Struct):
     star: str | None = msgspec.field(name="*", default=None)
 
 
-class Slots(msgspec.Struct):
+class RevisionSlots(msgspec.Struct):
     """The texts of a revision; others than the main one are not read."""
 
     main: Content | None = None
 
 
-class Properties(msgspec.Struct):
+class PageProperties(msgspec.Struct):
     """The properties of a page that were asked for."""
 
     disambiguation: str | int | bool | msgspec.UnsetType = msgspec.UNSET
@@ -57,12 +57,12 @@ class Properties(msgspec.Struct):
 class Revision(Content):
     """A revision: its text is in a slot since 1.32, and beside them before."""
 
-    slots: Slots | Nothing = ()
+    slots: RevisionSlots | Nothing = ()
 
     @property
     def markup(self) -> str:
         """Its markup, `""` where the site hides it."""
-        held = self.slots.main or self if isinstance(self.slots, Slots) else self
+        held = self.slots.main or self if isinstance(self.slots, RevisionSlots) else self
         return held.content or held.star or ""
 
 
@@ -77,7 +77,7 @@ class FoundPage(msgspec.Struct):
     pagelanguage: str | None = None
     extract: str | None = None
     categories: list[Category] = []
-    pageprops: Properties | Nothing = ()
+    pageprops: PageProperties | Nothing = ()
     revisions: list[Revision] = []
 
     @property
@@ -88,7 +88,7 @@ class FoundPage(msgspec.Struct):
     @property
     def disambiguation(self) -> bool:
         """True if it has the property of a list of meanings, whatever its value."""
-        return isinstance(self.pageprops, Properties) and self.pageprops.disambiguation is not msgspec.UNSET
+        return isinstance(self.pageprops, PageProperties) and self.pageprops.disambiguation is not msgspec.UNSET
 
 
 class Query(msgspec.Struct):

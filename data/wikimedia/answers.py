@@ -7,15 +7,16 @@ unusable.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
 from kgrl.data.wikimedia.limits import SiteError
 
-__all__ = ["Answer", "FoundPage", "Query", "Redirect", "decode_answer", "merged"]
+__all__ = ["Answer", "FoundPage", "Query", "Redirect", "decode_answer", "error_code", "merged"]
 
 _BOM = b"\xef\xbb\xbf"
+_MOST_BRACES, _MOST_QUOTES = 500_000, 1_000_000
+"""Tables and texts of an answer, with the braces of markup; an answer lists some 500 pages."""
 Nothing = tuple[()]
 """An empty list, which PHP makes of an empty table."""
 Continuation = dict[str, str | int]
@@ -42,15 +43,27 @@ class Content(msgspec.Struct):
     star: str | None = msgspec.field(name="*", default=None)
 
 
+class RevisionSlots(msgspec.Struct):
+    """The texts of a revision; others than the main one are not read."""
+
+    main: Content | None = None
+
+
+class PageProperties(msgspec.Struct):
+    """The properties of a page that were asked for."""
+
+    disambiguation: str | int | bool | msgspec.UnsetType = msgspec.UNSET
+
+
 class Revision(Content):
     """A revision: its text is in a slot since 1.32, and beside them before."""
 
-    slots: dict[str, Content] | Nothing = ()
+    slots: RevisionSlots | Nothing = ()
 
     @property
     def main(self) -> Content:
         """Its text, wherever the site puts it."""
-        return self.slots["main"] if isinstance(self.slots, dict) and "main" in self.slots else self
+        return self.slots.main or self if isinstance(self.slots, RevisionSlots) else self
 
     @property
     def markup(self) -> str:
@@ -69,7 +82,7 @@ class FoundPage(msgspec.Struct):
     pagelanguage: str | None = None
     extract: str | None = None
     categories: list[Category] = []
-    pageprops: dict[str, Any] | Nothing = ()
+    pageprops: PageProperties | Nothing = ()
     revisions: list[Revision] = []
 
     @property
@@ -82,6 +95,11 @@ class FoundPage(msgspec.Struct):
     def absent(self) -> bool:
         """True for what is no article; before 1.25 a mark that is there is an empty text."""
         return self.missing is not False or self.invalid is not False or self.ns != 0
+
+    @property
+    def disambiguation(self) -> bool:
+        """True if it has the property of a list of meanings, whatever its value."""
+        return isinstance(self.pageprops, PageProperties) and self.pageprops.disambiguation is not msgspec.UNSET
 
 
 class Query(msgspec.Struct):
@@ -101,7 +119,7 @@ class Answer(msgspec.Struct, rename={"onward": "continue", "onward_by_part": "qu
     query: Query | Nothing = ()
     onward: Continuation | Nothing = ()
     onward_by_part: dict[str, Continuation] | Nothing = ()
-    error: Any = None
+    error: msgspec.Raw = msgspec.Raw()
 
     @property
     def following(self) -> Continuation:
@@ -117,6 +135,10 @@ class Answer(msgspec.Struct, rename={"onward": "continue", "onward_by_part": "qu
         return self.query if isinstance(self.query, Query) else Query()
 
 
+class _Error(msgspec.Struct):
+    code: str = ""
+
+
 _DECODER = msgspec.json.Decoder(Answer)
 
 
@@ -124,14 +146,25 @@ def decode_answer(content: bytes) -> Answer:
     """Return the answer that a text holds.
 
     Raises:
-        SiteError: If it is not JSON, nested too deeply, or not of the declared shape.
+        SiteError: If it is not JSON, nested too deeply, not of the declared shape, or has more parts than any article:
+            each takes a hundred times the memory of its text.
     """
+    if content.count(b"{") > _MOST_BRACES or content.count(b'"') - content.count(b'\\"') > _MOST_QUOTES:
+        raise SiteError("its answer has more parts than that about any article")
     try:
         return _DECODER.decode(content.removeprefix(_BOM))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise SiteError(
             f"its answer is not one of MediaWiki's API ({error}); check that the address is that of its api.php"
         ) from error
+
+
+def error_code(error: msgspec.Raw) -> str:
+    """Return the code of an error that a site told, `""` if it has none."""
+    try:
+        return msgspec.json.decode(error, type=_Error).code
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return ""
 
 
 def merged(pieces: Iterable[Query]) -> tuple[FoundPage, list[str]] | None:
@@ -158,7 +191,7 @@ def merged(pieces: Iterable[Query]) -> tuple[FoundPage, list[str]] | None:
 def _add(page: FoundPage, piece: FoundPage) -> None:
     """Add the fields of a later piece; only lists of categories go on from piece to piece."""
     page.categories += piece.categories
-    page.pageprops = {**dict(page.pageprops), **dict(piece.pageprops)}
+    page.pageprops = piece.pageprops if piece.disambiguation else page.pageprops
     page.revisions = piece.revisions or page.revisions
     for name in ("contentmodel", "pagelanguage", "extract"):
         if (value := getattr(piece, name)) is not None:

@@ -8,7 +8,6 @@ are cut in the middle of an answer, and limits of what a site may send.
 from __future__ import annotations
 
 import email.utils
-import json
 import threading
 import time
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import httpx
 from wikipediaapi import WikiHttpError, Wikipedia
 
-from kgrl.data.wikimedia.answers import Answer, decode_answer
+from kgrl.data.wikimedia.answers import Answer, decode_answer, error_code
 from kgrl.data.wikimedia.limits import Limits, Meter, SiteError, TimedTransport, read_limited
 
 __all__ = ["WikiClient"]
@@ -102,10 +101,8 @@ class WikiClient(Wikipedia):  # type: ignore[misc] # wikipedia-api's classes hav
         if r.status_code != httpx.codes.OK:
             super()._process_response(r, url)  # raises
         answer = decode_answer(r.content)
-        if answer.error is not None:
-            error = answer.error
-            code = str(error.get("code", "")) if isinstance(error, dict) else ""
-            said = json.dumps(error, ensure_ascii=False)[:_MOST_SHOWN]
+        if told := bytes(answer.error):
+            code, said = error_code(answer.error), told[:_MOST_SHOWN].decode("utf-8", "replace")
             raise (_UnwellError if code in _PASSING or code.startswith(_INTERNAL) else SiteError)(f"it refuses: {said}")
         return answer
 

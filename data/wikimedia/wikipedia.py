@@ -157,7 +157,7 @@ class MediaWiki:
         markup = self._limited(found.title, found.revisions[0].markup if found.revisions else "")
         article = read_wikitext(markup, wiki)
         if (
-            "disambiguation" in found.pageprops
+            found.disambiguation
             # Sites without the extension Disambiguator have only the title, the categories and the markup.
             or _DISAMBIGUATION.search(found.title)
             or article.disambiguation

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import tracemalloc
@@ -20,76 +19,11 @@ from kgrl.data.wikimedia.crawl import crawl
 from kgrl.data.wikimedia.limits import Limits
 from kgrl.data.wikimedia.wikipedia import MediaWiki
 from kgrl.errors import KgrlError
-from tests.support.hostile_site import GOOD, ODD_ADDRESSES, HostileSite
+from tests.support.hostile_site import ODD_ADDRESSES, HostileSite
+from tests.support.malformed_answers import MALFORMED, page_of
 
 SMALL = Limits(answer_bytes=1 << 20, answer_seconds=0.5, page_bytes=4 << 20, page_seconds=2.0)
-DEEP = 100_000
-PAGE = {"title": "Logic", "ns": 0, "extract": "Logic studies reasoning."}
 Make = Callable[..., MediaWiki]
-
-
-def _page(**fields: Any) -> dict[str, Any]:
-    return {"query": {"pages": [{**PAGE, **fields}]}}
-
-
-SHAPES: dict[str, Any] = {
-    "answer-list": [1],
-    "answer-number": 5,
-    "answer-null": None,
-    "query-number": {"query": 5},
-    "query-text": {"query": "pages"},
-    "query-full-list": {"query": [1]},
-    "pages-number": {"query": {"pages": 5}},
-    "pages-text": {"query": {"pages": "Logic"}},
-    "pages-null": {"query": {"pages": None}},
-    "page-null": {"query": {"pages": [None]}},
-    "page-list": {"query": {"pages": [[]]}},
-    "page-table-of-numbers": {"query": {"pages": {"1": 1}}},
-    "two-pages": {"query": {"pages": [PAGE, {**PAGE, "title": "Other"}]}},
-    "no-title": {"query": {"pages": [{"ns": 0, "extract": "Text."}]}},
-    "title-number": _page(title=5),
-    "title-null": _page(title=None),
-    "title-empty": _page(title=""),
-    "title-separator": _page(title="Lo\u2028gic"),
-    "title-tab": _page(title="Lo\tgic"),
-    "title-control": _page(title="Lo\x1bgic"),
-    "title-next-line": _page(title="Lo\x85gic"),
-    "title-long": _page(title="L" * 10_000),
-    "ns-text": _page(ns="0"),
-    "extract-list": _page(extract=["Logic"]),
-    "extract-number": _page(extract=5),
-    "categories-number": _page(categories=5),
-    "categories-of-text": _page(categories=["Category:Thought"]),
-    "category-without-title": _page(categories=[{}]),
-    "category-title-list": _page(categories=[{"title": []}]),
-    "pageprops-text": _page(pageprops="disambiguation"),
-    "revisions-table": _page(revisions={"0": {}}),
-    "revision-null": _page(revisions=[None]),
-    "slots-text": _page(revisions=[{"slots": "main"}]),
-    "slot-number": _page(revisions=[{"slots": {"main": 5}}]),
-    "content-list": _page(revisions=[{"content": ["x"]}]),
-    "redirects-text": {"query": {"pages": [PAGE], "redirects": "x"}},
-    "redirect-without-end": {"query": {"pages": [PAGE], "redirects": [{"from": "x"}]}},
-    "language-number": _page(pagelanguage=5),
-    "continue-text": {**GOOD, "continue": "more"},
-    "continue-list": {**GOOD, "continue": {"clcontinue": [1]}},
-    "query-continue-number": {**GOOD, "query-continue": {"links": 5}},
-    "error-number": {"error": 5},
-}
-TEXTS: dict[str, bytes] = {
-    "html": b"<html><body>Welcome</body></html>",
-    "empty": b"",
-    "half": b'{"query": {"pages": [',
-    "not-utf-8": b'{"query": {"pages": [{"title": "\xff\xfe", "ns": 0}]}}',
-    "half-a-pair": b'{"query": {"pages": [{"title": "Logic", "ns": 0, "extract": "\\ud800"}]}}',
-    "deep-lists": b"[" * DEEP,
-    "deep-unknown-field": b'{"x": ' + b"[" * DEEP + b"]" * DEEP + b"}",
-    "deep-tables": b'{"query": ' * DEEP,
-    "deep-error": b'{"error": ' + b"[" * DEEP + b"]" * DEEP + b"}",
-    "not-a-number": b'{"query": {"pages": [{"title": "Logic", "ns": NaN}]}}',
-    "large-number": b'{"query": {"pages": [{"title": "Logic", "ns": ' + b"9" * 5_000 + b"}]}}",
-}
-MALFORMED = {name: json.dumps(shape).encode() for name, shape in SHAPES.items()} | TEXTS
 
 
 @pytest.fixture
@@ -149,6 +83,20 @@ def test_a_site_without_measure_is_left_soon_and_by_name(site: HostileSite, make
     finally:
         tracemalloc.stop()
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        b'{"query":{"pages":[' + b",".join([b"{}"] * 600_000) + b"]}}",
+        b'{"continue":{' + b",".join(b'"%d" :1' % n for n in range(600_000)) + b"}}",
+    ],
+    ids=["pages", "parameters"],
+)
+def test_an_answer_of_a_million_parts_is_refused_before_they_are_made(make: Make, many: bytes) -> None:
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, content=many))
+    with pytest.raises(KgrlError, match="more parts than"):
+        make("https://example.org/w/api.php", transport=answer, limits=Limits()).page("Logic")
 
 
 def test_an_answer_that_is_packed_is_read(site: HostileSite, make: Make) -> None:
@@ -235,7 +183,7 @@ def test_redirects_in_a_circle_take_no_time(make: Make) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if "generator" in request.url.params:
             return httpx.Response(200, json={"query": {"pages": [], "redirects": redirects}})
-        return httpx.Response(200, json=_page(revisions=[{"content": markup}]))
+        return httpx.Response(200, json=page_of(revisions=[{"content": markup}]))
 
     began = time.monotonic()
     transport = httpx.MockTransport(answer)

@@ -158,7 +158,7 @@ def test_damaged_chunks_are_embedded_again(tmp_path: Path, damage: bytes) -> Non
     source = write(tmp_path / "a.jsonl", 0, 100)
     build_index(source, tmp_path / "index", Counting())
     before = (tmp_path / "index" / "index" / "index.faiss").read_bytes()
-    chunk = sorted((tmp_path / "index" / "chunks").iterdir())[1]
+    chunk = sorted((tmp_path / "index" / "chunks").glob("*.npy"))[1]
     whole = chunk.read_bytes()
     half = len(whole) // 2
     chunk.write_bytes({b"half": whole[:half] + bytes(half), b"cut": whole[:half]}.get(damage, damage))

@@ -224,9 +224,9 @@ class PPOAgent(BaseAgent):
 
         Raises:
             MissingDataError: If the folder holds no policy.
+            DataError: If a file of it is damaged.
             KgrlError: If the policy was made for other features.
         """
         scorer, about = load_policy(folder)
         clicks = folder if (folder / CLICKS_FILE).is_file() else FOLDER
-        sample, training = bool(about["sample"]), about["training"]
-        return cls(scorer, int(about["slots"]), sample=sample, training=training, clicks=clicks)
+        return cls(scorer, about["slots"], sample=about["sample"], training=about["training"], clicks=clicks)

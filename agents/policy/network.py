@@ -9,26 +9,33 @@ any graph. The module does not know Stable-Baselines3.
 
 from __future__ import annotations
 
-import json
+import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from kgrl.agents.base import POLICY_FILE
 from kgrl.builtin import PROJECTED
 from kgrl.envs.features.names import FEATURE_VERSION, FEATURES, GLOBAL_FEATURES, PATH_ROWS, PATH_WIDTH
-from kgrl.errors import KgrlError, MissingDataError
-from kgrl.system.files import temporary_folder
+from kgrl.errors import DataError, KgrlError, MissingDataError
+from kgrl.system.files import file_digest, replacing, write_json
+from kgrl.system.schemas import read_json
 
 __all__ = ["WEIGHTS_FILE", "CandidateScorer", "PolicyConfig", "load_policy", "save_policy"]
 
 WEIGHTS_FILE = "policy.safetensors"
+_BEFORE = "policy.before.safetensors"
+"""The weights that are being replaced, until the JSON file names the new ones."""
+
+Size = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
 
 
 @dataclass(frozen=True)
@@ -169,22 +176,59 @@ class _Member(nn.Module):
         return states[torch.arange(len(rows), device=rows.device), last] * (present > 0).unsqueeze(1)  # type: ignore[no-any-return]
 
 
+class _Version(msgspec.Struct):
+    """The entries of `policy.json` that tell which versions of kgrl can read it."""
+
+    features: int
+    global_features: int
+    feature_version: int
+
+
+class _PolicyFile(msgspec.Struct, forbid_unknown_fields=True):
+    """The content of `policy.json`."""
+
+    hidden: Size
+    recurrent: Size
+    heads: Size
+    members: Size
+    features: Size
+    global_features: Size
+    feature_version: Size
+    feature_names: list[str] = []
+    global_feature_names: list[str] = []
+    slots: Size = 64
+    sample: bool = False
+    training: dict[str, Any] = {}
+    weights_sha256: str | None = None
+
+    @property
+    def config(self) -> PolicyConfig:
+        """The sizes of the network."""
+        return PolicyConfig(**{field.name: getattr(self, field.name) for field in fields(PolicyConfig)})
+
+
 def save_policy(scorer: CandidateScorer, folder: Path, about: dict[str, Any]) -> None:
-    """Write a policy as `policy.safetensors` and `policy.json`, each replaced atomically.
+    """Write a policy as `policy.safetensors` and `policy.json`.
+
+    The JSON file has the digest of its weights, and is replaced last. Until then the weights before are kept beside
+    them; so whenever the process is killed, the folder holds the policy before or the new one, whole.
 
     Args:
         scorer: The network.
-        folder: Where; made if needed.
-        about: Further entries of the JSON file, such as the record of its training.
+        folder: The folder; made if it is missing.
+        about: Further entries of the JSON file: the number of slots, `sample`, and the record of the training.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    record = {**asdict(scorer.config), "feature_names": FEATURES, "global_feature_names": GLOBAL_FEATURES, **about}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in scorer.state_dict().items()}
-    with temporary_folder(folder / "policy") as made:
-        save_file(weights, made / WEIGHTS_FILE)
-        (made / POLICY_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        for name in (WEIGHTS_FILE, POLICY_FILE):
-            (made / name).replace(folder / name)
+    content = save(weights)
+    if (folder / WEIGHTS_FILE).is_file():
+        with replacing(folder / _BEFORE, durable=True) as temporary:
+            shutil.copyfile(folder / WEIGHTS_FILE, temporary)
+    with replacing(folder / WEIGHTS_FILE, durable=True) as temporary:
+        temporary.write_bytes(content)
+    record = {**asdict(scorer.config), "feature_names": FEATURES, "global_feature_names": GLOBAL_FEATURES, **about}
+    record["weights_sha256"] = hashlib.sha256(content).hexdigest()
+    write_json(folder / POLICY_FILE, record, durable=True)
+    (folder / _BEFORE).unlink(missing_ok=True)
 
 
 def load_policy(folder: Path, weights: str = WEIGHTS_FILE) -> tuple[CandidateScorer, dict[str, Any]]:
@@ -196,26 +240,68 @@ def load_policy(folder: Path, weights: str = WEIGHTS_FILE) -> tuple[CandidateSco
 
     Raises:
         MissingDataError: If the folder holds no policy.
-        KgrlError: If the policy reads other features than this version of kgrl makes, or its files do not fit together.
+        DataError: If a file cannot be used, or the two do not fit together; the message names it.
+        KgrlError: If the policy reads other features than this version of kgrl makes.
     """
     if not (folder / POLICY_FILE).is_file() or not (folder / weights).is_file():
         raise MissingDataError(f"no trained policy in {folder}: it needs {POLICY_FILE} and {weights}")
+    about = _read_about(folder)
+    path = _weights_of(folder, about) if weights == WEIGHTS_FILE else folder / weights
     try:
-        about = json.loads((folder / POLICY_FILE).read_text(encoding="utf-8"))
-        config = PolicyConfig(**{name: int(about.get(name, 0)) for name in PolicyConfig.__dataclass_fields__})
-    except (ValueError, TypeError, AttributeError) as error:
-        raise KgrlError(f"{folder / POLICY_FILE} does not describe a policy: {error!r}") from error
+        scorer = _unfilled(path, about.config)
+        tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise DataError(path, None, f"not the weights of a policy: {error}") from error
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise DataError(path, None, "the weights of the policy have NaNs or infinities")
+    scorer.load_state_dict(tensors, assign=True)
+    return scorer.eval(), msgspec.to_builtins(about)
+
+
+def _read_about(folder: Path) -> _PolicyFile:
+    path, here = folder / POLICY_FILE, PolicyConfig()
+    saved = read_json(path, _Version, "this file does not describe a policy")
+    # Compared before all else, since files of another version may well have other entries.
     for name in ("feature_version", "features", "global_features"):
-        saved, here = getattr(config, name), getattr(PolicyConfig(), name)
-        if saved != here:
-            what = name.replace("_", " ")
-            raise KgrlError(f"the policy in {folder} has {what} {saved}, this version of kgrl {here}; train it anew")
-    try:
-        tensors = {name: tensor.float() for name, tensor in load_file(folder / weights).items()}
-        # Counted by the weights' names: a second file of weights may have fewer members than the JSON file says.
-        members = len({name.split(".")[1] for name in tensors if name.startswith("members.")})
+        if (there := getattr(saved, name)) != getattr(here, name):
+            known = f"{name.replace('_', ' ')} {there}, this version of kgrl {getattr(here, name)}"
+            raise KgrlError(f"the policy {path} has {known}; train it anew")
+    return read_json(path, _PolicyFile, "this file does not describe a policy")
+
+
+def _weights_of(folder: Path, about: _PolicyFile) -> Path:
+    """Return the weights that the JSON file was written with: a save that was interrupted leaves those before, too."""
+    path = folder / WEIGHTS_FILE
+    if about.weights_sha256 is None or file_digest(path) == about.weights_sha256:
+        return path
+    if (folder / _BEFORE).is_file() and file_digest(folder / _BEFORE) == about.weights_sha256:
+        return folder / _BEFORE
+    raise DataError(path, None, f"these are not the weights that {POLICY_FILE} was written with: they are damaged")
+
+
+def _unfilled(path: Path, config: PolicyConfig) -> CandidateScorer:
+    """Return a network without weights, after a check that those in a file have its sizes.
+
+    Nothing of such a size is made: the file's header tells sizes, and the network is on torch's device without memory.
+
+    Raises:
+        DataError: If the sizes differ.
+    """
+    with safe_open(path, framework="pt") as file:
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - it is not a dict
+    # Counted by the weights' names: a second file of weights may have fewer members than the JSON file says.
+    members = len({name.split(".")[1] for name in found if name.startswith("members.")})
+    if not members:
+        raise DataError(path, None, "the file has no member of a committee of networks")
+    with torch.device("meta"):
         scorer = CandidateScorer(replace(config, members=members))
-        scorer.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError) as error:
-        raise KgrlError(f"{folder / weights} does not fit {POLICY_FILE}: {error}") from error
-    return scorer.eval(), about
+    wanted = {name: tuple(tensor.shape) for name, tensor in scorer.state_dict().items()}
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            sizes = f"{name} is {_shape(found.get(name))}, and should be {_shape(wanted.get(name))}"
+            raise DataError(path, None, f"the file does not fit {POLICY_FILE}: {sizes}")
+    return scorer
+
+
+def _shape(sizes: tuple[int, ...] | None) -> str:
+    return "missing" if sizes is None else " x ".join(map(str, sizes))

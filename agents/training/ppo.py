@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import prod
 from pathlib import Path
@@ -22,9 +22,10 @@ from kgrl.agents.policy.network import CandidateScorer, load_policy
 from kgrl.agents.training.callbacks import ValueWarmUp
 from kgrl.agents.training.vec_env import VectorEnvAdapter
 from kgrl.builtin import FOLDER
+from kgrl.envs.features.space import observation_layout
 from kgrl.system.memory import check_fits
 
-__all__ = ["initial_policy", "rollout_bytes", "train_ppo"]
+__all__ = ["initial_policy", "rollout_bytes", "rollout_bytes_of_slots", "train_ppo"]
 
 Envs = gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv
 
@@ -114,8 +115,24 @@ def rollout_bytes(space: spaces.Dict, steps: int) -> int:
         space: The space of its observations.
         steps: Steps of a rollout.
     """
-    sizes = [prod(box.shape or ()) * np.dtype(box.dtype).itemsize for box in space.values()]
-    mask = prod(space["mask"].shape or ()) * np.dtype(np.float32).itemsize
+    layout = {name: (box.shape or (), box.dtype or np.dtype(np.float32)) for name, box in space.items()}
+    return _rollout_bytes(layout, steps)
+
+
+def rollout_bytes_of_slots(slots: int, steps: int) -> int:
+    """Return the bytes that a rollout of one environment takes, without making a space of that size.
+
+    Args:
+        slots: Number of candidate slots.
+        steps: Steps of a rollout.
+    """
+    layout = observation_layout(slots)
+    return _rollout_bytes({name: (shape, np.dtype(kind)) for name, (shape, kind) in layout.items()}, steps)
+
+
+def _rollout_bytes(layout: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]], steps: int) -> int:
+    sizes = [prod(shape) * dtype.itemsize for shape, dtype in layout.values()]
+    mask = prod(layout["mask"][0]) * np.dtype(np.float32).itemsize
     # The buffer swaps the axes of steps and environments part by part, and so copies the largest part once more.
     return steps * (sum(sizes) + max(sizes) + mask + _SCALARS)
 

@@ -16,14 +16,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from kgrl.agents.policy.agent import PPOAgent
 from kgrl.agents.training.callbacks import KeepBest, Tracker, Tracking
-from kgrl.agents.training.ppo import initial_policy, rollout_bytes, train_ppo
+from kgrl.agents.training.ppo import initial_policy, rollout_bytes_of_slots, train_ppo
 from kgrl.agents.training.recipe import Recipe
 from kgrl.agents.training.vec_env import FiniteHorizon, VectorEnvAdapter
 from kgrl.corpus import Corpus
 from kgrl.curriculum.config import CurriculumConfig
 from kgrl.curriculum.loop import Curriculum
 from kgrl.envs.curriculum_env import make_curriculum_env
-from kgrl.envs.features.space import observation_space
 from kgrl.errors import MissingDataError, SettingError
 from kgrl.learners.base import Learner
 from kgrl.learners.make import make_learner
@@ -70,8 +69,9 @@ def train_recipe(
         KgrlError: If a name is unknown, values do not fit together, or the environments would not fit in memory.
     """
     shared = recipe.environment
-    # Checked first: reading and embedding corpora takes minutes.
-    rollout = rollout_bytes(observation_space(shared.slots), recipe.ppo.rollout)
+    # Checked before anything is made: corpora take minutes to read and embed, and the space of a few slots too many
+    # gigabytes.
+    rollout = rollout_bytes_of_slots(shared.slots, recipe.ppo.rollout)
     check_fits(shared.envs, rollout, f"environments' rollouts of {recipe.ppo.rollout} steps")
     callbacks: list[BaseCallback] = []
     if track is not None:

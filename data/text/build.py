@@ -18,7 +18,7 @@ from kgrl.system.files import cache_dir, content_key
 
 __all__ = ["build_corpus", "processed", "with_links"]
 
-_VERSION = "6"
+_VERSION = "7"
 """Part of the key of every cached corpus; raise it when cutting, cleaning or linking changes."""
 
 _log = logging.getLogger(__name__)

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,8 +92,17 @@ class _Text:
     tokens: list[Token]
     mentions: list[Mention]
 
+    @cached_property
+    def words_before(self) -> list[int]:
+        """Number of words before each token. Letters of a script without spaces are one word, as far as they go."""
+        ends = [0, *(token.end for token in self.tokens[:-1])]
+        new = [
+            number > 0 and token.start > end for number, (token, end) in enumerate(zip(self.tokens, ends, strict=True))
+        ]
+        return list(accumulate(new))
+
     def key(self, mention: Mention) -> tuple[str, ...]:
-        """Return the words of a mention in lower case."""
+        """Return the words of a mention without case."""
         return tuple(token.key for token in self.tokens[mention.first : mention.last + 1])
 
     def follows_name(self, mention: Mention) -> bool:
@@ -201,7 +212,7 @@ def _row(text: _Text, mention: Mention, target: int, form: Form, names: _Capital
         form == Form.UNQUALIFIED,
         names.rarity(key),
         np.log(length),
-        np.log1p(mention.first),
+        np.log1p(text.words_before[mention.first]),
     )
 
 

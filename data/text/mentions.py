@@ -11,9 +11,15 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+import regex
+
+from kgrl.system.words import without_case
+
 __all__ = ["Form", "Mention", "MentionFinder", "Token", "tokenize"]
 
-_TOKEN = re.compile(r"\w+[+#]*")
+_ASCII_TOKEN = re.compile(r"\w+[+#]*")
+# In scripts without spaces each letter is a word, as in kgrl.system.words; marks and joiners belong to their letter.
+_TOKEN = regex.compile(r"[\w&&\p{WB=Other}]\p{M}*|(?:[[\w--\p{WB=Other}]\p{No}][\p{M}\p{Cf}]*)+[+#]*", regex.VERSION1)
 _GAP = re.compile(r"\s*[-–'’.,&/ ]?\s*")
 """Text that may separate two words of one mention."""
 _SENTENCE_END = re.compile(r"[.!?:;\n]")
@@ -39,7 +45,7 @@ class Token(NamedTuple):
 
     Args:
         text: The word as written.
-        key: The word in lower case.
+        key: The word without case, in the form in which words are compared.
         start: Position of its first character.
         end: Position behind its last character.
         opens: Whether it opens a sentence. Its capital then carries no information.
@@ -76,11 +82,17 @@ def tokenize(text: str) -> list[Token]:
     """
     tokens: list[Token] = []
     end = 0
-    for match in _TOKEN.finditer(text):
-        opens = not tokens or _SENTENCE_END.search(text, end, match.start()) is not None
-        tokens.append(Token(match[0], match[0].lower(), match.start(), match.end(), opens))
-        end = match.end()
+    for start, stop in _spans(text):
+        opens = not tokens or _SENTENCE_END.search(text, end, start) is not None
+        tokens.append(Token(text[start:stop], without_case(text[start:stop]), start, stop, opens))
+        end = stop
     return tokens
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the start and the end of each word."""
+    words = _ASCII_TOKEN.finditer(text) if text.isascii() else _TOKEN.finditer(text)
+    return (match.span() for match in words)
 
 
 class MentionFinder:
@@ -142,7 +154,7 @@ def _forms(name: str) -> Iterator[tuple[Form, tuple[str, ...]]]:
     """Yield the forms of a name, each with its words in lower case."""
     bare = _QUALIFIER.sub("", name)
     for form, written in ((Form.TITLE, name), (Form.UNQUALIFIED, bare)):
-        key = tuple(match[0].lower() for match in _TOKEN.finditer(written))
+        key = tuple(without_case(written[start:stop]) for start, stop in _spans(written))
         if not key or (form == Form.UNQUALIFIED and bare == name):
             continue
         yield form, key

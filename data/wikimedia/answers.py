@@ -39,6 +39,7 @@ class Content(msgspec.Struct):
     """A text of a revision; under a star before 1.25."""
 
     content: str | None = None
+    contentmodel: str | None = None
     star: str | None = msgspec.field(name="*", default=None)
 
 
@@ -60,10 +61,14 @@ class Revision(Content):
     slots: RevisionSlots | Nothing = ()
 
     @property
+    def main(self) -> Content:
+        """Its text, wherever the site puts it."""
+        return self.slots.main or self if isinstance(self.slots, RevisionSlots) else self
+
+    @property
     def markup(self) -> str:
         """Its markup, `""` where the site hides it."""
-        held = self.slots.main or self if isinstance(self.slots, RevisionSlots) else self
-        return held.content or held.star or ""
+        return self.main.content or self.main.star or ""
 
 
 class FoundPage(msgspec.Struct):
@@ -79,6 +84,12 @@ class FoundPage(msgspec.Struct):
     categories: list[Category] = []
     pageprops: PageProperties | Nothing = ()
     revisions: list[Revision] = []
+
+    @property
+    def model(self) -> str:
+        """The content model of its text, as the page or its revision says."""
+        said = (self.contentmodel, *(revision.main.contentmodel for revision in self.revisions))
+        return next((model for model in said if model and model != "wikitext"), "wikitext")
 
     @property
     def absent(self) -> bool:

@@ -16,6 +16,7 @@ from kgrl.data.text.build import build_corpus
 from kgrl.data.wikimedia.wikitext import normal_title
 from kgrl.errors import KgrlError, SettingError
 from kgrl.research.page import Page, PageSource
+from kgrl.system.prose import clean_text
 
 __all__ = ["Worth", "crawl", "most_linked"]
 
@@ -54,19 +55,26 @@ def crawl(
         on_page: Called with the number of pages and the title of each new one.
 
     Raises:
-        SettingError: If the nucleus is empty, there is no worker, or there are fewer topics than the nucleus has.
+        SettingError: If the nucleus is empty or names a part of a page, there is no worker, or there are fewer topics
+            than the nucleus has.
         KgrlError: If a title of the nucleus has no article, or the source cannot be reached.
     """
     if not nucleus or workers < 1 or topics < len(nucleus):
         raise SettingError("a crawl needs a nucleus, at least as many topics as that has titles, and a worker")
     pages: dict[str, Page] = {}
-    missing = {normal_title(title): title for title in nucleus}
-    for asked, page in _walk(source, list(missing), worth, workers):
+    starts = dict.fromkeys(_asked(title) for title in nucleus)
+
+    def fetch(title: str) -> Page | None:
+        page = source.page(title)
+        # As given first: on some sites the case of the first letter matters. Other sources know only capitals.
+        if page is None and title in starts and (capital := normal_title(title)) != title:
+            return source.page(capital)
+        return page
+
+    for asked, page in _walk(fetch, list(starts), worth, workers):
         if page is None:
-            if asked in missing:
-                raise KgrlError(
-                    f"there is no article {missing[asked]!r} to start from: it is missing, or a disambiguation page"
-                )
+            if asked in starts:
+                raise KgrlError(f"there is no article {asked!r} to start from: it is missing, or a disambiguation page")
             continue
         if page.title not in pages:
             pages[page.title] = page
@@ -76,8 +84,25 @@ def crawl(
     return _corpus(name, pages)
 
 
+def _asked(title: str) -> str:
+    """Return a title of the nucleus as a source takes it.
+
+    Raises:
+        SettingError: If it is part of a page; sites answer with the page itself, which may be another topic's.
+    """
+    clean = " ".join(title.replace("_", " ").split())
+    if "#" in clean:
+        page, _, part = (piece.strip() for piece in clean.partition("#"))
+        raise SettingError(
+            f"{title!r} is not the title of an article: the sign # begins a part of a page"
+            + (f"; {page!r} is the page, and {part!r} its part" if page and part else "")
+            + ". Give the article's own title, such as 'C Sharp (programming language)'"
+        )
+    return clean
+
+
 def _walk(
-    source: PageSource, nucleus: list[str], worth: Worth | None, workers: int
+    fetch: Callable[[str], Page | None], nucleus: list[str], worth: Worth | None, workers: int
 ) -> Iterator[tuple[str, Page | None]]:
     """Yield titles and their pages in the crawl's order. Pages are fetched ahead of that order."""
     frontier = _Frontier(nucleus, worth)
@@ -89,7 +114,7 @@ def _walk(
             while batch := frontier.take(1 if worth is None else workers):
                 for title in (*batch, *frontier.coming(workers)):
                     if title not in ahead:
-                        ahead[title] = pool.submit(source.page, title)
+                        ahead[title] = pool.submit(fetch, title)
                 for title in batch:
                     page = ahead.pop(title).result()
                     yield title, page
@@ -148,7 +173,7 @@ def _corpus(name: str, pages: dict[str, Page]) -> Corpus:
         (numbers[page.title], numbers[target]) for page in pages.values() for target in page.links if target in numbers
     ]
     categories = [page.categories[0] if page.categories else "" for page in pages.values()]
-    texts = [page.text for page in pages.values()]
+    texts = [clean_text(page.text) for page in pages.values()]
     sources, targets = zip(*links, strict=True) if links else ((), ())
     language = next((page.language for page in pages.values()), "en")  # a site has one, but for translated pages
     return build_corpus(name, list(pages), categories, texts, sources, targets, language)

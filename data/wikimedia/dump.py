@@ -24,6 +24,7 @@ from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 
 import filelock
+import zstandard
 from mwxml.errors import MalformedXML
 
 from kgrl.data.wikimedia.dump_join import Imported, join_pieces
@@ -39,13 +40,13 @@ __all__ = ["import_dump"]
 
 _BATCH_PAGES, _BATCH_CHARACTERS = 200, 4_000_000
 """Largest batch, in pages and in characters of markup."""
-_VERSION = 2
+_VERSION = 3
 """Version of the pieces; those of another version are refused."""
 _LOCK, _JOINED = ".lock", "joined"
 """Files among the pieces: held by the process that imports, and made when all pieces are there."""
 _MOST_MARKUP = 20_000_000
 """Characters of a page that are read; MediaWiki's own limit is 2 million bytes."""
-_BROKEN = (EOFError, OSError, ParseError, zlib.error, lzma.LZMAError, MalformedXML)
+_BROKEN = (EOFError, OSError, ParseError, zlib.error, lzma.LZMAError, zstandard.ZstdError, MalformedXML)
 """Exceptions from reading a damaged file."""
 _INTERFACE, _LIST_PAGE = 8, "Disambiguationspage"
 """Namespace of a wiki's messages, and the one that lists its templates of disambiguation pages."""
@@ -68,7 +69,7 @@ def import_dump(
     continues where it stopped, with the same result.
 
     Args:
-        dump: A file of pages in MediaWiki's export format, `.xml`, `.xml.bz2`, `.xml.gz` or `.xml.xz`.
+        dump: A file of pages in MediaWiki's export format: XML, as it is or packed with bzip2, gzip, xz or zstd.
         out: The corpus's folder; missing or empty.
         workers: Processes that parse.
         limit: Most articles to read.
@@ -86,6 +87,8 @@ def import_dump(
         raise DataError(dump, None, "no such file")
     if workers < 1:
         raise SettingError(f"an import needs at least one worker, not {workers}")
+    with _opened(dump):
+        pass  # what is packed in another way is refused before anything is written, whatever `on_error` says
     with _held(out, parts):
         _check_free(out, parts)  # another process may have ended just now
         # Pieces of another dump or limit would be mixed up with this import's.
@@ -278,16 +281,35 @@ class _Reader:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """Yield a file as it is on disk, for the position, and its unpacked content."""
-    openers: dict[str, Callable[[IO[bytes]], Any]] = {
-        ".bz2": bz2.BZ2File,
-        ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
-        ".xz": lzma.LZMAFile,
-    }
+    """Yield a file as it is on disk, for the position, and its unpacked content, whatever the file is called.
+
+    Raises:
+        DataError: If it is packed in a way that is not read.
+    """
     with path.open("rb") as raw:
-        opener = openers.get(path.suffix)
+        start = raw.read(_START_BYTES)
+        for signature, program in _REFUSED.items():
+            if start.startswith(signature):
+                raise DataError(path, None, f"this is a {program} archive; unpack it, and import the XML file in it")
+        opener = next((opener for signature, opener in _OPENERS.items() if start.startswith(signature)), None)
+        # White space may be before the XML of a file that was copied by hand, but its declaration must come first.
+        raw.seek(0 if opener else len(start) - len(start.lstrip()))
         if opener is None:
             yield raw, raw
         else:
             with opener(raw) as content:
                 yield raw, content
+
+
+_START_BYTES = 1_000
+_OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"BZh": bz2.BZ2File,
+    b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    # Windows of 2 GiB are what `zstd --long=31` writes; memory is taken as it is needed.
+    b"\x28\xb5\x2f\xfd": lambda raw: zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(
+        raw, read_across_frames=True, closefd=False
+    ),
+}
+"""Readers of packed files, by the bytes that these begin with."""
+_REFUSED = {b"7z\xbc\xaf\x27\x1c": "7-Zip", b"PK\x03\x04": "ZIP", b"Rar!": "RAR"}

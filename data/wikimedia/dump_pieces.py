@@ -16,6 +16,7 @@ from kgrl.corpus import cut, near_duplicates, split_passages
 from kgrl.data.wikimedia.wiki_site import WikiSite, folded
 from kgrl.data.wikimedia.wikitext import read_wikitext
 from kgrl.system.files import write_text
+from kgrl.system.prose import clean_text
 from kgrl.system.words import words_of
 
 __all__ = ["RawPage", "parse_batch", "wording"]
@@ -84,7 +85,7 @@ def _record(page: RawPage, site: WikiSite) -> dict[str, Any]:
         return {"title": page.title, "left_out": f"took longer than {_SECONDS} s"}
     if article.disambiguation:
         return {"title": page.title, "left_out": "disambiguation"}
-    texts = cut(article.text, language=site.language or "en")
+    texts = cut(clean_text(article.text), language=site.language or "en")
     if not texts:
         return {"title": page.title, "left_out": "no text"}
     splits = split_passages(page.title, texts).tolist()
@@ -99,7 +100,7 @@ def _record(page: RawPage, site: WikiSite) -> dict[str, Any]:
 def _limited() -> Iterator[None]:
     """Raise a `TimeoutError` if the body takes too long.
 
-    A signal handler runs between two steps of the interpreter; the parser returns to Python often enough.
+    Markup is read in time proportional to its length; this is for what else may be slow.
     """
 
     def end(number: int, frame: object) -> None:

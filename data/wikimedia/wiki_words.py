@@ -14,6 +14,8 @@ __all__ = [
     "FILE_NAMES",
     "LANGUAGE_PREFIXES",
     "REDIRECT_WORDS",
+    "SWITCHES",
+    "VARIANTS",
 ]
 
 REDIRECT_WORDS = {
@@ -192,8 +194,37 @@ DISAMBIGUATION_TEMPLATES = {
 }
 """Templates that make a page a disambiguation page, by language, separated by bars. Hatnotes are not among them."""
 
-DISAMBIGUATION_SWITCHES = "__DISAMBIG__"
-"""Word of the Disambiguator extension that marks a page."""
+DISAMBIGUATION_SWITCHES = (
+    "DISAMBIG|توضيح|DƏQİQLƏŞDİRMƏ|ROZCESTNÍK|BEGRIFFSKLÄRUNG|DISAMBIGUACIÓN|DISAMBIGUACION|TÄPSUSTUS|ابهام‌زدایی|"
+    "HOMONYMIE|HOMÓNIMOS|HOMONIMOS|דף_פירושונים|פירושונים|बहुवि|曖昧さ回避|동음이의|ПОЈАСНУВАЊЕ|വിവക്ഷിതം|വിവക്ഷ|"
+    "निःसंदिग्ध|PEKER|FLEIRTYDING|ДИСАМБИГ|ضد_ابہام|ĐỊNH_HƯỚNG|ĐỊNHHƯỚNG|消歧义|消除歧义"
+)
+"""Words of the Disambiguator extension that mark a page, in all languages that have one."""
+
+SWITCHES = (
+    "notoc|nogallery|forcetoc|toc|noeditsection|notitleconvert|notc|nocontentconvert|nocc|newsectionlink|"
+    "nonewsectionlink|hiddencat|expectunusedcategory|expectunusedtemplate|index|noindex|staticredirect|noglobal"
+)
+"""Words that change how a page behaves, which may be written in small letters."""
+
+VARIANTS = {
+    "ban": "ban ban-bali ban-x-dharma",
+    "crh": "crh crh-latn crh-cyrl",
+    "gan": "gan gan-hans gan-hant",
+    "iu": "iu ike-cans ike-latn",
+    "ike": "iu ike-cans ike-latn",
+    "kk": "kk kk-cyrl kk-latn kk-arab kk-kz",
+    "ku": "ku ku-latn ku-arab",
+    "sh": "sh sh-latn sh-cyrl",
+    "shi": "shi shi-tfng shi-latn",
+    "sr": "sr sr-ec sr-el sr-cyrl sr-latn",
+    "tg": "tg tg-latn",
+    "tly": "tly tly-cyrl",
+    "uz": "uz uz-latn uz-cyrl",
+    "wuu": "wuu wuu-hans wuu-hant",
+    "zh": "zh zh-hans zh-cn zh-sg zh-my zh-hant zh-tw zh-hk zh-mo",
+}
+"""Variants of languages that wikis write in several ways, in the order in which a wiki shows one."""
 
 DISAMBIGUATION_CATEGORIES = {
     "ar": "صفحات توضيح",

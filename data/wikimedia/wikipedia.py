@@ -23,18 +23,19 @@ from kgrl.data.wikimedia.answers import Query, merged
 from kgrl.data.wikimedia.limits import Limits, SiteError
 from kgrl.data.wikimedia.page_cache import PageCache
 from kgrl.data.wikimedia.wiki_client import WikiClient
+from kgrl.data.wikimedia.wiki_site import WikiSite
 from kgrl.data.wikimedia.wikitext import normal_title, read_wikitext
 from kgrl.errors import KgrlError, SettingError
 from kgrl.research.page import Page
 from kgrl.system.files import cache_dir
+from kgrl.system.prose import plain_sections
 
 __all__ = ["MediaWiki"]
 
 _LANGUAGE = re.compile(r"[a-z][a-z0-9-]*")
 _LINK = re.compile(r"\[\[\s*:?([^\[\]|#{}<>\n]+)")
 _DISAMBIGUATION = re.compile(r"\((?:disambiguation|homonymie|desambiguación|begriffsklärung)\)$", re.IGNORECASE)
-_OF_DISAMBIGUATION = re.compile(r"disambiguation pages|homonymie|desambiguación|begriffsklärung", re.IGNORECASE)
-_NO_TITLE = re.compile(r"[<>\[\]{}|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
+_NO_TITLE = re.compile(r"[#<>\[\]{}|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
 _LONGEST_TITLE = 255
 """Bytes of the longest title that MediaWiki allows."""
 _MOST_PIECES = 1_000
@@ -135,7 +136,8 @@ class MediaWiki:
                 "titles": title,
                 "prop": "extracts|categories|info|pageprops|revisions",
                 "explaintext": 1,
-                "exsectionformat": "plain",
+                "exsectionformat": "wiki",  # headings are marked, so that sections can be told apart
+                "converttitles": 1,  # a Chinese title leads to its page in either script
                 "cllimit": "max",
                 "clshow": "!hidden",  # maintenance categories come first by name, and say nothing about the topic
                 "ppprop": "disambiguation",
@@ -146,28 +148,32 @@ class MediaWiki:
         if (answer := merged(pieces)) is None:
             return None
         found, redirects = answer
-        if (found.contentmodel or "wikitext") != "wikitext":  # data and programs are not text
+        if found.model != "wikitext":  # data and programs are not text
             return None
         if not _fit(found.title):
             raise SiteError(f"it gives a page the title {found.title[:_LONGEST_TITLE]!r}, which no wiki allows")
         categories = tuple(" ".join(c.title.partition(":")[2].split()) for c in found.categories)
+        wiki = WikiSite(found.pagelanguage or "en")
+        markup = self._limited(found.title, found.revisions[0].markup if found.revisions else "")
+        article = read_wikitext(markup, wiki)
         if (
             found.disambiguation
-            # Sites without the extension Disambiguator have only the title and the categories.
+            # Sites without the extension Disambiguator have only the title, the categories and the markup.
             or _DISAMBIGUATION.search(found.title)
-            or any(_OF_DISAMBIGUATION.search(category) for category in categories)
+            or article.disambiguation
+            or wiki.disambiguates((), categories)
         ):
             return None
-        markup = self._limited(found.title, found.revisions[0].markup if found.revisions else "")
-        extract = found.extract  # null, or missing, where the site makes no plain text
+        # Null, missing or empty where the site makes no plain text.
+        extract = plain_sections(self._limited(found.title, found.extract or ""))
         return Page(
             title=found.title,
-            text=read_wikitext(markup).text if extract is None else self._limited(found.title, extract),
-            links=self._links(found.title, markup),
+            text=extract if extract.strip() else article.text,
+            links=self._links(found.title, markup, wiki),
             categories=categories,
             fetched=time.time(),
             redirects=tuple(dict.fromkeys(r for r in (title, *redirects) if r != found.title and _fit(r))),
-            language=found.pagelanguage or "en",
+            language=wiki.language,
         )
 
     def _limited(self, title: str, text: str) -> str:
@@ -176,7 +182,7 @@ class MediaWiki:
             _log.warning("%s: only %d of %d characters of %r are read", self.url, _MOST_TEXT, len(text), title)
         return text[:_MOST_TEXT]
 
-    def _links(self, title: str, markup: str) -> tuple[str, ...]:
+    def _links(self, title: str, markup: str, wiki: WikiSite) -> tuple[str, ...]:
         """Return the articles that a page links to, through redirects, in the order of its markup."""
         found: dict[str, None] = {}
         onward: dict[str, str] = {}
@@ -190,9 +196,9 @@ class MediaWiki:
         # The API lists links by title; the markup has their order.
         places: dict[str, int] = {}
         for place, link in enumerate(_LINK.findall(markup)):
-            places.setdefault(_end(normal_title(html.unescape(link)), onward), place)
+            places.setdefault(_end(wiki.title(html.unescape(link)), onward), place)
         found.pop(title, None)
-        return tuple(sorted(found, key=lambda link: places.get(normal_title(link), math.inf)))
+        return tuple(sorted(found, key=lambda link: places.get(wiki.title(link), math.inf)))
 
     def _answers(self, parameters: Mapping[str, Any]) -> Iterator[Query]:
         """Yield the pieces of an answer to a query.
@@ -216,7 +222,7 @@ class MediaWiki:
 
 
 def _fit(title: str) -> bool:
-    """Return whether a title can be that of an article. The API would read another one as several titles or none."""
+    """Return whether a title can be that of an article. The API would read another one as several, none or a part."""
     clean = normal_title(title)
     return bool(clean) and not _NO_TITLE.search(title) and len(title.encode("utf-8", "replace")) <= _LONGEST_TITLE
 

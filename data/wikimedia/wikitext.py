@@ -1,63 +1,135 @@
 """Wikitext: plain text, links, categories and redirect targets of a page's markup.
 
-mwparserfromhell parses the markup. It is fast on articles and can be very slow on malicious markup, so its input is
-bounded: markup that is too long or too deep is read by a simple fallback that only removes brackets.
+`kgrl.data.wikimedia.markup` takes out what shows no prose. What is left is read here in one pass, in time proportional
+to its length: links, tags, lists and headings. General parsers take time by the square of some markup.
 """
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 import urllib.parse
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import mwparserfromhell
-from mwparserfromhell.nodes import ExternalLink, Heading, HTMLEntity, Tag, Text, Wikilink
-from mwparserfromhell.wikicode import Wikicode
-
+from kgrl.data.wikimedia.markup import FORMULA, decoded, unshielded, visible_markup
 from kgrl.data.wikimedia.wiki_site import CATEGORY, FILE, TEMPLATE, WikiSite, folded
-from kgrl.data.wikimedia.wiki_words import DISAMBIGUATION_SWITCHES, REDIRECT_WORDS
+from kgrl.data.wikimedia.wiki_words import REDIRECT_WORDS
+from kgrl.system.prose import ends_sentence, is_appendix
 
 __all__ = ["Article", "disambiguation_list", "normal_title", "read_wikitext", "redirect_target"]
 
-_MOST_CHARACTERS = 1_000_000
-"""Characters of the longest markup that is parsed. The longest articles of Wikipedia have half as many."""
-_MOST_OPENINGS = 8_000
-"""Most templates, links, tables and tags of a page that is parsed."""
-_DEEPEST = 40
-"""Most brackets inside one another on a page that is parsed."""
-_SKIPPED_TAGS = {
-    "ref",
-    "references",
-    "gallery",
-    "math",
-    "table",
-    "timeline",
-    "code",
-    "syntaxhighlight",
-    "score",
-    "chem",
-    "ce",
-    "graph",
-    "hiero",
-    "imagemap",
-    "inputbox",
-    "mapframe",
-    "maplink",
-    "categorytree",
-    "source",
-    "style",
-    "templatestyles",
-}
 _REDIRECT = re.compile(r"\s*[#＃][^\S\n]*([^\s:\[\]]{1,40})\s*:?\s*\[\[\s*:?\s*([^\]|\n]+)")
-_OPENINGS = re.compile(r"\{\{|\[\[|\{\||<[a-zA-Z]")
-_HIDING = re.compile(r"<!--|-->|<(/?)(nowiki|pre|syntaxhighlight|source)\b[^<>]{0,200}?(/?)>", re.IGNORECASE)
-"""Ends of what MediaWiki does not read as markup."""
-_TEMPLATE = re.compile(r"\{\{\s*([^{}|<>\[\]\n#]{1,150}?)\s*(?=\||\}\})")
-_SWITCH = re.compile(r"__[^\W\d_a-z]{3,40}__")
-"""Words that change how a page behaves, in the letters of any script."""
-_BREAKS = re.compile(r"\n{3,}")
+_SCHEME = r"(?:https?|ftps?|sftp|ircs?|git|svn|ssh|gopher|telnet|nntp|rtsp|mms)://"
+_OTHER = "(?:mailto|news|tel|sip|geo|urn|xmpp):"
+_TOKEN = re.compile(
+    rf"""
+    (?P<link>\[\[)
+    | (?P<site>\[(?:{_SCHEME}|//|{_OTHER})[^\s\[\]<>"]*[ \t]*)
+    | (?P<end>\])
+    | (?P<quotes>'{{2,}})
+    | (?P<tag></?(?P<name>[a-z][a-z0-9-]*)(?=[\s/>])[^<>]*>)
+    | (?P<url>(?<![^\W_]){_SCHEME}[^\s\[\]<>"|]*[^\s\[\]<>"|,;.:!?)'])
+    | (?P<line>\n)
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_BRACKETS = re.compile(rf"\[\[|\[(?={_SCHEME}|//|{_OTHER})|\]+|\n", re.IGNORECASE)
+_LONGEST_TARGET = 1_000
+"""Characters of a link in which its target ends."""
+_UNCLOSED = re.compile(r"([^\[\]|\n]{0,255})\|")
+_BLOCKS = frozenset(
+    [
+        "address",
+        "article",
+        "blockquote",
+        "center",
+        "dd",
+        "div",
+        "dl",
+        "dt",
+        "figure",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "li",
+        "ol",
+        "p",
+        "section",
+        "ul",
+    ]
+)
+"""Tags around paragraphs."""
+_INLINE = frozenset(
+    [
+        "abbr",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "br",
+        "cite",
+        "code",
+        "data",
+        "del",
+        "dfn",
+        "em",
+        "font",
+        "i",
+        "ins",
+        "kbd",
+        "mark",
+        "nobr",
+        "noinclude",
+        "noprint",
+        "nowiki",
+        "onlyinclude",
+        "poem",
+        "q",
+        "rb",
+        "rp",
+        "rt",
+        "rtc",
+        "ruby",
+        "s",
+        "samp",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "table",
+        "tbody",
+        "td",
+        "th",
+        "thead",
+        "time",
+        "tr",
+        "translate",
+        "tt",
+        "tvar",
+        "u",
+        "var",
+        "wbr",
+    ]
+)
+_LIST = frozenset("*#:;")
+_QUALIFIER = re.compile(r"\s*[(（][^()（）]*[)）]\s*$|[,，،].*$", re.DOTALL)
+_QUOTES = re.compile(r"'{2,}")
+_WEB = re.compile(rf"(?:{_SCHEME}|//)", re.IGNORECASE)
+_SPACE, _SPACES = re.compile(r"\s*"), re.compile(r"[ \t]{2,}")
+_EMPTY = re.compile(r" [(（][\s,;]*[)）]")
+_HOLLOW = re.compile(r"\([ \t]*[,;][ \t]*")
+"""Brackets that templates of pronunciations leave with nothing inside, or with nothing at their beginning."""
+_NO_TITLE = re.compile(rf"[<>\[\]{{}}|\n{FORMULA}]")
+_RULE = re.compile(r"^-{4,}")
+_HEADING = re.compile(r"(=+)([^=].*?|=*?)=+")
+_BARE_FORMULA = re.compile(rf"[*#:;\s]*{FORMULA}[\s,.;:{FORMULA}]*")
+_FORMULAS = re.compile(rf"[ \t]*{FORMULA}[ \t{FORMULA}]*([,.;:)])?")
 _UNKNOWN = WikiSite()
 _REDIRECTS = frozenset(folded(word) for words in REDIRECT_WORDS.values() for word in words.split())
 
@@ -67,11 +139,12 @@ class Article:
     """Content of a page's markup.
 
     Args:
-        text: Plain text, paragraphs separated by line feeds, without templates, tables, references and media.
+        text: Plain text, paragraphs, headings and items of lists separated by empty lines, without templates, tables,
+            references, formulas and media, and without appendices such as "See also".
         links: Titles of articles it links to, in the order of the text, each once.
         categories: Its categories, without the namespace.
         disambiguation: Whether it is a disambiguation page.
-        plain: Whether the markup was not parsed, and only its brackets were removed.
+        plain: False: all markup is read in one way. Earlier versions only removed the brackets of some.
         templates: Names of the templates it uses, each once.
     """
 
@@ -115,7 +188,7 @@ def normal_title(title: str) -> str:
 
 
 def read_wikitext(text: str, site: WikiSite = _UNKNOWN) -> Article:
-    """Read a page's markup.
+    """Read a page's markup, in time proportional to its length.
 
     Args:
         text: The wikitext.
@@ -126,20 +199,13 @@ def read_wikitext(text: str, site: WikiSite = _UNKNOWN) -> Article:
         >>> article.text, article.links, article.categories
         ('Logic is thought.', ('Reasoning',), ('Philosophy',))
     """
-    seen = _without_hidden(text)
-    templates = tuple(dict.fromkeys(_TEMPLATE.findall(seen)))
-    reading = _Reading(site)
-    plain = len(text) > _MOST_CHARACTERS or _too_deep(text)
-    if not plain:
-        try:
-            reading.walk(mwparserfromhell.parse(text, skip_style_tags=False))
-        except RecursionError:  # tags, whose depth is not checked before
-            plain, reading = True, _Reading(site)
-    if plain:
-        reading.take_plainly(text)
+    markup, templates, switched = visible_markup(text.replace("\r\n", "\n"), site)
+    reading = _Reading(site, markup)
+    reading.read()
     categories = tuple(reading.categories)
-    disambiguation = DISAMBIGUATION_SWITCHES in seen or site.disambiguates(templates, categories)
-    return Article(_tidy("".join(reading.parts)), tuple(reading.links), categories, disambiguation, plain, templates)
+    disambiguation = switched or site.disambiguates(templates, categories)
+    shown = _paragraphs("".join(reading.parts))
+    return Article(shown, tuple(reading.links), categories, disambiguation, templates=templates)
 
 
 def disambiguation_list(text: str, site: WikiSite) -> frozenset[str]:
@@ -153,23 +219,6 @@ def disambiguation_list(text: str, site: WikiSite) -> frozenset[str]:
     return frozenset(folded(name) for number, name in targets if number == TEMPLATE)
 
 
-def _without_hidden(text: str) -> str:
-    """Remove comments, and text that is not read as markup."""
-    parts: list[str] = []
-    hidden, start = "", 0
-    # In one pass: a search for each end would take time squared on many beginnings.
-    for token in _HIDING.finditer(text):
-        name = (token.group(2) or "").lower()
-        if not hidden and token.group() != "-->" and not token.group(1) and not token.group(3):
-            parts.append(text[start : token.start()])
-            hidden = name or "-->"
-        elif hidden and (token.group() == hidden or (token.group(1) and name == hidden)):
-            hidden, start = "", token.end()
-    if not hidden:
-        parts.append(text[start:])
-    return " ".join(parts)
-
-
 def _written(target: str) -> str:
     """Return the title that a link's target stands for, as MediaWiki reads it.
 
@@ -177,101 +226,209 @@ def _written(target: str) -> str:
         >>> _written("AT&amp;T"), _written("Caf%C3%A9")
         ('AT&T', 'Café')
     """
-    title = html.unescape(target)
+    title = decoded(target)
     if "%" in title:
         title = urllib.parse.unquote(title)
     return unicodedata.normalize("NFC", title)
 
 
-def _too_deep(text: str) -> bool:
-    """Return whether there is more or deeper markup than an article has."""
-    if sum(1 for _ in _OPENINGS.finditer(text)) > _MOST_OPENINGS:
-        return True
-    depth = deepest = 0
-    for token in re.finditer(r"\{\{|\}\}|\[\[|\]\]|\{\||\|\}", text):
-        depth = depth + 1 if token.group() in {"{{", "[[", "{|"} else max(0, depth - 1)
-        deepest = max(deepest, depth)
-    return deepest > _DEEPEST
-
-
-@dataclass
-class _Reading:
-    """Text, links and categories that were read so far."""
-
-    site: WikiSite
-    parts: list[str] = field(default_factory=list)
-    links: dict[str, None] = field(default_factory=dict)
-    categories: dict[str, None] = field(default_factory=dict)
-
-    def walk(self, code: Wikicode) -> None:
-        """Read parsed markup."""
-        for node in code.nodes:
-            if isinstance(node, Text):
-                self.parts.append(str(node.value))
-            elif isinstance(node, Wikilink):
-                self._take_link(node)
-            elif isinstance(node, Tag):
-                self._take_tag(node)
-            elif isinstance(node, HTMLEntity):
-                self.parts.append(html.unescape(str(node)))
-            elif isinstance(node, ExternalLink | Heading) and node.title is not None:
-                self.walk(node.title)
-            # Templates, comments and arguments have no text of their own.
-
-    def take_plainly(self, text: str) -> None:
-        """Remove brackets and tags, in time proportional to the text's length."""
-        # Every expression is bounded or has no nested repetition, so that none backtracks for long.
-        for found in re.findall(r"\[\[([^\[\]|{}<>\n]{1,255})", text):
-            self._take_target(found)
-        self.categories = {}
-        plain = re.sub(r"\[\[(?:[^\[\]|\n]{0,255}\|)?|\]\]|\{\{|\}\}|\{\||\|\}|'{2,5}|<[^<>\n]{0,200}>", "", text)
-        self.parts = [html.unescape(plain)]
-
-    def _take_tag(self, node: Tag) -> None:
-        name = str(node.tag).strip().lower()
-        if name in _SKIPPED_TAGS:
-            return
-        if name in {"br", "li", "dd", "dt", "hr", "p", "div"}:
-            self.parts.append("\n")
-        if node.contents is not None:
-            self.walk(node.contents)
-
-    def _take_link(self, node: Wikilink) -> None:
-        target = str(node.title)
-        if not self._take_target(target):
-            return
-        if node.text is None:
-            # [[Logic]] shows its target; a leading colon shows nothing.
-            self.parts.append(html.unescape(target.strip().removeprefix(":")))
+def _pairs(markup: str) -> tuple[dict[int, int], set[int]]:
+    """Return the end of each link by its start, and the places of all brackets that close something."""
+    ends: dict[int, int] = {}
+    closing: set[int] = set()
+    opened: list[tuple[int, int]] = []  # place and size of each open bracket: two for links, one for sites
+    line = 0  # names of sites end with their line
+    for token in _BRACKETS.finditer(markup):
+        if token[0] == "\n":
+            line = token.start()
+        elif token[0][0] == "[":
+            opened.append((token.start(), len(token[0])))
         else:
-            self.walk(node.text)
+            at, run_end = token.span()
+            while opened and at < run_end:
+                start, size = opened[-1]
+                in_link = len(opened) > 1 and opened[-2][1] > 1
+                if size == 1 and (start < line or (in_link and run_end - at == 2)):
+                    opened.pop()  # it is never closed
+                elif size > run_end - at:
+                    break
+                else:
+                    ends[opened.pop()[0]] = at
+                    closing.update(range(at, at + size))
+                    at += size
+    return ends, closing
+
+
+class _Reading:
+    """One pass over visible markup.
+
+    Args:
+        site: The rules of its wiki.
+        markup: The markup.
+    """
+
+    def __init__(self, site: WikiSite, markup: str) -> None:
+        self.parts: list[str] = []
+        self.links: dict[str, None] = {}
+        self.categories: dict[str, None] = {}
+        self._site, self._markup = site, markup
+        self._ends, self._closing = _pairs(markup)
+        self._paired_tags = {name.lower() for name in re.findall(r"</([a-zA-Z][a-zA-Z0-9-]*)", markup)}
+        self._label_end = 0  # end of the labels that are being read
+
+    def read(self) -> None:
+        """Read the markup to its end."""
+        at = 0
+        for token in _TOKEN.finditer(self._markup):
+            if token.start() < at:
+                continue  # inside of a link's target, or of what is hidden
+            self._show(self._markup[at : token.start()], at)
+            at = token.end()
+            if token["link"]:
+                at = self._link(token.start())
+            elif token["end"] and token.start() not in self._closing:
+                self.parts.append("]")
+            elif token["quotes"]:
+                # Two signs are italics, three bold, five both; what is left over is shown.
+                many = len(token[0])
+                self.parts.append("'" * (1 if many == 4 else max(0, many - 5)))
+            elif token["url"] and "(" in token[0] and self._markup.startswith(")", at):
+                at += 1  # a bracket that the address opens is part of it
+            elif token["tag"]:
+                self._tag(token[0], token["name"].lower())
+            elif token["line"]:
+                self.parts.append("\n")
+        self._show(self._markup[at:], at)
+
+    def _show(self, text: str, at: int) -> None:
+        # A label has one bar before it; others are mistakes between words.
+        self.parts.append(text.replace("|", " ") if at < self._label_end else text)
+
+    def _tag(self, written: str, name: str) -> None:
+        if name in _BLOCKS:
+            self.parts.append("\n\n")
+        elif name == "br":
+            self.parts.append(" ")
+        elif name not in _INLINE and name not in self._paired_tags and not written.endswith("/>"):
+            self.parts.append(written)  # no tag, but words in angle brackets
+
+    def _link(self, start: int) -> int:
+        """Read the beginning of a link, and return where reading goes on."""
+        begin, end = start + 2, self._ends.get(start)
+        if end is None:
+            return self._unclosed_link(begin)
+        bar = self._markup.find("|", begin, min(end, begin + _LONGEST_TARGET))
+        target = self._markup[begin : bar if bar >= 0 else min(end, begin + _LONGEST_TARGET)]
+        self._label_end = max(self._label_end, end)
+        if "[[" in target or "\n" in target.strip() or (bar < 0 and end - begin > _LONGEST_TARGET):
+            return begin  # no link, but words
+        if not self._take_target(target):
+            return end + 2
+        name = _QUOTES.sub("", target).strip().removeprefix(":")
+        if bar < 0:
+            self.parts.append("" if _WEB.match(name) else name)
+            return end
+        after = _SPACE.match(self._markup, bar + 1)
+        if after is not None and after.end() >= end:
+            # [[Mars (planet)|]] is short for [[Mars (planet)|Mars]].
+            self.parts.append(_QUALIFIER.sub("", self._site.split(name)[1]))
+            return end
+        return bar + 1
+
+    def _unclosed_link(self, begin: int) -> int:
+        bar = _UNCLOSED.match(self._markup, begin)
+        if bar is None:
+            return begin
+        if self._site.split(_written(bar[1]).strip())[0] in {CATEGORY, FILE}:
+            line = self._markup.find("\n", begin)
+            return line if line >= 0 else len(self._markup)
+        return bar.end()
 
     def _take_target(self, target: str) -> bool:
         """Take a link's target, and return whether the link shows anything."""
         written = _written(target).strip()
         bare = written.removeprefix(":").strip()
-        number, rest = self.site.split(bare)
-        foreign = not number and self.site.foreign(bare)
+        number, rest = self._site.split(bare)
+        foreign = not number and self._site.foreign(bare)
         # A leading colon makes a link of a category, a file or another language that would be none.
         if bare == written:
             if number == CATEGORY and rest:
-                self.categories[self.site.title(rest)] = None
+                self.categories[self._site.title(rest)] = None
             if number in {CATEGORY, FILE} or foreign:
                 return False
-        title = self.site.title(bare.split("#")[0])
+        title = self._site.title(bare.split("#")[0])
         # Characters that no title has are left by broken markup.
-        if title and not number and not foreign and not re.search(r"[<>\[\]{}|\n]", title):
+        if title and not number and not foreign and not _NO_TITLE.search(title) and not _WEB.match(title):
             self.links[title] = None
         return True
 
 
-def _tidy(text: str) -> str:
-    """Remove markers of headings and lists, and all but one of several empty lines."""
-    lines = (_untitled(_SWITCH.sub("", line)).lstrip("*#:; \t").rstrip() for line in text.split("\n"))
-    return _BREAKS.sub("\n\n", "\n".join(lines)).strip()
+class _Blocks:
+    """Paragraphs, headings and items of lists, gathered from lines."""
+
+    def __init__(self) -> None:
+        self.found: list[list[str]] = []
+        self._joins = False  # whether the next line of prose goes on with the last block
+        self._after_formula = False  # then an empty line does not end it
+        self._appendix = 0  # level of the heading of an appendix that goes on
+        self._rows = False  # whether the last line was a row of a table
+
+    def add(self, line: str, following: str) -> None:
+        """Add a line, given the one that follows."""
+        clean = _RULE.sub("", line.strip())
+        row = clean.startswith("|") or (clean.startswith("!") and (self._rows or following.startswith("|")))
+        self._rows = row and (self._rows or clean[:2] in {"|-", "|+"} or not clean.startswith("|"))
+        heading = _HEADING.fullmatch(clean)
+        if heading:
+            self._head(len(heading[1]), heading[2].strip())
+        elif not clean:
+            self._joins = self._joins and self._after_formula
+        elif self._appendix or row:
+            self._joins = False
+        elif _BARE_FORMULA.fullmatch(clean):
+            self._pass_formula(clean)
+        elif clean[0] in _LIST:
+            self._list(clean)
+        elif self._joins:
+            self.found[-1].append(clean)
+            self._after_formula = False
+        else:
+            self._start(clean, joins=True)
+
+    def _start(self, text: str, *, joins: bool) -> None:
+        self.found.append([text])
+        self._joins, self._after_formula = joins, False
+
+    def _head(self, level: int, title: str) -> None:
+        if not 0 < self._appendix < level:
+            self._appendix = level if is_appendix(title) else 0
+        if not self._appendix:
+            self._start(title, joins=False)
+        self._joins = False
+
+    def _list(self, clean: str) -> None:
+        item = clean.lstrip("*#:; \t")
+        term, _, meaning = item.partition(" : ") if clean[0] == ";" else (item, "", "")
+        for text in (term, meaning):
+            if text.strip():
+                self._start(text.strip(), joins=False)
+
+    def _pass_formula(self, clean: str) -> None:
+        """Let prose go on behind a formula on a line of its own, unless a sentence had ended before."""
+        if not self.found or ends_sentence(self.found[-1][-1]):
+            return
+        if clean.endswith("."):
+            self.found[-1][-1] += "."
+        else:
+            self._joins = self._after_formula = True
 
 
-def _untitled(line: str) -> str:
-    """Return a line without the signs of a heading."""
-    clean = line.strip()
-    return clean.strip("=").strip() if len(clean) > 1 and clean[0] == clean[-1] == "=" else line
+def _paragraphs(text: str) -> str:
+    """Return the prose of marked lines, each paragraph, heading and item of a list by itself."""
+    blocks = _Blocks()
+    lines = text.split("\n")
+    for line, following in zip(lines, (*lines[1:], ""), strict=True):
+        blocks.add(line, following.lstrip())
+    shown = (_FORMULAS.sub(lambda found: found[1] or " ", " ".join(block)) for block in blocks.found)
+    tidied = (_SPACES.sub(" ", _HOLLOW.sub("(", _EMPTY.sub("", block))) for block in shown)
+    return "\n\n".join(unshielded(decoded(block)).strip() for block in tidied).strip()

@@ -26,8 +26,12 @@ from kgrl.envs.features.names import (
 from kgrl.envs.features.walk_features import GoalTables, Walks, walk_features
 from kgrl.envs.features.walk_tables import WalkTables
 from kgrl.graph.topic_graph import IntArray
+from kgrl.system.memory import check_fits
 
-__all__ = ["Observation", "Slots", "observation_space", "observe_walks"]
+__all__ = ["Observation", "Slots", "observation_layout", "observation_space", "observe_walks"]
+
+_COPIES = 4
+"""Arrays of an observation's size that an environment has at least: the bounds of its space, and two observations."""
 
 FloatArray = NDArray[np.float32]
 Observation = dict[str, NDArray[Any]]
@@ -45,12 +49,8 @@ class Slots(NamedTuple):
     topics: IntArray
 
 
-def observation_space(slots: int) -> spaces.Dict:
-    """Return the space of observations with this many candidate slots: a flat `Dict` of boxes.
-
-    `candidates` are the features of the slots, `topics` their projected embeddings, `path` the way there, `goal` the
-    projected embedding of the goal, `mask` 1 for filled slots, `global` the features of the state.
-    """
+def observation_layout(slots: int) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:
+    """Return the shape and the type of each part of an observation with this many candidate slots."""
     shapes = {
         "candidates": (slots, len(FEATURES)),
         "topics": (slots, PROJECTED),
@@ -58,10 +58,25 @@ def observation_space(slots: int) -> spaces.Dict:
         "goal": (PROJECTED,),
         "global": (len(GLOBAL_FEATURES),),
     }
-    boxes: dict[str, spaces.Space[NDArray[np.generic]]] = {
-        name: spaces.Box(-CLIP, CLIP, shape, np.float32) for name, shape in shapes.items()
-    }
-    return spaces.Dict({**boxes, "mask": spaces.Box(0, 1, (slots,), np.int8)})
+    return {**{name: (shape, np.float32) for name, shape in shapes.items()}, "mask": ((slots,), np.int8)}
+
+
+def observation_space(slots: int) -> spaces.Dict:
+    """Return the space of observations with this many candidate slots: a flat `Dict` of boxes.
+
+    `candidates` are the features of the slots, `topics` their projected embeddings, `path` the way there, `goal` the
+    projected embedding of the goal, `mask` 1 for filled slots, `global` the features of the state.
+
+    Raises:
+        SettingError: If so many slots would not fit in memory.
+    """
+    width = (len(FEATURES) + PROJECTED) * np.dtype(np.float32).itemsize
+    check_fits(slots, _COPIES * width, "candidate slots")
+    boxes: dict[str, spaces.Space[NDArray[np.generic]]] = {}
+    for name, (shape, dtype) in observation_layout(slots).items():
+        low, high = (0, 1) if name == "mask" else (-CLIP, CLIP)
+        boxes[name] = spaces.Box(low, high, shape, dtype)  # type: ignore[arg-type]
+    return spaces.Dict(boxes)
 
 
 def observe_walks(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING, Any, Self
 
 import gymnasium as gym
@@ -24,7 +25,7 @@ from kgrl.curriculum.loop import Curriculum
 from kgrl.envs.curriculum_env import check_env_keywords, fixed_parts, make_env_curriculum
 from kgrl.envs.features.arrays import Workspace
 from kgrl.envs.features.curriculum_features import blank_observations, goal_features, named
-from kgrl.envs.features.space import Observation, observation_space
+from kgrl.envs.features.space import Observation, observation_layout, observation_space
 from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.envs.slot_env import MOST_INVALID, check_view, stalled_warning
 from kgrl.envs.vector.kernels import advance_rows
@@ -132,8 +133,8 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         return twin
 
     def _check_memory(self) -> None:
-        corpus, space = self.curriculum.corpus, observation_space(self.slots)
-        seen = sum(int(np.prod(box.shape or ())) * np.dtype(box.dtype).itemsize for box in space.values())
+        corpus, layout = self.curriculum.corpus, observation_layout(self.slots)
+        seen = sum(prod(shape) * np.dtype(kind).itemsize for shape, kind in layout.values())
         lesson = self.curriculum.config.expansion_tokens
         check_fits(self.num_envs, bytes_each(len(corpus.graph), len(corpus), seen, lesson), "copies of the environment")
 

@@ -91,7 +91,8 @@ class ImportDumpCommand:
     interrupted import continues where it stopped when it is started again.
 
     Args:
-        dump: The dump: .xml, .xml.bz2, .xml.gz or .xml.xz, such as enwiki-latest-pages-articles.xml.bz2.
+        dump: The dump: XML, as it is or packed with bzip2, gzip, xz or zstd, such as
+            enwiki-latest-pages-articles.xml.bz2.
         out: The corpus's folder; missing or empty. `kgrl run --corpus` takes it.
         workers: Processes that parse, besides the one that reads.
         limit: Most articles to read; all by default.

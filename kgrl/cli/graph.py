@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from kgrl.cli.arguments import JsonFile, default_is
 from kgrl.cli.output import show_facts, show_table
 from kgrl.errors import KgrlError
+from kgrl.system.display import title_text
 
 if TYPE_CHECKING:
     from kgrl.corpus import Corpus
@@ -109,7 +112,7 @@ def export_graph(graph: TopicGraph, path: Path) -> None:
         path: The file: `.tsv` (source TAB target, by title), `.graphml` or `.json` (node-link, as networkx reads it).
 
     Raises:
-        KgrlError: If the ending is another one, or a title has a control character, which these formats cannot hold.
+        KgrlError: If the ending is another one, or a title or a category has a character that the format cannot hold.
     """
     _writer(path)(graph, path)
 
@@ -121,13 +124,21 @@ def _writer(path: Path) -> Callable[[TopicGraph, Path], None]:
         raise KgrlError(f"cannot export to {str(path)!r}: the ending must be one of {', '.join(EXPORTS)}")
 
     def checked(graph: TopicGraph, path: Path) -> None:
-        # Tabs and line ends would break lines of TSV, and XML forbids control characters altogether.
-        bad = next((title for title in graph.titles if any(ord(c) < 32 or ord(c) == 127 for c in title)), None)
-        if bad is not None:
-            raise KgrlError(f"cannot export the topic {bad!r}: its title has a control character")
+        _check_texts("topic", graph.titles, path.suffix.lower())
+        if write is not _write_tsv:  # which has no categories
+            _check_texts("category", graph.category_names, path.suffix.lower())
         write(graph, path)
 
     return checked
+
+
+def _check_texts(what: str, texts: Iterable[str], ending: str) -> None:
+    """Refuse a text with a character that a format cannot hold."""
+    for text in texts:
+        if found := _FORBIDDEN[ending].search(text):
+            kind = "control character" if unicodedata.category(found[0]) == "Cc" else "character"
+            named = f"{kind} U+{ord(found[0]):04X}"
+            raise KgrlError(f"cannot export the {what} {title_text(text)}: {ending} files cannot hold its {named}")
 
 
 def _write_tsv(graph: TopicGraph, path: Path) -> None:
@@ -155,6 +166,15 @@ def _write_node_link(graph: TopicGraph, path: Path) -> None:
 
     write_json(path, nx.node_link_data(graph.to_networkx(), edges="edges"))
 
+
+_FORBIDDEN = {
+    # Tabs and what readers take for ends of lines.
+    ".tsv": re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"),
+    # What is no `Char` of XML 1.0, and control characters that parsers change or refuse.
+    ".graphml": re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"),
+    ".json": re.compile(r"[\ud800-\udfff]"),
+}
+"""Characters that a format cannot hold."""
 
 EXPORTS: dict[str, Callable[[TopicGraph, Path], None]] = {
     ".tsv": _write_tsv,

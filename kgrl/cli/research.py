@@ -18,6 +18,7 @@ from tyro.conf import Positional, Suppress, arg
 from kgrl.cli.arguments import MOST_COUNT, JsonFile, check_range, default_is
 from kgrl.cli.output import progress, show_facts, show_table
 from kgrl.cli.run import RunCommand
+from kgrl.cli.trust import check_rewards
 from kgrl.errors import KgrlError, SettingError
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class ResearchRunCommand(RunCommand):
     def config(self) -> dict[str, Any]:
         """Return everything that the run can be repeated from, ready for YAML."""
         own = {f.name: getattr(self, f.name) for f in fields(ResearchRunCommand)} | super().config()
-        return {name: value for name, value in own.items() if name not in {"corpus", "out", "resume", "json"}}
+        return {name: value for name, value in own.items() if name not in {"corpus", "out", "resume", "trust", "json"}}
 
     @contextmanager
     def curriculum_in(self, folder: Path) -> Iterator[Curriculum]:
@@ -148,19 +149,24 @@ class ResearchRunCommand(RunCommand):
 class ReplayCommand:
     """Repeat a live run from its recorded pages, without network or queue, and compare every expansion.
 
+    If the folder names a reward file that nobody gave as --reward on this machine before, kgrl asks whether its code
+    may run.
+
     Args:
         folder: Folder of the live run.
+        trust: Reward files whose code may run, though it is the folder that names them.
         json: File for the result, as one JSON object.
     """
 
     folder: Annotated[Path, Positional, arg(metavar="RUN")]
+    trust: Annotated[tuple[Path, ...], default_is("none", "FILE.py [FILE.py ...]")] = ()
     json: JsonFile = None
 
     def run(self) -> dict[str, Any]:
         """Repeat the run, print how much of it came out the same, and return that.
 
         Raises:
-            KgrlError: If the folder holds no live run.
+            KgrlError: If the folder holds no live run, or names a reward file that may not be run.
         """
         from kgrl.agents.make import make_agent
         from kgrl.research.growing import Recorded
@@ -171,6 +177,7 @@ class ReplayCommand:
         if not recorded or recorded[0].arrived is None:
             raise KgrlError(f"{self.folder} holds no live run; see kgrl research run --help")
         command, library = ResearchRunCommand(resume=self.folder).resumed(), Library(self.folder / _PAGES)
+        check_rewards([command.reward], self.folder / "config.yaml", self.trust)
         curriculum = command.on(library.corpus(recorded[0].arrived), library, Recorded(recorded))
         same = 0
         with progress("replay", total=len(recorded)) as advance:

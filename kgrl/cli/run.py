@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from kgrl.cli.arguments import MOST_COUNT, JsonFile, check_range, default_is
 from kgrl.cli.output import progress, show_facts
 from kgrl.cli.setting import Setting
+from kgrl.cli.trust import check_rewards, remember_rewards
 from kgrl.errors import KgrlError
 from kgrl.system.schemas import checked
 
@@ -45,7 +46,10 @@ class RunCommand(Setting):
         fact_recall: Number of questions about facts at every exam: the learner tells a fact of an invented corpus
             from 15 false ones. Each question costs 16 readings.
         out: Folder for the run.
-        resume: Folder of an interrupted run to continue. All other arguments are then read from its config.yaml.
+        resume: Folder of an interrupted run to continue. All other arguments are then read from its config.yaml. If
+            that names a reward file that nobody gave as --reward on this machine before, kgrl asks whether its code may
+            run.
+        trust: Reward files whose code may run, though it is config.yaml that names them.
         json: File for the figures, as one JSON object.
     """
 
@@ -56,6 +60,7 @@ class RunCommand(Setting):
     fact_recall: int = 0
     out: Annotated[Path | None, default_is("runs/CORPUS-AGENT-LEARNER-SEED-TIME", "FOLDER")] = None
     resume: Annotated[Path | None, default_is("none", "FOLDER")] = None
+    trust: Annotated[tuple[Path, ...], default_is("none", "FILE.py [FILE.py ...]")] = ()
     json: JsonFile = None
 
     named: ClassVar[str] = "kgrl run"
@@ -64,7 +69,8 @@ class RunCommand(Setting):
         """Carry out the run, print its figures and return them.
 
         Raises:
-            KgrlError: If a name is unknown or a number out of range, the folder holds another run, or a loss diverges.
+            KgrlError: If a name is unknown or a number out of range, the folder holds another run or names a reward
+                file that may not be run, or a loss diverges.
         """
         from kgrl.runs.place import hold_folder, unused_folder
         from kgrl.runs.run import Run
@@ -95,6 +101,8 @@ class RunCommand(Setting):
             raise KgrlError(f"{folder} holds a run already; continue with --resume {folder}, or choose another --out")
         # A resumed run keeps the setting that it began with: another one would make its record untrue.
         command = self.resumed() if self.resume else self
+        remember_rewards([self.reward])
+        check_rewards([command.reward], folder / "config.yaml", self.trust)
         with command.curriculum_in(folder) as curriculum:
             result = run_recorded(command, folder, curriculum)
         figures = {

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from kgrl.cli.arguments import MOST_COUNT, MOST_SEED, JsonFile, check_range, default_is
 from kgrl.cli.output import show_facts
 from kgrl.cli.setting import as_nucleus
-from kgrl.errors import SettingError
+from kgrl.cli.trust import check_rewards, remember_rewards
+from kgrl.errors import KgrlError, SettingError
 
 if TYPE_CHECKING:
     from kgrl.agents.training.recipe import Recipe
@@ -36,7 +37,9 @@ class TrainCommand:
     Args:
         task: Task to train on instead of the recipe's aims; `kgrl info` lists tasks.
         agent: Agent to train.
-        recipe: Recipe: a name that `kgrl info` lists, or a YAML file.
+        recipe: Recipe: a name that `kgrl info` lists, or a YAML file. If the file names a reward file that nobody gave
+            as --reward on this machine before, kgrl asks whether its code may run.
+        trust: Reward files whose code may run, though it is the recipe that names them.
         corpus: Corpora to train on side by side: names that `kgrl info` lists, or folders.
         learner: Learner: simulated (fitted learning curves, by far the fastest), scratch or lora.
         model: Model of the learner lora: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
@@ -56,7 +59,7 @@ class TrainCommand:
         neighbourhood: Most topics of one expansion.
         probe_topics: Topics of each probe sample, one passage each.
         seed: Random seed of weights, actions, learners and probe samples.
-        out: Folder for the policy and the TensorBoard log.
+        out: Folder for the policy and the TensorBoard log; one that holds a policy is refused.
         track: Service to send figures to, if its package is installed: Weights & Biases or Trackio.
         json: File for the figures, as one JSON object.
     """
@@ -64,6 +67,7 @@ class TrainCommand:
     task: str | None = None
     agent: Literal["ppo"] = "ppo"
     recipe: Annotated[str | None, default_is("ppo for the simulated learner, ppo-small for others")] = None
+    trust: Annotated[tuple[Path, ...], default_is("none", "FILE.py [FILE.py ...]")] = ()
     corpus: Annotated[tuple[str, ...], _THE_RECIPES] = ()
     learner: Annotated[str | None, _THE_RECIPES] = None
     model: Annotated[str | None, default_is("smollm2")] = None
@@ -89,8 +93,10 @@ class TrainCommand:
         """Train, save the policy, print where it is and return the figures.
 
         Raises:
-            KgrlError: If a name is unknown, values do not fit together, or the environments would not fit in memory.
+            KgrlError: If a name is unknown, values do not fit together, the environments would not fit in memory, or
+                the folder holds a policy or is another process's.
         """
+        from kgrl.agents.base import POLICY_FILE
         from kgrl.agents.training.recipe_run import train_recipe
         from kgrl.runs.place import hold_folder, unused_folder
 
@@ -101,11 +107,17 @@ class TrainCommand:
             ("--steps", self.steps, 1, MOST_COUNT),
         )
         name, recipe = self._recipe()
+        remember_rewards([self.reward])
+        check_rewards([aim.reward for aim in recipe.aims], Path(name), self.trust)
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = self.out or unused_folder(Path("policies") / f"{Path(name).stem}-seed{self.seed}-{stamp}")
         options = self._learner_options(recipe.environment.learner)
         watched = sys.stderr.isatty()  # a progress bar would fill log files
         with hold_folder(folder):
+            if (folder / POLICY_FILE).exists():
+                raise KgrlError(f"{folder} holds a policy already; choose another --out, or delete that one first")
+            for left in folder.glob(".*.tmp"):  # by a training that was killed while it wrote
+                left.unlink()
             agent = train_recipe(
                 recipe, folder, seed=self.seed, learner_options=options, track=self.track, progress=watched
             )

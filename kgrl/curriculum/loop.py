@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
+from types import FunctionType
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +33,24 @@ from kgrl.learners.make import make_learner
 from kgrl.retrieval.base import Retriever
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
-from kgrl.rewards.base import Reward, RewardContext, rewarded
+from kgrl.rewards.base import Composed, FunctionReward, Reward, RewardContext, rewarded
 from kgrl.rewards.expression import as_reward
 from kgrl.system.display import count_text
 
 __all__ = ["Curriculum"]
+
+
+_GIVEN_TO: WeakValueDictionary[int, Curriculum] = WeakValueDictionary()
+"""The curriculum that has an object which remembers: a reward, or a part of one. It keeps the object, and so the id."""
+
+
+def _parts(reward: Reward) -> Iterator[object]:
+    """Yield what a reward may remember in: itself, its parts, and objects that are called as functions."""
+    yield reward
+    if isinstance(reward, FunctionReward) and not isinstance(reward.function, FunctionType):
+        yield getattr(reward.function, "__self__", reward.function)
+    for part in reward.parts if isinstance(reward, Composed) else ():
+        yield from _parts(part)
 
 
 class Curriculum:
@@ -42,10 +58,12 @@ class Curriculum:
 
     Args:
         corpus: Topic graph and passages.
-        learner: The model to teach; every start puts it back into its present state.
+        learner: The model to teach; every start puts it back into its present state. It can serve one curriculum after
+            another, but not two at a time.
         retriever: Searches the corpus's train passages.
         embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`.
-        reward: A reward, its name or expression, or a function of an expansion; None for no reward.
+        reward: A reward, its name or expression, or a function of an expansion; None for no reward. Rewards remember:
+            of one that another curriculum has, also as a part, this one has a copy.
         config: Budgets, nucleus, goal and seed; the defaults if None.
         tables: Research tables of another curriculum with the same corpus, retriever, embeddings and size of
             neighbourhoods (`state.research.tables`), to save computing them again.
@@ -90,7 +108,7 @@ class Curriculum:
         tables: ResearchTables | None = None,
     ) -> None:
         config = config or CurriculumConfig()
-        self.reward: Reward | None = None if reward is None else as_reward(reward)
+        self.reward: Reward | None = None if reward is None else self._own(as_reward(reward))
         # Only what the reward needs is measured, so without a reward nothing is.
         needs = self.reward.needs if self.reward else frozenset[str]()
         research = Researcher(corpus, retriever, embeddings, config.neighbourhood, tables)
@@ -136,6 +154,14 @@ class Curriculum:
         retriever, embeddings = embed_corpus(corpus, Encoder(), cache)
         return cls(corpus, learner, retriever, embeddings, reward, config)
 
+    def _own(self, reward: Reward) -> Reward:
+        """Return the reward, or a copy of it if a curriculum has it already."""
+        if any(id(part) in _GIVEN_TO for part in _parts(reward)):
+            reward = deepcopy(reward)
+        for part in _parts(reward):
+            _GIVEN_TO[id(part)] = self
+        return reward
+
     def _bind(self, reward: Reward) -> None:
         reward.bind(RewardContext(self.corpus.graph, self.state.embeddings, self.goal))
 
@@ -172,6 +198,7 @@ class Curriculum:
         Args:
             seed: Seeds the draws of this curriculum's agents; the config's seed if None.
         """
+        self.state.claim_learner()
         self.state.clear(self.config.seed if seed is None else seed)
         if self._nucleated is None:
             # The reference is trained first, with the learner in its initial state.
@@ -197,8 +224,10 @@ class Curriculum:
 
         Raises:
             ValueError: If the topic is learned already or has no train passages, or a passage cannot be read.
+            SettingError: If another curriculum has begun with the same learner meanwhile.
             DivergedError: If a loss becomes NaN or infinite; the message says at which expansion.
         """
+        self.state.check_learner()
         began = time.perf_counter()
         lesson = self.teacher.lesson(choice)
         return rewarded(self._expand(lesson, time.perf_counter() - began), self.reward)
@@ -219,6 +248,7 @@ class Curriculum:
             expansions: The records so far, the nucleus first.
             agent: The agent; it is reset after the nucleus and observes the other expansions.
         """
+        self.state.claim_learner()
         self.state.clear(self.config.seed)
         self.teacher.measurer.prepare()
         self.state.prober.settle()  # dropped: the nucleus's record contains this cost

@@ -6,12 +6,15 @@ turn.
 
 from __future__ import annotations
 
+from weakref import WeakValueDictionary
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum.config import LEAST_TOKENS, CurriculumConfig
 from kgrl.curriculum.researcher import Researcher
+from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph.frontier import Frontier
 from kgrl.graph.nucleus import choose_nucleus
@@ -141,6 +144,10 @@ class Stages:
         return staged if staged[frontier.topics].any() else self.trainable
 
 
+_TAUGHT_BY: WeakValueDictionary[int, CurriculumState] = WeakValueDictionary()
+"""The curriculum that last began with a learner, by the learner's `id`; it keeps the learner, and with it the id."""
+
+
 class CurriculumState:
     """State of a curriculum between two expansions, and what can be picked and read in that state.
 
@@ -229,6 +236,20 @@ class CurriculumState:
         self.tokens, self.index = 0, 0
         self.rng = np.random.default_rng(seed)
         self.prober.remember({})
+
+    def claim_learner(self) -> None:
+        """Note that this curriculum begins with the learner; see `check_learner`."""
+        _TAUGHT_BY[id(self.learner)] = self
+
+    def check_learner(self) -> None:
+        """Refuse to teach a learner that another curriculum has begun with since this one did.
+
+        Raises:
+            SettingError: If there is such a curriculum.
+        """
+        if _TAUGHT_BY.get(id(self.learner), self) is not self:
+            why = "each would go on from what the other taught"
+            raise SettingError(f"two curricula or environments share one learner, and {why}: give each its own")
 
     def rewind(self) -> None:
         """Put the learner back to its initial state, before the nucleus."""

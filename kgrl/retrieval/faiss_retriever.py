@@ -12,6 +12,8 @@ mapped into memory. So its cosines are those of the vectors; only the choice of 
 
 from __future__ import annotations
 
+import logging
+import operator
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -19,7 +21,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.errors import KgrlError, UnknownNameError
+from kgrl.errors import KgrlError, SettingError, UnknownNameError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import FloatArray
 from kgrl.retrieval.index_store import StoredIndex, open_index, save_index
@@ -40,6 +42,11 @@ _LOOKED_AT = 20
 """Candidates that are ranked again by their vectors, for each wanted passage."""
 _LEAST_LOOKED_AT = 160
 _SEED = 20
+_CODEWORDS = 16
+"""Values of a code of 4 bits, each of which is learned from a vector at least."""
+_MOST_ID = np.iinfo(np.int32).max
+
+_log = logging.getLogger(__name__)
 
 
 def kind_for(rows: int) -> IndexKind:
@@ -58,10 +65,12 @@ class FaissRetriever:
     Args:
         ids: The passage id of each row, each once, shape `[rows]`.
         vectors: Unit vectors, float32, shape `[rows, dimensions]`.
-        kind: The kind of index; by default that of `kind_for` for the initial number of rows.
+        kind: The kind of index; by default that of `kind_for` for the initial number of rows. Of fewer than 16 rows
+            `ivfpq` cannot be trained: they get a flat index, which finds as much, and stays flat.
 
     Raises:
         UnknownNameError: If the kind is unknown.
+        SettingError: See `add`.
 
     Attributes:
         ids: The passage id of each row.
@@ -79,6 +88,9 @@ class FaissRetriever:
     def __init__(self, ids: NDArray[np.integer], vectors: FloatArray, kind: IndexKind | None = None) -> None:
         if kind is not None and kind not in get_args(IndexKind):
             raise UnknownNameError("index", kind, get_args(IndexKind))
+        if kind == "ivfpq" and len(vectors) < _CODEWORDS:
+            _log.warning("%d vectors are too few to train an ivfpq index: it is flat", len(vectors))
+            kind = "flat"
         self.ids = np.empty(0, dtype=np.int32)
         self.kind: IndexKind = kind or kind_for(len(vectors))
         self._vectors: NDArray[np.float16] | None = None  # for ivfpq alone, to rank candidates by
@@ -95,17 +107,21 @@ class FaissRetriever:
         """Add passages. The index keeps its kind, and an `ivfpq` index its training.
 
         Args:
-            ids: Their ids, none of which is in the index, shape `[rows]`.
+            ids: Their ids, from 0 to 2^31 - 1, none of which is in the index, shape `[rows]`.
             vectors: Unit vectors, float32, shape `[rows, dimensions]`.
 
         Raises:
             KgrlError: If an id is in the index already.
+            SettingError: If an id is out of range, or a vector has a NaN or an infinity.
             ValueError: If the shapes disagree.
         """
         if np.shape(vectors) != (len(ids), self._index.d):
             raise ValueError(
                 f"{len(ids)} ids need vectors of shape {(len(ids), self._index.d)}, not {np.shape(vectors)}"
             )
+        _check_ids(np.asarray(ids))
+        if not np.isfinite(vectors).all():
+            raise SettingError("a vector has a NaN or an infinity: nothing could find its passage")
         together = np.concatenate([self.ids, np.asarray(ids, dtype=np.int32)])
         unique, counts = np.unique(together, return_counts=True)
         if len(unique) < len(together):
@@ -117,8 +133,17 @@ class FaissRetriever:
         self.ids = together
 
     def search(self, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-        """Return the ids and cosines of the k best passages for each query; see `Retriever`."""
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        """Return the ids and cosines of the k best passages for each query; see `Retriever`.
+
+        Raises:
+            SettingError: If `k` is not positive, or the queries have another width than the passages' vectors.
+        """
+        queries, k = np.ascontiguousarray(queries, dtype=np.float32), operator.index(k)
+        if k < 1:
+            raise SettingError(f"a search is for 1 passage at least, not {k}")
+        if queries.ndim != 2 or queries.shape[1] != self._index.d:
+            made = f"queries of shape {queries.shape} for vectors of {self._index.d} entries"
+            raise SettingError(f"{made}: both must be made by the same encoder, a row each")
         if self._vectors is None:
             scores, rows = self._index.search(queries, k)
         else:
@@ -174,6 +199,13 @@ class FaissRetriever:
         return retriever
 
 
+def _check_ids(ids: NDArray[Any]) -> None:
+    """Refuse ids that would be other ids in 32 bits, and negative ones, which stand for no passage."""
+    if len(ids) and (ids.dtype.kind not in "iu" or not 0 <= int(ids.min()) <= int(ids.max()) <= _MOST_ID):
+        found = f"{ids.min()} to {ids.max()}" if ids.dtype.kind in "iuf" else str(ids.dtype)
+        raise SettingError(f"ids of passages are whole numbers from 0 to {_MOST_ID:,}, not {found}")
+
+
 def _made(kind: IndexKind, vectors: FloatArray) -> Any:
     """Return an empty index of a kind; `ivfpq` is trained on the vectors."""
     dimensions = vectors.shape[1]
@@ -194,11 +226,12 @@ def _trained(vectors: FloatArray) -> Any:
     # The largest power of two up to 4 sqrt(n); FAISS's guidelines advise 4 to 16 sqrt(n).
     lists = max(1, min(4096, 2 ** int(np.log2(max(1, 4 * np.sqrt(len(vectors)))))))
     # A quantiser of 4 bits has 16 codewords; if lists would hold fewer vectors, one list takes all.
-    if len(vectors) < 16 * lists:
+    if len(vectors) < _CODEWORDS * lists:
         lists = 1
-    index: Any = faiss.index_factory(
-        vectors.shape[1], f"IVF{lists},PQ{max(1, vectors.shape[1] // 2)}x4fs", faiss.METRIC_INNER_PRODUCT
-    )
+    size = vectors.shape[1]
+    # A code for each two dimensions, or for the next number of them that all dimensions can be divided into.
+    codes = next(count for count in range(max(1, size // 2), 0, -1) if size % count == 0)
+    index: Any = faiss.index_factory(size, f"IVF{lists},PQ{codes}x4fs", faiss.METRIC_INNER_PRODUCT)
     index.cp.seed, index.pq.cp.seed = _SEED, _SEED
     index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1
     most = min(_MOST_TRAINED, _TRAINED_ON * max(lists, 256))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kgrl.errors import MissingDataError
+from kgrl.errors import MissingDataError, SettingError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import FloatArray
 from kgrl.system.words import words_of
@@ -41,8 +41,11 @@ class Bm25Retriever:
             raise MissingDataError("search by words needs the package bm25s: pip install 'kgrl[bm25]'") from error
         self.ids = np.arange(len(texts), dtype=np.int32) if ids is None else np.asarray(ids, dtype=np.int32)
         # No word is left out as too frequent: BM25 weighs words by rarity, and lists of stop words are of one language.
-        self._index = bm25s.BM25()
-        self._index.index([words_of(text) for text in texts], show_progress=False)
+        words = [words_of(text) for text in texts]
+        # bm25s refuses to index nothing.
+        self._index = bm25s.BM25() if any(words) else None
+        if self._index is not None:
+            self._index.index(words, show_progress=False)
 
     def __repr__(self) -> str:
         return f"Bm25Retriever({len(self.ids):,} passages)"
@@ -57,7 +60,15 @@ class Bm25Retriever:
         Returns:
             Passage ids, int32, and scores, float32, both of shape `[queries, k]`, best first; id -1 in the last columns
             if fewer than k passages share a word with the query.
+
+        Raises:
+            SettingError: If k is below 1.
         """
+        if k < 1:
+            raise SettingError(f"a search is for 1 passage at least, not {k}")
+        if not len(queries) or self._index is None:
+            none = np.full((len(queries), k), -1, dtype=np.int32)
+            return none, np.zeros((len(queries), k), dtype=np.float32)
         most = min(k, len(self.ids))  # bm25s raises if asked for more
         tokens = [words_of(query) for query in queries]
         rows, scores = self._index.retrieve(tokens, k=most, show_progress=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import faiss
 import numpy as np
@@ -13,14 +13,26 @@ from numpy.typing import NDArray
 
 from kgrl.errors import DataError, MissingDataError, SettingError
 from kgrl.graph.topic_graph import IntArray
+from kgrl.system.arrays import read_array
 from kgrl.system.files import new_folder, write_json, write_npy
-from kgrl.system.schemas import Count, checked, read_json
+from kgrl.system.schemas import read_json
 
 __all__ = ["StoredIndex", "open_index", "save_index"]
 
 _VERSION = 1
 _META, _INDEX, _IDS, _VECTORS = "meta.json", "index.faiss", "ids.npy", "vectors.npy"
 _WAY_OUT = "build it again with `kgrl research index ... --rebuild`"
+
+
+class _About(Struct, forbid_unknown_fields=True):
+    """The content of `meta.json`."""
+
+    version: int
+    kind: Literal["flat", "hnsw", "ivfpq"]
+    encoder: str
+    files: dict[str, int]
+    rows: int
+    dimensions: int
 
 
 class StoredIndex(NamedTuple):
@@ -92,27 +104,20 @@ def open_index(folder: Path, encoder: str | None) -> StoredIndex:
     try:
         # Maps the codes of flat and HNSW indexes into memory instead of reading them.
         index = faiss.read_index(str(folder / _INDEX), faiss.IO_FLAG_MMAP_IFC)
-        ids = np.load(folder / _IDS, allow_pickle=False)
-        vectors = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False) if _VECTORS in about.files else None
-    except (RuntimeError, ValueError, OSError, EOFError) as error:
+    except RuntimeError as error:
         raise DataError(folder, None, f"the index cannot be read ({error}); {_WAY_OUT}") from error
-    if index.ntotal != len(ids):
-        raise DataError(folder / _IDS, None, f"{len(ids)} ids for {index.ntotal} vectors; {_WAY_OUT}")
+    if (index.ntotal, index.d) != (about.rows, about.dimensions):
+        found = f"{index.ntotal} vectors of {index.d} entries, and {_META} says {about.rows} of {about.dimensions}"
+        raise DataError(folder / _INDEX, None, f"{found}; {_WAY_OUT}")
+    ids: IntArray = read_array(folder / _IDS, np.int32, index.ntotal, way_out=_WAY_OUT)
+    if len(ids) and ids.min() < 0:
+        raise DataError(folder / _IDS, None, f"an id is {ids.min()}; {_WAY_OUT}")
+    ranked = about.kind == "ivfpq"
+    vectors = read_array(folder / _VECTORS, np.float16, index.ntotal, index.d, way_out=_WAY_OUT) if ranked else None
     return StoredIndex(about.kind, about.encoder, index, ids, vectors)
 
 
-class _Described(Struct, forbid_unknown_fields=True):
-    """The description of an index."""
-
-    version: int
-    kind: str
-    encoder: str
-    files: dict[str, Count]
-    rows: Count
-    dimensions: Count
-
-
-def _described(folder: Path) -> _Described:
+def _described(folder: Path) -> _About:
     """Return the description of an index, after a check of the sizes of its files."""
     path = folder / _META
     if not path.is_file():
@@ -120,7 +125,7 @@ def _described(folder: Path) -> _Described:
     told = read_json(path, dict[str, Any], _WAY_OUT)
     if (version := told.get("version")) != _VERSION:
         raise DataError(path, None, f"version {version!r} of an index, and this kgrl reads {_VERSION}; {_WAY_OUT}")
-    about = checked(told, _Described, path)
+    about = read_json(path, _About, _WAY_OUT)
     for name, size in about.files.items():
         file = folder / Path(name).name  # the name alone, whatever path a manipulated description holds
         there = file.stat().st_size if file.is_file() else None

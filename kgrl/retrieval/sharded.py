@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct
 
-from kgrl.errors import DataError, MissingDataError
+from kgrl.errors import DataError, MissingDataError, SettingError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import FloatArray
 from kgrl.retrieval.building import StoredTexts, build_index
@@ -104,7 +104,7 @@ class _ToSearch:
         return str(self.folder)
 
 
-class _Shards(Struct):
+class _Shards(Struct, forbid_unknown_fields=True):
     """The names of the shards' folders, in the order of their passages."""
 
     shards: list[str]
@@ -122,7 +122,7 @@ class ShardedRetriever:
     Raises:
         MissingDataError: If the folder holds no shards.
         DataError: If a shard is damaged.
-        SettingError: If a shard was built by another encoder.
+        SettingError: If a shard was built by another encoder, or there are more passages than numbers for them.
     """
 
     def __init__(self, folder: Path, encoder: str | None = None, executor: Executor | None = None) -> None:
@@ -135,9 +135,19 @@ class ShardedRetriever:
         folders = [folder / name for name in names]
         self._texts = [StoredTexts(shard) for shard in folders]
         self._offsets = np.cumsum([0, *map(len, self._texts)])  # number of the first passage of each shard
+        self._check(folder)
         self._executor = executor
         self._shards = [_ToSearch(shard / "index", encoder) for shard in folders]
         self._open = [FaissRetriever.open(shard.folder, encoder) for shard in self._shards]
+
+    def _check(self, folder: Path) -> None:
+        """Refuse shards that cannot be searched together."""
+        if len({texts.encoder for texts in self._texts}) > 1:
+            raise SettingError(
+                f"the shards of {folder} were built by several encoders; build them again with --rebuild"
+            )
+        if len(self) > np.iinfo(np.int32).max:
+            raise SettingError(f"{folder} has {len(self):,} passages, more than 32 bits can number: search it in parts")
 
     def __len__(self) -> int:
         return int(self._offsets[-1])

@@ -119,11 +119,18 @@ class PassageSource:
                 if self.field not in file.schema_arrow.names:
                     columns = ", ".join(file.schema_arrow.names)
                     raise DataError(path, None, f"no column {self.field!r}; it has {columns}; name one with --field")
-                # Other columns, such as vectors, may be large and are not read.
-                for batch in file.iter_batches(batch_size=1024, columns=[self.field]):
-                    for value in batch.column(0):
-                        row += 1
-                        yield from left_out.unless(path, row, value.as_py)
+                for group in range(file.num_row_groups):
+                    first = row
+                    try:
+                        # Other columns, such as vectors, may be large and are not read.
+                        for batch in file.iter_batches(batch_size=1024, row_groups=[group], columns=[self.field]):
+                            for value in batch.column(0):
+                                row += 1
+                                yield from left_out.unless(path, row, partial(_text_of, value))
+                    except (pa.ArrowException, OSError) as error:
+                        rows = file.metadata.row_group(group).num_rows
+                        left_out.damaged(path, rows - (row - first), error)
+                        row = first + rows
         except (pa.ArrowException, OSError) as error:
             raise DataError(path, None, f"not a whole Parquet file ({error}); fetch it again") from error
         left_out.report()
@@ -154,6 +161,12 @@ class PassageSource:
                 raise KgrlError(f"row {number} of {name!r} has no {self.field!r}, only {', '.join(row)}; see --field")
             yield from left_out.unless(Path(name), number, partial(getitem, row, self.field))
         left_out.report()
+
+
+def _text_of(cell: Any) -> Any:
+    """Return the value of a cell; some programs write text as bytes."""
+    value = cell.as_py()
+    return value.decode() if isinstance(value, bytes) else value
 
 
 class _LeftOut:
@@ -190,6 +203,12 @@ class _LeftOut:
             self._reasons[type(error).__name__ if not isinstance(error, TypeError) else str(error)] += 1
         else:
             yield text
+
+    def damaged(self, path: Path, rows: int, error: Exception) -> None:
+        """Count the rows of a damaged part of a file; raise a `DataError` if records are not skipped."""
+        if self._source.on_error == "fail":
+            raise DataError(path, None, f"not a whole Parquet file ({error}); fetch it again") from error
+        self._reasons["in a damaged part of the file"] += rows
 
     def report(self) -> None:
         """Log how many records were left out, and why."""

@@ -364,6 +364,9 @@ class WeightedSum(Composed):
 
     Args:
         terms: Pairs of weight and reward.
+
+    Raises:
+        RewardError: If a weight is not a finite number, also as the product with one of a sum within.
     """
 
     memoryless = True
@@ -373,6 +376,9 @@ class WeightedSum(Composed):
         for weight, reward in terms:
             inner = reward.terms if isinstance(reward, WeightedSum) else [(1.0, reward)]
             self.terms += [(weight * factor, part) for factor, part in inner]
+        for weight, part in self.terms:
+            if not math.isfinite(weight):
+                raise RewardError(f"the weight of {part.name} is {weight}, not a finite number")
         super().__init__([part for _, part in self.terms])
 
     def expression(self, parts: Sequence[str]) -> str:

@@ -17,11 +17,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -32,7 +33,7 @@ from kgrl.rewards.base import FunctionReward, Product, Reward, RewardError, Weig
 from kgrl.rewards.combinators import COMBINATORS
 from kgrl.rewards.registry import plugged_in, rewards
 
-__all__ = ["ExpressionError", "as_reward", "parse_reward", "reward_from_file"]
+__all__ = ["ExpressionError", "as_reward", "parse_reward", "reward_files", "reward_from_file"]
 
 
 _TOKEN = re.compile(
@@ -46,6 +47,9 @@ _ONLY_FILE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
 _DEEPEST = 50
 """Brackets that may be open at a time; each takes a few calls of the recursive parser."""
+
+_LARGEST_COUNT = 2**63
+"""Digits alone are a whole number below it, as options that count something want it."""
 
 Option = float | str | bool
 
@@ -88,10 +92,38 @@ def parse_reward(text: str) -> Reward:
                            ^
     """
     # Without an expression around it a path may hold any characters, spaces included.
+    only = _only_file(text)
+    return _Parser(text).whole() if only is None else reward_from_file(*only)
+
+
+def reward_files(text: str) -> list[Path]:
+    """Return the files that a reward expression takes rewards from, as far as they are there; none is imported.
+
+    Raises:
+        ExpressionError: If the text cannot be read.
+
+    Example:
+        >>> reward_files("2*mean-prediction-gain - token-cost")
+        []
+    """
+    only = _only_file(text)
+    if only is not None:
+        return [Path(only[0])]
+    named = [Path(token.text.rpartition(":")[0]) for token in _tokens(text) if token.kind == "file"]
+    return [file for file in named if _is_file(file)]
+
+
+def _only_file(text: str) -> tuple[str, str] | None:
+    """Return the file and the name of a text that is no more than a reward of a file."""
     only = _ONLY_FILE.fullmatch(text.strip())
-    if only and Path(only[1]).is_file():
-        return reward_from_file(only[1], only[2])
-    return _Parser(text).whole()
+    return (only[1], only[2]) if only and _is_file(Path(only[1])) else None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # too long for a path
+        return False
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -157,25 +189,25 @@ class _Parser:
             elif isinstance(value, Reward) or isinstance(other, Reward):
                 self.fail("a number can multiply a reward, not be added to one", place)
             else:
-                value += sign * other
+                value = self.finite(value + sign * other, place)
         return value
 
     def term(self) -> Reward | float:
         """Parse factors joined by *; numbers and signs are gathered into one weight."""
-        weight, product = 1.0, None
+        weight, product, begin = 1.0, None, self.next
         while True:
             while self.take("-"):
                 weight = -weight
             factor = self.factor()
             if not isinstance(factor, Reward):
-                weight *= factor
+                weight = self.finite(weight * factor, begin.place)
             else:
                 product = factor if product is None else Product(product, factor)
             if not self.take("*"):
                 break
         if product is None:
             return weight
-        return product if weight == 1 else WeightedSum([(weight, product)])
+        return product if weight == 1 else self.made(begin, partial(WeightedSum, [(weight, product)]))
 
     def factor(self) -> Reward | float:
         """Parse a number, a reward, a combinator, or an expression in brackets."""
@@ -188,7 +220,7 @@ class _Parser:
             self.fail(f"a reward or a number is expected here, not {token.text}")
         self.at += 1
         if token.kind == "number":
-            return float(token.text)
+            return self.finite(float(token.text), token.place)
         if token.kind == "file":
             path, _, name = token.text.rpartition(":")
             return self.made(token, lambda: reward_from_file(path, name))
@@ -197,6 +229,12 @@ class _Parser:
         if token.text in COMBINATORS and token.text not in rewards:
             return self.combinator(token, values, options)
         return self.reward(token, values, options)
+
+    def finite(self, number: float, place: int) -> float:
+        """Return a number that a reward can be multiplied by; fail if it is too large for one."""
+        if not math.isfinite(number):
+            self.fail("this number is too large", place)
+        return number
 
     def nested(self) -> Reward | float:
         """Parse an expression within brackets."""
@@ -228,7 +266,8 @@ class _Parser:
         negative, token = self.take("-"), self.next
         if token.kind == "number":
             self.at += 1
-            number = int(token.text) if token.text.isdigit() else float(token.text)
+            size = self.finite(float(token.text), token.place)
+            number = int(token.text) if token.text.isdigit() and size < _LARGEST_COUNT else size
             return -number if negative else number
         if token.kind != "name" or negative:
             self.fail("an option's value is a number or a word")
@@ -316,7 +355,7 @@ def reward_from_file(path: str, name: str) -> Reward:
         UnknownNameError: If it does not define the name; the message suggests the nearest.
     """
     file = Path(path)
-    if not file.is_file():
+    if not _is_file(file):
         raise MissingDataError(f"there is no file {path} to take the reward {name!r} from; looked in {Path.cwd()}")
     module = _imported(file.resolve())
     if not hasattr(module, name):

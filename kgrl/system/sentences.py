@@ -25,6 +25,9 @@ _UNSPACED = regex.compile(r"[\w&&\p{WB=Other}]", regex.V1)
 _CLUSTER = regex.compile(r"\X")
 _INITIAL = regex.compile(r"(?:^|[^\w.])\p{Lu}\.\s*$")
 _SHORT = regex.compile(r"(?:^|[^\w])\w{1,2}\.\s*$")
+_QUOTATION = regex.compile(r"[?!…][”“»«’\"]\s*$")
+_DANGLING = regex.compile(r"\s[\p{Pi}\p{Ps}’'¿¡]\s*$")
+"""A sign that opens the next sentence, such as the Dutch apostrophe of ’s Nachts."""
 _SMALL = regex.compile(r"\p{Ll}")
 
 
@@ -82,21 +85,26 @@ def _segmented(text: str, language: str) -> Iterator[str]:
     whole = text.encode("utf-8", "replace").decode()
     held = ""
     for piece in sentencex.segment(language, whole):
-        if held and not (language != "en" and _abbreviated(held, piece)):
+        opening = ""
+        if held and not (language != "en" and _goes_on(held, piece)):
+            if language != "en" and (sign := _DANGLING.search(held)):
+                held, opening = held[: sign.start()], sign[0].strip()
             yield held.rstrip()
             held = ""
-        held += piece
+        held += opening + piece
     if held.strip():
         yield held.rstrip()
 
 
-def _abbreviated(before: str, after: str) -> bool:
-    """Return whether the full stop between two pieces is of an initial, or of a short word before a small letter.
+def _goes_on(before: str, after: str) -> bool:
+    """Return whether a sentence goes on behind an initial, or before a small letter behind a short word or a quotation.
 
     In English sentencex knows. Its lists for other languages are shorter: the French `M.` and the Russian `т. е.` are
     missing.
     """
-    return bool(_INITIAL.search(before) or (_SMALL.match(after) and _SHORT.search(before)))
+    return bool(
+        _INITIAL.search(before) or (_SMALL.match(after) and (_SHORT.search(before) or _QUOTATION.search(before)))
+    )
 
 
 def _bounded(sentence: str) -> Iterator[str]:

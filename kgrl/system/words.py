@@ -6,7 +6,7 @@ import unicodedata
 
 import regex
 
-__all__ = ["canonical", "words_of"]
+__all__ = ["canonical", "without_case", "words_of"]
 
 # Where Unicode's default rules break around every letter (the word-break property "Other": Han, Hiragana, Thai and
 # others that write no spaces), each letter with its marks counts as a word; elsewhere each run of letters and digits.
@@ -30,9 +30,22 @@ def words_of(text: str) -> list[str]:
         >>> words_of("数学")
         ['数', '学']
     """
-    plain = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
-    found: list[str] = _WORD.findall(unicodedata.normalize("NFKC", plain))
+    found: list[str] = _WORD.findall(without_case(text))
     return found
+
+
+def without_case(text: str) -> str:
+    """Return a text without case and invisible characters, in the one form in which words are compared.
+
+    Example:
+        >>> without_case("STRASSE") == without_case("Straße"), without_case("İstanbul"), without_case("IŞIK")
+        (True, 'istanbul', 'işik')
+    """
+    if text.isascii():
+        return text.casefold()
+    plain = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
+    # Turkish has two letters i, each with a capital of its own. Whatever the language, they count as one.
+    return unicodedata.normalize("NFKC", plain.replace("i\u0307", "i").replace("ı", "i"))
 
 
 def canonical(text: str) -> str:

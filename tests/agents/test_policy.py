@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import psutil
 import pytest
 import torch
 from gymnasium.utils import seeding
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from stable_baselines3.common.env_util import make_vec_env
 
 from kgrl.agents import PPOAgent, make_agent, train_ppo
@@ -26,7 +31,7 @@ from kgrl.curriculum.view import Agent
 from kgrl.envs import CurriculumEnv
 from kgrl.envs.features.names import FEATURE_VERSION
 from kgrl.envs.features.space import observation_space
-from kgrl.errors import KgrlError, MissingDataError
+from kgrl.errors import DataError, KgrlError, MissingDataError, SettingError
 from kgrl.testing import AgentContract
 
 Make = Callable[..., Curriculum]
@@ -210,6 +215,102 @@ def test_a_policy_for_other_features_is_refused_by_name(tmp_path: Path) -> None:
         make_agent(tmp_path)
     with pytest.raises(MissingDataError, match="no trained policy"):
         PPOAgent.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("sizes", [{"hidden": 20_000}, {"recurrent": 9_999_999}, {"heads": 9}, {"hidden": 7}])
+def test_sizes_that_do_not_fit_are_refused_before_anything_of_that_size_is_made(
+    sizes: dict[str, int], tmp_path: Path
+) -> None:
+    PPOAgent(scorer()).save(tmp_path)
+    about = json.loads((tmp_path / "policy.json").read_text())
+    (tmp_path / "policy.json").write_text(json.dumps({**about, **sizes}))
+    began, before = time.monotonic(), psutil.Process().memory_info().rss
+    with pytest.raises(DataError, match=r"does not fit policy.json: members.0.* should be"):
+        make_agent(tmp_path)
+    assert time.monotonic() - began < 1
+    assert psutil.Process().memory_info().rss - before < 50 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        ({"colour": "blue"}, "'colour' is no known key"),
+        ({"hidden": "8"}, r"hidden"),
+        ({"hidden": 0}, r"hidden"),
+        ({"hidden": 10**30}, r"hidden"),
+        ({"members": 0}, r"members"),
+        ({"slots": True}, r"slots"),
+        ({"sample": 1}, r"sample"),
+        ({"training": []}, r"training"),
+        ({"training": float("nan")}, "NaN is no finite number"),
+    ],
+)
+def test_entries_that_make_no_sense_are_named(entry: dict[str, Any], named: str, tmp_path: Path) -> None:
+    PPOAgent(scorer()).save(tmp_path)
+    about = json.loads((tmp_path / "policy.json").read_text())
+    (tmp_path / "policy.json").write_text(json.dumps({**about, **entry}))
+    with pytest.raises(DataError, match=f"policy.json: .*{named}.*this file does not describe a policy"):
+        make_agent(tmp_path)
+
+
+def test_weights_that_are_no_policy_s_are_named(tmp_path: Path) -> None:
+    PPOAgent(scorer()).save(tmp_path)
+    about = json.loads((tmp_path / "policy.json").read_text())
+    weights = tmp_path / "policy.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(DataError, match=r"policy.safetensors: these are not the weights that policy.json"):
+        make_agent(tmp_path)
+    (tmp_path / "policy.json").write_text(json.dumps({**about, "weights_sha256": None}))  # of an earlier version
+    named = load_file(weights)
+    weights.write_bytes(whole[:-1])
+    with pytest.raises(DataError, match=r"policy.safetensors: not the weights of a policy"):
+        make_agent(tmp_path)
+    save_file({"other": torch.zeros(2)}, weights)
+    with pytest.raises(DataError, match="no member of a committee"):
+        make_agent(tmp_path)
+    save_file({name: torch.full_like(tensor, torch.nan) for name, tensor in named.items()}, weights)
+    with pytest.raises(DataError, match="NaNs or infinities"):
+        make_agent(tmp_path)
+
+
+def test_a_save_that_is_killed_leaves_the_policy_before_or_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, new = PPOAgent(scorer(seed=1), training={"steps": 1}), PPOAgent(scorer(seed=2), training={"steps": 2})
+    rename, seen = Path.replace, set[tuple[int, bool, bool]]()
+    for kept in range(4):
+        folder = tmp_path / str(kept)
+        before.save(folder)
+        left = iter(range(kept))
+
+        def some(path: Path, target: Path, left: Iterator[int] = left) -> Path:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return rename(path, target)
+
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(Path, "replace", some)
+            new.save(folder)
+        found = PPOAgent.load(folder)
+        one, other = (same(found.scorer, agent.scorer) for agent in (before, new))
+        seen.add((found.training["steps"], one, other))
+        new.save(folder)
+        assert {path.name for path in folder.iterdir()} == {"policy.json", "policy.safetensors"}
+    assert seen == {(1, True, False), (2, False, True)}
+
+
+def same(one: CandidateScorer, other: CandidateScorer) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("slots", [10**8, 10**12])
+def test_too_many_slots_are_refused_before_memory_is_made(slots: int) -> None:
+    began, before = time.monotonic(), psutil.Process().memory_info().rss
+    with pytest.raises(SettingError, match=rf"{slots:,} candidate slots need about .* would fit"):
+        observation_space(slots)
+    assert time.monotonic() - began < 1
+    assert psutil.Process().memory_info().rss - before < 50 * 2**20
 
 
 def test_the_agent_sees_what_the_environment_shows(make_tiny_curriculum: Make) -> None:

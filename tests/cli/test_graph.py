@@ -82,6 +82,39 @@ def test_titles_that_would_break_a_file_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+CHARACTERS = [chr(c) for c in (*range(32), *range(127, 160), 0x2028, 0xD800, 0xFFFE, 0xFFFF, 0xFDD0, 0x1FFFE, 0x200B)]
+
+
+@pytest.mark.parametrize(("ending", "read"), [(".tsv", read_tsv), (".json", read_json), (".graphml", read_graphml)])
+def test_a_file_can_be_read_again_or_its_topic_is_refused(
+    tmp_path: Path, ending: str, read: Callable[[Path], set[tuple[str, str]]]
+) -> None:
+    refused = set()
+    for number, character in enumerate(CHARACTERS):
+        graph = TopicGraph.from_links([f"a{character}b", "c"], [0], [1])
+        path = tmp_path / f"{number}{ending}"
+        try:
+            export_graph(graph, path)
+        except KgrlError as error:
+            refused.add(character)
+            assert f"U+{ord(character):04X}" in str(error) and not path.exists()
+        else:
+            assert read(path) == {(f"a{character}b", "c")}
+    assert "\ud800" in refused and not refused & {"\ufdd0", "\u200b", chr(0x1FFFE)}
+    assert {"\ufffe", "\uffff", "\0"} <= refused if ending == ".graphml" else "\uffff" not in refused
+    assert ending != ".json" or refused == {"\ud800"}  # JSON holds the others
+
+
+@pytest.mark.parametrize(("name", "holds"), [("g.tsv", True), ("g.json", True), ("g.graphml", False)])
+def test_categories_are_checked_where_they_are_written(tmp_path: Path, name: str, holds: bool) -> None:
+    graph = TopicGraph.from_links(["a", "c"], [0], [1], ["x\uffffy", ""])
+    if holds:
+        export_graph(graph, tmp_path / name)
+    else:
+        with pytest.raises(KgrlError, match=r"the category .*\.graphml files cannot hold its character U\+FFFF"):
+            export_graph(graph, tmp_path / name)
+
+
 def test_describe_counts(graph: TopicGraph) -> None:
     figures = graph_figures(graph)
     assert figures["degree"] == {"mean": 1.0, "median": 1.0, "max": 2, "max_title": HARD[1]}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kgrl.agents import make_agent
+from kgrl.agents import PPOAgent, make_agent
+from kgrl.agents.policy.network import CandidateScorer, PolicyConfig
 from kgrl.agents.training.recipe import Aim, Environments, Recipe, read_recipe
 from kgrl.benchmark.tasks import make_task
 from kgrl.cli import main
 from kgrl.cli.train import TrainCommand
 from kgrl.corpus import Corpus
 from kgrl.data.folder import save_folder
+from kgrl.runs.place import hold_folder
 
 
 def kgrl(*arguments: object) -> int:
@@ -100,6 +103,24 @@ def test_a_service_that_is_not_installed_is_named_before_anything_is_made(
     assert not (tmp_path / "policy").exists()
 
 
+def test_a_policy_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    PPOAgent(CandidateScorer(PolicyConfig(hidden=8, recurrent=8)), training={"hours": 7}).save(tmp_path / "mine")
+    (tmp_path / "mine" / "recipe.yaml").write_text("of that training")
+    before = {path: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
+    assert kgrl("train", "--steps", 4, "--out", tmp_path / "mine") == 2
+    assert "mine holds a policy already; choose another --out" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_of_two_trainings_in_one_folder_the_second_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ThreadPoolExecutor(1) as other, hold_folder(tmp_path):
+        assert other.submit(kgrl, "train", "--steps", 4, "--out", tmp_path).result() == 2
+    assert "another process works in" in capsys.readouterr().err
+    assert not (tmp_path / "recipe.yaml").exists()
+
+
 @pytest.mark.integration
 def test_training_on_a_real_learner_side_by_side(tiny_corpus: Corpus, tmp_path: Path) -> None:
     for name in ("a", "b"):
@@ -107,7 +128,10 @@ def test_training_on_a_real_learner_side_by_side(tiny_corpus: Corpus, tmp_path: 
     settings = ("--learner", "scratch", "--budget-tokens", 1_500, "--expansion-tokens", 300, "--slots", 8)
     corpora = ("--corpus", tmp_path / "a", tmp_path / "b", "--envs", 2, "--steps", 16, "--nucleus-size", 3)
     out = ("--out", tmp_path / "policy", "--json", tmp_path / "train.json")
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / ".policy.safetensors.x1.tmp").touch()  # of a training that was killed
     assert kgrl("train", *settings, *corpora, *out) == 0
+    assert not list((tmp_path / "policy").glob(".*.tmp"))
     figures = json.loads((tmp_path / "train.json").read_text())
     assert figures["steps"] == 16 and figures["corpus"] == [str(tmp_path / "a"), str(tmp_path / "b")]
     assert make_agent(tmp_path / "policy").frontier_only

@@ -67,6 +67,33 @@ def test_a_nucleus_without_an_article_is_named() -> None:
         crawl(Pages({"A": ()}), ["a", "nowhere"], 5)
 
 
+def test_titles_of_the_nucleus_keep_their_first_letter() -> None:
+    pages = {"water": ("Water",), "Water": ()}
+    corpus = crawl(Pages(pages), ["water"], 2)
+    assert corpus.graph.titles == ("water", "Water")
+
+
+@pytest.mark.parametrize("title", ["C#", "Logic#History"])
+def test_a_part_of_a_page_is_refused_with_the_way_out(title: str) -> None:
+    with pytest.raises(SettingError, match=f"'{title}' is not the title of an article: the sign # begins a part"):
+        crawl(Pages({"C": (), "Logic": ()}), [title], 1)
+
+
+def test_passages_have_no_headings_and_no_formulas() -> None:
+    text = (
+        "Logic is the study of what follows from what.\n\n\n== History ==\nThe rule is\n\n  \n    x\n"
+        "    {\\displaystyle x}\n  \n\nand it is old.\n\n\n"
+        "== See also ==\nSet\nA list of the many laws of logic and of sets."
+    )
+
+    class One:
+        def page(self, title: str) -> Page | None:
+            return Page("Logic", text, ())
+
+    texts = " ".join(crawl(One(), ["Logic"], 1).texts)
+    assert texts == "Logic is the study of what follows from what. The rule is and it is old."
+
+
 @pytest.mark.parametrize(
     ("nucleus", "topics", "workers"), [([], 5, 1), (["A"], 0, 1), (["A", "B"], 1, 1), (["A"], 5, 0)]
 )

@@ -5,17 +5,19 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import lzma
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 import numpy as np
 import pytest
+import zstandard
 
 from kgrl.cli import main
 from kgrl.corpus import Corpus, Split
@@ -24,6 +26,7 @@ from kgrl.data.wikimedia.dump import import_dump
 from kgrl.errors import DataError, KgrlError
 from kgrl.graph import TopicGraph
 from tests.support.mediawiki import MediaWikiServer
+from tests.support.wiki_languages import InlineExecutor
 
 _HEAD = (
     '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="en">\n<siteinfo><sitename>W'
@@ -169,6 +172,37 @@ def test_entities_that_grow_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="amplification"):
         import_dump(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("a.xml.BZ2", bz2.compress),
+        ("b.xml.zst", zstandard.compress),
+        ("c.xml.GZ", gzip.compress),
+        ("d.dump", lzma.compress),
+        ("e.bz2", gzip.compress),  # called what it is not
+        ("f.xml", lambda text: b"\n  " + text),
+        ("g.xml", lambda text: b"\xef\xbb\xbf" + text),
+    ],
+)
+def test_a_dump_is_read_whatever_it_is_called(
+    name: str, pack: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kgrl.data.wikimedia.dump.ProcessPoolExecutor", InlineExecutor)
+    (tmp_path / name).write_bytes(pack(b'<?xml version="1.0"?>' + xml_of({"Logic": _text("Logic")}).encode()))
+    assert import_dump(tmp_path / name, tmp_path / "out").topics == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "program"), [(b"7z\xbc\xaf\x27\x1c", "7-Zip"), (b"PK\x03\x04", "ZIP"), (b"Rar!\x1a", "RAR")]
+)
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+def test_archives_are_refused_with_the_way_out(start: bytes, program: str, on_error: str, tmp_path: Path) -> None:
+    (tmp_path / "wiki.xml").write_bytes(start + b"x" * 100)
+    with pytest.raises(DataError, match=f"this is a {program} archive; unpack it, and import the XML file in it"):
+        import_dump(tmp_path / "wiki.xml", tmp_path / "out", on_error=on_error)
+    assert [path.name for path in tmp_path.iterdir()] == ["wiki.xml"]
 
 
 def test_pieces_of_another_import_are_not_used(dump: Path, tmp_path: Path) -> None:

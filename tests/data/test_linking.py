@@ -127,3 +127,24 @@ def test_features_and_probabilities_have_one_row_a_candidate() -> None:
 def test_texts_without_mentions_have_no_links() -> None:
     sources, targets = find_links(["Alpha", "Beta"], ["Nothing.", ""], unit([1, 0], [0, 1]))
     assert len(sources) == len(targets) == 0
+
+
+@pytest.mark.parametrize(
+    ("title", "text"),
+    [
+        ("Évora", "E\u0301vora is a town"),
+        ("हिन्दी", "वह हिन्दी भाषा"),
+        ("İstanbul", "in ISTANBUL and istanbul"),
+        ("数学", "我学数学课"),
+        ("ภาษาไทย", "เรียนภาษาไทยทุกวัน"),
+        ("ﬁsh", "a fish swims"),
+        ("ابهام‌زدایی", "این ابهام‌زدایی است"),
+        ("Straße", "die STRASSE"),
+    ],
+)
+def test_mentions_in_every_script_and_spelling(title: str, text: str) -> None:
+    assert [mention.targets[0][0] for mention in MentionFinder([title]).find(tokenize(text), text)][:1] == [0]
+
+
+def test_a_word_with_marks_is_one_word() -> None:
+    assert [token.text for token in tokenize("हिन्दी भाषा, 5 km²")] == ["हिन्दी", "भाषा", "5", "km²"]

@@ -39,6 +39,8 @@ PAGES = {
     "Etc/../../passwd": "A title that looks like a path.",
     "Big": _BIG,
     "Talk:Logic": "Is it?",
+    "Poet": "A poet writes. [[Logic]].\n\n== History ==\nIt is old.\n\n== References ==\nA long list of books.",
+    "Robin": "It may be many things. {{hndis}}",
     "Kept": "A page. [[Category:All articles with dead links]] [[Category:Thought]]",
     "Category:All articles with dead links": "__HIDDENCAT__",
 }
@@ -83,6 +85,8 @@ def test_redirects_are_followed_and_what_is_no_article_is_none(site: MediaWikiSe
         "Mercury",
         "Mars (disambiguation)",
         "Venus",
+        "Robin",
+        "Logic#History",
         "Nowhere",
         "Talk:Logic",
         "Round",
@@ -94,6 +98,12 @@ def test_redirects_are_followed_and_what_is_no_article_is_none(site: MediaWikiSe
     ):
         assert source.page(title) is None, title
     assert source.page("\ud800") is None and source.page("x" * 300) is None
+
+
+@pytest.mark.integration
+def test_appendices_are_not_part_of_the_text(site: MediaWikiServer, make: Make) -> None:
+    page = make(site.api_url).page("Poet")
+    assert page is not None and page.text == "A poet writes. Logic.\n\n\nHistory\nIt is old."
 
 
 @pytest.mark.integration
@@ -284,6 +294,21 @@ def test_data_and_programs_are_not_articles(make: Make, model: str) -> None:
     pages = [{"title": "Q42", "ns": 0, "contentmodel": model, "revisions": [{"content": '{"type": "item"}'}]}]
     answer = httpx.MockTransport(lambda request: httpx.Response(200, json={"query": {"pages": pages}}))
     assert make("https://example.org/w/api.php", transport=answer).page("Q42") is None
+
+
+@pytest.mark.parametrize("model", ["wikibase-item", "json"])
+def test_a_revision_may_say_that_it_is_data(make: Make, model: str) -> None:
+    slots = {"main": {"contentmodel": model, "content": '{"type": "item"}'}}
+    pages = [{"title": "Q42", "ns": 0, "revisions": [{"slots": slots}]}]
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, json={"query": {"pages": pages}}))
+    assert make("https://example.org/w/api.php", transport=answer).page("Q42") is None
+
+
+def test_an_empty_extract_gives_way_to_the_markup(make: Make) -> None:
+    pages = [{"title": "Logic", "ns": 0, "extract": "", "revisions": [{"content": "'''Logic''' is old."}]}]
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, json={"query": {"pages": pages}}))
+    page = make("https://example.org/w/api.php", transport=answer).page("Logic")
+    assert page is not None and page.text == "Logic is old."
 
 
 def test_lists_of_links_are_continued_as_each_version_does(make: Make) -> None:

@@ -20,7 +20,9 @@ import kgrl
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
 from kgrl.envs import CurriculumEnv
-from kgrl.errors import KgrlError
+from kgrl.errors import KgrlError, SettingError
+from kgrl.expansion import Expansion
+from kgrl.rewards import Reward, TokenCost, WeightedSum, ZScore
 
 Make = Callable[..., Curriculum]
 
@@ -52,6 +54,85 @@ def test_environment_checkers_pass(make_tiny_curriculum: Make, slots: int, rende
         str(w.message) for w in caught if "spec" not in str(w.message) and "unconventional" not in str(w.message)
     ]
     assert serious == []
+
+
+def test_environments_of_one_reward_object_remember_apart(make_tiny_curriculum: Make) -> None:
+    shared = ZScore(Novelty())
+    nested = [shared, 2 * shared, WeightedSum([(1.0, shared), (0.0, TokenCost())])]
+    envs = [CurriculumEnv(make_tiny_curriculum(reward=reward), slots=6) for reward in nested]
+    for env in envs:
+        env.reset(seed=0)
+    together = [[float(env.step(0)[1]) for env in envs] for _ in range(4)]
+    alone = []
+    for reward in (ZScore(Novelty()), 2 * ZScore(Novelty()), 1.0 * ZScore(Novelty())):
+        env = CurriculumEnv(make_tiny_curriculum(reward=reward), slots=6)
+        env.reset(seed=0)
+        alone.append([float(env.step(0)[1]) for _ in range(4)])
+    np.testing.assert_allclose(np.array(together).T, alone)
+    assert len({*alone[0]}) > 2
+
+
+def test_the_first_environment_has_the_object_itself(make_tiny_curriculum: Make) -> None:
+    reward = Novelty()
+    one, other = (CurriculumEnv(make_tiny_curriculum(reward=reward), slots=6) for _ in range(2))
+    for env in (one, other, other):
+        env.reset(seed=0)
+        env.step(0)
+    assert one.curriculum.reward is reward and other.curriculum.reward is not reward
+    called = Called()
+    first, second = (CurriculumEnv(make_tiny_curriculum(reward=called), slots=6) for _ in range(2))
+    for env in (first, second):
+        env.reset(seed=0)
+    assert [first.step(0)[1], second.step(0)[1], first.step(0)[1]] == [1, 1, 2]
+
+
+class Called:
+    """An object that is called as a function, and counts."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __call__(self, expansion: Expansion) -> float:
+        self.seen += 1
+        return float(self.seen)
+
+    def reset(self) -> None:
+        self.seen = 0
+
+
+class Novelty(Reward):
+    """The number of scores so far, squared."""
+
+    name = "novelty"
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def score(self, expansion: Expansion) -> float:
+        self.seen += 1
+        return float(self.seen**2)
+
+    def reset(self) -> None:
+        self.seen = 0
+
+
+def test_environments_of_one_learner_are_refused_when_they_teach_at_a_time(
+    make_tiny_curriculum: Make, tiny_corpus: Corpus
+) -> None:
+    made = make_tiny_curriculum()
+    parts = (made.state.research.retriever, made.state.embeddings, "mean-prediction-gain", made.config)
+    one, other = (CurriculumEnv(Curriculum(tiny_corpus, made.learner, *parts), slots=6) for _ in range(2))
+    alone = play(one, seed=3)
+    assert play(other, seed=3) == alone  # one after another
+    one.reset(seed=3)
+    other.reset(seed=3)
+    with pytest.raises(SettingError, match="two curricula or environments share one learner"):
+        one.step(0)
+    other.step(0)
+    twin = copy.deepcopy(other)  # a copy has a learner of its own
+    twin.step(0)
+    other.step(0)
+    assert play(one, seed=3) == alone
 
 
 def test_reward_and_info_are_those_of_the_expansion(env: CurriculumEnv) -> None:

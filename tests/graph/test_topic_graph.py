@@ -211,3 +211,11 @@ def test_a_title_is_found_in_either_spelling(tmp_path: Path) -> None:
             assert found.index(unicodedata.normalize(form, "Ngày")) == 2
         with pytest.raises(UnknownNameError, match="topic"):
             found.index("Mrs")
+
+
+@pytest.mark.parametrize("missing", [{}, {"category": None}, {"category": float("nan")}, {"category": ""}])
+def test_a_node_of_networkx_without_a_category_has_none(missing: dict[str, object]) -> None:
+    nodes = nx.DiGraph()
+    nodes.add_node("Logic", category="Philosophy")
+    nodes.add_node("Set", **missing)
+    assert TopicGraph.from_networkx(nodes).categories == ("Philosophy", "")

@@ -254,6 +254,22 @@ def test_adapters_that_are_not_plain_lora_are_refused(
         compose([adapter])
 
 
+def test_settings_that_are_not_known_are_refused(folder: Path, learner: LoraLearner) -> None:
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "some_config": {}, "use_more": False}))
+    learner.load_adapter(folder)
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "use_more": True}))
+    with pytest.raises(KgrlError, match=r"not plain LoRA: in adapter_config\.json, use_more is True"):
+        learner.load_adapter(folder)
+
+
+def test_matrices_of_another_rank_than_the_file_says_are_refused(folder: Path, learner: LoraLearner) -> None:
+    adapter = read_adapter(folder)
+    less = {**adapter.config, "r": adapter.rank // 2}
+    with pytest.raises(KgrlError, match=rf"has matrices of rank {adapter.rank}, not {adapter.rank // 2}"):
+        learner.weights_of(replace(adapter, config=less))
+
+
 @pytest.mark.parametrize("options", [{}, {"use_rslora": True}, {"init_lora_weights": "orthogonal"}, {"r": 2}])
 def test_plain_adapters_of_others_have_the_losses_that_they_have_in_peft(
     options: dict[str, Any], tiny_corpus: Corpus, base_folder: Path, tmp_path: Path

@@ -67,6 +67,28 @@ def test_traces_draw_without_a_network(browser: Any, tmp_path: Path) -> None:
     assert not seen.page.evaluate("document.images.length") and not seen.said
 
 
+@pytest.mark.parametrize("long", ["x" * 10_000, "長" * 10_000, "two words " * 1_000])
+def test_a_long_title_makes_no_page_wide(browser: Any, tmp_path: Path, long: str) -> None:
+    graph = TopicGraph.from_links(["Logic", long], [0, 1], [1, 0], [long, "Mathematics"])
+    steps = [
+        Expansion(0, 0, "Logic", (0,), (0,), 50, 50, 100, 3.5),
+        Expansion(1, 1, long, (0, 1), (1,), 50, 100, 100, 3.25, reward=1.0, reward_components={"a": 1.0}),
+    ]
+    seconds = {"research": 0.5, "learn": 6.0, "probe": 1.5, "exam": 2.0}
+    summary = {"exam_loss_before": 4.0, "exam_loss_after": 3.0, "aulc": 3.625, "seconds_by_phase": seconds}
+    run = RunData(long, [(0, 4.0), (50, 3.5), (100, 3.0)], steps, (0,), (0, 1), summary)
+    write_report(tmp_path / "report.html", long, [run], graph)
+    stats = trace_stats([Trace((0, 1, 0, 1), source=long)], graph)
+    write_trace_report(tmp_path / "traces.html", long, stats)
+    for name, drawn in (("report.html", f"{POINTS} > 3"), ("traces.html", "document.querySelector('.hm') !== null")):
+        seen = visit(browser, tmp_path / name)
+        seen.wait_until(drawn)
+        width = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert seen.page.evaluate(width) == 0 and not seen.said
+        assert long.strip() in seen.page.locator("h1").text_content()
+        seen.page.close()
+
+
 def test_a_script_that_is_not_the_pages_own_does_not_run(browser: Any, report: Path) -> None:
     """Even if markup were let in by mistake, the policy would stop its script."""
     text = report.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kgrl.errors import DataError
 from kgrl.research import Library
 from kgrl.research.log import Arrival
 
@@ -21,3 +22,11 @@ def test_texts_with_line_separators_are_read_again(tmp_path: Path, mark: str) ->
     library.add([arrival("Logic", f"Logic is{mark}old."), arrival("Set", "A set.")])
     again = Library(tmp_path / "pages.jsonl")
     assert len(again) == 2 and list(again.corpus(2).texts) == list(library.corpus(2).texts)
+
+
+@pytest.mark.parametrize(("title", "text"), [("Logic\ud800", "Logic is old."), ("Logic", "Logic is \udfff old.")])
+def test_half_of_a_surrogate_pair_is_named_and_not_written(tmp_path: Path, title: str, text: str) -> None:
+    library = Library(tmp_path / "pages.jsonl")
+    with pytest.raises(DataError, match=r"'Logic.*' holds half of a surrogate pair"):
+        library.add([arrival("Set", "A set."), arrival(title, text)])
+    assert len(library) == len(Library(tmp_path / "pages.jsonl")) == 1

@@ -34,6 +34,29 @@ def test_a_url_that_is_none_is_refused_without_the_password(url: str) -> None:
     assert not any(piece in str(refused.value) for piece in ("secret", "sec:", ":ret", "ret/"))
 
 
+@pytest.mark.parametrize("database", ["kgrl", "my-queue", "1/2", "0x1", "-1", "%6b", "1 ", "²"])
+def test_a_database_by_a_word_is_refused(database: str) -> None:
+    with pytest.raises(SettingError, match=r"databases of a Redis have numbers, as in redis://HOST:PORT/0") as refused:
+        ResearchQueue.open(f"redis://:secret@127.0.0.1:1/{database}")
+    assert repr(database) in str(refused.value) and "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("password", ["1/secret", "se/cr@et", "12/sec/ret"])
+def test_no_part_of_a_password_with_a_slash_is_shown(password: str) -> None:
+    with pytest.raises(SettingError, match="percent-encoded") as refused:
+        ResearchQueue.open(f"redis://:{password}@127.0.0.1:1/0")
+    assert not any(piece in str(refused.value) for piece in ("se/", "sec", "cr@", "ret@"))
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "noeviction"])
+def test_a_server_that_deletes_keys_is_warned_of(policy: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    if reason := why_no_redis():
+        pytest.skip(reason)
+    with RedisServer(tmp_path, options=("--maxmemory-policy", policy)) as server:
+        ResearchQueue.open(f"{server.url}/3")
+    assert (f"it is {policy}" in caplog.text) == (policy != "noeviction")
+
+
 def test_a_redis_that_wants_a_password_says_so(tmp_path: Path) -> None:
     if reason := why_no_redis():
         pytest.skip(reason)

@@ -32,13 +32,13 @@ class Counting(Encoder):
 
     dimensions = 16  # type: ignore[assignment]
 
-    def __init__(self) -> None:
+    def __init__(self, fingerprint: str = "counting") -> None:
         super().__init__("none")
-        self.encoded = 0
+        self.name, self.encoded = fingerprint, 0
 
     @property
     def fingerprint(self) -> str:  # type: ignore[override]
-        return "counting"
+        return self.name
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:  # type: ignore[override]
         self.encoded += len(texts)
@@ -65,18 +65,6 @@ def test_passages_are_found_and_read(tmp_path: Path) -> None:
     assert len(texts) == 100 and texts[42].startswith("Text 42 ")
     ids, scores = FaissRetriever.open(tmp_path / "index" / "index", "counting").search(encoder.encode([texts[42]]), 1)
     assert ids.tolist() == [[42]] and scores[0, 0] == pytest.approx(1)
-
-
-def test_a_damaged_chunk_is_embedded_again(tmp_path: Path) -> None:
-    source, chunks = write(tmp_path / "a.jsonl", 0, 100), tmp_path / "index" / "chunks"
-    build_index(source, tmp_path / "index", Counting())
-    whole = {path.name: path.read_bytes() for path in chunks.glob("*.npy")}
-    damaged = chunks / min(whole)
-    damaged.write_bytes(damaged.read_bytes()[:-64] + bytes(64))
-    again = Counting()
-    build_index(source, tmp_path / "index", again)
-    assert again.encoded == 32
-    assert {path.name: path.read_bytes() for path in chunks.glob("*.npy")} == whole
 
 
 def test_only_what_is_new_is_embedded(tmp_path: Path) -> None:
@@ -106,6 +94,81 @@ def test_a_build_that_breaks_off_goes_on(tmp_path: Path) -> None:
     again = Counting()
     build_index(source, tmp_path / "index", again)
     assert again.encoded == 100 - 64
+
+
+def test_another_encoder_embeds_anew(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.jsonl", 0, 100)
+    build_index(source, tmp_path / "index", Counting())
+    other = Counting("trained further")
+    build_index(source, tmp_path / "index", other)
+    assert other.encoded == 100
+    with pytest.raises(
+        SettingError, match=r"built with the encoder trained further, and queries are made with counting"
+    ):
+        FaissRetriever.open(tmp_path / "index" / "index", "counting")
+
+
+def test_texts_of_one_build_are_never_joined_with_the_index_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_index(write(tmp_path / "a.jsonl", 0, 100), tmp_path / "index", Counting())
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FaissRetriever, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        build_index(write(tmp_path / "a.jsonl", 50, 100), tmp_path / "index", Counting())
+    with pytest.raises(MissingDataError, match="holds no finished index"):
+        StoredTexts(tmp_path / "index")
+
+
+def test_shards_of_several_encoders_are_not_searched_together(tmp_path: Path) -> None:
+    sources = [write(tmp_path / f"{n}.jsonl", 40 * n, 40) for n in range(2)]
+    for number, source in enumerate(sources):
+        build_index(source, tmp_path / "index" / f"{number:05d}", Counting(f"encoder {number}"))
+    (tmp_path / "index" / "shards.json").write_text('{"shards": ["00000", "00001"]}')
+    with pytest.raises(SettingError, match=r"built by several encoders; build them again with --rebuild"):
+        ShardedRetriever(tmp_path / "index")
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "[]", '{"shards": 3}', '{"shards": [], "x": []}', "{}", '{"shards": ["\\ud800"]}']
+)
+def test_a_damaged_list_of_shards_is_named(tmp_path: Path, damage: str) -> None:
+    (tmp_path / "shards.json").write_text(damage)
+    with pytest.raises(KgrlError, match=r"shards.json: .*; build the index anew"):
+        ShardedRetriever(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 2_000, b"half", b"cut"])
+def test_damaged_chunks_are_embedded_again(tmp_path: Path, damage: bytes) -> None:
+    source = write(tmp_path / "a.jsonl", 0, 100)
+    build_index(source, tmp_path / "index", Counting())
+    before = (tmp_path / "index" / "index" / "index.faiss").read_bytes()
+    chunk = sorted((tmp_path / "index" / "chunks").iterdir())[1]
+    whole = chunk.read_bytes()
+    half = len(whole) // 2
+    chunk.write_bytes({b"half": whole[:half] + bytes(half), b"cut": whole[:half]}.get(damage, damage))
+    again = Counting()
+    build_index(source, tmp_path / "index", again)
+    assert again.encoded == 32 and chunk.read_bytes() == whole
+    assert (tmp_path / "index" / "index" / "index.faiss").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["texts.npy", "texts.bin", "manifest.json"])
+def test_damaged_texts_are_named(tmp_path: Path, name: str) -> None:
+    build_index(write(tmp_path / "a.jsonl", 0, 100), tmp_path / "index", Counting())
+    file = tmp_path / "index" / name
+    whole = file.read_bytes()
+    for content in (whole[:-2], b"", whole + b"x", bytes(len(whole))):
+        file.write_bytes(content)
+        if name == "texts.bin" and len(content) == len(whole):
+            continue  # other letters, of which nothing tells
+        if name == "texts.npy" and content == whole + b"x":
+            continue  # behind the array, and never read
+        with pytest.raises(KgrlError, match=r"texts|manifest"):
+            StoredTexts(tmp_path / "index")
 
 
 def test_nothing_to_index_is_said(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -119,6 +119,81 @@ def test_damage_is_named_with_the_way_out(kind: IndexKind, tmp_path: Path) -> No
         FaissRetriever.open(folder)
 
 
+@pytest.mark.parametrize("rows", [0, 1, 15])
+def test_too_few_to_learn_codes_from_are_all_compared(
+    rows: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors = near_together(40)
+    retriever = FaissRetriever(np.arange(rows), vectors[:rows], "ivfpq")
+    assert retriever.kind == "flat" and f"{rows} vectors are too few" in caplog.text
+    retriever.add(np.arange(rows, 40), vectors[rows:])
+    retriever.save(tmp_path / "index")
+    opened = FaissRetriever.open(tmp_path / "index")
+    assert opened.search(vectors, 1)[0][:, 0].tolist() == list(range(40))
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 15, 17, 32])
+def test_vectors_of_any_width_have_codes(dimensions: int) -> None:
+    vectors = near_together(600, dimensions)
+    scores = FaissRetriever(np.arange(600), vectors, "ivfpq").search(vectors[:50], 1)[1]
+    np.testing.assert_allclose(scores, 1, atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    "ids", [[2**31], [0, 2**40], [-1], [0, -5], [0.0], [True]], ids=["31 bits", "64 bits", "-1", "-5", "float", "bool"]
+)
+def test_ids_that_would_become_others_are_refused(kind: IndexKind, ids: list[float]) -> None:
+    retriever = FaissRetriever(np.array([2**31 - 1]), near_together(1), kind)
+    with pytest.raises(SettingError, match="whole numbers from 0 to 2,147,483,647, not"):
+        retriever.add(np.array(ids), near_together(len(ids)))
+    assert retriever.search(near_together(1), 1)[0].tolist() == [[2**31 - 1]]
+
+
+def test_searches_that_make_no_sense_are_refused(kind: IndexKind) -> None:
+    retriever = FaissRetriever(np.arange(40), near_together(40), kind)
+    assert retriever.search(near_together(2), np.int64(3))[0].shape == (2, 3)  # type: ignore[arg-type]
+    for queries in (near_together(2, 16), near_together(1)[0]):
+        with pytest.raises(SettingError, match="both must be made by the same encoder"):
+            retriever.search(queries, 3)
+    for k in (0, -1):
+        with pytest.raises(SettingError, match="for 1 passage at least"):
+            retriever.search(near_together(2), k)
+    broken = near_together(2)
+    broken[1, 3] = np.nan
+    with pytest.raises(SettingError, match="NaN or an infinity"):
+        retriever.add(np.array([40, 41]), broken)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["meta.json", "ids.npy", "vectors.npy"]), st.integers(0, 10**6), st.binary(min_size=1, max_size=4)
+)
+def test_bytes_that_changed_are_named_or_do_no_harm(tmp_path: Path, name: str, place: int, other: bytes) -> None:
+    folder = tmp_path / "index"
+    if not folder.exists():
+        FaissRetriever(np.arange(40), near_together(40), "ivfpq").save(folder, "mini")
+    whole = (folder / name).read_bytes()
+    place %= len(whole)
+    (folder / name).write_bytes((whole[:place] + other + whole[place + len(other) :])[: len(whole)])
+    try:
+        FaissRetriever.open(folder).search(near_together(3), 5)
+    except KgrlError as error:
+        assert str(folder) in str(error)
+    finally:
+        (folder / name).write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"colour": 1}, {"rows": "40"}, {"rows": 41}, {"dimensions": 9}, {"kind": "hash"}, {"encoder": None}]
+)
+def test_a_description_that_does_not_fit_is_named(tmp_path: Path, entry: dict[str, object]) -> None:
+    FaissRetriever(np.arange(40), near_together(40)).save(tmp_path / "index")
+    meta = tmp_path / "index" / "meta.json"
+    meta.write_text(json.dumps({**json.loads(meta.read_text()), **entry}))
+    with pytest.raises(DataError, match="--rebuild"):
+        FaissRetriever.open(tmp_path / "index")
+
+
 def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(FileExistsError, match="holds something that is not an index"):
@@ -163,3 +238,13 @@ def test_what_all_rank_first_is_first() -> None:
     ids, scores = reciprocal_rank_fusion([np.array([[4, 1, 2]]), np.array([[4, 3, -1]])], 2)
     assert ids.tolist() == [[4, 1]]
     np.testing.assert_allclose(scores, [[2 / 61, 1 / 62]], rtol=1e-6)
+
+
+def test_search_by_words_of_nothing_and_in_nothing() -> None:
+    pytest.importorskip("bm25s")
+    for texts in ([], ["", "!!!"]):
+        ids, scores = Bm25Retriever(texts).search(["rivers", ""], 3)
+        assert ids.tolist() == [[-1] * 3] * 2 and not scores.any()
+    assert Bm25Retriever(["Rivers carry water."]).search([], 3)[0].shape == (0, 3)
+    with pytest.raises(SettingError, match="not 0"):
+        Bm25Retriever(["Rivers carry water."]).search(["rivers"], 0)

@@ -246,3 +246,34 @@ def test_what_a_file_lacks_is_named(mine: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import nothing_of_that_name")
     with pytest.raises(KgrlError, match=r"broken.py cannot be imported: ModuleNotFoundError: .*nothing_of_that_name"):
         as_reward(f"{tmp_path / 'broken.py'}:x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1e999*token-cost",
+        "0*1e999*token-cost",
+        "1e308*1e308*token-cost",
+        "(1e308 + 1e308)*token-cost",
+        "1e200*(1e200*token-cost + time-cost)",
+        "-1e200*(2*(1e200*token-cost))",
+        "clip(token-cost, 0, 1e400)",
+        f"{'9' * 5_000}*token-cost",
+        f"schedule(token-cost, 1, {'9' * 5_000})",
+        f"sampled-novelty(topics={'9' * 5_000})",
+    ],
+)
+def test_numbers_that_no_float_holds_are_refused(text: str) -> None:
+    with pytest.raises(ExpressionError, match=r"too large|not a finite number"):
+        parse_reward(text)
+
+
+def test_a_path_that_is_too_long_is_no_file() -> None:
+    with pytest.raises(KgrlError):
+        parse_reward(f"{'x' * 9_000}.py:f * {'x' * 9_000}.py:f")
+
+
+@pytest.mark.parametrize("weight", [float("inf"), float("-inf"), float("nan")])
+def test_a_weight_is_a_finite_number(weight: float) -> None:
+    with pytest.raises(KgrlError, match="not a finite number"):
+        WeightedSum([(1.0, TokenCost()), (weight, TimeCost())])

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
+from kgrl.agents.policy.network import CandidateScorer, PolicyConfig, load_policy, save_policy
 from kgrl.agents.training.recipe import Recipe, read_recipe
 from kgrl.benchmark.folder import agree
 from kgrl.benchmark.runner import read_rows
@@ -22,6 +23,9 @@ from kgrl.corpus import Corpus
 from kgrl.data.folder import load_folder, save_folder
 from kgrl.data.traces.trace_store import StoredTraces, write_traces
 from kgrl.data.wikimedia.clickstream import read_clickstream
+from kgrl.data.wikimedia.dump import _Reader
+from kgrl.data.wikimedia.dump_join import Imported, join_pieces
+from kgrl.data.wikimedia.dump_pieces import parse_batch
 from kgrl.data.wikimedia.page_cache import PageCache
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import TopicGraph
@@ -268,6 +272,37 @@ def _written(calibration: Calibration, path: Path) -> Path:
 _CLICKS = "".join(f"{_CORPUS.graph.titles[n]}\t{_CORPUS.graph.titles[n + 1]}\tlink\t{n + 10}\n" for n in range(11))
 
 
+_PAGES = "".join(
+    f"<page><title>Page {n}</title><ns>0</ns><id>{n}</id><revision><id>{n}</id><timestamp>2026-01-01T00:00:00Z"
+    f"</timestamp><model>wikitext</model><text>Page {n} is about [[Page {n + 1}]]. It has ''words''. Nobody counts."
+    "</text></revision></page>\n"
+    for n in range(1, 6)
+)
+_DUMP = (
+    '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="en"><siteinfo><dbname>x'
+    '</dbname><case>first-letter</case><namespaces><namespace key="0" case="first-letter" /><namespace key="14" '
+    f'case="first-letter">Category</namespace></namespaces></siteinfo>\n{_PAGES}</mediawiki>\n'
+)
+
+
+def _imported(folder: Path) -> Corpus:
+    """Import a dump as `import_dump` does, in this process."""
+    done = Imported()
+    reader = _Reader(folder / "wiki.xml", None, done, lambda at, title: None)
+    for number, batch in enumerate(reader.batches()):
+        parse_batch(batch, folder / f"{number}.jsonl", reader.site)
+    join_pieces(sorted(folder.glob("*.jsonl")), folder / "out", done, reader.disambiguations)
+    return load_folder(folder / "out")
+
+
+def _policy(name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        save_policy(CandidateScorer(PolicyConfig(hidden=8, recurrent=8, heads=2, members=1)), folder, {"slots": 5})
+        return folder / name
+
+    return make
+
+
 def _clicked(folder: Path) -> Any:
     return read_clickstream(folder / "clicks.tsv", _CORPUS.graph)
 
@@ -301,6 +336,9 @@ TARGETS = [
     Target("transfer", _transfer, Transfer.read),
     Target("adapter", _file("kgrl.json", json.dumps({"base_model": "a@b", "base_model_origin": {"hub": "x"},
                "corpus": "c", "titles": ["t"], "tokens": 9, "losses": {"exam": 3.0}})), _read_facts),
+    Target("dump", _file("wiki.xml", _DUMP), _imported, _check_corpus),
+    Target("policy.json", _policy("policy.json"), load_policy),
+    Target("policy.safetensors", _policy("policy.safetensors"), load_policy, named=False),
     Target("page cache", _cache, _cached),
     Target("passages of .jsonl", _file("a.jsonl", _PASSAGES), _source("a.jsonl"), _check_passages),
     Target("passages of .jsonl, skipping", _file("a.jsonl", _PASSAGES), _source("a.jsonl", "skip")),
@@ -309,4 +347,4 @@ TARGETS = [
     Target("passages of .parquet", _parquet_source, _source("a.parquet"), _check_passages),
     Target("clickstream", _file("clicks.tsv", _CLICKS), _clicked),
 ]  # fmt: skip
-"""All but dumps, each of which starts a process to parse it."""
+"""The loaders. Dumps are parsed in this process, where `import_dump` starts others."""

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -28,10 +29,11 @@ class RedisServer:
     Args:
         folder: Where it keeps its file.
         password: What it wants to hear; nothing if empty.
+        options: Further arguments of its command.
     """
 
-    def __init__(self, folder: Path, password: str = "") -> None:
-        self.folder, self.password, self.port = folder, password, _free_port()
+    def __init__(self, folder: Path, password: str = "", options: Sequence[str] = ()) -> None:
+        self.folder, self.password, self.port, self.options = folder, password, _free_port(), options
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,7 +47,7 @@ class RedisServer:
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
         durable = ["--appendonly", "yes", "--appendfsync", "always"]
         with (self.folder / "redis.log").open("ab") as log:
-            command = ["redis-server", *options, *durable, *password]
+            command = ["redis-server", *options, *durable, *password, *self.options]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_SECONDS
         while not self._answers():

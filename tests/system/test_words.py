@@ -96,3 +96,10 @@ class TestSearchByWords:
 
     def test_what_no_passage_has_is_not_found(self) -> None:
         assert Bm25Retriever(self.TEXTS).search(["zzz", "", "!!!"], 2)[0].tolist() == [[-1, -1]] * 3
+
+
+@pytest.mark.parametrize(
+    ("small", "capital"), [("istanbul ışık", "İSTANBUL IŞIK"), ("straße", "STRASSE"), ("ὀδυσσεύς", "ὈΔΥΣΣΕΎΣ")]
+)
+def test_small_and_capital_letters_are_the_same_in_every_language(small: str, capital: str) -> None:
+    assert words_of(small) == words_of(capital)

@@ -98,6 +98,22 @@ def test_a_step_says_what_was_learned_scored_and_read(browser: Any, run: MadeRun
         well(visit)
 
 
+def test_long_titles_stay_within_the_page(browser: Any, tmp_path: Path) -> None:
+    titles = [f"{i}{'x' * 10_000}" for i in range(60)]
+    made = MadeRun(tmp_path / "run", made_corpus(titles, 200))
+    made.grow(6)
+    made.finish()
+    with serving(made) as server, visiting(browser, server.url) as visit:
+        visit.page.evaluate("kgrl.goTo(4)")
+        visit.page.locator(".step h3").wait_for()
+        # The panels scroll, but not sideways; nothing is cut off at the right of the window.
+        sideways = """[...document.querySelectorAll("html, body, .panel, header, footer")]
+            .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.tagName + e.className)"""
+        assert visit.page.evaluate(sideways) == []
+        assert visit.page.locator(".bars button.name").first.get_attribute("title") in titles
+        well(visit)
+
+
 def test_a_topic_is_found_by_keyboard_and_shows_its_history(browser: Any, run: MadeRun) -> None:
     expansion = run.expansions[6]
     topic = expansion.neighbourhood[1]

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
-from markupsafe import escape
 
 from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.report.results import PHASES, Results, Row, by_agent
 from kgrl.benchmark.scores import CEILING
-from kgrl.report.figures import base_layout
+from kgrl.report.figures import base_layout, label
 
 __all__ = ["PHASE_COLOURS", "Look", "dots_figure", "exam_curves_figure", "looks", "phases_figure", "profiles_figure"]
 
@@ -148,7 +147,7 @@ def dots_figure(
         error_x={"array": high, "arrayminus": low, "color": _GREY, "thickness": 1.6, "width": 0},
         marker={"size": 9, "color": [drawn[row["agent"]].colour for _, row in known]},
         mode="markers",
-        hovertext=[escape(row["agent"]) for _, row in known],
+        hovertext=[label(row["agent"]) for _, row in known],
         hovertemplate="%{hovertext}: %{x:.4g}<extra></extra>",
     )
     if mark is not None:
@@ -173,7 +172,7 @@ def phases_figure(rows: Sequence[Row]) -> go.Figure:
             orientation="h",
             name=phase,
             marker={"color": PHASE_COLOURS[phase]},
-            hovertext=[escape(row["agent"]) for row in rows],
+            hovertext=[label(row["agent"]) for row in rows],
             hovertemplate="%{hovertext}: " + phase + " %{x:.1%}<extra></extra>",
         )
     _say_missing(figure, [at for at, row in enumerate(rows) if row["seconds"] is None])
@@ -188,7 +187,7 @@ def phases_figure(rows: Sequence[Row]) -> go.Figure:
 
 def _name_rows(figure: go.Figure, agents: Sequence[str]) -> None:
     # Rows are numbers, names only their ticks: plotly would read a name like "7" or "2024-01" as a number or a date.
-    ticks = {"tickvals": list(range(len(agents))), "ticktext": [escape(agent) for agent in agents]}
+    ticks = {"tickvals": list(range(len(agents))), "ticktext": [label(agent) for agent in agents]}
     # The range runs downward, so that the first agent is at the top.
     figure.update_yaxes(tickmode="array", range=[len(agents) - 0.5, -0.5], automargin=True, **ticks)
     figure.update_layout(margin={"l": 8, "r": 16, "t": 12, "b": 48}, showlegend=len(figure.data) > 1)
@@ -202,7 +201,7 @@ def _say_missing(figure: go.Figure, rows: Sequence[int]) -> None:
 def _line(agent: str, look: Look, form: str) -> dict[str, object]:
     width = 3.2 if agent == BASELINE else 2.2
     return {
-        "name": escape(agent),
+        "name": label(agent),
         "mode": "lines",
         "line": {"color": look.colour, "dash": look.dash, "width": width},
         "meta": agent,

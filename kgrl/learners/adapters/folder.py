@@ -61,23 +61,18 @@ _MODES: Mapping[str, tuple[Any, ...]] = {
 }
 """Settings of PEFT and the values that plain LoRA has for them; a setting that is missing has the first."""
 
-_EXTRAS = (
-    "use_dora",
-    "use_qalora",
-    "use_bdlora",
-    "lora_bias",
-    "rank_pattern",
-    "alpha_pattern",
-    "layer_replication",
-    "modules_to_save",
-    "trainable_token_indices",
-    "target_parameters",
-    "alora_invocation_tokens",
-    "arrow_config",
-    "kasa_config",
-    "monteclora_config",
+_HARMLESS = frozenset(
+    (
+        *("peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"),
+        *("inference_mode", "r", "lora_alpha", "use_rslora", "lora_dropout", "fan_in_fan_out", "megatron_core"),
+        # Which layers are adapted is told by the weights' names.
+        *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "ensure_weight_tying"),
+        # Of ways to begin; those that change the base model are refused by `init_lora_weights`.
+        *("loftq_config", "eva_config", "corda_config", "lora_ga_config", "qalora_group_size"),
+    )
 )
-"""Settings of PEFT that plain LoRA leaves empty or false."""
+"""Settings of PEFT under which LoRA is plain. Any other one that is neither empty nor false is refused, also one that
+this version of PEFT does not have yet: it would be passed over, and the adapter applied in part."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +233,7 @@ def check_plain(adapter: Adapter, host: Mapping[str, Any] | None = None) -> None
     # PEFT gives some models, such as mixtures of experts, ranks by pattern. A learner's own adapter has the same ones.
     if host is not None and any(host.get(name) != config.get(name) for name in ("r", "lora_alpha")):
         host = None  # its patterns then scale other ranks
-    odd = {name: config[name] for name in _EXTRAS if config.get(name)}
+    odd = {name: value for name, value in config.items() if value and name not in _HARMLESS and name not in _MODES}
     odd |= {name: config[name] for name, plain in _MODES.items() if config.get(name, plain[0]) not in plain}
     for name, value in odd.items():
         if host is None or host.get(name) != value:
@@ -250,6 +245,9 @@ def check_plain(adapter: Adapter, host: Mapping[str, Any] | None = None) -> None
     for names, what in ((set(adapter.tensors) - expected, "has also"), (expected - set(adapter.tensors), "lacks")):
         if names:
             raise KgrlError(f"{found}: {_WEIGHTS} {what} {', '.join(sorted(names)[:3])}")
+    ranks = {len(adapter.tensors[layer + _DOWN]) for layer in layers}
+    if not config.get("rank_pattern") and ranks != {adapter.rank}:
+        raise KgrlError(f"{found}: {_WEIGHTS} has matrices of rank {max(ranks - {adapter.rank})}, not {adapter.rank}")
 
 
 def same_base(one: str, other: str) -> bool:

@@ -12,6 +12,12 @@ export function element(tag, options = {}, ...children) {
   return made;
 }
 
+// A title on a canvas, which breaks no lines.
+export function shortened(title, most = 80) {
+  const letters = title.length > most ? [...title] : [];
+  return letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : title;
+}
+
 export function svg(tag, attributes, ...children) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);

@@ -2,6 +2,7 @@
 
 import { EdgeLineProgram, Graph, Sigma, createNodeBorderProgram } from "/static/graph.min.js";
 import { KIND } from "/static/curriculum.js";
+import { shortened } from "/static/dom.js";
 
 const Ring = createNodeBorderProgram({
   borders: [
@@ -116,7 +117,7 @@ export class GraphView {
       color: measured && this.scale ? this.scale.of(value) : [theme.faint, theme.ground, theme.learned, theme.learned][kind],
       ring: special ? 0.4 : RINGS[kind],
       ringColour: special ? theme.picked : [theme.faint, theme.frontier, theme.ink, theme.nucleus][kind],
-      label: kind === KIND.unseen && !special ? null : this.titles[topic],
+      label: kind === KIND.unseen && !special ? null : shortened(this.titles[topic]),
       forceLabel: special,
       highlighted: special, // drawn above all others
     };

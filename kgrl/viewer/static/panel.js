@@ -11,7 +11,8 @@ function facts(pairs) {
 }
 
 function topicButton(titles, topic, onPick) {
-  return element("button", { type: "button", class: "name", text: titles[topic], on: { click: () => onPick(topic) } });
+  const title = titles[topic];
+  return element("button", { type: "button", class: "name", title, text: title, on: { click: () => onPick(topic) } });
 }
 
 // step: all about an expansion, as the server gives it. counts: how many topics are learned, and on the frontier.

@@ -47,10 +47,10 @@ def main() -> None:
     told = {}
     for name, (mode, megabytes) in SITES.items():
         with HostileSite(drip_seconds=1.0, text_megabytes=megabytes) as site:
-            told[name] = apart(site.url(mode))
+            (told[name],) = apart([site.url(mode)])
         print(name, json.dumps(told[name]), flush=True)
     with HostileSite(MALFORMED) as site:
-        answers = [apart(site.url(name)) for name in MALFORMED]
+        answers = apart([site.url(name) for name in MALFORMED])
     told[f"{len(MALFORMED)} malformed answers"] = {
         "seconds": max(answer["seconds"] for answer in answers),
         "mib": max(answer["mib"] for answer in answers),
@@ -60,19 +60,24 @@ def main() -> None:
     write_text(PAGE, fill(PAGE.read_text(encoding="utf-8"), "sites", table(told)))
 
 
-def apart(url: str) -> dict[str, Any]:
-    """Return time, memory and outcome of a crawl, in a process of its own."""
+def apart(urls: list[str]) -> list[dict[str, Any]]:
+    """Return time, memory and outcome of some crawls, in a process of their own."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=work, args=(url, sender))
+    child = context.Process(target=work, args=(urls, sender))
     child.start()
-    told: dict[str, Any] = receiver.recv()
+    told: list[dict[str, Any]] = receiver.recv()
     child.join()
     return told
 
 
-def work(url: str, sender: Any) -> None:
+def work(urls: list[str], sender: Any) -> None:
     """Crawl, and send what came of it."""
+    sender.send([crawled(url) for url in urls])
+
+
+def crawled(url: str) -> dict[str, Any]:
+    """Crawl a page from a site."""
     with tempfile.TemporaryDirectory() as folder:
         source = MediaWiki(url, cache=Path(folder) / "pages.db")
         before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
@@ -84,7 +89,7 @@ def work(url: str, sender: Any) -> None:
         seconds = time.monotonic() - began
         source.close()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    sender.send({"seconds": round(seconds, 1), "mib": round(grown), "outcome": outcome})
+    return {"seconds": round(seconds, 1), "mib": round(grown), "outcome": outcome}
 
 
 def table(told: dict[str, dict[str, Any]]) -> str:

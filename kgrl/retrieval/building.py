@@ -9,6 +9,7 @@ DIR/manifest.json            source, encoder and number of passages; written las
 from __future__ import annotations
 
 import itertools
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,6 @@ from kgrl.retrieval.encoder import Encoder
 from kgrl.retrieval.faiss_retriever import FaissRetriever, IndexKind
 from kgrl.retrieval.sources import PassageSource
 from kgrl.system.arrays import read_array
-from kgrl.system.cache import made_once
 from kgrl.system.files import content_key, replacing, write_json, write_npy
 from kgrl.system.schemas import read_json
 
@@ -31,7 +31,13 @@ __all__ = ["StoredTexts", "build_index"]
 
 _CHUNK = 2048
 """Passages embedded between two writes, the most that an interruption loses."""
+_log = logging.getLogger(__name__)
+
+_UNIT = 1e-3
+"""Largest difference of a vector's length from 1."""
 _MANIFEST, _CHUNKS, _INDEX, _TEXTS, _ENDS = "manifest.json", "chunks", "index", "texts.bin", "texts.npy"
+
+
 _WAY_OUT = "build it again with `kgrl research index ... --rebuild`"
 
 
@@ -82,8 +88,7 @@ def build_index(
     vectors = np.concatenate([np.load(chunk, allow_pickle=False) for chunk in chunks])
     FaissRetriever(np.arange(len(vectors)), vectors, kind).save(folder / _INDEX, encoder.fingerprint)
     # Chunks of an earlier version of the source, or of another encoder.
-    kept = {chunk.stem for chunk in chunks}
-    for stale in [path for path in (folder / _CHUNKS).iterdir() if path.name.partition(".")[0] not in kept]:
+    for stale in set((folder / _CHUNKS).iterdir()) - set(chunks):
         stale.unlink()
     write_json(folder / _MANIFEST, {"source": source.place, "passages": len(vectors), "encoder": encoder.fingerprint})
     return len(vectors)
@@ -95,11 +100,24 @@ def _batches(passages: Iterator[str], size: int) -> Iterator[list[str]]:
 
 
 def _embedded(texts: list[str], folder: Path, number: int, encoder: Encoder) -> Path:
-    """Return the file with the vectors of some passages; write it if it is missing or damaged."""
+    """Return the file with the vectors of some passages; write it if it is missing."""
     # The key makes sure that a file holds the vectors of these texts by this encoder.
     path = folder / f"{number:06d}-{content_key(encoder.fingerprint, *texts)}.npy"
-    made_once(path, make=lambda: write_npy(path, encoder.encode(texts)))
+    if not _is_whole(path, len(texts), encoder):
+        write_npy(path, encoder.encode(texts))
     return path
+
+
+def _is_whole(path: Path, rows: int, encoder: Encoder) -> bool:
+    """Return whether a file holds unit vectors of so many texts; a damaged one is made again."""
+    if not path.exists():
+        return False
+    try:
+        vectors = read_array(path, np.float32, rows, encoder.dimensions)
+    except DataError as error:
+        _log.warning("%s; its texts are embedded again", error)
+        return False
+    return bool((np.abs(np.linalg.norm(vectors, axis=1) - 1) < _UNIT).all())
 
 
 class _Manifest(msgspec.Struct, forbid_unknown_fields=True):

@@ -18,7 +18,7 @@ import filelock
 from kgrl.errors import KgrlError
 from kgrl.system.files import file_digest, write_text
 
-__all__ = ["cached", "is_sealed", "made_once", "writing_cache"]
+__all__ = ["cached", "is_sealed", "writing_cache"]
 
 _NO_ROOM = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NUMPY_NO_ROOM = "requested and"
@@ -28,7 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 def cached(*paths: Path, make: Callable[[], None]) -> None:
-    """Make a cache entry unless it is there as it was made; see `made_once`.
+    """Make a cache entry unless it is there as it was made.
+
+    If two processes need an entry, one makes it and the other waits. Nothing is written if the entry is there, so a
+    complete cache may be read-only.
 
     Args:
         paths: The entry's files or folders, side by side.
@@ -46,25 +49,16 @@ def cached(*paths: Path, make: Callable[[], None]) -> None:
         >>> path.read_text()
         'made'
     """
-    with writing_cache(paths[0].parent):
-        made_once(*paths, make=make)
-
-
-def made_once(*paths: Path, make: Callable[[], None]) -> None:
-    """Make files or folders unless they are there as they were made, and seal them.
-
-    If two processes need them, one makes them and the other waits. Nothing is written if they are there, so a complete
-    cache may be read-only.
-    """
     if is_sealed(*paths):
         return
-    paths[0].parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(_beside(paths[0], ".lock")):
-        if is_sealed(*paths):  # by another process, meanwhile
-            return
-        _remove(*paths)
-        make()
-        write_text(_beside(paths[0], ".sha256"), _described(paths))
+    with writing_cache(paths[0].parent):
+        paths[0].parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(_beside(paths[0], ".lock")):
+            if is_sealed(*paths):  # by another process, meanwhile
+                return
+            _remove(*paths)
+            make()
+            write_text(_beside(paths[0], ".sha256"), _described(paths))
 
 
 def is_sealed(*paths: Path) -> bool:
@@ -120,7 +114,7 @@ def _remove(*paths: Path) -> None:
     """Remove what is there of an entry that cannot be used."""
     found = [path for path in paths if path.exists()]
     if found:
-        _log.warning("%s is not as it was made, or has no checksum; it is made again", found[0])
+        _log.warning("%s in the cache is not as it was made, or has no checksum; it is made again", found[0])
     _beside(paths[0], ".sha256").unlink(missing_ok=True)
     for path in found:
         shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -67,18 +67,6 @@ def test_passages_are_found_and_read(tmp_path: Path) -> None:
     assert ids.tolist() == [[42]] and scores[0, 0] == pytest.approx(1)
 
 
-def test_a_damaged_chunk_is_embedded_again(tmp_path: Path) -> None:
-    source, chunks = write(tmp_path / "a.jsonl", 0, 100), tmp_path / "index" / "chunks"
-    build_index(source, tmp_path / "index", Counting())
-    whole = {path.name: path.read_bytes() for path in chunks.glob("*.npy")}
-    damaged = chunks / min(whole)
-    damaged.write_bytes(damaged.read_bytes()[:-64] + bytes(64))
-    again = Counting()
-    build_index(source, tmp_path / "index", again)
-    assert again.encoded == 32
-    assert {path.name: path.read_bytes() for path in chunks.glob("*.npy")} == whole
-
-
 def test_only_what_is_new_is_embedded(tmp_path: Path) -> None:
     build_index(write(tmp_path / "a.jsonl", 0, 100), tmp_path / "index", Counting())
     again = Counting()

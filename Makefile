@@ -32,7 +32,7 @@ quickstart: setup ## set up, then run the main job and write its report
 	$(BIN)/kgrl quickstart
 
 test: setup ## set up, then run the tests that need no real models
-	$(BIN)/python -m pytest -m "not integration"
+	$(BIN)/python -m pytest -m "not integration" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 integration: setup ## set up, then run the tests on real models and real data
 	$(BIN)/python -m pytest -m integration

@@ -85,7 +85,10 @@ def read_leads(path: Path) -> Leads:
     Raises:
         DataError: If the file is not of the expected form.
     """
-    rows = [(key, row.title, row.topic, row.extract) for key, row in read_json(path, dict[str, _Lead]).items()]
+    rows = [
+        (key, row.title, row.topic, row.extract)
+        for key, row in read_json(path, dict[str, _Lead], "not a file of article leads").items()
+    ]
     leads = Leads([], [], [], [])
     number: dict[str, int] = {}
     for key, title, category, text in rows:

@@ -162,7 +162,9 @@ class FaissRetriever:
         # [queries, candidates]; padded with -1 and -inf to k columns if there are fewer rows.
         scores: FloatArray = np.full((len(queries), max(k, rows.shape[1])), -np.inf, dtype=np.float32)
         for number, (query, own) in enumerate(zip(queries, rows, strict=True)):
-            scores[number, : len(own)] = self._vectors[own].astype(np.float32) @ query
+            with np.errstate(invalid="ignore", over="ignore"):  # a damaged vector is no candidate
+                found = self._vectors[own].astype(np.float32) @ query
+            scores[number, : len(own)] = np.where(np.isfinite(found), found, -np.inf)
         scores[:, : rows.shape[1]][rows < 0] = -np.inf
         padded = np.pad(rows, [(0, 0), (0, scores.shape[1] - rows.shape[1])], constant_values=-1)
         # Ties go to the lower row, so that the results for a smaller k are the first of those for a larger one.

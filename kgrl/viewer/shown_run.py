@@ -208,7 +208,11 @@ class ShownRun:
         self._choices = kept | {c.index: c for c in self._parsed("choices", lines, Choice)}
 
     def _parsed(self, name: str, lines: list[bytes], kind: type[Record]) -> list[Record]:
-        return [decode_json(line, kind, self.folder / f"{name}.jsonl") for line in lines]
+        path = self.folder / f"{name}.jsonl"
+        try:
+            return [decode_json(line, kind, path) for line in lines]
+        except DataError as error:
+            raise DataError(path, None, f"holds a line that is not a record of a run: {error.reason}") from error
 
     def _check(self, expansion: Expansion) -> None:
         """Raise a DataError for an expansion that does not come next, or is not of this corpus."""

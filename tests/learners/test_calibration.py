@@ -280,7 +280,7 @@ def test_a_calibration_is_read_as_it_was_written(calibration: Calibration, tmp_p
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("[]", "not a calibration"), ("{}", "format"), ('{"format": 9}', "format 9"), ("{", "not a calibration")],
+    [("[]", "expected an object"), ("{}", "format"), ('{"format": 9}', "format 9"), ("{", "not JSON")],
 )
 def test_files_that_are_no_calibration_are_refused(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "calibration.json").write_text(text)
@@ -302,7 +302,7 @@ def test_runs_of_another_corpus_are_refused_by_line(
     path.write_text(expansions[0].to_json() + "\n" + expansions[1].to_json()[:50])
     assert read_run(tmp_path, tiny_corpus) == expansions[:1]
     path.write_text("{}\n")
-    with pytest.raises(DataError, match=r"curriculum\.jsonl:1: not an expansion"):
+    with pytest.raises(DataError, match=r"curriculum\.jsonl:1: object missing required field 'index'"):
         read_run(tmp_path, tiny_corpus)
     with pytest.raises(DataError, match="no such file"):
         read_run(tmp_path / "absent", tiny_corpus)

@@ -15,7 +15,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +120,8 @@ def prepare(folder: Path) -> None:
     (folder / "wiki.xml").write_text(f"{head}{pages}</mediawiki>\n", encoding="utf-8")
 
 
-def try_kills(name: str, kills: int, folder: Path, rng: np.random.Generator) -> dict[str, Any]:
-    """Kill a command until it was killed so often, and count the trials that differ from undisturbed work."""
+def try_kills(name: str, kills: int, folder: Path, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """Kill a command until it was killed so often, and yield the counts after each trial."""
     work = WORKS[name]
     began = time.perf_counter()
     (folder / "whole").mkdir()
@@ -143,7 +143,7 @@ def try_kills(name: str, kills: int, folder: Path, rng: np.random.Generator) -> 
         except KgrlError as error:
             told["errors"].append(str(error))
         shutil.rmtree(place)
-    return told
+        yield told
 
 
 def main() -> None:
@@ -157,11 +157,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as made:
             folder = Path(made)
             prepare(folder)
-            told = try_kills(name, arguments.kills, folder, np.random.default_rng(0))
-        print(name, json.dumps(told), flush=True)
-        if arguments.json:
-            known = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-            write_json(arguments.json, {**known, name: told})
+            for told in try_kills(name, arguments.kills, folder, np.random.default_rng(0)):
+                print(name, json.dumps(told), flush=True)
+                if arguments.json:  # after each trial, so that an interruption loses one at most
+                    known = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
+                    write_json(arguments.json, {**known, name: told})
 
 
 if __name__ == "__main__":

@@ -135,10 +135,11 @@ def parquet_rows(path: Path, kind: type[T], problems: Problems) -> Iterator[tupl
     """
     try:
         file = pq.ParquetFile(path, memory_map=False)
-    except (pa.ArrowException, OSError) as error:
+        names = file.schema_arrow.names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(path, None, f"not a Parquet file: {error}") from error
     with file:
-        columns = _columns(path, file.schema_arrow.names, kind)
+        columns = _columns(path, names, kind)
         first = 1  # row of the file that a part begins with
         for group in range(file.num_row_groups):
             try:

@@ -22,6 +22,8 @@ __all__ = [
 
 _MOST_LISTED = 20
 """Most known names that a message lists."""
+_LONGEST_NAME = 300
+"""Characters of a name that a message shows; longer ones have no similar names."""
 
 
 class KgrlError(Exception):
@@ -47,7 +49,8 @@ class UnknownNameError(KgrlError, ValueError):
         hint = f"; did you mean {close!r}?" if close else "."
         listed = ", ".join(known[:_MOST_LISTED])
         more = f", … ({len(known) - _MOST_LISTED} more)" if len(known) > _MOST_LISTED else ""
-        super().__init__(f"unknown {kind} {name!r}{hint} Known: {listed}{more}")
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+        super().__init__(f"unknown {kind} {shown!r}{hint} Known: {listed}{more}")
         self.kind, self.name, self.known = kind, name, known
 
 
@@ -93,6 +96,8 @@ def closest_name(name: str, known: Iterable[str]) -> str | None:
         >>> closest_name("Mathmatics", ["Mathematics", "Physics"])
         'Mathematics'
     """
+    if len(name) > _LONGEST_NAME:  # comparing takes time by the square of its length
+        return None
     by_folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
     return by_folded[close[0]] if close else None

@@ -181,7 +181,7 @@ def _metadata(path: Path) -> dict[bytes, str]:
         )
     try:
         schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(path, None, f"not a Parquet file, or cut off: {error}") from error
     # The metadata also holds a key of Arrow's own.
     metadata = {key: value.decode(errors="replace") for key, value in (schema.metadata or {}).items()}

@@ -110,6 +110,8 @@ class _Line(Struct, forbid_unknown_fields=True):
         """Return the arrival; raise a `DataError` that names the line if its parts do not fit together."""
         if not self.title.strip() or len(self.texts) != len(self.splits):
             raise DataError(path, number, f"{self.title!r} has {len(self.texts)} texts and {len(self.splits)} splits")
+        if not all(text.strip() for text in self.texts):
+            raise DataError(path, number, "texts: a passage is empty")
         try:
             packed = base64.b64decode(self.vectors.data, validate=True)
             vectors = np.frombuffer(packed, "<f4").reshape(self.vectors.shape)

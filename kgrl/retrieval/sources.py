@@ -131,7 +131,7 @@ class PassageSource:
                         rows = file.metadata.row_group(group).num_rows
                         left_out.damaged(path, rows - (row - first), error)
                         row = first + rows
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # names of columns are text, too
             raise DataError(path, None, f"not a whole Parquet file ({error}); fetch it again") from error
         left_out.report()
 

@@ -38,13 +38,15 @@ __all__ = ["ExpressionError", "as_reward", "parse_reward", "reward_files", "rewa
 
 _TOKEN = re.compile(
     r"(?P<file>[^\s()*+,=\-][^\s()*+,=]*\.py:[A-Za-z_]\w*)"
-    r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))"
+    r"|(?P<number>(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?(?![\w.]))"  # possessive: digits are read once
     r"|(?P<name>[A-Za-z_]\w*(?:-\w+)*)"
     r"|(?P<sign>[-+*(),=])"
 )
 
 _ONLY_FILE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
+_AROUND = 200
+"""Characters before and behind a mistake that a message shows."""
 _DEEPEST = 50
 """Brackets that may be open at a time; each takes a few calls of the recursive parser."""
 
@@ -315,7 +317,9 @@ class _Parser:
 
 
 def _pointed(text: str, place: int) -> str:
-    """The text on one line, and a caret below the place."""
+    """The text on one line, or of a long one what is around the place, and a caret below the place."""
+    first = max(0, place - _AROUND)
+    text, place = text[first : place + _AROUND], place - first
     return re.sub(r"\s", " ", f"  {text}") + f"\n  {' ' * place}^"
 
 

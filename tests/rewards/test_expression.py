@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -277,3 +278,12 @@ def test_a_path_that_is_too_long_is_no_file() -> None:
 def test_a_weight_is_a_finite_number(weight: float) -> None:
     with pytest.raises(KgrlError, match="not a finite number"):
         WeightedSum([(1.0, TokenCost()), (weight, TimeCost())])
+
+
+def test_digits_without_end_are_read_once() -> None:
+    began = time.monotonic()
+    for text in ("9" * 50_000 + "x", "0.7*mea" + "9" * 50_000, "1e" + "9" * 50_000 + ".", "9." + "9" * 50_000 + "e"):
+        with pytest.raises(KgrlError) as caught:
+            parse_reward(text)
+        assert len(str(caught.value)) < 2_000
+    assert time.monotonic() - began < 5

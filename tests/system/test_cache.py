@@ -14,6 +14,7 @@ import pytest
 from kgrl.corpus import Corpus
 from kgrl.data.text.build import processed
 from kgrl.errors import KgrlError
+from kgrl.graph.topic_graph import TopicGraph
 from kgrl.learners.decoder.scratch import train_tokenizer
 from kgrl.learners.decoder.token_store import TokenStore
 from kgrl.system import cache
@@ -59,7 +60,8 @@ def _use_tokens(corpus: Corpus) -> list[int]:
 
 USES: dict[str, Callable[[Corpus], object]] = {
     "tokens": _use_tokens,
-    "layouts": lambda corpus: stored_layout(corpus.graph).tolist(),
+    # Without links, since forces take seconds.
+    "layouts": lambda corpus: stored_layout(TopicGraph.from_links(list(corpus.graph.titles), [], [])).tolist(),
     "corpora": lambda corpus: processed("tiny", ["content"], lambda: corpus).fingerprint,
 }
 

@@ -14,10 +14,10 @@ from kgrl.system.prose import clean_text
 
 def test_huge_lines_are_cleaned_in_bounded_time() -> None:
     began = time.monotonic()
-    cleaned = clean_text("word " * 2_000_000)
+    cleaned = clean_text("word " * 400_000)
     assert max(map(len, cut(cleaned))) <= 1_000
-    assert "".join(cut(clean_text("x" * 10_000_000))) == "x" * 10_000_000
-    assert time.monotonic() - began < 60
+    assert "".join(cut(clean_text("x" * 2_000_000))) == "x" * 2_000_000
+    assert time.monotonic() - began < 30
 
 
 @given(st.text(max_size=300))

@@ -66,7 +66,7 @@ class ResearchRunCommand(RunCommand):
     nucleus: Annotated[
         tuple[str, ...], arg(metavar="TITLE [TITLE ...]", help_behavior_hint="(required, but for --resume)")
     ] = ()
-    nucleus_size: Annotated[None, Suppress] = None
+    nucleus_size: Annotated[int | None, Suppress] = None  # written down with its usual value
     url: Annotated[str | None, default_is("Wikipedia's")] = None
     language: str = "en"
     queue: Annotated[str | None, default_is("queue in the run's folder")] = None

@@ -144,7 +144,6 @@ class Article:
         links: Titles of articles it links to, in the order of the text, each once.
         categories: Its categories, without the namespace.
         disambiguation: Whether it is a disambiguation page.
-        plain: False: all markup is read in one way. Earlier versions only removed the brackets of some.
         templates: Names of the templates it uses, each once.
     """
 
@@ -152,7 +151,6 @@ class Article:
     links: tuple[str, ...]
     categories: tuple[str, ...]
     disambiguation: bool
-    plain: bool = False
     templates: tuple[str, ...] = ()
 
 

@@ -25,7 +25,7 @@ def test_text_links_and_categories() -> None:
     assert article.text.split() == words.split()
     assert article.links == ("Study", "Reasoning", "Old", "Set theory")
     assert article.categories == ("Philosophy", "Denken")
-    assert not article.disambiguation and not article.plain
+    assert not article.disambiguation
 
 
 @pytest.mark.parametrize(

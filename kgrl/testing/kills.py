@@ -37,6 +37,9 @@ _TIMES = re.compile(r"(^|_)(seconds|fetched|overhead)|time", re.IGNORECASE)
 def survive(work: Callable[[], int], kills: int, seconds: float, rng: np.random.Generator) -> int:
     """Do work in a child process that is killed, then in another, and so on; leave the last one alone.
 
+    Children are forked. If torch has computed on several threads in this process, they wait for threads that they do
+    not have: call `torch.set_num_threads(1)` first, and in tests use a process of its own.
+
     Args:
         work: The work; it goes on where killed work ended, and returns 0 when it is done.
         kills: Number of children to kill, each together with its own children.

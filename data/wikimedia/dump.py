@@ -25,7 +25,6 @@ from xml.etree.ElementTree import ParseError
 
 import filelock
 import zstandard
-from mwxml.errors import MalformedXML
 
 from kgrl.data.wikimedia.dump_join import Imported, join_pieces
 from kgrl.data.wikimedia.dump_pages import DumpPage, PageStream
@@ -46,7 +45,7 @@ _LOCK, _JOINED = ".lock", "joined"
 """Files among the pieces: held by the process that imports, and made when all pieces are there."""
 _MOST_MARKUP = 20_000_000
 """Characters of a page that are read; MediaWiki's own limit is 2 million bytes."""
-_BROKEN = (EOFError, OSError, ParseError, zlib.error, lzma.LZMAError, zstandard.ZstdError, MalformedXML)
+_BROKEN = (EOFError, OSError, ParseError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 """Exceptions from reading a damaged file."""
 _INTERFACE, _LIST_PAGE = 8, "Disambiguationspage"
 """Namespace of a wiki's messages, and the one that lists its templates of disambiguation pages."""

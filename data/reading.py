@@ -7,14 +7,15 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from kgrl.errors import DataError, MissingDataError
 from kgrl.system.schemas import checked, decode_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["DAMAGED", "OnError", "Problems", "decoded_lines", "json_lines", "lines_of", "parquet_rows"]
 
@@ -133,6 +134,10 @@ def parquet_rows(path: Path, kind: type[T], problems: Problems) -> Iterator[tupl
     Raises:
         DataError: If the file is not Parquet, or its columns are not those of the schema.
     """
+    # Here, since it takes a tenth of a second to import, and few read such files.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         file = pq.ParquetFile(path, memory_map=False)
         names = file.schema_arrow.names

@@ -22,31 +22,49 @@ Benchmark a curriculum against random, with the same weights, budget and exam:
             print(name, expansion.title)
         print(name, exam.losses(curriculum.learner).mean())
 
-The names below load when they are first used, so that `import kgrl` stays quick.
+The names below load when they are first used, and the environments are registered once Gymnasium is imported, so that
+`import kgrl` stays quick.
 """
 
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import lazy_loader
-from gymnasium.envs.registration import register
 
 from kgrl.system.compiled import place_kernels
+from kgrl.system.deferred import after_import
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__version__ = version("kgrl")
-place_kernels(Path(__file__).parent, __version__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-# By name, so that importing kgrl loads no model code: Gymnasium imports the module when an environment is made.
-register(
-    id="kgrl/Curriculum-v0",
-    entry_point="kgrl.envs.curriculum_env:make_curriculum_env",
-    vector_entry_point="kgrl.envs.vector.env:make_curriculum_vector_env",
-)
-register(id="kgrl/RabbitHole-v0", entry_point="kgrl.envs.rabbit_hole_env:make_rabbit_hole_env")
-for _task in ("coverage", "target", "limited", "noisy", "forgetting", "deceptive", "invented"):
+
+def __getattr__(name: str) -> Any:
+    return _version() if name == "__version__" else _load(name)
+
+
+def _version() -> str:
+    from importlib.metadata import version  # here, since it is a third of the time of an import that does not need it
+
+    return version("kgrl")
+
+
+def _register() -> None:
+    """Register the environments with Gymnasium."""
+    from gymnasium.envs.registration import register
+
+    # By name, so that this loads no model code: Gymnasium imports the module when an environment is made.
     register(
-        id=f"kgrl/{_task.capitalize()}-v0",
-        entry_point="kgrl.benchmark.environments:make_task_env",
-        kwargs={"task": _task},
+        id="kgrl/Curriculum-v0",
+        entry_point="kgrl.envs.curriculum_env:make_curriculum_env",
+        vector_entry_point="kgrl.envs.vector.env:make_curriculum_vector_env",
     )
+    register(id="kgrl/RabbitHole-v0", entry_point="kgrl.envs.rabbit_hole_env:make_rabbit_hole_env")
+    for task in ("coverage", "target", "limited", "noisy", "forgetting", "deceptive", "invented"):
+        register(
+            id=f"kgrl/{task.capitalize()}-v0",
+            entry_point="kgrl.benchmark.environments:make_task_env",
+            kwargs={"task": task},
+        )
+
+
+place_kernels(Path(__file__).parent, _version)
+after_import("gymnasium", _register)

@@ -11,11 +11,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from msgspec import Struct
 
 from kgrl.data.reading import DAMAGED, Problems, parquet_rows
@@ -25,20 +22,15 @@ from kgrl.system.files import replacing
 from kgrl.traces.source import Tally, sift
 from kgrl.traces.trace import BACK, Outcome, Trace, TraceError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 __all__ = ["SCHEMA_VERSION", "StoredTraces", "recorded_corpus", "write_traces"]
 
 SCHEMA_VERSION = 1
 """Version of the layout: raised whenever a column is added, removed or changes its meaning."""
 
 _VERSION_KEY, _GRAPH_KEY, _CORPUS_KEY = b"kgrl.trace_schema", b"kgrl.graph", b"kgrl.corpus"
-_SCHEMA = pa.schema(
-    [
-        ("steps", pa.list_(pa.string())),
-        ("target", pa.string()),
-        ("outcome", pa.string()),
-        ("source", pa.string()),
-    ]
-)
 _GROUP = 8192
 """Traces held in memory while writing; they form one row group of the file."""
 _MOST_UNKNOWN = 0.05
@@ -56,8 +48,12 @@ def write_traces(path: Path, traces: Iterable[Trace], graph: TopicGraph, *, corp
         corpus: The corpus that the graph belongs to, as `kgrl.data.load_corpus` takes it; readers of the file find the
             graph by it.
     """
+    # Here and below, since it takes a fifth of a second to import, and few commands read traces from such files.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     metadata = {_VERSION_KEY: str(SCHEMA_VERSION), _GRAPH_KEY: _describe(graph), _CORPUS_KEY: corpus}
-    schema = _SCHEMA.with_metadata(metadata)
+    schema = _schema().with_metadata(metadata)
     written, waiting = 0, iter(traces)
     # A schema for all groups: without it, a group with no target would get a column of another type.
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
@@ -65,6 +61,14 @@ def write_traces(path: Path, traces: Iterable[Trace], graph: TopicGraph, *, corp
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             written += len(group)
     return written
+
+
+def _schema() -> pa.Schema:
+    """Return the columns of a trace file."""
+    import pyarrow as pa
+
+    text = pa.string()
+    return pa.schema([("steps", pa.list_(text)), ("target", text), ("outcome", text), ("source", text)])
 
 
 class _Row(Struct):
@@ -179,6 +183,9 @@ def _metadata(path: Path) -> dict[bytes, str]:
         raise MissingDataError(
             f"there is no trace file {path}; `kgrl traces import` and `kgrl traces generate` write them"
         )
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -190,13 +197,17 @@ def _metadata(path: Path) -> dict[bytes, str]:
     if metadata[_VERSION_KEY] != str(SCHEMA_VERSION):
         version = metadata[_VERSION_KEY]
         raise DataError(path, None, f"traces of schema version {version}; this kgrl reads {SCHEMA_VERSION}")
-    if not schema.equals(_SCHEMA):
+    if not schema.equals(_schema()):
         raise DataError(path, None, f"the columns are not those of schema version {SCHEMA_VERSION}")
     return metadata
 
 
 def _titles(path: Path) -> set[str]:
     """Return all titles that a trace file's steps name."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
     titles: set[str] = set()
     try:
         with pq.ParquetFile(path) as file:

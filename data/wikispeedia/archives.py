@@ -11,9 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import httpx
-import pooch
-
 from kgrl.errors import DataError, MissingDataError
 from kgrl.system.cache import writing_cache
 from kgrl.system.files import cache_dir
@@ -183,6 +180,10 @@ def download(url: str, folder: Path) -> Path:
     Raises:
         MissingDataError: If it cannot be downloaded. The part that arrived is kept for the next try.
     """
+    # Here, since they take half a second to import, and what was downloaded once needs neither.
+    import httpx
+    import pooch
+
     name = url.rsplit("/", 1)[-1]
     try:
         with writing_cache(folder):
@@ -207,6 +208,8 @@ class _Resuming:
         self.partial = partial
 
     def __call__(self, url: str, output_file: str, pooch_: Any) -> None:
+        import httpx
+
         have = self.partial.stat().st_size if self.partial.exists() else 0
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
         with httpx.stream("GET", url, headers=headers, timeout=_TIMEOUT, follow_redirects=True) as response:

@@ -12,7 +12,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, make_dataclass, replace
 from functools import reduce
 from pathlib import Path
 from types import NoneType, UnionType
@@ -118,7 +118,10 @@ def parse_arguments(
     """
     words = sys.argv[1:] if argv is None else list(argv)
     with _notation:
-        command: Command = tyro.cli(_choice(commands, words), prog="kgrl", description=_wrapped(about), args=words)
+        made: Any = tyro.cli(_chooser(commands, words), prog="kgrl", description=_wrapped(about), args=words)
+    while isinstance(made, _Chosen):
+        made = made.command
+    command: Command = made
     return command
 
 
@@ -136,20 +139,30 @@ def _choice(commands: Mapping[str, Callable[..., Command] | CommandGroup], words
     for name, command in commands.items():
         paragraphs = _about(command).split("\n\n")
         shown = _wrapped(_about(command)) if name == chosen else " ".join(paragraphs[0].split())
-        made = _chooser(command, words[1:]) if isinstance(command, CommandGroup) else command
+        made = _chooser(command.commands, words[1:]) if isinstance(command, CommandGroup) else command
         options.append(Annotated[Any, tyro.conf.subcommand(name, constructor=made, description=shown)])
     return reduce(operator.or_, options)
 
 
-def _chooser(group: CommandGroup, words: Sequence[str]) -> Callable[[Command], Command]:
-    """Return a function that tyro gives the choice among a group's commands."""
+class _Chosen:
+    """A command that was chosen among several.
 
-    def choose(command: Command) -> Command:
-        return command
+    Attributes:
+        command: The command, or the choice that was made in a group.
+    """
 
-    # An empty name keeps tyro from putting the name of the parameter before those of the commands.
-    choose.__annotations__["command"] = Annotated[_choice(group.commands, words), tyro.conf.arg(name="")]
-    return choose
+    command: Any
+
+
+def _chooser(commands: Mapping[str, Callable[..., Command] | CommandGroup], words: Sequence[str]) -> type[_Chosen]:
+    """Return a class that tyro gives the choice among commands; arguments as for `_choice`.
+
+    It is a dataclass and its field has a help: else tyro imports a library that compares values with
+    types, and parses source code in search of the help, which takes as long as all the rest of `kgrl --help`.
+    """
+    # An empty name keeps tyro from putting the name of the field before those of the commands.
+    choice: Any = Annotated[_choice(commands, words), tyro.conf.arg(name="", help="Choose one")]
+    return make_dataclass("Chosen", [("command", choice)], bases=(_Chosen,))
 
 
 def _about(command: Callable[..., Command] | CommandGroup) -> str:

@@ -6,7 +6,6 @@ import os
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +63,8 @@ class InfoCommand:
 
 
 def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:
@@ -72,12 +73,10 @@ def _version(name: str) -> str:
 
 def _machine() -> dict[str, str]:
     from kgrl.system.files import cache_dir
-    from kgrl.system.tensors import best_dtype
 
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cores": str(os.cpu_count()),
-        "number format": str(best_dtype()).removeprefix("torch."),  # the one that this CPU is fast in
         "cache folder": str(cache_dir()),
     }
 
@@ -103,7 +102,7 @@ def _known() -> dict[str, list[str]]:
     from kgrl.data.load import corpora
     from kgrl.learners.adapters.composition import methods
     from kgrl.learners.make import learners
-    from kgrl.learners.plugins import plugins
+    from kgrl.learners.plugins.make import plugins
     from kgrl.rewards.registry import rewards
 
     # Read from their folder: the module of recipes imports Stable-Baselines3, for the sake of a training's options.

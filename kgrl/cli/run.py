@@ -15,7 +15,6 @@ from kgrl.cli.output import progress, show_facts
 from kgrl.cli.setting import Setting
 from kgrl.cli.trust import check_rewards, remember_rewards
 from kgrl.errors import KgrlError
-from kgrl.system.schemas import checked
 
 if TYPE_CHECKING:
     from kgrl.curriculum.loop import Curriculum
@@ -154,6 +153,7 @@ class RunCommand(Setting):
     def resumed(self) -> Self:
         """Return the command that started the run in the folder `resume`."""
         from kgrl.runs.run import Run
+        from kgrl.system.schemas import checked
 
         assert self.resume is not None
         command = checked(Run.read_config(self.resume), type(self), self.resume / "config.yaml")

@@ -13,11 +13,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from rich.console import Console
-
 from kgrl.cli.output import plain
 from kgrl.errors import KgrlError
-from kgrl.system.files import cache_dir, content_key
 
 __all__ = ["check_rewards", "remember_rewards"]
 
@@ -62,6 +59,8 @@ def _files(reward: str | None) -> list[Path]:
 
 
 def _mark(file: Path) -> Path:
+    from kgrl.system.files import cache_dir, content_key
+
     return cache_dir() / _REMEMBERED / content_key(str(file.resolve()), file.read_bytes())
 
 
@@ -69,6 +68,8 @@ def _agreed(file: Path, named_by: Path) -> bool:
     """Ask on a terminal whether a file may be run."""
     if not sys.stdin.isatty() or not sys.stderr.isatty():
         return False
+    from rich.console import Console
+
     console = Console(stderr=True, markup=False, highlight=False)
     console.print(f"{plain(named_by)} names the reward file {plain(file.resolve())}. To go on, its code has to run.")
     with suppress(EOFError):

@@ -5,7 +5,6 @@ A partition of the topics is an int32 array `[topics]` of community numbers from
 
 from __future__ import annotations
 
-import networkx as nx
 import numpy as np
 from scipy import sparse
 
@@ -38,6 +37,7 @@ def find_communities(graph: TopicGraph, n: int = 8, seed: int = 0) -> IntArray:
         SettingError: If n is below 1, or the method finds fewer communities.
 
     Example:
+        >>> import networkx as nx
         >>> ring_of_cliques = TopicGraph.from_networkx(nx.ring_of_cliques(3, 4))
         >>> find_communities(ring_of_cliques, n=3).tolist()
         [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
@@ -56,6 +56,8 @@ def find_communities(graph: TopicGraph, n: int = 8, seed: int = 0) -> IntArray:
 
 def _louvain(graph: TopicGraph, seed: int) -> IntArray:
     """Return the Louvain community of each topic, numbered by size from the largest; -1 for topics without links."""
+    import networkx as nx
+
     linked: nx.Graph[int] = nx.Graph()
     sources, targets = graph.links()
     linked.add_edges_from(zip(sources.tolist(), targets.tolist(), strict=True))

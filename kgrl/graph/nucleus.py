@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,6 +56,8 @@ def choose_nucleus(
     if method == "pagerank":
         scores = pagerank(graph, goal)
     elif method == "k-core":
+        import networkx as nx
+
         cores = nx.core_number(nx.Graph(graph.to_networkx().to_undirected()))
         # Shells have many members; the degree, scaled to below 1, orders the topics of a shell.
         scores = np.array([cores[t] for t in graph.titles]) + graph.degree / (1.0 + graph.degree.max(initial=0))

@@ -69,16 +69,7 @@ def _rows(matrix: sparse.csr_array) -> Rows:
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32, copy=False)
 
 
-_ROW_STARTS, _ROW_ENDS = (numba.types.Array(kind, 1, "C", readonly=True) for kind in (numba.int64, numba.int32))
-
-
-# Compiled for one signature. The graph's arrays are declared read-only, since those of an opened graph are.
-@numba.njit(
-    numba.int64(
-        _ROW_STARTS, _ROW_ENDS, numba.int64, numba.int32[::1], numba.boolean[::1], numba.int32[::1], numba.int64
-    ),
-    cache=True,
-)
+@numba.njit(cache=True)
 def discover(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],
@@ -91,8 +82,8 @@ def discover(
     """Count a newly learned topic's links, and append its neighbours that had no learned neighbour before.
 
     Args:
-        indptr: Starts of undirected rows.
-        indices: Neighbours.
+        indptr: Starts of undirected rows, read-only, as those of an opened graph are: numba compiles for each type.
+        indices: Neighbours, read-only.
         topic: The topic learned.
         links: Number of learned neighbours of each topic `[topics]`; changed in place.
         learned: Whether each topic is learned `[topics]`.

@@ -12,9 +12,8 @@ import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
@@ -31,6 +30,9 @@ from kgrl.graph.storage import (
     write_arrays,
 )
 from kgrl.system.display import count_text, html_table
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 __all__ = ["IntArray", "TopicGraph"]
 
@@ -178,6 +180,7 @@ class TopicGraph:
         become links in both directions.
 
         Example:
+            >>> import networkx as nx
             >>> TopicGraph.from_networkx(nx.path_graph(["a", "b", "c"])).degree.tolist()
             [1, 2, 1]
         """
@@ -192,6 +195,8 @@ class TopicGraph:
 
     def to_networkx(self) -> nx.DiGraph[str]:
         """Return the graph as a networkx `DiGraph` of titles, with the node attribute `category`."""
+        import networkx as nx  # here and elsewhere in this room, since it takes a tenth of a second
+
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from((t, {"category": c}) for t, c in zip(self.titles, self.categories, strict=True))
         sources, targets = self.links()

@@ -4,8 +4,8 @@ from .base import Learned as Learned
 from .base import Learner as Learner
 from .decoder.lora import LoraLearner as LoraLearner
 from .decoder.models import base_folder as base_folder
-from .decoder.plugin import Plugin as Plugin
 from .decoder.scratch import ScratchLearner as ScratchLearner
 from .make import learners as learners
 from .make import make_learner as make_learner
+from .plugins.base import Plugin as Plugin
 from .simulated.learner import SimulatedLearner as SimulatedLearner

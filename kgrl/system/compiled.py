@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["place_kernels"]
@@ -15,20 +16,21 @@ __all__ = ["place_kernels"]
 _VARIABLE = "NUMBA_CACHE_DIR"
 
 
-def place_kernels(package: Path, version: str) -> None:
+def place_kernels(package: Path, version: Callable[[], str]) -> None:
     """Have kernels kept in kgrl's cache folder if the package cannot be written to, before any is imported.
 
     Where the cache folder cannot be written to either, the process has a temporary folder and compiles them anew.
 
     Args:
         package: The folder of the package.
-        version: Its version, which has kernels of its own: numba compares a kernel's file, and not what it uses.
+        version: A function that returns its version, which has kernels of its own: numba compares a kernel's file, and
+            not what it uses.
     """
     if os.environ.get(_VARIABLE) or os.access(package, os.W_OK):
         return
     from kgrl.system.files import cache_dir  # here, since it loads NumPy, and most installations can be written to
 
-    folder = cache_dir() / "numba" / version
+    folder = cache_dir() / "numba" / version()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

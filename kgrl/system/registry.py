@@ -5,6 +5,7 @@ Installed packages add names by entry points, which are read when a name is firs
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, group: str | None = None) -> None:
         self.kind, self.group = kind, group
         self._factories: dict[str, Callable[..., T]] = {}
+        self._places: dict[str, str] = {}
         self._plugged: list[PluggedIn] | None = None
 
     def register(self, name: str) -> Callable[[F], F]:
@@ -73,6 +75,15 @@ class Registry(Generic[T]):
         if name in self._factories:
             raise ValueError(self._taken(name))
         return decorate
+
+    def declare(self, name: str, place: str) -> None:
+        """Register a class or function by its place, from which it is imported when the name is first looked up.
+
+        Args:
+            name: The name.
+            place: Module and attribute, such as `"kgrl.learners.plugins.replay:Replay"`.
+        """
+        self._places[name] = place
 
     def make(self, name: str, /, *args: Any, **kwargs: Any) -> T:
         """Call the factory registered under `name`.
@@ -110,6 +121,9 @@ class Registry(Generic[T]):
         return f"{self.kind} {name!r} is registered already"
 
     def __getitem__(self, name: str) -> Callable[..., T]:
+        if name in self._places:
+            module, _, attribute = self._places[name].partition(":")
+            self._add(name, getattr(importlib.import_module(module), attribute))
         if name in self:
             return self._factories[name]
         for plugged in self.plugged_in:
@@ -121,10 +135,10 @@ class Registry(Generic[T]):
         return f"<{self.kind} registry: {', '.join(self)}>"
 
     def __contains__(self, name: object) -> bool:
-        return name in self._loaded
+        return name in self._loaded or name in self._places
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._loaded))
+        return iter(sorted(self._loaded.keys() | self._places.keys()))
 
     @property
     def _loaded(self) -> dict[str, Callable[..., T]]:

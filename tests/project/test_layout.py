@@ -130,7 +130,20 @@ def test_importing_a_curriculum_loads_no_queue() -> None:
 
 
 def test_importing_kgrl_loads_next_to_nothing() -> None:
-    assert not loaded("import kgrl, kgrl.curriculum") & {"torch", "faiss", "scipy", "numba", "pyarrow", "networkx"}
+    heavy = {"torch", "faiss", "scipy", "numba", "pyarrow", "networkx", "gymnasium", "numpy", "rich", "tyro"}
+    assert not loaded("import kgrl, kgrl.curriculum") & heavy
+
+
+@pytest.mark.parametrize("code", ["import kgrl, gymnasium", "import gymnasium, kgrl"])
+def test_gymnasium_knows_the_environments_in_either_order_of_imports(code: str) -> None:
+    command = [sys.executable, "-c", f"{code}; print(*gymnasium.registry)"]
+    known = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert {"kgrl/Curriculum-v0", "kgrl/RabbitHole-v0", "kgrl/Noisy-v0"} <= set(known)
+
+
+def test_opening_a_corpus_loads_no_model_and_no_client_of_sites() -> None:
+    found = loaded("import kgrl.data.load, kgrl.curriculum.loop, kgrl.runs.run, kgrl.learners.plugins.make")
+    assert not found & {"torch", "transformers", "httpx", "pooch", "pyarrow", "networkx", "gymnasium", "sklearn"}
 
 
 def test_first_lines_name_a_noun_or_an_action() -> None:

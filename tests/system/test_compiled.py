@@ -29,13 +29,13 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_kernels_stay_beside_the_modules_of_a_package_that_can_be_written_to(tmp_path: Path) -> None:
-    place_kernels(tmp_path, "1.0")
+    place_kernels(tmp_path, lambda: "1.0")
     assert os.environ[VARIABLE] == ""
 
 
 def test_a_choice_of_the_user_stays(read_only: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(VARIABLE, "chosen")
-    place_kernels(tmp_path, "1.0")
+    place_kernels(tmp_path, lambda: "1.0")
     assert os.environ[VARIABLE] == "chosen"
 
 
@@ -43,7 +43,7 @@ def test_they_go_to_the_cache_folder_of_a_read_only_installation(
     read_only: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KGRL_CACHE", str(tmp_path / "cache"))
-    place_kernels(tmp_path, "1.0")
+    place_kernels(tmp_path, lambda: "1.0")
     assert os.environ[VARIABLE] == numba.config.CACHE_DIR == str(tmp_path / "cache" / "numba" / "1.0")
 
 
@@ -52,7 +52,7 @@ def test_without_a_cache_folder_they_go_to_one_of_the_process(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("KGRL_CACHE", str(tmp_path / "file"))
-    place_kernels(tmp_path, "1.0")
+    place_kernels(tmp_path, lambda: "1.0")
     folder = Path(os.environ[VARIABLE])
     assert folder.stat().st_mode & 0o077 == 0 and not list(folder.iterdir())
     folder.rmdir()

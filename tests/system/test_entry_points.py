@@ -123,3 +123,13 @@ def test_a_package_may_register_what_it_has_an_entry_for(
     module.add = registry.register  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "registry_of_test", module)
     assert [plugged.error for plugged in registry.plugged_in] == [None]
+
+
+def test_a_declared_name_is_listed_and_imported_when_it_is_looked_up() -> None:
+    declared: Registry[object] = Registry("thing")
+    declared.declare("plain", "tests.support.no_such_module:Thing")
+    declared.declare("path", "pathlib:Path")
+    assert list(declared) == ["path", "plain"] and "path" in declared
+    assert declared["path"] is Path and declared.make("path", "a") == Path("a")
+    with pytest.raises(ModuleNotFoundError):
+        declared["plain"]

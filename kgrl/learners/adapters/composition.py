@@ -17,18 +17,18 @@ import inspect
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kgrl.errors import KgrlError, SettingError
 from kgrl.learners.adapters.folder import Adapter, AdapterFacts, check_plain, same_base
 from kgrl.system.registry import Registry
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = ["Factors", "compose", "methods"]
 
-Factors = tuple[Tensor, Tensor]
+Factors: TypeAlias = "tuple[Tensor, Tensor]"
 """The matrices A `[rank, inputs]` and B `[outputs, rank]` of a layer, whose change is B A."""
 
 methods = Registry[Factors]("composition method")
@@ -57,6 +57,7 @@ def compose(
             do not fit together; the message names two that differ, and in what.
 
     Example:
+        >>> import torch
         >>> config = {"peft_type": "LORA", "r": 1, "lora_alpha": 2}
         >>> tensors = {"q.lora_A.weight": torch.ones(1, 2), "q.lora_B.weight": torch.ones(3, 1)}
         >>> one = Adapter("one", "smollm2@12ab", config, tensors)
@@ -64,6 +65,8 @@ def compose(
         >>> both.rank, both.scale, both.delta("q")[0].tolist()
         (2, 1.0, [1.0, 1.0])
     """
+    import torch  # here, since it takes seconds to import, and names are listed without it
+
     if not adapters:
         raise SettingError("no adapters to compose")
     merge = methods[method]
@@ -90,6 +93,8 @@ def _task_arithmetic(downs: list[Tensor], ups: list[Tensor], scales: Tensor, wei
 
     The default weight is the one that they advise without validation data, as Yadav et al. 2023 report it.
     """
+    import torch
+
     # [n rank, inputs] and [outputs, n rank]: block i of the product is the change of adapter i.
     return torch.cat(downs), torch.cat([weight * s * up for s, up in zip(scales, ups, strict=True)], dim=1)
 

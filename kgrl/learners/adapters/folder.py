@@ -20,17 +20,18 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from safetensors import SafetensorError
-from torch import Tensor
 
 from kgrl.errors import DataError, KgrlError
 from kgrl.learners.decoder.models import HUB_NAMES, Origin
 from kgrl.system.files import write_json, write_text
 from kgrl.system.schemas import checked, read_json
-from kgrl.system.tensors import read_tensors, save_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "Adapter",
@@ -152,6 +153,8 @@ def is_adapter(folder: Path) -> bool:
 
 def save_adapter(adapter: Adapter, folder: Path) -> None:
     """Write an adapter as an adapter folder; each file is replaced atomically."""
+    from kgrl.system.tensors import save_tensors  # here, since torch takes seconds to import
+
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / _WEIGHTS, dict(adapter.tensors))
     write_json(folder / _CONFIG, dict(adapter.config))
@@ -181,6 +184,8 @@ def read_adapter(folder: Path) -> Adapter:
         KgrlError: If the folder holds no adapter.
         DataError: If a file of it cannot be used; the message names the file.
     """
+    from kgrl.system.tensors import read_tensors
+
     config = _read_config(folder)
     base, facts, origin = _read_facts(folder)
     try:

@@ -29,8 +29,8 @@ from kgrl.learners.decoder.flat_weights import FlatWeights, Trained
 from kgrl.learners.decoder.layers import NO_MASK, PACKED
 from kgrl.learners.decoder.loss import mean_loss, token_losses
 from kgrl.learners.decoder.packing import Block, Reading, arrange, pack
-from kgrl.learners.decoder.plugin import Measure, Plugin
 from kgrl.learners.decoder.token_store import TokenStore, document_token
+from kgrl.learners.plugins.base import Measure, Plugin
 from kgrl.system.files import write_json
 from kgrl.system.schemas import Count, checked, read_json
 from kgrl.system.tensors import read_tensors, save_tensors

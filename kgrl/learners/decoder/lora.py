@@ -28,7 +28,7 @@ from kgrl.learners.adapters.folder import (
 from kgrl.learners.decoder.layers import fuse
 from kgrl.learners.decoder.learner import DecoderLearner
 from kgrl.learners.decoder.models import Origin, fingerprint, load_pretrained, origin_of
-from kgrl.learners.decoder.plugin import Plugin
+from kgrl.learners.plugins.base import Plugin
 from kgrl.system.files import write_json
 from kgrl.system.tensors import best_dtype, read_tensors, save_tensors
 

@@ -1,6 +1,7 @@
 """Pretrained causal models: finding their weights, loading them, telling them apart.
 
-transformers is imported inside of the functions: it takes seconds, and adapter folders need the models' names alone.
+torch and transformers are imported inside of the functions: they take seconds, and adapter folders need the models'
+names alone.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from kgrl.errors import KgrlError, MissingDataError, UnknownNameError
 from kgrl.learners.decoder.token_store import document_token
 from kgrl.system.cache import cached
 from kgrl.system.files import cache_dir, content_key, file_digest, new_folder
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 __all__ = ["HUB_NAMES", "PACKAGES", "Origin", "base_folder", "fingerprint", "load_pretrained", "origin_of"]
@@ -110,6 +110,8 @@ def base_folder(model: str = "smollm2") -> Path:
     name, expected = told.groups() if told else (model, None)
     folder = _folder(name)
     if expected is not None:
+        import torch
+
         weights = _transformers().AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
         found = fingerprint(weights)
         if found != expected:
@@ -151,6 +153,8 @@ def fingerprint(model: PreTrainedModel) -> str:
     They cover the name and shape of every parameter and its first values as bfloat16, so that it is quick and does not
     depend on the number format the model is computed in.
     """
+    import torch
+
     digest = hashlib.sha256()
     for name, weight in model.named_parameters():
         digest.update(f"{name} {tuple(weight.shape)}".encode())
@@ -203,6 +207,7 @@ def _dequantised(checkpoint: Path) -> Path:
 
 
 def _dequantise(checkpoint: Path, folder: Path) -> None:
+    import torch
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
     from transformers import modeling_gguf_pytorch_utils
 

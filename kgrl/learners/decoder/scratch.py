@@ -17,7 +17,7 @@ from kgrl.learners.decoder.layers import fuse, merged_state
 from kgrl.learners.decoder.learner import DecoderLearner
 from kgrl.learners.decoder.lora import add_adapter
 from kgrl.learners.decoder.models import fingerprint
-from kgrl.learners.decoder.plugin import Plugin
+from kgrl.learners.plugins.base import Plugin
 from kgrl.system.cache import cached
 from kgrl.system.files import cache_dir, content_key, write_text
 from kgrl.system.tensors import read_tensors, save_tensors

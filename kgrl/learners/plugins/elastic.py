@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kgrl.corpus import Passages
-from kgrl.learners.decoder.plugin import Plugin, PluginHost
+from kgrl.learners.plugins.base import Plugin, PluginHost
 
 __all__ = ["ElasticWeights"]
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from kgrl.corpus import Passages
 from kgrl.graph.topic_graph import IntArray
-from kgrl.learners.decoder.plugin import Measure, Plugin, PluginHost
 from kgrl.learners.neighbourhoods.interference import nearest_centroid
+from kgrl.learners.plugins.base import Measure, Plugin, PluginHost
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
 

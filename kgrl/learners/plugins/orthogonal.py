@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kgrl.corpus import Passages
 from kgrl.errors import SettingError
-from kgrl.learners.decoder.plugin import Plugin, PluginHost
+from kgrl.learners.plugins.base import Plugin, PluginHost
 
 __all__ = ["OrthogonalSlots"]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kgrl.errors import SettingError
-from kgrl.learners.decoder.plugin import Plugin, PluginHost
+from kgrl.learners.plugins.base import Plugin, PluginHost
 
 __all__ = ["ReLoRA"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from kgrl.corpus import Passages
 from kgrl.errors import SettingError, UnknownNameError
 from kgrl.graph.topic_graph import IntArray
-from kgrl.learners.decoder.plugin import Plugin
+from kgrl.learners.plugins.base import Plugin
 
 __all__ = ["Replay", "Sampling"]
 

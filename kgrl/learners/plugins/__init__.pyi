@@ -1,0 +1,11 @@
+from .base import Plugin as Plugin
+from .elastic import ElasticWeights as ElasticWeights
+from .isolation import Isolation as Isolation
+from .make import make_plugin as make_plugin
+from .make import plugins as plugins
+from .orthogonal import OrthogonalSlots as OrthogonalSlots
+from .relora import ReLoRA as ReLoRA
+from .replay import Replay as Replay
+from .restrictions import FreezeLayers as FreezeLayers
+from .restrictions import GradientProjection as GradientProjection
+from .restrictions import TopK as TopK

@@ -1,0 +1,65 @@
+"""Plug-ins by name, with options on one line; a plug-in's module is imported when its name is looked up."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+from kgrl.errors import DataError, SettingError
+from kgrl.system.registry import Registry
+from kgrl.system.schemas import decode_yaml
+
+if TYPE_CHECKING:
+    from kgrl.learners.plugins.base import Plugin
+
+__all__ = ["make_plugin", "plugins"]
+
+plugins: Registry[Plugin] = Registry("plug-in")
+"""Plug-ins by name. Every option of their constructors has a default."""
+for _name, _place in (
+    ("elastic", "elastic:ElasticWeights"),
+    ("freeze-layers", "restrictions:FreezeLayers"),
+    ("gradient-projection", "restrictions:GradientProjection"),
+    ("isolation", "isolation:Isolation"),
+    ("orthogonal", "orthogonal:OrthogonalSlots"),
+    ("relora", "relora:ReLoRA"),
+    ("replay", "replay:Replay"),
+    ("top-k", "restrictions:TopK"),
+):
+    plugins.declare(_name, f"kgrl.learners.plugins.{_place}")
+
+
+def make_plugin(spec: str) -> Plugin:
+    """Make a plug-in from a line of text: a name, and options that differ from its defaults.
+
+    Args:
+        spec: For example `"replay"` or `"replay:share=0.2,sampling=by-lesson"`.
+
+    Raises:
+        UnknownNameError: If no plug-in has that name.
+        SettingError: If an option is unknown, and the message lists the known ones, or its value makes no sense.
+
+    Example:
+        >>> make_plugin("top-k:share=0.01")
+        TopK(share=0.01, over='all')
+    """
+    name, _, listed = spec.partition(":")
+    factory = plugins[name]
+    # Options without a plain default, such as arrays, cannot be written on one line.
+    known = [o for o, p in inspect.signature(factory).parameters.items() if isinstance(p.default, int | float | str)]
+    options = {}
+    for part in filter(None, listed.split(",")):
+        option, _, value = part.partition("=")
+        if option not in known or not value:
+            listed_options = ", ".join(known)
+            raise SettingError(
+                f"{part!r} is not an option of the plug-in {name!r}; write one of {listed_options} as x=1"
+            )
+        try:
+            options[option] = decode_yaml(value, int | float | str | bool, spec)  # type: ignore[arg-type]
+        except DataError as error:
+            raise SettingError(f"{part!r} is not an option of the plug-in {name!r}: {error.reason}") from error
+    try:
+        return factory(**options)
+    except TypeError as error:  # a word where a number belongs
+        raise SettingError(f"{spec!r} does not make a plug-in: {error}") from error

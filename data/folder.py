@@ -13,7 +13,7 @@ A corpus folder holds
 
 Titles are the same if they differ in composed and decomposed accents, in invisible characters or in white space only.
 
-kgrl's cache of processed corpora has the same layout.
+`load_folder` reads and checks the files. `open_folder` does so once, and opens the processed form from then on.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ import numpy as np
 from msgspec import Struct
 
 from kgrl.corpus import Corpus, Split, near_duplicates, split_passages
+from kgrl.data.processed import processed
 from kgrl.data.reading import OnError, Problems, json_lines, lines_of, parquet_rows
 from kgrl.errors import DataError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
-from kgrl.system.files import new_folder
+from kgrl.system.files import file_digest, new_folder
 from kgrl.system.words import canonical
 
-__all__ = ["load_folder", "save_folder"]
+__all__ = ["load_folder", "open_folder", "save_folder"]
 
+_FILES = ("topics.jsonl", "links.tsv", "passages.jsonl", "passages.parquet")
 _MOST_BLANK = 100
 """Characters up to which a text is searched for anything visible; longer ones have it."""
 _PLACE = re.compile(r"-1|[0-9]{1,9}")
@@ -123,6 +125,43 @@ def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | N
     graph = links.place_on(TopicGraph.from_links(titles, links.sources, links.targets, categories))
     owners = np.array([number[key] for key in passages.keys], dtype=np.int32)
     return _assemble(name or folder.resolve().name, graph, owners, passages)
+
+
+def open_folder(folder: str | Path, *, on_error: OnError = "fail") -> Corpus:
+    """Load a corpus folder, or open its processed form if this machine has read the same files before.
+
+    The files' content is the key: after a change they are read anew. Corpora that are open stay as they are.
+
+    Args:
+        folder: The folder; the module's documentation describes its files.
+        on_error: As for `load_folder`. A folder with records to skip is not kept, so that each load counts them.
+
+    Raises:
+        DataError: See `load_folder`; also if the files change while they are read.
+        MissingDataError: If a file is missing.
+        KgrlError: If the cache folder cannot be written to.
+    """
+    folder = Path(folder)
+    content = _digests(folder)
+
+    def build() -> Corpus:
+        """Read the folder; what is kept under a key has to be the content of the key."""
+        corpus = load_folder(folder)
+        if _digests(folder) != content:
+            raise DataError(folder, None, "its files changed while they were read; load it again")
+        return corpus
+
+    try:
+        return processed(folder.resolve().name, ["folder", *content], build)
+    except DataError:
+        if on_error == "fail":
+            raise
+    return load_folder(folder, on_error=on_error)
+
+
+def _digests(folder: Path) -> list[str]:
+    """Return the SHA-256 of each file, `""` for one that is missing."""
+    return [file_digest(path) if (path := folder / name).is_file() else "" for name in _FILES]
 
 
 def save_folder(corpus: Corpus, folder: str | Path) -> None:

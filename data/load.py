@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kgrl.corpus import Corpus
-from kgrl.data.folder import load_folder
+from kgrl.data.folder import open_folder
 from kgrl.data.invented.corpus import is_invented, load_invented
 from kgrl.data.reading import OnError
 from kgrl.data.traces.run_traces import RunTraces
@@ -62,7 +62,7 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
         kgrl.errors.UnknownNameError: unknown corpus 'vitla'; did you mean 'vital'? Known: ..., vital, ..., wikispeedia
     """
     if name not in corpora and Path(name).is_dir():  # a registered name wins over a folder of that name
-        return load_folder(name, on_error=on_error)
+        return open_folder(name, on_error=on_error)
     derived, _, origin = str(name).partition(":")
     if derived in DERIVED and origin:
         return DERIVED[derived](load_corpus(origin, root=root, on_error=on_error)).corpus

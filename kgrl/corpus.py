@@ -164,6 +164,11 @@ class Corpus:
         return np.diff(self._starts)[int(split) :: len(Split)] > 0
 
     @cached_property
+    def word_counts(self) -> IntArray:
+        """Number of words of each passage, as white space separates them, int32 `[passages]`."""
+        return np.fromiter((len(text.split()) for text in self.texts), dtype=np.int32, count=len(self))
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over graph, texts and splits; caches and run records refer to a corpus by it."""
         digest = hashlib.sha256(self.graph.fingerprint.encode())

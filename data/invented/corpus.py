@@ -16,6 +16,7 @@ import numpy as np
 from kgrl.corpus import Corpus, Split, near_duplicates
 from kgrl.data.invented.phrases import ANY_FACT, FACTS, OPENINGS
 from kgrl.data.invented.world import Draws, Fact, InventedWorld, Topic, asked_wording, invent, sentence
+from kgrl.data.processed import processed
 from kgrl.data.text.mentions import tokenize
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
@@ -36,7 +37,7 @@ def is_invented(name: str) -> bool:
 
 
 def load_invented(name: str = DEFAULT_NAME) -> Corpus:
-    """Generate the invented corpus of a name.
+    """Generate the invented corpus of a name, or open it if this machine has generated it before.
 
     Args:
         name: `invented:TOPICS` or `invented:TOPICS:SEED`; `invented` for 2,000 topics.
@@ -48,7 +49,9 @@ def load_invented(name: str = DEFAULT_NAME) -> Corpus:
         >>> load_invented("invented:100").split_counts.tolist()
         [600, 100, 100]
     """
-    return write_corpus(world_of(name), _size_and_seed(name)[1])
+    size, seed = _size_and_seed(name)
+    world = f"invented:{size}:{seed}"
+    return processed(world, [world], lambda: write_corpus(world_of(world), seed))
 
 
 def world_of(name: str) -> InventedWorld:

@@ -1,25 +1,18 @@
-"""Build of a corpus from documents: cut, split, drop near-duplicates, and cache the processed form."""
+"""Build of a corpus from documents: cut, split, drop near-duplicates, place links."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kgrl.corpus import Corpus, cut, near_duplicates, split_passages
-from kgrl.data.folder import load_folder, save_folder
 from kgrl.data.text.linking import find_places
 from kgrl.graph.topic_graph import TopicGraph
-from kgrl.system.cache import cached
-from kgrl.system.files import cache_dir, content_key
 
-__all__ = ["build_corpus", "processed", "with_links"]
-
-_VERSION = "7"
-"""Part of the key of every cached corpus; raise it when cutting, cleaning or linking changes."""
+__all__ = ["build_corpus", "with_links", "with_places"]
 
 _log = logging.getLogger(__name__)
 
@@ -71,23 +64,3 @@ def with_places(corpus: Corpus) -> Corpus:
     return Corpus(
         corpus.name, corpus.graph.with_places(find_places(corpus)), corpus.texts, corpus.topics, corpus.splits
     )
-
-
-def processed(name: str, content: Sequence[str], build: Callable[[], Corpus]) -> Corpus:
-    """Return a corpus from the cache, or build it and put it there.
-
-    Args:
-        name: The corpus's name.
-        content: Digests of the source files, and parameters; they are the key of the cache entry.
-        build: Builds the corpus.
-    """
-    entry = cache_dir() / "corpora" / f"{name}-{content_key(_VERSION, *content)}"
-
-    def make() -> None:
-        """Build the corpus and write it to the entry."""
-        start = time.perf_counter()
-        save_folder(with_places(build()), entry)
-        _log.info("%s: processed in %.0f s, kept in %s", name, time.perf_counter() - start, entry)
-
-    cached(entry, make=make)
-    return load_folder(entry, name=name)

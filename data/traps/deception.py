@@ -119,7 +119,7 @@ def goal_of(corpus: Corpus) -> str:
 def _dullest(corpus: Corpus, topics: IntArray) -> IntArray:
     """Return the topics with the fewest words to train on, fewest first."""
     train = np.flatnonzero(corpus.splits == Split.TRAIN)
-    words = np.bincount(corpus.topics[train], [len(corpus.texts[i].split()) for i in train.tolist()], len(corpus.graph))
+    words = np.bincount(corpus.topics[train], corpus.word_counts[train], len(corpus.graph))
     dullest: IntArray = topics[np.argsort(words[topics], kind="stable")[:_CORRIDOR]]
     return dullest
 

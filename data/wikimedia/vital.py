@@ -13,7 +13,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from kgrl.corpus import Corpus
-from kgrl.data.text.build import build_corpus, processed, with_links
+from kgrl.data.processed import processed
+from kgrl.data.text.build import build_corpus, with_links, with_places
 from kgrl.data.text.linking import find_links
 from kgrl.errors import MissingDataError, UnknownNameError
 from kgrl.retrieval.corpus_index import embed_corpus
@@ -108,7 +109,8 @@ def _build(name: str, language: str, leads: Leads) -> Corpus:
     unlinked = build_corpus(name, leads.titles, leads.categories, leads.texts, language=language)
     # Not wasted: the same passages are embedded for retrieval later, and found in the encoder's cache then.
     embeddings = embed_corpus(unlinked, Encoder())[1]
-    return with_links(unlinked, *find_links(leads.titles, leads.texts, embeddings, leads.aliases))
+    links = find_links(leads.titles, leads.texts, embeddings, leads.aliases)
+    return with_places(with_links(unlinked, *links))
 
 
 def find_leads(language: str) -> Path:

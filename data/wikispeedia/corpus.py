@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kgrl.corpus import Corpus
+from kgrl.data.processed import processed
 from kgrl.data.reading import OnError, Problems, decoded_lines
-from kgrl.data.text.build import build_corpus, processed
+from kgrl.data.text.build import build_corpus, with_places
 from kgrl.data.text.plaintext import clean_article
 from kgrl.data.wikispeedia.archives import archives, members
 from kgrl.errors import DataError
@@ -45,7 +46,7 @@ def load_wikispeedia(
         """Read graph and texts, for the first call on these archives."""
         graph = _read_graph(graph_archive, on_error, counts)
         documents = _read_documents(text_archive, graph, on_error)
-        return build_corpus("wikispeedia", graph.titles, graph.categories, documents, *graph.links())
+        return with_places(build_corpus("wikispeedia", graph.titles, graph.categories, documents, *graph.links()))
 
     content = [file_digest(graph_archive), file_digest(text_archive), on_error, str(counts)]
     return processed("wikispeedia", content, build)

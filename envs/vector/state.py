@@ -219,7 +219,7 @@ def task_tables(
         records: Whether records of expansions are wanted, with their training losses.
     """
     corpus, config = curriculum.corpus, curriculum.config
-    words = np.array([max(1, len(text.split())) for text in corpus.texts], dtype=np.int64)
+    words = np.maximum(corpus.word_counts, 1).astype(np.int64)
     needs = curriculum.reward.needs if curriculum.reward else frozenset[str]()
     return TaskTables(
         tokens=np.stack([tokens_of(words, rate) for rate in fits.rates]),

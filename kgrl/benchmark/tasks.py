@@ -97,7 +97,7 @@ class Task:
     def _planted_words(self, expansion: Expansion) -> float:
         """Return the share of the words of an expansion's passages that are in planted topics' passages."""
         ids = list(expansion.passages)
-        words = np.array([len(self.corpus.texts[i].split()) for i in ids])
+        words = self.corpus.word_counts[ids]
         return float(words[self.planted[self.corpus.topics[ids]]].sum() / max(1, words.sum()))
 
 

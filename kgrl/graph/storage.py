@@ -179,11 +179,14 @@ class StoredStrings(Sequence[str]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} strings)"
 
-    def beginning_like(self, text: str) -> list[str]:
-        """Return up to 20,000 strings that begin with the first two bytes of `text`, ignoring the case of ASCII.
+    def suggestions(self, text: str) -> list[str]:
+        """Return strings to compare an unknown name with: all of them if they are 20,000 or fewer.
 
-        They serve as suggestions for an unknown name. If there are none, the first twenty strings are returned.
+        Of more, up to 20,000 that begin with the first two bytes of `text`, ignoring the case of ASCII; the first
+        twenty strings if there are none.
         """
+        if len(self) <= _MOST_ALIKE:
+            return list(self)
         wanted = np.frombuffer(text.casefold().encode()[:2].ljust(2, b"\0"), dtype=np.uint8)
         alike = np.diff(self._starts) >= len(wanted)
         for place, byte in enumerate(wanted):

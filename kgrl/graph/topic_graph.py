@@ -324,7 +324,7 @@ class TopicGraph:
             for spelling in (title, unicodedata.normalize("NFC", title)):
                 if (stored := self.titles.find(spelling)) is not None:
                     return stored
-            raise UnknownNameError("topic", title, self.titles.beginning_like(title))
+            raise UnknownNameError("topic", title, self.titles.suggestions(title))
         topic = self._index.get(title)
         if topic is None:
             topic = self._composed.get(unicodedata.normalize("NFC", title))

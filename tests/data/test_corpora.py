@@ -9,7 +9,8 @@ import pytest
 
 from kgrl.corpus import Corpus, Split
 from kgrl.data import corpora, load_corpus, save_folder
-from kgrl.data.text.build import build_corpus, processed, with_links
+from kgrl.data.processed import processed
+from kgrl.data.text.build import build_corpus, with_links
 from kgrl.data.wikimedia.vital import find_leads, load_vital, read_leads
 from kgrl.errors import DataError, MissingDataError, UnknownNameError
 

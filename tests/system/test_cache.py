@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kgrl.corpus import Corpus
-from kgrl.data.text.build import processed
+from kgrl.data.processed import processed
 from kgrl.errors import KgrlError
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.learners.decoder.scratch import train_tokenizer

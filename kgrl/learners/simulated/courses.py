@@ -274,7 +274,7 @@ def _taught(corpus: Corpus, passages: IntArray, tokens: int, rate: float) -> dic
 
 def _words(corpus: Corpus, passages: Sequence[int] | IntArray) -> NDArray[np.int64]:
     """Number of words of each passage, at least 1, `[passages]`."""
-    return np.array([max(1, len(corpus.texts[i].split())) for i in passages], dtype=np.int64)
+    return np.maximum(corpus.word_counts[list(passages)], 1).astype(np.int64)
 
 
 def _stack(rows: Sequence[dict[int, float]], topics: int) -> sparse.csr_array:

@@ -101,7 +101,6 @@ class SimulatedLearner:
         self.curves = curves_of(self.calibration, len(corpus.graph), [member])
         self.total, self._scale = 0, 1.0
         self._effective = np.zeros(len(corpus.graph))
-        self._words = np.zeros(len(corpus), dtype=np.int32)  # 0 where not counted yet
 
     def __repr__(self) -> str:
         return f"SimulatedLearner(calibration={self.calibration}, member={self.member}, seed={self.seed})"
@@ -147,10 +146,7 @@ class SimulatedLearner:
     def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
         """Return the approximate number of tokens of each passage, from its words, shape `[passages]`."""
         self._check_corpus(passages)
-        words = self._words[passages.ids]
-        for row in np.flatnonzero(words == 0):
-            words[row] = max(1, len(self.corpus.texts[passages.ids[row]].split()))
-        self._words[passages.ids] = words
+        words = np.maximum(self.corpus.word_counts[passages.ids], 1)
         return tokens_of(words, self.calibration.tokens_per_word)
 
     def snapshot(self) -> SimulatedSnapshot:

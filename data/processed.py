@@ -1,0 +1,100 @@
+"""Processed corpora in the cache: memory-mapped texts, splits and links, made once and opened at once.
+
+An entry is a folder of NumPy files and `corpus.json`. Texts lie end to end as UTF-8 and are decoded when they are
+asked for, so an opened corpus takes little memory, and several processes share it. It reads nothing but the entry: a
+change of the source files is another key, and does not reach corpora that are open.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import numpy as np
+from msgspec import Struct
+
+from kgrl.corpus import Corpus
+from kgrl.graph.storage import StoredStrings, pack_strings
+from kgrl.graph.topic_graph import TopicGraph
+from kgrl.system.arrays import read_array
+from kgrl.system.cache import cached
+from kgrl.system.files import cache_dir, content_key, new_folder, write_json, write_npy
+from kgrl.system.schemas import read_json
+
+__all__ = ["processed"]
+
+_VERSION = "8"
+"""Part of the key of every entry; raise it when the format, cutting, cleaning, linking or invented text changes."""
+_ABOUT = "corpus.json"
+_GRAPH = "graph"
+_LONGEST_NAME = 60
+_DAMAGED = "remove it from the cache, and it is made again"
+
+_OPEN: WeakValueDictionary[tuple[Path, str], Corpus] = WeakValueDictionary()
+"""Corpora of this process by entry and name. What is derived from one is then shared by all who load it."""
+
+_log = logging.getLogger(__name__)
+
+
+class _About(Struct):
+    """The content of `corpus.json`."""
+
+    fingerprint: str
+
+
+def processed(name: str, content: Sequence[str], build: Callable[[], Corpus]) -> Corpus:
+    """Open a corpus from the cache; build it and put it there the first time.
+
+    While somebody in this process uses the corpus, the same object is returned. It goes on working if the cache folder
+    is removed.
+
+    Args:
+        name: The corpus's name.
+        content: Digests of the source files, and parameters; they are the key of the cache entry.
+        build: Builds the corpus.
+
+    Raises:
+        KgrlError: If the cache folder cannot be written to.
+    """
+    key = content_key(_VERSION, *content)
+    entry = cache_dir() / "corpora" / f"{re.sub(r'[^A-Za-z0-9.-]', '_', name)[:_LONGEST_NAME]}-{key}"
+    corpus = _OPEN.get((entry, name))
+    if corpus is None:
+
+        def make() -> None:
+            """Build the corpus and write it to the entry."""
+            start = time.perf_counter()
+            _write(build(), entry)
+            _log.info("%s: processed in %.0f s, kept in %s", name, time.perf_counter() - start, entry)
+
+        cached(entry, make=make)
+        corpus = _OPEN[entry, name] = _open(entry, name)
+    return corpus
+
+
+def _write(corpus: Corpus, entry: Path) -> None:
+    """Write a corpus to a new folder, whole or not at all."""
+    texts, starts = pack_strings(corpus.texts)
+    arrays = {"texts": texts, "starts": starts, "topics": corpus.topics, "splits": corpus.splits}
+    with new_folder(entry) as temporary:
+        corpus.graph.save(temporary / _GRAPH)
+        for array_name, array in {**arrays, "word_counts": corpus.word_counts}.items():
+            write_npy(temporary / f"{array_name}.npy", array)
+        write_json(temporary / _ABOUT, {"fingerprint": corpus.fingerprint})
+
+
+def _open(entry: Path, name: str) -> Corpus:
+    """Map the corpus of an entry into memory; `cached` has compared its checksums."""
+    about = read_json(entry / _ABOUT, _About, _DAMAGED)
+    types = {"texts": np.uint8, "starts": np.int64, "topics": np.int32, "splits": np.uint8, "word_counts": np.int32}
+    arrays = {key: read_array(entry / f"{key}.npy", kind, None, way_out=_DAMAGED) for key, kind in types.items()}
+    graph = TopicGraph.open(entry / _GRAPH, verify=False)
+    texts = StoredStrings(arrays["texts"], arrays["starts"])
+    corpus = Corpus(name, graph, texts, arrays["topics"], arrays["splits"])
+    # Set in place of what the cached properties would compute.
+    corpus.fingerprint, corpus.word_counts = about.fingerprint, arrays["word_counts"]
+    return corpus

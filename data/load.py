@@ -1,32 +1,29 @@
 """Corpora and traces by name.
 
 `load_corpus` takes the name of a registered corpus or a corpus folder; `load_traces` takes the name of a source of
-traces, a trace file, or the folder of a run.
+traces, a trace file, or the folder of a run. Sources bring readers and downloaders, and are imported when they are
+asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kgrl.corpus import Corpus
 from kgrl.data.folder import open_folder
 from kgrl.data.invented.corpus import is_invented, load_invented
 from kgrl.data.reading import OnError
-from kgrl.data.traces.run_traces import RunTraces
-from kgrl.data.traces.trace_store import StoredTraces, recorded_corpus
 from kgrl.data.traps.deception import Deceived, deceptive
 from kgrl.data.traps.planted import Planted, noisy
-from kgrl.data.wikimedia.clickstream import ClickstreamWalks, read_clickstream
 from kgrl.data.wikimedia.vital import LANGUAGES, load_vital, vital_name
-from kgrl.data.wikispeedia.archives import traces_folder
-from kgrl.data.wikispeedia.corpus import load_wikispeedia, read_graph
-from kgrl.data.wikispeedia.traces import WikispeediaTraces
 from kgrl.errors import SettingError, UnknownNameError
 from kgrl.graph.topic_graph import TopicGraph
-from kgrl.runs.run import Run
 from kgrl.system.registry import Registry
-from kgrl.traces.source import TraceSource
+
+if TYPE_CHECKING:
+    from kgrl.traces.source import TraceSource
 
 __all__ = ["DERIVED", "corpora", "load_corpus", "load_traces", "traced_corpus"]
 
@@ -86,6 +83,8 @@ for _language in LANGUAGES:
 
 @corpora.register("wikispeedia")
 def _load_wikispeedia(*, root: Path | None, on_error: OnError) -> Corpus:
+    from kgrl.data.wikispeedia.corpus import load_wikispeedia
+
     return load_wikispeedia(root, on_error=on_error)
 
 
@@ -129,15 +128,26 @@ def load_traces(
     # Named sources first: a folder of that name in the working folder does not hide them.
     path, folder = Path(source), None if root is None else Path(root)
     if source == "wikispeedia":
+        from kgrl.data.wikispeedia.archives import traces_folder
+        from kgrl.data.wikispeedia.traces import WikispeediaTraces
+
         return WikispeediaTraces(folder or traces_folder())
     named = traced_corpus(source)  # raises for an unknown source
     corpus = corpus or named
     if source == "clickstream":
+        from kgrl.data.wikimedia.clickstream import ClickstreamWalks, read_clickstream
+
         if folder is None:
             raise SettingError("the clickstream is read from a file; root names it")
         return ClickstreamWalks(read_clickstream(folder, _graph(corpus, None)), walks, seed=seed)
     graph = _graph(corpus, folder)
-    return StoredTraces(path, graph) if path.suffix == _TRACE_FILE else RunTraces(path, graph)
+    if path.suffix == _TRACE_FILE:
+        from kgrl.data.traces.trace_store import StoredTraces
+
+        return StoredTraces(path, graph)
+    from kgrl.data.traces.run_traces import RunTraces
+
+    return RunTraces(path, graph)
 
 
 def traced_corpus(source: str | Path) -> str:
@@ -150,8 +160,12 @@ def traced_corpus(source: str | Path) -> str:
     if source in _CORPORA_OF_TRACES:
         return _CORPORA_OF_TRACES[str(source)]
     if path.suffix == _TRACE_FILE:
+        from kgrl.data.traces.trace_store import recorded_corpus
+
         return recorded_corpus(path)
     if path.is_dir():
+        from kgrl.runs.run import Run
+
         return str(Run.read_config(path)["corpus"])
     raise UnknownNameError("trace source", str(source), [*_CORPORA_OF_TRACES, "FILE.parquet", "RUN_FOLDER"])
 
@@ -159,5 +173,8 @@ def traced_corpus(source: str | Path) -> str:
 def _graph(corpus: str | Path, root: Path | None) -> TopicGraph:
     if not corpus:
         raise SettingError("the traces do not say which corpus their topics are from; name it")
-    # Wikispeedia's links are in a file, so its text need not be processed.
-    return read_graph(root) if corpus == "wikispeedia" else load_corpus(corpus, root=root).graph
+    if corpus == "wikispeedia":  # its links are in a file, so its text need not be processed
+        from kgrl.data.wikispeedia.corpus import read_graph
+
+        return read_graph(root)
+    return load_corpus(corpus, root=root).graph

@@ -21,7 +21,7 @@ from kgrl.corpus import Corpus
 from kgrl.curriculum.config import CurriculumConfig
 from kgrl.curriculum.measures import Lesson, check_needs
 from kgrl.curriculum.research_kernels import ResearchTables
-from kgrl.curriculum.researcher import Researcher
+from kgrl.curriculum.researcher import Researcher, kept_tables
 from kgrl.curriculum.state import CurriculumState
 from kgrl.curriculum.teacher import Teacher
 from kgrl.curriculum.trials import Trials
@@ -36,9 +36,12 @@ from kgrl.retrieval.encoder import Encoder
 from kgrl.rewards.base import Composed, FunctionReward, Reward, RewardContext, rewarded
 from kgrl.rewards.expression import as_reward
 from kgrl.system.display import count_text
+from kgrl.system.files import cache_dir, content_key
 
 __all__ = ["Curriculum"]
 
+_TABLES = "1"
+"""Part of the key of kept research tables; raise it when research changes."""
 
 _GIVEN_TO: WeakValueDictionary[int, Curriculum] = WeakValueDictionary()
 """The curriculum that has an object which remembers: a reward, or a part of one. It keeps the object, and so the id."""
@@ -151,8 +154,12 @@ class Curriculum:
         config = config or CurriculumConfig()
         if isinstance(learner, str):
             learner = make_learner(learner, corpus, seed=config.seed, **learner_options)
-        retriever, embeddings = embed_corpus(corpus, Encoder(), cache)
-        return cls(corpus, learner, retriever, embeddings, reward, config)
+        encoder = Encoder()
+        retriever, embeddings = embed_corpus(corpus, encoder, cache)
+        key = content_key(_TABLES, corpus.fingerprint, encoder.fingerprint, str(config.neighbourhood))
+        entry = (cache_dir() / "research" if cache is None else cache) / key
+        tables = kept_tables(corpus, retriever, embeddings, config.neighbourhood, entry)
+        return cls(corpus, learner, retriever, embeddings, reward, config, tables=tables)
 
     def _own(self, reward: Reward) -> Reward:
         """Return the reward, or a copy of it if a curriculum has it already."""

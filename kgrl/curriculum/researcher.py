@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,10 @@ from kgrl.curriculum.research_kernels import ResearchTables, gather_into, neighb
 from kgrl.graph.frontier import Frontier
 from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import Retriever
+from kgrl.system.cache import cached_arrays
 from kgrl.system.memo import keep_recent, read_only
 
-__all__ = ["Researcher"]
+__all__ = ["Researcher", "kept_tables"]
 
 _QUERIES_AT_ONCE, _LINKS_AT_ONCE = 1024, 65536
 _ALL = 2**62
@@ -103,18 +105,38 @@ class Researcher:
 
 
 @keep_recent(2)  # environments of one corpus share them
+def kept_tables(
+    corpus: Corpus, retriever: Retriever, embeddings: NDArray[np.float32], neighbourhood: int, entry: Path
+) -> ResearchTables:
+    """Return research tables from the cache; look them up the first time.
+
+    Args:
+        corpus: The corpus.
+        retriever: Searches its train passages.
+        embeddings: Unit topic embeddings, float32 `[topics, dimensions]`.
+        neighbourhood: As for `Researcher`.
+        entry: The cache entry; its name says which corpus and which encoder the tables are of.
+    """
+
+    def make() -> ResearchTables:
+        """Look up all topics."""
+        return _research_tables(corpus, retriever, embeddings, neighbourhood)
+
+    return ResearchTables(*cached_arrays(entry, ResearchTables._fields, make))
+
+
+@keep_recent(2)
 def _research_tables(
     corpus: Corpus, retriever: Retriever, embeddings: NDArray[np.float32], neighbourhood: int
 ) -> ResearchTables:
     """Look up the relatives, the train passages and the retrieved passages of all topics."""
     starts, related = _nearest_first(corpus, embeddings)
-    owned = [corpus.ids_of(topic, Split.TRAIN) for topic in range(len(corpus.graph))]
-    ends = np.cumsum([0, *map(len, owned)])
+    owned, passages = corpus.rows_of(Split.TRAIN)
     found = [
         retriever.search(embeddings[first : first + _QUERIES_AT_ONCE], neighbourhood)[0]
         for first in range(0, len(embeddings), _QUERIES_AT_ONCE)
     ]
-    arrays = starts, related, ends.astype(np.int64), np.concatenate(owned), np.concatenate(found)
+    arrays = starts, related, owned, passages, np.concatenate(found)
     return ResearchTables(*(read_only(array) for array in arrays))
 
 

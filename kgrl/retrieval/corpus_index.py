@@ -29,8 +29,9 @@ _EMBEDDINGS: WeakValueDictionary[tuple[str, str], FloatArray] = WeakValueDiction
 
 def indexed_passages(corpus: Corpus) -> IntArray:
     """Return the ids of the train passages that are embedded: the first few of each topic."""
-    ids = [corpus.ids_of(t, Split.TRAIN)[:INDEXED_PER_TOPIC] for t in range(len(corpus.graph))]
-    return np.concatenate(ids) if ids else np.empty(0, dtype=np.int32)
+    starts, ids = corpus.rows_of(Split.TRAIN)
+    place = np.arange(len(ids)) - np.repeat(starts[:-1], np.diff(starts))  # of each passage among its topic's
+    return ids[place < INDEXED_PER_TOPIC]
 
 
 def topic_embeddings(topics: IntArray, vectors: FloatArray, n_topics: int) -> FloatArray:

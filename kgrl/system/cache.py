@@ -9,16 +9,19 @@ from __future__ import annotations
 import errno
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import filelock
+from numpy.typing import NDArray
 
 from kgrl.errors import KgrlError
-from kgrl.system.files import file_digest, write_text
+from kgrl.system.arrays import mapped_array
+from kgrl.system.files import file_digest, new_folder, write_npy, write_text
 
-__all__ = ["cached", "is_sealed", "writing_cache"]
+__all__ = ["cached", "cached_arrays", "is_sealed", "writing_cache"]
 
 _NO_ROOM = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NUMPY_NO_ROOM = "requested and"
@@ -59,6 +62,40 @@ def cached(*paths: Path, make: Callable[[], None]) -> None:
             _remove(*paths)
             make()
             write_text(_beside(paths[0], ".sha256"), _described(paths))
+
+
+def cached_arrays(
+    entry: Path, names: Sequence[str], make: Callable[[], Iterable[NDArray[Any]]]
+) -> tuple[NDArray[Any], ...]:
+    """Map the arrays of a cache entry into memory, read-only; make them the first time.
+
+    They go on being readable if the cache folder is removed.
+
+    Args:
+        entry: The entry's folder.
+        names: The arrays' names.
+        make: Makes the arrays, in the order of the names.
+
+    Raises:
+        KgrlError: If the folder cannot be written to, or is removed while it is read.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> entry = Path(tempfile.mkdtemp()) / "entry"
+        >>> first, second = cached_arrays(entry, ["first", "second"], lambda: (np.arange(2), np.arange(3)))
+        >>> second.tolist()
+        [0, 1, 2]
+    """
+
+    def write() -> None:
+        """Write the arrays to the entry."""
+        with new_folder(entry) as temporary:
+            for name, array in zip(names, make(), strict=True):
+                write_npy(temporary / f"{name}.npy", array)
+
+    cached(entry, make=write)
+    return tuple(mapped_array(entry / f"{name}.npy", "start again") for name in names)
 
 
 def is_sealed(*paths: Path) -> bool:

@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from kgrl.corpus import Corpus, Split
 from kgrl.data.folder import load_folder, save_folder
 from kgrl.errors import DataError, MissingDataError
-from kgrl.graph import TopicGraph
+from tests.support.made_corpora import corpora
 
 TEXTS = [
     "Logic is the study of correct reasoning and of what follows from what.",
@@ -170,26 +169,6 @@ def test_saving_overwrites_nothing(tmp_path: Path, tiny_corpus: Corpus) -> None:
     with pytest.raises(FileExistsError):
         save_folder(tiny_corpus, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
-
-
-titles = st.lists(
-    st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=9).filter(str.strip),
-    min_size=1,
-    max_size=8,
-    unique=True,
-)
-texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(str.strip)
-
-
-@st.composite
-def corpora(draw: st.DrawFn) -> Corpus:
-    names = draw(titles)
-    numbers = st.integers(0, len(names) - 1)
-    links = draw(st.lists(st.tuples(numbers, numbers), max_size=12))
-    categories = draw(st.lists(st.sampled_from(["", "Science", "Künste"]), min_size=len(names), max_size=len(names)))
-    graph = TopicGraph.from_links(names, [a for a, _ in links], [b for _, b in links], categories)
-    rows = sorted(draw(st.lists(st.tuples(numbers, texts, st.integers(0, 2)), max_size=12)), key=lambda row: row[0])
-    return Corpus("any", graph, [row[1] for row in rows], [row[0] for row in rows], [row[2] for row in rows])
 
 
 @given(corpora())

@@ -69,6 +69,10 @@ def test_groups_partition_the_passages(rows: list[tuple[int, int]]) -> None:
             assert ids.tolist() == [i for i, row in enumerate(rows) if row == (topic, split)]
             assert corpus.has(split)[topic] == (len(ids) > 0)
             seen += ids.tolist()
+    for split in Split:
+        starts, ids = corpus.rows_of(split)
+        rows_found = [ids[starts[topic] : starts[topic + 1]].tolist() for topic in range(5)]
+        assert rows_found == [corpus.ids_of(topic, split).tolist() for topic in range(5)]
     assert sorted(seen) == list(range(len(rows)))
 
 

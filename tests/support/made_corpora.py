@@ -1,0 +1,29 @@
+"""Small corpora of any titles, links, texts and splits, for Hypothesis."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from kgrl.corpus import Corpus
+from kgrl.graph import TopicGraph
+
+__all__ = ["corpora"]
+
+titles = st.lists(
+    st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=9).filter(str.strip),
+    min_size=1,
+    max_size=8,
+    unique=True,
+)
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(str.strip)
+
+
+@st.composite
+def corpora(draw: st.DrawFn) -> Corpus:
+    names = draw(titles)
+    numbers = st.integers(0, len(names) - 1)
+    links = draw(st.lists(st.tuples(numbers, numbers), max_size=12))
+    categories = draw(st.lists(st.sampled_from(["", "Science", "Künste"]), min_size=len(names), max_size=len(names)))
+    graph = TopicGraph.from_links(names, [a for a, _ in links], [b for _, b in links], categories)
+    rows = sorted(draw(st.lists(st.tuples(numbers, texts, st.integers(0, 2)), max_size=12)), key=lambda row: row[0])
+    return Corpus("any", graph, [row[1] for row in rows], [row[0] for row in rows], [row[2] for row in rows])

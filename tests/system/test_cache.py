@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from kgrl.graph.topic_graph import TopicGraph
 from kgrl.learners.decoder.scratch import train_tokenizer
 from kgrl.learners.decoder.token_store import TokenStore
 from kgrl.system import cache
-from kgrl.system.cache import cached, is_sealed
+from kgrl.system.cache import cached, cached_arrays, is_sealed
 from kgrl.system.files import cache_dir, write_npy, write_text
 from kgrl.viewer.layout import stored_layout
 
@@ -164,3 +165,42 @@ def test_a_full_cache_is_named_with_the_way_out(tmp_path: Path, error: OSError) 
 def test_an_error_of_what_an_entry_is_made_from_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="source"):
         cached(tmp_path / "entry.txt", make=lambda: print((tmp_path.parent / "source").read_text()))
+
+
+def test_arrays_of_an_entry_are_made_once_and_mapped(tmp_path: Path) -> None:
+    made = []
+
+    def make() -> list[np.ndarray]:
+        made.append(1)
+        return [np.arange(3), np.empty((0, 2), dtype=np.float32)]
+
+    for _ in range(2):
+        first, second = cached_arrays(tmp_path / "entry", ["first", "second"], make)
+        assert first.tolist() == [0, 1, 2] and second.shape == (0, 2)
+        assert not first.flags.writeable and len(made) == 1
+
+
+def test_mapped_arrays_outlive_their_entry(tmp_path: Path) -> None:
+    entry = tmp_path / "cache" / "entry"
+    (first,) = cached_arrays(entry, ["first"], lambda: [np.arange(100_000)])
+    shutil.rmtree(tmp_path / "cache")
+    assert first.sum() == 4_999_950_000
+    (again,) = cached_arrays(entry, ["first"], lambda: [np.arange(100_000)])
+    assert np.array_equal(first, again)
+
+
+def test_a_cache_folder_that_vanishes_while_an_entry_is_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "cached", lambda *paths, make: None)
+    with pytest.raises(KgrlError, match=r"first\.npy: no such file; start again"):
+        cached_arrays(tmp_path / "entry", ["first"], lambda: [np.arange(3)])
+
+
+def test_a_cache_folder_that_vanishes_while_an_entry_is_made_does_no_harm(tmp_path: Path) -> None:
+    def make() -> list[np.ndarray]:
+        shutil.rmtree(tmp_path / "cache")
+        return [np.arange(3)]
+
+    (first,) = cached_arrays(tmp_path / "cache" / "entry", ["first"], make)
+    assert first.tolist() == [0, 1, 2]

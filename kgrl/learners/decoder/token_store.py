@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Passages
 from kgrl.errors import KgrlError
 from kgrl.graph.topic_graph import IntArray
-from kgrl.system.cache import cached
-from kgrl.system.files import cache_dir, content_key, write_npy
+from kgrl.system.cache import cached_arrays
+from kgrl.system.files import cache_dir, content_key
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -58,16 +58,13 @@ class TokenStore:
         """
         folder = cache if cache is not None else cache_dir() / "tokens"
         key = content_key(corpus.fingerprint, tokenizer.to_str(), str(document))
-        ids, offsets = folder / f"{key}.ids.npy", folder / f"{key}.offsets.npy"
 
-        def make() -> None:
-            """Tokenise the corpus and write both arrays."""
+        def make() -> tuple[NDArray[Any], NDArray[np.int64]]:
+            """Tokenise the corpus."""
             made = _tokenise(corpus, tokenizer, document)
-            write_npy(ids, made.ids)
-            write_npy(offsets, made.offsets)
+            return made.ids, made.offsets
 
-        cached(ids, offsets, make=make)
-        return cls(np.load(ids, mmap_mode="r", allow_pickle=False), np.load(offsets, allow_pickle=False))
+        return cls(*cached_arrays(folder / key, ("ids", "offsets"), make))
 
     def extended(self, corpus: Corpus, tokenizer: Tokenizer, document: int) -> TokenStore:
         """Return the token ids of a corpus that begins with this one's passages; only the others are tokenised."""

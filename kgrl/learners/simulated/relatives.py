@@ -14,8 +14,8 @@ from scipy import sparse
 from kgrl.corpus import Corpus
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.learners.simulated.kernels import RelatedTopics
-from kgrl.system.cache import cached
-from kgrl.system.files import cache_dir, content_key, write_npy
+from kgrl.system.cache import cached_arrays
+from kgrl.system.files import cache_dir, content_key
 from kgrl.system.memo import keep_recent, read_only
 
 __all__ = ["Relatives", "nearest_topics"]
@@ -123,16 +123,13 @@ def _cached_nearest(corpus: Corpus) -> tuple[IntArray, FloatArray]:
     Then neither the encoder nor torch is loaded.
     """
     key = content_key(corpus.fingerprint, "all-MiniLM-L6-v2", str(NEAREST))
-    paths = [cache_dir() / "nearest" / f"{key}.{part}.npy" for part in ("topics", "cosines")]
 
-    def make() -> None:
-        """Find the nearest topics and write both arrays."""
+    def make() -> tuple[IntArray, FloatArray]:
+        """Find the nearest topics."""
         from kgrl.retrieval.corpus_index import embed_corpus
         from kgrl.retrieval.encoder import Encoder
 
-        for path, array in zip(paths, nearest_topics(np.asarray(embed_corpus(corpus, Encoder())[1])), strict=True):
-            write_npy(path, array)
+        return nearest_topics(np.asarray(embed_corpus(corpus, Encoder())[1]))
 
-    cached(*paths, make=make)
-    nearest, cosines = (np.load(path, allow_pickle=False) for path in paths)
+    nearest, cosines = cached_arrays(cache_dir() / "nearest" / key, ("topics", "cosines"), make)
     return nearest, cosines

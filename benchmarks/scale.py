@@ -137,9 +137,9 @@ def build(size: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def draw_links(size: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-    """Return sources and targets of links, drawn a few million at a time."""
-    count, number = int(DRAWN * size), rng.permutation(size).astype(np.int32)
+def draw_links(size: int, rng: np.random.Generator, each: float = DRAWN) -> tuple[IntArray, IntArray]:
+    """Return sources and targets of links, `each` a topic on average, drawn a few million at a time."""
+    count, number = int(each * size), rng.permutation(size).astype(np.int32)
     sources, targets = np.empty(count, dtype=np.int32), np.empty(count, dtype=np.int32)
     power = 1.0 - 1.0 / (EXPONENT - 1.0)  # ranks fall off as rank^(power - 1)
     offset = offset_of(size, power)

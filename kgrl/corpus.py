@@ -156,17 +156,13 @@ class Corpus:
         return self._order[self._starts[key] : self._starts[key + 1]]
 
     def rows_of(self, split: Split) -> tuple[NDArray[np.int64], IntArray]:
-        """Return the passages of all topics in one split as rows.
+        """Return the ids of all topics' passages in one split, as rows.
 
         Returns:
-            Row starts, int64 `[topics + 1]`, and the ids, in each row those of a topic in text order, int32.
+            Row starts, int64 `[topics + 1]`, and ids, int32, each topic's in text order.
         """
-        keys = np.arange(len(self.graph)) * len(Split) + split
-        lengths = self._starts[keys + 1] - self._starts[keys]
-        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        # Each row moved from its place among all splits to its place among the rows.
-        at = np.arange(starts[-1]) + np.repeat(self._starts[keys] - starts[:-1], lengths)
-        return starts, self._order[at]
+        starts = np.concatenate([[0], np.cumsum(np.diff(self._starts)[int(split) :: len(Split)])])
+        return starts.astype(np.int64), self._order[self.splits[self._order] == split]
 
     def of(self, topic: int, split: Split) -> Passages:
         """Return a topic's passages in one split, in text order."""

@@ -1,7 +1,7 @@
 """Observations of a curriculum for policies: the walk of the topics learned last, and what learning adds to it.
 
 The environment and a trained agent outside of it call the same `observe`, so both see the same numbers. A call costs
-time proportional to the frontier and the slots, not to the graph.
+time proportional to the slots and to the frontier, of which it looks at no more than `View.candidates` has.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from kgrl.builtin import FOLDER, PROJECTED
 from kgrl.curriculum.view import View
 from kgrl.envs.features.arrays import GoalFeatures, GraphTables, LearnedState, Observations
 from kgrl.envs.features.curriculum_kernels import observe_into
-from kgrl.envs.features.names import FEATURES, GLOBAL_FEATURES, PATH_ROWS, PATH_WIDTH, TOPIC_GOAL_FEATURES
+from kgrl.envs.features.names import FEATURES, GLOBAL, GLOBAL_FEATURES, PATH_ROWS, PATH_WIDTH, TOPIC_GOAL_FEATURES
 from kgrl.envs.features.shortlist_kernels import shortlist_into
 from kgrl.envs.features.space import Observation, Slots
 from kgrl.envs.features.walk_features import GoalTables
 from kgrl.envs.features.walk_tables import WalkTables, walk_tables
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
+from kgrl.system.memo import keep_recent
 
 __all__ = [
     "FeatureState",
@@ -51,7 +52,7 @@ class FeatureState:
     def __init__(self, view: View, clicks: Path = FOLDER) -> None:
         walks = walk_tables(view.graph, view.embeddings, clicks)
         self.tables: GraphTables = walks.compiled
-        self.goals = goal_features(walks, [(view.goal, view.nucleus)])
+        self.goals = _one_goal(walks, view.goal, view.nucleus)
         measured = view.profile.level[view.profile.measured]
         self.first_loss = self.previous_loss = self.latest_loss = float(measured.mean()) if len(measured) else 0.0
         self.slot_of = np.full(len(view.graph), -1, dtype=np.int16)
@@ -100,6 +101,8 @@ def observe(view: View, slots: int = 64, state: FeatureState | None = None) -> S
     pool = np.empty(len(candidates), dtype=np.int32)
     known = state.known(view)
     observe_into(state.tables, state.goals, known, 0, candidates, len(candidates), state.slot_of, pool, shown)
+    if view.sampled:  # the kernel knows the sample alone
+        shown.overall[0, GLOBAL.log_frontier] = np.log1p(len(view.frontier)) / 10
     return Slots({name: values[0] for name, values in named(shown).items()}, shown.slots[0])
 
 
@@ -182,6 +185,11 @@ def goal_features(walks: WalkTables, aims: Sequence[tuple[IntArray | None, IntAr
             related = GoalTables.of(walks, [goal])
             towards[row], vectors[row] = related.features(0, slice(None)), related.vectors[0]
     return GoalFeatures(np.stack([embeddings @ direction for direction in directions]), towards, vectors, has_goal)
+
+
+@keep_recent(4)  # a curriculum's aim is the same in every episode
+def _one_goal(walks: WalkTables, goal: IntArray | None, nucleus: IntArray) -> GoalFeatures:
+    return goal_features(walks, [(goal, nucleus)])
 
 
 def _unit(vector: FloatArray) -> FloatArray:

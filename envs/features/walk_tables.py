@@ -6,6 +6,7 @@ Features of a topic or a link never change while somebody reads; those that depe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from kgrl.envs.features.arrays import GraphTables
 from kgrl.envs.features.names import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES
 from kgrl.graph.nucleus import pagerank
 from kgrl.graph.relations import TopicRelations, coherence
+from kgrl.graph.rows import ranks_in_rows
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.system.memo import keep_recent, read_only
 from kgrl.traces.click_counts import ClickCounts
@@ -78,30 +80,38 @@ class WalkTables:
 
         The last row, which position -1 finds, stands for pairs that are no link.
         """
-        graph, relations = self.graph, self.relations
-        sources, targets = graph.links()
-        common, adamic_adar = relations.common_neighbours()
-        similarity = relations.cosine(sources, targets)
-        columns = (
-            relations.linked(targets, sources),
-            np.log1p(common) / 4,
-            np.log1p(adamic_adar) / 3,
-            4 * common / np.maximum(graph.degree[sources] + graph.degree[targets] - common, 1),
-            similarity,
-            self._relative_rank(similarity),
-            self._relative_rank(self.in_degree[targets]),
-            self.categories[sources] == self.categories[targets],
-            *self._place_columns(),
-            self.topics[sources, TOPIC_FEATURES.index("log_out_degree")],
-        )
-        rows = _with_none(np.column_stack(columns))
+        rows = np.zeros((self.graph.n_links + 1, len(LINK_FEATURES)), dtype=np.float32)
+        for at, column in enumerate(self._link_columns()):
+            rows[:-1, at] = column
         rows[-1, [LINK_FEATURES.index(name) for name in _LAST]] = 1.0
         return rows
+
+    def _link_columns(self) -> Iterator[NDArray[np.generic]]:
+        """Yield the columns of `links`, one at a time, since a graph may have a hundred million links."""
+        graph, relations = self.graph, self.relations
+        sources, targets = graph.links()
+        yield relations.mutual()
+        common, adamic_adar = relations.common_neighbours()
+        yield np.log1p(common) / 4
+        yield np.log1p(adamic_adar) / 3
+        yield 4 * common / np.maximum(graph.degree[sources] + graph.degree[targets] - common, 1)
+        similarity = relations.link_cosines()
+        yield similarity
+        yield self._relative_rank(similarity)
+        yield self._relative_rank(self.in_degree[targets])
+        yield self.categories[sources] == self.categories[targets]
+        yield from self._place_columns()
+        yield self.topics[sources, TOPIC_FEATURES.index("log_out_degree")]
 
     @cached_property
     def transitions(self) -> FloatArray:
         """Readers' clicks on each link, in the order of `TRANSITION_FEATURES`, `[tables, links + 1, features]`."""
-        return np.stack([_with_none(self._transition_columns(counts.links)) for counts in self.counts])
+        shape = len(self.counts), self.graph.n_links + 1, len(TRANSITION_FEATURES)
+        rows = np.zeros(shape, dtype=np.float32)  # of which the system gives no memory where nothing is written
+        for table, counts in enumerate(self.counts):
+            if counts.links.any():
+                rows[table, :-1] = self._transition_columns(counts.links)
+        return rows
 
     @cached_property
     def projected(self) -> FloatArray:
@@ -170,11 +180,9 @@ class WalkTables:
         )
 
     def _transition_columns(self, clicks: FloatArray) -> FloatArray:
-        """The columns for one table of counts; a graph on which nothing was counted has zeros."""
+        """The columns for one table of counts."""
         graph = self.graph
         sources, targets = graph.links()
-        if not clicks.any():
-            return np.zeros((len(sources), len(TRANSITION_FEATURES)), dtype=np.float32)
         n_links = np.maximum(np.diff(graph.indptr), 1)
         from_page = np.bincount(sources, clicks, minlength=len(graph))
         to_target = np.bincount(targets, clicks, minlength=len(graph))
@@ -196,11 +204,7 @@ class WalkTables:
 
     def _rank(self, values: NDArray[np.number]) -> NDArray[np.int64]:
         """The rank of each link's value among the links of its page, 0 for the largest, `[links]`."""
-        sources, _ = self.graph.links()
-        order = np.lexsort((-values, sources))
-        ranks = np.empty(len(values), dtype=np.int64)
-        ranks[order] = np.arange(len(values))
-        return ranks - self.graph.indptr[sources]
+        return ranks_in_rows(read_only(self.graph.indptr), values.astype(np.float64))
 
     def _relative_rank(self, values: NDArray[np.number]) -> NDArray[np.floating]:
         """The same from 0 to 1."""
@@ -228,8 +232,3 @@ def _all_cosines(left: FloatArray, right: FloatArray, kept: bool) -> NDArray[np.
         products = left[first : first + _ROWS_AT_ONCE] @ right.T
         cosines[first : first + _ROWS_AT_ONCE] = np.rint(products.clip(-1.0, 1.0) * 32767)
     return cosines
-
-
-def _with_none(rows: NDArray[np.floating]) -> FloatArray:
-    """Add a row of zeros, which position -1 finds."""
-    return np.concatenate([rows, np.zeros((1, rows.shape[1]))]).astype(np.float32)

@@ -25,6 +25,8 @@ PROJECTION_FILE = "projection.safetensors"
 
 PROJECTED = 64
 """Dimensions of projected embeddings."""
+_ROWS_AT_ONCE = 65_536
+"""Vectors that are projected at a time, which bounds the memory."""
 
 
 def click_counts(graph: TopicGraph, folder: Path = FOLDER) -> ClickCounts:
@@ -54,8 +56,11 @@ def project(vectors: FloatArray) -> FloatArray:
         (3, 64)
     """
     centre, components = _projection(vectors.shape[-1])
-    projected: FloatArray = ((vectors - centre) @ components).astype(np.float32)
-    projected[~vectors.any(axis=-1)] = 0.0  # subtracting the centre moved zeros away from zero
+    projected = np.empty((len(vectors), PROJECTED), dtype=np.float32)
+    for first in range(0, len(vectors), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        projected[rows] = (vectors[rows] - centre) @ components
+        projected[rows][~vectors[rows].any(axis=-1)] = 0.0  # subtracting the centre moved zeros away from zero
     return projected
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum.research_kernels import ResearchTables, gather_into, neighbourhood_into
 from kgrl.graph.frontier import Frontier
+from kgrl.graph.relations import pair_cosines
 from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.base import Retriever
 from kgrl.system.cache import cached_arrays
@@ -18,7 +19,7 @@ from kgrl.system.memo import keep_recent, read_only
 
 __all__ = ["Researcher", "kept_tables"]
 
-_QUERIES_AT_ONCE, _LINKS_AT_ONCE = 1024, 65536
+_QUERIES_AT_ONCE = 1024
 _ALL = 2**62
 
 
@@ -131,12 +132,11 @@ def _research_tables(
 ) -> ResearchTables:
     """Look up the relatives, the train passages and the retrieved passages of all topics."""
     starts, related = _nearest_first(corpus, embeddings)
-    owned, passages = corpus.rows_of(Split.TRAIN)
     found = [
         retriever.search(embeddings[first : first + _QUERIES_AT_ONCE], neighbourhood)[0]
         for first in range(0, len(embeddings), _QUERIES_AT_ONCE)
     ]
-    arrays = starts, related, owned, passages, np.concatenate(found)
+    arrays = starts, related, *corpus.rows_of(Split.TRAIN), np.concatenate(found)
     return ResearchTables(*(read_only(array) for array in arrays))
 
 
@@ -144,8 +144,5 @@ def _nearest_first(corpus: Corpus, embeddings: NDArray[np.float32]) -> tuple[NDA
     """The topics linked with each, those of the largest cosine first; topic order where cosines are the same."""
     starts, targets = corpus.graph.undirected
     sources = np.repeat(np.arange(len(corpus.graph)), np.diff(starts))
-    cosines = np.empty(len(targets), dtype=np.float32)
-    for first in range(0, len(targets), _LINKS_AT_ONCE):
-        rows = slice(first, first + _LINKS_AT_ONCE)
-        cosines[rows] = np.einsum("ij,ij->i", embeddings[sources[rows]], embeddings[targets[rows]])
+    cosines = pair_cosines(embeddings, sources, targets)
     return starts, targets[np.lexsort((targets, -cosines, sources))]

@@ -141,7 +141,7 @@ class Stages:
         if not self.names:
             return self.trainable
         staged = self._masks[self._number(tokens)]
-        return staged if staged[frontier.topics].any() else self.trainable
+        return staged if frontier.any(staged) else self.trainable
 
 
 _TAUGHT_BY: WeakValueDictionary[int, CurriculumState] = WeakValueDictionary()
@@ -292,7 +292,7 @@ class CurriculumState:
     @property
     def exhausted(self) -> bool:
         """True if the frontier holds no topic that can be picked."""
-        return not self.allowed[self.frontier.topics].any()
+        return not self.frontier.any(self.allowed)
 
     def neighbourhood(self, topic: int) -> IntArray:
         """Return the neighbourhood of a topic, the topic first.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -21,6 +22,9 @@ from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.system.display import count_text
 
 __all__ = ["Agent", "PassageAgent", "Preferring", "Reminded", "View", "preferred"]
+
+_MOST_LOOKED_AT, _SAMPLED = 32_768, 4_096
+"""Largest frontier that is looked at as a whole, and how many topics of a larger one are."""
 
 
 def _no_learner(*topics: IntArray) -> NDArray[np.float32]:
@@ -88,15 +92,31 @@ class View:
     passage_topics: IntArray = field(default_factory=_no_passages)
 
     def __repr__(self) -> str:
-        # Short, and without `candidates`: looking at them could change what `Frontier.sample` draws later.
         learned = f"{count_text(len(self.frontier.learned), 'topic')} learned, {len(self.frontier):,} on the frontier"
         return f"View(before expansion {self.index}, {learned}, {self.tokens:,} of {self.budget:,} tokens)"
 
     @property
     def candidates(self) -> IntArray:
-        """The frontier topics that can be picked, in order of discovery, int32."""
+        """The frontier topics that can be picked, in order of discovery, int32.
+
+        Of a frontier of more than 32,768 topics a sample of 4,096, so that a step's cost does not grow with the graph:
+        topics at equal distances in order of discovery (`Frontier.sample`), from a start that follows from the state of
+        the generator and the number of the expansion. Nothing is drawn from the generator, and another look at the same
+        view shows the same sample.
+        """
+        if self.sampled:
+            return self.frontier.sample(_SAMPLED, np.random.default_rng([self._seed, self.index]), self.trainable)
         topics = self.frontier.topics
         return topics[self.trainable[topics]]
+
+    @property
+    def sampled(self) -> bool:
+        """Whether `candidates` are a sample of the frontier."""
+        return len(self.frontier) > _MOST_LOOKED_AT
+
+    @cached_property
+    def _seed(self) -> int:
+        return int(copy.deepcopy(self.rng).integers(2**63))
 
     def glance(self) -> View:
         """Return the view with a copy of the generator, whose draws do not change the curriculum."""

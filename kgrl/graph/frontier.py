@@ -53,16 +53,16 @@ class Frontier:
         self.graph = graph
         self._links = np.zeros(len(graph), dtype=np.int32)  # learned neighbours of each topic
         self._is_learned = np.zeros(len(graph), dtype=bool)
-        # In order of discovery, which bfs and dfs need. Topics learned since stay in it until `_tidy` is called;
-        # `_stale` counts them.
+        # In order of discovery, which bfs and dfs need. Topics learned since stay in it until half of it is stale. That
+        # depends on nothing but what was learned: so `sample` draws the same, whoever looked at `topics` before.
         self._found, self._n_found = np.empty(_LEAST_ROOM, dtype=np.int32), 0
         self._stale = 0
+        self._topics: IntArray | None = None  # without the stale ones, kept until the next topic is learned
         self._learned, self._n_learned = np.empty(_LEAST_ROOM, dtype=np.int32), 0
         for topic in learned:
             self.learn(topic)
 
     def __repr__(self) -> str:
-        # Counts alone: looking at `topics` tidies up, and so could change what `sample` draws later.
         return f"Frontier({count_text(self._n_learned, 'topic')} learned, {len(self):,} on the frontier)"
 
     def learn(self, topic: int) -> None:
@@ -77,6 +77,9 @@ class Frontier:
         indptr, indices = (_read_only(array) for array in self.graph.undirected)
         self._found = _with_room(self._found, self._n_found, int(indptr[topic + 1] - indptr[topic]))
         self._n_found = discover(indptr, indices, topic, self._links, self._is_learned, self._found, self._n_found)
+        self._topics = None
+        if 2 * self._stale > self._n_found:
+            self._tidy()
 
     @property
     def topics(self) -> IntArray:
@@ -84,9 +87,24 @@ class Frontier:
 
         The first access after a change takes time in proportion to the frontier; see `sample`.
         """
-        if self._stale:
-            self._tidy()
-        return _read_only(self._found[: self._n_found])
+        if self._topics is None:
+            found = self._found[: self._n_found]
+            self._topics = _read_only(found[~self._is_learned[found]] if self._stale else found)
+        return self._topics
+
+    def any(self, allowed: NDArray[np.bool_]) -> bool:
+        """Return whether any frontier topic is allowed, in time that does not grow with the frontier if many are.
+
+        Args:
+            allowed: Whether each topic is, bool `[topics]`.
+        """
+        first, size = 0, _LEAST_ROOM
+        while first < self._n_found:
+            found = self._found[first : min(first + size, self._n_found)]
+            if (allowed[found] & ~self._is_learned[found]).any():
+                return True
+            first, size = first + size, 2 * size
+        return False
 
     def sample(self, most: int, rng: np.random.Generator, allowed: NDArray[np.bool_] | None = None) -> IntArray:
         """Return the frontier, or a sample of a larger one, in time that does not grow with the frontier.
@@ -109,9 +127,6 @@ class Frontier:
             [22, 55, 88]
         """
         if len(self) > most:
-            # Tidied only when half of it is stale, so that the cost is constant on average.
-            if 2 * self._stale > self._n_found:
-                self._tidy()
             distance = self._n_found / most
             at = ((rng.random() + np.arange(most)) * distance).astype(np.int64)
             drawn = self._found[at]

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from kgrl.graph.rows import common_neighbours, mean_targets
 from kgrl.graph.topic_graph import IntArray, TopicGraph
-from kgrl.system.memo import keep_recent
+from kgrl.system.memo import keep_recent, read_only
 
-__all__ = ["TopicRelations", "coherence"]
+__all__ = ["TopicRelations", "coherence", "pair_cosines"]
 
 FloatArray = NDArray[np.float32]
 
-_LINKS_AT_ONCE = 4096
-"""Links that are worked on at a time, which bounds the memory."""
+_LINKS_AT_ONCE, _ROWS_AT_ONCE = 4096, 65_536
+"""Pairs of vectors, and rows of arrays, that are worked on at a time, which bounds the memory."""
 
 
 class TopicRelations:
@@ -42,21 +42,30 @@ class TopicRelations:
     def __init__(self, graph: TopicGraph, embeddings: FloatArray) -> None:
         self.graph = graph
         self.embeddings = embeddings
-        # One over the number of a topic's links, so that the product with the embeddings gives means.
-        sources, targets = graph.links()
-        shares = 1.0 / np.maximum(np.diff(graph.indptr), 1)[sources]
-        by_target = sparse.csr_array((shares, targets, graph.indptr), shape=(len(graph), len(graph)))
-        self.mean_target: FloatArray = (by_target @ embeddings).astype(np.float32)
+        self.mean_target: FloatArray = mean_targets(
+            *map(read_only, (graph.indptr, graph.indices, np.asarray(embeddings)))
+        )
 
     def cosine(self, left: IntArray, right: IntArray) -> FloatArray:
         """Return the cosines of pairs of topics, float32, in the shape the two broadcast to."""
         return _dot(self.embeddings[left], self.embeddings[right])
+
+    def link_cosines(self) -> FloatArray:
+        """Return the cosine of the ends of each link, float32 `[links]`."""
+        return pair_cosines(self.embeddings, *self.graph.links())
 
     def linked(self, source: IntArray, target: IntArray) -> NDArray[np.bool_]:
         """Return whether pairs are links from `source` to `target`, bool, in the shape the two broadcast to."""
         sources, targets = np.broadcast_arrays(source, target)
         found = self.graph.positions(sources.ravel(), targets.ravel()) >= 0
         return found.reshape(sources.shape)
+
+    def mutual(self) -> NDArray[np.bool_]:
+        """Return whether each link's target links back, bool `[links]`."""
+        sources, targets = self.graph.links()
+        parts = [slice(first, first + _ROWS_AT_ONCE) for first in range(0, len(sources), _ROWS_AT_ONCE)]
+        none = np.empty(0, dtype=bool)
+        return np.concatenate([none, *(self.linked(targets[part], sources[part]) for part in parts)])
 
     def common_neighbours(self) -> tuple[FloatArray, FloatArray]:
         """Count, for each link, the neighbours that its ends share.
@@ -66,17 +75,15 @@ class TopicRelations:
             float32 `[links]`.
         """
         # Degrees below 2 do not occur among shared neighbours; 2 keeps the logarithm above 0.
-        joined, weights = self.graph.adjacency, 1.0 / np.log(np.maximum(self.graph.degree, 2))
-        weighted = joined.multiply(weights[None, :].astype(np.float32)).tocsr()
+        weights = (1.0 / np.log(np.maximum(self.graph.degree, 2))).astype(np.float32)
         sources, targets = self.graph.links()
-        shared = [np.empty(0, dtype=np.float32)], [np.empty(0, dtype=np.float32)]
-        # Some thousand links at a time: the whole product would be close to dense.
-        for first in range(0, len(sources), _LINKS_AT_ONCE):
-            rows = slice(first, first + _LINKS_AT_ONCE)
-            ends = joined[sources[rows]], joined[targets[rows]]
-            shared[0].append(ends[0].multiply(ends[1]).sum(axis=1))
-            shared[1].append(ends[0].multiply(weighted[targets[rows]]).sum(axis=1))
-        counts, indices = (np.concatenate(parts).astype(np.float32) for parts in shared)
+        counts, indices = np.empty(len(sources), dtype=np.float32), np.zeros(len(sources), dtype=np.float32)
+        for first in range(0, len(sources), _ROWS_AT_ONCE):
+            part = slice(first, first + _ROWS_AT_ONCE)
+            ends = sources[part], targets[part]
+            starts, shared = common_neighbours(*map(read_only, (*self.graph.undirected, *ends)))
+            counts[part] = found = np.diff(starts)
+            indices[part][found > 0] = np.add.reduceat(weights[shared], starts[:-1][found > 0]) if len(shared) else 0.0
         return counts, indices
 
 
@@ -103,15 +110,30 @@ def coherence(graph: TopicGraph, embeddings: FloatArray) -> NDArray[np.float64]:
     starts, targets = graph.undirected
     links = np.diff(starts)  # of each topic
     sources = np.repeat(np.arange(len(graph)), links)
-    cosines = np.empty(len(targets), dtype=np.float64)
-    for first in range(0, len(targets), _LINKS_AT_ONCE):
-        rows = slice(first, first + _LINKS_AT_ONCE)
-        cosines[rows] = _dot(embeddings[sources[rows]], embeddings[targets[rows]])
+    cosines = pair_cosines(embeddings, sources, targets)
     observed = np.bincount(sources, cosines, len(graph)) / np.maximum(links, 1)
-    expected = embeddings @ (links @ embeddings / max(1, len(targets)))
+    parts = [slice(first, first + _ROWS_AT_ONCE) for first in range(0, len(graph), _ROWS_AT_ONCE)]
+    ends = sum((links[part] @ embeddings[part] for part in parts), np.zeros(embeddings.shape[1]))
+    mean = ends / max(1, len(targets))
+    expected = np.concatenate([embeddings[part] @ mean for part in parts] or [np.empty(0)])
     differences = np.where(links > 0, observed - expected, 0.0)
     differences.flags.writeable = False
     return differences
+
+
+def pair_cosines(embeddings: FloatArray, left: IntArray, right: IntArray) -> FloatArray:
+    """Return the cosines of many pairs of topics, float32 `[pairs]`; memory is bounded.
+
+    Args:
+        embeddings: Unit topic embeddings, float32 `[topics, dimensions]`.
+        left: One topic of each pair.
+        right: The other.
+    """
+    cosines = np.empty(len(left), dtype=np.float32)
+    for first in range(0, len(left), _LINKS_AT_ONCE):
+        pairs = slice(first, first + _LINKS_AT_ONCE)
+        cosines[pairs] = _dot(embeddings[left[pairs]], embeddings[right[pairs]])
+    return cosines
 
 
 def _dot(left: FloatArray, right: FloatArray) -> FloatArray:

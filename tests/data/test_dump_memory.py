@@ -21,7 +21,8 @@ class _Parts(io.RawIOBase):
     """A file that is made while it is read, so that it takes no memory itself."""
 
     def __init__(self, parts: Iterator[str]) -> None:
-        self._parts, self._left = parts, b""
+        self._parts = parts
+        self._left = b""
 
     def read(self, size: int = -1) -> bytes:
         while len(self._left) < size and (part := next(self._parts, "")):

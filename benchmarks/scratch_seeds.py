@@ -16,6 +16,7 @@ import os
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.data import load_corpus
 from kgrl.learners import ScratchLearner
+from kgrl.learners.decoder.layers import PACKED
+from kgrl.learners.decoder.llama import Shape
 from kgrl.learners.decoder.packing import Block, pack
 from kgrl.learners.decoder.scratch import PRESETS
 from kgrl.system.executors import ProcessExecutor
@@ -164,8 +168,16 @@ def block_loss(weights: Tensor, learner: ScratchLearner, block: Block) -> Tensor
         "lengths": block.lengths,
         "use_cache": False,
     }
-    logits = functional_call(learner.model, state, (), inputs).logits[0]
+    logits = functional_call(plain_model(learner.model.shape), state, (), inputs).logits[0]
     return nn.functional.cross_entropy(logits, torch.from_numpy(block.targets))
+
+
+@cache
+def plain_model(shape: Shape) -> LlamaForCausalLM:
+    """Return transformers' model of a shape, whose operations torch.func knows how to batch."""
+    model = LlamaForCausalLM(LlamaConfig(**shape.config(first=0))).eval()
+    model.set_attn_implementation(PACKED)
+    return model
 
 
 def table(rows: list[dict[str, Any]]) -> str:

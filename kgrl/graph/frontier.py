@@ -74,7 +74,8 @@ class Frontier:
         self._learned = _with_room(self._learned, self._n_learned, 1)
         self._learned[self._n_learned] = topic
         self._n_learned += 1
-        indptr, indices = (_read_only(array) for array in self.graph.undirected)
+        starts, ends = self.graph.undirected
+        indptr, indices = _read_only(starts), _read_only(ends)
         self._found = _with_room(self._found, self._n_found, int(indptr[topic + 1] - indptr[topic]))
         self._n_found = discover(indptr, indices, topic, self._links, self._is_learned, self._found, self._n_found)
         self._topics = None

@@ -146,6 +146,23 @@ def test_opening_a_corpus_loads_no_model_and_no_client_of_sites() -> None:
     assert not found & {"torch", "transformers", "httpx", "pooch", "pyarrow", "networkx", "gymnasium", "sklearn"}
 
 
+SCRATCH = """
+from kgrl.corpus import Corpus
+from kgrl.graph import TopicGraph
+from kgrl.learners import make_learner
+corpus = Corpus("one", TopicGraph.from_links(["Set"], [], []), ["A set has members."], [0], [0])
+learner = make_learner("scratch", corpus, width=16, heads=2, vocabulary=300)
+learner.learn(corpus.select([0]), 10)
+learner.losses(corpus.select([0]))
+learner.loss_gradient(corpus.select([0]))
+"""
+
+
+def test_a_lesson_of_a_scratch_learner_loads_no_transformers_and_no_compiler() -> None:
+    """Torch's compiler, which sympy comes with, is imported by the first optimizer that is made."""
+    assert not loaded(SCRATCH) & {"transformers", "peft", "sympy", "networkx", "jinja2", "pandas", "sklearn"}
+
+
 def test_first_lines_name_a_noun_or_an_action() -> None:
     """A first line that begins with a clause has to be resolved before one knows what the thing is."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

@@ -55,7 +55,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _use_tokens(corpus: Corpus) -> list[int]:
-    tokenizer = train_tokenizer(corpus, 300).backend_tokenizer
+    tokenizer = train_tokenizer(corpus, 300)
     return TokenStore.of(corpus, tokenizer, 0).ids.tolist()
 
 

@@ -13,11 +13,13 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 __all__ = ["FlatWeights", "Trained"]
 
-_BETAS = (0.9, 0.99)
+_FIRST_DECAY, _SECOND_DECAY = 0.9, 0.99
 """AdamW's decay rates: averages over some 10 gradients and 100 squared ones, where the usual 0.999 takes 1,000."""
+_EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,6 @@ class FlatWeights:
         self.weights, self.slices = _flatten(parameters)
         self.moments = torch.zeros_like(self.weights), torch.zeros_like(self.weights)
         self.steps, self.current_rate = 0, 0.0
-        self._optimizer = _adamw(self.weights)
-        self._set_optimizer_state()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a copy that learns on independently, bit for bit as this one would; frozen weights are shared."""
@@ -76,14 +76,12 @@ class FlatWeights:
                 if type(weight) is nn.Parameter and not weight.requires_grad:
                     # A parameter of its own on the same memory: ReLoRA gives it other memory and never writes to this.
                     memo.setdefault(id(weight), nn.Parameter(weight.data, requires_grad=False))
-        apart = ("weights", "moments", "_optimizer")
+        apart = ("weights", "moments")
         twin.__dict__.update({name: copy.deepcopy(v, memo) for name, v in vars(self).items() if name not in apart})
         # Copied parameters are no views of one vector any more, and have no gradients.
         twin.weights, twin.slices = _flatten(twin._parameters)
         twin.gradient.copy_(self.gradient)
         twin.moments = self.moments[0].clone(), self.moments[1].clone()
-        twin._optimizer = _adamw(twin.weights)
-        twin._set_optimizer_state()
         return twin
 
     @property
@@ -100,11 +98,29 @@ class FlatWeights:
         """Return the parameters by name, each a view of its part of `weights`."""
         return {name: self.view(self.weights, name) for name in self.slices}
 
+    @torch.no_grad()
     def step(self, rate: float) -> None:
         """Take one step of AdamW along the gradient with this learning rate."""
+        first, second = self.moments
+        # The function and not the class, which imports torch's compiler: a second or two. Fused, it passes over memory
+        # once, and not a dozen times.
+        adamw(
+            [self.weights],
+            [self.gradient],
+            [first],
+            [second],
+            [],
+            [torch.tensor(float(self.steps), device=self.weights.device)],
+            fused=True,
+            amsgrad=False,
+            beta1=_FIRST_DECAY,
+            beta2=_SECOND_DECAY,
+            lr=rate,
+            weight_decay=0.0,
+            eps=_EPSILON,
+            maximize=False,
+        )
         self.steps, self.current_rate = self.steps + 1, rate
-        self._optimizer.param_groups[0]["lr"] = rate
-        self._optimizer.step()
 
     def copy(self) -> Trained:
         """Return a copy of the weights and the optimizer's state."""
@@ -118,14 +134,12 @@ class FlatWeights:
         for moment, other in zip(self.moments, (trained.first_moment, trained.second_moment), strict=True):
             moment.copy_(other)
         self.steps = trained.steps
-        self._set_optimizer_state()
 
     def reset_optimizer(self) -> None:
         """Set the optimizer's averages and its count of updates to zero; the weights stay."""
         for moment in self.moments:
             moment.zero_()
         self.steps = 0
-        self._set_optimizer_state()
 
     @contextmanager
     def holding(self, weights: Tensor) -> Iterator[None]:
@@ -138,16 +152,6 @@ class FlatWeights:
         finally:
             with torch.no_grad():
                 self.weights.copy_(own)
-
-    def _set_optimizer_state(self) -> None:
-        """Hand AdamW the state that it would have after `steps` updates; it changes our moments in place."""
-        first, second = self.moments
-        step = torch.tensor(float(self.steps))
-        self._optimizer.state[self.weights] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
-
-
-def _adamw(weights: nn.Parameter) -> torch.optim.AdamW:
-    return torch.optim.AdamW([weights], betas=_BETAS, weight_decay=0.0)
 
 
 def _flatten(parameters: Mapping[str, nn.Parameter]) -> tuple[nn.Parameter, dict[str, slice]]:

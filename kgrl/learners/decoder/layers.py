@@ -25,6 +25,8 @@ from transformers.masking_utils import sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRMSNorm, eager_attention_forward
 
+from kgrl.learners.decoder.functions import rms_norm, rotate
+
 __all__ = [
     "NO_MASK",
     "PACKED",
@@ -93,10 +95,9 @@ def fuse(model: peft.PeftModel) -> None:
 
 
 def fuse_llama(model: nn.Module) -> None:
-    """Give a model's Llama attention layers and frozen norms faster forwards; outputs stay the same up to rounding."""
+    """Give a model's Llama attention layers and norms faster forwards; outputs stay the same up to rounding."""
     for layer in model.modules():
-        # A norm that is trained needs a gradient for its weight, which the faster backward does not compute.
-        if type(layer) is LlamaRMSNorm and not layer.weight.requires_grad:
+        if type(layer) is LlamaRMSNorm:
             layer.forward = MethodType(_norm_forward, layer)  # type: ignore[method-assign]
         elif type(layer) is LlamaAttention:
             layer.forward = MethodType(_attention_forward, layer)  # type: ignore[method-assign]
@@ -166,32 +167,8 @@ class _LowRank(torch.autograd.Function):
 
 
 def _norm_forward(layer: Any, x: Tensor) -> Tensor:
-    """`LlamaRMSNorm.forward` with a frozen weight."""
-    output: Tensor = _RMSNorm.apply(x, layer.weight, layer.variance_epsilon)  # type: ignore[no-untyped-call]
-    return output
-
-
-class _RMSNorm(torch.autograd.Function):
-    """y = w x / sqrt(mean(x^2) + epsilon), with w frozen (Zhang and Sennrich 2019).
-
-    Shapes: x and y `[..., width]`, w `[width]`. Sums are taken in float32, as transformers does.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        exact = x.float()
-        scale: Tensor = torch.linalg.vector_norm(exact, dim=-1, keepdim=True).square_()
-        scale.div_(x.shape[-1]).add_(epsilon).rsqrt_()  # s = 1 / sqrt(mean(x^2) + epsilon), [..., 1]
-        ctx.save_for_backward(x, weight, scale)
-        return (exact * scale).to(x.dtype).mul_(weight)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, scale = ctx.saved_tensors
-        exact, dx = x.float(), (gradients[0] * weight).float()
-        # ds / dx = -s^3 x / width, so dx = s g + x (g . x) (-s^3 / width) with g = w dy.
-        of_scale = torch.linalg.vecdot(dx, exact)[..., None].mul_(scale**3).div_(-x.shape[-1])
-        return dx.mul_(scale).addcmul_(exact, of_scale).to(x.dtype), None, None
+    """`LlamaRMSNorm.forward`."""
+    return rms_norm(x, layer.weight, layer.variance_epsilon)
 
 
 def _attention_forward(
@@ -210,38 +187,9 @@ def _attention_forward(
         project(hidden_states).view(*shape, -1, layer.head_dim).transpose(1, 2) for project in projections
     )
     cos, sin = (table[:, None] for table in position_embeddings)  # [1, 1, tokens, width]
-    query, key = _Rotation.apply(query, cos, sin), _Rotation.apply(key, cos, sin)  # type: ignore[no-untyped-call]
+    query, key = rotate(query, cos, sin), rotate(key, cos, sin)
     if past_key_values is not None:
         key, value = past_key_values.update(key, value, layer.layer_idx)
     attend = ALL_ATTENTION_FUNCTIONS.get_interface(layer.config._attn_implementation, eager_attention_forward)
     output, weights = attend(layer, query, key, value, attention_mask, dropout=0.0, scaling=layer.scaling, **options)
     return layer.o_proj(output.reshape(*shape, -1).contiguous()), weights
-
-
-class _Rotation(torch.autograd.Function):
-    """Rotary positions (Su et al. 2021): coordinates i and i + width / 2 turn as a pair, by an angle for each token.
-
-    Shapes: x `[batch, heads, tokens, width]`, cos and sin `[1, 1, tokens, width]`. A rotation's transpose is the
-    rotation by the opposite angle, so the backward pass turns the gradient back.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        ctx.save_for_backward(cos, sin)
-        return _rotated(x, cos, sin, 1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        cos, sin = ctx.saved_tensors
-        return _rotated(gradients[0], cos, sin, -1), None, None
-
-
-def _rotated(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
-    """Pairs (x1, x2) turned to (x1 cos - x2 sin, x2 cos + x1 sin); the other way round for the direction -1."""
-    # The tables repeat themselves in their second half, so one half of the sines is enough.
-    (first, second), half_sin = x.chunk(2, dim=-1), sin.chunk(2, dim=-1)[0]
-    turned = x * cos
-    turned_first, turned_second = turned.chunk(2, dim=-1)  # views: `turned` is changed in place
-    turned_first.addcmul_(second, half_sin, value=-direction)
-    turned_second.addcmul_(first, half_sin, value=direction)
-    return turned

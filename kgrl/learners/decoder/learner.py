@@ -1,7 +1,7 @@
 """Base class of learners with a transformer: packing, optimisation, measuring, snapshots and saved states.
 
-Subclasses make a Hugging Face causal model, decide which of its weights are trained and how those are written. Dropout
-is off throughout: texts are read once, and a run repeats exactly.
+Subclasses make a causal model, decide which of its weights are trained and how those are written. Dropout is off
+throughout: texts are read once, and a run repeats exactly.
 """
 
 from __future__ import annotations
@@ -13,29 +13,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from kgrl.corpus import Corpus, Passages
 from kgrl.errors import DivergedError, KgrlError, SettingError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learned
 from kgrl.learners.decoder.flat_weights import FlatWeights, Trained
-from kgrl.learners.decoder.layers import NO_MASK, PACKED
 from kgrl.learners.decoder.loss import mean_loss, token_losses
 from kgrl.learners.decoder.packing import Block, Reading, arrange, pack
-from kgrl.learners.decoder.token_store import TokenStore, document_token
+from kgrl.learners.decoder.token_store import TokenStore
 from kgrl.learners.plugins.base import Measure, Plugin
 from kgrl.system.files import write_json
 from kgrl.system.schemas import Count, checked, read_json
 from kgrl.system.tensors import read_tensors, save_tensors
 
-__all__ = ["DecoderLearner", "DecoderSnapshot"]
+__all__ = ["Decoder", "DecoderLearner", "DecoderSnapshot"]
 
 _CONTEXT = 512
 """Most tokens of a passage that are read in one piece; passages have about 70 tokens."""
@@ -57,6 +56,24 @@ class DecoderSnapshot:
     plugins: tuple[Mapping[str, Tensor], ...]
 
 
+class Decoder(Protocol):
+    """A causal transformer that reads packed passages."""
+
+    @property
+    def head(self) -> Tensor:
+        """The output embedding, by which last states are multiplied to have logits, `[vocabulary, width]`."""
+        ...
+
+    @property
+    def context(self) -> int:
+        """Most tokens of a passage that are read in one piece."""
+        ...
+
+    def states(self, block: Block) -> Tensor:
+        """Return the last states of packed passages, none of which sees another, `[tokens, width]`."""
+        ...
+
+
 class DecoderLearner(FlatWeights, ABC):
     """Teaches a causal transformer passages by AdamW on whole blocks of packed tokens.
 
@@ -66,7 +83,9 @@ class DecoderLearner(FlatWeights, ABC):
     Args:
         corpus: The corpus whose passages are taught and measured.
         model: The causal model; those of its parameters that require a gradient are trained.
-        tokenizer: A Hugging Face fast tokenizer.
+        decoder: The same model, as it reads packed passages.
+        tokenizer: The tokenizer.
+        document: The token id that leads every passage.
         learning_rate: AdamW's learning rate after the warm-up.
         block_tokens: Tokens of one update, about.
         warmup_steps: Updates until the learning rate is reached.
@@ -77,8 +96,6 @@ class DecoderLearner(FlatWeights, ABC):
 
     Raises:
         SettingError: If a plug-in does not work with this learner.
-        KgrlError: If the model's logits are not its output embedding times its decoder's last states, or it cannot
-            keep packed passages apart.
     """
 
     kind: str
@@ -87,23 +104,22 @@ class DecoderLearner(FlatWeights, ABC):
     def __init__(
         self,
         corpus: Corpus,
-        model: PreTrainedModel,
-        tokenizer: Any,
+        model: nn.Module,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        document: int,
         *,
         learning_rate: float,
         block_tokens: int,
         warmup_steps: int,
         plugins: Sequence[Plugin] = (),
     ) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer, self._document = tokenizer, document
         self._read(corpus)
-        self.model: PreTrainedModel = model.eval()  # type: ignore[no-untyped-call]
+        self.model, self._decoder = model.eval(), decoder
+        self._context = min(_CONTEXT, decoder.context)
         self.learning_rate, self.block_tokens, self.warmup_steps = learning_rate, block_tokens, warmup_steps
         self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
-        self._decoder: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
-        self._head: Tensor = model.get_output_embeddings().weight  # type: ignore[no-untyped-call] # [vocabulary, width]
-        self._context = _context(model.config)
-        self._set_attention()
         super().__init__({name: weight for name, weight in model.named_parameters() if weight.requires_grad})
         self.plugins = tuple(plugins)
         for plugin in self.plugins:
@@ -175,7 +191,7 @@ class DecoderLearner(FlatWeights, ABC):
         totals, counts = np.zeros(len(passages)), np.zeros(len(passages))
         for block in pack(self._sequences(passages), _EVALUATION_BLOCK, self._context):
             # A long passage lies in several pieces, maybe in several blocks: sums of its tokens' losses are gathered.
-            losses = token_losses(self._states(block), self._head, self._tensor(block.targets)).cpu().numpy()
+            losses = token_losses(*self._predictions(block)).cpu().numpy()
             totals += np.bincount(block.owners, losses, minlength=len(passages))
             counts += np.bincount(block.owners, minlength=len(passages))
         for bad in np.flatnonzero(~np.isfinite(totals)):
@@ -191,7 +207,7 @@ class DecoderLearner(FlatWeights, ABC):
     def _read(self, corpus: Corpus) -> None:
         """Tokenise a corpus, and know its passages from now on."""
         self.corpus, self._known = corpus, {corpus.fingerprint}
-        self.tokens = TokenStore.of(corpus, self.tokenizer.backend_tokenizer, document_token(self.tokenizer))
+        self.tokens = TokenStore.of(corpus, self.tokenizer, self._document)
 
     def extend(self, corpus: Corpus) -> None:
         """Read a corpus that begins with the present one: the same passages, and more after them.
@@ -202,8 +218,7 @@ class DecoderLearner(FlatWeights, ABC):
         if any(plugin.by_topic for plugin in self.plugins):
             names = ", ".join(plugin.name for plugin in self.plugins if plugin.by_topic)
             raise SettingError(f"the plug-in {names} knows the topics it began with alone; the corpus cannot grow")
-        tokenizer = self.tokenizer
-        self.tokens = self.tokens.extended(corpus, tokenizer.backend_tokenizer, document_token(tokenizer))
+        self.tokens = self.tokens.extended(corpus, self.tokenizer, self._document)
         self.corpus = corpus
         self._known.add(corpus.fingerprint)  # passages of the former corpus have the same ids: they are still read
 
@@ -219,7 +234,7 @@ class DecoderLearner(FlatWeights, ABC):
         total = sum(len(block) for block in blocks)
         self.gradient.zero_()
         for block in blocks:
-            mean = mean_loss(self._states(block), self._head, self._tensor(block.targets))
+            mean = mean_loss(*self._predictions(block))
             # Gradients add up over the blocks; each is weighted by its share of all tokens.
             (mean * (len(block) / total)).backward()  # type: ignore[no-untyped-call] # torch types it so
         found: NDArray[np.float32] = self.gradient.cpu().numpy().copy()
@@ -294,7 +309,7 @@ class DecoderLearner(FlatWeights, ABC):
             ids: Passage id of each of the packed sequences, for messages.
         """
         self.gradient.zero_()  # in place, since the parameters' gradients are views of it
-        mean = mean_loss(self._states(block), self._head, self._tensor(block.targets))
+        mean = mean_loss(*self._predictions(block))
         mean.backward()  # type: ignore[no-untyped-call] # torch types it so
         for plugin in self.plugins:
             plugin.regularise()
@@ -314,19 +329,10 @@ class DecoderLearner(FlatWeights, ABC):
             plugin.updated()
         return loss
 
-    def _states(self, block: Block) -> Tensor:
-        """The decoder's last states of a block, `[tokens, width]`."""
-        inputs, positions = self._tensor(block.inputs)[None], self._tensor(block.positions)[None]  # [1, tokens]
-        # Without our attention, transformers masks between passages where it sees positions that start over.
-        packed = self.model.config._attn_implementation == PACKED
-        ours = {"lengths": block.lengths, "attention_mask": NO_MASK} if packed else {}
-        output = self._decoder(input_ids=inputs, position_ids=positions, use_cache=False, **ours)
-        states: Tensor = output.last_hidden_state[0]
-        return states
-
-    def _tensor(self, array: NDArray[np.int64]) -> Tensor:
-        """An array as a tensor on the model's device."""
-        return torch.from_numpy(array).to(self.model.device)
+    def _predictions(self, block: Block) -> tuple[Tensor, Tensor, Tensor]:
+        """Last states of a block `[tokens, width]`, the output embedding, and the tokens to predict `[tokens]`."""
+        targets = torch.from_numpy(block.targets).to(self.weights.device)
+        return self._decoder.states(block), self._decoder.head, targets
 
     def _sequences(self, passages: Passages) -> list[NDArray[Any]]:
         """Token ids of passages, checked to be of the learner's corpus."""
@@ -337,37 +343,3 @@ class DecoderLearner(FlatWeights, ABC):
         """Refuse passages of another corpus, whose ids mean other texts."""
         if passages.corpus.fingerprint not in self._known:
             raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
-
-    @torch.inference_mode()
-    def _set_attention(self) -> None:
-        """Let the model attend within passages only, in the first way that keeps the losses it has without packing.
-
-        They are compared on a few tokens, since an unusual architecture would differ silently.
-
-        Raises:
-            KgrlError: If no way keeps the losses.
-        """
-        own = self.model.config._attn_implementation
-        sequences = [np.array([1, 2, 3, 4, 5, 6]), np.array([3, 2, 1, 2])]
-        (block,) = pack(sequences, block_tokens=16, context=16)
-        expected = torch.cat([self._plain_losses(ids) for ids in sequences])
-        # Attention that leaks between passages changes losses by tenths of a nat; bfloat16 rounds by some hundredths.
-        tolerance = 1e-3 if self._head.dtype == torch.float32 else 0.1
-        for attention in (PACKED, own) if own == "sdpa" else (own,):
-            self.model.set_attn_implementation(attention)
-            packed = token_losses(self._states(block), self._head, self._tensor(block.targets))
-            if torch.allclose(packed, expected, rtol=0, atol=tolerance):
-                return
-        kind = self.model.config.model_type
-        raise KgrlError(f"models of type {kind!r} cannot be taught: packing passages changes their losses")
-
-    def _plain_losses(self, ids: NDArray[Any]) -> Tensor:
-        """Losses of one sequence by the model's own forward, `[tokens - 1]`."""
-        logits = self.model(self._tensor(ids[None, :-1]), use_cache=False).logits[0].float()
-        return nn.functional.cross_entropy(logits, self._tensor(ids[1:]), reduction="none")
-
-
-def _context(config: Any) -> int:
-    """The most tokens read in one piece: at most as many as the model has positions, or its sliding window holds."""
-    limits = (getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window"))
-    return min([_CONTEXT, *(int(limit) for limit in limits if limit)])

@@ -28,6 +28,8 @@ from kgrl.learners.adapters.folder import (
 from kgrl.learners.decoder.layers import fuse
 from kgrl.learners.decoder.learner import DecoderLearner
 from kgrl.learners.decoder.models import Origin, fingerprint, load_pretrained, origin_of
+from kgrl.learners.decoder.pretrained import PretrainedDecoder
+from kgrl.learners.decoder.token_store import document_token
 from kgrl.learners.plugins.base import Plugin
 from kgrl.system.files import write_json
 from kgrl.system.tensors import best_dtype, read_tensors, save_tensors
@@ -105,10 +107,13 @@ class LoraLearner(DecoderLearner):
         self.rank, self.alpha = rank, alpha
         self.peft_model = add_adapter(base, seed, rank, alpha, target_modules)
         fuse(self.peft_model)
+        base.to(torch.device(device))  # type: ignore[arg-type] # transformers' wrapper hides the signature
         super().__init__(
             corpus,
-            base.to(torch.device(device)),  # type: ignore[arg-type] # transformers' wrapper hides the signature
-            tokenizer,
+            base,
+            PretrainedDecoder(base),
+            tokenizer.backend_tokenizer,
+            document_token(tokenizer),
             learning_rate=learning_rate,
             block_tokens=block_tokens,
             warmup_steps=warmup_steps,
@@ -127,7 +132,7 @@ class LoraLearner(DecoderLearner):
     @cached_property
     def origin(self) -> Origin:
         """Origin of the base model's weights."""
-        return origin_of(self._loaded_by, self.model, self.tokenizer)
+        return origin_of(self._loaded_by, self.model, str(self.tokenizer.id_to_token(self._document)))
 
     def load_adapter(self, folder: Path) -> None:
         """Read an adapter folder, which replaces the learner's own adapter; the optimizer starts afresh.

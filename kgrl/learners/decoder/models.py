@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kgrl.errors import KgrlError, MissingDataError, UnknownNameError
-from kgrl.learners.decoder.token_store import document_token
 from kgrl.system.cache import cached
 from kgrl.system.files import cache_dir, content_key, file_digest, new_folder
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
     from transformers import PreTrainedModel
 
 __all__ = ["HUB_NAMES", "PACKAGES", "Origin", "base_folder", "fingerprint", "load_pretrained", "origin_of"]
@@ -124,30 +124,26 @@ def base_folder(model: str = "smollm2") -> Path:
     return folder
 
 
-def origin_of(model: str, loaded: PreTrainedModel, tokenizer: Any) -> Origin:
+def origin_of(model: str, loaded: Any, passage_start: str) -> Origin:
     """Return the origin of a loaded model's weights.
 
     Args:
         model: The name that it was loaded by: a short name, a folder, or a name on the Hugging Face hub.
         loaded: The model.
-        tokenizer: Its tokenizer.
-
-    Raises:
-        KgrlError: If the tokenizer has no token that could lead a passage.
+        passage_start: Text of the token that leads every passage.
     """
     dtype = str(loaded.dtype).removeprefix("torch.")
-    start = str(tokenizer.convert_ids_to_tokens(document_token(tokenizer)))
     hub = HUB_NAMES.get(model, "" if Path(model).is_dir() else model)
     checkpoint = _packaged(model)
     if checkpoint is None:
         # Transformers notes the commit of weights from the hub; weights of a folder have none.
         revision = (getattr(loaded.config, "_commit_hash", None) or "") if hub else ""
-        return Origin(hub=hub, revision=revision, dtype=dtype, passage_start=start)
+        return Origin(hub=hub, revision=revision, dtype=dtype, passage_start=passage_start)
     package = f"{PACKAGES[model]}=={importlib.metadata.version(PACKAGES[model])}"
-    return Origin(hub, "", package, checkpoint.name, file_digest(checkpoint), dtype, start)
+    return Origin(hub, "", package, checkpoint.name, file_digest(checkpoint), dtype, passage_start)
 
 
-def fingerprint(model: PreTrainedModel) -> str:
+def fingerprint(model: nn.Module) -> str:
     """Return 32 hexadecimal digits that tell a model's weights from another's.
 
     They cover the name and shape of every parameter and its first values as bfloat16, so that it is quick and does not

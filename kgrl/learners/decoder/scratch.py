@@ -3,49 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import UnknownNameError
-from kgrl.learners.decoder.layers import fuse, merged_state
-from kgrl.learners.decoder.learner import DecoderLearner
-from kgrl.learners.decoder.lora import add_adapter
+from kgrl.learners.decoder.learner import Decoder, DecoderLearner
+from kgrl.learners.decoder.llama import Llama, Shape
 from kgrl.learners.decoder.models import fingerprint
 from kgrl.learners.plugins.base import Plugin
 from kgrl.system.cache import cached
-from kgrl.system.files import cache_dir, content_key, write_text
+from kgrl.system.files import cache_dir, content_key, write_json, write_text
 from kgrl.system.tensors import read_tensors, save_tensors
 
-__all__ = ["PRESETS", "ScratchLearner", "Shape", "train_tokenizer"]
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+__all__ = ["PRESETS", "ScratchLearner", "train_tokenizer"]
 
 _DOCUMENT = "<|document|>"
 """Token that leads every passage."""
 _WEIGHTS, _TRAINED = "model.safetensors", "trained.safetensors"
 _ALPHA_PER_RANK = 2
 """Factor of an adapter's output; as in the LoRA learner, where rank 8 has an alpha of 16."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A decoder's shape.
-
-    Args:
-        width: Width of the decoder's states.
-        layers: Number of layers.
-        heads: Number of attention heads.
-        vocabulary: Entries of the tokenizer, at most.
-    """
-
-    width: int
-    layers: int
-    heads: int
-    vocabulary: int
 
 
 PRESETS: Mapping[str, Shape] = {
@@ -55,7 +39,8 @@ PRESETS: Mapping[str, Shape] = {
     "5m": Shape(width=256, layers=5, heads=8, vocabulary=4096),
     "10m": Shape(width=320, layers=7, heads=10, vocabulary=4096),
 }
-"""Shapes by name. The name is the number of parameters in millions, if the text has words enough for the vocabulary."""
+"""Shapes by name, with the most entries of the vocabulary. The name is the number of parameters in millions, if the
+text has words enough for the vocabulary."""
 
 
 class ScratchLearner(DecoderLearner):
@@ -122,15 +107,19 @@ class ScratchLearner(DecoderLearner):
         shape = Shape(**asdict(PRESETS[preset]) | {name: value for name, value in own.items() if value is not None})
         self._shape, self._seed = shape, seed
         tokenizer = train_tokenizer(corpus, shape.vocabulary)
-        model = _random_model(shape, tokenizer, seed)
+        document = tokenizer.token_to_id(_DOCUMENT)
+        assert document is not None
+        drawn = _random_model(replace(shape, vocabulary=tokenizer.get_vocab_size()), seed)
         # An adapter fits the weights under it alone, which the seed draws and nothing trains.
-        self._frozen = {} if rank is None else {"rank": rank, "base_model": f"scratch@{fingerprint(model)}"}
-        if rank is not None:
-            _make_low_rank(model, rank, seed)
+        self._frozen = {} if rank is None else {"rank": rank, "base_model": f"scratch@{fingerprint(drawn)}"}
+        drawn.to(torch.device(device))
+        model, decoder = (drawn, drawn) if rank is None else _make_low_rank(drawn, rank, seed)
         super().__init__(
             corpus,
-            model.to(torch.device(device)),  # type: ignore[arg-type] # transformers' wrapper hides the signature
+            model,
+            decoder,
             tokenizer,
+            document,
             learning_rate=learning_rate,
             block_tokens=block_tokens,
             warmup_steps=warmup_steps,
@@ -145,21 +134,21 @@ class ScratchLearner(DecoderLearner):
     @property
     def identity(self) -> dict[str, str | int]:
         """The tokenizer by content, the model's shape, and with a rank the weights under the adapters by content."""
-        config = self.model.config
-        return {
-            "tokenizer": content_key(self.tokenizer.backend_tokenizer.to_str()),
-            "width": config.hidden_size,
-            "layers": config.num_hidden_layers,
-            "heads": config.num_attention_heads,
-            **self._frozen,
-        }
+        shape = {name: size for name, size in asdict(self._shape).items() if name != "vocabulary"}
+        return {"tokenizer": content_key(self.tokenizer.to_str()), **shape, **self._frozen}
 
     def _write_weights(self, folder: Path) -> None:
-        save_tensors(folder / _WEIGHTS, merged_state(self.model))
         if self._frozen:
+            from kgrl.learners.decoder.layers import merged_state  # here, since PEFT takes seconds to import
+
+            save_tensors(folder / _WEIGHTS, merged_state(self.model))
             save_tensors(folder / _TRAINED, self.views())
-        self.model.config.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        else:
+            save_tensors(folder / _WEIGHTS, self.views())
+        vocabulary = self.tokenizer.get_vocab_size()
+        write_json(folder / "config.json", replace(self._shape, vocabulary=vocabulary).config(self._document))
+        write_text(folder / "tokenizer.json", self.tokenizer.to_str(pretty=True))
+        write_json(folder / "tokenizer_config.json", {"bos_token": _DOCUMENT, "tokenizer_class": "TokenizersBackend"})
 
     def _read_weights(self, folder: Path) -> None:
         tensors = read_tensors(folder / (_TRAINED if self._frozen else _WEIGHTS))
@@ -168,7 +157,7 @@ class ScratchLearner(DecoderLearner):
                 weight.copy_(tensors[name])
 
 
-def train_tokenizer(corpus: Corpus, vocabulary: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(corpus: Corpus, vocabulary: int) -> Tokenizer:
     """Train a byte-level BPE tokenizer on a corpus's train passages, or read the one trained before.
 
     Args:
@@ -178,7 +167,10 @@ def train_tokenizer(corpus: Corpus, vocabulary: int) -> PreTrainedTokenizerFast:
     path = cache_dir() / "tokenizers" / f"{content_key(corpus.fingerprint, str(vocabulary))}.json"
     cached(path, make=lambda: write_text(path, _trained_tokenizer(corpus, vocabulary).to_str()))
     # Read even when it was trained just now, so that the first run and the next have the same tokenizer.
-    return PreTrainedTokenizerFast(tokenizer_file=str(path), bos_token=_DOCUMENT)  # type: ignore[no-untyped-call]
+    tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+    # As transformers sets it, which changes no token: saved learners of earlier versions know their tokenizer by it.
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
+    return tokenizer
 
 
 def _trained_tokenizer(corpus: Corpus, vocabulary: int) -> Tokenizer:
@@ -196,30 +188,30 @@ def _trained_tokenizer(corpus: Corpus, vocabulary: int) -> Tokenizer:
     return tokenizer
 
 
-def _random_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+def _random_model(shape: Shape, seed: int) -> Llama:
     """A model whose weights depend on its shape and the seed alone."""
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=shape.width,
-        intermediate_size=8 * shape.width // 3,  # as in Llama: three matrices with the weights of the usual two
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        max_position_embeddings=512,  # the most tokens of a passage that learners read in one piece
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=None,
-    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return LlamaForCausalLM(config)
+        return Llama(shape)
 
 
-def _make_low_rank(model: LlamaForCausalLM, rank: int, seed: int) -> None:
-    """Freeze a model's linear layers and put adapters on them, in place; embeddings and norms stay trained."""
+def _make_low_rank(drawn: Llama, rank: int, seed: int) -> tuple[LlamaForCausalLM, Decoder]:
+    """Return a model as drawn, with frozen linear layers and adapters on them; embeddings and norms are trained."""
+    # Here, since transformers and PEFT take seconds to import.
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from kgrl.learners.decoder.layers import fuse
+    from kgrl.learners.decoder.lora import add_adapter
+    from kgrl.learners.decoder.pretrained import PretrainedDecoder
+
+    with torch.random.fork_rng():  # the weights that it draws are replaced
+        model = LlamaForCausalLM(LlamaConfig(**drawn.shape.config(first=0)))
+    model.load_state_dict(drawn.state_dict(), strict=False)  # without the output embedding, which is the input's
     # Listed first, since PEFT freezes everything but its own matrices.
     rest = {name for name, weight in model.named_parameters() if "_proj." not in name}
     adapted = add_adapter(model, seed, rank, _ALPHA_PER_RANK * rank, "all-linear")
     for name, weight in model.named_parameters():
         if name in rest:
             weight.requires_grad_(True)
-    fuse(adapted)  # last, since norms that are trained keep their own forward
+    fuse(adapted)
+    return model, PretrainedDecoder(model)

@@ -1,0 +1,198 @@
+"""A Llama-style decoder (Touvron et al. 2023) in a hundred lines, for models that are trained from random weights.
+
+It has the layers, parameter names and initial weights of transformers' `LlamaForCausalLM`, and saves what that loads.
+transformers itself takes three seconds and 300 MB to import, more than a short run of a small model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention, silu
+
+from kgrl.learners.decoder.functions import rms_norm, rotate
+from kgrl.learners.decoder.packing import Block
+
+__all__ = ["Llama", "Shape"]
+
+_CONTEXT = 512
+"""Most tokens of a passage that learners read in one piece."""
+_EPSILON = 1e-6
+_THETA = 10_000.0
+"""Base of the rotary positions' wave lengths."""
+_STANDARD_DEVIATION = 0.02
+"""Of initial weights."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder's shape.
+
+    Args:
+        width: Width of the decoder's states.
+        layers: Number of layers.
+        heads: Number of attention heads.
+        vocabulary: Entries of the tokenizer.
+    """
+
+    width: int
+    layers: int
+    heads: int
+    vocabulary: int
+
+    @property
+    def inner(self) -> int:
+        """Width inside of a feed-forward network: three matrices have the weights of the usual two."""
+        return 8 * self.width // 3
+
+    def config(self, first: int) -> dict[str, Any]:
+        """Return the contents of a `config.json`, by which transformers makes the same model.
+
+        Args:
+            first: Token id that leads every text.
+        """
+        return {
+            "model_type": "llama",
+            "architectures": ["LlamaForCausalLM"],
+            "vocab_size": self.vocabulary,
+            "hidden_size": self.width,
+            "intermediate_size": self.inner,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "max_position_embeddings": _CONTEXT,
+            "rope_parameters": {"rope_theta": _THETA, "rope_type": "default"},
+            "rms_norm_eps": _EPSILON,
+            "tie_word_embeddings": True,
+            "bos_token_id": first,
+            "eos_token_id": None,
+            "dtype": "float32",
+        }
+
+
+class Llama(nn.Module):
+    """A decoder whose output embedding is its input embedding; attention is causal.
+
+    Its weights are drawn from torch's global generator, in the order in which transformers draws them.
+
+    Args:
+        shape: Its shape.
+
+    Attributes:
+        shape: Its shape.
+        context: Most tokens of a text.
+
+    Example:
+        >>> model = Llama(Shape(width=16, layers=1, heads=2, vocabulary=300))
+        >>> model(torch.tensor([[5, 6, 7]])).shape
+        torch.Size([1, 3, 300])
+    """
+
+    context = _CONTEXT
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.model = _Body(shape)
+
+    @property
+    def head(self) -> Tensor:
+        """The output embedding, `[vocabulary, width]`."""
+        return self.model.embed_tokens.weight
+
+    def states(self, block: Block) -> Tensor:
+        """Return the last states of packed passages, none of which sees another, `[tokens, width]`."""
+        inputs, positions = (torch.from_numpy(ids).to(self.head.device) for ids in (block.inputs, block.positions))
+        states: Tensor = self.model(inputs, positions, block.lengths)
+        return states
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the logits of texts of one length, `[texts, tokens, vocabulary]`; ids are `[texts, tokens]`."""
+        texts, tokens = ids.shape
+        positions = torch.arange(tokens, device=ids.device).repeat(texts)
+        states: Tensor = self.model(ids.reshape(-1), positions, [tokens] * texts)
+        return (states @ self.head.T).view(texts, tokens, -1)
+
+
+class _Body(nn.Module):
+    """The decoder without its output embedding."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(shape.vocabulary, shape.width)
+        self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
+        self.norm = _Norm(shape.width)
+        size = shape.width // shape.heads
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=_STANDARD_DEVIATION)
+        self._waves = 1.0 / _THETA ** (torch.arange(0, size, 2, dtype=torch.float32) / size)  # [head width / 2]
+
+    def forward(self, ids: Tensor, positions: Tensor, lengths: list[int]) -> Tensor:
+        """Return last states, `[tokens, width]`, of texts of these lengths laid end to end."""
+        angles = positions[:, None] * self._waves.to(ids.device)
+        angles = torch.cat([angles, angles], dim=-1)[None, None]  # [1, 1, tokens, head width]
+        turn = angles.cos(), angles.sin()
+        states = self.embed_tokens(ids)
+        for layer in self.layers:
+            states = layer(states, turn, lengths)
+        normal: Tensor = self.norm(states)
+        return normal
+
+
+class _Layer(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.self_attn = _Attention(shape)
+        self.mlp = _FeedForward(shape)
+        self.input_layernorm = _Norm(shape.width)
+        self.post_attention_layernorm = _Norm(shape.width)
+
+    def forward(self, states: Tensor, turn: tuple[Tensor, Tensor], lengths: list[int]) -> Tensor:
+        states = states + self.self_attn(self.input_layernorm(states), turn, lengths)
+        output: Tensor = states + self.mlp(self.post_attention_layernorm(states))
+        return output
+
+
+class _Attention(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self._heads = shape.heads
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (
+            nn.Linear(shape.width, shape.width, bias=False) for _ in range(4)
+        )
+
+    def forward(self, states: Tensor, turn: tuple[Tensor, Tensor], lengths: list[int]) -> Tensor:
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        # Each [1, heads, tokens, head width].
+        query, key, value = (p(states).view(len(states), self._heads, -1).transpose(0, 1)[None] for p in projections)
+        texts = (torch.split(part, lengths, dim=2) for part in (rotate(query, *turn), rotate(key, *turn), value))
+        # A text at a time: with a mask for all, attention between texts would be computed and thrown away.
+        seen = [scaled_dot_product_attention(q, k, v, is_causal=True) for q, k, v in zip(*texts, strict=True)]
+        output: Tensor = self.o_proj(torch.cat(seen, dim=2)[0].transpose(0, 1).reshape(len(states), -1))
+        return output
+
+
+class _FeedForward(nn.Module):
+    """SwiGLU (Shazeer 2020)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(shape.width, shape.inner, bias=False)
+        self.up_proj = nn.Linear(shape.width, shape.inner, bias=False)
+        self.down_proj = nn.Linear(shape.inner, shape.width, bias=False)
+
+    def forward(self, states: Tensor) -> Tensor:
+        output: Tensor = self.down_proj(silu(self.gate_proj(states)) * self.up_proj(states))
+        return output
+
+
+class _Norm(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, states: Tensor) -> Tensor:
+        return rms_norm(states, self.weight, _EPSILON)

@@ -12,10 +12,12 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
 from kgrl.graph.storage import StoredStrings, pack_strings
@@ -79,11 +81,12 @@ def processed(name: str, content: Sequence[str], build: Callable[[], Corpus]) ->
 def _write(corpus: Corpus, entry: Path) -> None:
     """Write a corpus to a new folder, whole or not at all."""
     texts, starts = pack_strings(corpus.texts)
-    arrays = {"texts": texts, "starts": starts, "topics": corpus.topics, "splits": corpus.splits}
+    arrays: dict[str, NDArray[Any]] = {"texts": texts, "starts": starts}
+    arrays |= {"topics": corpus.topics, "splits": corpus.splits, "word_counts": corpus.word_counts}
     with new_folder(entry) as temporary:
         corpus.graph.save(temporary / _GRAPH)
-        for array_name, array in {**arrays, "word_counts": corpus.word_counts}.items():
-            write_npy(temporary / f"{array_name}.npy", array)
+        for part, array in arrays.items():
+            write_npy(temporary / f"{part}.npy", array)
         write_json(temporary / _ABOUT, {"fingerprint": corpus.fingerprint})
 
 

@@ -4,8 +4,9 @@
 
 A start ends with the first expansion after the nucleus: when `curriculum.jsonl` has its second line. The two codes take
 turns, with the same interpreter and environment variables, each with a cache folder of its own that is empty at the
-beginning. The first turn fills it, and is counted for `first_vital_s` only; the figures are medians of the others. It
-takes half an hour on two cores, most of it the first turn of the code before.
+beginning. The first turn fills it, and is counted for `first_vital_s` only; the figures are medians of the others.
+Figures that end in `_cpu_s` are processor seconds of the whole run, which other programs disturb less. It takes half an
+hour on two cores, most of it the first turn of the code before; `--work` keeps the caches for another time.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 ARTICLES, PASSAGES, WORDS, LINKS = 1000, 40, 60, 12
@@ -53,6 +55,14 @@ start = time.perf_counter()
 environments.step(np.argmax(info["action_mask"], axis=1))
 print(time.perf_counter() - start)
 """
+
+
+class Start(NamedTuple):
+    """A short run: seconds to its first expansion, processor seconds of all of it, MiB of its memory's peak."""
+
+    seconds: float
+    processor: float
+    peak: float
 
 
 @dataclass
@@ -86,8 +96,8 @@ class Side:
         done = subprocess.run(command, env=self.environment, cwd=self.work, stdout=subprocess.PIPE, check=True)
         return [float(line) for line in done.stdout.split()]
 
-    def start(self, corpus: str | Path) -> tuple[float, float]:
-        """Carry out a short run; return the seconds to its first expansion, and the MiB of its memory's peak."""
+    def start(self, corpus: str | Path) -> Start:
+        """Carry out a short run."""
         with tempfile.TemporaryDirectory(dir=self.work) as folder, (self.work / "log.txt").open("w+b") as log:
             out = Path(folder) / "run"
             command = [sys.executable, "-m", "kgrl", *RUN, "--corpus", str(corpus), "--out", str(out)]
@@ -98,28 +108,30 @@ class Side:
             if status:
                 log.seek(0)
                 raise RuntimeError(f"{self.name}: {log.read().decode(errors='replace')[-2000:]}")
-        return seconds, used.ru_maxrss / 1024
+        return Start(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
 def first_vital(side: Side) -> dict[str, float]:
     """Start on the vital articles with an empty cache."""
-    return {"first_vital_s": side.start("vital")[0]}
+    return {"first_vital_s": side.start("vital").seconds}
 
 
 def second_vital(side: Side) -> dict[str, float]:
     """Start on the vital articles again."""
-    seconds, peak = side.start("vital")
-    return {"second_vital_s": seconds, "peak_mib": peak}
+    start = side.start("vital")
+    return {"second_vital_s": start.seconds, "second_vital_cpu_s": start.processor, "peak_mib": start.peak}
 
 
 def second_folder(side: Side) -> dict[str, float]:
     """Start on a folder of articles again."""
-    return {"second_folder_s": side.start(side.articles)[0]}
+    start = side.start(side.articles)
+    return {"second_folder_s": start.seconds, "second_folder_cpu_s": start.processor}
 
 
 def second_wikispeedia(side: Side) -> dict[str, float]:
     """Start on Wikispeedia again."""
-    return {"second_wikispeedia_s": side.start("wikispeedia")[0]}
+    start = side.start("wikispeedia")
+    return {"second_wikispeedia_s": start.seconds, "second_wikispeedia_cpu_s": start.processor}
 
 
 def environments(side: Side) -> dict[str, float]:
@@ -160,10 +172,11 @@ def main() -> None:
     parser.add_argument("--before", help="the commit to compare this checkout with; none by default")
     parser.add_argument("--measures", nargs="*", default=[*MEASURES], choices=[*MEASURES], help="all by default")
     parser.add_argument("--repeat", type=int, default=5, help="turns that are counted")
+    parser.add_argument("--work", type=Path, help="folder of the caches, which stay there; a temporary one by default")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    with _sides(arguments.before) as sides:
+    with _sides(arguments.before, arguments.work) as sides:
         for turn in range(arguments.repeat + 1):
             for name in arguments.measures:
                 for side in sides if not turn or name != ONCE else ():
@@ -181,12 +194,14 @@ def main() -> None:
 
 
 @contextmanager
-def _sides(before: str | None) -> Iterator[list[Side]]:
+def _sides(before: str | None, work: Path | None) -> Iterator[list[Side]]:
     """Give the codes to measure, each in a new checkout, so that nothing of either is compiled yet."""
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        articles = scratch / "articles"
-        write_articles(articles)
+        work = scratch if work is None else work.resolve()
+        articles = work / "articles"
+        if not articles.exists():
+            write_articles(articles)
         commits = {"before": before, "after": "HEAD"} if before else {"after": "HEAD"}
         sides = []
         for name, commit in commits.items():
@@ -194,7 +209,7 @@ def _sides(before: str | None) -> Iterator[list[Side]]:
             code = scratch / f"{name}-code"
             subprocess.run([*git, "add", "--quiet", "--detach", str(code), str(commit)], check=True)
             stack.callback(subprocess.run, [*git, "remove", "--force", str(code)], check=True)
-            sides.append(Side(name, code, scratch / name, articles))
+            sides.append(Side(name, code, work / name, articles))
         yield sides
 
 
@@ -217,7 +232,7 @@ def write_articles(folder: Path) -> None:
     words = list(dict.fromkeys("".join(draws.choices(syllables, k=draws.randint(1, 4))) for _ in range(20_000)))
     shares = list(itertools.accumulate(1 / rank for rank in range(1, len(words) + 1)))
     titles = [f"{word.capitalize()} {number}" for number, word in enumerate(draws.sample(words, ARTICLES))]
-    folder.mkdir()
+    folder.mkdir(parents=True)
     with (folder / "passages.jsonl").open("w", encoding="utf-8") as file:
         for title in titles:
             own = draws.sample(words, 200)

@@ -173,7 +173,7 @@ def text_losses(learner: Learner, corpus: Corpus) -> NDArray[np.float64]:
 
 def _reads_text(learner: Learner) -> TypeGuard[DecoderLearner]:
     """Tell whether a learner can measure texts outside of its corpus."""
-    from kgrl.learners.decoder.learner import DecoderLearner  # here, since transformers takes seconds to import
+    from kgrl.learners.decoder.learner import DecoderLearner  # here, since torch takes seconds to import
 
     return isinstance(learner, DecoderLearner)
 

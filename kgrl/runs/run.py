@@ -332,9 +332,14 @@ class Run:
 
         Nothing is written if a plug-in changed the base model, since no adapter fits that; the checkpoint has all.
         """
-        from kgrl.learners.decoder.lora import LoraLearner, write_adapter
-
         learner = self.curriculum.learner
+        if getattr(learner, "kind", None) != "lora":
+            return
+        from kgrl.learners.decoder.lora import (
+            LoraLearner,
+            write_adapter,
+        )  # transformers and PEFT take seconds to import
+
         if isinstance(learner, LoraLearner) and not any(plugin.rebased for plugin in learner.plugins):
             for name, weights in learner.modules.items():
                 with learner.holding(weights):

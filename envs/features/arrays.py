@@ -31,8 +31,9 @@ class GraphTables(NamedTuple):
         links: Link features, the last row for pairs that are no link, `[links + 1, 13]`.
         transitions: Transition features in the same rows, `[links + 1, 7]`.
         categories: A number for each topic's category, `[topics]`.
-        cosines: Cosines of all pairs in units of `QUANTUM`, int16 `[topics, topics]`; of shape `[0, 0]` where there
-            are too many, and products of `embeddings` are made as they are needed.
+        cosines: Cosines of pages (rows) to topics (columns) in units of `QUANTUM`, int16 `[topics, topics]`: those that
+            were needed before, 0 for the others. Kernels write into it, and memory is taken for what is written. Of
+            shape `[0, 0]` where nothing is kept.
         outlooks: Mean cosines of topics (columns) to the targets of pages (rows), likewise.
         embeddings: Unit embeddings, `[topics, dimensions]`.
         mean_targets: Mean embedding of each topic's targets, `[topics, dimensions]`.

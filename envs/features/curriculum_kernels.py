@@ -1,6 +1,6 @@
 """Observations of curricula, compiled: the shortlist of candidates and their features, a curriculum at a time.
 
-The environment, the vector environment and agents outside of them all call `observe_into`, so all see the same numbers.
+The environment, the vector environment and agents outside of them all call `observe_row`, so all see the same numbers.
 `walk_kernels` describes a curriculum as the walk of a reader who never goes back; features of learning are added here.
 `kgrl.envs.features.names` says what the columns mean. Arrays with a first axis `[curricula]` may hold many; the work is
 for one row of them.
@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from kgrl.builtin import PROJECTED
-from kgrl.envs.features.arrays import QUANTUM, Path
+from kgrl.envs.features.arrays import Path
 from kgrl.envs.features.names import COLUMN, FEATURES, GLOBAL, TOPIC_GOAL_FEATURES
 from kgrl.envs.features.shortlist_kernels import shortlist_into
 from kgrl.envs.features.walk_kernels import (
@@ -27,10 +27,12 @@ from kgrl.envs.features.walk_kernels import (
     describe_path,
     dot,
     link_positions,
+    product,
 )
+from kgrl.system.kernels import inner_kernel
 from kgrl.traces.trace import SEEN, STACK
 
-__all__ = ["observe_into"]
+__all__ = ["observe_into", "observe_row"]
 
 _WIDTH = len(FEATURES)
 _GOAL_SIMILARITY = TOPIC_GOAL_FEATURES.index("goal_similarity")
@@ -38,7 +40,7 @@ _NEIGHBOURS = 128
 """Neighbours that are looked at for a candidate's."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _catch_up(tables, known, row):
     """Add the topics learned since the last time to the sum of what is learned."""
     total = known.learned_sum[row]
@@ -49,14 +51,14 @@ def _catch_up(tables, known, row):
     known.summed[row] = known.n_learned[row]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _norm(vector):
     """Return the length of a vector, 1 where it is 0, for a divisor."""
     norm = math.sqrt(dot(vector, vector))
     return np.float32(norm if norm > 0 else 1.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _recent_norm(tables, learned, n):
     """Return the norm of the sum of the embeddings learned last."""
     total = np.zeros(tables.embeddings.shape[1], dtype=np.float32)
@@ -65,23 +67,20 @@ def _recent_norm(tables, learned, n):
     return _norm(total)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _compare(tables, known, row, topic):
     """Compare a topic with what was learned since it was last compared."""
     learned, n = known.learned[row], known.n_learned[row]
     total, nearest = known.total_similarity[row, topic], known.nearest_similarity[row, topic]
     for at in range(known.compared[row, topic], n):
-        if len(tables.cosines):
-            cosine = tables.cosines[learned[at], topic] * QUANTUM
-        else:
-            cosine = dot(tables.embeddings[learned[at]], tables.embeddings[topic])
+        cosine = product(tables.cosines, tables.embeddings, tables.embeddings, learned[at], topic)
         total += cosine
         nearest = max(nearest, cosine)
     known.total_similarity[row, topic], known.nearest_similarity[row, topic] = total, nearest
     known.compared[row, topic] = n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _neighbour_losses(tables, level, previous, latest, topic, features):
     """Write mean loss and progress over a candidate's measured neighbours, and the share that is measured."""
     start, end = tables.near_starts[topic], tables.near_starts[topic + 1]
@@ -101,7 +100,7 @@ def _neighbour_losses(tables, level, previous, latest, topic, features):
         features[COLUMN.neighbours_measured] = measured / looked
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _learning_features(tables, goals, known, row, slots, filled, recent, ages, out):
     """Write what a curriculum has learned about its candidates and around them."""
     level, previous, latest = known.level[row], known.previous[row], known.latest_loss[row]
@@ -128,7 +127,7 @@ def _learning_features(tables, goals, known, row, slots, filled, recent, ages, o
         features[COLUMN.coherence] = tables.coherence[topic]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _show_state(goals, known, row, n_topics, n_candidates, shown):
     """Write the state as a whole, and the goal."""
     latest, n, aim, overall = known.latest_loss[row], known.n_learned[row], known.aim[row], shown.overall[row]
@@ -144,7 +143,7 @@ def _show_state(goals, known, row, n_topics, n_candidates, shown):
         shown.goal[row, column] = clipped(goals.vectors[aim, column])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _path_of(learned, n):
     """Return the topics learned last as the path of a reader who never went back."""
     return Path(
@@ -156,7 +155,7 @@ def _path_of(learned, n):
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _goal_features(goals, page, slots, filled, out):
     """Write what candidates have to do with the goal."""
     towards = np.empty((filled, goals.shape[1]), dtype=np.float32)
@@ -167,6 +166,12 @@ def _goal_features(goals, page, slots, filled, out):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def observe_into(tables, goals, known, row, candidates, n, slot_of, pool, shown):
+    """Observe one curriculum from Python; see `observe_row`."""
+    observe_row(tables, goals, known, row, candidates, n, slot_of, pool, shown)
+
+
+@inner_kernel
+def observe_row(tables, goals, known, row, candidates, n, slot_of, pool, shown):
     """Observe one curriculum.
 
     Args:

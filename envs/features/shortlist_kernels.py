@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from kgrl.system.kernels import inner_kernel
 from kgrl.system.random_bits import mixed
 
 __all__ = ["MOST_CANDIDATES", "shortlist_into"]
@@ -15,13 +16,13 @@ MOST_CANDIDATES = 4096
 """Frontier topics that compete for slots, drawn uniformly from a larger frontier."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _below(random, n):
     """Return a number below n from 64 random bits; its bias of some 2^-32 does not matter."""
     return np.int64((random >> np.uint64(32)) * np.uint64(n) >> np.uint64(32))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _sift_down(scores, ties, members, count, at):
     """Restore a heap with its least member on top after the member at `at` was replaced."""
     while True:
@@ -39,9 +40,11 @@ def _sift_down(scores, ties, members, count, at):
         at = least
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _take_best(values, factors, candidates, pool, n, count, draw, out, filled):
-    """Move the `count` positions with the largest value times factor from the pool to `out`; ties at random.
+@inner_kernel
+def _take_best(values, factors, weighted, candidates, pool, n, count, draw, out, filled):
+    """Move the `count` positions with the largest value from the pool to `out`; ties at random.
+
+    Values are multiplied by factors if they are `weighted`.
 
     Returns:
         How many positions the pool has left.
@@ -50,7 +53,7 @@ def _take_best(values, factors, candidates, pool, n, count, draw, out, filled):
     members = np.empty(count, dtype=np.int64)
     for row in range(n):
         topic = candidates[pool[row]]
-        score = values[topic] * factors[topic]
+        score = values[topic] * factors[topic] if weighted else values[topic]
         if row >= count and score < scores[0]:
             continue
         tie = mixed(draw ^ np.uint64(topic))
@@ -110,15 +113,11 @@ def shortlist_into(tables, goals, known, row, candidates, n, slots, pool, out):
         filled = slots // 2
         if filled:
             closure = known.links_to_learned[row]
-            left = _take_best(closure, tables.share, candidates, pool, left, filled, mixed(draw), out, 0)
+            left = _take_best(closure, tables.share, True, candidates, pool, left, filled, mixed(draw), out, 0)
         near = slots // 4
         if near:
-            ones = np.ones(1, dtype=np.float32)
-            similarity = goals.similarity[known.aim[row]]
-            left = _take_best(
-                similarity, np.broadcast_to(ones, similarity.shape), candidates, pool, left, near,
-                mixed(draw + np.uint64(1)), out, filled,
-            )  # fmt: skip
+            similarity, random = goals.similarity[known.aim[row]], mixed(draw + np.uint64(1))
+            left = _take_best(similarity, tables.share, False, candidates, pool, left, near, random, out, filled)
             filled += near
         while filled < slots:
             draw = mixed(draw)

@@ -26,6 +26,7 @@ from kgrl.envs.features.names import (
     TRANSITION_FEATURES,
     WALK_FEATURES,
 )
+from kgrl.system.kernels import inner_kernel
 from kgrl.traces.trace import SEEN, STACK
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "describe_walks",
     "dot",
     "link_positions",
+    "product",
 ]
 
 # Where blocks of columns begin that are copied whole: in `candidates`, ...
@@ -76,14 +78,14 @@ def clipped(value):
     return np.float32(min(max(value, -_CLIP), _CLIP))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def look_up(keys, values, wanted):
     """Return the value of a key, among ascending ones; 0 where it is not there."""
     at = np.searchsorted(keys, wanted)
     return values[at] if at < len(keys) and keys[at] == wanted else np.float32(0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _link_position(starts, targets, source, target):
     """Return the position of a link, -1 where there is none."""
     row = targets[starts[source] : starts[source + 1]]
@@ -91,12 +93,33 @@ def _link_position(starts, targets, source, target):
     return starts[source] + at if at < len(row) and row[at] == target else -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _write_products(kept, left, right, page, slots, n, out):
-    """Write the products of a page's vector with those of candidates: looked up where all pairs are kept, else made.
+@inner_kernel
+def product(kept, left, right, page, topic):
+    """Return the product of a page's vector with a topic's, which is kept where there is room.
+
+    Another thread may write the same number at the same time, which does no harm.
 
     Args:
-        kept: Products of all pairs in units of `QUANTUM`, `[topics, topics]`, or `[0, 0]`.
+        kept: Products that were made before, in units of `QUANTUM`, 0 for the others, `[topics, topics]`, or `[0, 0]`.
+        left: Vectors of pages, `[topics, dimensions]`.
+        right: Vectors of topics, likewise.
+        page: The page.
+        topic: The topic.
+    """
+    if not len(kept):
+        return dot(left[page], right[topic])
+    if kept[page, topic] == 0:
+        exact = min(max(dot(left[page], right[topic]), np.float32(-1)), np.float32(1))
+        kept[page, topic] = np.int16(np.rint(exact / QUANTUM))
+    return kept[page, topic] * QUANTUM
+
+
+@inner_kernel
+def _write_products(kept, left, right, page, slots, n, out):
+    """Write the products of a page's vector with those of candidates.
+
+    Args:
+        kept: See `product`.
         left: Vectors of pages, `[topics, dimensions]`.
         right: Vectors of candidates, likewise.
         page: The page.
@@ -104,27 +127,23 @@ def _write_products(kept, left, right, page, slots, n, out):
         n: How many there are.
         out: Where to, `[at least n]`.
     """
-    if len(kept):
-        for slot in range(n):
-            out[slot] = kept[page, slots[slot]] * QUANTUM
-    else:
-        for slot in range(n):
-            out[slot] = dot(left[page], right[slots[slot]])
+    for slot in range(n):
+        out[slot] = product(kept, left, right, page, slots[slot])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _cosines_to(tables, page, slots, n, out):
     """Write the cosines of a page to the topics of the filled slots."""
     _write_products(tables.cosines, tables.embeddings, tables.embeddings, page, slots, n, out)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _outlooks_from(tables, page, slots, n, out):
     """Write the mean cosines of a page's targets to the topics of the filled slots."""
     _write_products(tables.outlooks, tables.mean_targets, tables.embeddings, page, slots, n, out)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def link_positions(tables, page, slot_of, links):
     """Write the position of the page's link to each candidate; what is not linked stays as it is.
 
@@ -139,7 +158,7 @@ def link_positions(tables, page, slot_of, links):
             links[slot_of[tables.out[at]]] = at
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _write_links(tables, slots, n, links, out):
     """Write what depends on the current page alone: from `linked` to the transitions."""
     for slot in range(n):
@@ -150,7 +169,7 @@ def _write_links(tables, slots, n, links, out):
         features[_TRANSITION:_PATH] = tables.transitions[link]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _count_joined(tables, page, slot_of, column, out):
     """Add a third to a column of the candidates that are linked with a page, in either direction."""
     for at in range(tables.near_starts[page], tables.near_starts[page + 1]):
@@ -159,7 +178,7 @@ def _count_joined(tables, page, slot_of, column, out):
             out[slot, column] += _THIRD
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _write_joined(tables, path, slot_of, out):
     """Write how candidates are linked with the pages of the path, and which of those they are."""
     last = len(path.stack) - 1
@@ -186,7 +205,7 @@ def _write_joined(tables, path, slot_of, out):
                 out[slot, COLUMN.passed_over] += _THIRD
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _write_clicks(tables, stack, filled, links, out):
     """Write what readers clicked on this page after the previous one."""
     if len(stack) < 2 or not len(tables.contexts):
@@ -203,7 +222,7 @@ def _write_clicks(tables, stack, filled, links, out):
             out[slot, COLUMN.click_share_after] = clicks / (3 + all_clicks)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _write_left_similarity(tables, left, slots, filled, cosines, out):
     """Write the largest cosine of candidates to a page that was left; `cosines` is room to work in."""
     for page in left:
@@ -212,7 +231,7 @@ def _write_left_similarity(tables, left, slots, filled, cosines, out):
             out[slot, COLUMN.left_similarity] = max(out[slot, COLUMN.left_similarity], cosines[slot])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _write_similarities(tables, path, slots, filled, out):
     """Write cosines to the pages of the path and to their links' targets.
 
@@ -258,7 +277,7 @@ def _write_similarities(tables, path, slots, filled, out):
     return recent
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def describe_candidates(tables, path, slots, filled, links, slot_of, out):
     """Write the features of candidates that do not depend on a goal; columns after those of the path become 0.
 
@@ -286,7 +305,7 @@ def describe_candidates(tables, path, slots, filled, links, slot_of, out):
     return _write_similarities(tables, path, slots, filled, out)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def describe_goal(towards, of_page, filled, out):
     """Write the features of candidates towards a goal.
 
@@ -307,7 +326,7 @@ def describe_goal(towards, of_page, filled, out):
         features[COLUMN.goal_gap] = towards[slot, _GOAL_SIMILARITY] - best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _describe_page(tables, path, page, before, out):
     """Write one row of `path`; `before` is the page whose links were on offer, -1 for none."""
     link = np.int64(-1)
@@ -325,7 +344,7 @@ def _describe_page(tables, path, page, before, out):
         out[column] = clipped(out[column])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def describe_path(tables, path, out):
     """Write the pages opened last, and once more the current one with its own links' targets.
 
@@ -343,7 +362,7 @@ def describe_path(tables, path, out):
     _describe_page(tables, path, current, current, out[PATH_ROWS - 1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _recorded(pages):
     """Return the pages of a right-aligned row, which is padded with -1."""
     first = 0
@@ -352,7 +371,7 @@ def _recorded(pages):
     return pages[first:]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _pages_left(stack, seen, depth):
     """Return the pages that were opened and left by a back click, int32 `[pages]`.
 

@@ -31,7 +31,8 @@ FloatArray = NDArray[np.float32]
 _LAST = ("similarity_rank", "in_degree_rank", "log_place", "place_rank")
 """Columns in which 0 would mean the first of all."""
 _SMOOTHING = 10.0
-_KEPT_PAIRS, _ROWS_AT_ONCE = 2**27, 512  # of cosines: 2 bytes a pair, twice
+_KEPT_PAIRS = 2**27
+"""Most pairs of topics whose cosines are kept once they were needed: 2 bytes a pair, twice."""
 _FAR = 20_000  # words; beyond it, or unmentioned, every link is as far
 
 
@@ -156,16 +157,16 @@ class WalkTables:
             for rows, own in parts
         )
         # Kernels are compiled for each type of array they meet, and one that may be written is another type.
-        return tuple(GraphTables(*(read_only(array) for array in record)) for record in each)
+        fixed = (GraphTables(*(read_only(array) for array in record)) for record in each)
+        return tuple(record._replace(cosines=none, outlooks=none) for record in fixed)
 
     @cached_property
     def compiled(self) -> GraphTables:
-        """The tables as kernels of curricula read them; those of some thousand topics keep all pairs' cosines."""
-        relations = self.relations
-        few = len(self.graph) ** 2 <= _KEPT_PAIRS
-        cosines = _all_cosines(relations.embeddings, relations.embeddings, few)
-        outlooks = _all_cosines(relations.mean_target, relations.embeddings, few)
-        return self.by_counts[0]._replace(cosines=read_only(cosines), outlooks=read_only(outlooks))
+        """The tables as kernels of curricula read them; those of some thousand topics keep cosines that were needed."""
+        topics = len(self.graph)
+        shape = (topics, topics) if topics**2 <= _KEPT_PAIRS else (0, 0)
+        cosines, outlooks = (np.zeros(shape, dtype=np.int16) for _ in range(2))
+        return self.by_counts[0]._replace(cosines=cosines, outlooks=outlooks)
 
     def _place_columns(self) -> tuple[NDArray[np.floating], ...]:
         """From `mentioned` to `place_rank`."""
@@ -223,12 +224,3 @@ def walk_tables(graph: TopicGraph, embeddings: FloatArray, clicks: Path = FOLDER
         clicks: Folder of the clicks that features are made from.
     """
     return WalkTables(TopicRelations(graph, embeddings), (click_counts(graph, clicks),))
-
-
-def _all_cosines(left: FloatArray, right: FloatArray, kept: bool) -> NDArray[np.int16]:
-    """All products of unit vectors, or shorter ones, as 16-bit numbers from -1 to 1; none where they are not kept."""
-    cosines = np.empty((len(left), len(right)) if kept else (0, 0), dtype=np.int16)
-    for first in range(0, len(cosines), _ROWS_AT_ONCE):
-        products = left[first : first + _ROWS_AT_ONCE] @ right.T
-        cosines[first : first + _ROWS_AT_ONCE] = np.rint(products.clip(-1.0, 1.0) * 32767)
-    return cosines

@@ -12,13 +12,14 @@ import numpy as np
 from numba import njit
 
 from kgrl.curriculum.research_kernels import gather_into, neighbourhood_into
-from kgrl.envs.features.curriculum_kernels import observe_into
+from kgrl.envs.features.curriculum_kernels import observe_row
 from kgrl.learners.simulated.kernels import fade, loss, style_drop, teach
+from kgrl.system.kernels import inner_kernel
 
 __all__ = ["advance_rows"]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _learn_topic(graph, known, episodes, row, topic):
     """Move a topic to the learned set and discover its neighbours."""
     learned, links = episodes.learned[row], known.links_to_learned[row]
@@ -35,7 +36,7 @@ def _learn_topic(graph, known, episodes, row, topic):
             episodes.n_discovered[row] += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _measure(tasks, curves, episodes, row, topics, out):
     """Write the probe losses of topics, NaN where there is none or it has no probe passage."""
     fit, total = episodes.fit[row], episodes.tokens[row]
@@ -49,7 +50,7 @@ def _measure(tasks, curves, episodes, row, topics, out):
             out[at] = loss(curves, fit, episodes.noise[row], style, total, reached, topic, passage)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _measure_fixed(tasks, curves, episodes, row, out):
     """Write the losses of the fixed probes."""
     probes = tasks.probes[episodes.task[row]]
@@ -57,7 +58,7 @@ def _measure_fixed(tasks, curves, episodes, row, out):
         _measure(tasks, curves, episodes, row, probes[probe], out[probe])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _note(known, episodes, row, topics, before, after):
     """Take the losses of topics into the profile, each topic's once for each expansion."""
     stamp = known.step[row] + 1
@@ -70,7 +71,7 @@ def _note(known, episodes, row, topics, before, after):
             known.level[row, topic] = after[at]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _note_all(tasks, known, episodes, latest, row):
     """Take all losses into the profile."""
     probes = tasks.probes[episodes.task[row]]
@@ -79,7 +80,7 @@ def _note_all(tasks, known, episodes, latest, row):
     _note(known, episodes, row, latest.own[row], latest.own_before[row], latest.own_after[row])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _gather(tasks, research, episodes, latest, row):
     """Write the passages of a lesson and how many of their tokens there is room for."""
     tokens = tasks.tokens[tasks.calibration[episodes.fit[row]]]
@@ -93,7 +94,7 @@ def _gather(tasks, research, episodes, latest, row):
     latest.tokens[row] = min(total, room)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _teach(tasks, curves, related, episodes, latest, row):
     """Teach the lesson that was gathered."""
     fit, total = episodes.fit[row], episodes.tokens[row]
@@ -122,7 +123,7 @@ def _teach(tasks, curves, related, episodes, latest, row):
     episodes.tokens[row] += latest.tokens[row]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _keep_reached(tasks, latest, row):
     """Keep the topics of which a passage was reached before the budget ended; only they count as learned."""
     topics, kept = latest.topics[row], 1
@@ -135,7 +136,7 @@ def _keep_reached(tasks, latest, row):
     latest.n_topics[row] = kept
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _expand(fixed, state, row):
     """Learn the neighbourhood that is in `latest.topics`."""
     tasks, curves, known, episodes, latest = fixed.tasks, fixed.curves, state.known, state.episodes, state.latest
@@ -160,7 +161,7 @@ def _expand(fixed, state, row):
     known.step[row] += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _observe(fixed, state, row, thread):
     """Drop what was learned from the frontier and observe the candidates."""
     episodes, pool = state.episodes, state.workspace.pool[thread, 0]
@@ -178,10 +179,10 @@ def _observe(fixed, state, row, thread):
     episodes.n_discovered[row], episodes.n_candidates[row] = kept, n
     state.known.budget_left[row] = 1.0 - episodes.tokens[row] / fixed.tasks.budget
     slot_of = state.workspace.slot_of[thread]
-    observe_into(fixed.graph, fixed.goals, state.known, row, candidates, n, slot_of, pool, state.shown)
+    observe_row(fixed.graph, fixed.goals, state.known, row, candidates, n, slot_of, pool, state.shown)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _clear(known, episodes, row):
     """Forget everything."""
     episodes.learned[row] = False
@@ -199,7 +200,7 @@ def _clear(known, episodes, row):
     known.learned_sum[row] = 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _set_nucleus(nucleus, latest, row):
     """Put the nucleus where neighbourhoods to learn are put."""
     n = 0
@@ -209,7 +210,7 @@ def _set_nucleus(nucleus, latest, row):
     latest.n_topics[row] = n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _mean_level(known, episodes, row, topics):
     """Return sum and number of the losses measured around the nucleus, and mark the topics that were counted."""
     total, count = 0.0, 0
@@ -220,7 +221,7 @@ def _mean_level(known, episodes, row, topics):
     return total, count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _note_first_loss(tasks, known, episodes, latest, row):
     """Keep the mean of all topics measured around the nucleus as the first loss."""
     total, count = _mean_level(known, episodes, row, latest.own[row])
@@ -232,7 +233,7 @@ def _note_first_loss(tasks, known, episodes, latest, row):
     known.first_loss[row], known.previous_loss[row], known.latest_loss[row] = mean, mean, mean
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _mean(values):
     """Return the mean of the numbers that are not NaN; NaN where none is."""
     total, count = 0.0, 0
@@ -243,7 +244,7 @@ def _mean(values):
     return total / count if count else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 def _note_losses(known, latest, row):
     """Keep the first, previous and latest loss: the first fixed probe's that was measured, or the neighbourhood's."""
     before, after = np.nan, np.nan

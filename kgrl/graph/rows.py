@@ -158,15 +158,17 @@ def mean_targets(
         indices: Their topics.
         vectors: A vector for each topic, `[topics, dimensions]`.
     """
-    means, total = np.empty(vectors.shape, dtype=np.float32), np.empty(vectors.shape[1])
+    dimensions = vectors.shape[1]
+    means, total = np.empty(vectors.shape, dtype=np.float32), np.zeros(dimensions)
     for row in range(len(indptr) - 1):
-        total[:] = 0.0
         share = 1.0 / max(indptr[row + 1] - indptr[row], 1)
         for at in range(indptr[row], indptr[row + 1]):
-            vector = vectors[indices[at]]
-            for dimension in range(len(total)):
-                total[dimension] += share * np.float64(vector[dimension])
-        means[row] = total
+            topic = indices[at]
+            for dimension in range(dimensions):
+                total[dimension] += share * np.float64(vectors[topic, dimension])
+        for dimension in range(dimensions):
+            means[row, dimension] = total[dimension]
+            total[dimension] = 0.0
     return means
 
 

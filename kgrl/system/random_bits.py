@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["drawn", "mixed", "normal"]
 
+# Compiled when they are first called, always with uint64.
 # SplitMix64's constants. All are uint64, since numba turns uint64 with a Python integer into float64.
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -20,7 +21,7 @@ _BY_30, _BY_27, _BY_31, _BY_32 = np.uint64(30), np.uint64(27), np.uint64(31), np
 _KEY_BITS, _LOW = np.uint64(8), np.uint64(0xFFFFFFFF)
 
 
-@njit("uint64(uint64)", cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def mixed(bits):  # type: ignore[no-untyped-def]
     """Return 64 mixed bits, by SplitMix64's step and finaliser (Steele et al. 2014)."""
     bits = bits + _STEP
@@ -29,7 +30,7 @@ def mixed(bits):  # type: ignore[no-untyped-def]
     return bits ^ (bits >> _BY_31)
 
 
-@njit("float64(uint64, uint64, uint64, uint64)", cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def normal(key, seed, number, total):  # type: ignore[no-untyped-def]
     """Return one standard normal draw; see `drawn`."""
     # Each counter is mixed before the next is added: close seeds and ids give unrelated bits.
@@ -40,7 +41,7 @@ def normal(key, seed, number, total):  # type: ignore[no-untyped-def]
     return math.sqrt(-2.0 * math.log(radius)) * math.cos(2.0 * math.pi * angle)
 
 
-@vectorize(["float64(uint64, uint64, uint64, uint64)"], cache=True)  # type: ignore[no-untyped-call]
+@vectorize(cache=True)  # type: ignore[no-untyped-call]
 def _normals(key, seed, number, total):  # type: ignore[no-untyped-def]
     """`normal` for arrays, broadcast."""
     return normal(key, seed, number, total)

@@ -211,7 +211,23 @@ def test_running_sums_equal_a_fresh_start(make_tiny_curriculum: Make) -> None:
     assert np.allclose(*similarities, atol=1e-5)
 
 
-@pytest.mark.parametrize("kept", [True, False])  # cosines of all pairs, or products as they are needed
+def test_only_cosines_that_were_needed_are_made_and_kept(make_tiny_curriculum: Make) -> None:
+    curriculum = make_tiny_curriculum()
+    curriculum.start()
+    state = FeatureState(curriculum.view)
+    state.tables = state.tables._replace(cosines=np.zeros_like(state.tables.cosines))
+    shown = observe(curriculum.view, 6, state)
+    pages, topics = np.nonzero(state.tables.cosines)
+    learned = set(curriculum.state.frontier.learned.tolist())
+    assert set(pages.tolist()) == learned and set(topics.tolist()) <= {*shown.topics.tolist()}
+    vectors = curriculum.state.embeddings
+    exact = (vectors[pages] * vectors[topics]).sum(axis=1)
+    assert np.abs(state.tables.cosines[pages, topics] / 32767 - exact).max() < 2e-5
+    again = observe(curriculum.view, 6, state)
+    assert all(np.array_equal(shown.observation[name], again.observation[name]) for name in shown.observation)
+
+
+@pytest.mark.parametrize("kept", [True, False])  # whether cosines are kept
 def test_a_curriculum_is_described_as_readers_walks_are(
     make_tiny_curriculum: Make, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:

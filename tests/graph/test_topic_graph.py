@@ -198,6 +198,7 @@ def test_showing_a_frontier_changes_no_draw() -> None:
         shown.learn(topic)
         silent.learn(topic)
         assert repr(shown) == f"Frontier({topic + 1} topics learned, {60 - topic} on the frontier)"
+        assert len(shown.topics) == 60 - topic
     draws = [frontier.sample(8, np.random.default_rng(3)).tolist() for frontier in (shown, silent)]
     assert draws[0] == draws[1]
 

@@ -12,7 +12,7 @@ from kgrl.graph.topic_graph import IntArray
 from kgrl.system.display import constructor_text
 from kgrl.system.registry import Registry
 
-__all__ = ["POLICY_FILE", "Agent", "BaseAgent", "View", "agents", "check_setting"]
+__all__ = ["POLICY_FILE", "Agent", "BaseAgent", "View", "agents", "check_setting", "reads_probes"]
 
 POLICY_FILE = "policy.json"
 """The file that marks a folder as that of a trained agent."""
@@ -26,6 +26,10 @@ class BaseAgent(ABC):
 
     A subclass that keeps its constructor's arguments under their names is shown as the call that makes it.
 
+    Attributes:
+        reads_probes: True if it reads rewards or the probe losses of expansions. `kgrl run` measures neither for an
+            agent that says False, unless a reward was asked for.
+
     Example:
         >>> class First(BaseAgent):
         ...     def choose(self, view: View) -> int:
@@ -35,6 +39,7 @@ class BaseAgent(ABC):
     """
 
     frontier_only: bool = True
+    reads_probes: bool = True  # the careful answer: an agent that does not tell is measured for
 
     def __repr__(self) -> str:
         return constructor_text(self)
@@ -48,6 +53,15 @@ class BaseAgent(ABC):
 
     def observe(self, expansion: Expansion) -> None:  # noqa: B027
         """Learn from the record of the expansion that the choice led to."""
+
+
+def reads_probes(agent: Agent) -> bool:
+    """Return whether an agent reads rewards or the probe losses of expansions; True for agents that do not tell.
+
+    An agent around another one (`Interleaved`) reads what that one reads.
+    """
+    inner = getattr(agent, "agent", None)
+    return reads_probes(inner) if isinstance(inner, Agent) else bool(getattr(agent, "reads_probes", True))
 
 
 def check_setting(name: str, value: float, low: float, high: float = math.inf, *, above: bool = False) -> None:

@@ -45,6 +45,8 @@ _BACK_OFF = 10.0
 class RandomFrontier(BaseAgent):
     """Uniform over the frontier; of the simple baselines the hardest to beat."""
 
+    reads_probes = False
+
     def choose(self, view: View) -> int:
         """Return a candidate drawn uniformly."""
         return int(view.rng.choice(view.candidates))
@@ -55,6 +57,7 @@ class RandomGlobal(BaseAgent):
     """Uniform over all topics that are not learned, linked or not: a curriculum without a graph."""
 
     frontier_only = False
+    reads_probes = False
 
     def choose(self, view: View) -> int:
         """Return a topic with text drawn uniformly from those not learned; its cost grows with the graph."""
@@ -65,6 +68,8 @@ class RandomGlobal(BaseAgent):
 class BreadthFirst(BaseAgent):
     """The candidate discovered first; of those discovered together, the one with the lowest number."""
 
+    reads_probes = False
+
     def choose(self, view: View) -> int:
         """Return the candidate that was discovered first."""
         return int(view.candidates[0])
@@ -73,6 +78,8 @@ class BreadthFirst(BaseAgent):
 @agents.register("dfs")
 class DepthFirst(BaseAgent):
     """The candidate discovered last; of those discovered together, the one with the highest number."""
+
+    reads_probes = False
 
     def choose(self, view: View) -> int:
         """Return the candidate that was discovered last."""
@@ -114,6 +121,8 @@ class ScoringAgent(BaseAgent):
 class Degree(ScoringAgent):
     """The candidate with most links, whether to learned topics or to others."""
 
+    reads_probes = False
+
     def score(self, view: View, candidates: IntArray) -> Scores:
         """Return the number of undirected links."""
         return view.graph.degree[candidates].astype(np.float64)
@@ -122,6 +131,8 @@ class Degree(ScoringAgent):
 @agents.register("pagerank")
 class PageRank(ScoringAgent):
     """The candidate with the largest PageRank personalised to the nucleus (Brin and Page 1998), computed once."""
+
+    reads_probes = False
 
     def reset(self, view: View) -> None:
         """Compute the PageRank; the cost grows with the graph."""
@@ -149,6 +160,8 @@ class Closure(ScoringAgent):
         Closure(c=1.0)
     """
 
+    reads_probes = False
+
     def __init__(self, c: float = 10.0) -> None:
         if c < 0:
             raise ValueError(f"c must not be negative, not {c}")
@@ -162,6 +175,8 @@ class Closure(ScoringAgent):
 @agents.register("similarity")
 class Similarity(ScoringAgent):
     """The candidate with the largest cosine to the mean embedding of the goal, or of the nucleus without a goal."""
+
+    reads_probes = False
 
     def reset(self, view: View) -> None:
         """Compute the direction of the goal."""
@@ -219,6 +234,8 @@ class GreedyLoss(SampledAgent):
         sample: Most candidates measured at a step, drawn uniformly.
     """
 
+    reads_probes = False
+
     def __init__(self, sample: int = 16) -> None:
         super().__init__(sample)
 
@@ -234,6 +251,8 @@ class LeastLoss(SampledAgent):
     Args:
         sample: Most candidates measured at a step, drawn uniformly.
     """
+
+    reads_probes = False
 
     def __init__(self, sample: int = 16) -> None:
         super().__init__(sample)
@@ -262,6 +281,8 @@ class Oracle(SampledAgent):
         ValueError: If `sample` is below 1.
     """
 
+    reads_probes = False
+
     def __init__(self, sample: int = 8) -> None:
         super().__init__(sample)
 
@@ -278,6 +299,8 @@ class MarkovReader(BaseAgent):
     the clicks of Wikispeedia's readers on the link from the topic picked last (the page) to v, matched by title, and
     in(v) is 1 plus the number of links to v. Where no clicks are known, candidates are drawn by in-degree.
     """
+
+    reads_probes = False
 
     def reset(self, view: View) -> None:
         """Begin at the nucleus's first topic."""

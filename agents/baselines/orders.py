@@ -27,6 +27,8 @@ class Stratified(BaseAgent):
     tokens, one of them is drawn.
     """
 
+    reads_probes = False
+
     def reset(self, view: View) -> None:
         """Book the nucleus, whose tokens are `view.tokens`."""
         self._categories = np.unique(view.graph.categories, return_inverse=True)[1]
@@ -66,6 +68,8 @@ class Paced(BaseAgent):
     Raises:
         ValueError: If `sample` is below 1 or the pacing is not known.
     """
+
+    reads_probes = False
 
     sign: float
     """1 for the lowest loss first, -1 for the highest."""

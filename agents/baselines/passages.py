@@ -29,6 +29,7 @@ class UniformPassages(BaseAgent):
     """
 
     frontier_only = False
+    reads_probes = False
     reads_passages = True
 
     def choose(self, view: View) -> IntArray:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from kgrl.cli.arguments import JsonFile, default_is
 from kgrl.cli.output import show_facts, show_table
 from kgrl.cli.run import RunCommand, run_recorded
+from kgrl.cli.setting import NO_REWARD
 from kgrl.errors import KgrlError
 
 if TYPE_CHECKING:
+    from kgrl.corpus import Corpus
     from kgrl.curriculum.loop import Curriculum
     from kgrl.runs.run import RunResult
 
@@ -22,6 +24,8 @@ BASELINE = "random"
 """The agent that the other one is compared with."""
 _EXPANSIONS = 12
 """Expansions in the budget: enough for the order of topics to show, few enough to finish in minutes."""
+_FIRST_LEARNER = "scratch"
+"""The learner of the first comparison, which takes seconds, so that there is something to look at early."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class QuickstartCommand:
     """Compare random topic order with a curiosity agent on one goal, and write a report.
 
     Two curricula grow from the same nucleus, with the same learner and seed. Their exam losses on the goal's topics are
-    printed side by side.
+    printed side by side. A small learner shows the comparison first, within seconds; then the one asked for follows.
 
     Args:
         goal: Category to learn about; `kgrl graph` lists a corpus's categories.
@@ -61,29 +65,39 @@ class QuickstartCommand:
         if self.agent == BASELINE:
             raise KgrlError(f"{BASELINE} is what the other agent is compared with; choose another --agent")
         folder = self.out or Path("runs") / datetime.now().strftime("quickstart-%Y%m%d-%H%M%S")
-        # One learner serves both runs in turn: each run puts it back to its first state, so that weights are the same.
-        commands = {name: self._command(name) for name in (BASELINE, self.agent)}
-        # Both commands describe the same curriculum but for the agent.
-        first = commands[BASELINE]
-        curriculum = first.make_curriculum(first.load_corpus())
-        results = {name: run_recorded(c, folder / name, curriculum) for name, c in commands.items()}
-        figures = _compare(results)
-        report = self._write_report(folder, curriculum, results)
-        _show(self.goal, results, figures, report)
-        return {"goal": self.goal, "seed": self.seed, "report": str(report), "agents": figures}
+        corpus = self._command(BASELINE, self.learner).load_corpus()
+        first = {}
+        if self.learner != _FIRST_LEARNER:
+            first = {"first": self._compare_with(_FIRST_LEARNER, corpus, folder / "first")}
+        return {"goal": self.goal, "seed": self.seed, **self._compare_with(self.learner, corpus, folder), **first}
 
-    def _command(self, agent: str) -> RunCommand:
+    def _compare_with(self, learner: str, corpus: Corpus, folder: Path) -> dict[str, Any]:
+        """Carry out both runs with a learner, print the comparison, write its report and return the figures."""
+        commands = {name: self._command(name, learner) for name in (BASELINE, self.agent)}
+        # One learner serves both runs in turn: each run puts it back to its first state, so that weights are the same.
+        taught = commands[BASELINE].make_learner(corpus)
+        curricula = {name: c.make_curriculum(corpus, taught) for name, c in commands.items()}
+        results = {name: run_recorded(c, folder / name, curricula[name]) for name, c in commands.items()}
+        figures = _compare(results)
+        report = self._write_report(folder, curricula[BASELINE], results)
+        _show(f"{self.goal} with the learner {learner}", results, figures, report)
+        return {"learner": learner, "report": str(report), "agents": figures}
+
+    def _command(self, agent: str, learner: str) -> RunCommand:
+        from kgrl.agents.base import reads_probes
+        from kgrl.agents.make import make_agent
+
         return RunCommand(
             corpus=self.corpus,
-            learner=self.learner,
-            reward="target-prediction-gain",
+            learner=learner,
+            reward="target-prediction-gain" if reads_probes(make_agent(agent)) else NO_REWARD,
             goal=self.goal,
             budget_tokens=self.budget_tokens,
             expansion_tokens=max(2, -(-self.budget_tokens // _EXPANSIONS)),  # rounded up; 2 is the least there is
             seed=self.seed,
             agent=agent,
             exam_topics=48,
-            exam_every=2,
+            exam_every=4,
         )
 
     def _write_report(self, folder: Path, curriculum: Curriculum, results: dict[str, RunResult]) -> Path:
@@ -107,12 +121,12 @@ def _compare(results: dict[str, RunResult]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _show(goal: str, results: dict[str, RunResult], figures: dict[str, dict[str, Any]], report: Path) -> None:
+def _show(about: str, results: dict[str, RunResult], figures: dict[str, dict[str, Any]], report: Path) -> None:
     losses = {name: dict(result.curve) for name, result in results.items()}
     # Exams are taken after whole expansions, so the two curves need not have the same numbers of tokens.
     tokens = sorted(set().union(*losses.values()))
     rows = [[t, *(f"{losses[name][t]:.3f}" if t in losses[name] else "" for name in losses)] for t in tokens]
-    show_table(f"Exam loss on {goal}, nats per token", ["tokens", *losses], rows)
+    show_table(f"Exam loss on {about}, nats per token", ["tokens", *losses], rows)
     columns = ["agent", "before", "after", "area", "tokens needed", "seconds"]
     show_table(f"Tokens needed to the final loss of {BASELINE}", columns, [_row(n, f) for n, f in figures.items()])
     show_facts("", [("report", report)])

@@ -168,7 +168,6 @@ class ReplayCommand:
         Raises:
             KgrlError: If the folder holds no live run, or names a reward file that may not be run.
         """
-        from kgrl.agents.make import make_agent
         from kgrl.research.growing import Recorded
         from kgrl.research.library import Library
         from kgrl.runs.run import Run
@@ -181,7 +180,7 @@ class ReplayCommand:
         curriculum = command.on(library.corpus(recorded[0].arrived), library, Recorded(recorded))
         same = 0
         with progress("replay", total=len(recorded)) as advance:
-            for expansion, expected in zip(curriculum.run(make_agent(command.agent)), recorded, strict=False):
+            for expansion, expected in zip(curriculum.run(command.made_agent), recorded, strict=False):
                 # Expansions after the first difference rest on another state, so their comparison would say nothing.
                 if expansion != expected:
                     break

@@ -7,17 +7,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from kgrl.cli.arguments import MOST_COUNT, JsonFile, check_range, default_is
 from kgrl.cli.output import progress, show_facts
-from kgrl.cli.setting import Setting
+from kgrl.cli.setting import NO_REWARD, Setting
 from kgrl.cli.trust import check_rewards, remember_rewards
 from kgrl.errors import KgrlError
 
 if TYPE_CHECKING:
     from kgrl.curriculum.loop import Curriculum
+    from kgrl.curriculum.view import Agent
     from kgrl.probes.recall import Recall
     from kgrl.runs.run import RunResult
 
@@ -115,6 +117,20 @@ class RunCommand(Setting):
         _show(figures)
         return figures
 
+    @cached_property
+    def made_agent(self) -> Agent:
+        """The agent, made once."""
+        from kgrl.agents.make import make_agent
+
+        return make_agent(self.agent)
+
+    @property
+    def usual_reward(self) -> str:
+        """The default reward for an agent that reads it, and none for others: probing for it would cost in vain."""
+        from kgrl.agents.base import reads_probes
+
+        return super().usual_reward if reads_probes(self.made_agent) else NO_REWARD
+
     def check_numbers(self) -> None:
         """Refuse numbers that are out of range; see `Setting.check_numbers`."""
         check_range(
@@ -169,13 +185,11 @@ def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> R
         folder: The run's folder. If it holds a checkpoint, the run continues from there.
         curriculum: The command's curriculum. Its learner can serve one run after another.
     """
-    from kgrl.agents.make import make_agent
     from kgrl.runs.run import Run
 
-    agent = make_agent(command.agent)
     exam = command.make_exam(curriculum, command.exam_topics)
     recall = _recall(command, curriculum)
-    run = Run(folder, curriculum, agent, exam, command.config(), command.exam_every, recall)
+    run = Run(folder, curriculum, command.made_agent, exam, command.config(), command.exam_every, recall)
     with progress(f"{command.agent}, seed {command.seed}", total=curriculum.config.budget_tokens) as advance:
         return run.carry_out(lambda expansion, loss: advance(expansion.tokens_total, _line(expansion.title, loss)))
 

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from kgrl.exam import Exam
     from kgrl.learners.base import Learner
 
-__all__ = ["Setting", "as_nucleus"]
+__all__ = ["NO_REWARD", "Setting", "as_nucleus"]
 
+NO_REWARD = "none"
+"""The word that stands for no reward on the command line and in `config.yaml`."""
 _DEFAULT_CORPUS = "vital"
 
 
@@ -44,7 +46,8 @@ class Setting:
             weights) or another that `kgrl info` lists.
         model: Model of the learner lora: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
         reward: Reward: a name that `kgrl info` lists, a function of yours as FILE.py:NAME, or an expression of these,
-            such as "0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost".
+            such as "0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost"; or none, and then
+            nothing is probed.
         goal: Category to learn about; `kgrl graph` lists a corpus's categories. A task has its own.
         nucleus: Topics to start from: pagerank or k-core chooses them by that score, or give their titles. A task has
             its own.
@@ -63,7 +66,7 @@ class Setting:
     root: Annotated[Path | None, default_is("none", "FOLDER")] = None
     learner: str = "lora"
     model: str = "smollm2"
-    reward: Annotated[str | None, _or_the_tasks(DEFAULT_REWARD)] = None
+    reward: Annotated[str | None, _or_the_tasks(f"{DEFAULT_REWARD} for agents that read it")] = None
     goal: Annotated[str | None, default_is("all topics, or the task's")] = None
     nucleus: Annotated[tuple[str, ...], _or_the_tasks(CurriculumConfig.nucleus)] = ()
     nucleus_size: Annotated[_Count, _or_the_tasks(CurriculumConfig.nucleus_size)] = None
@@ -80,7 +83,7 @@ class Setting:
         Arguments that were left out have the values that are used in their stead.
         """
         # What was used, not what was typed: a run can then be repeated by versions with other defaults.
-        used = {**asdict(self.curriculum_config()), "corpus": self.corpus_name, "reward": self.reward_name}
+        used = {**asdict(self.curriculum_config()), "corpus": self.corpus_name, "reward": self.reward_name or NO_REWARD}
         values = {f.name: used.get(f.name, getattr(self, f.name)) for f in fields(Setting)}
         values["nucleus"] = (used["nucleus"],) if isinstance(used["nucleus"], str) else used["nucleus"]
         return {n: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for n, v in values.items()}
@@ -128,9 +131,15 @@ class Setting:
         return corpus_of_task(self.task, self.corpus)
 
     @property
-    def reward_name(self) -> str:
-        """The reward, by name or as an expression."""
-        return self.reward or (DEFAULT_REWARD if self.made_task is None else self.made_task.reward)
+    def reward_name(self) -> str | None:
+        """The reward, by name or as an expression; None for a curriculum without one."""
+        named = self.reward or (self.usual_reward if self.made_task is None else self.made_task.reward)
+        return None if named == NO_REWARD else named
+
+    @property
+    def usual_reward(self) -> str:
+        """The reward where neither the user nor a task names one."""
+        return DEFAULT_REWARD
 
     def curriculum_config(self) -> CurriculumConfig:
         """Return the configuration of the curriculum: the given values over the task's or the usual ones."""
@@ -148,15 +157,20 @@ class Setting:
 
         return load_corpus(self.corpus_name, root=self.root)
 
-    def make_curriculum(self, corpus: Corpus) -> Curriculum:
+    def make_curriculum(self, corpus: Corpus, learner: Learner | None = None) -> Curriculum:
         """Make the curriculum on a loaded corpus.
+
+        Args:
+            corpus: The corpus.
+            learner: The learner; made for the corpus if None.
 
         Raises:
             KgrlError: If a name is not known, or the values do not fit together.
         """
         from kgrl.curriculum.loop import Curriculum
 
-        return Curriculum.make(corpus, self.make_learner(corpus), self.reward_name, self.curriculum_config())
+        learner = learner or self.make_learner(corpus)
+        return Curriculum.make(corpus, learner, self.reward_name, self.curriculum_config())
 
     def make_learner(self, corpus: Corpus) -> Learner:
         """Make the learner for a corpus.

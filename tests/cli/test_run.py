@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kgrl.benchmark.tasks import make_task
 from kgrl.cli import main
+from kgrl.cli.quickstart import QuickstartCommand
 from kgrl.corpus import Corpus
 from kgrl.data.folder import save_folder
 from kgrl.expansion import Expansion
@@ -128,6 +130,25 @@ def test_a_run_leaves_a_report_with_its_rewards(
     assert "<h2>Rewards</h2>" in page and "token-cost" in page
 
 
+def test_probes_are_read_for_agents_that_use_them_and_for_rewards_that_are_asked_for(
+    corpus_folder: str, tmp_path: Path
+) -> None:
+    asked = {"ignores": ("closure",), "reads": ("alp",), "asked": ("closure", "--reward", "mean-prediction-gain")}
+    found = {}
+    for name, (agent, *reward) in asked.items():
+        assert small_run(corpus_folder, tmp_path / name, "--agent", agent, *reward) == 0
+        found[name] = Run.read_expansions(tmp_path / name)
+    assert Run.read_config(tmp_path / "ignores")["reward"] == "none"
+    assert all(not step.probes and step.probe_tokens == 0 and step.reward is None for step in found["ignores"])
+    for name in ("reads", "asked"):
+        assert all(step.reward is not None for step in found[name][1:])
+    # The measurements change nothing: the same topics, the same losses.
+    assert [(s.topic, s.train_loss) for s in found["ignores"]] == [(s.topic, s.train_loss) for s in found["asked"]]
+    page = (tmp_path / "ignores" / "report.html").read_text()
+    assert "<h2>Rewards</h2>" not in page
+    assert kgrl("run", "--resume", tmp_path / "ignores") == 0
+
+
 def test_a_part_called_total_does_not_hide_the_reward(corpus_folder: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def total(expansion):\n    return 5.0\n")
     assert small_run(corpus_folder, tmp_path / "run", "--reward", f"2*{tmp_path / 'mine.py'}:total") == 0
@@ -155,9 +176,30 @@ def test_quickstart_compares_and_reports(
     curves = {name: agent["curve"] for name, agent in figures["agents"].items()}
     assert len(curves) == 2
     assert len({tuple(curve[0]) for curve in curves.values()}) == 1  # the same untrained learner, the same exam
+    assert figures["agents"]["random"]["probe_tokens"] == 0 < figures["agents"]["curiosity"]["probe_tokens"]
     printed = capsys.readouterr().out
     assert "tokens needed" in printed
     assert Path(figures["report"]).read_text().startswith("<!doctype html>")
+    assert not (tmp_path / "quick" / "first").exists() and "first" not in figures
+
+
+def test_quickstart_shows_a_small_learner_before_another_one(
+    corpus_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[tuple[str, str]] = []
+    compare = QuickstartCommand._compare_with
+
+    def noted(command: QuickstartCommand, learner: str, corpus: Corpus, folder: Path) -> dict[str, Any]:
+        # The second learner is a small one, too: what counts here is the order.
+        figures = compare(command, "scratch", corpus, folder)
+        order.append((learner, str(Path(figures["report"]).relative_to(tmp_path))))
+        return figures
+
+    monkeypatch.setattr(QuickstartCommand, "_compare_with", noted)
+    command = QuickstartCommand(goal="Craft", corpus=corpus_folder, budget_tokens=600, out=tmp_path / "quick")
+    figures = command.run()
+    assert order == [("scratch", "quick/first/report.html"), ("lora", "quick/report.html")]
+    assert Path(figures["first"]["report"]).is_file() and Path(figures["report"]).is_file()
 
 
 def test_an_interrupted_run_says_how_to_go_on(

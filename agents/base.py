@@ -26,10 +26,6 @@ class BaseAgent(ABC):
 
     A subclass that keeps its constructor's arguments under their names is shown as the call that makes it.
 
-    Attributes:
-        reads_probes: True if it reads rewards or the probe losses of expansions. `kgrl run` measures neither for an
-            agent that says False, unless a reward was asked for.
-
     Example:
         >>> class First(BaseAgent):
         ...     def choose(self, view: View) -> int:
@@ -39,10 +35,17 @@ class BaseAgent(ABC):
     """
 
     frontier_only: bool = True
-    reads_probes: bool = True  # the careful answer: an agent that does not tell is measured for
 
     def __repr__(self) -> str:
         return constructor_text(self)
+
+    @property
+    def reads_probes(self) -> bool:
+        """True if it reads rewards or the probe losses of expansions.
+
+        `kgrl run` measures neither for an agent that sets `reads_probes = False`, unless a reward was asked for.
+        """
+        return True
 
     def reset(self, view: View) -> None:  # noqa: B027 - most agents have nothing to remember
         """Start over on a curriculum that has just learned its nucleus."""

@@ -87,6 +87,8 @@ class OnlineDataMixing(ArmBandit):
         SettingError: If it is out of range.
     """
 
+    reads_probes = False
+
     def __init__(self, smoothing: float = 0.9) -> None:
         check_setting("smoothing", smoothing, 0, 1)
         self.smoothing = smoothing

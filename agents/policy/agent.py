@@ -174,6 +174,14 @@ class PPOAgent(BaseAgent):
         sizes = f"{count_text(len(self.scorer.members), 'member')}, {weights:,} weights"
         return f"PPOAgent({sizes}, slots={self.slots}, sample={self.sample})"
 
+    @property
+    def reads_probes(self) -> bool:
+        """True unless the policy learned from clicks alone: those of its inputs that tell losses were 0 all the time.
+
+        The weights of such inputs are as they were drawn, so a measured loss is mere noise to that policy.
+        """
+        return "clicks" not in self.training
+
     def reset(self, view: View) -> None:
         """Start over on a curriculum."""
         self._state = FeatureState(view, self.clicks)

@@ -11,6 +11,7 @@ import pytest
 
 import kgrl.agents
 from kgrl.agents import agents, make_agent
+from kgrl.agents.base import reads_probes
 from kgrl.agents.baselines.frontier import Closure, GreedyLoss, ScoringAgent
 from kgrl.curriculum import Curriculum
 from kgrl.curriculum.view import Agent, View
@@ -21,6 +22,8 @@ from kgrl.testing import AgentContract
 from tests.support.views import make_view, picks
 
 Make = Callable[..., Curriculum]
+CLONED = {"curiosity", "human"}
+"""Policies that learned from clicks alone: losses disturb them."""
 
 
 @pytest.fixture
@@ -163,6 +166,26 @@ class TestContract(AgentContract):
     @pytest.fixture
     def curriculum(self, make_tiny_curriculum: Make) -> Curriculum:
         return make_tiny_curriculum()
+
+
+@pytest.mark.parametrize("name", sorted({name for name in agents if not reads_probes(make_agent(name))} - CLONED))
+def test_an_agent_that_reads_no_probes_chooses_alike_without_them(name: str, make_tiny_curriculum: Make) -> None:
+    chosen = [
+        [step.passages for step in make_tiny_curriculum(reward=reward, budget_tokens=900).run(make_agent(name))]
+        for reward in ("mean-prediction-gain", None)
+    ]
+    assert chosen[0] == chosen[1]
+
+
+def test_an_agent_that_does_not_tell_is_measured_for_and_a_wrapper_reads_what_the_inner_one_reads() -> None:
+    assert reads_probes(make_agent("tscl")) and reads_probes(make_agent("ppo"))
+    assert not reads_probes(make_agent("curiosity")) and not reads_probes(make_agent("random-interleaved"))
+    assert not reads_probes(Noting(make_agent("closure")))
+
+    class Silent:
+        """An agent of somebody else, without a base class."""
+
+    assert reads_probes(Silent())  # type: ignore[arg-type]
 
 
 def test_a_broken_contract_says_what_was_asked() -> None:

@@ -176,7 +176,7 @@ def test_quickstart_compares_and_reports(
     curves = {name: agent["curve"] for name, agent in figures["agents"].items()}
     assert len(curves) == 2
     assert len({tuple(curve[0]) for curve in curves.values()}) == 1  # the same untrained learner, the same exam
-    assert figures["agents"]["random"]["probe_tokens"] == 0 < figures["agents"]["curiosity"]["probe_tokens"]
+    assert {agent["probe_tokens"] for agent in figures["agents"].values()} == {0}  # neither agent reads probes
     printed = capsys.readouterr().out
     assert "tokens needed" in printed
     assert Path(figures["report"]).read_text().startswith("<!doctype html>")

@@ -25,12 +25,10 @@ from kgrl.builtin import FOLDER
 from kgrl.cli.calibrate import CalibrateCommand
 from kgrl.cli.run import RunCommand, run_recorded
 from kgrl.corpus import Corpus
-from kgrl.curriculum import Curriculum
 from kgrl.learners import make_learner
 from kgrl.learners.simulated import fit
 from kgrl.learners.simulated.calibration import Calibration
 from kgrl.probes.forks import estimate_transfer
-from kgrl.rewards import MeanPredictionGain, SelfPredictionGain
 from kgrl.system.files import write_json
 
 AGENTS = ("random", "closure", "bfs", "random-global")
@@ -89,11 +87,10 @@ def carry_out(corpus: Corpus, name: str, agent: str, seed: int, folder: Path) ->
     """Carry out one run that probes a sample of all topics and the topics just learned."""
     # Hardly any exam: a calibration is fitted to probes.
     sizes = {"budget_tokens": BUDGET, "expansion_tokens": LESSON, "probe_topics": PROBED}
-    command = RunCommand(corpus=name, learner="scratch", agent=agent, seed=seed, exam_every=100, **sizes)
     # The reward decides what is probed; no agent of these looks at it.
-    reward = MeanPredictionGain() + SelfPredictionGain()
-    curriculum = Curriculum.make(corpus, "scratch", reward, command.curriculum_config())
-    run_recorded(command, folder, curriculum)
+    setting = {"agent": agent, "reward": "mean-prediction-gain + self-prediction-gain", "seed": seed}
+    command = RunCommand(corpus=name, learner="scratch", exam_every=100, **setting, **sizes)
+    run_recorded(command, folder, command.make_curriculum(corpus))
 
 
 def summary(calibration: Calibration) -> dict[str, Any]:

@@ -176,8 +176,8 @@ def _simulated_learner(recipe: Recipe, name: str, corpus: Corpus, seed: int, opt
         return make_learner("simulated", corpus, seed=seed, **{**named, **options})
     except MissingDataError as error:
         raise MissingDataError(
-            f"{error} to runs, such as those of `kgrl run --corpus {name} --learner scratch --agent random`; its file "
-            "goes into a recipe, under variety: calibrations"
+            f"{error} to runs, such as those of `kgrl run --corpus {name} --learner scratch --agent random --reward "
+            "mean-prediction-gain`; its file goes into a recipe, under variety: calibrations"
         ) from error
 
 

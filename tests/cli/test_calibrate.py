@@ -42,7 +42,8 @@ def test_runs_of_a_scratch_learner_become_a_calibration(
         runs.append(tmp_path / f"{agent}{seed}")
         setting = ("--corpus", corpus_folder, "--learner", "scratch", "--agent", agent, "--seed", seed)
         sizes = ("--budget-tokens", 4000, "--expansion-tokens", 250, "--neighbourhood", 3)
-        assert kgrl("run", *setting, *sizes, "--out", runs[-1]) == 0
+        # These agents read no probes; a calibration is fitted to them.
+        assert kgrl("run", *setting, *sizes, "--reward", "mean-prediction-gain", "--out", runs[-1]) == 0
     out, result = tmp_path / "calibration.json", tmp_path / "result.json"
     capsys.readouterr()
     assert kgrl("calibrate", "--runs", *runs, "--out", out, "--members", 3, "--json", result) == 0

@@ -307,6 +307,7 @@ def test_a_real_run_is_followed_by_the_real_command(browser: Any, tmp_path: Path
     # Long enough that it is still going when the page is there, however slowly that opens.
     setting = ["--corpus", "invented:200", "--learner", "scratch", "--agent", "closure", "--budget-tokens", "15000"]
     sizes = ["--expansion-tokens", "150", "--neighbourhood", "1", "--exam-topics", "8", "--probe-topics", "8"]
+    setting += ["--reward", "mean-prediction-gain"]
     folder, log = tmp_path / "run", tmp_path / "log"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with log.open("w") as out:

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from kgrl.agents.base import POLICY_FILE
+from kgrl.agents.policy.layers import judged, modulated, read_path
 from kgrl.builtin import PROJECTED
 from kgrl.envs.features.names import FEATURE_VERSION, FEATURES, GLOBAL_FEATURES, PATH_ROWS, PATH_WIDTH
 from kgrl.errors import DataError, KgrlError, MissingDataError
@@ -110,11 +111,11 @@ class CandidateScorer(nn.Module):
             Logits, shape `[batch, slots]`, the lowest float where a slot is empty; values, shape `[batch]`.
         """
         filled = observation["mask"] > 0
-        judged = [member(observation, filled) for member in self.members]
+        opinions = [member(observation) for member in self.members]
         # Members' scores have arbitrary offsets; their log-probabilities can be averaged.
-        logits = torch.stack([scores.log_softmax(dim=-1) for scores, _ in judged]).mean(dim=0)
+        logits = torch.stack([scores.log_softmax(dim=-1) for scores, _ in opinions]).mean(dim=0)
         logits = logits.masked_fill(~filled, torch.finfo(logits.dtype).min)
-        return logits, torch.stack([value for _, value in judged]).mean(dim=0)
+        return logits, torch.stack([value for _, value in opinions]).mean(dim=0)
 
 
 class _Member(nn.Module):
@@ -130,7 +131,7 @@ class _Member(nn.Module):
         self.modulation = nn.Linear(2 * width, 2 * width)
         self.candidate = nn.Linear(config.features + config.heads, width)
         self.norm = nn.LayerNorm(width)
-        self.hidden = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, width), nn.GELU())
+        self.hidden = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, width))
         self.score = nn.Linear(width, 1)
         self.value = nn.Sequential(nn.Linear(3 * width, width), nn.Tanh(), nn.Linear(width, 1))
         # Small last layers: a new policy is close to uniform, and the context hardly shifts anything at first.
@@ -139,18 +140,25 @@ class _Member(nn.Module):
             nn.init.orthogonal_(layer.weight, gain=gain)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, observation: Mapping[str, Tensor], filled: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, observation: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return scores, shape `[batch, slots]`, the lowest float where a slot is empty; values, shape `[batch]`."""
         context = self._context(observation)
         questions = self.questions(context).unflatten(1, (-1, PROJECTED))  # [batch, heads, projected]
         answers = observation["topics"] @ questions.transpose(1, 2) / PROJECTED**0.5  # [batch, slots, heads]
-        scale, shift = self.modulation(context).unsqueeze(1).chunk(2, dim=-1)
-        read = self.norm(self.candidate(torch.cat([observation["candidates"], answers], dim=-1)))
-        hidden = self.hidden(nn.functional.gelu(read * (1 + scale) + shift))  # [batch, slots, width]
-        logits = self.score(hidden).squeeze(-1)
-        logits = logits.masked_fill(~filled, torch.finfo(logits.dtype).min)
-        mean = (hidden * filled.unsqueeze(-1)).sum(dim=1) / filled.sum(dim=1, keepdim=True).clamp(min=1)
-        return logits, self.value(torch.cat([context, mean], dim=-1)).squeeze(-1)
+        scale, shift = self.modulation(context).chunk(2, dim=-1)
+        read = modulated(self._read_candidates(observation["candidates"], answers), self.norm, scale, shift)
+        scores, mean = judged(self.hidden(read), observation["mask"], self.score)
+        return scores, self.value(torch.cat([context, mean], dim=-1)).squeeze(-1)
+
+    def _read_candidates(self, features: Tensor, answers: Tensor) -> Tensor:
+        """The layer that reads candidates, `[batch, slots, width]`.
+
+        Features and answers have a product each: joined, they would be copied, and features get a gradient.
+        """
+        known = features.shape[-1]
+        weight = self.candidate.weight
+        read = torch.addmm(self.candidate.bias, features.flatten(0, 1), weight[:, :known].t())
+        return torch.addmm(read, answers.flatten(0, 1), weight[:, known:].t()).view(*features.shape[:2], -1)
 
     def _context(self, observation: Mapping[str, Tensor]) -> Tensor:
         """The context: path, current page, goal and state, which the scores depend on beside the candidate.
@@ -158,22 +166,8 @@ class _Member(nn.Module):
         Shape `[batch, 2 width]`.
         """
         path = observation["path"]
-        read = self._read_path(path[:, : PATH_ROWS - 1])
+        read = read_path(self.path, path[:, : PATH_ROWS - 1])
         return self.context(torch.cat([read, path[:, -1], observation["goal"], observation["global"]], dim=-1))  # type: ignore[no-any-return]
-
-    def _read_path(self, rows: Tensor) -> Tensor:
-        """The state of the recurrent network after the last row, shape `[batch, recurrent]`.
-
-        Rows are right-aligned: those before the first page are zeros and must not change the state. They are therefore
-        rolled to the end, and the state after the last page is taken.
-        """
-        present = rows.any(dim=-1).sum(dim=1)  # [batch]
-        longest = int(present.max().clamp(min=1))
-        order = (torch.arange(longest, device=rows.device) - present.unsqueeze(1)) % rows.shape[1]
-        moved = rows.gather(1, order.unsqueeze(-1).expand(-1, -1, rows.shape[2]))
-        states, _ = self.path(moved)
-        last = (present - 1).clamp(min=0)
-        return states[torch.arange(len(rows), device=rows.device), last] * (present > 0).unsqueeze(1)  # type: ignore[no-any-return]
 
 
 class _Version(msgspec.Struct):

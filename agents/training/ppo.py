@@ -19,7 +19,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from kgrl.agents.policy.agent import CuriosityActorCritic, PPOAgent, PPOConfig
 from kgrl.agents.policy.network import CandidateScorer, load_policy
+from kgrl.agents.training.adam import Adam
 from kgrl.agents.training.callbacks import ValueWarmUp
+from kgrl.agents.training.rollouts import Rollouts
 from kgrl.agents.training.vec_env import VectorEnvAdapter
 from kgrl.builtin import FOLDER
 from kgrl.envs.features.space import observation_layout
@@ -133,8 +135,7 @@ def rollout_bytes_of_slots(slots: int, steps: int) -> int:
 def _rollout_bytes(layout: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]], steps: int) -> int:
     sizes = [prod(shape) * dtype.itemsize for shape, dtype in layout.values()]
     mask = prod(layout["mask"][0]) * np.dtype(np.float32).itemsize
-    # The buffer swaps the axes of steps and environments part by part, and so copies the largest part once more.
-    return steps * (sum(sizes) + max(sizes) + mask + _SCALARS)
+    return steps * (sum(sizes) + mask + _SCALARS)
 
 
 def _even_batch(total: int, batch: int) -> int:
@@ -170,8 +171,15 @@ def _make_model(
         ent_coef=config.entropy,
         vf_coef=config.value,
         max_grad_norm=config.max_grad_norm,
+        rollout_buffer_class=Rollouts,
         target_kl=config.target_kl,
-        policy_kwargs={"hidden": config.hidden, "init": init},
+        # The offset is that which Stable-Baselines3 gives to PyTorch's Adam.
+        policy_kwargs={
+            "hidden": config.hidden,
+            "init": init,
+            "optimizer_class": Adam,
+            "optimizer_kwargs": {"eps": 1e-5},
+        },
         tensorboard_log=None if log_dir is None else str(log_dir),
         seed=seed,
         device="cpu",

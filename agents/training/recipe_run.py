@@ -160,6 +160,7 @@ def _simulated(
                 slots=recipe.environment.slots,
                 autoreset_mode=AutoresetMode.SAME_STEP,
                 variety=Variety(aim.goals, **asdict(recipe.variety), held_out=held_out),
+                copy=False,
             )
         )
     return FiniteHorizon(VectorEnvAdapter(parts))

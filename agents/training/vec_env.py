@@ -35,8 +35,8 @@ class VectorEnvAdapter(VecEnv):
     `t`, seconds since the adapter was made).
 
     Args:
-        parts: Vector environments of dictionary observations with the same spaces. They reset in the same step and do
-            not change arrays that they have returned.
+        parts: Vector environments of dictionary observations with the same spaces, which reset in the same step. They
+            need not copy observations (`copy=False`): the adapter does.
 
     Raises:
         SettingError: If `parts` is empty, their spaces differ, or one resets at another time.
@@ -207,8 +207,6 @@ def _check(parts: Sequence[VectorEnv[Any, Any, Any]]) -> None:
 
 
 def _joined(observations: Iterable[Batch]) -> Batch:
-    """Return batches as one; a single one as it is, not copied."""
+    """Return batches as one, copied."""
     batches = list(observations)
-    if len(batches) == 1:
-        return dict(batches[0])
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

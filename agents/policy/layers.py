@@ -121,8 +121,7 @@ class _Modulation(torch.autograd.Function):
         sums = z.new_zeros(2, _parts(len(z)), len(weight))
         to = torch.empty_like(z), torch.zeros_like(scale), torch.zeros_like(shift)
         given = [tensor.detach().numpy() for tensor in (grad.contiguous(), z, weight, bias, scale, shift, *to)]
-        to_weight, to_bias = sums.numpy()
-        _in_parts(len(z), lambda part, first, last: modulate_back(first, last, *given, to_weight[part], to_bias[part]))
+        _in_parts(len(z), lambda part, first, last: modulate_back(first, last, *given, *sums[:, part].numpy()))
         return to[0], *sums.sum(1), *to[1:]
 
 
@@ -141,12 +140,13 @@ class _Judgement(torch.autograd.Function):
     def backward(ctx: Any, by_score: Tensor, by_mean: Tensor) -> tuple[Tensor | None, ...]:
         z, filled, weight = ctx.saved_tensors
         to_z, to_weight = torch.empty_like(z), z.new_zeros(_parts(len(z)), weight.shape[1])
-        to_bias = z.new_zeros(len(to_weight), 1)
+        sums = to_weight, z.new_zeros(len(to_weight), 1)
         tensors = by_score.contiguous(), by_mean.contiguous(), z, filled, weight[0], to_z
         given = [tensor.detach().numpy() for tensor in tensors]
-        sums = to_weight.numpy(), to_bias.numpy()
-        _in_parts(len(z), lambda part, first, last: judge_back(first, last, *given, sums[0][part], sums[1][part]))
-        return to_z, None, to_weight.sum(0, keepdim=True), to_bias.sum(0)
+        _in_parts(
+            len(z), lambda part, first, last: judge_back(first, last, *given, *(total[part].numpy() for total in sums))
+        )
+        return to_z, None, to_weight.sum(0, keepdim=True), sums[1].sum(0)
 
 
 def _parts(samples: int) -> int:

@@ -1,4 +1,4 @@
-"""Adam as PyTorch computes it, without the class, whose import brings PyTorch's compiler: four seconds of a training."""
+"""Adam as PyTorch computes it, without its class, whose import brings a compiler: four seconds of each training."""
 
 from __future__ import annotations
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
-from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
@@ -26,17 +24,11 @@ from kgrl.envs.curriculum_env import make_curriculum_env
 from kgrl.errors import MissingDataError, SettingError
 from kgrl.learners.base import Learner
 from kgrl.learners.make import make_learner
-from kgrl.retrieval.corpus_index import embed_corpus
-from kgrl.retrieval.encoder import Encoder
-from kgrl.retrieval.faiss_retriever import FaissRetriever
 from kgrl.system.memory import check_fits
 
-__all__ = ["RECIPE_FILE", "Embedded", "make_envs", "recipe_corpora", "train_recipe"]
+__all__ = ["RECIPE_FILE", "make_envs", "train_recipe"]
 
 RECIPE_FILE = "recipe.yaml"
-
-Embedded = tuple[Corpus, FaissRetriever, NDArray[np.float32]]
-"""A corpus, the retriever of its passages, and its topics' embeddings."""
 
 
 def train_recipe(
@@ -76,7 +68,7 @@ def train_recipe(
     callbacks: list[BaseCallback] = []
     if track is not None:
         callbacks.append(Tracker(track, folder.name, {**asdict(recipe), "seed": seed}))
-    init, corpora = initial_policy(recipe.init), recipe_corpora(recipe)
+    init, corpora = initial_policy(recipe.init), _recipe_corpora(recipe)
     env = make_envs(recipe, seed, learner_options, corpora=corpora)
     best: KeepBest | None = None
     if shared.learner == "simulated":
@@ -101,20 +93,12 @@ def train_recipe(
     return agent
 
 
-def recipe_corpora(recipe: Recipe) -> dict[str, Embedded]:
-    """Return the corpora of a recipe by name, read and embedded once for all environments."""
-    from kgrl.data.load import load_corpus
-
-    corpora = {name: load_corpus(name) for name in dict.fromkeys(aim.corpus for aim in recipe.aims)}
-    return {name: (corpus, *embed_corpus(corpus, Encoder())) for name, corpus in corpora.items()}
-
-
 def make_envs(
     recipe: Recipe,
     seed: int = 0,
     learner_options: Mapping[str, Any] | None = None,
     *,
-    corpora: Mapping[str, Embedded] | None = None,
+    corpora: Mapping[str, Corpus] | None = None,
     held_out: bool = False,
 ) -> VecEnv:
     """Make the environments of a recipe, divided evenly among its aims.
@@ -123,22 +107,29 @@ def make_envs(
         recipe: The recipe.
         seed: Seeds probes and learners; environments are seeded by their `seed()`.
         learner_options: Options of the learner.
-        corpora: The result of `recipe_corpora`; read now if None.
+        corpora: The corpora by name; read now if None.
         held_out: Make the environments of comparisons, on the regions of the graph that training leaves out.
 
     Raises:
         SettingError: If there are fewer environments than aims.
     """
     count = recipe.evaluation.envs if held_out else recipe.environment.envs
-    corpora = recipe_corpora(recipe) if corpora is None else corpora
+    corpora = _recipe_corpora(recipe) if corpora is None else corpora
     options = dict(learner_options or {})
     if recipe.environment.learner == "simulated":
         return _simulated(recipe, corpora, count, seed, options, held_out=held_out)
     return _real(recipe, corpora, count, seed, options)
 
 
+def _recipe_corpora(recipe: Recipe) -> dict[str, Corpus]:
+    """Return the corpora of a recipe by name, read once for all environments: one object has one set of tables."""
+    from kgrl.data.load import load_corpus
+
+    return {name: load_corpus(name) for name in dict.fromkeys(aim.corpus for aim in recipe.aims)}
+
+
 def _simulated(
-    recipe: Recipe, corpora: Mapping[str, Embedded], count: int, seed: int, options: dict[str, Any], *, held_out: bool
+    recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, options: dict[str, Any], *, held_out: bool
 ) -> VecEnv:
     from gymnasium.vector import AutoresetMode
 
@@ -149,13 +140,13 @@ def _simulated(
         raise SettingError(f"{count} environments cannot be shared out among {len(recipe.aims)} aims; raise envs")
     parts = []
     for number, aim in enumerate(recipe.aims):
-        corpus, retriever, embeddings = corpora[aim.corpus]
+        corpus = corpora[aim.corpus]
         # A goal for rewards that refuse to be made without one; each episode's own goal replaces it.
         config = CurriculumConfig(**recipe.environment.config(), goal=aim.goals[0], seed=seed)
         learner = _simulated_learner(recipe, aim.corpus, corpus, seed, options)
         parts.append(
             CurriculumVectorEnv(
-                Curriculum(corpus, learner, retriever, embeddings, aim.reward, config),
+                Curriculum.make(corpus, learner, aim.reward, config),
                 count // len(recipe.aims) + (number < count % len(recipe.aims)),
                 slots=recipe.environment.slots,
                 autoreset_mode=AutoresetMode.SAME_STEP,
@@ -182,7 +173,7 @@ def _simulated_learner(recipe: Recipe, name: str, corpus: Corpus, seed: int, opt
         ) from error
 
 
-def _real(recipe: Recipe, corpora: Mapping[str, Embedded], count: int, seed: int, options: dict[str, Any]) -> VecEnv:
+def _real(recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, options: dict[str, Any]) -> VecEnv:
     """Make single environments, each with its own learner; aims and goals take turns."""
     # Learners are made by the environments themselves: each has weights of its own.
     learner = recipe.environment.learner
@@ -192,8 +183,6 @@ def _real(recipe: Recipe, corpora: Mapping[str, Embedded], count: int, seed: int
         aim, goal = dealt[number % len(dealt)]
         settings = {**recipe.environment.config(), "goal": goal, "seed": seed, "slots": recipe.environment.slots}
         makers.append(
-            partial(
-                make_curriculum_env, corpora[aim.corpus][0], learner, aim.reward, learner_options=options, **settings
-            )
+            partial(make_curriculum_env, corpora[aim.corpus], learner, aim.reward, learner_options=options, **settings)
         )
     return FiniteHorizon(DummyVecEnv(makers))

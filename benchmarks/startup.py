@@ -35,6 +35,16 @@ RUN = ("run", "--learner", "scratch", "--budget-tokens", "2000")
 WAIT = 0.01
 """Seconds between two looks at a run's record."""
 IMPORT = "import time; start = time.perf_counter(); import kgrl; print(time.perf_counter() - start)"
+OPENING = """
+import sys
+import time
+from kgrl.data import load_corpus
+load_corpus("invented:8")
+for corpus in sys.argv[1:]:
+    start = time.process_time()
+    load_corpus(corpus).fingerprint
+    print(time.process_time() - start)
+"""
 ENVIRONMENTS = """
 import time
 import gymnasium as gym
@@ -134,6 +144,13 @@ def second_wikispeedia(side: Side) -> dict[str, float]:
     return {"second_wikispeedia_s": start.seconds, "second_wikispeedia_cpu_s": start.processor}
 
 
+def opening(side: Side) -> dict[str, float]:
+    """Open corpora in a process that has imported what it needs."""
+    seconds = side.printed("-c", OPENING, "vital", str(side.articles), "wikispeedia")
+    names = ("open_vital_cpu_s", "open_folder_cpu_s", "open_wikispeedia_cpu_s")
+    return dict(zip(names, seconds, strict=True))
+
+
 def environments(side: Side) -> dict[str, float]:
     """Make and reset two environments, one after the other, in one process."""
     first, second = side.printed("-c", ENVIRONMENTS)
@@ -159,6 +176,7 @@ MEASURES: Mapping[str, Callable[[Side], dict[str, float]]] = {
     "second_vital": second_vital,
     "second_folder": second_folder,
     "second_wikispeedia": second_wikispeedia,
+    "opening": opening,
     "environments": environments,
     "first_step": first_step,
     "imports": imports,

@@ -22,6 +22,7 @@ from kgrl.data.invented.corpus import load_invented
 from kgrl.data.processed import processed
 from kgrl.data.text.build import build_corpus, with_places
 from kgrl.errors import DataError, KgrlError
+from kgrl.learners import ScratchLearner
 from kgrl.system.files import cache_dir
 from tests.support.made_corpora import corpora
 
@@ -163,6 +164,17 @@ def test_a_corpus_outlives_the_cache_folder(mine: Path, own_cache: Path) -> None
     del corpus
     gc.collect()
     assert load_corpus(mine).fingerprint == fingerprint and own_cache.exists()
+
+
+def test_a_curriculum_goes_on_when_the_cache_folder_vanishes(mine: Path, own_cache: Path) -> None:
+    corpus = load_corpus(mine)
+    learner = ScratchLearner(corpus, width=16, heads=2, vocabulary=300)
+    learner.learn(corpus.select([0]), 50)
+    shutil.rmtree(own_cache)
+    everything = corpus.select(np.arange(len(corpus)))
+    assert learner.learn(everything, 1000).passages == len(corpus)
+    assert np.isfinite(learner.losses(everything)).all()
+    assert ScratchLearner(corpus, width=16, heads=2, vocabulary=300).tokens[0].tolist() == learner.tokens[0].tolist()
 
 
 def test_a_cache_folder_that_cannot_be_made_again_is_named(mine: Path, own_cache: Path) -> None:

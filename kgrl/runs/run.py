@@ -335,10 +335,8 @@ class Run:
         learner = self.curriculum.learner
         if getattr(learner, "kind", None) != "lora":
             return
-        from kgrl.learners.decoder.lora import (
-            LoraLearner,
-            write_adapter,
-        )  # transformers and PEFT take seconds to import
+        # Here, since PEFT takes seconds to import.
+        from kgrl.learners.decoder.lora import LoraLearner, write_adapter
 
         if isinstance(learner, LoraLearner) and not any(plugin.rebased for plugin in learner.plugins):
             for name, weights in learner.modules.items():

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from kgrl.learners.decoder.functions import rms_norm, rotate
-from kgrl.learners.decoder.layers import fuse, fuse_llama
+from kgrl.learners.decoder.layers import fuse, fuse_llama, packed_attention
 
 IDS = torch.arange(24).view(2, 12) % 20
 
@@ -100,3 +100,27 @@ def test_rotations_and_norms_have_the_gradients_of_finite_differences() -> None:
     weight = torch.randn(4, requires_grad=True)
     exact = {"eps": 1e-2, "atol": 1e-2, "rtol": 1e-2}
     assert torch.autograd.gradcheck(lambda t, w: rms_norm(t, w, 1e-6), (states, weight), **exact)
+
+
+def test_attention_in_half_precision_has_gradients_as_exact_as_torchs_own() -> None:
+    """On a CPU it is computed in float32 where a gradient is wanted, which is faster there."""
+    torch.manual_seed(2)
+    exact = [torch.randn(1, heads, 14, 8) for heads in (4, 2, 2)]
+    layer = llama().model.layers[0].self_attn
+    layer.num_key_value_groups = 2
+
+    def gradients(dtype: torch.dtype, lengths: list[int] | None) -> list[Tensor]:
+        states = [x.to(dtype).clone().requires_grad_() for x in exact]
+        pieces = [states] if lengths else zip(*(torch.split(x, [9, 5], dim=2) for x in states), strict=True)
+        outputs = [packed_attention(layer, q, k, v, None, lengths=lengths)[0] for q, k, v in pieces]
+        torch.cat(outputs, dim=1).float().square().sum().backward()  # type: ignore[no-untyped-call]
+        return [x.grad.float() for x in states if x.grad is not None]
+
+    expected = gradients(torch.float32, None)
+    errors = [
+        sum(
+            float((found - own).norm()) for found, own in zip(gradients(torch.bfloat16, lengths), expected, strict=True)
+        )
+        for lengths in (None, [9, 5])
+    ]
+    assert errors[1] < 1.1 * errors[0]

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 from kgrl.errors import KgrlError, MissingDataError, UnknownNameError
 from kgrl.learners import base_folder as find_base
 from kgrl.learners.decoder import models
+from kgrl.learners.decoder.gguf_reading import reading_gguf_once
 from kgrl.learners.decoder.models import _dequantised, fingerprint
 
 WIDTH, HIDDEN = 32, 64
@@ -89,3 +90,14 @@ def test_models_that_are_not_to_be_had_are_named(monkeypatch: pytest.MonkeyPatch
 
 def unreachable(*args: object, **options: object) -> str:
     raise OSError("no network")
+
+
+def test_a_file_is_read_once_and_gguf_is_left_as_it_was(checkpoint: Path) -> None:
+    before = gguf.GGUFReader, gguf.get_tensor_name_map
+    with pytest.raises(RuntimeError), reading_gguf_once():
+        reader = gguf.GGUFReader(checkpoint)
+        assert gguf.GGUFReader(checkpoint) is reader
+        plain = {field.name: field.contents() for field in before[0](checkpoint).fields.values()}
+        assert {field.name: field.contents() for field in reader.fields.values()} == plain
+        raise RuntimeError
+    assert (gguf.GGUFReader, gguf.get_tensor_name_map) == before

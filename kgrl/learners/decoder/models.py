@@ -207,10 +207,12 @@ def _dequantise(checkpoint: Path, folder: Path) -> None:
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
     from transformers import modeling_gguf_pytorch_utils
 
+    from kgrl.learners.decoder.gguf_reading import reading_gguf_once
+
     # The one progress bar that transformers' own switch does not reach; with None it is drawn on terminals only.
     modeling_gguf_pytorch_utils.tqdm = functools.partial(tqdm, disable=None)  # type: ignore[attr-defined]
     transformers = _transformers()
-    with new_folder(folder) as made:
+    with new_folder(folder) as made, reading_gguf_once():
         source: dict[str, Any] = {"pretrained_model_name_or_path": checkpoint.parent, "gguf_file": checkpoint.name}
         # Without this configuration transformers 5 keeps the weights packed, which is slow to train on.
         source |= {"quantization_config": transformers.GgufConfig(dequantize=True), "dtype": torch.float32}

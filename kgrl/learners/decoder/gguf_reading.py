@@ -1,0 +1,36 @@
+"""GGUF checkpoints read once: transformers has the package gguf read a file three times while it loads a model."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gguf
+import numpy as np
+
+__all__ = ["reading_gguf_once"]
+
+
+@contextmanager
+def reading_gguf_once() -> Iterator[None]:
+    """Within a `with` block gguf reads each file once, and makes each table of tensor names once and not by tensor."""
+    before = gguf.GGUFReader, gguf.get_tensor_name_map
+    gguf.GGUFReader, gguf.get_tensor_name_map = functools.cache(_Reader), functools.cache(gguf.get_tensor_name_map)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader, gguf.get_tensor_name_map = before
+
+
+class _Reader(gguf.GGUFReader):  # type: ignore[misc] # gguf has no types
+    """gguf's reader on a plain array of the mapped bytes: taking a million slices of a memmap takes seconds longer."""
+
+    @property
+    def data(self) -> Any:
+        return self._bytes
+
+    @data.setter
+    def data(self, mapped: Any) -> None:
+        self._bytes = np.asarray(mapped)

@@ -42,9 +42,8 @@ class TopicRelations:
     def __init__(self, graph: TopicGraph, embeddings: FloatArray) -> None:
         self.graph = graph
         self.embeddings = embeddings
-        self.mean_target: FloatArray = mean_targets(
-            *map(read_only, (graph.indptr, graph.indices, np.asarray(embeddings)))
-        )
+        rows = read_only(graph.indptr), read_only(graph.indices)
+        self.mean_target: FloatArray = mean_targets(*rows, read_only(np.asarray(embeddings)))
 
     def cosine(self, left: IntArray, right: IntArray) -> FloatArray:
         """Return the cosines of pairs of topics, float32, in the shape the two broadcast to."""
@@ -81,7 +80,7 @@ class TopicRelations:
         for first in range(0, len(sources), _ROWS_AT_ONCE):
             part = slice(first, first + _ROWS_AT_ONCE)
             ends = sources[part], targets[part]
-            starts, shared = common_neighbours(*map(read_only, (*self.graph.undirected, *ends)))
+            starts, shared = common_neighbours(*(read_only(array) for array in (*self.graph.undirected, *ends)))
             counts[part] = found = np.diff(starts)
             indices[part][found > 0] = np.add.reduceat(weights[shared], starts[:-1][found > 0]) if len(shared) else 0.0
         return counts, indices
@@ -121,7 +120,7 @@ def coherence(graph: TopicGraph, embeddings: FloatArray) -> NDArray[np.float64]:
     return differences
 
 
-def pair_cosines(embeddings: FloatArray, left: IntArray, right: IntArray) -> FloatArray:
+def pair_cosines(embeddings: FloatArray, left: NDArray[np.integer], right: NDArray[np.integer]) -> FloatArray:
     """Return the cosines of many pairs of topics, float32 `[pairs]`; memory is bounded.
 
     Args:

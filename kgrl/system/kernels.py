@@ -6,14 +6,12 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from numba import njit
 from numba.core import event
 
 __all__ = ["inner_kernel"]
-
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 _LONG = 2.0
 """Seconds of compiling after which it is announced."""
@@ -21,7 +19,7 @@ _LONG = 2.0
 _log = logging.getLogger(__name__)
 
 
-def inner_kernel(function: Kernel) -> Kernel:
+def inner_kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that is called from kernels, never from Python, where it would crash the process.
 
     It has no code that takes Python objects apart. For records of many arrays that code takes longer to compile than
@@ -30,12 +28,12 @@ def inner_kernel(function: Kernel) -> Kernel:
     Args:
         function: The function; kept on disk, and runs without Python's lock and checks of divisors.
     """
-    options = {"cache": True, "nogil": True, "error_model": "numpy"}
-    compiled: Kernel = njit(**options, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
-    return compiled
+    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(**options)(function)
 
 
-class Announcement(event.Listener):  # type: ignore[misc]
+class Announcement(event.Listener):
     """Says once in a process that kernels are compiled, as soon as that takes long: on the terminal, else in the log.
 
     Kernels that were found on disk are not compiled, and not announced.
@@ -60,4 +58,4 @@ class Announcement(event.Listener):  # type: ignore[misc]
                 sys.stderr.write(f"{told}\n")
 
 
-event.register("numba:compile", Announcement())
+event.register("numba:compile", Announcement())  # type: ignore[no-untyped-call]

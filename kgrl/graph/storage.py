@@ -137,7 +137,18 @@ def _hash(title: str) -> int:
     return int.from_bytes(hashlib.blake2b(title.encode(), digest_size=8).digest(), "little")
 
 
-class StoredStrings(Sequence[str]):
+class _Strings(Sequence[str]):
+    """A sequence of strings that equals a tuple or a list of the same strings, as the tuple that it stands for did."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, tuple | list | _Strings):
+            return NotImplemented
+        return self is other or (len(self) == len(other) and all(map(operator.eq, self, other)))
+
+    __hash__ = None  # type: ignore[assignment] # as for a list: the hash of a tuple would take all strings
+
+
+class StoredStrings(_Strings):
     """Strings kept as bytes and decoded on access.
 
     Args:
@@ -234,7 +245,7 @@ class StoredTitles(StoredStrings):
         return None
 
 
-class StoredCategories(Sequence[str]):
+class StoredCategories(_Strings):
     """The category names of topics, kept as numbers.
 
     Args:

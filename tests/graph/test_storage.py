@@ -99,6 +99,9 @@ def test_titles_with_the_same_hash_are_told_apart() -> None:
 def test_stored_strings_are_a_sequence(strings: list[str], part: slice) -> None:
     stored = StoredStrings(*pack_strings(strings))
     assert list(stored) == strings and stored[part] == tuple(strings[part])
+    assert stored == strings and tuple(strings) == stored and stored == StoredStrings(*pack_strings(strings))
+    assert stored != [*strings, "more"] and stored != ["other", *strings[1:]] and stored != "".join(strings)
+    assert list(reversed(stored)) == strings[::-1] and all(string in stored for string in strings)
     assert [stored[i] for i in range(-len(strings), len(strings))] == strings * 2
     with pytest.raises(IndexError):
         stored[len(strings)]

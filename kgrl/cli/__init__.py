@@ -7,6 +7,7 @@ their top, so that `kgrl --help` answers at once: the method `run` imports what 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -114,6 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: After `--help`, and for arguments that cannot be parsed.
     """
     command = parse(argv)
+    # Before torch is imported. OpenMP's threads else spin while they wait for one another: on a busy machine small
+    # models then take several times as long (docs/results/learner.md, table 1).
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         with _ending_as_by_ctrl_c():
             result = command.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Iterator, Mapping
@@ -128,6 +129,16 @@ def test_sigterm_ends_a_command_as_ctrl_c_does(
     assert main(["run", "--out", str(tmp_path / "run")]) == 130
     assert "interrupted before the run began" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before and not (tmp_path / "run").exists()
+
+
+def test_threads_of_a_command_wait_without_spinning_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BenchCommand, "run", lambda command: {})
+    for given, expected in ((None, "passive"), ("active", "active")):
+        monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+        if given is None:
+            monkeypatch.delenv("OMP_WAIT_POLICY")
+        assert main(["bench"]) == 0
+        assert os.environ["OMP_WAIT_POLICY"] == expected
 
 
 def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(

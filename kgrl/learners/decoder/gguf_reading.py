@@ -16,15 +16,16 @@ __all__ = ["reading_gguf_once"]
 @contextmanager
 def reading_gguf_once() -> Iterator[None]:
     """Within a `with` block gguf reads each file once, and makes each table of tensor names once and not by tensor."""
-    before = gguf.GGUFReader, gguf.get_tensor_name_map
-    gguf.GGUFReader, gguf.get_tensor_name_map = functools.cache(_Reader), functools.cache(gguf.get_tensor_name_map)
+    reader, names = gguf.GGUFReader, gguf.get_tensor_name_map
+    package: Any = gguf  # as a module whose functions are replaced
+    package.GGUFReader, package.get_tensor_name_map = functools.cache(_Reader), functools.cache(names)
     try:
         yield
     finally:
-        gguf.GGUFReader, gguf.get_tensor_name_map = before
+        package.GGUFReader, package.get_tensor_name_map = reader, names
 
 
-class _Reader(gguf.GGUFReader):  # type: ignore[misc] # gguf has no types
+class _Reader(gguf.GGUFReader):
     """gguf's reader on a plain array of the mapped bytes: taking a million slices of a memmap takes seconds longer."""
 
     @property

@@ -112,7 +112,7 @@ class View:
 
     @property
     def sampled(self) -> bool:
-        """Whether `candidates` are a sample of the frontier."""
+        """True if `candidates` are a sample of the frontier."""
         return len(self.frontier) > _MOST_LOOKED_AT
 
     @cached_property

@@ -80,6 +80,15 @@ def test_only_the_value_head_learns_while_it_warms_up(make_envs: MakeEnvs, warm_
     assert all(".value." in name for name in changed) == frozen
 
 
+def test_a_seed_fixes_a_training(make_envs: MakeEnvs) -> None:
+    trained = [
+        train_ppo(make_envs(), 64, seed=seed, config=SMALL, init=small_scorer(), progress=False).scorer.state_dict()
+        for seed in (3, 3, 4)
+    ]
+    same, other = ([torch.equal(weights, run[name]) for name, weights in trained[0].items()] for run in trained[1:])
+    assert all(same) and not all(other)
+
+
 def test_training_begins_with_one_member_of_the_shipped_committee(tmp_path: Path) -> None:
     begun = initial_policy("builtin")
     assert begun is not None and begun.config.members == 1

@@ -38,6 +38,8 @@ from kgrl.system.files import write_json, write_text
 
 RESULTS = Path("docs/results")
 CELLS, FIGURES = RESULTS / "benchmark_cells.parquet", RESULTS / "benchmark.json"
+ENCODER = "minilm"
+"""The default encoder when the benchmark began; cells of another would not be comparable with the archive's."""
 PAGE, PICTURES = RESULTS / "benchmark.md", RESULTS / "benchmark"
 
 
@@ -64,7 +66,7 @@ class Part:
     def cells(self, seed: int) -> list[Cell]:
         """Return the cells of a seed."""
         places = product(self.tasks, self.corpora, self.agents)
-        return [Cell(task, corpus, self.learner, agent, seed, self.budget) for task, corpus, agent in places]
+        return [Cell(task, corpus, self.learner, agent, seed, self.budget, ENCODER) for task, corpus, agent in places]
 
 
 _CHEAP = tuple(name for name in agents if name != CEILING)

@@ -19,7 +19,9 @@ from kgrl.system.files import replacing
 
 
 def main() -> None:
-    vectors = np.concatenate([embed_corpus(load_corpus(name), Encoder())[1] for name in ("vital", "wikispeedia")])
+    vectors = np.concatenate(
+        [embed_corpus(load_corpus(name), Encoder("minilm"))[1] for name in ("vital", "wikispeedia")]
+    )
     vectors = vectors[vectors.any(axis=1)].astype(np.float64)
     centre = vectors.mean(axis=0)
     variances, directions = np.linalg.eigh(np.cov(vectors - centre, rowvar=False))

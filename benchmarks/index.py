@@ -39,7 +39,7 @@ def real_vectors() -> Vectors:
     found = []
     for name in _CORPORA:
         corpus = load_corpus(name)
-        found.append(Encoder().encode_cached([corpus.texts[i] for i in indexed_passages(corpus)], None))
+        found.append(Encoder("minilm").encode_cached([corpus.texts[i] for i in indexed_passages(corpus)], None))
     return np.unique(np.concatenate(found), axis=0)
 
 

@@ -51,11 +51,13 @@ class LinkPrecision:
     Args:
         root: Folder of the Wikispeedia archives; by default `$KGRL_DATA/wikispeedia`, else they are downloaded.
         json: Write the figures to this file.
+        encoder: Sentence encoder of the similarities. The links that ship were found with MiniLM.
         fit: Fit the weights and the threshold anew and print them.
     """
 
     root: Path | None = None
     json: Path | None = None
+    encoder: str = "minilm"
     fit: bool = False
 
 
@@ -83,7 +85,7 @@ def main(command: LinkPrecision) -> None:
     titles = np.array(leads.titles)
     candidates = find_candidates(leads.titles, leads.texts, leads.aliases)
     unlinked = build_corpus("leads", leads.titles, leads.categories, leads.texts)
-    features = link_features(candidates, embed_corpus(unlinked, Encoder())[1])
+    features = link_features(candidates, embed_corpus(unlinked, Encoder(command.encoder))[1])
     probability = link_probability(features)
     best = best_of_mention(candidates, probability)
 

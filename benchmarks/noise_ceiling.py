@@ -69,7 +69,12 @@ class Ceiling:
 def main(command: Ceiling) -> None:
     agents.register("told")(partial(Told, real_topics()))
     read_archive(CELLS, command.out)
-    cells = [Cell("noisy", c, "scratch", a, s) for s in range(command.seeds) for c in CORPORA for a in AGENTS]
+    cells = [
+        Cell("noisy", c, "scratch", a, s, encoder="minilm")
+        for s in range(command.seeds)
+        for c in CORPORA
+        for a in AGENTS
+    ]
     serial = executors.make("serial")  # other processes do not know the agent
     for row in run_cells(cells, command.out, serial):
         print(*(row[name] for name in ("corpus", "agent", "seed", "status")), flush=True)

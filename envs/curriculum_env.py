@@ -255,7 +255,7 @@ def make_env_curriculum(
         raise SettingError("learner_options are for a learner given by name; set them where the learner is made")
     _use_one_thread_in_workers()
     corpus = load_env_corpus(corpus)
-    _log.info("making a curriculum on %r; passages that this machine has not embedded yet take minutes", corpus.name)
+    _log.info("making a curriculum on %r", corpus.name)
     if learner == "simulated":
         options["calibration"] = _calibration(corpus, options.get("calibration", "builtin"))
     if isinstance(learner, str):

@@ -40,13 +40,14 @@ class TracedClicks:
         return f"TracedClicks({len(self.clicks):,} clicks of {self.source!r})"
 
 
-def load_clicks(source: str, root: Path | None, corpus: str | None) -> TracedClicks:
+def load_clicks(source: str, root: Path | None, corpus: str | None, encoder: Encoder | None = None) -> TracedClicks:
     """Read the clicks of all traces of a source, and the corpus they are on.
 
     Args:
         source: As for `kgrl.data.load_traces`.
         root: Folder of the source files.
         corpus: The corpus; the one that the source names if None.
+        encoder: Embeds its passages; the default encoder if None.
 
     Raises:
         KgrlError: If the source or its corpus cannot be read, or more than 5% of the traces cannot be used.
@@ -57,7 +58,7 @@ def load_clicks(source: str, root: Path | None, corpus: str | None) -> TracedCli
     texts = load_corpus(corpus or traced_corpus(source), root=root if source == "wikispeedia" else None)
     # The source may number the topics in another order, and its graph lacks the places of links.
     order = np.array([texts.graph.index(title) for title in traces.graph.titles])
-    embeddings = np.asarray(embed_corpus(texts, Encoder())[1])[order]
+    embeddings = np.asarray(embed_corpus(texts, encoder or Encoder())[1])[order]
     graph = traces.graph
     if texts.graph.places is not None:
         sources, targets = graph.links()

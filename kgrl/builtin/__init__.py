@@ -1,4 +1,4 @@
-"""Files that ship inside the package: the curiosity policy's weights, its training clicks, and a projection.
+"""Files that ship inside the package: policies, training clicks, a projection, an encoder, links and calibrations.
 
 The model card is README.md in this folder. All arrays are safetensors.
 """
@@ -44,7 +44,8 @@ def click_counts(graph: TopicGraph, folder: Path = FOLDER) -> ClickCounts:
 def project(vectors: FloatArray) -> FloatArray:
     """Project sentence embeddings to `PROJECTED` dimensions, scaled to entries of about one.
 
-    MiniLM's vectors are projected to the principal components of its topic embeddings on `vital` and `wikispeedia`.
+    Vectors of MiniLM and of the static encoder are projected to the principal components of MiniLM's topic embeddings
+    on `vital` and `wikispeedia`.
     Vectors with another number of dimensions come from another encoder; they are multiplied by a fixed random matrix
     with orthogonal rows or columns.
 

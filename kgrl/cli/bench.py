@@ -60,6 +60,7 @@ class BenchCommand:
         topics: Suite hypothesis: number of topics that are learned on forks, to measure the effect on others.
         budget_tokens: Suite agents: most tokens of a curriculum. It can lower a task's own budget, not raise it.
         sample: Suite rewards: candidates that greedy tries at each step.
+        encoder: Suite agents: sentence encoder: static, minilm, or another by its Hugging Face name or folder.
         workers: Suite agents: cells at a time, with one thread each.
         executor: Suite agents: place to run cells: process (processes of this machine), ray, or serial (this process,
             where an agent that kills its process ends the benchmark).
@@ -77,6 +78,7 @@ class BenchCommand:
     topics: int = 200
     budget_tokens: Annotated[int | None, default_is("the task's")] = None
     sample: int = 8
+    encoder: str = "static"
     workers: int = 1
     executor: Literal["process", "ray", "serial"] = "process"
     out: Annotated[Path | None, default_is("runs/bench-SUITE", "FOLDER")] = None
@@ -147,7 +149,7 @@ class BenchCommand:
         named = _listed(self.agents)
         agents = dict.fromkeys((BASELINE, *(registered if named in ((), (_ALL,)) else named)))
         return [
-            Cell(task, corpus, self.learner, agent, seed, self.budget_tokens)
+            Cell(task, corpus, self.learner, agent, seed, self.budget_tokens, self.encoder)
             for seed, (task, corpus), agent in product(range(self.seeds), self._places(), agents)
         ]
 

@@ -110,12 +110,12 @@ class ResearchRunCommand(RunCommand):
         from kgrl.research.worker import worker_process
         from kgrl.retrieval.encoder import Encoder
 
-        encoder, library = Encoder(), Library(folder / _PAGES)
+        encoder, library = Encoder(self.encoder), Library(folder / _PAGES)
         where = self.queue or str(folder / _QUEUE)
         queue = ResearchQueue.open(where)
         # Workers make their page source from this description, on other machines too.
         source = {"source": "mediawiki", "url": self.url, "language": self.language, "rate": self.rate}
-        queue.configure({"source": source, "encoder": encoder.fingerprint})
+        queue.configure({"source": source, "model": self.encoder, "encoder": encoder.fingerprint})
         # A resumed run must not fetch again what its library has; a fresh one has nothing to restore.
         queue.restore(library.arrivals())
         with worker_process(where, self.workers) if self.workers else nullcontext(lambda: False) as broken:
@@ -213,8 +213,7 @@ class WorkerCommand:
         Raises:
             KgrlError: If the queue does not exist, is for another encoder, or cannot be worked on any more.
         """
-        from kgrl.research.worker import make_page_source, run_workers
-        from kgrl.retrieval.encoder import Encoder
+        from kgrl.research.worker import encoder_of, make_page_source, run_workers
 
         if self.threads < 1:
             raise SettingError(f"--threads {self.threads}: a worker needs at least one thread")
@@ -225,7 +224,7 @@ class WorkerCommand:
                 f"the queue {queue.store.place} does not say where pages come from: start a run on it first"
             )
         source = make_page_source(described)  # one for all threads, so that its rate holds for all of them together
-        with run_workers(queue, lambda: source, Encoder(), self.threads) as broken:
+        with run_workers(queue, lambda: source, encoder_of(queue), self.threads) as broken:
             facts = [("queue", queue.store.place), ("pages from", described), ("threads", self.threads)]
             show_facts("working; Ctrl-C ends it", facts)
             broken.wait()
@@ -310,7 +309,7 @@ class IndexCommand:
             datasets as hf:NAME:SPLIT.
         out: Folder for the index.
         field: Name of the text in a record.
-        encoder: Sentence encoder: a Hugging Face name or a folder.
+        encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
         kind: Kind of FAISS index: flat is exact; hnsw and ivfpq are approximate, for millions of passages.
         executor: Place to build shards: serial (this process), process (processes of this machine) or ray.
         workers: Shards that process and ray build at a time.
@@ -322,7 +321,7 @@ class IndexCommand:
     sources: Annotated[tuple[str, ...], Positional, arg(metavar="SOURCE [SOURCE ...]", help_behavior_hint="(required)")]
     out: Path
     field: str = "text"
-    encoder: Annotated[str | None, default_is("MiniLM, 384 dimensions")] = None
+    encoder: str = "static"
     kind: Annotated[Literal["flat", "hnsw", "ivfpq"] | None, default_is("by the size of the shard")] = None
     executor: Literal["serial", "process", "ray"] = "serial"
     workers: int = 2
@@ -364,7 +363,7 @@ class SearchCommand:
         folder: Folder of the index.
         query: Text to look for.
         k: Number of passages to print.
-        encoder: Encoder that the index was built with: a Hugging Face name or a folder.
+        encoder: Encoder that the index was built with.
         hybrid: Search by words (BM25) as well, and fuse both rankings.
         json: File for the passages found, as one JSON object.
     """
@@ -372,7 +371,7 @@ class SearchCommand:
     folder: Annotated[Path, Positional, arg(metavar="INDEX")]
     query: Annotated[str, Positional, arg(metavar="QUERY")]
     k: int = 5
-    encoder: Annotated[str | None, default_is("MiniLM, 384 dimensions")] = None
+    encoder: str = "static"
     hybrid: bool = False
     json: JsonFile = None
 

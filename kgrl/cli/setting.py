@@ -57,6 +57,7 @@ class Setting:
         neighbourhood: Most topics of one expansion.
         probe_topics: Topics of each probe sample, one passage each.
         seed: Random seed of the learner, the probe samples and the agent.
+        encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
         plugins: Plug-ins of the learner, with options after a colon, such as replay top-k:share=0.05. `kgrl info` lists
             plug-ins.
     """
@@ -75,6 +76,7 @@ class Setting:
     neighbourhood: Annotated[_Count, _or_the_tasks(CurriculumConfig.neighbourhood)] = None
     probe_topics: Annotated[_Count, _or_the_tasks(CurriculumConfig.probe_topics)] = None
     seed: int = 0
+    encoder: str = "static"
     plugins: tuple[str, ...] = ()
 
     def setting(self) -> dict[str, Any]:
@@ -168,9 +170,10 @@ class Setting:
             KgrlError: If a name is not known, or the values do not fit together.
         """
         from kgrl.curriculum.loop import Curriculum
+        from kgrl.retrieval.encoder import Encoder
 
-        learner = learner or self.make_learner(corpus)
-        return Curriculum.make(corpus, learner, self.reward_name, self.curriculum_config())
+        learner, config = learner or self.make_learner(corpus), self.curriculum_config()
+        return Curriculum.make(corpus, learner, self.reward_name, config, encoder=Encoder(self.encoder))
 
     def make_learner(self, corpus: Corpus) -> Learner:
         """Make the learner for a corpus.

@@ -177,6 +177,7 @@ class GenerateCommand:
         walks: Number of walks.
         length: Most steps of a walk, including the start and back clicks.
         curiosity: For embedding: from 0, a hunter who stays close and returns, to 1, a busybody who jumps far.
+        encoder: For embedding: sentence encoder: static, minilm, or another by its Hugging Face name or folder.
         model: For model: smollm2, a Hugging Face causal model by name, or a folder.
         temperature: For model: nats per token that make a title e times as likely.
         memory: For model: opened pages whose titles the model reads.
@@ -191,6 +192,7 @@ class GenerateCommand:
     walks: int = 1_000
     length: int = 20
     curiosity: float = 0.5
+    encoder: str = "static"
     model: str = "smollm2"
     temperature: float = 0.5
     memory: int = 8
@@ -231,7 +233,7 @@ class GenerateCommand:
         corpus = load_corpus(self.corpus, root=self.root)
         if self.walker == "model":
             return ModelWalker(corpus, ModelTitleScorer(self.model), self.temperature, self.memory)
-        _, embeddings = embed_corpus(corpus, Encoder())
+        _, embeddings = embed_corpus(corpus, Encoder(self.encoder))
         return EmbeddingWalker(corpus.graph, embeddings, self.curiosity)
 
 
@@ -329,6 +331,7 @@ class ScoreCommand:
         corpus: The corpus the traces are on; by default the one that the source names.
         split: The (start, target) pairs to score: test, validation, or all, which is meaningless for pairs that the
             policy was trained on.
+        encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
         json: File to write the scores to, as one JSON object.
     """
 
@@ -337,6 +340,7 @@ class ScoreCommand:
     root: Path | None = None
     corpus: str | None = None
     split: Literal["test", "validation", "all"] = "test"
+    encoder: str = "static"
     json: Path | None = None
 
     def run(self) -> dict[str, Any]:
@@ -348,8 +352,9 @@ class ScoreCommand:
         from kgrl.agents.pretraining.scoring import ClickScoring
         from kgrl.builtin import FOLDER
         from kgrl.data.traces.traced_clicks import load_clicks
+        from kgrl.retrieval.encoder import Encoder
 
-        read = load_clicks(self.source, self.root, self.corpus)
+        read = load_clicks(self.source, self.root, self.corpus, Encoder(self.encoder))
         shipped = {"builtin": FOLDER, "ppo": FOLDER / "ppo"}
         scoring = ClickScoring(read, shipped.get(self.policy, Path(self.policy)), self.split)
         with progress("scoring", scoring.work) as advance:

@@ -138,23 +138,25 @@ class Curriculum:
         reward: Any = None,
         config: CurriculumConfig | None = None,
         *,
+        encoder: Encoder | None = None,
         cache: Path | None = None,
         **learner_options: Any,
     ) -> Curriculum:
-        """Make a curriculum with the default encoder and a learner by name.
+        """Make a curriculum with an encoder and a learner by name.
 
         Args:
             corpus: Topic graph and passages.
             learner: A learner or the name of one.
             reward: A reward, its name or expression, or a function of an expansion; None for no reward.
             config: Budgets, nucleus, goal and seed; the defaults if None.
+            encoder: Embeds the passages; the default encoder if None.
             cache: Folder that keeps embeddings between runs; the user's cache folder if None.
             learner_options: Passed to the learner's constructor if the learner is given by name.
         """
         config = config or CurriculumConfig()
         if isinstance(learner, str):
             learner = make_learner(learner, corpus, seed=config.seed, **learner_options)
-        encoder = Encoder()
+        encoder = encoder or Encoder()
         retriever, embeddings = embed_corpus(corpus, encoder, cache)
         key = content_key(_TABLES, corpus.fingerprint, encoder.fingerprint, str(config.neighbourhood))
         entry = (cache_dir() / "research" if cache is None else cache) / key

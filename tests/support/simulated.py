@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,8 @@ class StubEncoder(Encoder):
 
     fingerprint, dimensions = "stub", 384
 
-    def __init__(self) -> None:
-        self.model, self.max_tokens = "stub", 64
+    def __init__(self, model: str | Path = "stub", *, max_tokens: int = 64) -> None:
+        super().__init__(model, max_tokens=max_tokens)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         vectors = np.random.default_rng(len(texts)).normal(size=(len(texts), self.dimensions)).astype(np.float32)

@@ -120,16 +120,18 @@ def _default_relatives(corpus: Corpus) -> Relatives:
 def _cached_nearest(corpus: Corpus) -> tuple[IntArray, FloatArray]:
     """The nearest topics by the default encoder, from kgrl's cache folder if they were found before.
 
-    Then neither the encoder nor torch is loaded.
+    Then no text is encoded.
     """
-    key = content_key(corpus.fingerprint, "all-MiniLM-L6-v2", str(NEAREST))
+    from kgrl.retrieval.encoder import Encoder
+
+    encoder = Encoder()
+    key = content_key(corpus.fingerprint, encoder.fingerprint, str(NEAREST))
 
     def make() -> tuple[IntArray, FloatArray]:
         """Find the nearest topics."""
         from kgrl.retrieval.corpus_index import embed_corpus
-        from kgrl.retrieval.encoder import Encoder
 
-        return nearest_topics(np.asarray(embed_corpus(corpus, Encoder())[1]))
+        return nearest_topics(np.asarray(embed_corpus(corpus, encoder)[1]))
 
     nearest, cosines = cached_arrays(cache_dir() / "nearest" / key, ("topics", "cosines"), make)
     return nearest, cosines

@@ -1,0 +1,108 @@
+"""Transformers as sentence encoders, as sentence-transformers saves them, on plain torch and transformers.
+
+The states of the last layer are pooled, and the vectors go through further layers, as the model's folder says
+(`kgrl.retrieval.encoder_folder`). Without a word in it they are averaged. At the end they are normalised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.errors import DataError
+from kgrl.retrieval.encoder_folder import EncoderFolder, folder_of, read_encoder_folder
+from kgrl.system.files import content_key
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kgrl.retrieval.encoder_parts import Transformer
+
+__all__ = ["TransformerModel", "by_length"]
+
+FloatArray = NDArray[np.float32]
+
+_BESIDE_MINILM = "9ade591c7215df17bc04dd3e9b7889d2"
+"""Digest of what lies beside the weights of the package's MiniLM. Its fingerprint leaves it out, so that vectors and
+results from before the tokenizer counted stay valid."""
+_DTYPE = "float32"
+"""Number format on every machine. bfloat16 is faster on some, but its vectors differ so much that `vital` got other
+links there, and calibrations fitted on one kind of machine were refused on another."""
+_BATCH = 64
+
+
+class TransformerModel:
+    """A transformer that encodes texts in batches of similar length.
+
+    Args:
+        model: A folder or a Hugging Face name.
+        max_tokens: Tokens of a text that are read.
+    """
+
+    def __init__(self, model: str | Path, max_tokens: int) -> None:
+        self.model, self.max_tokens = model, max_tokens
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Key of the model's files, the number format and the token limit."""
+        weights, beside = self._told.digests()
+        others = () if beside == _BESIDE_MINILM else (beside,)
+        return content_key(weights, f"torch.{_DTYPE}", str(self.max_tokens), *others)
+
+    @cached_property
+    def dimensions(self) -> int:
+        """Number of entries of a vector."""
+        told = self._told
+        if told.width is not None:
+            return told.dimensions(told.width)
+        from transformers import AutoConfig
+
+        # Models call their width by several names; transformers knows them all.
+        return told.dimensions(int(AutoConfig.from_pretrained(told.transformer).get_text_config().hidden_size))
+
+    def encode(self, texts: Sequence[str]) -> FloatArray:
+        """Return unit vectors, float32 `[texts, dimensions]`."""
+        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for rows in by_length(texts, np.arange(len(texts)), _BATCH):
+            vectors[rows] = self._encode_batch([texts[i] for i in rows])
+        return vectors
+
+    @cached_property
+    def _told(self) -> EncoderFolder:
+        """The model's folder, and what it says about the vectors."""
+        return read_encoder_folder(folder_of(self.model))
+
+    def _encode_batch(self, texts: list[str]) -> FloatArray:
+        import torch  # here, since it takes two seconds that reading a corpus can save
+
+        from kgrl.retrieval.encoder_parts import pool
+
+        transformer, layers = self._loaded
+        with torch.inference_mode():
+            pooled = layers(pool(*transformer.states(texts, self.max_tokens), self._told.pooling))
+            vectors: FloatArray = torch.nn.functional.normalize(pooled[:, : self._told.kept], dim=1).numpy()
+        if vectors.shape[1] != self.dimensions:
+            what = f"the encoder makes vectors of {vectors.shape[1]} entries, and its folder says {self.dimensions}"
+            raise DataError(self._told.folder, None, what)
+        return vectors
+
+    @cached_property
+    def _loaded(self) -> tuple[Transformer, nn.Module]:
+        """The transformer, and the layers behind the pooling."""
+        # Imported here, since it takes seconds, and most runs find all their vectors in the cache.
+        from kgrl.retrieval.encoder_parts import Transformer, make_layers
+
+        return Transformer(self._told, _DTYPE), make_layers(self._told.layers)
+
+
+def by_length(texts: Sequence[str], rows: NDArray[np.intp], size: int) -> Iterator[NDArray[np.intp]]:
+    """Yield `rows` in groups of `size`, longest texts first, so that batches have little padding."""
+    lengths = np.array([-len(texts[i]) for i in rows], dtype=np.int64)
+    ordered = rows[np.argsort(lengths, kind="stable")]
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]

@@ -38,6 +38,8 @@ _WIDTH = len(FEATURES)
 _GOAL_SIMILARITY = TOPIC_GOAL_FEATURES.index("goal_similarity")
 _NEIGHBOURS = 128
 """Neighbours that are looked at for a candidate's."""
+_COMPARED = 128
+"""Topics learned last that a candidate is compared with, one by one, on graphs too large to keep cosines."""
 
 
 @inner_kernel
@@ -69,14 +71,25 @@ def _recent_norm(tables, learned, n):
 
 @inner_kernel
 def _compare(tables, known, row, topic):
-    """Compare a topic with what was learned since it was last compared."""
+    """Compare a topic with what was learned since it was last compared.
+
+    On graphs too large to keep cosines candidates are new at every step: such a topic is compared with the last
+    `_COMPARED` topics, and the sum of its cosines to all is the product with their sum.
+    """
     learned, n = known.learned[row], known.n_learned[row]
     total, nearest = known.total_similarity[row, topic], known.nearest_similarity[row, topic]
-    for at in range(known.compared[row, topic], n):
+    first = known.compared[row, topic]
+    if not len(tables.cosines) and n - first > _COMPARED:
+        first = n - _COMPARED
+        whole = dot(known.learned_sum[row], tables.embeddings[topic])
+    else:
+        whole = np.float32(np.nan)
+    for at in range(first, n):
         cosine = product(tables.cosines, tables.embeddings, tables.embeddings, learned[at], topic)
         total += cosine
         nearest = max(nearest, cosine)
-    known.total_similarity[row, topic], known.nearest_similarity[row, topic] = total, nearest
+    known.total_similarity[row, topic] = total if math.isnan(whole) else whole
+    known.nearest_similarity[row, topic] = nearest
     known.compared[row, topic] = n
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from kgrl.agents import View
 from kgrl.curriculum.state import LossProfile
-from kgrl.envs.features.curriculum_features import observe
-from kgrl.envs.features.names import GLOBAL
+from kgrl.envs.features.curriculum_features import FeatureState, observe
+from kgrl.envs.features.names import FEATURES, GLOBAL
 from kgrl.graph import Frontier, TopicGraph
 
 WHOLE, SAMPLED = 32_768, 4_096
@@ -80,3 +80,19 @@ def test_a_frontier_tells_whether_any_topic_is_allowed() -> None:
     assert view.frontier.any(allowed)
     view.frontier.learn(300)
     assert not view.frontier.any(allowed)
+
+
+def test_candidates_of_large_graphs_are_compared_with_all_by_their_sum_and_one_by_one_with_the_last() -> None:
+    view, rng = star(12_000), np.random.default_rng(0)
+    vectors = rng.normal(size=(12_001, 8)).astype(np.float32)
+    view = replace(view, embeddings=vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    state = FeatureState(view)
+    for topic in range(1, 301):
+        view.frontier.learn(topic)
+    shown = observe(view, 16, state)
+    learned, candidates = view.embeddings[:301], view.embeddings[shown.topics]
+    total = learned.sum(axis=0)
+    seen = shown.observation["candidates"]
+    expected = candidates @ (total / np.linalg.norm(total)), (candidates @ learned[-128:].T).max(axis=1)
+    for name, values in zip(("learned_similarity", "nearest_learned_similarity"), expected, strict=True):
+        assert np.allclose(seen[:, FEATURES.index(name)], values, atol=1e-5)

@@ -2,9 +2,10 @@
 
 If every mention were a link, "as well" would link to Well. So each candidate is scored by a logistic model with a few
 features: the similarity of the two topics, the capitals of the words, the neighbouring words, and how common the words
-are. `benchmarks/link_precision.py` fitted the weights to Wikispeedia's links, on half of the English vital articles
-that Wikispeedia has too; docs/results/links.md has the figures for the other half. The features are independent of the
-language. French and Spanish are linked with the same weights, and the quality of that is not measured.
+are. `benchmarks/link_precision.py` fitted the weights, with MiniLM's vectors, to Wikispeedia's links, on half of the
+English vital articles that Wikispeedia has too; docs/results/links.md has the figures for the other half. The features
+are independent of the language. French and Spanish are linked with the same weights, and the quality of that is not
+measured.
 """
 
 from __future__ import annotations

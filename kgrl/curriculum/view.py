@@ -117,7 +117,7 @@ class View:
 
     @cached_property
     def _seed(self) -> int:
-        # A digest of the generator's state takes a tenth of the time that a copy of the generator takes.
+        # From a digest of the generator's state, so that nothing is drawn.
         return int.from_bytes(blake2b(str(self.rng.bit_generator.state).encode(), digest_size=8).digest(), "little")
 
     def glance(self) -> View:

@@ -1,4 +1,4 @@
-"""Measure how many candidate sets per second the curiosity policy scores, and how many its features are made for.
+"""Measure how many candidate sets per second the curiosity policy scores and learns from, and features are made for.
 
     python benchmarks/policy_throughput.py --json docs/results/policy_throughput.json
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kgrl.agents.policy.network import load_policy
+from kgrl.agents.policy.network import CandidateScorer, load_policy
 from kgrl.agents.pretraining.batches import tensors
 from kgrl.builtin import FOLDER
 from kgrl.envs.features.space import observe_walks
@@ -44,9 +44,12 @@ def main() -> None:
     shown = tensors(observation)
     with torch.inference_mode():
         network = _sets_per_second(lambda: scorer(shown))
+    member = scorer.apart()[0]  # training is that of one network, and not of the committee
+    training = _sets_per_second(lambda: _learn(member, shown))
     features = _sets_per_second(lambda: observe_walks(tables, walks, candidates, links))
     figures = {
         "network_sets_per_second": round(network),
+        "training_sets_per_second": round(training),
         "features_sets_per_second": round(features),
         "both_sets_per_second": round(1 / (1 / network + 1 / features)),
         "candidates": SLOTS,
@@ -58,6 +61,13 @@ def main() -> None:
         print(f"{name}: {value:,}")
     if arguments.json:
         write_json(arguments.json, figures)
+
+
+def _learn(scorer: CandidateScorer, shown: dict[str, torch.Tensor]) -> None:
+    """Make the gradients of all weights, by the first slot's score and the value."""
+    scorer.zero_grad()
+    logits, values = scorer(shown)
+    (logits[:, 0] + values).sum().backward()  # type: ignore[no-untyped-call]
 
 
 def _situations(graph: TopicGraph, rng: np.random.Generator) -> tuple[Walks, np.ndarray, np.ndarray]:

@@ -67,7 +67,7 @@ def _learn(scorer: CandidateScorer, shown: dict[str, torch.Tensor]) -> None:
     """Make the gradients of all weights, by the first slot's score and the value."""
     scorer.zero_grad()
     logits, values = scorer(shown)
-    (logits[:, 0] + values).sum().backward()  # type: ignore[no-untyped-call]
+    (logits[:, 0] + values).sum().backward()
 
 
 def _situations(graph: TopicGraph, rng: np.random.Generator) -> tuple[Walks, np.ndarray, np.ndarray]:

@@ -215,7 +215,7 @@ def test_a_task_keeps_its_own_settings(keywords: dict[str, Any]) -> None:
     curriculum = unwrapped(env).curriculum
     assert curriculum.config.neighbourhood == 1 and curriculum.config.seed == 3
     assert curriculum.learner.kind == "scratch"  # type: ignore[attr-defined]
-    assert curriculum.learner.model.config.hidden_size == 16  # type: ignore[attr-defined]
+    assert curriculum.learner.model.shape.width == 16  # type: ignore[attr-defined]
 
 
 def test_a_task_is_made_once_for_a_corpus_and_says_so(
@@ -232,15 +232,20 @@ def test_a_task_is_made_once_for_a_corpus_and_says_so(
         "making the task 'noisy'" in told and "is ready after" in told and "making a curriculum on 'tiny-noisy'" in told
     )
     save_folder(keywords["corpus"], tmp_path / "mine")
-    folders = [make_task_env("coverage", str(tmp_path / "mine"), **given) for _ in range(2)]
-    assert folders[0].curriculum.corpus is not folders[1].curriculum.corpus  # files may have changed
+    before = make_task_env("coverage", str(tmp_path / "mine"), **given)
+    (tmp_path / "mine" / "links.tsv").write_text("")
+    after = make_task_env("coverage", str(tmp_path / "mine"), **given)
+    assert before.curriculum.corpus.graph.n_links and not after.curriculum.corpus.graph.n_links
 
 
-def test_a_named_corpus_is_loaded_once_and_a_folder_anew(tiny_corpus: Corpus, tmp_path: Path) -> None:
+def test_a_corpus_is_loaded_once_and_a_folder_again_when_it_changes(tiny_corpus: Corpus, tmp_path: Path) -> None:
     assert load_env_corpus(tiny_corpus) is tiny_corpus
     assert load_env_corpus("invented:60") is load_env_corpus("invented:60")
     save_folder(tiny_corpus, tmp_path / "mine")
-    assert load_env_corpus(str(tmp_path / "mine")) is not load_env_corpus(str(tmp_path / "mine"))
+    before = load_env_corpus(str(tmp_path / "mine"))
+    assert load_env_corpus(str(tmp_path / "mine")) is before
+    (tmp_path / "mine" / "links.tsv").write_text("")
+    assert not load_env_corpus(str(tmp_path / "mine")).graph.n_links
 
 
 ASYNCHRONOUS = """

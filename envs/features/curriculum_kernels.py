@@ -38,7 +38,7 @@ _WIDTH = len(FEATURES)
 _GOAL_SIMILARITY = TOPIC_GOAL_FEATURES.index("goal_similarity")
 _NEIGHBOURS = 128
 """Neighbours that are looked at for a candidate's."""
-_COMPARED = 128
+_COMPARED = 32
 """Topics learned last that a candidate is compared with, one by one, on graphs too large to keep cosines."""
 
 

@@ -93,6 +93,6 @@ def test_candidates_of_large_graphs_are_compared_with_all_by_their_sum_and_one_b
     learned, candidates = view.embeddings[:301], view.embeddings[shown.topics]
     total = learned.sum(axis=0)
     seen = shown.observation["candidates"]
-    expected = candidates @ (total / np.linalg.norm(total)), (candidates @ learned[-128:].T).max(axis=1)
+    expected = candidates @ (total / np.linalg.norm(total)), (candidates @ learned[-32:].T).max(axis=1)
     for name, values in zip(("learned_similarity", "nearest_learned_similarity"), expected, strict=True):
         assert np.allclose(seen[:, FEATURES.index(name)], values, atol=1e-5)

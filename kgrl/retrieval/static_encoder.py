@@ -104,8 +104,8 @@ def pack_vectors(table: FloatArray) -> tuple[NDArray[np.uint8], NDArray[np.float
         Pairs of entries, uint8 `[rows, entries / 2]`, and scales, float16 `[rows]`.
 
     Example:
-        >>> unpack_vectors(*pack_vectors(np.array([[7.0, -3.0], [0.5, 0.25]], dtype=np.float32))).round(2).tolist()
-        [[7.0, -3.0], [0.5, 0.29]]
+        >>> unpack_vectors(*pack_vectors(np.array([[7.0, -3.2], [1.75, 0.1]], dtype=np.float32))).tolist()
+        [[7.0, -3.0], [1.75, 0.0]]
     """
     scales = np.maximum(np.abs(table).max(axis=1) / _LARGEST, 1e-4).astype(np.float16)
     steps = np.round(table / scales[:, None].astype(np.float32)).clip(-_LARGEST, _LARGEST).astype(np.int8)

@@ -24,7 +24,7 @@ from kgrl.system.display import count_text
 
 __all__ = ["Agent", "PassageAgent", "Preferring", "Reminded", "View", "preferred"]
 
-_MOST_LOOKED_AT, _SAMPLED = 32_768, 4_096
+_MOST_LOOKED_AT, _SAMPLED = 32_768, 2_048
 """Largest frontier that is looked at as a whole, and how many topics of a larger one are."""
 
 
@@ -100,7 +100,7 @@ class View:
     def candidates(self) -> IntArray:
         """The frontier topics that can be picked, in order of discovery, int32.
 
-        Of a frontier of more than 32,768 topics a sample of 4,096, so that a step's cost does not grow with the graph:
+        Of a frontier of more than 32,768 topics a sample of 2,048, so that a step's cost does not grow with the graph:
         topics at equal distances in order of discovery (`Frontier.sample`), from a start that follows from the state of
         the generator and the number of the expansion. Nothing is drawn from the generator, and another look at the same
         view shows the same sample.

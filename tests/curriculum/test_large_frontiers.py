@@ -13,7 +13,7 @@ from kgrl.envs.features.curriculum_features import FeatureState, observe
 from kgrl.envs.features.names import FEATURES, GLOBAL
 from kgrl.graph import Frontier, TopicGraph
 
-WHOLE, SAMPLED = 32_768, 4_096
+WHOLE, SAMPLED = 32_768, 2_048
 
 
 def star(n: int) -> View:

@@ -119,7 +119,7 @@ def share(steps: Sequence[Expansion]) -> float:
 
 @dataclass(frozen=True)
 class Fork:
-    """What one expansion on trial did to a population of passages.
+    """The effect of one trial expansion on a population of passages.
 
     Args:
         stage: The stage of the learner.

@@ -172,7 +172,9 @@ class RunCommand(Setting):
         from kgrl.system.schemas import checked
 
         assert self.resume is not None
-        command = checked(Run.read_config(self.resume), type(self), self.resume / "config.yaml")
+        # Runs from before encoders had names used MiniLM.
+        config = {"encoder": "minilm", **Run.read_config(self.resume)}
+        command = checked(config, type(self), self.resume / "config.yaml")
         command.check_numbers()
         return replace(command, json=self.json)
 

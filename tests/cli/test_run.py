@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from kgrl.benchmark.tasks import make_task
 from kgrl.cli import main
 from kgrl.cli.quickstart import QuickstartCommand
+from kgrl.cli.run import RunCommand
 from kgrl.corpus import Corpus
 from kgrl.data.folder import save_folder
 from kgrl.expansion import Expansion
@@ -222,3 +223,12 @@ def test_an_interrupted_run_says_how_to_go_on(
     assert small_run(corpus_folder, tmp_path / "whole", "--json", tmp_path / "whole.json") == 0
     resumed, whole = (json.loads((tmp_path / name).read_text()) for name in ("resumed.json", "whole.json"))
     assert resumed["curve"] == whole["curve"]
+
+
+def test_a_run_from_before_encoders_had_names_is_resumed_with_minilm(corpus_folder: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert small_run(corpus_folder, out) == 0
+    assert RunCommand(resume=out).resumed().encoder == "static"
+    path = out / "config.yaml"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("encoder:")))
+    assert RunCommand(resume=out).resumed().encoder == "minilm"

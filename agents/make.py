@@ -15,6 +15,7 @@ import kgrl.agents.bandits.progress
 import kgrl.agents.bandits.published
 import kgrl.agents.bandits.skill_it
 import kgrl.agents.baselines.frontier
+import kgrl.agents.baselines.nucleated
 import kgrl.agents.baselines.orders  # noqa: F401 - each of these modules registers agents
 from kgrl.agents.base import POLICY_FILE, agents
 from kgrl.agents.baselines.passages import Interleaved

@@ -118,11 +118,10 @@ class CurriculumEnv(SlotEnv):
         return super().reset(seed=seed, options=options)
 
     def _begin(self, options: dict[str, Any]) -> None:
-        nucleus = self.curriculum.start(int(self.np_random.integers(2**31)))
+        self.expansions = list(self.curriculum.start(int(self.np_random.integers(2**31))))
         if self.curriculum.state.out_of_budget or self.curriculum.state.exhausted:
             what = "token of the budget" if self.curriculum.state.out_of_budget else "topic to learn"
             raise KgrlError(f"the nucleus left no {what}; raise budget_tokens or choose a smaller nucleus")
-        self.expansions = [nucleus]
         self._features = FeatureState(self.curriculum.view)
         self._painter = None
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kgrl.system.display import count_text, html_table, title_text
 from kgrl.system.schemas import Count, Index, decode_json
 
-__all__ = ["Expansion", "ExpansionBatch", "ExpansionList", "Measurement"]
+__all__ = ["Expansion", "ExpansionBatch", "ExpansionList", "Measurement", "ProbeLosses"]
 
 _MOST_ROWS = 40
 """Most expansions that the table of a list shows; of a longer list the middle is cut out."""
@@ -59,6 +59,30 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class ProbeLosses:
+    """Probe losses of some topics at one moment.
+
+    Args:
+        topics: The topics.
+        losses: The loss of each topic's probe passage, in nats per token.
+
+    Example:
+        >>> ProbeLosses((3, 5), (4.0, 3.5))
+        ProbeLosses(2 topics)
+    """
+
+    topics: tuple[Index, ...] = ()
+    losses: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.topics) != len(self.losses):
+            raise ValueError(f"{len(self.topics)} topics, {len(self.losses)} losses")
+
+    def __repr__(self) -> str:
+        return f"ProbeLosses({count_text(len(self.topics), 'topic')})"
+
+
+@dataclass(frozen=True)
 class Expansion:
     """The record of one step of a curriculum.
 
@@ -86,6 +110,11 @@ class Expansion:
             and their units.
         chunked: Number of passages that were longer than the learner's context and read in pieces.
         changed: Share of the learner's trained weights that the step changed; None if the learner does not report it.
+        losses: Mean loss of each of the passages at its reading, before the update, in nats per token; empty in records
+            of earlier versions.
+        repeated: Tokens among `tokens` of passages that had been read before.
+        tested: Losses of probe passages of some topics after the step, which tell how well these topics are known; none
+            if what counts is that a topic was read.
 
     Example:
         >>> Expansion(1, 7, "Logic", (7, 8), (70, 81), 1_250, 2_500, 20_000, 3.25, reward=0.125)
@@ -113,6 +142,9 @@ class Expansion:
     measures: Mapping[str, float] = field(default_factory=dict)
     chunked: Count = 0
     changed: float | None = None
+    losses: tuple[float, ...] = ()
+    repeated: Count = 0
+    tested: ProbeLosses = field(default_factory=ProbeLosses)
 
     def __repr__(self) -> str:
         read = f"{count_text(len(self.neighbourhood), 'topic')}, {count_text(self.tokens, 'token')}"

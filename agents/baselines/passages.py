@@ -17,15 +17,16 @@ from kgrl.expansion import Expansion
 from kgrl.graph.relations import coherence
 from kgrl.graph.topic_graph import IntArray
 
-__all__ = ["CoherentPassages", "Interleaved", "UniformPassages"]
+__all__ = ["CoherentPassages", "Interleaved", "UniformPassages", "least_read_first"]
 
 
 @agents.register("iid")
 class UniformPassages(BaseAgent):
-    """Uniform over passages, without replacement: an expansion reads passages drawn from all unread ones.
+    """Uniform over passages, without replacement: an expansion reads passages drawn from all that were not read.
 
-    The agent reads neither graph nor topics, and nothing is researched for it. A topic counts as learned once one of
-    its passages was read, so a few expansions spread over most of a small graph.
+    Where passages may be read more than once, all are read once before any is read again: shuffled passes. The agent
+    reads neither graph nor topics, and nothing is researched for it. Where a topic counts as learned once one of its
+    passages was read, a few expansions spread over most of a small graph.
     """
 
     frontier_only = False
@@ -33,8 +34,8 @@ class UniformPassages(BaseAgent):
     reads_passages = True
 
     def choose(self, view: View) -> IntArray:
-        """Return all unread passages in an order drawn uniformly; the expansion reads as far as its tokens go."""
-        return view.rng.permutation(view.unread())
+        """Return all passages that may be read, those read least first, otherwise in an order drawn uniformly."""
+        return least_read_first(view, view.rng.permutation(view.readable()))
 
 
 @agents.register("coherent")
@@ -61,10 +62,15 @@ class CoherentPassages(UniformPassages):
         self._coherent = coherence(view.graph, view.embeddings) >= self.least
 
     def choose(self, view: View) -> IntArray:
-        """Return all unread passages, those of coherent topics first, each part in an order drawn uniformly."""
+        """Return all passages that may be read, those of coherent topics first, each part as `iid` orders it."""
         order = super().choose(view)
         first = self._coherent[view.passage_topics[order]]
         return np.concatenate([order[first], order[~first]])
+
+
+def least_read_first(view: View, passages: IntArray) -> IntArray:
+    """Return passages ordered by how often they were read; those read equally often stay in their order."""
+    return passages[np.argsort(view.readings[passages], kind="stable")]
 
 
 class Interleaved(BaseAgent):
@@ -108,8 +114,8 @@ class Interleaved(BaseAgent):
         return candidates, flattened / flattened.sum()
 
     def choose(self, view: View) -> IntArray:
-        """Return the unread passages in the order to read; the expansion reads as far as its tokens go."""
-        unread = view.unread()
+        """Return the passages in the order to read; the expansion reads as far as its tokens go."""
+        unread = least_read_first(view, view.readable())
         place = np.full(len(view.graph), len(view.graph))  # of each topic among those drawn; past the end if not drawn
         drawn = self._drawn(view)
         place[drawn] = np.arange(len(drawn))

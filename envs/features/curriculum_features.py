@@ -56,9 +56,15 @@ class FeatureState:
         measured = view.profile.level[view.profile.measured]
         self.first_loss = self.previous_loss = self.latest_loss = float(measured.mean()) if len(measured) else 0.0
         self.slot_of = np.full(len(view.graph), -1, dtype=np.int16)
-        self._known = blank_learned_state(1, len(view.graph), view.embeddings.shape[1])
-        self._known.seed[0] = view.rng.integers(2**63)
+        self._seed = view.rng.integers(2**63)
+        self._known, self._forgettings = self._blank(view), view.frontier.forgettings
         self._recorded = False
+
+    def _blank(self, view: View) -> LearnedState:
+        """A curriculum of which the kernels have seen nothing."""
+        blank = blank_learned_state(1, len(view.graph), view.embeddings.shape[1])
+        blank.seed[0] = self._seed
+        return blank
 
     def record(self, expansion: Expansion) -> None:
         """Take note of the losses that an expansion after the nucleus measured."""
@@ -74,6 +80,9 @@ class FeatureState:
 
     def known(self, view: View) -> LearnedState:
         """Return the curriculum as it is now, as the kernels read it."""
+        if view.frontier.forgettings != self._forgettings:
+            # The kernels add what was learned since they looked last; after a topic was forgotten they begin anew.
+            self._known, self._forgettings = self._blank(view), view.frontier.forgettings
         learned, known = view.frontier.learned, self._known
         known.n_learned[0], known.step[0] = len(learned), view.index
         known.first_loss[0], known.previous_loss[0] = self.first_loss, self.previous_loss

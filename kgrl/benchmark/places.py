@@ -19,6 +19,7 @@ from kgrl.data.load import DERIVED, load_corpus
 from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.exam import Exam
 from kgrl.learners.base import Learner
+from kgrl.probes.recall import Recall
 from kgrl.retrieval.corpus_index import embed_corpus
 from kgrl.retrieval.encoder import DEFAULT_ENCODER, Encoder
 
@@ -34,12 +35,14 @@ class Place:
         embedded: Retriever and topic embeddings of its corpus.
         tables: Research tables of its corpus.
         exam: The exam.
+        recall: The questions that are asked with every exam; None without any.
     """
 
     task: Task
     embedded: Embedded
     tables: ResearchTables
     exam: Exam
+    recall: Recall | None = None
 
     def make_curriculum(self, learner: Learner, seed: int) -> Curriculum:
         """Return a curriculum of the task that teaches a learner."""
@@ -70,7 +73,7 @@ def make_place(name: str, corpus: str, budget: int | None = None, encoder: str =
     # Tables depend on the size of neighbourhoods, embeddings on the corpus alone, so they are cached separately.
     tables, embedded = _tables(task.corpus, task.config.neighbourhood, encoder), _embedded(task.corpus, encoder)
     walk_tables(task.corpus.graph, embedded[1]).compiled  # noqa: B018 - so that no cell is said to have taken the time
-    return Place(task, embedded, tables, task.make_exam())
+    return Place(task, embedded, tables, task.make_exam(), task.make_recall())
 
 
 @cache

@@ -33,6 +33,7 @@ from kgrl.errors import DataError, KgrlError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.learners.base import Learner, Sized
+from kgrl.probes.recall import Recall
 from kgrl.retrieval.encoder import DEFAULT_ENCODER
 from kgrl.runs.metrics import aulc, continual_metrics
 from kgrl.system.executors import Executor
@@ -48,6 +49,8 @@ _NAMED = ("task", "corpus", "learner", "agent", "seed")
 """The entries of a row that name its cell, in the order of its path."""
 EXAMS = 10
 """Exams in a budget, the one before any training not counted. Twenty took as long as a scratch learner's lessons."""
+_FACT_EXAMS = 3
+"""How many times as many exams there are where facts are asked for."""
 _PHASES, _LEARNER = ("research", "learn", "probe"), ("learn", "probe", "exam")
 """The phases whose seconds expansions hold, and those in which the learner works; the rest of a cell is overhead."""
 _ALIKE: tuple[tuple[int, ...], ...] = ((0, 1, 2, 3), (2, 3), (0, 1, 2), ())
@@ -166,8 +169,10 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
     # Fresh ones for every cell: bandits keep what they have learned of earlier curricula otherwise.
     agent, learner = make_agent(cell.agent), make_float32_learner(cell.learner, place.task.corpus, seed=cell.seed)
     curriculum, budget = place.make_curriculum(learner, cell.seed), place.task.config.budget_tokens
-    made, watched = time.perf_counter() - began, _Examined(place.exam, learner)
-    steps = watched.follow(curriculum.run(agent), budget / EXAMS)
+    made, watched = time.perf_counter() - began, _Examined(place.exam, learner, place.recall)
+    # Facts are learned suddenly, so they are asked for more often.
+    exams = EXAMS * (_FACT_EXAMS if place.recall else 1)
+    steps = watched.follow(curriculum.run(agent), budget / exams)
     seconds = {phase: sum(step.seconds.get(phase, 0.0) for step in steps) for phase in _PHASES}
     seconds |= {"exam": watched.seconds, "make": made}
     # The loop does nothing else between phases than to let the agent choose.
@@ -184,6 +189,7 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
         "expansions": len(steps),
         "noise_share": place.task.noise_share(steps) if place.task.planted.any() else None,
         **watched.kept(),
+        "recalled": watched.recalled,
     }
     seconds["all"] = time.perf_counter() - began
     return {**row, "seconds": seconds, "overhead": 1 - sum(seconds[name] for name in _LEARNER) / seconds["all"]}
@@ -208,10 +214,17 @@ class _Examined:
     Args:
         exam: The exam.
         learner: The learner.
+        recall: Questions that are asked with every exam; None without any.
+
+    Attributes:
+        curve: Tokens and exam loss at each exam.
+        recalled: Share of the questions answered rightly at each exam, by group; empty without questions.
+        seconds: Wall-clock of all exams.
     """
 
-    def __init__(self, exam: Exam, learner: Learner) -> None:
-        self.exam, self.learner = exam, learner
+    def __init__(self, exam: Exam, learner: Learner, recall: Recall | None = None) -> None:
+        self.exam, self.learner, self.recall = exam, learner, recall
+        self.recalled: dict[str, list[float]] = {}
         self.curve: list[tuple[int, float]] = []
         self.seconds = 0.0
         self.learned: dict[int, list[int]] = {}
@@ -236,6 +249,9 @@ class _Examined:
         start = time.perf_counter()  # exams are timed apart, since no agent is responsible for them
         self._losses.append(self.exam.losses(self.learner))
         self.curve.append((tokens, float(self._losses[-1].mean())))
+        if self.recall is not None:
+            for group, accuracy in self.recall.measure(self.learner).groups.items():
+                self.recalled.setdefault(group, []).append(accuracy.share)
         self.seconds += time.perf_counter() - start
 
     def kept(self) -> dict[str, float | None]:
@@ -316,6 +332,7 @@ class _Finished(_Told, kw_only=True):
     bwt: float | None = None
     fwt: float | None = None
     forgetting: float | None = None
+    recalled: dict[str, list[float]] = {}
 
 
 def _read(path: Path) -> Row | None:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum.config import DEFAULT_REWARD, CurriculumConfig
 from kgrl.curriculum.loop import Curriculum
+from kgrl.data.invented.corpus import is_invented, world_of
+from kgrl.data.invented.questions import fact_questions
 from kgrl.data.load import DERIVED, load_corpus
 from kgrl.data.traps.deception import GOALS, deceptive, goal_of
 from kgrl.data.traps.planted import noisy
@@ -27,15 +29,29 @@ from kgrl.graph.nucleus import choose_nucleus
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.learners.make import make_learner
+from kgrl.probes.recall import Recall
 from kgrl.system.registry import Registry
 
-__all__ = ["GOALS", "INVENTED", "Task", "corpus_of_task", "make_float32_learner", "make_task", "tasks"]
+__all__ = [
+    "GOALS",
+    "INVENTED",
+    "KNOWLEDGE",
+    "USUAL_CORPORA",
+    "Task",
+    "corpus_of_task",
+    "make_float32_learner",
+    "make_task",
+    "tasks",
+]
 
 
 INVENTED = "invented:2000"
 """The corpus of the task `invented`, unless another invented world is asked for."""
 
-_DEFAULT_CORPUS, _INVENTED, _TARGET = "vital", "invented", "target"
+_DEFAULT_CORPUS, _INVENTED, _TARGET, _RECALL = "vital", "invented", "target", "recall"
+
+USUAL_CORPORA = {_INVENTED: INVENTED, _RECALL: "invented:400"}
+"""The corpora of tasks that have another than the default one, unless another is asked for."""
 
 _LIMITED = 20
 """The budget of `limited` reaches one topic in so many."""
@@ -56,6 +72,7 @@ class Task:
         reward: The reward of agents unless another is asked for: the gain on the goal or on all topics.
         examined: The topics that the exam is drawn from.
         planted: Whether each topic was planted and teaches nothing of use, bool `[topics]`.
+        facts: Number of questions about facts, half of them of two hops, that are asked with every exam; 0 for none.
     """
 
     name: str
@@ -65,6 +82,7 @@ class Task:
     reward: str
     examined: IntArray
     planted: NDArray[np.bool_]
+    facts: int = 0
 
     def make_curriculum(
         self, learner: str | Learner = "scratch", reward: Any = None, seed: int = 0, **learner_options: Any
@@ -83,6 +101,10 @@ class Task:
     def make_exam(self, size: int = 64) -> Exam:
         """Return the exam: the same topics and passages for every agent and seed."""
         return Exam(self.corpus, self.examined, size)
+
+    def make_recall(self) -> Recall | None:
+        """Return the questions about facts; None if none are asked."""
+        return Recall(self.corpus, fact_questions(world_of(self.corpus.name), self.facts)) if self.facts else None
 
     def noise_share(self, expansions: Iterable[Expansion]) -> float:
         """Return the noise budget: the share of tokens spent on passages of planted topics.
@@ -109,11 +131,11 @@ def make_task(name: str, corpus: str | Corpus | None = None, *, root: Path | Non
     """Make a task.
 
     Args:
-        name: `"coverage"`, `"target"`, `"limited"`, `"noisy"`, `"forgetting"`, `"deceptive"` or `"invented"`; or
-            `"target:CATEGORY"`, which is `target` with another goal than the corpus's usual one.
+        name: `"coverage"`, `"target"`, `"limited"`, `"noisy"`, `"forgetting"`, `"deceptive"`, `"invented"` or
+            `"recall"`; or `"target:CATEGORY"`, which is `target` with another goal than the corpus's usual one.
         corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows; if None `"vital"`, and for the task
-            `"invented"` the corpus `"invented:2000"`. Tasks that lay traps are made from the corpus without them, or
-            from the name that `corpus_of_task` returns.
+            `"invented"` the corpus `"invented:2000"`, for `"recall"` `"invented:400"`. Tasks that lay traps are made
+            from the corpus without them, or from the name that `corpus_of_task` returns.
         root: Folder of the corpus's source files, as for `load_corpus`.
 
     Raises:
@@ -150,7 +172,7 @@ def corpus_of_task(name: str, corpus: str | None = None) -> str:
 
 
 def _origin(name: str, corpus: str | None) -> str:
-    usual = INVENTED if name == _INVENTED else _DEFAULT_CORPUS
+    usual = USUAL_CORPORA.get(name, _DEFAULT_CORPUS)
     return (corpus or usual).removeprefix(_prefix(name))
 
 
@@ -242,6 +264,25 @@ def _invented(corpus: Corpus) -> Task:
         raise SettingError(f"the task {_INVENTED!r} is for invented worlds, {INVENTED} for example")
     everything, nothing = _all_topics(corpus), _nothing_planted(corpus)
     return Task(_INVENTED, about, corpus, CurriculumConfig(), "mean-prediction-gain", everything, nothing)
+
+
+@tasks.register(_RECALL)
+def _recall(corpus: Corpus) -> Task:
+    about = (
+        "Reads so that facts are known and not only shown: text is read again and again, within a budget of ten times."
+    )
+    if not is_invented(corpus.name):
+        raise SettingError(f"the task {_RECALL!r} is for invented worlds, {USUAL_CORPORA[_RECALL]} for example")
+    everything, nothing = _all_topics(corpus), _nothing_planted(corpus)
+    # A lesson on the nucleus, as everywhere, and no more: agents that do not begin there would pay for it.
+    known = CurriculumConfig(
+        budget_tokens=1_500_000, expansion_tokens=4_000, mastery="gap", most_readings=0, nucleus_share=0.0
+    )
+    return Task(_RECALL, about, corpus, known, "mean-prediction-gain", everything, nothing, facts=256)
+
+
+KNOWLEDGE = (_RECALL,)
+"""Tasks whose exam is what is known: they take a hundred times the tokens of the others."""
 
 
 def make_float32_learner(name: str, corpus: Corpus, *, seed: int = 0) -> Learner:

@@ -184,14 +184,17 @@ class BenchCommand:
         ]
 
     def _places(self) -> list[tuple[str, str]]:
-        """Return the tasks and the corpora they are on; `invented` has its own."""
-        from kgrl.benchmark.tasks import INVENTED, tasks
+        """Return the tasks and the corpora they are on; those on invented worlds have their own.
 
-        chosen = _listed(self.tasks) or tuple(tasks)
+        Tasks about what is known are among them if they are asked for by name.
+        """
+        from kgrl.benchmark.tasks import KNOWLEDGE, USUAL_CORPORA, tasks
+
+        chosen = _listed(self.tasks) or tuple(task for task in tasks if task not in KNOWLEDGE)
         for name in chosen:
             tasks[name.partition(":")[0]]  # raises for an unknown task
         named = product(chosen, _listed(self.corpus))
-        return list(dict.fromkeys((task, INVENTED if task == "invented" else corpus) for task, corpus in named))
+        return list(dict.fromkeys((task, USUAL_CORPORA.get(task, corpus)) for task, corpus in named))
 
 
 def _listed(values: Iterable[str]) -> tuple[str, ...]:

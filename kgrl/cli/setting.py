@@ -56,6 +56,9 @@ class Setting:
         expansion_tokens: Most tokens of one expansion.
         neighbourhood: Most topics of one expansion.
         probe_topics: Topics of each probe sample, one passage each.
+        mastery: When a topic counts as known and its neighbours can be picked: read, once it was read; gap or
+            gap:LEVEL, once its loss is so much below that of topics not read yet, in nats per token.
+        most_readings: How often a passage may be read; 0 for any number of times.
         seed: Random seed of the learner, the probe samples and the agent.
         encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
         plugins: Plug-ins of the learner, with options after a colon, such as replay top-k:share=0.05. `kgrl info` lists
@@ -75,6 +78,8 @@ class Setting:
     expansion_tokens: Annotated[_Count, _or_the_tasks(CurriculumConfig.expansion_tokens)] = None
     neighbourhood: Annotated[_Count, _or_the_tasks(CurriculumConfig.neighbourhood)] = None
     probe_topics: Annotated[_Count, _or_the_tasks(CurriculumConfig.probe_topics)] = None
+    mastery: Annotated[str | None, _or_the_tasks(CurriculumConfig.mastery)] = None
+    most_readings: Annotated[_Count, _or_the_tasks(CurriculumConfig.most_readings)] = None
     seed: int = 0
     encoder: str = "static"
     plugins: tuple[str, ...] = ()
@@ -121,6 +126,7 @@ class Setting:
             ("--expansion-tokens", self.expansion_tokens, LEAST_TOKENS, MOST_COUNT),
             ("--neighbourhood", self.neighbourhood, 1, MOST_COUNT),
             ("--probe-topics", self.probe_topics, 1, MOST_COUNT),
+            ("--most-readings", self.most_readings, 0, MOST_COUNT),
         )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kgrl.curriculum.knowledge import Mastery
 from kgrl.errors import SettingError
 
 __all__ = ["DEFAULT_REWARD", "LEAST_TOKENS", "CurriculumConfig"]
@@ -34,9 +35,15 @@ class CurriculumConfig:
             category are picked, and their neighbourhoods lie in it. While it holds none, any frontier topic can be
             picked. Retrieval always searches the whole corpus. The nucleus is chosen inside the first stage, unless it
             is given by titles.
+        mastery: When a topic is solid: `"read"`, once one of its passages was read; `"gap"` or `"gap:LEVEL"`, once it
+            is known (`kgrl.curriculum.knowledge.Mastery`). By a gap, `probe_topics` topics are tested after each
+            expansion.
+        most_readings: How often a passage may be read at most; 0 for any number of times.
+        nucleus_share: Most of the budget that the nucleus takes until its topics are solid, if they have to be known;
+            from 0 to 1.
 
     Raises:
-        SettingError: If a number is too small.
+        SettingError: If a number is out of range, or mastery is not a criterion.
 
     Example:
         >>> CurriculumConfig(budget_tokens=5_000, goal="Mathematics").expansion_tokens
@@ -52,6 +59,9 @@ class CurriculumConfig:
     probe_topics: int = 24
     seed: int = 0
     stages: tuple[str, ...] = ()
+    mastery: str = "read"
+    most_readings: int = 1
+    nucleus_share: float = 0.1
 
     def __post_init__(self) -> None:
         for name in ("budget_tokens", "expansion_tokens"):
@@ -60,3 +70,8 @@ class CurriculumConfig:
         for name in ("neighbourhood", "nucleus_size", "probe_topics"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.most_readings < 0:
+            raise SettingError(f"most_readings must be 0 for any number, or at least 1, not {self.most_readings}")
+        if not 0 <= self.nucleus_share <= 1:
+            raise SettingError(f"nucleus_share must be from 0 to 1, not {self.nucleus_share}")
+        Mastery.of(self.mastery)

@@ -121,7 +121,7 @@ class Curriculum:
             self._bind(self.reward)
         self.teacher = Teacher(self.state, self.reward)
         self.trials = Trials(self.state, self.teacher)
-        self._nucleated: tuple[Snapshot, Expansion] | None = None
+        self._nucleated: tuple[Snapshot, list[Expansion]] | None = None
 
     def __repr__(self) -> str:
         state, reward = self.state, "no reward" if self.reward is None else f"reward {self.reward}"
@@ -199,10 +199,12 @@ class Curriculum:
         """The topics to begin with."""
         return self.state.nucleus
 
-    def start(self, seed: int | None = None) -> Expansion:
-        """Put the learner into its initial state, learn the nucleus, and return that as expansion 0.
+    def start(self, seed: int | None = None) -> list[Expansion]:
+        """Put the learner into its initial state, learn the nucleus, and return the records of that.
 
-        The nucleus is learned once; later starts restore the learner's state after it.
+        A nucleus that has to be read is expansion 0. One that has to be known is learned again until it is solid, or
+        has taken its share of the budget. The nucleus is learned once; later starts restore the learner's state after
+        it.
 
         Args:
             seed: Seeds the draws of this curriculum's agents; the config's seed if None.
@@ -213,17 +215,31 @@ class Curriculum:
             # The reference is trained first, with the learner in its initial state.
             self.teacher.measurer.prepare()
             self.state.rewind()
-            began = time.perf_counter()
-            lesson = self.teacher.first_lesson(self.nucleus)
-            expansion = self._expand(lesson, time.perf_counter() - began)
-            self._nucleated = self.learner.snapshot(), expansion
+            expansions = list(self._nucleate())
+            self._nucleated = self.learner.snapshot(), expansions
         else:
-            snapshot, expansion = self._nucleated
+            snapshot, expansions = self._nucleated
             self.learner.restore(snapshot)
-            self.state.replay(expansion)
+            for expansion in expansions:
+                self.state.replay(expansion)
+        self._begin(expansions)
+        return expansions
+
+    def _nucleate(self) -> Iterator[Expansion]:
+        """Learn the nucleus, and yield the records of its lessons."""
+        while not (self.state.nucleated or self.state.out_of_budget):
+            began = time.perf_counter()
+            lesson = self.teacher.nucleus_lesson()
+            if not len(lesson.passages):  # all were read as often as they may be
+                break
+            yield self._expand(lesson, time.perf_counter() - began)
+
+    def _begin(self, nucleus: Sequence[Expansion]) -> None:
+        """Let the reward begin with the lessons on the nucleus."""
         if self.reward is not None:
-            self.reward.begin(expansion)
-        return expansion
+            self.reward.begin(nucleus[0])
+            for expansion in nucleus[1:]:
+                self.reward.evaluate(expansion)  # for what it remembers
 
     def expand(self, choice: int | IntArray) -> Expansion:
         """Learn an agent's choice and return the record, with its reward.
@@ -261,13 +277,15 @@ class Curriculum:
         self.state.clear(self.config.seed)
         self.teacher.measurer.prepare()
         self.state.prober.settle()  # dropped: the nucleus's record contains this cost
-        self.state.replay(expansions[0])
-        if self.reward is not None:
-            self.reward.begin(expansions[0])
+        first = 0  # the number of the first expansion after the nucleus
+        while first < len(expansions) and not self.state.nucleated:
+            self.state.replay(expansions[first])
+            first += 1
+        self._begin(expansions[:first])
         agent.reset(self.view)
-        if len(expansions) > 1:
-            self.state.prober.settle()  # dropped: the first expansion's record contains the cost of the reset
-        for expansion in expansions[1:]:
+        if len(expansions) > first:
+            self.state.prober.settle()  # dropped: the next expansion's record contains the cost of the reset
+        for expansion in expansions[first:]:
             if isinstance(agent, Reminded):
                 agent.remind(self.view)
             self.state.replay(expansion)
@@ -295,7 +313,9 @@ class Curriculum:
             try_topics=trials.try_topics,
             measure_initial=trials.measure_initial,
             teach_initial=trials.teach_initial,
-            unread=state.unread,
+            readable=state.readable,
+            readings=state.readings,
+            knowledge=state.knowledge,
             passage_topics=state.corpus.topics,
         )
 
@@ -319,8 +339,8 @@ class Curriculum:
         """True if an agent has nothing to choose from: passages, frontier topics, or topics anywhere."""
         state = self.state
         if isinstance(agent, PassageAgent):
-            return not len(state.unread())
-        unlearned = state.trainable & ~state.frontier.is_learned
+            return not len(state.readable())
+        unlearned = state.allowed & ~state.frontier.is_learned
         return state.exhausted if agent.frontier_only else not unlearned.any()
 
     def run(self, agent: Agent, *, resume: bool = False) -> Iterator[Expansion]:
@@ -337,7 +357,8 @@ class Curriculum:
             ValueError: If an agent that declares to stay on the frontier leaves it; the message names the topic.
         """
         if not resume:
-            yield self.start()  # before the reset, so that a run records the nucleus before an agent measures anything
+            # Before the reset, so that a run records the nucleus before an agent measures anything.
+            yield from self.start()
             agent.reset(self.view)
         while not self.state.out_of_budget:
             self.prepare(agent)

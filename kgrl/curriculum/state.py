@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum.config import LEAST_TOKENS, CurriculumConfig
+from kgrl.curriculum.knowledge import Knowledge, Mastery
 from kgrl.curriculum.researcher import Researcher
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
@@ -166,7 +167,9 @@ class CurriculumState:
         prober: Measures on probe passages and keeps account of the cost.
         frontier: The learned topics and the frontier.
         profile: Probe losses of topics, as far as measured.
-        used: Whether each passage was trained on, bool `[passages]`.
+        knowledge: What was read of each topic, and how well it is known.
+        mastery: The criterion by which topics are solid.
+        readings: How often each passage was trained on, int32 `[passages]`.
         tokens: Tokens trained on so far.
         index: Number of the coming expansion.
         rng: The random generator that agents draw from.
@@ -177,6 +180,7 @@ class CurriculumState:
 
     def __init__(self, research: Researcher, learner: Learner, needs: frozenset[str], config: CurriculumConfig) -> None:
         self.learner, self.needs, self.config = learner, needs, config
+        self.mastery = Mastery.of(config.mastery)
         self._adopt(research)
         # A curriculum with stages starts in the first one, whatever its goal.
         inside = self.stages.domains[0] if self.stages.names else self.goal
@@ -200,7 +204,8 @@ class CurriculumState:
         graph = self.corpus.graph
         self.goal = None if self.config.goal is None else graph.in_category(self.config.goal)
         self.trainable = self.corpus.has(Split.TRAIN)
-        if self.needs & {"self", "reference"}:  # these are measured on the probe passages of picked topics
+        # These are measured on the probe passages of picked topics, and so is what is known of them.
+        if self.needs & {"self", "reference"} or not self.mastery.by_reading:
             self.trainable = self.trainable & self.corpus.has(Split.PROBE)
         self.stages = Stages(graph, self.config, self.trainable)
 
@@ -230,9 +235,12 @@ class CurriculumState:
 
     def clear(self, seed: int) -> None:
         """Forget everything learned, read and measured. The learner stays as it is; see `rewind`."""
-        self.frontier = Frontier(self.corpus.graph)
+        # A nucleus that was read is learned; one that has to be known can be picked until it is.
+        roots = () if self.mastery.by_reading else self.nucleus.tolist()
+        self.frontier = Frontier(self.corpus.graph, roots=roots)
         self.profile = LossProfile(len(self.corpus.graph))
-        self.used = np.zeros(len(self.corpus), dtype=bool)
+        self.knowledge = Knowledge(len(self.corpus.graph))
+        self.readings = np.zeros(len(self.corpus), dtype=np.int32)
         self.tokens, self.index = 0, 0
         self.rng = np.random.default_rng(seed)
         self.prober.remember({})
@@ -257,9 +265,11 @@ class CurriculumState:
 
     def replay(self, expansion: Expansion) -> None:
         """Update the state by the record of an expansion. The learner is not taught: it was taught, or is loaded."""
-        for topic in expansion.neighbourhood:
-            self.frontier.learn(topic)
-        self.used[list(expansion.passages)] = True
+        read = self.corpus.select(np.array(expansion.passages, dtype=np.int32))
+        fresh = self.readings[read.ids] == 0
+        self.knowledge.update(expansion, read.topics, self.learner.count_tokens(read), fresh)
+        self.readings[read.ids] += 1
+        self._solidify(expansion)
         self.tokens, self.index = expansion.tokens_total, expansion.index + 1
         before = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.before, strict=True)}
         after = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.after, strict=True)}
@@ -269,6 +279,27 @@ class CurriculumState:
         self.profile.update(fresh, [before[t] for t in fresh])
         self.profile.update(list(after), list(after.values()))
 
+    def _solidify(self, expansion: Expansion) -> None:
+        """Move topics whose knowledge an expansion changed to where they belong: solid ones, and the others."""
+        if self.mastery.by_reading:
+            for topic in expansion.neighbourhood:
+                self.frontier.learn(topic)
+            return
+        solid, gap = self.frontier.is_learned, self.knowledge.gap
+        for topic in dict.fromkeys((*expansion.neighbourhood, *expansion.tested.topics)):
+            if self.mastery.is_met(float(gap[topic]), bool(solid[topic])):
+                self.frontier.learn(topic)
+            else:
+                self.frontier.forget(topic)
+
+    @property
+    def nucleated(self) -> bool:
+        """True once the nucleus was learned: it was read, or is solid or has taken its share of the budget."""
+        if self.mastery.by_reading or not self.index:
+            return self.index > 0
+        bound = self.config.nucleus_share * self.config.budget_tokens
+        return bool(self.frontier.is_learned[self.nucleus].all()) or self.tokens >= bound
+
     @property
     def stage(self) -> str | None:
         """The category that is learned now, None without stages."""
@@ -277,12 +308,40 @@ class CurriculumState:
     @property
     def allowed(self) -> NDArray[np.bool_]:
         """True for topics that text and stages allow to be picked now, bool `[topics]`."""
-        return self.stages.allowed(self.tokens, self.frontier)
+        allowed = self.stages.allowed(self.tokens, self.frontier)
+        if self.mastery.by_reading or not self.config.most_readings:
+            return allowed
+        # A topic that was read and is not known can be picked again as long as it has something to read.
+        has_some = np.zeros(len(allowed), dtype=bool)
+        has_some[self.corpus.topics[self._readable]] = True
+        return allowed & has_some
 
-    def unread(self) -> IntArray:
-        """Return the ids of train passages that can be read and were not, ascending; takes a pass over the corpus."""
-        unread = (self.corpus.splits == Split.TRAIN) & ~self.used & self.allowed[self.corpus.topics]
-        return np.flatnonzero(unread).astype(np.int32)
+    @property
+    def _readable(self) -> NDArray[np.bool_]:
+        """True for train passages that may be read once more, bool `[passages]`."""
+        most = self.config.most_readings
+        train: NDArray[np.bool_] = self.corpus.splits == Split.TRAIN
+        return train & (self.readings < most) if most else train
+
+    def readable(self) -> IntArray:
+        """Return the ids of train passages that may be read, ascending; takes a pass over the corpus.
+
+        Those that were read before are among them if passages may be read more than once.
+        """
+        allowed = self.stages.allowed(self.tokens, self.frontier)
+        return np.flatnonzero(self._readable & allowed[self.corpus.topics]).astype(np.int32)
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """True for passages whose turn is over, bool `[passages]`: others of their topic were read less often."""
+        if self.config.most_readings == 1:
+            return self.readings > 0
+        tables, used = self.research.tables, ~self._readable
+        readings = self.readings[tables.passages]
+        least = np.full(len(self.corpus.graph), np.iinfo(np.int32).max, dtype=np.int32)
+        np.minimum.at(least, self.corpus.topics[tables.passages], readings)
+        used[tables.passages] |= readings > least[self.corpus.topics[tables.passages]]
+        return used
 
     @property
     def out_of_budget(self) -> bool:
@@ -298,15 +357,18 @@ class CurriculumState:
         """Return the neighbourhood of a topic, the topic first.
 
         Raises:
-            ValueError: If the topic is learned already, has no train passages, or is not of the present stage.
+            ValueError: If the topic is solid already, has nothing to read, or is not of the present stage.
         """
         allowed = self.allowed
         if self.frontier.is_learned[topic]:
-            why = "is learned already"
+            why = "is learned already" if self.mastery.by_reading else "is solid already"
         elif not self.trainable[topic]:
             why = "lacks train passages, or probe passages that the reward reads"
-        elif not allowed[topic]:
+        elif not allowed[topic] and self.stages.names:
             why = f"is not of {self.stage!r}, which is learned now"
+        elif not allowed[topic]:
+            why = f"has no passage that was read less than {self.config.most_readings} times"
         else:
-            return self.research.neighbourhood(topic, self.frontier, allowed if self.stages.names else None)
+            bound = bool(self.stages.names) or not self.mastery.by_reading
+            return self.research.neighbourhood(topic, self.frontier, allowed if bound else None)
         raise ValueError(f"cannot expand into {self.corpus.graph.titles[topic]!r}: it {why}")

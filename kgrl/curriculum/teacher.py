@@ -11,11 +11,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.corpus import Passages
+from kgrl.corpus import Passages, Split
 from kgrl.curriculum.measures import Lesson, Measurer
 from kgrl.curriculum.state import CurriculumState
 from kgrl.errors import DivergedError, SettingError
-from kgrl.expansion import Expansion
+from kgrl.expansion import Expansion, ProbeLosses
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learned
 from kgrl.probes.forks import losses_after
@@ -71,7 +71,7 @@ class Teacher:
         if not isinstance(choice, np.ndarray):
             neighbourhood = state.neighbourhood(choice)
             return Lesson(state.research.gather(neighbourhood, state.used), allowance, neighbourhood)
-        if not len(choice) or not np.isin(choice, state.unread()).all():
+        if not len(choice) or not np.isin(choice, state.readable()).all():
             raise ValueError("cannot read such passages: none, or some that are no train passages or were read before")
         # No more passages than a picked topic would usually bring. A learner makes at least one update a lesson, and
         # this way about as many updates for the same tokens, whether an agent picks topics or passages.
@@ -87,7 +87,14 @@ class Teacher:
         """
         state = self.state
         allowance = min(state.config.expansion_tokens, state.config.budget_tokens)
-        return Lesson(state.research.gather(neighbourhood, np.zeros_like(state.used)), allowance, neighbourhood)
+        unused = np.zeros(len(state.corpus), dtype=bool)
+        return Lesson(state.research.gather(neighbourhood, unused), allowance, neighbourhood)
+
+    def nucleus_lesson(self) -> Lesson:
+        """Return the next lesson on the nucleus."""
+        state = self.state
+        allowance = min(state.config.expansion_tokens, state.config.budget_tokens - state.tokens)
+        return Lesson(state.research.gather(state.nucleus, state.used), allowance, state.nucleus)
 
     def _within(self, ids: IntArray, allowance: int) -> Passages:
         """Return the passages that `allowance` tokens reach, the last one in part."""
@@ -118,10 +125,31 @@ class Teacher:
             learn_seconds = time.perf_counter() - learning
             measures |= self.measurer.after(lesson, learned.tokens)
             probes = prober.measurements(own, before, prober.after(own))
+            tested = ProbeLosses() if self.state.mastery.by_reading else self._test(lesson, learned)
         probe_seconds, probe_tokens = prober.settle()
         phases = {"research": seconds, "learn": learn_seconds, "probe": probe_seconds}
         record = self._record(lesson, learned)
-        return replace(record, probes=probes, measures=measures, seconds=phases, probe_tokens=probe_tokens)
+        return replace(
+            record, probes=probes, measures=measures, seconds=phases, probe_tokens=probe_tokens, tested=tested
+        )
+
+    def _test(self, lesson: Lesson, learned: Learned) -> ProbeLosses:
+        """Test what is known after a lesson: of topics that were read, those tested longest ago; and unread ones.
+
+        A third of the tested topics are unread. What they lack in knowledge is what the others have.
+        """
+        state, knowledge = self.state, self.state.knowledge
+        testable = state.corpus.has(Split.PROBE) & state.corpus.has(Split.TRAIN)
+        read = knowledge.exposures > 0
+        read[lesson.passages.topics[: learned.passages]] = True
+        # Drawn by seed and number, so that a resumed run has the same tests, and agents' draws do not depend on them.
+        rng = np.random.default_rng([state.config.seed, state.index])
+        unread, known = (rng.permutation(np.flatnonzero(testable & which)) for which in (~read, read))
+        most = state.config.probe_topics
+        others = unread[: most // 3]
+        oldest = known[np.argsort(knowledge.last_tested[known], kind="stable")][: most - len(others)]
+        topics = np.sort(np.concatenate([others, oldest])).astype(np.int32)
+        return ProbeLosses(tuple(topics.tolist()), tuple(round(float(loss), 4) for loss in state.prober.losses(topics)))
 
     def _record(self, lesson: Lesson, learned: Learned) -> Expansion:
         state, neighbourhood = self.state, lesson.neighbourhood
@@ -141,7 +169,17 @@ class Teacher:
             chunked=learned.chunked,
             changed=learned.changed,
             adapter=learned.module,
+            losses=tuple(round(loss, 4) for loss in learned.losses),
+            repeated=self._repeated(lesson, learned),
         )
+
+    def _repeated(self, lesson: Lesson, learned: Learned) -> int:
+        """Return how many tokens of a lesson were read before; of a passage that was cut, at most those it has left."""
+        again = self.state.readings[lesson.passages.ids[: learned.passages]] > 0
+        if not again.any():
+            return 0
+        tokens = self.state.learner.count_tokens(lesson.passages)[: learned.passages]
+        return min(int(tokens[again].sum()), learned.tokens)
 
     def losses_after(self, lesson: Lesson, topics: IntArray) -> NDArray[np.float32]:
         """Return topics' probe losses after a lesson, measured on a fork; see `kgrl.probes.forks.losses_after`."""

@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.curriculum.knowledge import Knowledge
 from kgrl.curriculum.state import LossProfile
 from kgrl.expansion import Expansion
 from kgrl.graph.frontier import Frontier
@@ -41,7 +42,7 @@ def _no_passages() -> IntArray:
 class View:
     """The state of a curriculum as agents see it.
 
-    A view made by hand has no learner and no passages: its measurements are NaN and `unread` is empty by default.
+    A view made by hand has no learner and no passages: its measurements are NaN and `readable` is empty by default.
 
     Args:
         graph: The topic graph.
@@ -69,8 +70,10 @@ class View:
             these losses.
         teach_initial: Returns the probe losses of some topics (second argument) after the untrained learner has learned
             others (first argument) as one expansion, float32 `[topics measured]`. Booked like `try_topics`.
-        unread: Returns the ids of train passages that can be read and were not, ascending: those of `trainable` topics.
-            Its cost grows with the corpus.
+        readable: Returns the ids of train passages that may be read, ascending: those of `trainable` topics, without
+            those that were read as often as they may be. Its cost grows with the corpus.
+        readings: How often each passage was read, int32 `[passages]`.
+        knowledge: What was read of each topic, and how well it is known.
         passage_topics: The topic of each passage, int32 `[passages]`.
     """
 
@@ -89,7 +92,9 @@ class View:
     try_topics: Callable[[IntArray], NDArray[np.float32]] = _no_learner
     measure_initial: Callable[[IntArray], NDArray[np.float32]] = _no_learner
     teach_initial: Callable[[IntArray, IntArray], NDArray[np.float32]] = _no_learner
-    unread: Callable[[], IntArray] = _no_passages
+    readable: Callable[[], IntArray] = _no_passages
+    readings: IntArray = field(default_factory=_no_passages)
+    knowledge: Knowledge = field(default_factory=lambda: Knowledge(0))
     passage_topics: IntArray = field(default_factory=_no_passages)
 
     def __repr__(self) -> str:
@@ -155,7 +160,7 @@ class Agent(Protocol):
 class PassageAgent(Agent, Protocol):
     """Picks passages instead of a topic.
 
-    `choose` returns ids of unread passages in the order to read. The expansion reads as many as it has tokens for. The
+    `choose` returns ids of passages in the order to read. The expansion reads as many as it has tokens for. The
     curriculum ends when every passage is read.
 
     Attributes:

@@ -1,6 +1,7 @@
 """The frontier: the topics a curriculum has learned, and those one link away.
 
-Learning a topic takes time in proportion to its links, whatever the size of the graph.
+Learning a topic takes time in proportion to its links, whatever the size of the graph; forgetting one, which is rare,
+takes time in proportion to the frontier.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ class Frontier:
     Args:
         graph: The topic graph.
         learned: Topics learned from the start, in order.
+        roots: Topics that are on the frontier without a link as long as they are not learned.
+
+    Attributes:
+        forgettings: How often a learned topic was forgotten; while it stays the same, `learned` only grows.
 
     Example:
         >>> from kgrl.graph import TopicGraph
@@ -49,8 +54,10 @@ class Frontier:
         Frontier(2 topics learned, 1 on the frontier)
     """
 
-    def __init__(self, graph: TopicGraph, learned: Iterable[int] = ()) -> None:
+    def __init__(self, graph: TopicGraph, learned: Iterable[int] = (), roots: Iterable[int] = ()) -> None:
         self.graph = graph
+        self.forgettings = 0
+        self._is_root = np.zeros(len(graph), dtype=bool)
         self._links = np.zeros(len(graph), dtype=np.int32)  # learned neighbours of each topic
         self._is_learned = np.zeros(len(graph), dtype=bool)
         # In order of discovery, which bfs and dfs need. Topics learned since stay in it until half of it is stale. That
@@ -59,6 +66,9 @@ class Frontier:
         self._stale = 0
         self._topics: IntArray | None = None  # without the stale ones, kept until the next topic is learned
         self._learned, self._n_learned = np.empty(_LEAST_ROOM, dtype=np.int32), 0
+        self._find(np.array([*roots], dtype=np.int32))
+        self._is_root[self._found[: self._n_found]] = True
+        self._rooted = self._n_found > 0
         for topic in learned:
             self.learn(topic)
 
@@ -69,7 +79,7 @@ class Frontier:
         """Move a topic to the learned set and discover its neighbours. Learning a topic twice changes nothing."""
         if self._is_learned[topic]:
             return
-        self._stale += self._links[topic] > 0
+        self._stale += topic in self
         self._is_learned[topic] = True
         self._learned = _with_room(self._learned, self._n_learned, 1)
         self._learned[self._n_learned] = topic
@@ -77,10 +87,37 @@ class Frontier:
         starts, ends = self.graph.undirected
         indptr, indices = _read_only(starts), _read_only(ends)
         self._found = _with_room(self._found, self._n_found, int(indptr[topic + 1] - indptr[topic]))
-        self._n_found = discover(indptr, indices, topic, self._links, self._is_learned, self._found, self._n_found)
+        # Roots were found without a link.
+        apart = self._is_learned | self._is_root if self._rooted else self._is_learned
+        self._n_found = discover(indptr, indices, topic, self._links, apart, self._found, self._n_found)
         self._topics = None
         if 2 * self._stale > self._n_found:
             self._tidy()
+
+    def forget(self, topic: int) -> None:
+        """Take a topic out of the learned set. Neighbours that no other learned topic is linked with are lost.
+
+        The topic itself is then the last on the frontier, if a learned topic is linked with it or it is a root.
+        """
+        if not self._is_learned[topic]:
+            return
+        self.forgettings += 1
+        self._tidy()
+        self._is_learned[topic] = False
+        learned = self.learned
+        self._learned, self._n_learned = learned[learned != topic], self._n_learned - 1
+        self._links[self.graph.neighbours(topic)] -= 1
+        found = self._found[: self._n_found]
+        self._found = found[(self._links[found] > 0) | self._is_root[found]]
+        self._n_found, self._topics = len(self._found), None
+        if topic in self:
+            self._find(np.array([topic], dtype=np.int32))
+
+    def _find(self, topics: IntArray) -> None:
+        """Append topics to those found."""
+        self._found = _with_room(self._found, self._n_found, len(topics))
+        self._found[self._n_found : self._n_found + len(topics)] = topics
+        self._n_found += len(topics)
 
     @property
     def topics(self) -> IntArray:
@@ -162,7 +199,9 @@ class Frontier:
 
     def __contains__(self, topic: object) -> bool:
         number = operator.index(topic)  # type: ignore[arg-type]
-        return 0 <= number < len(self._links) and bool(self._links[number] > 0 and not self._is_learned[number])
+        if not 0 <= number < len(self._links) or self._is_learned[number]:
+            return False
+        return bool(self._links[number] > 0 or self._is_root[number])
 
     def __len__(self) -> int:
         return self._n_found - self._stale

@@ -27,18 +27,28 @@ class Learned:
     Args:
         tokens: Tokens trained on.
         loss: Mean loss of those tokens in nats per token, each batch before its update.
-        passages: Number of passages of which at least one token was trained on, from the first.
+        losses: Mean loss of each passage that was trained on, from the first, over its tokens that were trained on,
+            each batch before its update; in nats per token.
         chunked: Number of passages that were longer than the learner's context and read in pieces.
         changed: Share of the trained weights that changed, between 0 and 1; None if a learner does not tell.
         module: Name of the module that was trained, if a learner keeps several.
+
+    Example:
+        >>> Learned(tokens=30, loss=4.5, losses=(4.0, 5.0)).passages
+        2
     """
 
     tokens: int
     loss: float
-    passages: int
+    losses: tuple[float, ...]
     chunked: int = 0
     changed: float | None = None
     module: str | None = None
+
+    @property
+    def passages(self) -> int:
+        """Number of passages of which at least one token was trained on, from the first."""
+        return len(self.losses)
 
 
 @runtime_checkable

@@ -160,10 +160,10 @@ class GrowingCurriculum(Curriculum):
         self._asked: set[int] = set()  # learned topics whose links are in `_demand`
         self._stalled = 0.0  # seconds of waiting before the next lesson
 
-    def start(self, seed: int | None = None) -> Expansion:
+    def start(self, seed: int | None = None) -> list[Expansion]:
         """Learn the nucleus; see `Curriculum.start`."""
-        self._history = [super().start(seed)]
-        return self._history[0]
+        self._history = super().start(seed)
+        return list(self._history)
 
     def expand(self, choice: int | IntArray) -> Expansion:
         """Learn the agent's choice; see `Curriculum.expand`."""

@@ -87,6 +87,18 @@ class LearnerContract:
         assert (learned.tokens, learned.passages) == (int(counts.sum()), len(passages))
         assert np.isfinite(learned.loss)
 
+    def test_the_loss_of_a_passage_at_its_reading_is_told(self, learner: Learner, corpus: Corpus) -> None:
+        """It is the loss before the update; the lesson's loss is the mean over all its tokens, rehearsed ones too."""
+        one = corpus.of(0, Split.TRAIN).ids[:1]
+        before = learner.losses(corpus.select(one))
+        np.testing.assert_allclose(learner.learn(corpus.select(one), 10_000).losses, before, rtol=1e-3)
+        passages = corpus.select(np.arange(min(6, len(corpus))))
+        learned = learner.learn(passages, 10_000)
+        counts = learner.count_tokens(passages)
+        assert len(learned.losses) == len(passages) and np.isfinite(learned.losses).all()
+        if learned.tokens == counts.sum():
+            np.testing.assert_allclose(np.average(learned.losses, weights=counts), learned.loss)
+
     def test_there_has_to_be_something_to_learn(self, learner: Learner, corpus: Corpus) -> None:
         """A lesson without passages, or with a budget below 2 tokens, is an error."""
         with pytest.raises(ValueError, match="learn"):
@@ -209,7 +221,7 @@ class AgentContract:
     def test_every_choice_can_be_learned(self, agent: Agent, curriculum: Curriculum) -> None:
         """Every choice is a frontier topic, or, if the agent leaves the frontier, an unlearned topic with text.
 
-        The choices of an agent that picks passages are unread train passages.
+        The choices of an agent that picks passages are train passages that may be read.
         """
         curriculum.start()
         agent.reset(curriculum.view)
@@ -217,7 +229,7 @@ class AgentContract:
         while not curriculum.state.out_of_budget and not curriculum.state.exhausted:
             choice = agent.choose(curriculum.view)
             if isinstance(agent, PassageAgent):
-                assert np.isin(choice, curriculum.view.unread()).all()
+                assert np.isin(choice, curriculum.view.readable()).all()
             else:
                 assert isinstance(choice, int)
                 assert curriculum.state.trainable[choice] and not curriculum.state.frontier.is_learned[choice]

@@ -27,7 +27,7 @@ def test_the_first_passage_is_uniform_over_what_is_unread(make_tiny_curriculum: 
     curriculum, agent = make_tiny_curriculum(), make_agent("iid")
     assert isinstance(agent, PassageAgent) and not isinstance(make_agent("random-global"), PassageAgent)
     curriculum.start()
-    unread = curriculum.view.unread()
+    unread = curriculum.view.readable()
     drawn = [agent.choose(curriculum.view) for _ in range(4_000)]
     assert all(np.array_equal(np.sort(draw), unread) for draw in drawn[:20])
     counts = np.bincount([draw[0] for draw in drawn], minlength=len(curriculum.corpus))[unread]
@@ -55,7 +55,7 @@ def test_an_expansion_has_the_same_tokens_and_the_topics_of_its_passages(make_ti
 
 def test_only_passages_that_can_be_read_are(make_tiny_curriculum: Make, tiny_corpus: Corpus) -> None:
     curriculum = make_tiny_curriculum()
-    used = curriculum.start().passages[0]
+    used = curriculum.start()[0].passages[0]
     probe = int(np.flatnonzero(tiny_corpus.splits == Split.PROBE)[0])
     for wrong in ([], [used], [probe]):
         with pytest.raises(ValueError, match="cannot read"):
@@ -65,7 +65,7 @@ def test_only_passages_that_can_be_read_are(make_tiny_curriculum: Make, tiny_cor
 def test_passages_are_cut_where_the_tokens_end(make_tiny_curriculum: Make, tiny_corpus: Corpus) -> None:
     curriculum = make_tiny_curriculum(budget_tokens=100_000, expansion_tokens=3_000, neighbourhood=8)
     curriculum.start()
-    ids = curriculum.view.unread()
+    ids = curriculum.view.readable()
     words = np.cumsum([len(tiny_corpus.texts[i].split()) for i in ids])
     lesson = curriculum.teacher.lesson(ids)
     assert len(lesson.passages) == 1 + np.flatnonzero(words < 3_000)[-1] + 1

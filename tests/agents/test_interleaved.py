@@ -63,7 +63,7 @@ def test_topics_take_turns(make_tiny_curriculum: Make, topics: int) -> None:
     curriculum.start()
     view = curriculum.view
     candidates = sorted(view.candidates.tolist(), reverse=True)
-    waiting = {topic: [i for i in view.unread().tolist() if view.passage_topics[i] == topic] for topic in candidates}
+    waiting = {topic: [i for i in view.readable().tolist() if view.passage_topics[i] == topic] for topic in candidates}
     expected = []
     for begin in range(0, len(candidates), topics):
         group = candidates[begin : begin + topics]
@@ -71,7 +71,7 @@ def test_topics_take_turns(make_tiny_curriculum: Make, topics: int) -> None:
             expected += [waiting[topic].pop(0) for topic in group if waiting[topic]]
     chosen = Interleaved(Sure(), topics=topics).choose(view)
     assert chosen[: len(expected)].tolist() == expected
-    assert sorted(chosen.tolist()) == view.unread().tolist()
+    assert sorted(chosen.tolist()) == view.readable().tolist()
 
 
 def test_the_first_topic_is_drawn_as_the_agent_would(make_tiny_curriculum: Make) -> None:

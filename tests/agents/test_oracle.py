@@ -135,7 +135,7 @@ def test_a_try_is_booked_as_probing_on_the_next_expansion(make_tiny_curriculum: 
     assert step.seconds["probe"] > 0
     # Measured before and after, and learned in between what the expansion learned too.
     assert step.probe_tokens > step.tokens + curriculum.learner.count_tokens(sample)[0]
-    assert curriculum.state.tokens == curriculum.start().tokens + step.tokens
+    assert curriculum.state.tokens == curriculum.start()[0].tokens + step.tokens
 
 
 def test_with_a_goal_a_try_is_about_the_goal(make_tiny_curriculum: Make) -> None:

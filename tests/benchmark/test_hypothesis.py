@@ -50,7 +50,9 @@ class Planted:
 
     def learn(self, passages: Passages, token_budget: int) -> Learned:
         self.learned, self.lessons = int(passages.topics[0]), self.lessons + 1
-        return Learned(min(token_budget, int(self.count_tokens(passages).sum())), 0.0, len(passages))
+        return Learned(
+            min(token_budget, int(self.count_tokens(passages).sum())), 0.0, tuple(self.losses(passages).tolist())
+        )
 
     def losses(self, passages: Passages) -> FloatArray:
         fallen = 0.0 if self.learned is None else self.drops[self.learned, passages.topics]

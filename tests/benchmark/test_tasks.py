@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kgrl.agents import make_agent
-from kgrl.benchmark.tasks import Task, corpus_of_task, make_float32_learner, make_task, tasks
+from kgrl.benchmark.tasks import (
+    USUAL_CORPORA,
+    Task,
+    corpus_of_task,
+    make_float32_learner,
+    make_task,
+    tasks,
+)
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.data import load_corpus
@@ -274,7 +281,7 @@ class TestTasks:
     @pytest.fixture(params=sorted(tasks))
     def task(self, request: pytest.FixtureRequest, tiny_corpus: Corpus) -> Task:
         """Each task on the small corpus."""
-        return make_task(request.param, "invented:60" if request.param == "invented" else tiny_corpus)
+        return make_task(request.param, "invented:60" if request.param in USUAL_CORPORA else tiny_corpus)
 
     def test_it_says_what_a_good_curriculum_would_do(self, task: Task) -> None:
         """In words, and its name is the one it is registered under."""
@@ -286,7 +293,7 @@ class TestTasks:
 
     def test_the_exam_is_the_same_for_every_seed(self, tiny_corpus: Corpus, task: Task) -> None:
         """And for every time a task is made."""
-        again = make_task(task.name, "invented:60" if task.name == "invented" else tiny_corpus)
+        again = make_task(task.name, "invented:60" if task.name in USUAL_CORPORA else tiny_corpus)
         assert np.array_equal(task.make_exam().topics, again.make_exam().topics)
         assert again.corpus.fingerprint == task.corpus.fingerprint
 

@@ -234,7 +234,7 @@ def test_a_lesson_is_measured_on_what_its_tokens_reach(make_tiny_curriculum: Cal
     """Passages beyond the allowance are not part of it; the first always is."""
     curriculum = make_tiny_curriculum(reward="prediction-gain")
     curriculum.state.config = replace(curriculum.config, expansion_tokens=20)
-    step = curriculum.start()
+    (step,) = curriculum.start()
     assert len(step.passages) >= 1 and step.measures["trained_after"] < step.measures["trained_before"]
 
 
@@ -254,7 +254,7 @@ def test_the_reference_is_a_learner_taught_text_of_all_topics(make_real_curricul
     """As many tokens as the budget, in an order drawn by the seed; the nucleus's record has what it cost."""
     curriculum = make_real_curriculum(Reads("self", "reference"))
     corpus, budget = curriculum.corpus, curriculum.config.budget_tokens
-    assert curriculum.start().probe_tokens > budget
+    assert curriculum.start()[0].probe_tokens > budget
     step = curriculum.expand(int(curriculum.view.candidates[0]))
     other, train = ScratchLearner(corpus), np.flatnonzero(corpus.splits == Split.TRAIN)
     assert other.learn(corpus.select(np.random.default_rng(0).permutation(train)), budget).tokens == budget
@@ -331,7 +331,7 @@ def test_functions_have_what_there_is_and_are_held_to_what_they_declare(
     for reward in (gain, as_reward(gain) + MeanPredictionGain()):
         step = list(make_tiny_curriculum(reward).run(make_agent("bfs")))[1]
         assert set(step.probes) == {"mean", "self"}
-    assert set(make_tiny_curriculum(gain, goal="Craft").start().probes) == {"mean", "self", "target"}
+    assert set(make_tiny_curriculum(gain, goal="Craft").start()[0].probes) == {"mean", "self", "target"}
     gain.needs = {"target", "mean", "self"}  # type: ignore[attr-defined]
     with pytest.raises(SettingError, match="the reward 'gain' measures a goal"):
         make_tiny_curriculum(gain)

@@ -114,6 +114,29 @@ def test_learning_costs_the_topic_s_links_not_the_graph() -> None:
     assert sorted(frontier.topics.tolist()) == [n // 2 - 1, n // 2 + 1]
 
 
+@given(ends, st.lists(st.integers(-N, N - 1), max_size=40), st.sets(st.integers(0, N - 1)))
+def test_the_frontier_is_what_is_linked_with_the_learned_or_a_root_and_not_learned(
+    links: list[tuple[int, int]], changes: list[int], roots: set[int]
+) -> None:
+    """Whatever is learned (numbers from 0) and forgotten again (-1 - topic)."""
+    graph, learned = graph_of(links), list[int]()
+    frontier = Frontier(graph, roots=sorted(roots))
+    for change in changes:
+        if change >= 0:
+            frontier.learn(change)
+            learned += [change] * (change not in learned)
+        else:
+            frontier.forget(-1 - change)
+            learned = [topic for topic in learned if topic != -1 - change]
+        near = {int(v) for topic in learned for v in graph.neighbours(topic)}
+        expected = (near | roots) - set(learned)
+        assert frontier.learned.tolist() == learned
+        assert sorted(frontier.topics.tolist()) == sorted(expected) and len(frontier) == len(expected)
+        assert all((topic in frontier) == (topic in expected) for topic in range(N))
+        counts = [len(set(graph.neighbours(topic).tolist()) & set(learned)) for topic in range(N)]
+        assert frontier.links_to_learned.tolist() == counts
+
+
 @given(ends, st.permutations(range(N)), st.integers(1, N), st.integers(0, 2**32))
 def test_a_sample_of_the_frontier_is_some_of_it_in_order(
     links: list[tuple[int, int]], order: list[int], most: int, seed: int

@@ -51,7 +51,7 @@ def test_gradients_of_packed_passages_are_those_of_passages_one_by_one(
     own, theirs = models
     passages = [np.random.default_rng(length).integers(0, SHAPE.vocabulary, length) for length in (9, 2, 30)]
     (block,) = pack(passages, block_tokens=64, context=64)
-    mean_loss(own.states(block), own.head, torch.from_numpy(block.targets)).backward()  # type: ignore[no-untyped-call]
+    mean_loss(own.states(block), own.head, torch.from_numpy(block.targets))[0].backward()  # type: ignore[no-untyped-call]
     total = torch.zeros(())
     for passage in passages:
         ids = torch.from_numpy(passage)

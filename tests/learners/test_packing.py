@@ -62,4 +62,7 @@ def test_gradients_are_those_of_the_mean_cross_entropy(
     hidden, head, targets = problem
     leaves = (hidden.requires_grad_(), head.requires_grad_(head_is_trained))[: 1 + head_is_trained]
     expected = torch.autograd.grad(3 * cross_entropy(hidden @ head.T, targets), leaves)
-    torch.testing.assert_close(torch.autograd.grad(3 * mean_loss(hidden, head, targets), leaves), expected)
+    mean, losses = mean_loss(hidden, head, targets)
+    torch.testing.assert_close(torch.autograd.grad(3 * mean, leaves), expected)
+    assert not losses.requires_grad
+    torch.testing.assert_close(losses, cross_entropy(hidden @ head.T, targets, reduction="none").detach())

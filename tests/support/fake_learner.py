@@ -33,7 +33,7 @@ class FakeLearner:
                 break
             self.read[topic] += min(tokens, left)
             used, left = used + 1, left - min(tokens, left)
-        return Learned(token_budget - left, float(losses[:used].mean()), used)
+        return Learned(token_budget - left, float(losses[:used].mean()), tuple(losses[:used].tolist()))
 
     def losses(self, passages: Passages) -> NDArray[np.float32]:
         own = self.read[passages.topics]

@@ -58,7 +58,7 @@ class Counting:
         """Return the tokens and passages that the learner would have learned, with a loss of 0."""
         ends = np.cumsum(self.count_tokens(passages))
         tokens = min(token_budget, int(ends[-1]))
-        return Learned(tokens, 0.0, int(np.searchsorted(ends, tokens)) + 1)
+        return Learned(tokens, 0.0, (0.0,) * (int(np.searchsorted(ends, tokens)) + 1))
 
     def losses(self, passages: Passages) -> NDArray[np.float32]:
         """Return zeros."""

@@ -12,6 +12,7 @@ from kgrl.benchmark.report.results import PlaceKey, Results
 from kgrl.benchmark.report.tables import aggregate_table, gaps_table, summary, verdict_table
 from kgrl.benchmark.runner import EXAMS
 from kgrl.benchmark.scores import CEILING
+from kgrl.benchmark.tasks import USUAL_CORPORA
 
 __all__ = ["PROTOCOL", "as_markdown", "commands"]
 
@@ -121,8 +122,8 @@ def commands(results: Results) -> list[str]:
 def _command(results: Results, learner: str) -> str:
     places = results.learners[learner]
     tasks = dict.fromkeys(place.task for place in places)
-    # The task "invented" has a corpus of its own, whatever --corpus says.
-    corpora = dict.fromkeys(place.corpus for place in places if place.task != "invented")
+    # Tasks on invented worlds have corpora of their own, whatever --corpus says.
+    corpora = dict.fromkeys(place.corpus for place in places if place.task not in USUAL_CORPORA)
     named = ["kgrl", "bench", "--tasks", *tasks]
     named += ["--corpus", *corpora] if corpora else []
     named += ["--agents", *sorted(results.agents(learner)), "--learner", learner]

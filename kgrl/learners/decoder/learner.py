@@ -165,13 +165,15 @@ class DecoderLearner(FlatWeights, ABC):
         readings = [(Reading(ids, [self.tokens[int(i)] for i in ids]), tokens) for ids, tokens in rehearsed]
         lesson = arrange(own, readings, token_budget)
         blocks = pack(lesson.sequences, self.block_tokens, self._context)
-        losses = [self._update(block, lesson.ids) for block in blocks]
+        totals = np.zeros(len(lesson.ids))
+        means = [self._update(block, lesson.ids, totals) for block in blocks]
         for plugin in self.plugins:
-            plugin.end(Passages(self.corpus, passages.ids[: lesson.own]))
+            plugin.end(Passages(self.corpus, passages.ids[: len(lesson.own)]))
+        sizes = np.array([len(lesson.sequences[place]) - 1 for place in lesson.own])
         return Learned(
             tokens=lesson.tokens,
-            loss=float(np.average(losses, weights=[len(block) for block in blocks])),
-            passages=lesson.own,
+            loss=float(np.average(means, weights=[len(block) for block in blocks])),
+            losses=tuple((totals[lesson.own] / sizes).tolist()),
             chunked=sum(len(sequence) - 1 > self._context for sequence in lesson.sequences),
             changed=float((self.weights.detach() != before).float().mean()),
             module=next((plugin.module for plugin in self.plugins if plugin.module), None),
@@ -234,7 +236,7 @@ class DecoderLearner(FlatWeights, ABC):
         total = sum(len(block) for block in blocks)
         self.gradient.zero_()
         for block in blocks:
-            mean = mean_loss(*self._predictions(block))
+            mean, _ = mean_loss(*self._predictions(block))
             # Gradients add up over the blocks; each is weighted by its share of all tokens.
             (mean * (len(block) / total)).backward()  # type: ignore[no-untyped-call] # torch types it so
         found: NDArray[np.float32] = self.gradient.cpu().numpy().copy()
@@ -301,15 +303,17 @@ class DecoderLearner(FlatWeights, ABC):
         """Values that saved states are checked against."""
         return {"learner": self.kind, **self.identity, "plugins": [plugin.name for plugin in self.plugins]}
 
-    def _update(self, block: Block, ids: IntArray) -> float:
+    def _update(self, block: Block, ids: IntArray, totals: NDArray[np.float64]) -> float:
         """Take one optimizer step on a block and return its mean loss before the step, in nats per token.
 
         Args:
             block: The packed tokens.
             ids: Passage id of each of the packed sequences, for messages.
+            totals: The loss of each of them so far, in nats, to which the block's is added.
         """
         self.gradient.zero_()  # in place, since the parameters' gradients are views of it
-        mean = mean_loss(*self._predictions(block))
+        mean, losses = mean_loss(*self._predictions(block))
+        totals += np.bincount(block.owners, losses.cpu().numpy(), minlength=len(totals))
         mean.backward()  # type: ignore[no-untyped-call] # torch types it so
         for plugin in self.plugins:
             plugin.regularise()

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import nll_loss
 
 __all__ = ["mean_loss", "token_losses"]
 
@@ -39,24 +40,34 @@ def token_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
         return _losses_and_mean_rows(hidden, head, targets, with_rows=False)[0]
 
 
-def mean_loss(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean loss of the positions in nats, a scalar with a gradient; arguments as for `token_losses`."""
+def mean_loss(hidden: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean loss of the positions, with a gradient, and the loss of each, without one; both in nats.
+
+    Arguments are those of `token_losses`.
+
+    Example:
+        >>> mean, losses = mean_loss(torch.zeros(2, 3), torch.ones(4, 3), torch.tensor([0, 3]))
+        >>> round(mean.item(), 3), [round(loss, 3) for loss in losses.tolist()]
+        (1.386, [1.386, 1.386])
+    """
     if head.requires_grad:
         # Only small models train their output embedding, and their logits are small too.
-        return torch.nn.functional.cross_entropy((hidden @ head.T).float(), targets)
-    loss: Tensor = _MeanLoss.apply(hidden, head, targets)  # type: ignore[no-untyped-call] # torch types it so
-    return loss
+        scores = torch.log_softmax((hidden @ head.T).float(), dim=1)
+        return nll_loss(scores, targets), -scores.detach().gather(1, targets[:, None])[:, 0]
+    mean: tuple[Tensor, Tensor] = _MeanLoss.apply(hidden, head, targets)  # type: ignore[no-untyped-call] # torch types it so
+    return mean
 
 
 class _MeanLoss(torch.autograd.Function):
-    """Mean cross entropy whose gradient is made along with the loss, so that logits are computed once."""
+    """Mean cross entropy, and that of each position; the mean's gradient is made from the same logits."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         losses, rows = _losses_and_mean_rows(hidden, head, targets, with_rows=True)
         # d loss / d hidden = row of the embedding that the prediction expects - row of the target
         ctx.save_for_backward(rows.sub_(head[targets]).div_(len(hidden)).to(hidden.dtype))
-        return losses.mean()
+        ctx.mark_non_differentiable(losses)
+        return losses.mean(), losses
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

@@ -55,10 +55,10 @@ class ReadingPlan(Reading):
     """A reading in the order of training.
 
     Args:
-        own: Number of the lesson's own passages in it.
+        own: Places of the lesson's own passages in it, in their order.
     """
 
-    own: int
+    own: Int64Array
 
 
 def arrange(own: Reading, rehearsed: Sequence[tuple[Reading, int]], token_budget: int) -> ReadingPlan:
@@ -86,7 +86,8 @@ def arrange(own: Reading, rehearsed: Sequence[tuple[Reading, int]], token_budget
         sizes = np.array([len(sequence) - 1 for sequence in reading.sequences], dtype=np.float64)
         middles.append((np.cumsum(sizes) - sizes / 2) / max(1.0, sizes.sum()))
     order = np.argsort(np.concatenate(middles), kind="stable")
-    return ReadingPlan(ids[order], [sequences[i] for i in order], own=len(readings[0].ids))
+    first = np.flatnonzero(order < len(readings[0].ids))  # in their order, which merging keeps
+    return ReadingPlan(ids[order], [sequences[i] for i in order], own=first)
 
 
 @dataclass(frozen=True)

@@ -122,9 +122,9 @@ class SimulatedLearner:
         counts = counts[:used]
         counts[-1] -= max(0, int(ends[used - 1]) - token_budget)
         read = Passages(self.corpus, passages.ids[:used])
-        loss = float(np.average(self.losses(read), weights=counts))
+        losses = self.losses(read)
         self._teach(read.topics, counts)
-        return Learned(int(counts.sum()), loss, used)
+        return Learned(int(counts.sum()), float(np.average(losses, weights=counts)), tuple(losses.tolist()))
 
     def _teach(self, topics: NDArray[np.int32], counts: NDArray[np.int64]) -> None:
         """Let all topics fade and add a lesson's tokens; only topics taught are touched."""

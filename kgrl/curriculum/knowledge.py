@@ -1,0 +1,163 @@
+"""State of knowledge: what was read of each topic, how often and when, and how well it is known.
+
+All of it is estimated while a learner learns, from losses at reading and on probe passages; the exam does not enter.
+`Mastery` is the criterion by which a topic is solid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kgrl.errors import SettingError
+from kgrl.expansion import Expansion
+from kgrl.graph.topic_graph import IntArray
+from kgrl.system.display import count_text
+
+__all__ = ["Knowledge", "Mastery"]
+
+_PRIOR = 8
+"""How many losses of unread topics weigh as much as all earlier ones."""
+_WEIGHT = 0.5
+"""Weight of a new difference in a topic's gap; the losses of two passages differ by more than their topics do."""
+_KEPT = 0.5
+"""Share of the level below which a solid topic counts as forgotten: less than 1, so that noise does not undo it."""
+_LEVELS = {"gap": 0.8}
+"""The measures of knowledge and their usual levels, in nats per token."""
+
+
+@dataclass(frozen=True)
+class Mastery:
+    """The criterion by which a topic is solid.
+
+    Args:
+        measure: `"read"`: a topic is solid once it was read; or `"gap"`: once its gap is large enough (`Knowledge`).
+        level: The least gap, in nats per token. A topic whose gap falls below half of it is not solid any more.
+
+    Example:
+        >>> Mastery.of("gap"), Mastery.of("gap:1.5").level
+        (Mastery(measure='gap', level=0.8), 1.5)
+    """
+
+    measure: str
+    level: float
+
+    @classmethod
+    def of(cls, text: str) -> Mastery:
+        """Read a criterion from its text form: a measure, and a level after a colon.
+
+        Raises:
+            SettingError: If the measure is not known, or the level is not a number above 0.
+        """
+        measure, _, level = text.partition(":")
+        if text == "read":
+            return cls("read", 0.0)
+        if measure not in _LEVELS:
+            raise SettingError(
+                f"mastery must be read or gap, or gap:LEVEL with a level in nats per token, not {text!r}"
+            )
+        try:
+            number = float(level) if level else _LEVELS[measure]
+        except ValueError:
+            number = 0.0
+        if not 0 < number < np.inf:
+            raise SettingError(f"the level of mastery {text!r} must be a number above 0, in nats per token")
+        return cls(measure, number)
+
+    @property
+    def by_reading(self) -> bool:
+        """True if a topic is solid once it was read."""
+        return self.measure == "read"
+
+    def is_met(self, gap: float, solid: bool) -> bool:
+        """Return whether a topic is solid now.
+
+        Args:
+            gap: Its gap, NaN if it was not estimated.
+            solid: Whether it was solid before.
+        """
+        return gap >= (_KEPT * self.level if solid else self.level)
+
+
+class Knowledge:
+    """What was read of each topic, and how well it is known.
+
+    A topic's gap is the loss of passages on topics that were not read yet, less the loss of its own passages, at the
+    same time and before they are trained on. What any text teaches lowers both; what is left is knowledge of the topic.
+    Losses come from passages that are read for the first time, and from probe passages; a passage that was read before
+    would tell memory of its words. Differences are averaged with a weight of one half for each new one. Once every
+    topic was read, the loss of unread topics stays as it was last.
+
+    Args:
+        n_topics: Number of topics of the graph.
+
+    Attributes:
+        tokens: Tokens read of each topic, int64 `[topics]`.
+        exposures: Number of lessons that read it, int32 `[topics]`.
+        last_read: Tokens that the learner had been trained on when it was last read, -1 if never, int64 `[topics]`.
+        last_tested: The same for when its gap was last estimated, -1 if never, int64 `[topics]`.
+        gap: The gap in nats per token, NaN if it was not estimated, float32 `[topics]`.
+        unread: The present loss of passages on topics that were not read, in nats per token; NaN if not measured.
+
+    Example:
+        >>> from kgrl.expansion import ProbeLosses
+        >>> knowledge = Knowledge(3)
+        >>> after = ProbeLosses((0, 2), (4.5, 6.0))
+        >>> step = Expansion(0, 0, "Logic", (0,), (7,), 20, 20, 99, 5.0, losses=(6.0,), tested=after)
+        >>> knowledge.update(step, topics=np.array([0]), tokens=np.array([20]), fresh=np.array([True]))
+        >>> knowledge.gap.tolist(), knowledge.tokens.tolist()
+        ([1.5, nan, nan], [20, 0, 0])
+        >>> knowledge
+        Knowledge(1 of 3 topics read, 20 tokens)
+    """
+
+    def __init__(self, n_topics: int) -> None:
+        self.tokens = np.zeros(n_topics, dtype=np.int64)
+        self.exposures = np.zeros(n_topics, dtype=np.int32)
+        self.last_read = np.full(n_topics, -1, dtype=np.int64)
+        self.last_tested = self.last_read.copy()
+        self.gap = np.full(n_topics, np.nan, dtype=np.float32)
+        self.unread = np.nan
+
+    def __repr__(self) -> str:
+        read = f"{int((self.exposures > 0).sum()):,} of {count_text(len(self.tokens), 'topic')} read"
+        return f"Knowledge({read}, {int(self.tokens.sum()):,} tokens)"
+
+    def update(
+        self, expansion: Expansion, topics: IntArray, tokens: NDArray[np.int64], fresh: NDArray[np.bool_]
+    ) -> None:
+        """Take an expansion's readings and tests into account.
+
+        Args:
+            expansion: The record.
+            topics: The topic of each of its passages, in the order of reading, `[passages]`.
+            tokens: The tokens of each.
+            fresh: Whether each was read for the first time.
+        """
+        began = expansion.tokens_total - expansion.tokens
+        read, firsts, places = np.unique(topics, return_index=True, return_inverse=True)
+        # Of each topic its first passage alone: those after it in the lesson are read by a learner that saw it.
+        if len(expansion.losses):
+            own = firsts[fresh[firsts]]
+            self._compare(topics[own], np.array(expansion.losses)[own], began)
+        self.tokens[read] += np.bincount(places, tokens, minlength=len(read)).astype(np.int64)
+        self.exposures[read] += 1
+        self.last_read[read] = expansion.tokens_total
+        tested = expansion.tested
+        self._compare(np.array(tested.topics, dtype=np.int64), np.array(tested.losses), expansion.tokens_total)
+
+    def _compare(self, topics: NDArray[np.integer], losses: NDArray[np.float64], now: int) -> None:
+        """Compare losses of different topics at one moment: those of unread topics, and those of topics read."""
+        was_read = self.exposures[topics] > 0
+        others = losses[~was_read]
+        if len(others):
+            earlier = float(others.mean()) if np.isnan(self.unread) else self.unread
+            self.unread = float(others.sum() + _PRIOR * earlier) / (len(others) + _PRIOR)
+        if np.isnan(self.unread):
+            return
+        known, gaps = topics[was_read], self.unread - losses[was_read]
+        before = self.gap[known]
+        self.gap[known] = np.where(np.isnan(before), gaps, before + _WEIGHT * (gaps - before))
+        self.last_tested[known] = now

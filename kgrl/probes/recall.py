@@ -1,8 +1,8 @@
 """Recall: the share of multiple-choice questions that a learner answers rightly.
 
 A learner's answer is the statement that it finds likeliest. A statement's likelihood is that of all its tokens. The
-statements of a question are the same up to the name, so the text before it does not matter; the text after it does,
-since the sentence has to make sense with the name.
+statements of a question are the same up to the name, so the text before it is read once and does not matter; the text
+after it does, since the sentence has to make sense with the name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kgrl.probes.questions import Question
 if TYPE_CHECKING:
     from kgrl.learners.decoder.learner import DecoderLearner
 
-__all__ = ["Accuracy", "Recall", "Recalled", "check_reads_text", "text_losses"]
+__all__ = ["Accuracy", "Recall", "Recalled", "check_reads_text"]
 
 _Z = 1.959964
 """The normal distribution's 97.5th percentile."""
@@ -113,7 +113,9 @@ class Recall:
         topics = np.repeat([q.topic for q in self.questions], [1 + len(q.wrong) for q in self.questions])
         splits = np.full(len(texts), Split.EXAM)
         self._statements = Corpus(f"questions on {corpus.name}", corpus.graph, texts, topics, splits)
-        self._starts = np.cumsum([0, *(1 + len(q.wrong) for q in self.questions)])
+        sizes = [1 + len(q.wrong) for q in self.questions]
+        self._starts = np.cumsum([0, *sizes])
+        self._question = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)  # of each statement
         self._name = corpus.name
 
     def __repr__(self) -> str:
@@ -133,7 +135,11 @@ class Recall:
 
     def answers(self, learner: Learner) -> NDArray[np.bool_]:
         """Return whether each of `questions` is answered rightly: the true statement is likelier than every other."""
-        losses = text_losses(learner, self._statements)
+        check_reads_text(learner)
+        assert _reads_text(learner)
+        losses = learner.reading(self._statements).compare(
+            self._statements.select(np.arange(len(self._statements))), self._question
+        )
         # The true statement is the first of each question; one that ties with a wrong one is not an answer.
         own = [losses[start:end] for start, end in zip(self._starts[:-1], self._starts[1:], strict=True)]
         return np.array([bool((part[0] < part[1:]).all()) for part in own])
@@ -148,27 +154,6 @@ def check_reads_text(learner: Learner) -> None:
     if not _reads_text(learner):
         kind = getattr(learner, "kind", type(learner).__name__)
         raise SettingError(f"a {kind} learner reads no text, so it cannot be asked; use scratch or lora")
-
-
-def text_losses(learner: Learner, corpus: Corpus) -> NDArray[np.float64]:
-    """Return a learner's loss of each passage of any corpus, in nats; changes nothing.
-
-    Args:
-        learner: A learner that reads text: scratch or LoRA.
-        corpus: Passages on the topics of the learner's own topic graph, by which plug-ins tell topics apart.
-
-    Returns:
-        Negative log-likelihoods of whole passages, shape `[passages]`; means would favour names of many tokens.
-
-    Raises:
-        SettingError: If the learner reads no text, for example a simulated one.
-        DivergedError: If a loss is not finite.
-    """
-    check_reads_text(learner)
-    assert _reads_text(learner)
-    passages = corpus.select(np.arange(len(corpus)))
-    reader = learner.reading(corpus)
-    return reader.losses(passages).astype(np.float64) * reader.count_tokens(passages)
 
 
 def _reads_text(learner: Learner) -> TypeGuard[DecoderLearner]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -21,9 +22,9 @@ from kgrl.errors import SettingError
 from kgrl.exam import Exam
 from kgrl.graph import TopicGraph
 from kgrl.learners import LoraLearner, ScratchLearner
+from kgrl.learners.decoder.learner import DecoderLearner
 from kgrl.learners.plugins import Isolation
 from kgrl.probes import Accuracy, Question, Recall, distances_from, link_questions
-from kgrl.probes.recall import text_losses
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.runs import Run
 
@@ -50,13 +51,54 @@ def learner(corpus: Corpus) -> ScratchLearner:
     return ScratchLearner(corpus, width=32, heads=2, vocabulary=600)
 
 
-def test_a_text_has_the_loss_that_it_has_as_a_passage(corpus: Corpus, learner: ScratchLearner) -> None:
-    own = corpus.select(range(20))
-    side = Corpus("side", corpus.graph, own.texts, own.topics, np.zeros(20))
-    expected = learner.losses(own) * learner.count_tokens(own)
-    np.testing.assert_allclose(text_losses(learner, side), expected, rtol=1e-5)
-    assert learner.corpus is corpus
-    np.testing.assert_array_equal(learner.losses(own) * learner.count_tokens(own), expected)
+def totals(learner: DecoderLearner, side: Corpus) -> NDArray[np.float64]:
+    """The loss of each whole passage of a corpus, in nats."""
+    passages = side.select(np.arange(len(side)))
+    reader = learner.reading(side)
+    return reader.losses(passages).astype(np.float64) * reader.count_tokens(passages)
+
+
+def of_groups(losses: NDArray[Any], groups: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Losses less that of the first of each group."""
+    _, first = np.unique(groups, return_index=True)
+    return losses.astype(np.float64) - losses[first][groups]
+
+
+def check_comparison(learner: DecoderLearner, side: Corpus, groups: NDArray[np.int32]) -> None:
+    compared = learner.reading(side).compare(side.select(np.arange(len(side))), groups)
+    np.testing.assert_allclose(of_groups(compared, groups), of_groups(totals(learner, side), groups), atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["scratch", "lora"])
+def test_comparing_statements_is_comparing_all_of_their_tokens(
+    kind: str, corpus: Corpus, learner: ScratchLearner, base_folder: Path
+) -> None:
+    """Though what they share is read once; also for single ones, for equal ones, and for those that share nothing."""
+    questions = fact_questions(world_of(corpus.name), 12)
+    texts = [text for question in questions for text in (question.true, *question.wrong)]
+    groups = np.repeat(np.arange(12, dtype=np.int32), 16)
+    texts, groups = [*texts, "It is so.", "So it is.", "It is so.", "Here."], np.r_[groups, [12, 12, 12, 13]]
+    side = Corpus("side", corpus.graph, texts, np.zeros(len(texts)), np.zeros(len(texts)))
+    asked = learner if kind == "scratch" else LoraLearner(corpus, model=str(base_folder), rank=2)
+    asked.learn(corpus.of(0, Split.TRAIN), 300)
+    before = asked.losses(corpus.of(1, Split.TRAIN))
+    check_comparison(asked, side, groups.astype(np.int32))
+    assert asked.corpus is corpus
+    np.testing.assert_array_equal(asked.losses(corpus.of(1, Split.TRAIN)), before)
+
+
+def test_what_statements_share_is_read_once(
+    corpus: Corpus, learner: ScratchLearner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recall = Recall(corpus, fact_questions(world_of(corpus.name), 32))
+    whole = sum(
+        int(learner.reading(recall._statements).count_tokens(recall._statements.select([i]))[0]) for i in range(512)
+    )
+    read = list[int]()
+    states = learner._decoder.states
+    monkeypatch.setattr(learner._decoder, "states", lambda block: (read.append(len(block)), states(block))[1])
+    recall.measure(learner)
+    assert sum(read) < 0.6 * whole
 
 
 def test_the_likeliest_statement_is_the_answer(corpus: Corpus, learner: ScratchLearner) -> None:
@@ -64,7 +106,7 @@ def test_the_likeliest_statement_is_the_answer(corpus: Corpus, learner: ScratchL
     (question,) = fact_questions(world_of(corpus.name), 1)
     statements = (question.true, *question.wrong)
     side = Corpus("side", corpus.graph, statements, [question.topic] * 16, np.zeros(16))
-    likeliest = statements[int(text_losses(learner, side).argmin())]
+    likeliest = statements[int(totals(learner, side).argmin())]
     for true in (likeliest, next(s for s in statements if s != likeliest)):
         wrong = tuple(s for s in statements if s != true)
         answers = Recall(corpus, [Question(question.topic, true, wrong, "1")]).answers(learner)
@@ -98,8 +140,9 @@ def test_modules_answer_for_their_own_topics(tiny_corpus: Corpus, fake_embedding
     learner.learn(tiny_corpus.of(0, Split.TRAIN), 400)
     learner.learn(tiny_corpus.of(39, Split.TRAIN), 400)
     own = tiny_corpus.select(np.flatnonzero(tiny_corpus.splits == Split.PROBE))
-    side = Corpus("side", tiny_corpus.graph, own.texts, own.topics, np.zeros(len(own)))
-    np.testing.assert_allclose(text_losses(learner, side), learner.losses(own) * learner.count_tokens(own), rtol=1e-5)
+    texts = [text for passage in own.texts for text in (f"{passage} So it is.", f"{passage} It is not so.")]
+    side = Corpus("side", tiny_corpus.graph, texts, np.repeat(own.topics, 2), np.zeros(len(texts)))
+    check_comparison(learner, side, np.arange(len(texts), dtype=np.int32) // 2)
 
 
 def test_distances_are_shortest_paths_in_either_direction(tiny_corpus: Corpus) -> None:

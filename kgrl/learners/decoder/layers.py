@@ -52,6 +52,7 @@ def packed_attention(
     attention_mask: Tensor | None,
     *,
     lengths: list[int] | None = None,
+    masks: list[Tensor] | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Attend causally within each of the passages that one row holds.
@@ -63,6 +64,7 @@ def packed_attention(
         value: Values, of the shape of `key`.
         attention_mask: Ignored if there are lengths.
         lengths: Tokens of each passage in order, `tokens` in sum; without them this is transformers' own attention.
+        masks: What each token sees of its passage, bool `[tokens, tokens]` for each passage; all before it without.
         options: Passed on to transformers' own attention.
 
     Returns:
@@ -77,9 +79,10 @@ def packed_attention(
         # the forward pass alone is faster in bfloat16.
         query, key, value = query.float(), key.float(), value.float()
     queries, keys, values = (torch.split(states, lengths, dim=2) for states in (query, key, value))
-    passages = zip(queries, keys, values, strict=True)
+    seen = [None] * len(lengths) if masks is None else [mask[None, None] for mask in masks]
+    passages = zip(queries, keys, values, seen, strict=True)
     # Without a mask, scaled_dot_product_attention is causal by a flag: it skips the upper triangle altogether.
-    outputs = [sdpa_attention_forward(module, q, k, v, None, **options)[0] for q, k, v in passages]
+    outputs = [sdpa_attention_forward(module, q, k, v, mask, **options)[0] for q, k, v, mask in passages]
     return torch.cat(outputs, dim=1).to(dtype), None
 
 

@@ -27,7 +27,7 @@ from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learned
 from kgrl.learners.decoder.flat_weights import FlatWeights, Trained
 from kgrl.learners.decoder.loss import mean_loss, token_losses
-from kgrl.learners.decoder.packing import Block, Reading, arrange, pack
+from kgrl.learners.decoder.packing import Block, Reading, arrange, pack, pack_branches
 from kgrl.learners.decoder.token_store import TokenStore
 from kgrl.learners.plugins.base import Measure, Plugin
 from kgrl.system.files import write_json
@@ -67,6 +67,11 @@ class Decoder(Protocol):
     @property
     def context(self) -> int:
         """Most tokens of a passage that are read in one piece."""
+        ...
+
+    @property
+    def branches(self) -> bool:
+        """True if it can read blocks with branches."""
         ...
 
     def states(self, block: Block) -> Tensor:
@@ -196,9 +201,40 @@ class DecoderLearner(FlatWeights, ABC):
             losses = token_losses(*self._predictions(block)).cpu().numpy()
             totals += np.bincount(block.owners, losses, minlength=len(passages))
             counts += np.bincount(block.owners, minlength=len(passages))
-        for bad in np.flatnonzero(~np.isfinite(totals)):
-            raise DivergedError(f"the loss of passage {passages.ids[bad]} became {totals[bad]}")
+        _check_finite(totals, passages)
         return (totals / counts).astype(np.float32)
+
+    def compare(self, passages: Passages, groups: IntArray) -> NDArray[np.float32]:
+        """Return the total loss of each passage in nats, up to a number that all passages of its group have in common.
+
+        What the passages of a group share at their beginning is computed once, where the model allows that.
+
+        Args:
+            passages: Passages, those of a group in a row and on one topic.
+            groups: The group of each passage of the corpus, `[passages of the corpus]`.
+
+        Raises:
+            DivergedError: If a loss is NaN or infinite; the message names the passage.
+        """
+        measure: Measure = partial(self._compare, groups)
+        for plugin in self.plugins:  # as for `losses`
+            measure = partial(plugin.losses, measure=measure)
+        return measure(passages)
+
+    @torch.inference_mode()
+    def _compare(self, groups: IntArray, passages: Passages) -> NDArray[np.float32]:
+        sequences, own = self._sequences(passages), groups[passages.ids]
+        if not self._decoder.branches or max(map(len, sequences)) > self._context:
+            return self._losses(passages) * self.count_tokens(passages).astype(np.float32)
+        cuts = np.flatnonzero(np.diff(own)) + 1
+        rows = np.split(np.arange(len(own)), cuts)
+        totals = np.zeros(len(passages))
+        for block in pack_branches([[sequences[i] for i in row] for row in rows], _EVALUATION_BLOCK):
+            kept = block.owners >= 0
+            losses = token_losses(*self._predictions(block)).cpu().numpy()[kept]
+            totals += np.bincount(block.owners[kept], losses, minlength=len(passages))
+        _check_finite(totals, passages)
+        return totals.astype(np.float32)
 
     def reading(self, corpus: Corpus) -> Self:
         """Return a learner of the same weights and plug-ins, shared and not copied, that reads another corpus."""
@@ -347,3 +383,9 @@ class DecoderLearner(FlatWeights, ABC):
         """Refuse passages of another corpus, whose ids mean other texts."""
         if passages.corpus.fingerprint not in self._known:
             raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
+
+
+def _check_finite(totals: NDArray[np.float64], passages: Passages) -> None:
+    """Raise an error that names the first passage whose loss is no finite number."""
+    for bad in np.flatnonzero(~np.isfinite(totals)):
+        raise DivergedError(f"the loss of passage {passages.ids[bad]} became {totals[bad]}")

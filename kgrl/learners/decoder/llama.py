@@ -91,6 +91,7 @@ class Llama(nn.Module):
     """
 
     context = _CONTEXT
+    branches = True
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -105,7 +106,8 @@ class Llama(nn.Module):
     def states(self, block: Block) -> Tensor:
         """Return the last states of packed passages, none of which sees another, `[tokens, width]`."""
         inputs, positions = (torch.from_numpy(ids).to(self.head.device) for ids in (block.inputs, block.positions))
-        states: Tensor = self.model(inputs, positions, block.lengths)
+        masks = None if block.masks is None else [torch.from_numpy(m).to(self.head.device) for m in block.masks]
+        states: Tensor = self.model(inputs, positions, block.lengths, masks)
         return states
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -130,14 +132,14 @@ class _Body(nn.Module):
                 nn.init.normal_(module.weight, std=_STANDARD_DEVIATION)
         self._waves = 1.0 / _THETA ** (torch.arange(0, size, 2, dtype=torch.float32) / size)  # [head width / 2]
 
-    def forward(self, ids: Tensor, positions: Tensor, lengths: list[int]) -> Tensor:
-        """Return last states, `[tokens, width]`, of texts of these lengths laid end to end."""
+    def forward(self, ids: Tensor, positions: Tensor, lengths: list[int], masks: list[Tensor] | None = None) -> Tensor:
+        """Return last states, `[tokens, width]`, of texts of these lengths laid end to end; see `Block.masks`."""
         angles = positions[:, None] * self._waves.to(ids.device)
         angles = torch.cat([angles, angles], dim=-1)[None, None]  # [1, 1, tokens, head width]
         turn = angles.cos(), angles.sin()
         states = self.embed_tokens(ids)
         for layer in self.layers:
-            states = layer(states, turn, lengths)
+            states = layer(states, turn, lengths, masks)
         normal: Tensor = self.norm(states)
         return normal
 
@@ -150,8 +152,10 @@ class _Layer(nn.Module):
         self.input_layernorm = _Norm(shape.width)
         self.post_attention_layernorm = _Norm(shape.width)
 
-    def forward(self, states: Tensor, turn: tuple[Tensor, Tensor], lengths: list[int]) -> Tensor:
-        states = states + self.self_attn(self.input_layernorm(states), turn, lengths)
+    def forward(
+        self, states: Tensor, turn: tuple[Tensor, Tensor], lengths: list[int], masks: list[Tensor] | None
+    ) -> Tensor:
+        states = states + self.self_attn(self.input_layernorm(states), turn, lengths, masks)
         output: Tensor = states + self.mlp(self.post_attention_layernorm(states))
         return output
 
@@ -164,13 +168,18 @@ class _Attention(nn.Module):
             nn.Linear(shape.width, shape.width, bias=False) for _ in range(4)
         )
 
-    def forward(self, states: Tensor, turn: tuple[Tensor, Tensor], lengths: list[int]) -> Tensor:
+    def forward(
+        self, states: Tensor, turn: tuple[Tensor, Tensor], lengths: list[int], masks: list[Tensor] | None
+    ) -> Tensor:
         projections = (self.q_proj, self.k_proj, self.v_proj)
         # Each [1, heads, tokens, head width].
         query, key, value = (p(states).view(len(states), self._heads, -1).transpose(0, 1)[None] for p in projections)
         texts = (torch.split(part, lengths, dim=2) for part in (rotate(query, *turn), rotate(key, *turn), value))
         # A text at a time: with a mask for all, attention between texts would be computed and thrown away.
-        seen = [scaled_dot_product_attention(q, k, v, is_causal=True) for q, k, v in zip(*texts, strict=True)]
+        seen = [
+            scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
+            for q, k, v, mask in zip(*texts, masks or [None] * len(lengths), strict=True)
+        ]
         output: Tensor = self.o_proj(torch.cat(seen, dim=2)[0].transpose(0, 1).reshape(len(states), -1))
         return output
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kgrl.graph.topic_graph import IntArray
 
-__all__ = ["Block", "Reading", "ReadingPlan", "arrange", "pack"]
+__all__ = ["Block", "Reading", "ReadingPlan", "arrange", "pack", "pack_branches"]
 
 Int64Array = NDArray[np.int64]
 Sequences = list[NDArray[Any]]
@@ -98,13 +98,16 @@ class Block:
         inputs: Token ids read.
         targets: Token ids to predict, each the successor of its input.
         positions: Place of each input in its piece, counted from 0.
-        owners: Number of the packed sequence that each token belongs to.
+        owners: Number of the packed sequence that each token belongs to; -1 for tokens that several share.
+        branches: Number of the branch of its piece that each token belongs to, 0 for tokens that come before all
+            branches and are seen by each; None if no piece has any.
     """
 
     inputs: Int64Array
     targets: Int64Array
     positions: Int64Array
     owners: Int64Array
+    branches: Int64Array | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -114,6 +117,14 @@ class Block:
         """Number of tokens of each piece, in order."""
         starts = np.flatnonzero(self.positions == 0)
         return [int(length) for length in np.diff(starts, append=len(self))]
+
+    @property
+    def masks(self) -> list[NDArray[np.bool_]] | None:
+        """Which tokens of its piece each token sees, for each piece with branches `[tokens, tokens]`; None without."""
+        if self.branches is None:
+            return None
+        cuts = np.cumsum(self.lengths)[:-1]
+        return [np.tril((own[None] == 0) | (own[None] == own[:, None])) for own in np.split(self.branches, cuts)]
 
 
 def pack(sequences: Sequence[NDArray[Any]], block_tokens: int, context: int) -> list[Block]:
@@ -145,6 +156,58 @@ def pack(sequences: Sequence[NDArray[Any]], block_tokens: int, context: int) -> 
     block_of = ((np.cumsum(sizes) - sizes / 2) * n_blocks // max(total, 1)).astype(int)
     groups = [[pieces[i] for i in np.flatnonzero(block_of == block)] for block in range(n_blocks)]
     return [_block(group) for group in groups if group]
+
+
+def pack_branches(groups: Sequence[Sequence[NDArray[Any]]], block_tokens: int) -> list[Block]:
+    """Pack groups of sequences that begin alike: what a group shares is in it once, and each rest is a branch of it.
+
+    The sequences are numbered across all groups, in order. The loss of the shared tokens is no sequence's own.
+
+    Args:
+        groups: Groups of sequences, each of at least two tokens, the first of which all share.
+        block_tokens: Tokens of a block, about.
+
+    Example:
+        >>> (block,) = pack_branches([[np.array([0, 5, 6, 7]), np.array([0, 5, 6, 8])]], block_tokens=16)
+        >>> block.inputs.tolist(), block.targets.tolist()  # from 6, which both have, they go on differently
+        ([0, 5, 6, 6], [5, 6, 7, 8])
+        >>> block.positions.tolist(), block.owners.tolist(), block.branches.tolist()
+        ([0, 1, 2, 2], [-1, -1, 0, 1], [0, 0, 1, 2])
+    """
+    blocks, held, size, first = list[Block](), list[Block](), 0, 0
+    for group in groups:
+        piece = _branching(group, first)
+        first += len(group)
+        if held and size + len(piece) > block_tokens:
+            blocks.append(_joined(held))
+            held, size = [], 0
+        held.append(piece)
+        size += len(piece)
+    return blocks + ([_joined(held)] if held else [])
+
+
+def _branching(group: Sequence[NDArray[Any]], first: int) -> Block:
+    """Lay the sequences of a group behind what they share; `first` is the number of the first one."""
+    shortest = min(len(sequence) for sequence in group)
+    alike = np.all([sequence[:shortest] == group[0][:shortest] for sequence in group], axis=0)
+    # At least one token of each is predicted in its branch; the token that it is predicted from is copied into each.
+    shared = min(int(np.argmin(alike)) if not alike.all() else shortest, shortest - 1) - 1
+    rests = [sequence[shared:] for sequence in group]
+    sizes = [len(rest) - 1 for rest in rests]
+    lead, number = group[0][: shared + 1], np.repeat(np.arange(len(group)), sizes)
+    return Block(
+        inputs=np.concatenate([lead[:-1], *(rest[:-1] for rest in rests)]).astype(np.int64),
+        targets=np.concatenate([lead[1:], *(rest[1:] for rest in rests)]).astype(np.int64),
+        positions=np.concatenate([np.arange(shared), *(shared + np.arange(size) for size in sizes)]),
+        owners=np.concatenate([np.full(shared, -1), first + number]),
+        branches=np.concatenate([np.zeros(shared, dtype=np.int64), 1 + number]),
+    )
+
+
+def _joined(blocks: Sequence[Block]) -> Block:
+    """Lay blocks with branches end to end."""
+    names = ("inputs", "targets", "positions", "owners", "branches")
+    return Block(*(np.concatenate([getattr(block, name) for block in blocks]) for name in names))
 
 
 def _block(pieces: Sequence[tuple[int, NDArray[Any]]]) -> Block:

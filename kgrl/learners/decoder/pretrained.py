@@ -45,10 +45,17 @@ class PretrainedDecoder:
         inputs, positions = self._tensor(block.inputs)[None], self._tensor(block.positions)[None]  # [1, tokens]
         # Without our attention, transformers masks between passages where it sees positions that start over.
         packed = self._model.config._attn_implementation == PACKED
-        ours = {"lengths": block.lengths, "attention_mask": NO_MASK} if packed else {}
+        ours: dict[str, Any] = {"lengths": block.lengths, "attention_mask": NO_MASK} if packed else {}
+        if block.masks is not None:
+            ours["masks"] = [torch.from_numpy(mask).to(self._model.device) for mask in block.masks]
         output = self._body(input_ids=inputs, position_ids=positions, use_cache=False, **ours)
         states: Tensor = output.last_hidden_state[0]
         return states
+
+    @property
+    def branches(self) -> bool:
+        """True if it can read blocks with branches, which its own attention cannot."""
+        return bool(self._model.config._attn_implementation == PACKED)
 
     def _tensor(self, array: NDArray[np.int64]) -> Tensor:
         """An array as a tensor on the model's device."""

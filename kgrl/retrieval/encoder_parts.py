@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import pickle  # noqa: TID251 - for the name of an error alone
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,15 @@ from kgrl.errors import DataError, SettingError
 from kgrl.retrieval.encoder_folder import Dense, EncoderFolder, Normalize
 from kgrl.system.tensors import read_tensors
 
-__all__ = ["Transformer", "make_layers", "pool"]
+__all__ = ["Tokens", "Transformer", "make_layers", "pool"]
 
 _ACTIVATIONS = ("torch.nn.modules.activation", "torch.nn.modules.linear")
 """Modules of torch with activations; the second has `Identity`."""
 _DAMAGE = (SafetensorError, pickle.UnpicklingError, EOFError)
 """Errors of damaged files of weights, and of elder ones that hold more than tensors."""
+Tokens = Mapping[str, list[int]]
+"""Inputs of a model for one text by name, such as `input_ids`."""
+
 _WEIGHTS, _ELDER_WEIGHTS = "model.safetensors", "pytorch_model.bin"
 
 
@@ -59,14 +62,18 @@ class Transformer:
             raise DataError(told.transformer, None, f"the encoder's model cannot be loaded: {error}") from error
         self._inputs = inspect.signature(self._model.forward).parameters.keys()
 
-    def states(self, texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]:
-        """Return the states of the last layer `[texts, tokens, width]`, and the mask of tokens `[texts, tokens]`."""
+    def tokens(self, texts: Sequence[str], max_tokens: int) -> list[Tokens]:
+        """Return what the model reads of each text, its tokens and what belongs to them; no text is padded."""
         limit = min(max_tokens, self._tokenizer.model_max_length)
-        led = [self._prompt + text for text in texts]
-        tokens = self._tokenizer(led, padding=True, truncation=True, max_length=limit, return_tensors="pt")
+        made = self._tokenizer([self._prompt + text for text in texts], truncation=True, max_length=limit)
+        return [dict(zip(made, row, strict=True)) for row in zip(*made.values(), strict=True)]
+
+    def states(self, batch: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
+        """Return the states of the last layer `[texts, tokens, width]`, and the mask of tokens `[texts, tokens]`."""
+        padded = self._tokenizer.pad(list(batch), return_tensors="pt")
         # Tokenizers make more than some models read, such as the types of tokens.
-        given = {name: tensor for name, tensor in tokens.items() if name in self._inputs}
-        return self._model(**given).last_hidden_state.float(), tokens["attention_mask"]
+        given = {name: tensor for name, tensor in padded.items() if name in self._inputs}
+        return self._model(**given).last_hidden_state.float(), padded["attention_mask"]
 
 
 def _load_model(folder: Path, dtype: str) -> Any:

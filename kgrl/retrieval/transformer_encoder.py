@@ -21,9 +21,9 @@ from kgrl.system.files import content_key
 if TYPE_CHECKING:
     from torch import nn
 
-    from kgrl.retrieval.encoder_parts import Transformer
+    from kgrl.retrieval.encoder_parts import Tokens, Transformer
 
-__all__ = ["TransformerModel", "by_length"]
+__all__ = ["TransformerModel"]
 
 FloatArray = NDArray[np.float32]
 
@@ -33,11 +33,12 @@ results from before the tokenizer counted stay valid."""
 _DTYPE = "float32"
 """Number format on every machine. bfloat16 is faster on some, but its vectors differ so much that `vital` got other
 links there, and calibrations fitted on one kind of machine were refused on another."""
-_BATCH = 64
+_BATCH_TOKENS = 2048
+"""Tokens of a batch, padding included. Larger batches leave the processor's caches, smaller ones multiply slower."""
 
 
 class TransformerModel:
-    """A transformer that encodes texts in batches of similar length.
+    """A transformer that encodes texts in batches of the same number of tokens, each of texts of similar length.
 
     Args:
         model: A folder or a Hugging Face name.
@@ -68,8 +69,10 @@ class TransformerModel:
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """Return unit vectors, float32 `[texts, dimensions]`."""
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        for rows in by_length(texts, np.arange(len(texts)), _BATCH):
-            vectors[rows] = self._encode_batch([texts[i] for i in rows])
+        if len(texts):
+            tokens = self._loaded[0].tokens(texts, self.max_tokens)
+            for rows in _batches([len(own["input_ids"]) for own in tokens]):
+                vectors[rows] = self._encode_batch([tokens[row] for row in rows])
         return vectors
 
     @cached_property
@@ -77,14 +80,14 @@ class TransformerModel:
         """The model's folder, and what it says about the vectors."""
         return read_encoder_folder(folder_of(self.model))
 
-    def _encode_batch(self, texts: list[str]) -> FloatArray:
+    def _encode_batch(self, batch: Sequence[Tokens]) -> FloatArray:
         import torch  # here, since it takes two seconds that reading a corpus can save
 
         from kgrl.retrieval.encoder_parts import pool
 
         transformer, layers = self._loaded
         with torch.inference_mode():
-            pooled = layers(pool(*transformer.states(texts, self.max_tokens), self._told.pooling))
+            pooled = layers(pool(*transformer.states(batch), self._told.pooling))
             vectors: FloatArray = torch.nn.functional.normalize(pooled[:, : self._told.kept], dim=1).numpy()
         if vectors.shape[1] != self.dimensions:
             what = f"the encoder makes vectors of {vectors.shape[1]} entries, and its folder says {self.dimensions}"
@@ -100,9 +103,10 @@ class TransformerModel:
         return Transformer(self._told, _DTYPE), make_layers(self._told.layers)
 
 
-def by_length(texts: Sequence[str], rows: NDArray[np.intp], size: int) -> Iterator[NDArray[np.intp]]:
-    """Yield `rows` in groups of `size`, longest texts first, so that batches have little padding."""
-    lengths = np.array([-len(texts[i]) for i in rows], dtype=np.int64)
-    ordered = rows[np.argsort(lengths, kind="stable")]
-    for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]
+def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
+    """Yield texts of similar length, longest first, as many as have `_BATCH_TOKENS` tokens when they are padded."""
+    ordered, start = np.argsort(-np.asarray(lengths), kind="stable"), 0
+    while start < len(ordered):
+        end = start + max(1, _BATCH_TOKENS // max(1, lengths[ordered[start]]))
+        yield ordered[start:end]
+        start = end

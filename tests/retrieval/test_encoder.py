@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from kgrl.errors import MissingDataError
 from kgrl.retrieval import encoder as encoder_module
 from kgrl.retrieval.encoder import Encoder
+from kgrl.retrieval.encoder_parts import Transformer
 
 TEXTS = ["a", "bb", "a longer one", "dddd", "e", "the last of them"]
 
@@ -99,6 +102,103 @@ def test_a_torn_row_is_encoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     rows[done, 4:] = 0
     rows.flush()
     assert np.array_equal(CountingEncoder().encode_cached(TEXTS, tmp_path), CountingEncoder().encode(TEXTS))
+
+
+_SLOWLY = """
+import sys, time
+from pathlib import Path
+from kgrl.retrieval import encoder
+
+class Slow(encoder.Encoder):
+    def encode(self, texts):
+        time.sleep(0.1)
+        return super().encode(texts)
+
+encoder._CHUNK = 16
+Slow(sys.argv[1]).encode_cached(Path(sys.argv[2]).read_text().splitlines(), Path(sys.argv[3]))
+"""
+
+
+def _encoded_in_pieces(model: str, tmp_path: Path, stop: int) -> tuple[bytes, int]:
+    """Encode texts in a process that is stopped in the middle, then here; return the entry, and how many were left."""
+    (tmp_path / "texts").write_text("\n".join(f"{'a river meets the sea ' * (n % 5)}at mile {n}" for n in range(160)))
+    texts, cache = (tmp_path / "texts").read_text().splitlines(), tmp_path / f"stopped-{stop}"
+    child = subprocess.Popen([sys.executable, "-c", _SLOWLY, model, str(tmp_path / "texts"), str(cache)])
+    deadline, done = time.monotonic() + 120, np.zeros(0, dtype=bool)
+    while done.sum() < 32 and time.monotonic() < deadline:
+        time.sleep(0.02)
+        for partial in cache.glob("*.partial"):
+            if partial.stat().st_size:
+                done = np.load(partial, mmap_mode="r").any(axis=1)
+    child.send_signal(stop)
+    child.wait(60)
+    assert 32 <= done.sum() < len(texts)
+    counted: list[int] = []
+
+    class Counting(Encoder):
+        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            counted.append(len(texts))
+            return super().encode(texts)
+
+    Counting(model).encode_cached(texts, cache)
+    (entry,) = cache.glob("*.npy")
+    return entry.read_bytes(), sum(counted)
+
+
+def _assert_stopping_leaves_no_trace(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_module, "_CHUNK", 16)
+    killed, left = _encoded_in_pieces(model, tmp_path, signal.SIGKILL)
+    interrupted, left_then = _encoded_in_pieces(model, tmp_path, signal.SIGINT)
+    assert 0 < left <= 128
+    assert 0 < left_then <= 128
+    Encoder(model).encode_cached((tmp_path / "texts").read_text().splitlines(), tmp_path / "undisturbed")
+    (entry,) = (tmp_path / "undisturbed").glob("*.npy")
+    assert killed == interrupted == entry.read_bytes()
+
+
+def test_encoding_that_is_killed_or_interrupted_goes_on_to_the_same_vectors(
+    base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _assert_stopping_leaves_no_trace(str(base_folder), tmp_path, monkeypatch)
+
+
+@pytest.mark.integration
+def test_minilm_that_is_killed_or_interrupted_goes_on_to_the_same_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _assert_stopping_leaves_no_trace("minilm", tmp_path, monkeypatch)
+
+
+def test_a_torn_chunk_is_encoded_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_module, "_CHUNK", 3)
+    with pytest.raises(KeyboardInterrupt):
+        CountingEncoder(breaks_after=3).encode_cached(TEXTS, tmp_path)
+    (partial,) = tmp_path.glob("*.partial")
+    rows = np.lib.format.open_memmap(partial, mode="r+")
+    rows[np.flatnonzero(rows.any(axis=1))[0]] = 0
+    rows.flush()
+    again = CountingEncoder()
+    again.encode_cached(TEXTS, tmp_path)
+    assert again.encoded == 6  # the other chunk, and all three of the torn one: the same batches, the same rounding
+
+
+def test_batches_have_few_tokens_and_little_padding(base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[list[int]] = []
+    states = Transformer.states
+
+    def noted(transformer: Transformer, batch: Sequence[dict[str, list[int]]]) -> object:
+        batches.append([len(text["input_ids"]) for text in batch])
+        return states(transformer, batch)
+
+    monkeypatch.setattr(Transformer, "states", noted)
+    rng = np.random.default_rng(0)
+    texts = ["sea " * int(words) for words in rng.integers(1, 90, size=600)]
+    vectors = Encoder(base_folder).encode(texts)
+    padded, tokens = sum(len(batch) * max(batch) for batch in batches), sum(map(sum, batches))
+    assert sum(map(len, batches)) == len(texts)
+    assert max(len(batch) * max(batch) for batch in batches) <= 2048
+    assert padded < 1.05 * tokens
+    assert np.allclose(vectors[5], Encoder(base_folder).encode([texts[5]])[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'"])

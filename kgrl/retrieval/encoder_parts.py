@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import pickle  # noqa: TID251 - for the name of an error alone
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ _ACTIVATIONS = ("torch.nn.modules.activation", "torch.nn.modules.linear")
 """Modules of torch with activations; the second has `Identity`."""
 _DAMAGE = (SafetensorError, pickle.UnpicklingError, EOFError)
 """Errors of damaged files of weights, and of elder ones that hold more than tensors."""
-Tokens = Mapping[str, list[int]]
+Tokens = dict[str, list[int]]
 """Inputs of a model for one text by name, such as `input_ids`."""
 
 _WEIGHTS, _ELDER_WEIGHTS = "model.safetensors", "pytorch_model.bin"
@@ -68,9 +68,9 @@ class Transformer:
         made = self._tokenizer([self._prompt + text for text in texts], truncation=True, max_length=limit)
         return [dict(zip(made, row, strict=True)) for row in zip(*made.values(), strict=True)]
 
-    def states(self, batch: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
+    def states(self, batch: list[Tokens]) -> tuple[Tensor, Tensor]:
         """Return the states of the last layer `[texts, tokens, width]`, and the mask of tokens `[texts, tokens]`."""
-        padded = self._tokenizer.pad(list(batch), return_tensors="pt")
+        padded = self._tokenizer.pad(batch, return_tensors="pt")
         # Tokenizers make more than some models read, such as the types of tokens.
         given = {name: tensor for name, tensor in padded.items() if name in self._inputs}
         return self._model(**given).last_hidden_state.float(), padded["attention_mask"]

@@ -80,7 +80,7 @@ class TransformerModel:
         """The model's folder, and what it says about the vectors."""
         return read_encoder_folder(folder_of(self.model))
 
-    def _encode_batch(self, batch: Sequence[Tokens]) -> FloatArray:
+    def _encode_batch(self, batch: list[Tokens]) -> FloatArray:
         import torch  # here, since it takes two seconds that reading a corpus can save
 
         from kgrl.retrieval.encoder_parts import pool

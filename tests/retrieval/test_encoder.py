@@ -186,7 +186,7 @@ def test_batches_have_few_tokens_and_little_padding(base_folder: Path, monkeypat
     batches: list[list[int]] = []
     states = Transformer.states
 
-    def noted(transformer: Transformer, batch: Sequence[dict[str, list[int]]]) -> object:
+    def noted(transformer: Transformer, batch: list[dict[str, list[int]]]) -> object:
         batches.append([len(text["input_ids"]) for text in batch])
         return states(transformer, batch)
 

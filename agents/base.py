@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 from kgrl.curriculum.view import Agent, View
 from kgrl.errors import SettingError
@@ -12,13 +14,19 @@ from kgrl.graph.topic_graph import IntArray
 from kgrl.system.display import constructor_text
 from kgrl.system.registry import Registry
 
-__all__ = ["POLICY_FILE", "Agent", "BaseAgent", "View", "agents", "check_setting", "reads_probes"]
+if TYPE_CHECKING:
+    from kgrl.retrieval.encoder import Encoder
+
+__all__ = ["POLICY_FILE", "Agent", "BaseAgent", "View", "agents", "check_setting", "check_space", "reads_probes"]
 
 POLICY_FILE = "policy.json"
 """The file that marks a folder as that of a trained agent."""
 
 agents: Registry[Agent] = Registry("agent", group="kgrl.agents")
 """Agents by name. `agents.make` uses the constructor's own defaults, `make_agent` the tuned options."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class BaseAgent(ABC):
@@ -65,6 +73,20 @@ def reads_probes(agent: Agent) -> bool:
     """
     inner = getattr(agent, "agent", None)
     return reads_probes(inner) if isinstance(inner, Agent) else bool(getattr(agent, "reads_probes", True))
+
+
+def check_space(agent: Agent, encoder: Encoder) -> None:
+    """Warn if an agent is a policy that was trained on vectors of another space than an encoder's.
+
+    It would go on, since most of its inputs tell of the graph and of what is learned, but topics would look to it like
+    others. An agent around another one (`Interleaved`) is as that one is.
+    """
+    inner = getattr(agent, "agent", None)
+    if isinstance(inner, Agent):
+        check_space(inner, encoder)
+    elif (space := getattr(agent, "space", None)) not in (None, encoder.space):
+        told = "the policy was trained on vectors of the space %r, and the encoder %r makes those of %r, in which it "
+        _log.warning(f"{told}knows no topics; train one with that encoder", space, str(encoder.model), encoder.space)
 
 
 def check_setting(name: str, value: float, low: float, high: float = math.inf, *, above: bool = False) -> None:

@@ -28,6 +28,7 @@ from kgrl.errors import KgrlError, MissingDataError, SettingError
 from kgrl.expansion import Expansion
 from kgrl.learners.base import Learner
 from kgrl.learners.make import make_learner
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder
 from kgrl.rewards.expression import as_reward
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ __all__ = [
     "make_env_curriculum",
 ]
 
-_KEYWORDS = ("corpus", "learner", "reward", "slots", "render_mode", "learner_options")
+_KEYWORDS = ("corpus", "learner", "reward", "slots", "render_mode", "learner_options", "encoder")
 _FIXED_IN_LEARNERS = ("corpus", "tokenizer", "tokens", "calibration", "curves", "related")
 """Attributes of kgrl's learners that lessons never change; copies of an environment share them."""
 
@@ -187,6 +188,7 @@ def make_curriculum_env(
     slots: int = 64,
     render_mode: str | None = None,
     learner_options: Mapping[str, Any] | None = None,
+    encoder: AnyEncoder = DEFAULT_ENCODER,
     **config: Any,
 ) -> CurriculumEnv:
     """Make the environment that is registered as `kgrl/Curriculum-v0`.
@@ -200,6 +202,7 @@ def make_curriculum_env(
         slots: Number of candidate slots.
         render_mode: `"human"`, `"ansi"`, `"rgb_array"` or None.
         learner_options: Options of a learner given by name.
+        encoder: Embeds the passages: `"static"`, `"minilm"`, or another encoder, by its Hugging Face name or folder.
         config: Fields of `CurriculumConfig`: `budget_tokens`, `goal`, `nucleus`, `seed` and so on.
 
     Raises:
@@ -213,7 +216,7 @@ def make_curriculum_env(
     """
     check_env_keywords(config)
     check_view(slots, render_mode, CurriculumEnv.metadata["render_modes"])
-    curriculum = make_env_curriculum(corpus, learner, reward, CurriculumConfig(**config), learner_options)
+    curriculum = make_env_curriculum(corpus, learner, reward, CurriculumConfig(**config), learner_options, encoder)
     return CurriculumEnv(curriculum, slots=slots, render_mode=render_mode)
 
 
@@ -242,6 +245,7 @@ def make_env_curriculum(
     reward: Any,
     config: CurriculumConfig,
     learner_options: Mapping[str, Any] | None,
+    encoder: AnyEncoder,
 ) -> Curriculum:
     """Make the curriculum of an environment from its keywords; see `make_curriculum_env`.
 
@@ -258,8 +262,8 @@ def make_env_curriculum(
     if learner == "simulated":
         options["calibration"] = _calibration(corpus, options.get("calibration", "builtin"))
     if isinstance(learner, str):
-        learner = make_learner(learner, corpus, seed=config.seed, **options)
-    return Curriculum.make(corpus, learner, reward, config)
+        learner = make_learner(learner, corpus, seed=config.seed, encoder=encoder, **options)
+    return Curriculum.make(corpus, learner, reward, config, encoder=encoder)
 
 
 def _use_one_thread_in_workers() -> None:

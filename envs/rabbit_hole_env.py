@@ -20,6 +20,7 @@ from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.envs.slot_env import SlotEnv, Step, check_keywords, check_view
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder, as_encoder
 
 if TYPE_CHECKING:
     from kgrl.envs.rendering import WalkPainter
@@ -207,6 +208,7 @@ def make_rabbit_hole_env(
     max_steps: int = 20,
     slots: int = 64,
     render_mode: str | None = None,
+    encoder: AnyEncoder = DEFAULT_ENCODER,
     **unknown: Any,
 ) -> RabbitHoleEnv:
     """Make the environment that is registered as `kgrl/RabbitHole-v0`.
@@ -217,6 +219,7 @@ def make_rabbit_hole_env(
         max_steps: Clicks after which an episode is truncated.
         slots: Number of candidate slots.
         render_mode: `"human"`, `"ansi"`, `"rgb_array"` or None.
+        encoder: Embeds the passages: `"static"`, `"minilm"`, or another encoder, by its Hugging Face name or folder.
         unknown: Other keywords are refused.
 
     Raises:
@@ -226,14 +229,13 @@ def make_rabbit_hole_env(
         >>> import gymnasium as gym
         >>> env = gym.make("kgrl:kgrl/RabbitHole-v0", target=True)    # doctest: +SKIP
     """
-    check_keywords(unknown, ["corpus", "target", "max_steps", "slots", "render_mode"])
+    check_keywords(unknown, ["corpus", "target", "max_steps", "slots", "render_mode", "encoder"])
     check_view(slots, render_mode, RabbitHoleEnv.metadata["render_modes"])
-    # The encoder brings torch, which link navigation over embeddings at hand does without.
+    # The index brings FAISS, which link navigation over embeddings at hand does without.
     from kgrl.retrieval.corpus_index import embed_corpus
-    from kgrl.retrieval.encoder import Encoder
 
     corpus = load_env_corpus(corpus)
-    embeddings = embed_corpus(corpus, Encoder())[1]
+    embeddings = embed_corpus(corpus, as_encoder(encoder))[1]
     return RabbitHoleEnv(
         corpus.graph, embeddings, target=target, max_steps=max_steps, slots=slots, render_mode=render_mode
     )

@@ -182,6 +182,14 @@ class PPOAgent(BaseAgent):
         """
         return "clicks" not in self.training
 
+    @property
+    def space(self) -> str:
+        """The space of the vectors it was trained on, by the name that `kgrl.retrieval.Encoder.space` has for it.
+
+        Policies from before encoders had names were trained on MiniLM's.
+        """
+        return str(self.training.get("space", "minilm"))
+
     def reset(self, view: View) -> None:
         """Start over on a curriculum."""
         self._state = FeatureState(view, self.clicks)

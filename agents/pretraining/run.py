@@ -23,6 +23,7 @@ from kgrl.agents.policy.network import CandidateScorer, save_policy
 from kgrl.agents.pretraining.cloning import ClickData, Epoch, Pretrainer, PretrainingConfig
 from kgrl.builtin import CLICKS_FILE
 from kgrl.errors import KgrlError
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder, as_encoder
 from kgrl.system.files import replacing
 
 __all__ = ["PretrainingRun"]
@@ -70,15 +71,25 @@ class PretrainingRun:
         config: Hyperparameters.
         members: Number of networks in the committee.
         seed: Seed of the first member; each further one has the next seed.
+        encoder: The encoder of the clicks' topics: an encoder, or the name or folder of one.
 
     Raises:
         KgrlError: If the folder holds a policy already, or a checkpoint of other settings.
     """
 
-    def __init__(self, folder: Path, data: ClickData, config: PretrainingConfig, members: int, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        data: ClickData,
+        config: PretrainingConfig,
+        members: int,
+        seed: int,
+        encoder: AnyEncoder = DEFAULT_ENCODER,
+    ) -> None:
         self.folder, self.data, self.config, self.members, self.seed = folder, data, config, members, seed
         self.settings = {**asdict(config), "members": members, "seed": seed, "hidden_topics": int(data.hidden.sum())}
-        self.settings["clicks"] = len(data.training)
+        embedded = as_encoder(encoder)
+        self.settings |= {"clicks": len(data.training), "encoder": str(embedded.model), "space": embedded.space}
         self._progress = _Progress()
         self._trainer = self._new_trainer()
         if (folder / _CHECKPOINT).exists():

@@ -17,14 +17,16 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from kgrl.agents.base import check_space
 from kgrl.agents.policy.agent import CuriosityActorCritic, PPOAgent, PPOConfig
-from kgrl.agents.policy.network import CandidateScorer, load_policy
+from kgrl.agents.policy.network import CandidateScorer
 from kgrl.agents.training.adam import Adam
 from kgrl.agents.training.callbacks import ValueWarmUp
 from kgrl.agents.training.rollouts import Rollouts
 from kgrl.agents.training.vec_env import VectorEnvAdapter
 from kgrl.builtin import FOLDER
 from kgrl.envs.features.space import observation_layout
+from kgrl.retrieval.encoder import Encoder
 from kgrl.system.memory import check_fits
 
 __all__ = ["initial_policy", "rollout_bytes", "rollout_bytes_of_slots", "train_ppo"]
@@ -94,11 +96,12 @@ def train_ppo(
     return PPOAgent(policy.scorer, int(model.action_space.n), training=training)
 
 
-def initial_policy(init: str) -> CandidateScorer | None:
+def initial_policy(init: str, encoder: Encoder) -> CandidateScorer | None:
     """Return the policy that training begins with, None for random weights.
 
     Args:
         init: `"builtin"` for the policy that ships with kgrl, `"random"` for none, or the folder of a policy.
+        encoder: The training's encoder; a policy of another space is warned about.
 
     Raises:
         MissingDataError: If the folder holds no policy.
@@ -106,8 +109,10 @@ def initial_policy(init: str) -> CandidateScorer | None:
     """
     if init == "random":
         return None
+    agent = PPOAgent.load(FOLDER if init == "builtin" else Path(init))
+    check_space(agent, encoder)
     # One member of the committee only: three would take three times as long.
-    return load_policy(FOLDER if init == "builtin" else Path(init))[0].apart()[0]
+    return agent.scorer.apart()[0]
 
 
 def rollout_bytes(space: spaces.Dict, steps: int) -> int:

@@ -13,11 +13,14 @@ from msgspec import Meta
 
 from kgrl.agents.policy.agent import PPOConfig
 from kgrl.errors import DataError, UnknownNameError
+from kgrl.retrieval.encoder import DEFAULT_ENCODER
 from kgrl.system.files import write_text
 from kgrl.system.schemas import Positive, read_yaml, yaml_text
 
 __all__ = ["Aim", "Environments", "Episodes", "Evaluation", "Recipe", "read_recipe", "shipped_recipes"]
 
+_NO_CONFIG = ("learner", "encoder", "envs", "slots")
+"""Fields of `Environments` that are no settings of a curriculum."""
 _FOLDER = Path(__file__).parents[1] / "recipes"
 
 
@@ -42,6 +45,7 @@ class Environments:
 
     Args:
         learner: The learner's name.
+        encoder: The sentence encoder: static, minilm, or another by its Hugging Face name or folder.
         envs: Number of environments, divided evenly among the aims.
         slots: Number of candidates that the policy sees at a time.
         budget_tokens: Tokens of an episode.
@@ -54,6 +58,7 @@ class Environments:
     """
 
     learner: str = "simulated"
+    encoder: str = DEFAULT_ENCODER
     envs: Positive = 256
     slots: Positive = 64
     budget_tokens: Positive = 20_000
@@ -66,7 +71,7 @@ class Environments:
 
     def config(self) -> dict[str, Any]:
         """Return the fields that configure a curriculum."""
-        return {name: value for name, value in asdict(self).items() if name not in ("learner", "envs", "slots")}
+        return {name: value for name, value in asdict(self).items() if name not in _NO_CONFIG}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from kgrl.envs.curriculum_env import make_curriculum_env
 from kgrl.errors import MissingDataError, SettingError
 from kgrl.learners.base import Learner
 from kgrl.learners.make import make_learner
+from kgrl.retrieval.encoder import Encoder
 from kgrl.system.memory import check_fits
 
 __all__ = ["RECIPE_FILE", "make_envs", "train_recipe"]
@@ -68,7 +69,8 @@ def train_recipe(
     callbacks: list[BaseCallback] = []
     if track is not None:
         callbacks.append(Tracker(track, folder.name, {**asdict(recipe), "seed": seed}))
-    init, corpora = initial_policy(recipe.init), _recipe_corpora(recipe)
+    encoder = Encoder(shared.encoder)
+    init, corpora = initial_policy(recipe.init, encoder), _recipe_corpora(recipe)
     env = make_envs(recipe, seed, learner_options, corpora=corpora)
     best: KeepBest | None = None
     if shared.learner == "simulated":
@@ -86,7 +88,7 @@ def train_recipe(
         log_dir=folder,
         progress=progress,
     )
-    agent.training["init"] = recipe.init
+    agent.training |= {"init": recipe.init, "encoder": shared.encoder, "space": encoder.space}
     if best is not None:
         agent.training["evaluation"] = best.history
     agent.save(folder)
@@ -146,7 +148,7 @@ def _simulated(
         learner = _simulated_learner(recipe, aim.corpus, corpus, seed, options)
         parts.append(
             CurriculumVectorEnv(
-                Curriculum.make(corpus, learner, aim.reward, config),
+                Curriculum.make(corpus, learner, aim.reward, config, encoder=recipe.environment.encoder),
                 count // len(recipe.aims) + (number < count % len(recipe.aims)),
                 slots=recipe.environment.slots,
                 autoreset_mode=AutoresetMode.SAME_STEP,
@@ -165,7 +167,7 @@ def _simulated_learner(recipe: Recipe, name: str, corpus: Corpus, seed: int, opt
     """
     named = {"calibration": recipe.variety.calibrations[0]} if recipe.variety.calibrations else {}
     try:
-        return make_learner("simulated", corpus, seed=seed, **{**named, **options})
+        return make_learner("simulated", corpus, seed=seed, encoder=recipe.environment.encoder, **{**named, **options})
     except MissingDataError as error:
         raise MissingDataError(
             f"{error} to runs, such as those of `kgrl run --corpus {name} --learner scratch --agent random --reward "
@@ -181,7 +183,8 @@ def _real(recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, 
     makers: list[Callable[[], gym.Env[Any, Any]]] = []
     for number in range(count):
         aim, goal = dealt[number % len(dealt)]
-        settings = {**recipe.environment.config(), "goal": goal, "seed": seed, "slots": recipe.environment.slots}
+        settings = {**recipe.environment.config(), "goal": goal, "seed": seed}
+        settings |= {"slots": recipe.environment.slots, "encoder": recipe.environment.encoder}
         makers.append(
             partial(make_curriculum_env, corpora[aim.corpus], learner, aim.reward, learner_options=options, **settings)
         )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kgrl.data.load import load_corpus, load_traces, traced_corpus
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.retrieval.corpus_index import embed_corpus
-from kgrl.retrieval.encoder import Encoder
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder, as_encoder
 from kgrl.traces.source import TraceSource
 from kgrl.traces.trace import ClickTable, buckets
 
@@ -40,14 +40,16 @@ class TracedClicks:
         return f"TracedClicks({len(self.clicks):,} clicks of {self.source!r})"
 
 
-def load_clicks(source: str, root: Path | None, corpus: str | None, encoder: Encoder | None = None) -> TracedClicks:
+def load_clicks(
+    source: str, root: Path | None, corpus: str | None, encoder: AnyEncoder = DEFAULT_ENCODER
+) -> TracedClicks:
     """Read the clicks of all traces of a source, and the corpus they are on.
 
     Args:
         source: As for `kgrl.data.load_traces`.
         root: Folder of the source files.
         corpus: The corpus; the one that the source names if None.
-        encoder: Embeds its passages; the default encoder if None.
+        encoder: Embeds its passages: an encoder, or the name or folder of one.
 
     Raises:
         KgrlError: If the source or its corpus cannot be read, or more than 5% of the traces cannot be used.
@@ -58,7 +60,7 @@ def load_clicks(source: str, root: Path | None, corpus: str | None, encoder: Enc
     texts = load_corpus(corpus or traced_corpus(source), root=root if source == "wikispeedia" else None)
     # The source may number the topics in another order, and its graph lacks the places of links.
     order = np.array([texts.graph.index(title) for title in traces.graph.titles])
-    embeddings = np.asarray(embed_corpus(texts, encoder or Encoder())[1])[order]
+    embeddings = np.asarray(embed_corpus(texts, as_encoder(encoder))[1])[order]
     graph = traces.graph
     if texts.graph.places is not None:
         sources, targets = graph.links()

@@ -47,6 +47,7 @@ from kgrl.learners.base import Learner
 from kgrl.learners.make import learners
 from kgrl.learners.simulated.kernels import NOISE
 from kgrl.learners.simulated.learner import SimulatedLearner, calibration_of
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder
 from kgrl.rewards.base import MEASURES, Reward
 from kgrl.rewards.expression import as_reward
 from kgrl.system.memory import check_fits
@@ -430,6 +431,7 @@ def make_curriculum_vector_env(
     variety: Variety | None = None,
     copy: bool = True,
     learner_options: Mapping[str, Any] | None = None,
+    encoder: AnyEncoder = DEFAULT_ENCODER,
     **config: Any,
 ) -> CurriculumVectorEnv:
     """Make the vector environment that is registered as `kgrl/Curriculum-v0`.
@@ -445,6 +447,7 @@ def make_curriculum_vector_env(
         variety: Differences between episodes; None for none.
         copy: Copy observations; otherwise the arrays that are returned change with the next step.
         learner_options: Options of a learner given by name.
+        encoder: Embeds the passages: `"static"`, `"minilm"`, or another encoder, by its Hugging Face name or folder.
         config: Fields of `CurriculumConfig`.
 
     Raises:
@@ -460,7 +463,7 @@ def make_curriculum_vector_env(
     _check_shape(num_envs, slots, render_mode)
     reward, settings = as_reward(reward), CurriculumConfig(**config)
     _check_batched(learner, reward, settings)
-    curriculum = make_env_curriculum(corpus, learner, reward, settings, learner_options)
+    curriculum = make_env_curriculum(corpus, learner, reward, settings, learner_options, encoder)
     return CurriculumVectorEnv(
         curriculum,
         num_envs,

@@ -14,6 +14,7 @@ from kgrl.benchmark.tasks import Task, make_task
 from kgrl.corpus import Corpus
 from kgrl.envs.curriculum_env import CurriculumEnv, check_env_keywords, make_curriculum_env
 from kgrl.learners.base import Learner
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder
 
 __all__ = ["make_task_env"]
 
@@ -29,6 +30,7 @@ def make_task_env(
     slots: int = 64,
     render_mode: str | None = None,
     learner_options: Mapping[str, Any] | None = None,
+    encoder: AnyEncoder = DEFAULT_ENCODER,
     **config: Any,
 ) -> CurriculumEnv:
     """Make the environment of a task: that of `make_curriculum_env`, with the task's corpus, reward and settings.
@@ -44,6 +46,7 @@ def make_task_env(
         slots: Number of candidate slots.
         render_mode: `"human"`, `"ansi"`, `"rgb_array"` or None.
         learner_options: Options of a learner given by name.
+        encoder: Embeds the passages: `"static"`, `"minilm"`, or another encoder, by its Hugging Face name or folder.
         config: Fields of `CurriculumConfig`, such as `seed` and `budget_tokens`, which take the place of the task's.
 
     Raises:
@@ -64,6 +67,7 @@ def make_task_env(
         slots=slots,
         render_mode=render_mode,
         learner_options=learner_options,
+        encoder=encoder,
         **{**asdict(made.config), **config},
     )
 

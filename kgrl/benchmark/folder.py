@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct, structs
 
+from kgrl.agents.base import check_space
 from kgrl.agents.make import make_agent
 from kgrl.benchmark.places import task_of
 from kgrl.benchmark.tasks import make_float32_learner
@@ -58,6 +59,8 @@ def check_folder(out: Path, cells: Iterable[Cell]) -> None:
         "agents": {Path(agent).name: described(make_agent(agent)) for agent in dict.fromkeys(c.agent for c in cells)},
         "places": {f"{cell.task}/{cell.corpus}/{cell.learner}": _place(cell) for cell in places.values()},
     }
+    for agent, encoder in dict.fromkeys((cell.agent, cell.encoder) for cell in cells):
+        check_space(make_agent(agent), Encoder(encoder))
     # Through JSON once, so that tuples compare equal to the lists that were read from the file.
     write_json(out / ABOUT, agree(out / ABOUT, json.loads(json.dumps(about))))
 

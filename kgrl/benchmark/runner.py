@@ -167,7 +167,8 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
     _load_agent(cell.agent)
     began = time.perf_counter()
     # Fresh ones for every cell: bandits keep what they have learned of earlier curricula otherwise.
-    agent, learner = make_agent(cell.agent), make_float32_learner(cell.learner, place.task.corpus, seed=cell.seed)
+    agent, corpus = make_agent(cell.agent), place.task.corpus
+    learner = make_float32_learner(cell.learner, corpus, seed=cell.seed, encoder=cell.encoder)
     curriculum, budget = place.make_curriculum(learner, cell.seed), place.task.config.budget_tokens
     made, watched = time.perf_counter() - began, _Examined(place.exam, learner, place.recall)
     # Facts are learned suddenly, so they are asked for more often.

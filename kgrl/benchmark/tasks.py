@@ -30,6 +30,7 @@ from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.learners.make import make_learner
 from kgrl.probes.recall import Recall
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder
 from kgrl.system.registry import Registry
 
 __all__ = [
@@ -285,7 +286,7 @@ KNOWLEDGE = (_RECALL,)
 """Tasks whose exam is what is known: they take a hundred times the tokens of the others."""
 
 
-def make_float32_learner(name: str, corpus: Corpus, *, seed: int = 0) -> Learner:
+def make_float32_learner(name: str, corpus: Corpus, *, seed: int = 0, encoder: AnyEncoder = DEFAULT_ENCODER) -> Learner:
     """Make a learner of a benchmark: pretrained models compute in float32, so that results of machines compare.
 
     Elsewhere they compute in the format that the machine is fastest with. In bfloat16 losses differ in the third digit,
@@ -295,6 +296,7 @@ def make_float32_learner(name: str, corpus: Corpus, *, seed: int = 0) -> Learner
         name: `"lora"`, `"scratch"`, or a learner that was registered.
         corpus: The corpus it will be taught.
         seed: Seeds its initial weights and its draws.
+        encoder: Embeds topics for a learner that knows them so.
 
     Raises:
         UnknownNameError: If no learner has that name.
@@ -309,4 +311,4 @@ def make_float32_learner(name: str, corpus: Corpus, *, seed: int = 0) -> Learner
         import torch  # here, since it takes seconds to import
 
         options["dtype"] = torch.float32
-    return make_learner(name, corpus, seed=seed, **options)
+    return make_learner(name, corpus, seed=seed, encoder=encoder, **options)

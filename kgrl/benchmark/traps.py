@@ -29,7 +29,7 @@ from kgrl.expansion import Expansion, ExpansionBatch
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.retrieval.corpus_index import embed_corpus
-from kgrl.retrieval.encoder import Encoder
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, Encoder
 from kgrl.retrieval.faiss_retriever import FaissRetriever
 from kgrl.rewards.base import Composed
 from kgrl.rewards.expression import as_reward
@@ -62,6 +62,7 @@ class TrapEpisode:
             Rewards that need something the learner or the task does not have are left out.
         seed: Seeds learner, probes and draws.
         sample: Candidates that `greedy` tries at a step.
+        encoder: The sentence encoder by name.
     """
 
     task: str
@@ -71,6 +72,7 @@ class TrapEpisode:
     rewards: tuple[str, ...]
     seed: int
     sample: int = 8
+    encoder: str = DEFAULT_ENCODER
 
     @property
     def file(self) -> str:
@@ -125,16 +127,17 @@ def carry_out(
         DataError: If a file in the folder is of another cell.
     """
     rows: list[dict[str, Any]] = []
-    made: tuple[tuple[str, str], Task, Embedded] | None = None  # the last one only: corpora are large
+    made: tuple[tuple[str, ...], Task, Embedded] | None = None  # the last one only: corpora are large
     for done, cell in enumerate(cells):
         if on_cell is not None:
             on_cell(done, cell)
         path = folder / cell.file
         if not path.exists():
             # Embedding a corpus takes longer than an episode, so it is done once for the cells of a task.
-            if made is None or made[0] != (cell.task, cell.corpus):
+            place = cell.task, cell.corpus, cell.encoder
+            if made is None or made[0] != place:
                 task = make_task(cell.task, cell.corpus)
-                made = (cell.task, cell.corpus), task, embed_corpus(task.corpus, Encoder())
+                made = place, task, embed_corpus(task.corpus, Encoder(cell.encoder))
             outcome = play_trap(cell, *made[1:])
             if outcome is None:
                 continue
@@ -185,7 +188,7 @@ def play_trap(cell: TrapEpisode, task: Task, embedded: Embedded) -> TrapResult |
         task: Its task.
         embedded: Retriever and topic embeddings of the task's corpus.
     """
-    learner = make_float32_learner(cell.learner, task.corpus, seed=cell.seed)
+    learner = make_float32_learner(cell.learner, task.corpus, seed=cell.seed, encoder=cell.encoder)
     given = [name for name in cell.rewards if _can_be_given(name, task, learner)]
     if not given:
         return None

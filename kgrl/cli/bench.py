@@ -60,7 +60,7 @@ class BenchCommand:
         topics: Suite hypothesis: number of topics that are learned on forks, to measure the effect on others.
         budget_tokens: Suite agents: most tokens of a curriculum. It can lower a task's own budget, not raise it.
         sample: Suite rewards: candidates that greedy tries at each step.
-        encoder: Suite agents: sentence encoder: static, minilm, or another by its Hugging Face name or folder.
+        encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
         workers: Suite agents: cells at a time, with one thread each.
         executor: Suite agents: place to run cells: process (processes of this machine), ray, or serial (this process,
             where an agent that kills its process ends the benchmark).
@@ -98,7 +98,9 @@ class BenchCommand:
         )
         folder = self.out or Path(f"runs/bench-{self.suite}")
         if self.suite == "hypothesis":
-            return ask_hypothesis(self.corpus, (self.learner,), self.tasks, self.topics, self.seeds, folder)
+            return ask_hypothesis(
+                self.corpus, (self.learner,), self.tasks, self.topics, self.seeds, folder, self.encoder
+            )
         return self._compare_agents(folder) if self.suite == "agents" else self._compare_rewards(folder)
 
     def _compare_agents(self, folder: Path) -> dict[str, Any]:
@@ -177,7 +179,7 @@ class BenchCommand:
         for reward in named:
             as_reward(reward)  # raises for an unknown name or a misspelt expression
         return [
-            TrapEpisode(task, corpus, self.learner, agent, rewards, seed, self.sample)
+            TrapEpisode(task, corpus, self.learner, agent, rewards, seed, self.sample, self.encoder)
             for (task, corpus), agent in product(self._places(), _listed(self.agents) or (GREEDY, "random"))
             # Greedy plays an episode for each reward, others one in which all rewards are added up.
             for rewards, seed in product([(name,) for name in named] if agent == GREEDY else [named], range(self.seeds))
@@ -221,7 +223,13 @@ def _show_ranking(ranking: Sequence[Mapping[str, Any]]) -> None:
 
 
 def ask_hypothesis(
-    corpora: Sequence[str], learners: Sequence[str], questions: Sequence[str], topics: int, seeds: int, folder: Path
+    corpora: Sequence[str],
+    learners: Sequence[str],
+    questions: Sequence[str],
+    topics: int,
+    seeds: int,
+    folder: Path,
+    encoder: str,
 ) -> dict[str, Any]:
     """Take the measurements that the folder does not hold, print the findings and return the figures.
 
@@ -232,15 +240,16 @@ def ask_hypothesis(
         topics: Number of topics that are learned on forks.
         seeds: Number of seeds of curricula.
         folder: Folder of the measurements.
+        encoder: The sentence encoder by name.
 
     Raises:
-        KgrlError: If a name is unknown, a number out of range, or the folder is of another version or corpus.
+        KgrlError: If a name is unknown, a number out of range, or the folder is of another version, encoder or corpus.
     """
     from kgrl.benchmark.hypothesis.suite import QUESTIONS, Suite
 
     if min(topics, seeds) < 1:
         raise SettingError(f"topics and seeds must be at least 1, not {topics} and {seeds}")
-    suite = Suite(_listed(corpora), _listed(learners), _listed(questions) or QUESTIONS, topics, seeds, folder)
+    suite = Suite(_listed(corpora), _listed(learners), _listed(questions) or QUESTIONS, topics, seeds, folder, encoder)
     with progress("hypothesis", total=suite.size) as advance:
         suite.run(advance)
     figures = suite.figures()

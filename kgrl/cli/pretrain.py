@@ -29,6 +29,7 @@ class PretrainCommand:
         goal_share: Share of clicks, from 0 to 1, that are shown a second time with the reader's target as the goal.
         hide_articles: Leave out all clicks on and to a tenth of the articles, to measure the policy on articles that it
             never saw a click on.
+        encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
         seed: Random seed of the first member; each further member has the next seed.
         json: File for the figures, as one JSON object.
     """
@@ -41,6 +42,7 @@ class PretrainCommand:
     epochs: int = 4
     goal_share: float = 0.2
     hide_articles: bool = False
+    encoder: str = "static"
     seed: int = 0
     json: JsonFile = None
 
@@ -56,10 +58,10 @@ class PretrainCommand:
         from kgrl.data.traces.traced_clicks import load_clicks
         from kgrl.traces.next_click import score_clicks
 
-        read = load_clicks(self.source, self.root, self.corpus)
+        read = load_clicks(self.source, self.root, self.corpus, self.encoder)
         data = ClickData(read.graph, read.embeddings, read.clicks, read.hidden if self.hide_articles else None)
         config = PretrainingConfig(epochs=self.epochs, goal_share=self.goal_share)
-        run = PretrainingRun(self.out, data, config, self.members, self.seed)
+        run = PretrainingRun(self.out, data, config, self.members, self.seed, self.encoder)
         # The bar counts hundredths of an epoch, since an epoch takes minutes.
         with progress("pretraining", total=100 * self.epochs * self.members) as advance:
             committee = run.carry_out(

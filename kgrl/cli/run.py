@@ -92,6 +92,8 @@ class RunCommand(Setting):
 
     def _run_in(self, folder: Path) -> dict[str, Any]:
         """Carry out the run in a folder that no other process works in."""
+        from kgrl.agents.base import check_space
+        from kgrl.retrieval.encoder import Encoder
         from kgrl.runs.checkpoint import Checkpoint
         from kgrl.runs.run import Run
 
@@ -104,6 +106,7 @@ class RunCommand(Setting):
         command = self.resumed() if self.resume else self
         remember_rewards([self.reward])
         check_rewards([command.reward], folder / "config.yaml", self.trust)
+        check_space(command.made_agent, Encoder(command.encoder))
         with command.curriculum_in(folder) as curriculum:
             result = run_recorded(command, folder, curriculum)
         figures = {

@@ -176,10 +176,9 @@ class Setting:
             KgrlError: If a name is not known, or the values do not fit together.
         """
         from kgrl.curriculum.loop import Curriculum
-        from kgrl.retrieval.encoder import Encoder
 
         learner, config = learner or self.make_learner(corpus), self.curriculum_config()
-        return Curriculum.make(corpus, learner, self.reward_name, config, encoder=Encoder(self.encoder))
+        return Curriculum.make(corpus, learner, self.reward_name, config, encoder=self.encoder)
 
     def make_learner(self, corpus: Corpus) -> Learner:
         """Make the learner for a corpus.
@@ -192,8 +191,8 @@ class Setting:
 
         options: dict[str, Any] = {"model": self.model} if self.learner == "lora" else {}
         if self.plugins:  # learners of other packages need not take plug-ins
-            options["plugins"] = [make_plugin(spec) for spec in self.plugins]
-        return make_learner(self.learner, corpus, seed=self.seed, **options)
+            options["plugins"] = [make_plugin(spec, self.encoder) for spec in self.plugins]
+        return make_learner(self.learner, corpus, seed=self.seed, encoder=self.encoder, **options)
 
     def make_exam(self, curriculum: Curriculum, size: int) -> Exam:
         """Make the exam: on the topics that the task examines, or else on the goal's, or else on all.

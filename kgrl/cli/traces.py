@@ -352,9 +352,8 @@ class ScoreCommand:
         from kgrl.agents.pretraining.scoring import ClickScoring
         from kgrl.builtin import FOLDER
         from kgrl.data.traces.traced_clicks import load_clicks
-        from kgrl.retrieval.encoder import Encoder
 
-        read = load_clicks(self.source, self.root, self.corpus, Encoder(self.encoder))
+        read = load_clicks(self.source, self.root, self.corpus, self.encoder)
         shipped = {"builtin": FOLDER, "ppo": FOLDER / "ppo"}
         scoring = ClickScoring(read, shipped.get(self.policy, Path(self.policy)), self.split)
         with progress("scoring", scoring.work) as advance:

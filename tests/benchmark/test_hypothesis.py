@@ -220,15 +220,15 @@ def test_the_trained_state_has_read_nothing_of_what_is_learned_on_forks(
 
 def test_a_folder_of_another_corpus_or_version_is_refused(tmp_path: Path) -> None:
     store = MeasurementFolder(tmp_path)
-    store.check("a", "1")
-    store.check("b", "2")
-    store.check("a", "1")
+    store.check("a", "1", "e")
+    store.check("b", "2", "e")
+    store.check("a", "1", "e")
     with pytest.raises(DataError, match="another 'a'"):
-        store.check("a", "3")
+        store.check("a", "3", "e")
     about = json.loads((tmp_path / "about.json").read_text())
     (tmp_path / "about.json").write_text(json.dumps({**about, "version": "0.0.0"}))
     with pytest.raises(DataError, match=r"kgrl 0\.0\.0"):
-        store.check("a", "1")
+        store.check("a", "1", "e")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from kgrl.curriculum.researcher import Researcher
 from kgrl.errors import DataError
 from kgrl.learners.base import Learner
 from kgrl.retrieval.base import Retriever
+from kgrl.retrieval.encoder import Encoder
 from kgrl.system.files import write_json
 from kgrl.system.schemas import read_json
 
@@ -45,14 +46,13 @@ class PreparedCorpus:
     tables: ResearchTables
 
     @classmethod
-    def load(cls, name: str) -> Self:
+    def load(cls, name: str, encoder: Encoder) -> Self:
         """Load a corpus by name and prepare it."""
         from kgrl.data.load import load_corpus
         from kgrl.retrieval.corpus_index import embed_corpus
-        from kgrl.retrieval.encoder import Encoder
 
         corpus = load_corpus(name)
-        return cls.of(corpus, *embed_corpus(corpus, Encoder()))
+        return cls.of(corpus, *embed_corpus(corpus, encoder))
 
     @classmethod
     def of(cls, corpus: Corpus, retriever: Retriever, embeddings: NDArray[np.float32]) -> Self:
@@ -66,10 +66,11 @@ class PreparedCorpus:
 
 
 class _About(Struct, forbid_unknown_fields=True):
-    """The origin of a folder's measurements: kgrl's version, and the fingerprint of each corpus by its name."""
+    """The origin of a folder's measurements: kgrl's version, and fingerprints of the encoder and of corpora by name."""
 
     version: str
-    corpora: dict[str, str]
+    encoder: str = ""
+    corpora: dict[str, str] = {}
 
 
 def _read(path: Path) -> Row:
@@ -106,16 +107,23 @@ class MeasurementFolder:
         """Return the measurements in a subfolder, in the order of their names; none if it does not exist."""
         return [_read(path) for path in sorted((self.folder / under).glob("*.json"))]
 
-    def check(self, corpus: str, fingerprint: str) -> None:
-        """Refuse a folder of another version of kgrl or of another corpus; note both in a new one.
+    def check(self, corpus: str, fingerprint: str, encoder: str) -> None:
+        """Refuse a folder of another version of kgrl, encoder or corpus; note them in a new one.
+
+        Args:
+            corpus: The corpus's name.
+            fingerprint: The corpus's fingerprint.
+            encoder: The encoder's fingerprint.
 
         Raises:
-            DataError: If it holds measurements of another version, or of a corpus that has changed since.
+            DataError: If it holds measurements of another version or encoder, or of a corpus that has changed since.
         """
         path, now = self.folder / "about.json", version("kgrl")
-        about = read_json(path, _About, "choose another folder") if path.exists() else _About(now, {})
+        about = read_json(path, _About, "choose another folder") if path.exists() else _About(now, encoder)
         if about.version != now:
             raise DataError(path, None, f"the folder has results of kgrl {about.version}, not {now}; choose another")
+        if about.encoder != encoder:
+            raise DataError(path, None, "the folder has results of another encoder; choose another")
         if about.corpora.setdefault(corpus, fingerprint) != fingerprint:
             raise DataError(path, None, f"the folder has results on another {corpus!r}; choose another")
         write_json(path, structs.asdict(about))

@@ -30,6 +30,7 @@ from kgrl.benchmark.hypothesis.transfer import (
 from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.errors import UnknownNameError
 from kgrl.learners.make import learners
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, Encoder
 
 __all__ = ["QUESTIONS", "Suite"]
 
@@ -49,6 +50,7 @@ class Suite:
         topics: Number of topics that are learned on forks, for `transfer`.
         seeds: Number of seeds, for `order` and `recall`.
         folder: Folder of the measurements.
+        encoder: The sentence encoder by name.
 
     Raises:
         UnknownNameError: If a question or a learner is not known.
@@ -60,6 +62,7 @@ class Suite:
     topics: int
     seeds: int
     folder: Path
+    encoder: str = DEFAULT_ENCODER
 
     def __post_init__(self) -> None:
         for question in self.questions:
@@ -84,8 +87,9 @@ class Suite:
             DataError: If the folder is of another version of kgrl, or of another corpus of that name.
         """
         if corpus not in self._loaded:
-            place = PreparedCorpus.load(corpus)
-            self.store.check(corpus, place.corpus.fingerprint)
+            encoder = Encoder(self.encoder)
+            place = PreparedCorpus.load(corpus, encoder)
+            self.store.check(corpus, place.corpus.fingerprint, encoder.fingerprint)
             self._loaded[corpus] = _Loaded(place, self.topics)
         return self._loaded[corpus]
 

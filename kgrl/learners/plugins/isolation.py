@@ -14,7 +14,7 @@ from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.neighbourhoods.interference import nearest_centroid
 from kgrl.learners.plugins.base import Measure, Plugin, PluginHost
 from kgrl.retrieval.corpus_index import embed_corpus
-from kgrl.retrieval.encoder import Encoder
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder, as_encoder
 
 __all__ = ["Isolation"]
 
@@ -31,24 +31,31 @@ class Isolation(Plugin):
     passage.
 
     Args:
-        embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`; those of the corpus by the default
-            encoder if None.
+        embeddings: Unit topic embeddings, float32, shape `[topics, dimensions]`; those of the corpus by the encoder
+            if None.
         communities: Community number of each topic, shape `[topics]`: a lesson belongs to its first passage's. If
             None, every lesson is a community of its own.
+        encoder: An encoder, or the name or folder of one.
     """
 
     name = "isolation"
     by_topic = True
 
-    def __init__(self, embeddings: NDArray[np.float32] | None = None, communities: IntArray | None = None) -> None:
-        self._given, self.communities = embeddings, communities
+    def __init__(
+        self,
+        embeddings: NDArray[np.float32] | None = None,
+        communities: IntArray | None = None,
+        encoder: AnyEncoder = DEFAULT_ENCODER,
+    ) -> None:
+        self._given, self.communities, self.encoder = embeddings, communities, encoder
         self._modules: dict[int, tuple[Tensor, Tensor]] = {}  # community -> weights, sum of its topics' embeddings
 
     def attach(self, learner: PluginHost) -> None:
         """Keep the initial weights, with which every module begins."""
         super().attach(learner)
         self._initial = learner.weights.detach().clone()
-        self.embeddings = embed_corpus(learner.corpus, Encoder())[1] if self._given is None else self._given
+        given = self._given
+        self.embeddings = embed_corpus(learner.corpus, as_encoder(self.encoder))[1] if given is None else given
 
     def begin(self, passages: Passages) -> None:
         """Load the lesson's module into the learner, and reset the optimizer."""

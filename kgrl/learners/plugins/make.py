@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kgrl.errors import DataError, SettingError
 from kgrl.system.registry import Registry
@@ -11,6 +11,7 @@ from kgrl.system.schemas import decode_yaml
 
 if TYPE_CHECKING:
     from kgrl.learners.plugins.base import Plugin
+    from kgrl.retrieval.encoder import AnyEncoder
 
 __all__ = ["make_plugin", "plugins"]
 
@@ -29,11 +30,12 @@ for _name, _place in (
     plugins.declare(_name, f"kgrl.learners.plugins.{_place}")
 
 
-def make_plugin(spec: str) -> Plugin:
+def make_plugin(spec: str, encoder: AnyEncoder | None = None) -> Plugin:
     """Make a plug-in from a line of text: a name, and options that differ from its defaults.
 
     Args:
         spec: For example `"replay"` or `"replay:share=0.2,sampling=by-lesson"`.
+        encoder: Embeds topics for plug-ins that know them so (`isolation`); the default one if None.
 
     Raises:
         UnknownNameError: If no plug-in has that name.
@@ -45,9 +47,10 @@ def make_plugin(spec: str) -> Plugin:
     """
     name, _, listed = spec.partition(":")
     factory = plugins[name]
-    # Options without a plain default, such as arrays, cannot be written on one line.
-    known = [o for o, p in inspect.signature(factory).parameters.items() if isinstance(p.default, int | float | str)]
-    options = {}
+    taken = inspect.signature(factory).parameters
+    options: dict[str, Any] = {"encoder": encoder} if encoder is not None and "encoder" in taken else {}
+    # Options without a plain default, such as arrays, cannot be written on one line; the encoder is the curriculum's.
+    known = [o for o, p in taken.items() if o != "encoder" and isinstance(p.default, int | float | str)]
     for part in filter(None, listed.split(",")):
         option, _, value = part.partition("=")
         if option not in known or not value:

@@ -22,6 +22,7 @@ from kgrl.learners.base import Learned
 from kgrl.learners.simulated.calibration import Calibration
 from kgrl.learners.simulated.kernels import CurveTables, fade, losses, teach
 from kgrl.learners.simulated.relatives import Relatives
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder
 from kgrl.system.arrays import read_array
 from kgrl.system.files import content_key, write_json, write_npy
 from kgrl.system.schemas import Count, NotBelow0, checked, read_json
@@ -59,7 +60,8 @@ class SimulatedLearner:
         seed: Seeds the noise.
         calibration: A calibration, the path of one, or `"builtin"` for the one that ships for the corpus.
         member: Which of the calibration's ensemble of fits to simulate; None for the fit to all records.
-        embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; those of the default encoder if None.
+        embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; those of the encoder if None.
+        encoder: Embeds the topics: an encoder, or the name or folder of one.
 
     Raises:
         SettingError: If the calibration was fitted on another corpus, or the ensemble has no such member.
@@ -93,11 +95,12 @@ class SimulatedLearner:
         calibration: Calibration | Path | str = "builtin",
         member: int | None = None,
         embeddings: NDArray[np.float32] | None = None,
+        encoder: AnyEncoder = DEFAULT_ENCODER,
     ) -> None:
         self.corpus, self.seed = corpus, seed
         self.calibration, self.member = calibration_of(corpus, calibration), member
         self.parameters = self.calibration.choose(member)
-        self.related = Relatives.of(corpus, embeddings).related
+        self.related = Relatives.of(corpus, embeddings, encoder).related
         self.curves = curves_of(self.calibration, len(corpus.graph), [member])
         self.total, self._scale = 0, 1.0
         self._effective = np.zeros(len(corpus.graph))

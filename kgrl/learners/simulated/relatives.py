@@ -14,6 +14,7 @@ from scipy import sparse
 from kgrl.corpus import Corpus
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.learners.simulated.kernels import RelatedTopics
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder, Encoder, as_encoder
 from kgrl.system.cache import cached_arrays
 from kgrl.system.files import cache_dir, content_key
 from kgrl.system.memo import keep_recent, read_only
@@ -54,16 +55,19 @@ class Relatives:
         self._root = 1.0 / np.sqrt(np.maximum(graph.degree, 1))
 
     @classmethod
-    def of(cls, corpus: Corpus, embeddings: FloatArray | None = None) -> Relatives:
+    def of(
+        cls, corpus: Corpus, embeddings: FloatArray | None = None, encoder: AnyEncoder = DEFAULT_ENCODER
+    ) -> Relatives:
         """Find the relatives of a corpus's topics.
 
         Args:
             corpus: The corpus.
-            embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; those of the default encoder if None,
-                whose nearest topics are kept in kgrl's cache folder.
+            embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; those of the encoder if None, whose
+                nearest topics are kept in kgrl's cache folder.
+            encoder: An encoder, or the name or folder of one.
         """
         if embeddings is None:
-            return _default_relatives(corpus)
+            return _kept_relatives(corpus, as_encoder(encoder))
         return cls(corpus.graph, *nearest_topics(embeddings))
 
     @cached_property
@@ -112,19 +116,16 @@ def nearest_topics(embeddings: FloatArray, k: int = NEAREST) -> tuple[IntArray, 
 
 
 @keep_recent(2)  # simulated learners of one corpus share them
-def _default_relatives(corpus: Corpus) -> Relatives:
-    """The relatives of a corpus's topics by the default encoder."""
-    return Relatives(corpus.graph, *_cached_nearest(corpus))
+def _kept_relatives(corpus: Corpus, encoder: Encoder) -> Relatives:
+    """The relatives of a corpus's topics by an encoder."""
+    return Relatives(corpus.graph, *_cached_nearest(corpus, encoder))
 
 
-def _cached_nearest(corpus: Corpus) -> tuple[IntArray, FloatArray]:
-    """The nearest topics by the default encoder, from kgrl's cache folder if they were found before.
+def _cached_nearest(corpus: Corpus, encoder: Encoder) -> tuple[IntArray, FloatArray]:
+    """The nearest topics by an encoder, from kgrl's cache folder if they were found before.
 
     Then no text is encoded.
     """
-    from kgrl.retrieval.encoder import Encoder
-
-    encoder = Encoder()
     key = content_key(corpus.fingerprint, encoder.fingerprint, str(NEAREST))
 
     def make() -> tuple[IntArray, FloatArray]:

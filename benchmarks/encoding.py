@@ -5,7 +5,7 @@
 
 `start` is `kgrl run --corpus vital --encoder minilm` (scratch learner, 2,000 tokens) until the first expansion after
 the nucleus is recorded, and its processor seconds, with a cache that has all but the vectors. The code before and this
-one take turns. `needs` are runs of two agents that read no embeddings, with the simulated learner and a usual budget: how
+one take turns. `needs` are runs of two agents that read no embeddings, with the simulated learner: how
 many of their expansions read passages of topics outside the neighbourhood, which only a search of all vectors finds.
 `bfloat16` is the same encoding in that format: processor seconds, cosines with float32's vectors, and the share of
 topics with other passages among those that research finds for them. It takes a quarter of an hour of one core.

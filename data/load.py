@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from kgrl.corpus import Corpus
 from kgrl.data.folder import open_folder
 from kgrl.data.invented.corpus import is_invented, load_invented
+from kgrl.data.processed import processed
 from kgrl.data.reading import OnError
 from kgrl.data.traps.deception import Deceived, deceptive
-from kgrl.data.traps.planted import Planted, noisy
-from kgrl.data.wikimedia.vital import LANGUAGES, load_vital, vital_name
+from kgrl.data.traps.planted import FOREIGN, Planted, noisy
+from kgrl.data.wikimedia.vital import LANGUAGES, find_leads, load_vital, vital_name
 from kgrl.errors import SettingError, UnknownNameError
 from kgrl.graph.topic_graph import TopicGraph
+from kgrl.system.files import file_digest
 from kgrl.system.registry import Registry
 
 if TYPE_CHECKING:
@@ -62,10 +64,16 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
         return open_folder(name, on_error=on_error)
     derived, _, origin = str(name).partition(":")
     if derived in DERIVED and origin:
-        return DERIVED[derived](load_corpus(origin, root=root, on_error=on_error)).corpus
+        return _derived(derived, load_corpus(origin, root=root, on_error=on_error))
     kind = "invented" if is_invented(str(name)) else str(name)
     options = {"world": str(name)} if kind == "invented" else {}
     return corpora.make(kind, root=None if root is None else Path(root), on_error=on_error, **options)
+
+
+def _derived(kind: str, origin: Corpus) -> Corpus:
+    """Lay traps in a corpus, or open it with them; planted topics take their text from other leads, too."""
+    content = [kind, origin.name, origin.fingerprint, file_digest(find_leads(FOREIGN)) if kind == "noisy" else ""]
+    return processed(f"{origin.name}-{kind}", content, lambda: DERIVED[kind](origin).corpus)
 
 
 def _register_vital(name: str, language: str) -> None:

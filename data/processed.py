@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from kgrl.system.schemas import read_json
 __all__ = ["processed"]
 
 _VERSION = "8"
-"""Part of the key of every entry; raise it when the format, cutting, cleaning, linking or invented text changes."""
+"""Part of the key of every entry; raise it when format, cutting, cleaning, linking, traps or invented text change."""
 _ABOUT = "corpus.json"
 _GRAPH = "graph"
 _LONGEST_NAME = 60
@@ -38,6 +39,8 @@ _DAMAGED = "remove it from the cache, and it is made again"
 
 _OPEN: WeakValueDictionary[tuple[Path, str], Corpus] = WeakValueDictionary()
 """Corpora of this process by entry and name. What is derived from one is then shared by all who load it."""
+_LATEST: deque[Corpus] = deque(maxlen=2)
+"""The corpora opened last, which stay open when nobody uses them: the next environment may be of the same one."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,8 +54,8 @@ class _About(Struct):
 def processed(name: str, content: Sequence[str], build: Callable[[], Corpus]) -> Corpus:
     """Open a corpus from the cache; build it and put it there the first time.
 
-    While somebody in this process uses the corpus, the same object is returned. It goes on working if the cache folder
-    is removed.
+    While somebody in this process uses the corpus, or it is one of the two opened last, the same object is returned. It
+    goes on working if the cache folder is removed.
 
     Args:
         name: The corpus's name.
@@ -75,6 +78,8 @@ def processed(name: str, content: Sequence[str], build: Callable[[], Corpus]) ->
 
         cached(entry, make=make)
         corpus = _OPEN[entry, name] = _open(entry, name)
+    if not any(corpus is latest for latest in _LATEST):
+        _LATEST.append(corpus)
     return corpus
 
 

@@ -10,8 +10,6 @@ import multiprocessing
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -288,23 +286,15 @@ def _calibration(corpus: Corpus, calibration: Any) -> Any:
 
 
 def load_env_corpus(corpus: str | Corpus) -> Corpus:
-    """Load the corpus of an environment; the latest ones with a name are kept for the next environment.
+    """Load the corpus of an environment. Those opened last stay open for the next environment.
 
     Args:
         corpus: A corpus, which is returned as it is, or a name or folder that `kgrl.data.load_corpus` knows.
     """
     if isinstance(corpus, Corpus):
         return corpus
-    # The files of a folder may change between two environments.
-    return _load(corpus) if Path(corpus).is_dir() else _load_named(corpus)
-
-
-def _load(name: str) -> Corpus:
     # Data sources bring readers and downloaders, which a corpus at hand does without.
     from kgrl.data.load import load_corpus
 
-    _log.info("loading the corpus %r", name)
-    return load_corpus(name)
-
-
-_load_named = lru_cache(maxsize=2)(_load)
+    _log.info("loading the corpus %r", corpus)
+    return load_corpus(corpus)

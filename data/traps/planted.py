@@ -18,12 +18,12 @@ from kgrl.data.wikimedia.vital import find_leads, read_leads
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
-__all__ = ["TRAP_SEED", "Kind", "Planted", "extended", "noisy", "numbered", "plant", "twin_links"]
+__all__ = ["FOREIGN", "TRAP_SEED", "Kind", "Planted", "extended", "noisy", "numbered", "plant", "twin_links"]
 
 TRAP_SEED = 6
 """Seed of the traps of corpora by name, such as `noisy:vital`."""
 
-_FOREIGN = "fr"
+FOREIGN = "fr"
 """Language of the vital articles that planted topics in another language take their text from."""
 _REPLACED = 0.1
 """Share of the words of a near-duplicate that are taken from elsewhere in the corpus."""
@@ -112,7 +112,7 @@ def plant(corpus: Corpus, foreign: Sequence[str], share: float = 0.3, seed: int 
 
 def noisy(corpus: Corpus) -> Planted:
     """Plant noise: three topics in ten teach nothing of use."""
-    return plant(corpus, read_leads(find_leads(_FOREIGN)).texts, seed=TRAP_SEED)
+    return plant(corpus, read_leads(find_leads(FOREIGN)).texts, seed=TRAP_SEED)
 
 
 def numbered(titles: Sequence[str], taken: Sequence[str]) -> list[str]:

@@ -339,7 +339,7 @@ def test_the_suite_measures_once_and_reports(
 ) -> None:
     for module in (suite, order, recall):
         monkeypatch.setattr(module, "make_float32_learner", small)
-    monkeypatch.setattr(suite.PreparedCorpus, "load", lambda name: world)
+    monkeypatch.setattr(suite.PreparedCorpus, "load", lambda name, encoder: world)
     monkeypatch.setattr(order, "BUDGET", 2_500)
     monkeypatch.setattr(recall, "_SCRATCH_BUDGET", 2_500)
     monkeypatch.setattr("kgrl.benchmark.hypothesis.transfer._SCRATCH_TOKENS", 3_000)

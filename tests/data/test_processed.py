@@ -8,6 +8,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from kgrl.corpus import Corpus
 from kgrl.data import folder as folder_module
 from kgrl.data import load_corpus
-from kgrl.data.folder import load_folder, open_folder
+from kgrl.data.folder import load_folder, open_folder, save_folder
 from kgrl.data.invented.corpus import load_invented
+from kgrl.data.load import DERIVED
 from kgrl.data.processed import processed
 from kgrl.data.text.build import build_corpus, with_places
 from kgrl.errors import DataError, KgrlError
@@ -31,7 +33,9 @@ TEXT = "{0} is a town by the sea. It has a harbour since 1400. It trades with {1
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own; no corpus stays open when the test lets go of it."""
     monkeypatch.setenv("KGRL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("kgrl.data.processed._LATEST", deque(maxlen=0))
     return cache_dir()
 
 
@@ -115,6 +119,35 @@ def test_those_who_load_one_corpus_share_it_while_it_is_used(mine: Path) -> None
     shutil.copytree(mine, mine.parent / "copy")
     other = load_corpus(mine.parent / "copy")
     assert other.name == "copy" and other.fingerprint == corpus.fingerprint
+
+
+def test_the_corpora_opened_last_stay_open(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kgrl.data.processed._LATEST", deque(maxlen=2))
+    number = id(load_corpus(mine))
+    load_corpus("invented:8")
+    gc.collect()
+    assert id(load_corpus(mine)) == number
+    load_corpus("invented:9"), load_corpus("invented:8")
+    gc.collect()
+    assert len(sys.modules["kgrl.data.processed"]._OPEN) == 2
+
+
+@pytest.mark.parametrize("kind", ["noisy", "deceptive"])
+def test_traps_are_laid_once(kind: str, tiny_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_folder(tiny_corpus, tmp_path / "tiny")
+    name = f"{kind}:{tmp_path / 'tiny'}"
+    made = DERIVED[kind](load_corpus(tmp_path / "tiny")).corpus
+    first = load_corpus(name)
+    assert_same(first, made)
+    assert load_corpus(name) is first
+    fingerprint = first.fingerprint
+    del first
+    gc.collect()
+    monkeypatch.setitem(DERIVED, kind, lambda corpus: pytest.fail("laid again"))
+    assert load_corpus(name).fingerprint == fingerprint
+    (tmp_path / "tiny" / "links.tsv").write_text("")
+    with pytest.raises(pytest.fail.Exception):
+        load_corpus(name)
 
 
 def test_a_changed_folder_is_read_anew_and_open_corpora_stay(mine: Path) -> None:

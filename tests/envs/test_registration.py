@@ -32,7 +32,7 @@ TASKS = ("Coverage", "Target", "Limited", "Noisy", "Forgetting", "Deceptive", "I
 @pytest.fixture
 def keywords(tiny_corpus: Corpus, fake_embeddings: Vectors, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Keywords of small environments whose learner is simulated."""
-    monkeypatch.setattr("kgrl.curriculum.loop.Encoder", StubEncoder)
+    monkeypatch.setattr("kgrl.retrieval.encoder.Encoder", StubEncoder)
     options = {"calibration": made_up_calibration(tiny_corpus), "embeddings": fake_embeddings}
     small = {"budget_tokens": 1_500, "expansion_tokens": 200, "neighbourhood": 3, "nucleus_size": 2, "slots": 6}
     return {"corpus": tiny_corpus, "learner_options": options, **small}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from kgrl.agents import make_agent
 from kgrl.corpus import Corpus, Split
-from kgrl.curriculum import Researcher
+from kgrl.curriculum import Curriculum, CurriculumConfig, Researcher
+from kgrl.data import load_corpus, save_folder
 from kgrl.graph import Frontier
-from kgrl.retrieval import INDEXED_PER_TOPIC, FaissRetriever, indexed_passages, topic_embeddings
+from kgrl.retrieval import INDEXED_PER_TOPIC, FaissRetriever, embed_corpus, indexed_passages, topic_embeddings
+from kgrl.retrieval.encoder import Encoder
 from kgrl.testing import RetrieverContract
 
 
@@ -90,3 +96,33 @@ def test_a_topic_whose_passages_are_used_up_is_read_again(researcher: Researcher
     used = np.ones(len(tiny_corpus), dtype=bool)
     passages = researcher.gather(np.array([5], dtype=np.int32), used)
     assert set(passages.topics.tolist()) == {5}
+
+
+def test_an_open_corpus_keeps_its_vectors_when_its_folder_is_edited(
+    tiny_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KGRL_CACHE", str(tmp_path / "cache"))
+    save_folder(tiny_corpus, tmp_path / "mine")
+    opened, passages = load_corpus(tmp_path / "mine"), tmp_path / "mine" / "passages.jsonl"
+    _, before = embed_corpus(opened, Encoder())
+    passages.write_text(passages.read_text().replace("theorem", "legend"))
+    assert embed_corpus(opened, Encoder())[1] is before
+    edited = load_corpus(tmp_path / "mine")
+    after = embed_corpus(edited, Encoder())[1]
+    changed = (before != after).any(axis=1)
+    assert changed.any() and not changed.all()
+    assert embed_corpus(opened, Encoder())[1] is before
+
+
+def test_a_cache_that_vanishes_between_two_curricula_is_made_again(
+    tiny_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KGRL_CACHE", str(tmp_path / "cache"))
+    options = {"width": 16, "heads": 2, "vocabulary": 300}
+    config = CurriculumConfig(budget_tokens=600, expansion_tokens=200, neighbourhood=3, nucleus_size=2)
+    records = []
+    for _ in range(2):
+        curriculum = Curriculum.make(tiny_corpus, "scratch", None, config, **options)
+        shutil.rmtree(tmp_path / "cache")
+        records.append([(e.topic, e.passages) for e in curriculum.run(make_agent("similarity"))])
+    assert records[0] == records[1]

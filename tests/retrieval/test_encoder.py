@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kgrl.errors import MissingDataError
+from kgrl.errors import KgrlError, MissingDataError
 from kgrl.retrieval import encoder as encoder_module
 from kgrl.retrieval.encoder import Encoder
 from kgrl.retrieval.encoder_parts import Transformer
@@ -218,6 +219,44 @@ def test_a_damaged_entry_is_encoded_again_and_lends_nothing(tmp_path: Path) -> N
     entry.write_bytes(data)
     for texts in (TEXTS[::-1], TEXTS):
         assert np.array_equal(CountingEncoder().encode_cached(texts, tmp_path), CountingEncoder().encode(texts))
+
+
+def test_a_cache_folder_that_vanishes_between_two_uses_is_made_again(tmp_path: Path) -> None:
+    encoder = CountingEncoder()
+    first = encoder.encode_cached(TEXTS, tmp_path / "cache")
+    shutil.rmtree(tmp_path / "cache")
+    again = encoder.encode_cached(TEXTS, tmp_path / "cache")
+    assert np.array_equal(first, again)  # what was handed out goes on being readable
+    assert encoder.encoded == 2 * len(TEXTS)
+    assert list((tmp_path / "cache").glob("*.npy"))
+
+
+def test_a_cache_folder_that_vanishes_while_it_is_filled_is_named(tmp_path: Path) -> None:
+    class Removing(CountingEncoder):
+        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            shutil.rmtree(tmp_path / "cache")
+            return super().encode(texts)
+
+    with pytest.raises(KgrlError, match=r"cache folder .*cache cannot be written to .*; set KGRL_CACHE"):
+        Removing().encode_cached(TEXTS, tmp_path / "cache")
+    assert np.array_equal(CountingEncoder().encode_cached(TEXTS, tmp_path / "cache"), CountingEncoder().encode(TEXTS))
+
+
+def test_two_versions_share_a_cache_folder(tmp_path: Path) -> None:
+    """Another version's vectors have another fingerprint; a half-done entry of one with other chunks is finished."""
+    other = CountingEncoder("another version").encode_cached(TEXTS, tmp_path)
+    kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    ours = CountingEncoder()
+    assert np.array_equal(ours.encode_cached(TEXTS, tmp_path), CountingEncoder().encode(TEXTS))
+    assert ours.encoded == len(TEXTS)  # nothing was borrowed
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert np.array_equal(CountingEncoder("another version", breaks_after=0).encode_cached(TEXTS, tmp_path), other)
+    (entry,) = set(tmp_path.glob("*.npy")) - set(kept)
+    entry.rename(entry.with_suffix(".partial"))
+    rows = np.lib.format.open_memmap(entry.with_suffix(".partial"), mode="r+")
+    rows[::2] = 0  # as chunks in another order would leave it
+    rows.flush()
+    assert np.array_equal(CountingEncoder().encode_cached(TEXTS, tmp_path), CountingEncoder().encode(TEXTS))
 
 
 def test_vectors_from_the_cache_are_read_only(tmp_path: Path) -> None:

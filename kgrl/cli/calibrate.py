@@ -35,6 +35,7 @@ class CalibrateCommand:
             on a fork, on other topics.
         members: Fits in the ensemble, each to another bootstrap sample of the expansions.
         held_out: Share of expansions, from 0 to 1, that each fit leaves out to measure its errors.
+        encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
         seed: Random seed of the held-out expansions and the bootstrap.
         json: File for the figures, as one JSON object.
     """
@@ -44,6 +45,7 @@ class CalibrateCommand:
     transfers: Annotated[tuple[Path, ...], default_is("none", "FOLDER [FOLDER ...]")] = ()
     members: int = 8
     held_out: float = 0.2
+    encoder: str = "static"
     seed: int = 0
     json: JsonFile = None
 
@@ -68,6 +70,7 @@ class CalibrateCommand:
                 tokens_per_word=rate,
                 members=self.members,
                 held_out=self.held_out,
+                encoder=self.encoder,
                 seed=self.seed,
                 on_fit=advance,
             )

@@ -76,6 +76,7 @@ class Curriculum:
         reward: The reward, None without one.
         teacher: Teaches single lessons.
         trials: The measurements that a view offers, and expansions on trial.
+        encoder: Fingerprint of the encoder that made the embeddings; None where they were given.
 
     Raises:
         UnknownNameError: If the goal, a stage, the nucleus or the reward is a name that is not known.
@@ -111,6 +112,7 @@ class Curriculum:
         tables: ResearchTables | None = None,
     ) -> None:
         config = config or CurriculumConfig()
+        self.encoder: str | None = None
         self.reward: Reward | None = None if reward is None else self._own(as_reward(reward))
         # Only what the reward needs is measured, so without a reward nothing is.
         needs = self.reward.needs if self.reward else frozenset[str]()
@@ -162,7 +164,9 @@ class Curriculum:
         key = content_key(_TABLES, corpus.fingerprint, encoder.fingerprint, str(config.neighbourhood))
         entry = (cache_dir() / "research" if cache is None else cache) / key
         tables = kept_tables(corpus, retriever, embeddings, config.neighbourhood, entry)
-        return cls(corpus, learner, retriever, embeddings, reward, config, tables=tables)
+        made = cls(corpus, learner, retriever, embeddings, reward, config, tables=tables)
+        made.encoder = encoder.fingerprint
+        return made
 
     def _own(self, reward: Reward) -> Reward:
         """Return the reward, or a copy of it if a curriculum has it already."""

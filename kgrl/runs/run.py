@@ -298,6 +298,7 @@ class Run:
             "agent": _plain(self.agent),
             "reward": None if curriculum.reward is None else _plain(curriculum.reward),
             "corpus": curriculum.corpus.fingerprint,
+            "encoder": curriculum.encoder,  # its name is in `config`, but a folder of that name may have changed
         }
         return dict(json.loads(json.dumps(about)))
 

@@ -25,6 +25,7 @@ from kgrl.corpus import Corpus
 from kgrl.data.folder import save_folder
 from kgrl.data.load import load_corpus
 from kgrl.errors import DataError, KgrlError
+from kgrl.learners import ScratchLearner
 from kgrl.learners.make import make_learner
 from kgrl.learners.plugins import make_plugin
 from kgrl.learners.simulated.relatives import Relatives
@@ -144,6 +145,22 @@ def test_a_resumed_run_with_another_encoder_is_refused(
     assert main(["run", "--resume", str(out)]) == 2
     assert f"config encoder is '{base_folder}' and was 'static'" in capsys.readouterr().err
     assert (out / "curriculum.jsonl").read_bytes() == records
+
+
+def test_a_resumed_run_is_refused_if_the_folder_of_its_encoder_has_changed(
+    tiny_corpus: Corpus, corpus_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def model(seed: int) -> None:
+        ScratchLearner(tiny_corpus, seed=seed, width=16, heads=2, vocabulary=300).save(tmp_path / "model")
+
+    model(1)
+    run = ["run", "--corpus", corpus_folder, "--learner", "scratch", "--budget-tokens", "1000"]
+    assert main([*run, "--encoder", str(tmp_path / "model"), "--out", str(tmp_path / "run")]) == 0
+    model(2)
+    assert main(["run", "--resume", str(tmp_path / "run")]) == 2
+    assert f"encoder is '{Encoder(tmp_path / 'model').fingerprint}' and was" in capsys.readouterr().err
+    model(1)
+    assert main(["run", "--resume", str(tmp_path / "run")]) == 0
 
 
 def test_a_policy_of_another_space_is_told(base_folder: Path, caplog: pytest.LogCaptureFixture) -> None:

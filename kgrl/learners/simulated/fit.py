@@ -21,6 +21,7 @@ from kgrl.learners.simulated.calibration import ByTopic, Calibration, Errors, Fi
 from kgrl.learners.simulated.courses import Course
 from kgrl.learners.simulated.learning_curve import CurveParameters
 from kgrl.learners.simulated.relatives import Relatives
+from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder
 
 __all__ = ["LEAST_LESSONS", "Records", "fit", "fit_calibration", "fits_needed"]
 
@@ -209,6 +210,7 @@ def fit_calibration(
     held_out: float = 0.2,
     seed: int = 0,
     embeddings: NDArray[np.float32] | None = None,
+    encoder: AnyEncoder = DEFAULT_ENCODER,
     on_fit: Callable[[int, str], None] = lambda done, what: None,
 ) -> Calibration:
     """Fit a calibration, find its held-out errors and fit its ensemble.
@@ -221,14 +223,15 @@ def fit_calibration(
         members: Size of the ensemble; each member is fitted to as many lessons, drawn with replacement (Efron 1979).
         held_out: The share of lessons left out at a time, for errors.
         seed: Seeds folds and bootstrap.
-        embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; those of the default encoder if None.
+        embeddings: Unit topic embeddings, float32 `[topics, dimensions]`; those of the encoder if None.
+        encoder: An encoder, or the name or folder of one.
         on_fit: Called after each fit with the number of fits done and the name of the next.
 
     Raises:
         SettingError: If there are too few lessons, or a setting is out of range.
     """
     _check(courses, members, held_out)
-    records = Records(courses, Relatives.of(corpus, embeddings))
+    records = Records(courses, Relatives.of(corpus, embeddings, encoder))
     rng = np.random.default_rng(seed)
     errors = _held_out_errors(records, held_out, rng, on_fit)
     done, noise = 2 * _folds(held_out), errors.fit / np.sqrt(2.0)  # a change is the difference of two measurements

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kgrl.agents import PPOAgent, make_agent
+from kgrl.agents.base import check_space
 from kgrl.agents.policy.network import CandidateScorer, PolicyConfig
 from kgrl.agents.training.recipe import Aim, Environments, Recipe, read_recipe
 from kgrl.benchmark.tasks import make_task
@@ -17,6 +18,7 @@ from kgrl.cli import main
 from kgrl.cli.train import TrainCommand
 from kgrl.corpus import Corpus
 from kgrl.data.folder import save_folder
+from kgrl.retrieval.encoder import Encoder
 from kgrl.runs.place import hold_folder
 
 
@@ -73,6 +75,25 @@ def test_a_real_learner_is_trained_in_stages(tiny_corpus: Corpus, tmp_path: Path
     more = ("--corpus", tmp_path / "mine", "--steps", 8, "--nucleus-size", 3, "--out", tmp_path / "policy")
     assert kgrl("train", "--task", "forgetting", *settings, *more) == 0
     assert len(read_recipe(str(tmp_path / "policy" / "recipe.yaml")).environment.stages) == 3
+
+
+@pytest.mark.integration
+def test_a_training_embeds_by_its_encoder_and_the_policy_tells_the_space(
+    tiny_corpus: Corpus, base_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_folder(tiny_corpus, tmp_path / "mine")
+    settings = ("--learner", "scratch", "--budget-tokens", 1_500, "--expansion-tokens", 300, "--slots", 8)
+    more = ("--corpus", tmp_path / "mine", "--steps", 8, "--nucleus-size", 3, "--out", tmp_path / "policy")
+    assert kgrl("train", *settings, *more, "--encoder", base_folder, "--init", "builtin") == 0
+    assert "trained on vectors of the space 'minilm'" in caplog.text  # the policy that training began with
+    assert read_recipe(str(tmp_path / "policy" / "recipe.yaml")).environment.encoder == str(base_folder)
+    policy = PPOAgent.load(tmp_path / "policy")
+    caplog.clear()
+    assert policy.space == Encoder(base_folder).space
+    check_space(policy, Encoder(base_folder))
+    assert not caplog.records
+    check_space(policy, Encoder())
+    assert caplog.records
 
 
 @pytest.mark.parametrize(

@@ -62,14 +62,22 @@ class KeepBest(BaseCallback):
         every: Environment steps between two comparisons.
         folder: The folder for the best policy, as safetensors and JSON; it is not written if None.
         seed: Seeds the episodes, which are the same every time.
+        facts: What else the record of the training says in that folder, such as the space of its vectors.
 
     Attributes:
         history: Steps and figures of every comparison; see `Comparison.to_dict`.
     """
 
-    def __init__(self, env: VecEnv, every: int, folder: Path | None = None, seed: int = 1_000_000) -> None:
+    def __init__(
+        self,
+        env: VecEnv,
+        every: int,
+        folder: Path | None = None,
+        seed: int = 1_000_000,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
-        self.env, self.every, self.folder, self.seed = env, every, folder, seed
+        self.env, self.every, self.folder, self.seed, self.facts = env, every, folder, seed, dict(facts or {})
         self.history: list[dict[str, float]] = []
         self._random = play_episodes(env, random_picker(seed), seed)
         self._best: tuple[float, Mapping[str, Tensor]] | None = None
@@ -104,7 +112,7 @@ class KeepBest(BaseCallback):
             self._best = figures["gain"], deepcopy(self._scorer.state_dict())
             if self.folder is not None:
                 slots = int(self.env.action_space.n)  # type: ignore[attr-defined]
-                about = {"slots": slots, "sample": False, "training": dict(self.history[-1])}
+                about = {"slots": slots, "sample": False, "training": {**self.facts, **self.history[-1]}}
                 save_policy(self._scorer, self.folder, about)
 
 

@@ -70,12 +70,13 @@ def train_recipe(
     if track is not None:
         callbacks.append(Tracker(track, folder.name, {**asdict(recipe), "seed": seed}))
     encoder = Encoder(shared.encoder)
+    facts = {"init": recipe.init, "encoder": shared.encoder, "space": encoder.space}
     init, corpora = initial_policy(recipe.init, encoder), _recipe_corpora(recipe)
     env = make_envs(recipe, seed, learner_options, corpora=corpora)
     best: KeepBest | None = None
     if shared.learner == "simulated":
         held_out = make_envs(recipe, seed, learner_options, corpora=corpora, held_out=True)
-        best = KeepBest(held_out, recipe.evaluation.every, folder)
+        best = KeepBest(held_out, recipe.evaluation.every, folder, facts=facts)
         callbacks.append(best)
     recipe.write(folder / RECIPE_FILE)
     agent = train_ppo(
@@ -88,7 +89,7 @@ def train_recipe(
         log_dir=folder,
         progress=progress,
     )
-    agent.training |= {"init": recipe.init, "encoder": shared.encoder, "space": encoder.space}
+    agent.training |= facts
     if best is not None:
         agent.training["evaluation"] = best.history
     agent.save(folder)

@@ -101,7 +101,7 @@ def test_training_begins_with_one_member_of_the_shipped_committee(tmp_path: Path
 
 
 def test_the_best_weights_are_kept(make_envs: MakeEnvs, tmp_path: Path) -> None:
-    best = KeepBest(make_envs(3), every=32, folder=tmp_path)
+    best = KeepBest(make_envs(3), every=32, folder=tmp_path, facts={"space": "another"})
     agent = train_ppo(make_envs(), 96, config=SMALL, callbacks=[best], progress=False)
     assert [row["steps"] for row in best.history] == [0, 32, 64, 96]
     env = make_envs(3)
@@ -111,6 +111,7 @@ def test_the_best_weights_are_kept(make_envs: MakeEnvs, tmp_path: Path) -> None:
     assert again.gain == pytest.approx(max(row["gain"] for row in best.history))
     kept = load_file(tmp_path / "policy.safetensors")
     assert all(torch.equal(weights, kept[name]) for name, weights in agent.scorer.state_dict().items())
+    assert PPOAgent.load(tmp_path).space == "another"  # before the end of the training, too
     assert not [path for path in tmp_path.iterdir() if path.suffix not in (".json", ".safetensors")]
 
 

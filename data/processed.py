@@ -30,7 +30,7 @@ from kgrl.system.schemas import read_json
 
 __all__ = ["processed"]
 
-_VERSION = "8"
+_VERSION = "10"
 """Part of the key of every entry; raise it when format, cutting, cleaning, linking, traps or invented text change."""
 _ABOUT = "corpus.json"
 _GRAPH = "graph"

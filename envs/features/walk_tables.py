@@ -19,7 +19,7 @@ from kgrl.envs.features.arrays import GraphTables
 from kgrl.envs.features.names import LINK_FEATURES, TOPIC_FEATURES, TRANSITION_FEATURES
 from kgrl.graph.nucleus import pagerank
 from kgrl.graph.relations import TopicRelations, coherence
-from kgrl.graph.rows import ranks_in_rows
+from kgrl.graph.row_kernels import ranks_in_rows
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.system.memo import keep_recent, read_only
 from kgrl.traces.click_counts import ClickCounts

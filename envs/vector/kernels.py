@@ -18,6 +18,8 @@ from kgrl.system.kernels import inner_kernel
 
 __all__ = ["advance_rows"]
 
+_gather_into, _neighbourhood_into = gather_into.compiled, neighbourhood_into.compiled
+
 
 @inner_kernel
 def _learn_topic(graph, known, episodes, row, topic):
@@ -86,7 +88,7 @@ def _gather(tasks, research, episodes, latest, row):
     tokens = tasks.tokens[tasks.calibration[episodes.fit[row]]]
     room = min(tasks.lesson, tasks.budget - episodes.tokens[row])
     out, topics = latest.passages[row], latest.topics[row]
-    n = gather_into(research, episodes.used[row], topics, latest.n_topics[row], tokens, room, out)
+    n = _gather_into(research, episodes.used[row], topics, latest.n_topics[row], tokens, room, out)
     latest.n_passages[row] = n
     total = 0
     for at in range(n):
@@ -286,7 +288,7 @@ def advance_rows(rows, picks, thread, fixed, state):
             _note_first_loss(tasks, known, episodes, latest, row)
         else:
             trainable, out = tasks.trainable[episodes.task[row]], latest.topics[row, : tasks.neighbourhood]
-            latest.n_topics[row] = neighbourhood_into(fixed.research, episodes.learned[row], trainable, pick, out)
+            latest.n_topics[row] = _neighbourhood_into(fixed.research, episodes.learned[row], trainable, pick, out)
             _expand(fixed, state, row)
             _note_losses(known, latest, row)
         _observe(fixed, state, row, thread)

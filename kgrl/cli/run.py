@@ -16,6 +16,7 @@ from kgrl.cli.output import progress, show_facts
 from kgrl.cli.setting import NO_REWARD, Setting
 from kgrl.cli.trust import check_rewards, remember_rewards
 from kgrl.errors import KgrlError
+from kgrl.system.starting import load_torch_ahead, without_collection
 
 if TYPE_CHECKING:
     from kgrl.curriculum.loop import Curriculum
@@ -73,6 +74,7 @@ class RunCommand(Setting):
             KgrlError: If a name is unknown or a number out of range, the folder holds another run or names a reward
                 file that may not be run, or a loss diverges.
         """
+        load_torch_ahead()
         from kgrl.runs.place import hold_folder, unused_folder
         from kgrl.runs.run import Run
 
@@ -147,7 +149,9 @@ class RunCommand(Setting):
     @contextmanager
     def curriculum_in(self, folder: Path) -> Iterator[Curriculum]:
         """Give the curriculum of a run that is recorded in a folder."""
-        yield self.make_curriculum(self.load_corpus())
+        with without_collection():
+            curriculum = self.make_curriculum(self.load_corpus())
+        yield curriculum
 
     def noise(self, result: RunResult) -> dict[str, float]:
         """Return the share of tokens that went to planted topics, where the task has any."""

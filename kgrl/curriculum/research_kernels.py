@@ -7,10 +7,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from kgrl.graph.topic_graph import IntArray
+from kgrl.system.seldom import SeldomCalled
 
 __all__ = ["ResearchTables", "gather_into", "neighbourhood_into"]
 
@@ -33,7 +33,7 @@ class ResearchTables(NamedTuple):
     found: IntArray
 
 
-@njit(cache=True, nogil=True)
+@SeldomCalled
 def neighbourhood_into(tables, learned, trainable, topic, out):
     """Write a topic and its closest related topics that can be learned; return how many.
 
@@ -56,17 +56,7 @@ def neighbourhood_into(tables, learned, trainable, topic, out):
     return count
 
 
-@njit(cache=True, nogil=True)
-def _add(out, count, passage):
-    """Write a passage unless it is there."""
-    for at in range(count):
-        if out[at] == passage:
-            return count
-    out[count] = passage
-    return count + 1
-
-
-@njit(cache=True, nogil=True)
+@SeldomCalled
 def gather_into(tables, used, topics, n, tokens, enough, out):
     """Write the passages of a neighbourhood, most relevant first; return how many. See `Researcher.gather`.
 
@@ -91,28 +81,26 @@ def gather_into(tables, used, topics, n, tokens, enough, out):
         for at in range(tables.owned[topics[row]], tables.owned[topics[row] + 1]):
             passage = tables.passages[at]
             if not (fresh[row] and used[passage]):
-                before = count
-                count = _add(out, count, passage)
-                total += tokens[passage] * (count - before)
+                if passage not in out[:count]:
+                    out[count] = passage
+                    count, total = count + 1, total + tokens[passage]
                 break
         if total >= enough or count == len(out):
             return count
     for rank in range(tables.found.shape[1]):
         for row in range(n):
             passage = tables.found[topics[row], rank]
-            if passage >= 0 and not used[passage]:
-                before = count
-                count = _add(out, count, passage)
-                total += tokens[passage] * (count - before)
+            if passage >= 0 and not used[passage] and passage not in out[:count]:
+                out[count] = passage
+                count, total = count + 1, total + tokens[passage]
                 if total >= enough or count == len(out):
                     return count
     for row in range(n):
         for at in range(tables.owned[topics[row]], tables.owned[topics[row] + 1]):
             passage = tables.passages[at]
-            if not (fresh[row] and used[passage]):
-                before = count
-                count = _add(out, count, passage)
-                total += tokens[passage] * (count - before)
+            if not (fresh[row] and used[passage]) and passage not in out[:count]:
+                out[count] = passage
+                count, total = count + 1, total + tokens[passage]
                 if total >= enough or count == len(out):
                     return count
     return count

@@ -6,7 +6,6 @@ A partition of the topics is an int32 array `[topics]` of community numbers from
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
 
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
@@ -80,6 +79,8 @@ def _by_size(labels: IntArray) -> IntArray:
 
 def _merged(graph: TopicGraph, groups: IntArray, n: int) -> IntArray:
     """Return the kept group, 0 to n - 1, that each group is or joins; -1 for groups without a path to a kept one."""
+    from scipy import sparse  # here, since all agents are imported with the bandits, which few use
+
     found = int(groups.max()) + 1
     sources, targets = graph.links()
     ends = (groups[sources], groups[targets])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.graph.rows import common_neighbours, mean_targets
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.system.memo import keep_recent, read_only
 
@@ -40,6 +39,8 @@ class TopicRelations:
     """
 
     def __init__(self, graph: TopicGraph, embeddings: FloatArray) -> None:
+        from kgrl.graph.row_kernels import mean_targets  # here, since cosines of pairs need no kernels
+
         self.graph = graph
         self.embeddings = embeddings
         rows = read_only(graph.indptr), read_only(graph.indices)
@@ -73,6 +74,8 @@ class TopicRelations:
             Their number, and their Adamic-Adar index (Adamic and Adar 2003): the sum of 1 / ln(degree) over them. Both
             float32 `[links]`.
         """
+        from kgrl.graph.row_kernels import common_neighbours
+
         # Degrees below 2 do not occur among shared neighbours; 2 keeps the logarithm above 0.
         weights = (1.0 / np.log(np.maximum(self.graph.degree, 2))).astype(np.float32)
         sources, targets = self.graph.links()

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from kgrl.errors import DataError, UnknownNameError
 from kgrl.graph.rows import Rows, both_ways, compressed
@@ -33,6 +32,7 @@ from kgrl.system.display import count_text, html_table
 
 if TYPE_CHECKING:
     import networkx as nx
+    from scipy import sparse
 
 __all__ = ["IntArray", "TopicGraph"]
 
@@ -130,7 +130,7 @@ class TopicGraph:
         (indptr, indices), (names, codes) = self.undirected, self._coded
         packed, starts = pack_strings(names)
         arrays: dict[str, NDArray[Any]] = {"indptr": self.indptr, "indices": self.indices}
-        arrays |= {"both_indptr": indptr, "both_indices": indices}
+        arrays |= {"both_indptr": indptr, "both_indices": indices, "components": self.components}
         arrays |= {"categories": codes, "category_names": packed, "category_starts": starts, **pack_titles(self.titles)}
         if self.places is not None:
             arrays["places"] = self.places
@@ -166,6 +166,8 @@ class TopicGraph:
             graph = cls(titles, arrays["indptr"], arrays["indices"], categories, arrays.get("places"))
             # Set in place of what the cached properties would compute.
             graph.undirected = arrays["both_indptr"], arrays["both_indices"]
+            if "components" in arrays:  # graphs that earlier versions saved lack them
+                graph.components = arrays["components"]
             graph.fingerprint = about["fingerprint"]
         except (KeyError, TypeError, ValueError, IndexError) as error:
             why = f"lacks {error} of" if isinstance(error, KeyError) else f"does not hold ({error})"
@@ -284,6 +286,8 @@ class TopicGraph:
     @cached_property
     def adjacency(self) -> sparse.csr_array:
         """The undirected adjacency matrix, float32 of ones, shape `[topics, topics]`."""
+        from scipy import sparse  # here, since runs on opened graphs do without
+
         indptr, indices = self.undirected
         ones = np.ones(len(indices), dtype=np.float32)
         return sparse.csr_array((ones, indices, indptr), shape=(len(self), len(self)))
@@ -301,6 +305,8 @@ class TopicGraph:
     @cached_property
     def components(self) -> IntArray:
         """Number of each topic's connected component, ignoring direction, int32 of shape `[topics]`."""
+        from scipy import sparse
+
         labels: IntArray = sparse.csgraph.connected_components(self.adjacency, directed=False)[1].astype(np.int32)
         return labels
 

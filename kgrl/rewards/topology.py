@@ -6,12 +6,16 @@ E are its topics and links.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kgrl.graph.topic_graph import IntArray
-from kgrl.rewards.flag_complex import Components, FlagComplex
 from kgrl.rewards.learned_set import Change
 from kgrl.rewards.registry import rewards
+
+if TYPE_CHECKING:  # its kernels bring numba, which other rewards do not need
+    from kgrl.rewards.flag_complex import Components, FlagComplex
 
 __all__ = ["ConformationalFreedom", "CycleRank", "InformationGap"]
 
@@ -19,13 +23,10 @@ __all__ = ["ConformationalFreedom", "CycleRank", "InformationGap"]
 class _ComplexChange(Change):
     """A change of a number of a complex whose vertices are the learned topics, in the order they were learned."""
 
-    kind: type[FlagComplex] | type[Components]
-    """The complex: a class with `add(near)` and a count of `vertices`."""
-
     complex: FlagComplex | Components
+    """Set by `_clear` of the subclass."""
 
     def _clear(self) -> None:
-        self.complex = self.kind()
         # The vertex of each topic, `[topics]`; only the entries of learned topics are set.
         self._vertices: IntArray = np.empty(len(self.context.graph), dtype=np.int32)
 
@@ -58,12 +59,17 @@ class InformationGap(_ComplexChange):
     """
 
     name = "information-gap"
-    kind = FlagComplex
     complex: FlagComplex
 
     def value(self) -> float:
         """Return the first Betti number."""
         return self.complex.holes
+
+    def _clear(self) -> None:
+        from kgrl.rewards.flag_complex import FlagComplex
+
+        self.complex = FlagComplex()
+        super()._clear()
 
 
 @rewards.register("cycle-rank")
@@ -75,12 +81,17 @@ class CycleRank(_ComplexChange):
     """
 
     name = "cycle-rank"
-    kind = Components
     complex: Components
 
     def value(self) -> float:
         """Return the cycle rank."""
         return self.complex.cycle_rank
+
+    def _clear(self) -> None:
+        from kgrl.rewards.flag_complex import Components
+
+        self.complex = Components()
+        super()._clear()
 
 
 @rewards.register("conformational-freedom")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kgrl.errors import DataError, MissingDataError, UnknownNameError
 from kgrl.graph import Frontier, TopicGraph
-from kgrl.graph.storage import StoredStrings, StoredTitles, pack_strings, pack_titles
+from kgrl.graph.storage import StoredStrings, StoredTitles, pack_strings, pack_titles, read_arrays, write_arrays
 
 titles = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), unique=True, max_size=10)
 
@@ -175,3 +175,13 @@ def test_opening_does_not_read_the_links(tmp_path: Path) -> None:
     )
     run = subprocess.run([sys.executable, "-c", script, tmp_path / "graph"], capture_output=True, text=True, check=True)
     assert int(run.stdout) < 8_000  # KiB
+
+
+def test_components_are_kept_and_computed_where_an_earlier_version_kept_none(graph: TopicGraph, tmp_path: Path) -> None:
+    graph.save(tmp_path / "now")
+    opened = TopicGraph.open(tmp_path / "now")
+    assert "components" in vars(opened) and np.array_equal(opened.components, graph.components)
+    arrays, about = read_arrays(tmp_path / "now", verify=True)
+    del arrays["components"]
+    write_arrays(tmp_path / "earlier", arrays, about)
+    assert np.array_equal(TopicGraph.open(tmp_path / "earlier").components, graph.components)

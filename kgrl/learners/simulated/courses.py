@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
-from scipy import sparse
 
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import DataError, KgrlError
@@ -25,6 +25,9 @@ from kgrl.system.arrays import read_array
 from kgrl.system.files import write_json, write_npy
 from kgrl.system.json_lines import read_records
 from kgrl.system.schemas import Count, Index, Nats, read_json
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 __all__ = ["Course", "Transfer", "course_of_run", "course_of_transfer", "read_run", "tokens_per_word"]
 
@@ -279,6 +282,8 @@ def _words(corpus: Corpus, passages: Sequence[int] | IntArray) -> NDArray[np.int
 
 def _stack(rows: Sequence[dict[int, float]], topics: int) -> sparse.csr_array:
     """Tokens by topic of each lesson as a sparse matrix, `[lessons, topics]`."""
+    from scipy import sparse  # here, since runs import this module for transfer estimates alone
+
     starts = np.cumsum([0, *map(len, rows)])
     columns = np.array([topic for row in rows for topic in row], dtype=np.int32)
     values = np.array([tokens for row in rows for tokens in row.values()], dtype=np.float64)

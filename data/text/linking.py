@@ -289,6 +289,8 @@ def _first_mentions(corpus: Corpus, topic: int, passages: range, finder: Mention
     found: dict[int, int] = {}
     words = 0
     for passage in passages:
+        if len(found) == len(targets):
+            break  # later mentions do not count
         text = corpus.texts[passage]
         tokens = tokenize(text)
         for mention in () if corpus.splits[passage] == Split.EXAM else finder.find(tokens, text):

@@ -82,9 +82,12 @@ def tokenize(text: str) -> list[Token]:
     """
     tokens: list[Token] = []
     end = 0
+    # Of ASCII letters alone the case can be taken from the whole text, which leaves every word in its place.
+    keys = text.casefold() if text.isascii() else None
     for start, stop in _spans(text):
-        opens = not tokens or _SENTENCE_END.search(text, end, start) is not None
-        tokens.append(Token(text[start:stop], without_case(text[start:stop]), start, stop, opens))
+        key = without_case(text[start:stop]) if keys is None else keys[start:stop]
+        opens = not tokens or (text[end:start] != " " and _SENTENCE_END.search(text, end, start) is not None)
+        tokens.append(Token(text[start:stop], key, start, stop, opens))
         end = stop
     return tokens
 
@@ -123,12 +126,12 @@ class MentionFinder:
 
     def find(self, tokens: Sequence[Token], text: str) -> Iterator[Mention]:
         """Yield the mentions in a text from left to right, without overlaps, each the longest at its start."""
-        at = 0
+        at, keys = 0, [token.key for token in tokens]
         while at < len(tokens):
-            longest = self._longest.get(tokens[at].key, 0)
+            longest = self._longest.get(keys[at], 0)
             # The longest form first: City state before City.
-            for length in range(_reach(tokens, text, at, longest), 0, -1):
-                targets = self._by_key.get(tuple(t.key for t in tokens[at : at + length]))
+            for length in range(_reach(tokens, text, at, longest) if longest > 1 else longest, 0, -1):
+                targets = self._by_key.get(tuple(keys[at : at + length]))
                 if targets:
                     yield Mention(at, at + length - 1, targets)
                     break
@@ -138,10 +141,13 @@ class MentionFinder:
 
 
 def _reach(tokens: Sequence[Token], text: str, at: int, longest: int) -> int:
-    """Return the number of words from `at` on that can belong to one mention, at most `longest`."""
-    reach = min(1, longest)
+    """Return the number of words from `at` on that can belong to one mention, at most `longest`, 1 or more."""
+    reach = 1
     while reach < longest and at + reach < len(tokens):
         left, right = tokens[at + reach - 1], tokens[at + reach]
+        if text[left.end : right.start] == " ":  # as nearly always
+            reach += 1
+            continue
         gap = _GAP.fullmatch(text, left.end, right.start)
         # A full stop is part of a name after an initial or an abbreviation; elsewhere it ends the mention.
         if gap is None or ("." in gap[0] and len(left.key) > _LONGEST_ABBREVIATION):

@@ -99,7 +99,8 @@ def check_range(*asked: tuple[str, float | None, float, float]) -> None:
             raise SettingError(f"{name} must be {bound}, not {value}")
 
 
-JsonFile = Annotated[Path | None, default_is("no file", "FILE")]
+# Union, since tyro compares other types with their default by a library that takes as long to import as tyro.
+JsonFile = Annotated[Union[Path, None], default_is("no file", "FILE")]  # noqa: UP007
 """The argument `--json` of every command."""
 
 

@@ -17,7 +17,6 @@ import operator
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -210,6 +209,8 @@ def _check_ids(ids: NDArray[Any]) -> None:
 
 def _made(kind: IndexKind, vectors: FloatArray) -> Any:
     """Return an empty index of a kind; `ivfpq` is trained on the vectors."""
+    import faiss  # here and below, since commands that search nothing import this module
+
     dimensions = vectors.shape[1]
     index: Any
     if kind == "flat":
@@ -225,6 +226,8 @@ def _made(kind: IndexKind, vectors: FloatArray) -> Any:
 
 def _trained(vectors: FloatArray) -> Any:
     """Return inverted lists with a product quantiser, trained on a sample of the vectors."""
+    import faiss
+
     # The largest power of two up to 4 sqrt(n); FAISS's guidelines advise 4 to 16 sqrt(n).
     lists = max(1, min(4096, 2 ** int(np.log2(max(1, 4 * np.sqrt(len(vectors)))))))
     # A quantiser of 4 bits has 16 codewords; if lists would hold fewer vectors, one list takes all.
@@ -245,6 +248,8 @@ def _trained(vectors: FloatArray) -> Any:
 
 def _set_search(index: Any) -> None:
     """Set the effort of a search; FAISS does not save it for every index."""
+    import faiss
+
     if isinstance(index, faiss.IndexHNSW):
         index.hnsw.efSearch = _HNSW_SEARCH
     elif isinstance(index, faiss.IndexIVFFastScan | faiss.IndexIVF):

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import faiss
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -59,6 +58,8 @@ def save_index(folder: Path, stored: StoredIndex) -> None:
     Raises:
         FileExistsError: If the folder holds something else.
     """
+    import faiss  # here and below, as in `kgrl.retrieval.faiss_retriever`
+
     # Written beside the folder and then renamed. What an interrupted save left there is deleted.
     staged = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(staged, ignore_errors=True)
@@ -95,6 +96,8 @@ def open_index(folder: Path, encoder: str | None) -> StoredIndex:
         DataError: If a file is missing, cut off or of another version.
         SettingError: If it was built by another encoder.
     """
+    import faiss
+
     about = _described(folder)
     if encoder is not None and about.encoder not in ("", encoder):
         raise SettingError(

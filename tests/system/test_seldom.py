@@ -15,7 +15,6 @@ from kgrl.graph.rows import compressed, discover
 from kgrl.system import seldom
 from kgrl.system.seldom import SeldomCalled
 
-
 _CODE = """
 import sys
 from types import SimpleNamespace

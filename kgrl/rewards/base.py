@@ -11,13 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.errors import KgrlError, SettingError
-from kgrl.expansion import Expansion, ExpansionBatch, Measurement
+from kgrl.expansion import Expansion, ExpansionBatch
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.system.display import constructor_text, options_of
 
@@ -31,14 +31,9 @@ __all__ = [
     "RewardError",
     "RewardFunction",
     "WeightedSum",
-    "measure_of",
     "options_text",
-    "probe_of",
     "rewarded",
 ]
-
-
-T = TypeVar("T")
 
 PROBES = frozenset({"mean", "target", "self"})
 """Every probe a curriculum can measure: a sample of all topics, of the goal's, of the neighbourhood's."""
@@ -240,31 +235,6 @@ class FunctionReward(Reward):
         """Reset the function, where it can be reset."""
         if isinstance(self.function, RewardFunction):
             self.function.reset()
-
-
-def probe_of(expansion: Expansion, probe: str, reward: str) -> Measurement:
-    """Return a probe of an expansion, for the reward of this name.
-
-    Raises:
-        RewardError: If it was not measured; the message lists the probes that were.
-    """
-    return _of(expansion.probes, probe, f"reward {reward!r} reads the probe {probe!r}", expansion)
-
-
-def measure_of(expansion: Expansion, measure: str, reward: str) -> float:
-    """Return a measure of an expansion, for the reward of this name.
-
-    Raises:
-        RewardError: If it was not taken; the message lists the measures that were.
-    """
-    return _of(expansion.measures, measure, f"reward {reward!r} reads the measure {measure!r}", expansion)
-
-
-def _of(taken: Mapping[str, T], name: str, reads: str, expansion: Expansion) -> T:
-    if name not in taken:
-        measured = ", ".join(sorted(taken)) or "nothing"
-        raise RewardError(f"{reads}, but expansion {expansion.index} measured {measured}")
-    return taken[name]
 
 
 def rewarded(expansion: Expansion, reward: Reward | None) -> Expansion:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion, ExpansionBatch
 from kgrl.graph.relations import coherence
-from kgrl.rewards.base import Reward, RewardContext, RewardError, measure_of
+from kgrl.rewards.base import Reward, RewardContext, RewardError
+from kgrl.rewards.measured import measure_of
 from kgrl.rewards.registry import rewards
 
 __all__ = ["FlopCost", "IncoherencePenalty", "TimeCost", "TokenCost"]

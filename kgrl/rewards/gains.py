@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.expansion import Expansion, ExpansionBatch
-from kgrl.rewards.base import Reward, measure_of, probe_of
+from kgrl.rewards.base import Reward
+from kgrl.rewards.measured import measure_of, probe_of
 from kgrl.rewards.registry import rewards
 
 __all__ = [

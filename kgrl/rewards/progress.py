@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from kgrl.expansion import Expansion
-from kgrl.rewards.base import Reward, RewardContext, RewardError, measure_of, probe_of
+from kgrl.rewards.base import Reward, RewardContext, RewardError
+from kgrl.rewards.measured import measure_of, probe_of
 from kgrl.rewards.registry import rewards
 
 __all__ = ["AbsoluteLearningProgress", "ForgettingPenalty", "FrontierSurprise", "ReducibleLoss"]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any, Generic, TypeVar
 
 from kgrl.errors import KgrlError, UnknownNameError
@@ -149,8 +151,14 @@ class Registry(Generic[T]):
     def _plug_in(self) -> None:
         if self._plugged is None:
             self._plugged = []  # before any is loaded: a package may look names up while it is
-            found = entry_points(group=self.group) if self.group else ()
+            found = _entry_points(tuple(sys.path)).select(group=self.group) if self.group else ()
             self._plugged = [self._load(point) for point in sorted(found, key=lambda p: (_package(p), p.name))]
+
+
+@cache
+def _entry_points(path: tuple[str, ...]) -> EntryPoints:
+    """Return the entry points of the packages on a path; all registries share them, since reading takes long."""
+    return entry_points()
 
 
 def _package(point: EntryPoint) -> str:

@@ -16,7 +16,7 @@ from kgrl.cli.output import progress, show_facts
 from kgrl.cli.setting import NO_REWARD, Setting
 from kgrl.cli.trust import check_rewards, remember_rewards
 from kgrl.errors import KgrlError
-from kgrl.system.starting import load_torch_ahead, without_collection
+from kgrl.system.starting import load_torch_ahead
 
 if TYPE_CHECKING:
     from kgrl.curriculum.loop import Curriculum
@@ -149,9 +149,7 @@ class RunCommand(Setting):
     @contextmanager
     def curriculum_in(self, folder: Path) -> Iterator[Curriculum]:
         """Give the curriculum of a run that is recorded in a folder."""
-        with without_collection():
-            curriculum = self.make_curriculum(self.load_corpus())
-        yield curriculum
+        yield self.make_curriculum(self.load_corpus())
 
     def noise(self, result: RunResult) -> dict[str, float]:
         """Return the share of tokens that went to planted topics, where the task has any."""

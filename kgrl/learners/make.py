@@ -12,6 +12,7 @@ from kgrl.corpus import Corpus
 from kgrl.errors import SettingError
 from kgrl.learners.base import Learner
 from kgrl.system.registry import Registry
+from kgrl.system.starting import without_collection
 
 if TYPE_CHECKING:
     from kgrl.retrieval.encoder import AnyEncoder
@@ -24,14 +25,16 @@ learners: Registry[Learner] = Registry("learner", group="kgrl.learners")
 
 @learners.register("lora")
 def _make_lora(corpus: Corpus, **options: Any) -> Learner:
-    from kgrl.learners.decoder.lora import LoraLearner
+    with without_collection():
+        from kgrl.learners.decoder.lora import LoraLearner
 
     return LoraLearner(corpus, **options)
 
 
 @learners.register("scratch")
 def _make_scratch(corpus: Corpus, **options: Any) -> Learner:
-    from kgrl.learners.decoder.scratch import ScratchLearner
+    with without_collection():
+        from kgrl.learners.decoder.scratch import ScratchLearner
 
     return ScratchLearner(corpus, **options)
 

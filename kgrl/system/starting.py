@@ -33,7 +33,7 @@ def _load(library: Path) -> None:
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """Import and open things without Python's search for cycles of garbage, which is a tenth of the time."""
+    """Import something without Python's search for cycles of garbage, which is a tenth of the time for torch."""
     enabled = gc.isenabled()
     gc.disable()
     try:

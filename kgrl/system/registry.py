@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from kgrl.errors import KgrlError, UnknownNameError
@@ -156,7 +156,7 @@ class Registry(Generic[T]):
 
 
 @cache
-def _entry_points(path: tuple[str, ...]) -> EntryPoints:
+def _entry_points(path: tuple[str, ...]) -> Any:  # its type depends on Python's version
     """Return the entry points of the packages on a path; all registries share them, since reading takes long."""
     return entry_points()
 

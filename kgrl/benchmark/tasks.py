@@ -277,7 +277,7 @@ def _recall(corpus: Corpus) -> Task:
     everything, nothing = _all_topics(corpus), _nothing_planted(corpus)
     # A lesson on the nucleus, as everywhere, and no more: agents that do not begin there would pay for it.
     known = CurriculumConfig(
-        budget_tokens=1_500_000, expansion_tokens=4_000, mastery="gap", most_readings=0, nucleus_share=0.0
+        budget_tokens=1_500_000, expansion_tokens=4_000, mastery="gap:1.6", most_readings=0, nucleus_share=0.0
     )
     return Task(_RECALL, about, corpus, known, "mean-prediction-gain", everything, nothing, facts=256)
 

@@ -24,7 +24,7 @@ _WEIGHT = 0.5
 """Weight of a new difference in a topic's gap; the losses of two passages differ by more than their topics do."""
 _KEPT = 0.5
 """Share of the level below which a solid topic counts as forgotten: less than 1, so that noise does not undo it."""
-_LEVELS = {"gap": 0.8}
+_LEVELS = {"gap": 0.5}
 """The measures of knowledge and their usual levels, in nats per token."""
 
 
@@ -38,7 +38,7 @@ class Mastery:
 
     Example:
         >>> Mastery.of("gap"), Mastery.of("gap:1.5").level
-        (Mastery(measure='gap', level=0.8), 1.5)
+        (Mastery(measure='gap', level=0.5), 1.5)
     """
 
     measure: str

@@ -6,6 +6,7 @@ transformers itself takes three seconds and 300 MB to import, more than a short 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,9 +177,10 @@ class _Attention(nn.Module):
         query, key, value = (p(states).view(len(states), self._heads, -1).transpose(0, 1)[None] for p in projections)
         texts = (torch.split(part, lengths, dim=2) for part in (rotate(query, *turn), rotate(key, *turn), value))
         # A text at a time: with a mask for all, attention between texts would be computed and thrown away.
+        shown: Sequence[Tensor | None] = masks or [None] * len(lengths)
         seen = [
             scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
-            for q, k, v, mask in zip(*texts, masks or [None] * len(lengths), strict=True)
+            for q, k, v, mask in zip(*texts, shown, strict=True)
         ]
         output: Tensor = self.o_proj(torch.cat(seen, dim=2)[0].transpose(0, 1).reshape(len(states), -1))
         return output

@@ -28,6 +28,8 @@ __all__ = ["RunCommand", "run_recorded"]
 
 _RECALLED = ("links_recalled", "facts_recalled")
 """The figures of `--link-recall` and `--fact-recall`."""
+_FACT_EXAMS = 30
+"""Exams of a run of a task that asks for facts, which are learned suddenly."""
 _NOTHING_YET = "interrupted before the run began; start it again with the same command"
 _CHANCE = 1 / 16
 """The share of questions that a learner answers by chance: each has one true answer and 15 false ones."""
@@ -42,11 +44,11 @@ class RunCommand(Setting):
     Args:
         agent: Agent that picks the topics: a name that `kgrl info` lists, or the folder of a trained policy.
         exam_topics: Topics of the exam, one passage each; the same for every agent and seed.
-        exam_every: Expansions between two exams.
+        exam_every: Expansions between two exams; 2 by default, and where a task asks for facts as many as make 30 exams.
         link_recall: Number of questions about links at every exam: the learner tells a sentence of an exam passage from
-            the same sentence with other titles. Each question costs 16 readings.
+            the same sentence with other titles.
         fact_recall: Number of questions about facts at every exam: the learner tells a fact of an invented corpus
-            from 15 false ones. Each question costs 16 readings.
+            from 15 false ones.
         out: Folder for the run.
         resume: Folder of an interrupted run to continue. All other arguments are then read from its config.yaml. If
             that names a reward file that nobody gave as --reward on this machine before, kgrl asks whether its code may
@@ -57,9 +59,9 @@ class RunCommand(Setting):
 
     agent: str = "closure"
     exam_topics: int = 64
-    exam_every: int = 2
+    exam_every: Annotated[int | None, default_is("2, or the task's")] = None
     link_recall: int = 0
-    fact_recall: int = 0
+    fact_recall: Annotated[int | None, default_is("0, or the task's")] = None
     out: Annotated[Path | None, default_is("runs/CORPUS-AGENT-LEARNER-SEED-TIME", "FOLDER")] = None
     resume: Annotated[Path | None, default_is("none", "FOLDER")] = None
     trust: Annotated[tuple[Path, ...], default_is("none", "FILE.py [FILE.py ...]")] = ()
@@ -159,8 +161,22 @@ class RunCommand(Setting):
 
     def config(self) -> dict[str, Any]:
         """Return everything that the run can be repeated from, ready for YAML."""
-        own = {"agent": self.agent, "exam_topics": self.exam_topics, "exam_every": self.exam_every}
-        return {**self.setting(), **own, "link_recall": self.link_recall, "fact_recall": self.fact_recall}
+        own = {"agent": self.agent, "exam_topics": self.exam_topics, "exam_every": self.spacing}
+        return {**self.setting(), **own, "link_recall": self.link_recall, "fact_recall": self.facts}
+
+    @property
+    def facts(self) -> int:
+        """Number of questions about facts at every exam."""
+        usual = 0 if self.made_task is None else self.made_task.facts
+        return usual if self.fact_recall is None else self.fact_recall
+
+    @property
+    def spacing(self) -> int:
+        """Expansions between two exams."""
+        if self.exam_every is not None or self.made_task is None or not self.made_task.facts:
+            return self.exam_every or 2
+        config = self.curriculum_config()
+        return max(1, config.budget_tokens // (config.expansion_tokens * _FACT_EXAMS))
 
     def default_name(self) -> str:
         """Return a folder name made from the setting and the time."""
@@ -196,7 +212,7 @@ def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> R
 
     exam = command.make_exam(curriculum, command.exam_topics)
     recall = _recall(command, curriculum)
-    run = Run(folder, curriculum, command.made_agent, exam, command.config(), command.exam_every, recall)
+    run = Run(folder, curriculum, command.made_agent, exam, command.config(), command.spacing, recall)
     with progress(f"{command.agent}, seed {command.seed}", total=curriculum.config.budget_tokens) as advance:
         return run.carry_out(lambda expansion, loss: advance(expansion.tokens_total, _line(expansion.title, loss)))
 
@@ -213,8 +229,8 @@ def _recall(command: RunCommand, curriculum: Curriculum) -> dict[str, Recall]:
     if command.link_recall:
         questions = link_questions(corpus, curriculum.nucleus, command.link_recall, curriculum.goal)
         recall[links] = Recall(corpus, questions)
-    if command.fact_recall:
-        recall[facts] = Recall(corpus, fact_questions(world_of(corpus.name), command.fact_recall))
+    if command.facts:
+        recall[facts] = Recall(corpus, fact_questions(world_of(corpus.name), command.facts))
     return recall
 
 

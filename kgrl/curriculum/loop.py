@@ -6,6 +6,7 @@ know Gymnasium, data sources, or the inside of agents.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -40,6 +41,7 @@ from kgrl.system.files import cache_dir, content_key
 
 __all__ = ["Curriculum"]
 
+_log = logging.getLogger(__name__)
 _TABLES = "1"
 """Part of the key of kept research tables; raise it when research changes."""
 
@@ -238,6 +240,9 @@ class Curriculum:
             if not len(lesson.passages):  # all were read as often as they may be
                 break
             yield self._expand(lesson, time.perf_counter() - began)
+        remark = self.state.remark_on_mastery()
+        if remark is not None:
+            _log.warning("%s", remark)
 
     def _begin(self, nucleus: Sequence[Expansion]) -> None:
         """Let the reward begin with the lessons on the nucleus."""

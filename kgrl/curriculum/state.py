@@ -300,6 +300,22 @@ class CurriculumState:
         bound = self.config.nucleus_share * self.config.budget_tokens
         return bool(self.frontier.is_learned[self.nucleus].all()) or self.tokens >= bound
 
+    def remark_on_mastery(self) -> str | None:
+        """Return what is wrong with the level of mastery, if after the nucleus nothing is solid, or all that was read.
+
+        None if nothing is, or what was read counts as known.
+        """
+        gaps = self.knowledge.gap[~np.isnan(self.knowledge.gap)]
+        if self.mastery.by_reading or not len(gaps):
+            return None
+        told = f"after {self.tokens:,} tokens their gaps are {gaps.min():.2f} to {gaps.max():.2f} nats per token"
+        what = f"{count_text(len(gaps), 'topic')} that were read and tested"
+        if not len(self.frontier.learned):
+            return f"none of the {what} is solid by {self.config.mastery!r}: {told}; lower the level, or read more"
+        if gaps.min() >= self.mastery.level:
+            return f"all of the {what} are solid by {self.config.mastery!r} at once: {told}; raise the level"
+        return None
+
     @property
     def stage(self) -> str | None:
         """The category that is learned now, None without stages."""

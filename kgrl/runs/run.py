@@ -418,7 +418,7 @@ class RunResult:
             "tokens": steps[-1].tokens_total,
             "probe_tokens": sum(e.probe_tokens for e in steps),
             "expansions": len(steps),
-            "topics": sum(len(e.neighbourhood) for e in steps),
+            "topics": len({topic for e in steps for topic in e.neighbourhood}),
             "seconds": self.seconds,
             "seconds_by_phase": {**phases, "exam": self.exam_seconds, **recall},
             "curve": [list(point) for point in self.curve],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -177,3 +178,21 @@ def test_losses_at_reading_are_those_of_the_learner(make_tiny_curriculum: Make) 
     assert isinstance(curriculum.learner, FakeLearner)
     (step,) = curriculum.start()
     np.testing.assert_allclose(step.losses, 4.0)  # of a learner that has read nothing
+
+
+@pytest.mark.parametrize(("level", "said"), [("99", "none of the .* is solid"), ("0.01", "all of the .* are solid")])
+def test_a_level_that_nothing_or_everything_passes_is_named_with_the_values(
+    level: str, said: str, make_tiny_curriculum: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    curriculum = make_tiny_curriculum(None, **{**KNOWING, "mastery": f"gap:{level}"})
+    curriculum.start()
+    (record,) = caplog.records
+    assert re.search(f"{said}.*gap:{level}.*gaps are [-0-9.]+ to [-0-9.]+ nats per token", record.getMessage())
+
+
+def test_a_level_that_some_pass_is_not_remarked_on(
+    make_tiny_curriculum: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_tiny_curriculum(None, **{**KNOWING, "mastery": "gap:1.7"}, nucleus_share=0).start()
+    make_tiny_curriculum(None).start()
+    assert not caplog.records

@@ -1,24 +1,24 @@
-"""Measure the cost of probing as a share of training, and the noise of the default reward, now and by cheaper ways.
+"""Measure the cost of probing as a share of training, and the noise of the default reward, as it was and as it is.
 
     OMP_NUM_THREADS=1 python benchmarks/probing.py --json docs/results/probing.json
 
-The share: `kgrl run` with some agents and the scratch learner, as it is without further arguments. The count is that of
-floating-point operations: 2 for each weight and token read (a forward pass), 6 for each token trained on (forward and
-backward). `probe_share` is probing divided by training. `before` is the same run with the default reward measured for
-every agent, as `kgrl run` did; `now` is the run as it is. Agents of both kinds are counted over the whole registry.
+The share: `kgrl run` with some agents and the scratch learner, as it is without further arguments, and with a longer
+budget. The count is that of floating-point operations: 2 for each weight and token read (a forward pass), 6 for each
+token trained on (forward and backward). `probe_share` is probing divided by training: a third means a quarter of the
+run. `before` is the same run with the default reward measured for every agent on 24 topics drawn alike; `now` is the
+run as it is. Agents that read probes and those that do not are listed over the whole registry.
 
 The noise: learners are taught by `random` up to some expansion; from there each of some candidates is learned on a
 fork. A population of passages, far more than a reward reads, is measured before and after. The reward's noise is the
-variance of its estimate around the population's mean gain over draws of its topics. `reward_noise_ratio` is that of the
-reward as it is now divided by that of the reward before; rewards that are measured at all are measured as before, and
-the script checks that they are the same numbers. Three cheaper estimates show why no fewer probes are read:
+mean square of its estimate minus the population's mean gain, over draws of its topics. Of each way of estimating,
+`noise_ratio` is its noise divided by that of 24 topics drawn alike:
 
-    fewer      a quarter of the topics
-    worded     a quarter of the topics, corrected for the words that they happen to hold: the mean loss would change by
-               sum over words of (share in the sample - share in the population) times the mean log-probability
-    balanced   as many topics as a quarter of the tokens allow, exchanged until their words have the population's shares
+    light      the sample of `kgrl run`: 20 topics of `kgrl.probes.light_sample`
+    unbalanced the same, but the first draw instead of the one whose words are nearest to all passages'
+    fewer      topics drawn alike, as many as the tokens of `light` allow
 
-Intervals are 95% bootstraps over seeds and candidates. It takes about ten minutes of one core.
+Said before measuring: `light` counts if its ratio is at most 1.1 and the share at most a third. Intervals are 95%
+bootstraps over seeds and candidates. It takes about ten minutes of one core.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import tyro
 from numpy.typing import NDArray
 from rich.console import Console
@@ -39,18 +38,19 @@ from kgrl.agents import agents, make_agent
 from kgrl.agents.base import reads_probes
 from kgrl.cli.run import RunCommand
 from kgrl.cli.setting import NO_REWARD
-from kgrl.corpus import Corpus, Passages, Split
+from kgrl.corpus import Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.curriculum.config import DEFAULT_REWARD
 from kgrl.data import load_corpus
 from kgrl.expansion import Expansion
+from kgrl.graph.topic_graph import IntArray
 from kgrl.learners import ScratchLearner
+from kgrl.probes import light_sample as light
 from kgrl.probes.prober import sample_topics
 from kgrl.system.files import write_json
 
 FORWARD, TRAINING = 2, 6
 """Floating-point operations for each weight and token, read and trained on (Kaplan et al. 2020)."""
-QUARTER = 4
 DRAWS = 200
 """Draws of topics whose estimates the noise is taken over."""
 STAGES = {"early": 2, "at 10": 10, "at 40": 40, "late": 150}
@@ -66,6 +66,8 @@ class Probing:
     Args:
         corpus: The corpus.
         agents: Agents whose runs are counted.
+        long: Agents whose longer runs are counted.
+        budget: Tokens of a longer run.
         seeds: Number of learners that are forked.
         candidates: Number of candidates learned on forks at each stage.
         population: Number of passages that stand for all.
@@ -73,7 +75,9 @@ class Probing:
     """
 
     corpus: str = "vital"
-    agents: tuple[str, ...] = ("closure", "random", "curiosity", "alp")
+    agents: tuple[str, ...] = ("closure", "random", "curiosity", "alp", "exp3s")
+    long: tuple[str, ...] = ("alp", "alp-gmm")
+    budget: int = 300_000
     seeds: int = 3
     candidates: int = 5
     population: int = 240
@@ -82,33 +86,32 @@ class Probing:
 
 def main(command: Probing) -> None:
     corpus = load_corpus(command.corpus)
-    shares = {name: shares_of(name, command.corpus, corpus) for name in command.agents}
+    shares = {name: shares_of(name, command.corpus, corpus, None) for name in command.agents}
+    long = {name: shares_of(name, command.corpus, corpus, command.budget) for name in command.long}
     ignoring = sorted(name for name in agents if not reads_probes(make_agent(name)))
-    gains = [fork for seed in range(command.seeds) for fork in forks(corpus, seed, command)]
+    population = sample_topics(corpus, Split.PROBE, command.population, seed=1)
+    found = [fork for seed in range(command.seeds) for fork in forks(corpus, seed, population, command.candidates)]
+    samples = draw_samples(corpus, population)
     figures = {
         "probe_share": shares,
+        f"probe_share_{command.budget}": long,
         "agents_that_read_probes": sorted(set(agents) - set(ignoring)),
         "agents_that_do_not": ignoring,
-        "reward_noise_ratio": {"now": 1.0 if all(s["same_rewards"] for s in shares.values()) else None},
-        "cheaper": {stage: noise([fork for fork in gains if fork.stage == stage]) for stage in STAGES},
+        "reward_noise_ratio": {stage: noise([f for f in found if f.stage == stage], samples) for stage in STAGES},
         "setting": {"corpus": command.corpus, "seeds": command.seeds, "candidates": command.candidates},
     }
-    show(figures)
+    show(figures, command.budget)
     if command.json:
         write_json(command.json, figures)
 
 
-def shares_of(agent: str, named: str, corpus: Corpus) -> dict[str, Any]:
-    """Return probing's operations over training's in a run as it is and as it was, and whether rewards are the same."""
-    now = RunCommand(corpus=named, learner="scratch", agent=agent).reward_name
-    runs = {}
-    for way, reward in (("before", DEFAULT_REWARD), ("now", now)):
-        runs[way] = list(Curriculum.make(corpus, "scratch", reward).run(make_agent(agent)))
-    before, after = runs["before"], runs["now"]
-    same = now is None or [step.reward for step in before] == [step.reward for step in after]
-    alike = [step.passages for step in before] == [step.passages for step in after]
-    shares = {way: share(steps) for way, steps in runs.items()}
-    return {**shares, "reward": now or NO_REWARD, "same_rewards": same, "same_curriculum": alike}
+def shares_of(agent: str, named: str, corpus: Corpus, budget: int | None) -> dict[str, Any]:
+    """Return probing's operations over training's in a run as it was and as it is."""
+    command = RunCommand(corpus=named, learner="scratch", agent=agent, budget_tokens=budget)
+    now = command.curriculum_config()
+    ways = {"before": (DEFAULT_REWARD, CurriculumConfig(now.budget_tokens)), "now": (command.reward_name, now)}
+    runs = {way: Curriculum.make(corpus, "scratch", *setting).run(make_agent(agent)) for way, setting in ways.items()}
+    return {**{way: share(list(steps)) for way, steps in runs.items()}, "reward": command.reward_name or NO_REWARD}
 
 
 def share(steps: Sequence[Expansion]) -> float:
@@ -124,110 +127,69 @@ class Fork:
     Args:
         stage: The stage of the learner.
         gains: Drop of each passage's loss, `[passages]`.
-        shifts: Rise of the mean log-probability of each word in each passage, `[passages, vocabulary]`.
-        words: Share of each word in each passage, `[passages, vocabulary]`.
         tokens: Tokens of each passage, `[passages]`.
     """
 
     stage: str
     gains: Floats
-    shifts: Floats
-    words: Floats
     tokens: NDArray[np.int64]
 
 
-def forks(corpus: Corpus, seed: int, command: Probing) -> Iterator[Fork]:
+def forks(corpus: Corpus, seed: int, population: IntArray, candidates: int) -> Iterator[Fork]:
     """Teach a learner, and yield what some candidates would do to it at each stage."""
     learner = ScratchLearner(corpus, seed=seed)
-    config = CurriculumConfig(budget_tokens=1_000_000, seed=seed)
-    curriculum = Curriculum.make(corpus, learner, None, config)
-    topics = sample_topics(corpus, Split.PROBE, command.population, seed=1)
-    passages = corpus.select(corpus.first_ids(Split.PROBE)[topics])
-    words, tokens = word_shares(learner, passages), learner.count_tokens(passages)
+    curriculum = Curriculum.make(corpus, learner, None, CurriculumConfig(budget_tokens=1_000_000, seed=seed))
+    passages = corpus.select(corpus.first_ids(Split.PROBE)[population])
+    tokens = learner.count_tokens(passages)
     for step in curriculum.run(make_agent("random")):
         for stage in [name for name, at in STAGES.items() if at == step.index]:
-            before, snapshot = measure(learner, passages), learner.snapshot()
-            for topic in np.random.default_rng(seed).permutation(curriculum.view.candidates)[: command.candidates]:
+            before, snapshot = learner.losses(passages), learner.snapshot()
+            for topic in np.random.default_rng(seed).permutation(curriculum.view.candidates)[:candidates]:
                 lesson = curriculum.teacher.lesson(int(topic))
                 learner.learn(lesson.passages, lesson.allowance)
-                after = measure(learner, passages)
+                gains = before.astype(np.float64) - learner.losses(passages)
                 learner.restore(snapshot)
-                yield Fork(stage, before[0] - after[0], after[1] - before[1], words, tokens)
+                yield Fork(stage, gains, tokens)
         if step.index >= max(STAGES.values()):
             break
 
 
-@torch.inference_mode()
-def measure(learner: ScratchLearner, passages: Passages) -> tuple[Floats, Floats]:
-    """Return the loss of each passage, `[n]`, and the mean log-probability of each word in it, `[n, vocabulary]`."""
-    losses, means = [], []
-    for passage in passages.ids:
-        ids = torch.as_tensor(np.asarray(learner.tokens[int(passage)], dtype=np.int64))
-        logits = learner.model(ids[None, :-1], use_cache=False).logits[0].float()
-        likely = torch.log_softmax(logits, dim=-1)  # [tokens, vocabulary]
-        losses.append(-float(likely.gather(1, ids[1:, None]).mean()))
-        means.append(likely.mean(0).numpy())
-    return np.array(losses), np.array(means)
+Sample = tuple[NDArray[np.int64], Floats]
+"""Rows of the population, and their weights."""
 
 
-def word_shares(learner: ScratchLearner, passages: Passages) -> Floats:
-    """Return the share of each word (an entry of the vocabulary) in each passage, `[passages, vocabulary]`."""
-    shares = np.zeros((len(passages), len(learner.tokenizer)))
-    for row, passage in enumerate(passages.ids):
-        ids = np.asarray(learner.tokens[int(passage)])[1:]
-        shares[row] = np.bincount(ids, minlength=shares.shape[1]) / len(ids)
-    return shares
+def draw_samples(corpus: Corpus, population: IntArray) -> dict[str, list[Sample]]:
+    """Draw samples in each way but `fewer`, whose size depends on the learner's tokens."""
+    size, rng = RunCommand().curriculum_config().probe_topics, np.random.default_rng(0)
+    alike = CurriculumConfig().probe_topics
+    samples: dict[str, list[Sample]] = {
+        "alike": [(rng.permutation(len(population))[:alike], np.ones(alike)) for _ in range(DRAWS)]
+    }
+    for way, choices in (("light", light.DRAWS), ("unbalanced", 1)):
+        drawn = [light.light_sample(corpus, size, seed, population, draws=choices) for seed in range(DRAWS)]
+        samples[way] = [(np.searchsorted(population, topics), np.array(weights)) for topics, weights in drawn]
+    return samples
 
 
-def noise(found: Sequence[Fork]) -> dict[str, Any]:
-    """Return the noise of estimates at a quarter of the work, over that of the reward as it is, at one stage."""
-    full = CurriculumConfig.probe_topics
-    rng = np.random.default_rng(0)
-    errors: dict[str, list[float]] = {"full": [], "fewer": [], "worded": [], "balanced": []}
-    for fork in found:
-        several = [rng.permutation(len(fork.gains)) for _ in range(DRAWS)]
-        few = [drawn[: full // QUARTER] for drawn in several]
-        truth = float(fork.gains.mean())
-        errors["full"].append(squared(truth, [fork.gains[drawn[:full]].mean() for drawn in several]))
-        errors["fewer"].append(squared(truth, [fork.gains[drawn].mean() for drawn in few]))
-        errors["worded"].append(squared(truth, [worded(fork, drawn) for drawn in few]))
-        picked = [balanced(fork, full * float(fork.tokens.mean()) / QUARTER, rng) for _ in range(DRAWS // 10)]
-        errors["balanced"].append(squared(truth, [fork.gains[drawn].mean() for drawn in picked]))
+def noise(found: Sequence[Fork], samples: dict[str, list[Sample]]) -> dict[str, Any]:
+    """Return the noise of all estimates over that of 24 topics drawn alike, tokens and reliability, at one stage."""
+    tokens = {way: float(np.mean([found[0].tokens[rows].sum() for rows, _ in drawn])) for way, drawn in samples.items()}
+    fewer = round(len(samples["alike"][0][0]) * tokens["light"] / tokens["alike"])
+    ways = {**samples, "fewer": [(rows[:fewer], weights[:fewer]) for rows, weights in samples["alike"]]}
+    errors = {way: [squared(fork.gains, drawn) for fork in found] for way, drawn in ways.items()}
     signal = float(np.var([fork.gains.mean() for fork in found]))
-    reliability = {name: signal / (signal + float(np.mean(values))) for name, values in errors.items()}
-    ratios = {name: ratio(errors[name], errors["full"]) for name in ("fewer", "worded", "balanced")}
-    return {"noise_ratio": ratios, "reliability": reliability, "forks": len(found)}
+    return {
+        "noise_ratio": {way: ratio(errors[way], errors["alike"]) for way in ("light", "unbalanced", "fewer")},
+        "reliability": {way: signal / (signal + float(np.mean(errors[way]))) for way in ("alike", "light")},
+        "tokens": tokens["light"] / tokens["alike"],
+        "forks": len(found),
+    }
 
 
-def squared(truth: float, estimates: Sequence[float]) -> float:
-    """Return the mean squared error of estimates."""
-    return float(np.mean((np.array(estimates) - truth) ** 2))
-
-
-def worded(fork: Fork, drawn: NDArray[np.int64]) -> float:
-    """Return the mean gain of some passages, corrected for the words that they happen to hold."""
-    excess = fork.words[drawn].mean(0) - fork.words.mean(0)
-    return float(fork.gains[drawn].mean() - excess @ fork.shifts[drawn].mean(0))
-
-
-def balanced(fork: Fork, tokens: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return passages of at most so many tokens together, chosen so that their words have the population's shares.
-
-    Passages are drawn until the tokens are used up, and then each is exchanged for the one of no more tokens that
-    brings the mean of the shares closest to the population's. Frequent words weigh less: each difference is divided by
-    the fourth root of the word's share.
-    """
-    mean = fork.words.mean(0)
-    apart = (fork.words - mean) / (mean + 1e-4) ** 0.25
-    order = rng.permutation(len(apart))
-    drawn = list(order[: max(1, int(np.searchsorted(np.cumsum(fork.tokens[order]), tokens)))])
-    for place in range(len(drawn)):
-        rest = apart[drawn].sum(0) - apart[drawn[place]]
-        room = tokens - (fork.tokens[drawn].sum() - fork.tokens[drawn[place]])
-        distance = np.square(rest + apart).sum(1)
-        distance[(fork.tokens > room) | np.isin(np.arange(len(apart)), np.delete(drawn, place))] = np.inf
-        drawn[place] = int(np.argmin(distance))
-    return np.array(drawn)
+def squared(gains: Floats, drawn: Sequence[Sample]) -> float:
+    """Return the mean squared error of the estimates of a mean gain."""
+    estimates = [np.average(gains[rows], weights=weights) for rows, weights in drawn]
+    return float(np.mean((np.array(estimates) - gains.mean()) ** 2))
 
 
 def ratio(own: Sequence[float], full: Sequence[float]) -> list[float]:
@@ -239,17 +201,19 @@ def ratio(own: Sequence[float], full: Sequence[float]) -> list[float]:
     return [float(pairs[0].mean() / pairs[1].mean()), float(low), float(high)]
 
 
-def show(figures: dict[str, Any]) -> None:
+def show(figures: dict[str, Any], budget: int) -> None:
     """Print both tables."""
     console = Console()
-    table = Table("agent", "reward", "probing over training, before", "now")
-    for name, row in figures["probe_share"].items():
-        table.add_row(name, row["reward"], f"{row['before']:.2f}", f"{row['now']:.2f}")
+    table = Table("agent", "budget", "reward", "probing over training, before", "now")
+    for name, key in (("20,000", "probe_share"), (f"{budget:,}", f"probe_share_{budget}")):
+        for agent, row in figures[key].items():
+            table.add_row(agent, name, row["reward"], f"{row['before']:.3f}", f"{row['now']:.3f}")
     console.print(table)
-    table = Table("stage", "reliability", "fewer", "worded", "balanced", title="Noise at a quarter of the work")
-    for stage, row in figures["cheaper"].items():
+    table = Table("stage", "reliability before", "now", "tokens", "light", "unbalanced", "fewer", title="Noise")
+    for stage, row in figures["reward_noise_ratio"].items():
         cells = [f"{r:.2f} ({low:.2f} to {high:.2f})" for r, low, high in row["noise_ratio"].values()]
-        table.add_row(stage, f"{row['reliability']['full']:.2f}", *cells)
+        reliable = [f"{row['reliability'][way]:.2f}" for way in ("alike", "light")]
+        table.add_row(stage, *reliable, f"{row['tokens']:.2f}", *cells)
     console.print(table)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.system.display import count_text, html_table, title_text
-from kgrl.system.schemas import Count, Index, decode_json
+from kgrl.system.schemas import Above0, Count, Index, decode_json
 
 __all__ = ["Expansion", "ExpansionBatch", "ExpansionList", "Measurement", "ProbeLosses"]
 
@@ -31,6 +31,7 @@ class Measurement:
         topics: The topics measured.
         before: Their mean probe loss before learning, one for each topic.
         after: The same after learning.
+        weights: The weight of each topic in the mean; empty if all weigh the same.
 
     Example:
         >>> probe = Measurement((3, 5), (4.0, 3.0), (3.5, 3.0))
@@ -43,19 +44,32 @@ class Measurement:
     topics: tuple[Index, ...]
     before: tuple[float, ...]
     after: tuple[float, ...]
+    weights: tuple[Above0, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.topics) == len(self.before) == len(self.after):
             raise ValueError(f"{len(self.topics)} topics, {len(self.before)} losses before, {len(self.after)} after")
+        if len(self.weights) not in (0, len(self.topics)):
+            raise ValueError(f"{len(self.topics)} topics, {len(self.weights)} weights")
 
     def __repr__(self) -> str:
         gain = f", gain {self.gain:.4g}" if self.topics else ""
         return f"Measurement({count_text(len(self.topics), 'topic')}{gain})"
 
     @property
+    def mean_before(self) -> float:
+        """Mean loss before learning, in nats per token."""
+        return float(np.average(self.before, weights=self.weights or None))
+
+    @property
+    def mean_after(self) -> float:
+        """Mean loss after learning, in nats per token."""
+        return float(np.average(self.after, weights=self.weights or None))
+
+    @property
     def gain(self) -> float:
-        """Mean drop of the loss over the topics, in nats per token; positive when something was learned."""
-        return float(np.mean(self.before) - np.mean(self.after))
+        """Drop of the mean loss, in nats per token; positive when something was learned."""
+        return self.mean_before - self.mean_after
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class FeatureState:
         """Take note of the losses that an expansion after the nucleus measured."""
         probe = next((expansion.probes[name] for name in _PROBES if name in expansion.probes), None)
         if probe is not None:
-            before, after = float(np.mean(probe.before)), float(np.mean(probe.after))
+            before, after = probe.mean_before, probe.mean_after
         else:
             after = expansion.train_loss
             before = self.latest_loss if self._recorded else after

@@ -412,6 +412,8 @@ def _check_batched(learner: str | Learner, reward: Reward | None, config: Curric
         raise SettingError(
             f"the reward {reward.name!r} needs {measured}, which vector environments do not measure; {sync}"
         )
+    if config.light_probes:
+        raise SettingError(f"vector environments draw probe samples uniformly; leave light_probes out, or {sync}")
     if config.stages:
         raise SettingError(
             "vector environments have no stages; use kgrl/Forgetting-v0 with gym.make, which has those of the task, or "

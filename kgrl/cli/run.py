@@ -44,7 +44,7 @@ class RunCommand(Setting):
     Args:
         agent: Agent that picks the topics: a name that `kgrl info` lists, or the folder of a trained policy.
         exam_topics: Topics of the exam, one passage each; the same for every agent and seed.
-        exam_every: Expansions between two exams; 2 by default, and where a task asks for facts as many as make 30 exams.
+        exam_every: Expansions between two exams: 2, or as many as make 30 exams where a task asks for facts.
         link_recall: Number of questions about links at every exam: the learner tells a sentence of an exam passage from
             the same sentence with other titles.
         fact_recall: Number of questions about facts at every exam: the learner tells a fact of an invented corpus
@@ -193,8 +193,8 @@ class RunCommand(Setting):
         from kgrl.system.schemas import checked
 
         assert self.resume is not None
-        # Runs from before encoders had names used MiniLM.
-        config = {"encoder": "minilm", **Run.read_config(self.resume)}
+        # Runs from before encoders had names used MiniLM, and all topics were drawn alike.
+        config = {"encoder": "minilm", "light_probes": False, **Run.read_config(self.resume)}
         command = checked(config, type(self), self.resume / "config.yaml")
         command.check_numbers()
         return replace(command, json=self.json)

@@ -41,6 +41,8 @@ class CurriculumConfig:
         most_readings: How often a passage may be read at most; 0 for any number of times.
         nucleus_share: Most of the budget that the nucleus takes until its topics are solid, if they have to be known;
             from 0 to 1.
+        light_probes: Whether topics with short probe passages are drawn more often, and weigh less: the mean is then as
+            precise for fewer tokens; see `kgrl.probes.light_sample`. Without it all topics are drawn alike.
 
     Raises:
         SettingError: If a number is out of range, or mastery is not a criterion.
@@ -62,6 +64,7 @@ class CurriculumConfig:
     mastery: str = "read"
     most_readings: int = 1
     nucleus_share: float = 0.1
+    light_probes: bool = False
 
     def __post_init__(self) -> None:
         for name in ("budget_tokens", "expansion_tokens"):

@@ -21,6 +21,7 @@ from kgrl.graph.frontier import Frontier
 from kgrl.graph.nucleus import choose_nucleus
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.learners.base import Learner
+from kgrl.probes.light_sample import light_sample
 from kgrl.probes.prober import Prober, sample_topics
 from kgrl.system.display import count_text
 
@@ -186,10 +187,11 @@ class CurriculumState:
         inside = self.stages.domains[0] if self.stages.names else self.goal
         graph = self.corpus.graph
         self.nucleus = choose_nucleus(graph, config.nucleus, config.nucleus_size, inside, self.trainable)
-        fixed = {"mean": self.sample()} if "mean" in needs else {}
+        samples = {"mean": self.sample()} if "mean" in needs else {}
         if "target" in needs and self.goal is not None:
-            fixed["target"] = self.sample(self.goal)
-        self.prober = Prober(self.corpus, learner, fixed)
+            samples["target"] = self.sample(self.goal)
+        fixed = {name: topics for name, (topics, _) in samples.items()}
+        self.prober = Prober(self.corpus, learner, fixed, {name: weights for name, (_, weights) in samples.items()})
         self.initial = learner.snapshot()
         self.clear(config.seed)
 
@@ -219,9 +221,15 @@ class CurriculumState:
         """Unit topic embeddings, float32, shape `[topics, dimensions]`."""
         return self.research.embeddings
 
-    def sample(self, among: IntArray | None = None) -> IntArray:
-        """Return the probe sample of some topics, or of all; the same at every call."""
-        return sample_topics(self.corpus, Split.PROBE, self.config.probe_topics, self.config.seed, among)
+    def sample(self, among: IntArray | None = None) -> tuple[IntArray, tuple[float, ...]]:
+        """Return the probe sample of some topics, or of all, and the topics' weights; the same at every call.
+
+        No weights mean that all topics weigh the same.
+        """
+        size, seed = self.config.probe_topics, self.config.seed
+        if self.config.light_probes:
+            return light_sample(self.corpus, size, seed, among)
+        return sample_topics(self.corpus, Split.PROBE, size, seed, among), ()
 
     def extend(self, research: Researcher) -> None:
         """Continue with a larger corpus. Probe samples stay the same; the caller replays the records next.

@@ -40,19 +40,19 @@ class Teacher:
 
     def __init__(self, state: CurriculumState, reward: Reward | None) -> None:
         self.state, self.reward = state, reward
-        aim = self.aim if "alignment" in state.needs else np.empty(0, dtype=np.int32)
+        aim = self.aim[0] if "alignment" in state.needs else np.empty(0, dtype=np.int32)
         config = state.config
         self.measurer = Measurer(state.prober, state.needs, aim, state.initial, config.budget_tokens, config.seed)
 
     @cached_property
-    def aim(self) -> IntArray:
-        """The probe sample of the goal's topics, or of all without a goal; the same that rewards measure.
+    def aim(self) -> tuple[IntArray, tuple[float, ...]]:
+        """The probe sample of the goal's topics, or of all without a goal, and its weights; as rewards measure it.
 
         Raises:
             SettingError: If none of the topics has a probe passage.
         """
         sample = self.state.sample(self.state.goal)
-        if not len(sample):
+        if not len(sample[0]):
             name = self.state.corpus.name
             raise SettingError(f"no topic of {name!r} that counts has a probe passage to measure tries on")
         return sample

@@ -73,13 +73,13 @@ class Trials:
 
     def try_topics(self, topics: IntArray) -> Losses:
         """Return the drop of the mean loss that expanding into each topic would bring. See `View.try_topics`."""
-        aim = self._teacher.aim
+        aim, weights = self._teacher.aim
         before = self._state.prober.losses(aim)
         drops = np.empty(len(topics), dtype=np.float32)
         for row, topic in enumerate(topics.tolist()):
             with self._booked():
                 lesson = self._teacher.lesson(topic)
-            drops[row] = np.mean(before - self._teacher.losses_after(lesson, aim))
+            drops[row] = np.average(before - self._teacher.losses_after(lesson, aim), weights=weights or None)
         return drops
 
     def attempt(self, topic: int) -> Expansion:

@@ -27,6 +27,7 @@ class Prober:
         corpus: The corpus.
         learner: The learner.
         fixed: Topic samples by probe name that are measured at every expansion (`"mean"`, `"target"`).
+        weights: Weights of a sample's topics in its mean, by probe name, where topics do not weigh the same.
 
     Attributes:
         seconds: Wall-clock seconds since `settle` was last called.
@@ -45,9 +46,16 @@ class Prober:
         [0, 1]
     """
 
-    def __init__(self, corpus: Corpus, learner: Learner, fixed: Mapping[str, IntArray]) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        learner: Learner,
+        fixed: Mapping[str, IntArray],
+        weights: Mapping[str, tuple[float, ...]] | None = None,
+    ) -> None:
         self.learner = learner
         self.fixed = dict(fixed)
+        self.weights = dict(weights or {})
         self.seconds = 0.0
         self.tokens = 0
         self._latest: dict[int, float] = {}
@@ -106,7 +114,12 @@ class Prober:
         groups = {**self.fixed, "self": own}
         measured = {name: [t for t in map(int, topics) if t in before] for name, topics in groups.items()}
         return {
-            name: Measurement(tuple(topics), tuple(before[t] for t in topics), tuple(after[t] for t in topics))
+            name: Measurement(
+                tuple(topics),
+                tuple(before[t] for t in topics),
+                tuple(after[t] for t in topics),
+                self.weights.get(name, ()),
+            )
             for name, topics in measured.items()
             if topics
         }

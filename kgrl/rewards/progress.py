@@ -64,7 +64,7 @@ class ReducibleLoss(Reward):
 
     def score(self, expansion: Expansion) -> float:
         """Return the mean loss before the lesson minus the reference's."""
-        before = float(np.mean(probe_of(expansion, "self", self.name).before))
+        before = probe_of(expansion, "self", self.name).mean_before
         return before - measure_of(expansion, "reference", self.name)
 
 

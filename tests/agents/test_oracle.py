@@ -66,9 +66,9 @@ def gains_by_brute_force(curriculum: Curriculum, picks: list[int], topics: IntAr
     return gains
 
 
-@pytest.mark.parametrize("steps", [0, 2])
-def test_a_try_says_what_expanding_then_does(make_scratch_curriculum: Make, steps: int) -> None:
-    curriculum = make_scratch_curriculum()
+@pytest.mark.parametrize(("steps", "light"), [(0, False), (2, False), (1, True)])
+def test_a_try_says_what_expanding_then_does(make_scratch_curriculum: Make, steps: int, light: bool) -> None:
+    curriculum = make_scratch_curriculum(light_probes=light)
     curriculum.start()
     picks = [curriculum.expand(int(curriculum.view.candidates[0])).topic for _ in range(steps)]
     topics = curriculum.view.candidates[:4]

@@ -232,3 +232,17 @@ def test_a_run_from_before_encoders_had_names_is_resumed_with_minilm(corpus_fold
     path = out / "config.yaml"
     path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("encoder:")))
     assert RunCommand(resume=out).resumed().encoder == "minilm"
+
+
+def test_probe_samples_are_light_outside_of_tasks_and_in_new_runs(corpus_folder: str, tmp_path: Path) -> None:
+    assert RunCommand(corpus=corpus_folder).curriculum_config().light_probes
+    assert not RunCommand(corpus=corpus_folder, light_probes=False).curriculum_config().light_probes
+    task = RunCommand(task="coverage", corpus=corpus_folder).curriculum_config()
+    assert not task.light_probes and task.probe_topics == 24
+    out = tmp_path / "run"
+    assert small_run(corpus_folder, out, "--reward", "mean-prediction-gain") == 0
+    assert Run.read_expansions(out)[-1].probes["mean"].weights
+    assert RunCommand(resume=out).resumed().curriculum_config().light_probes
+    path = out / "config.yaml"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("light_probes:")))
+    assert not RunCommand(resume=out).resumed().curriculum_config().light_probes

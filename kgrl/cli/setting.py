@@ -24,8 +24,8 @@ NO_REWARD = "none"
 """The word that stands for no reward on the command line and in `config.yaml`."""
 _DEFAULT_CORPUS = "vital"
 _USUAL = CurriculumConfig(probe_topics=20, light_probes=True)
-"""The configuration without a task: 20 topics of a light sample read .64 of the tokens of 24 drawn alike, and are as
-precise. Tasks keep the samples that their published results have."""
+"""The configuration without a task: 20 topics of a light sample read two thirds of the tokens of 24 drawn
+alike, and are as precise. Tasks keep the samples that their published results have."""
 
 
 def _or_the_tasks(default: object, metavar: str | None = None) -> Any:

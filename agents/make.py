@@ -16,7 +16,8 @@ import kgrl.agents.bandits.published
 import kgrl.agents.bandits.skill_it
 import kgrl.agents.baselines.frontier
 import kgrl.agents.baselines.nucleated
-import kgrl.agents.baselines.orders  # noqa: F401 - each of these modules registers agents
+import kgrl.agents.baselines.orders
+import kgrl.agents.baselines.reviewing  # noqa: F401 - each of these modules registers agents
 from kgrl.agents.base import POLICY_FILE, agents
 from kgrl.agents.baselines.passages import Interleaved
 from kgrl.builtin import FOLDER

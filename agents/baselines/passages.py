@@ -17,7 +17,7 @@ from kgrl.expansion import Expansion
 from kgrl.graph.relations import coherence
 from kgrl.graph.topic_graph import IntArray
 
-__all__ = ["CoherentPassages", "Interleaved", "UniformPassages", "least_read_first"]
+__all__ = ["CoherentPassages", "GoalPassages", "Interleaved", "UniformPassages", "least_read_first"]
 
 
 @agents.register("iid")
@@ -36,6 +36,23 @@ class UniformPassages(BaseAgent):
     def choose(self, view: View) -> IntArray:
         """Return all passages that may be read, those read least first, otherwise in an order drawn uniformly."""
         return least_read_first(view, view.rng.permutation(view.readable()))
+
+
+@agents.register("goal-iid")
+class GoalPassages(UniformPassages):
+    """Uniform over the passages of the goal's topics, and over the others once these are read up.
+
+    Where passages may be read any number of times, the goal's are read again and again, and no others. Without a goal
+    it is `iid`.
+    """
+
+    def choose(self, view: View) -> IntArray:
+        """Return all passages that may be read, the goal's first, each part as `iid` orders it."""
+        order = super().choose(view)
+        if view.goal is None:
+            return order
+        first = np.isin(view.passage_topics[order], view.goal)
+        return np.concatenate([order[first], order[~first]])
 
 
 @agents.register("coherent")

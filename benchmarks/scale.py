@@ -349,7 +349,7 @@ def simulated(graph: TopicGraph, rng: np.random.Generator) -> SimulatedLearner:
 def shortlist_tables(graph: TopicGraph, rng: np.random.Generator) -> tuple[GraphTables, GoalFeatures]:
     """The tables that shortlists read, the others empty; similarities to the aim are drawn at random."""
     n = len(graph)
-    rows, square = np.zeros((0, 1), dtype=np.float32), np.zeros((0, 0), dtype=np.int16)
+    rows = np.zeros((0, 1), dtype=np.float32)
     places, floats = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     tables = GraphTables(
         out_starts=graph.indptr,
@@ -360,8 +360,6 @@ def shortlist_tables(graph: TopicGraph, rng: np.random.Generator) -> tuple[Graph
         **dict.fromkeys(("topics", "links", "transitions", "embeddings", "mean_targets", "projected", "outlook"), rows),
         coherence=floats,
         categories=places,
-        cosines=square,
-        outlooks=square,
         keys=places,
         after=floats,
         contexts=places,

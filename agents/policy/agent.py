@@ -87,7 +87,13 @@ class CuriosityActorCritic(MaskableActorCriticPolicy):
         hidden: Width of the hidden layers of a new network.
         init: A network of any width to copy; a new one if None.
         options: Passed on to `MaskableActorCriticPolicy`.
+
+    Attributes:
+        judged: Inputs of the value heads and entropies of the latest observations that actions were chosen for, shapes
+            `[batch, members, 3 width]` and `[batch]`. They are all that an update of the value heads alone needs.
     """
+
+    judged: tuple[Tensor, Tensor]
 
     def __init__(
         self,
@@ -111,16 +117,25 @@ class CuriosityActorCritic(MaskableActorCriticPolicy):
         self, obs: PyTorchObs, deterministic: bool = False, action_masks: Masks = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return actions `[batch]`, values `[batch, 1]` and log probabilities `[batch]`."""
-        distribution, values = self._judge(obs, action_masks)
+        distribution, known = self._judge(obs, action_masks)
         actions = distribution.get_actions(deterministic=deterministic)
-        return actions, values, distribution.log_prob(actions)
+        entropy = distribution.entropy()
+        assert entropy is not None
+        self.judged = known, entropy
+        return actions, self._values(known), distribution.log_prob(actions)
 
     def evaluate_actions(
         self, obs: PyTorchObs, actions: Tensor, action_masks: Masks = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return values `[batch, 1]`, log probabilities `[batch]` and entropies `[batch]` of given actions."""
-        distribution, values = self._judge(obs, action_masks)
-        return values, distribution.log_prob(actions), distribution.entropy()
+        """Return values `[batch, 1]`, log probabilities `[batch]` and entropies `[batch]` of given actions.
+
+        While only the value heads learn, observations are what the rest of the network made of them; see `Rollouts`.
+        """
+        assert isinstance(obs, dict)
+        if "known" in obs:
+            return self._values(obs["known"]), obs["log_prob"], obs["entropy"]
+        distribution, known = self._judge(obs, action_masks)
+        return self._values(known), distribution.log_prob(actions), distribution.entropy()
 
     def get_distribution(self, obs: PyTorchObs, action_masks: Masks = None) -> MaskableDistribution:
         """Return the distribution over slots."""
@@ -128,17 +143,20 @@ class CuriosityActorCritic(MaskableActorCriticPolicy):
 
     def predict_values(self, obs: PyTorchObs) -> Tensor:
         """Return the values of states, shape `[batch, 1]`."""
-        return self._judge(obs, None)[1]
+        return self._values(self._judge(obs, None)[1])
+
+    def _values(self, known: Tensor) -> Tensor:
+        return self.scorer.values(known).unsqueeze(-1)
 
     def _judge(self, obs: PyTorchObs, action_masks: Masks) -> tuple[MaskableDistribution, Tensor]:
         assert isinstance(obs, dict)
-        logits, values = self.scorer(obs)
+        logits, known = self.scorer.judge(obs)
         distribution = self.action_dist.proba_distribution(action_logits=logits)
         filled = obs["mask"] > 0
         # At the end of an episode no slot is filled. Nothing is chosen there, but the value is asked for, and a
         # distribution with every slot masked would be NaN; so every slot is allowed.
         distribution.apply_masking(action_masks if action_masks is not None else filled | ~filled.any(1, keepdim=True))
-        return distribution, values.unsqueeze(-1)
+        return distribution, known
 
 
 class PPOAgent(BaseAgent):

@@ -110,12 +110,29 @@ class CandidateScorer(nn.Module):
         Returns:
             Logits, shape `[batch, slots]`, the lowest float where a slot is empty; values, shape `[batch]`.
         """
+        logits, known = self.judge(observation)
+        return logits, self.values(known)
+
+    def judge(self, observation: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the candidates' logits and what the value heads read.
+
+        Args:
+            observation: See `forward`.
+
+        Returns:
+            Logits, as `forward` has them; inputs of the value heads, shape `[batch, members, 3 width]`.
+        """
         filled = observation["mask"] > 0
         opinions = [member(observation) for member in self.members]
         # Members' scores have arbitrary offsets; their log-probabilities can be averaged.
         logits = torch.stack([scores.log_softmax(dim=-1) for scores, _ in opinions]).mean(dim=0)
         logits = logits.masked_fill(~filled, torch.finfo(logits.dtype).min)
-        return logits, torch.stack([value for _, value in opinions]).mean(dim=0)
+        return logits, torch.stack([known for _, known in opinions], dim=1)
+
+    def values(self, known: Tensor) -> Tensor:
+        """Return the values of states, shape `[batch]`, from what `judge` returned for the value heads."""
+        heads = [member.value(known[:, at]) for at, member in enumerate(self.members)]  # type: ignore[operator]
+        return torch.stack(heads).mean(dim=0).squeeze(-1)
 
 
 class _Member(nn.Module):
@@ -141,14 +158,17 @@ class _Member(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, observation: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return scores, shape `[batch, slots]`, the lowest float where a slot is empty; values, shape `[batch]`."""
+        """Return scores and what the value head reads.
+
+        Shapes `[batch, slots]`, the lowest float where a slot is empty, and `[batch, 3 width]`.
+        """
         context = self._context(observation)
         questions = self.questions(context).unflatten(1, (-1, PROJECTED))  # [batch, heads, projected]
         answers = observation["topics"] @ questions.transpose(1, 2) / PROJECTED**0.5  # [batch, slots, heads]
         scale, shift = self.modulation(context).chunk(2, dim=-1)
         read = modulated(self._read_candidates(observation["candidates"], answers), self.norm, scale, shift)
         scores, mean = judged(self.hidden(read), observation["mask"], self.score)
-        return scores, self.value(torch.cat([context, mean], dim=-1)).squeeze(-1)
+        return scores, torch.cat([context, mean], dim=-1)
 
     def _read_candidates(self, features: Tensor, answers: Tensor) -> Tensor:
         """The layer that reads candidates, `[batch, slots, width]`.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from kgrl.agents.policy.network import CandidateScorer, save_policy
 from kgrl.agents.training.evaluation import Comparison, greedy, play_episodes, random_picker
+from kgrl.agents.training.rollouts import Rollouts
 from kgrl.errors import MissingDataError
 
 __all__ = ["KeepBest", "Tracker", "Tracking", "ValueWarmUp"]
@@ -30,26 +31,38 @@ class ValueWarmUp(BaseCallback):
     picks look good, and its gradients pass through the layers that compute the scores.
 
     Args:
-        steps: Environment steps after which all weights are trained.
+        steps: Environment steps after which all weights are trained: by updates whose rollouts end after them.
     """
 
     def __init__(self, steps: int) -> None:
         super().__init__()
         self.steps = steps
 
-    def _on_training_start(self) -> None:
-        self._train_all(self.num_timesteps >= self.steps)
-
-    def _on_rollout_end(self) -> None:
-        # Only an update whose rollout ends after the warm-up trains all weights.
-        self._train_all(self.num_timesteps > self.steps)
+    def _on_rollout_start(self) -> None:
+        rollouts = self._rollouts
+        apart = self.num_timesteps + rollouts.buffer_size * rollouts.n_envs <= self.steps
+        for name, weights in self.model.policy.named_parameters():
+            weights.requires_grad_(".value." in name or not apart)
+        if not apart:
+            rollouts.judged = None
+        elif rollouts.judged is None:
+            shape, scorer = (rollouts.buffer_size, rollouts.n_envs), self.model.policy.scorer
+            assert isinstance(scorer, CandidateScorer)
+            known = np.empty((*shape, len(scorer.members), 3 * scorer.config.hidden), dtype=np.float32)
+            rollouts.judged = known, np.empty(shape, dtype=np.float32)
 
     def _on_step(self) -> bool:
+        rollouts = self._rollouts
+        if rollouts.judged is not None:
+            for kept, made in zip(rollouts.judged, self.model.policy.judged, strict=True):  # type: ignore[call-overload]
+                kept[rollouts.pos] = made.numpy()
         return True
 
-    def _train_all(self, all_weights: bool) -> None:
-        for name, weights in self.model.policy.named_parameters():
-            weights.requires_grad_(all_weights or ".value." in name)
+    @property
+    def _rollouts(self) -> Rollouts:
+        rollouts = self.model.rollout_buffer  # type: ignore[attr-defined]
+        assert isinstance(rollouts, Rollouts)
+        return rollouts
 
 
 class KeepBest(BaseCallback):

@@ -20,7 +20,16 @@ class Rollouts(MaskableDictRolloutBuffer):
     It holds what `MaskableDictRolloutBuffer` holds. That one makes new arrays for every rollout, swaps their axes
     before minibatches are drawn, and copies observations twice as they are added. Here a minibatch is gathered from the
     arrays as they are, in which the steps of all environments follow one another.
+
+    A rollout after which only the value heads learn holds what the policy made of observations instead of these:
+    the rest of the network does not change, so each state passes through it once, when an action is chosen.
+
+    Attributes:
+        judged: Inputs of the value heads and entropies of each step, float32 `[steps, envs, ...]`, which
+            `kgrl.agents.training.callbacks.ValueWarmUp` writes; None where observations are held.
     """
+
+    judged: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
     def reset(self) -> None:
         """Begin a rollout; what the arrays hold is written over."""
@@ -40,8 +49,9 @@ class Rollouts(MaskableDictRolloutBuffer):
     ) -> None:
         """Copy a step of all environments into the arrays; see `MaskableDictRolloutBuffer.add`."""
         at = self.pos
-        for name, values in self.observations.items():
-            values[at] = obs[name]
+        if self.judged is None:
+            for name, values in self.observations.items():
+                values[at] = obs[name]
         self.actions[at] = action.reshape(self.n_envs, self.action_dim)
         self.rewards[at], self.episode_starts[at] = reward, episode_start
         self.values[at], self.log_probs[at] = value.numpy().flatten(), log_prob.numpy().flatten()
@@ -57,7 +67,7 @@ class Rollouts(MaskableDictRolloutBuffer):
         order = torch.from_numpy(np.random.permutation(total))  # noqa: NPY002
         for rows in torch.split(order, batch_size or total):
             yield MaskableDictRolloutBufferSamples(
-                observations={name: _taken(values, rows) for name, values in self.observations.items()},
+                observations={name: _taken(values, rows) for name, values in self._held().items()},
                 actions=_taken(self.actions, rows),
                 old_values=_taken(self.values, rows),
                 old_log_prob=_taken(self.log_probs, rows),
@@ -65,6 +75,12 @@ class Rollouts(MaskableDictRolloutBuffer):
                 returns=_taken(self.returns, rows),
                 action_masks=_taken(self.action_masks, rows),
             )
+
+    def _held(self) -> dict[str, NDArray[Any]]:
+        """Return what stands for the observations of all steps."""
+        if self.judged is None:
+            return self.observations
+        return {"known": self.judged[0], "entropy": self.judged[1], "log_prob": self.log_probs}
 
 
 def _taken(values: NDArray[Any], rows: Tensor) -> Tensor:

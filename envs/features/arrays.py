@@ -9,12 +9,9 @@ from numpy.typing import NDArray
 
 from kgrl.graph.topic_graph import IntArray
 
-__all__ = ["QUANTUM", "GoalFeatures", "GraphTables", "LearnedState", "Observations", "Path", "Workspace"]
+__all__ = ["GoalFeatures", "GraphTables", "LearnedState", "Observations", "Path", "Workspace"]
 
 FloatArray = NDArray[np.float32]
-
-QUANTUM = np.float32(1 / 32767)
-"""The unit of kept cosines."""
 
 
 class GraphTables(NamedTuple):
@@ -31,10 +28,6 @@ class GraphTables(NamedTuple):
         links: Link features, the last row for pairs that are no link, `[links + 1, 13]`.
         transitions: Transition features in the same rows, `[links + 1, 7]`.
         categories: A number for each topic's category, `[topics]`.
-        cosines: Cosines of pages (rows) to topics (columns) in units of `QUANTUM`, int16 `[topics, topics]`: those that
-            were needed before, 0 for the others. Kernels write into it, and memory is taken for what is written. Of
-            shape `[0, 0]` where nothing is kept.
-        outlooks: Mean cosines of topics (columns) to the targets of pages (rows), likewise.
         embeddings: Unit embeddings, `[topics, dimensions]`.
         mean_targets: Mean embedding of each topic's targets, `[topics, dimensions]`.
         projected: Embeddings in few dimensions, `[topics, PROJECTED]`.
@@ -55,8 +48,6 @@ class GraphTables(NamedTuple):
     links: FloatArray
     transitions: FloatArray
     categories: NDArray[np.int64]
-    cosines: NDArray[np.int16]
-    outlooks: NDArray[np.int16]
     embeddings: FloatArray
     mean_targets: FloatArray
     projected: FloatArray
@@ -112,8 +103,7 @@ class LearnedState(NamedTuple):
         links_to_learned: Learned neighbours of each topic.
         level: Latest probe loss of each topic, NaN where not measured.
         previous: The one before.
-        total_similarity: Sum of each topic's cosines to the learned topics it was compared with.
-        nearest_similarity: The largest of them.
+        nearest_similarity: The largest of each topic's cosines to the learned topics it was compared with.
         compared: How many learned topics each was compared with.
         learned_sum: Sum of the learned topics' embeddings, `[curricula, dimensions]`.
         summed: How many learned topics are in that sum, `[curricula]`.
@@ -131,7 +121,6 @@ class LearnedState(NamedTuple):
     links_to_learned: IntArray
     level: FloatArray
     previous: FloatArray
-    total_similarity: FloatArray
     nearest_similarity: FloatArray
     compared: IntArray
     learned_sum: FloatArray

@@ -51,7 +51,7 @@ class FeatureState:
 
     def __init__(self, view: View, clicks: Path = FOLDER) -> None:
         walks = walk_tables(view.graph, view.embeddings, clicks)
-        self.tables: GraphTables = walks.compiled
+        self.tables: GraphTables = walks.by_counts[0]
         self.goals = _one_goal(walks, view.goal, view.nucleus)
         measured = view.profile.level[view.profile.measured]
         self.first_loss = self.previous_loss = self.latest_loss = float(measured.mean()) if len(measured) else 0.0
@@ -162,7 +162,6 @@ def blank_learned_state(curricula: int, topics: int, dimensions: int) -> Learned
         links_to_learned=np.empty((curricula, 0), dtype=np.int32),
         level=nothing,
         previous=nothing,
-        total_similarity=np.zeros((curricula, topics), dtype=np.float32),
         nearest_similarity=np.full((curricula, topics), -1.0, dtype=np.float32),
         compared=np.zeros((curricula, topics), dtype=np.int32),
         learned_sum=np.zeros((curricula, dimensions), dtype=np.float32),

@@ -20,14 +20,13 @@ from kgrl.envs.features.arrays import Path
 from kgrl.envs.features.names import COLUMN, FEATURES, GLOBAL, TOPIC_GOAL_FEATURES
 from kgrl.envs.features.shortlist_kernels import shortlist_into
 from kgrl.envs.features.walk_kernels import (
-    RECENT,
     clipped,
     describe_candidates,
     describe_goal,
     describe_path,
     dot,
     link_positions,
-    product,
+    products,
 )
 from kgrl.system.kernels import inner_kernel
 from kgrl.traces.trace import SEEN, STACK
@@ -38,8 +37,14 @@ _WIDTH = len(FEATURES)
 _GOAL_SIMILARITY = TOPIC_GOAL_FEATURES.index("goal_similarity")
 _NEIGHBOURS = 128
 """Neighbours that are looked at for a candidate's."""
+_COMPARED_WHOLE = 11_585
+"""Topics of a graph up to which a candidate is compared with all that is learned."""
 _COMPARED = 32
-"""Topics learned last that a candidate is compared with, one by one, on graphs too large to keep cosines."""
+"""Topics learned last that it is compared with on larger ones."""
+
+RECENT = 8
+"""Number of the topics learned last whose mean is called recent; they are all on the stack."""
+assert RECENT <= STACK
 
 
 @inner_kernel
@@ -70,27 +75,42 @@ def _recent_norm(tables, learned, n):
 
 
 @inner_kernel
-def _compare(tables, known, row, topic):
-    """Compare a topic with what was learned since it was last compared.
+def _compare(tables, known, row, slots, filled, cosines, stacked):
+    """Compare candidates with what was learned since they were last compared.
 
-    On graphs too large to keep cosines candidates are new at every step: such a topic is compared with the last
-    `_COMPARED` topics, and the sum of its cosines to all is the product with their sum.
+    Those that were candidates before lack only topics of the path. Others have to be compared with earlier ones, too.
+
+    Args:
+        tables: The graph.
+        known: The curricula.
+        row: Which of them.
+        slots: The candidates' topics, `[at least filled]`.
+        filled: How many there are.
+        cosines: Cosines of the pages on the stack to them, `[at least stacked, at least filled]`.
+        stacked: Pages on the stack, the topics learned last.
     """
-    learned, n = known.learned[row], known.n_learned[row]
-    total, nearest = known.total_similarity[row, topic], known.nearest_similarity[row, topic]
-    first = known.compared[row, topic]
-    if not len(tables.cosines) and n - first > _COMPARED:
-        first = n - _COMPARED
-        whole = dot(known.learned_sum[row], tables.embeddings[topic])
-    else:
-        whole = np.float32(np.nan)
-    for at in range(first, n):
-        cosine = product(tables.cosines, tables.embeddings, tables.embeddings, learned[at], topic)
-        total += cosine
-        nearest = max(nearest, cosine)
-    known.total_similarity[row, topic] = total if math.isnan(whole) else whole
-    known.nearest_similarity[row, topic] = nearest
-    known.compared[row, topic] = n
+    nearest, compared, n = known.nearest_similarity[row], known.compared[row], known.n_learned[row]
+    behind, count, end = np.empty(filled, dtype=np.int32), 0, n - stacked
+    for slot in range(filled):
+        topic = slots[slot]
+        for at in range(stacked):
+            nearest[topic] = max(nearest[topic], cosines[at, slot])
+        if compared[topic] < end:
+            behind[count] = topic
+            count += 1
+    least = n - _COMPARED if len(tables.share) > _COMPARED_WHOLE else 0
+    for first in range(0, count, 4):
+        some = behind[first : min(first + 4, count)]
+        since = compared[some[0]]
+        for topic in some:
+            since = min(since, compared[topic])
+        earlier = known.learned[row, max(since, least) : end]
+        found = products(tables.embeddings, earlier, tables.embeddings, some, len(some))
+        for at in range(len(earlier)):
+            for one in range(len(some)):
+                nearest[some[one]] = max(nearest[some[one]], found[at, one])
+    for slot in range(filled):
+        compared[slots[slot]] = n
 
 
 @inner_kernel
@@ -114,21 +134,24 @@ def _neighbour_losses(tables, level, previous, latest, topic, features):
 
 
 @inner_kernel
-def _learning_features(tables, goals, known, row, slots, filled, recent, ages, out):
+def _learning_features(tables, goals, known, row, slots, filled, cosines, stacked, ages, out):
     """Write what a curriculum has learned about its candidates and around them."""
     level, previous, latest = known.level[row], known.previous[row], known.latest_loss[row]
     all_norm = _norm(known.learned_sum[row])
     recent_norm = _recent_norm(tables, known.learned[row], known.n_learned[row])
     similarity = goals.similarity[known.aim[row]]
+    whole = products(known.learned_sum, np.full(1, row), tables.embeddings, slots, filled)[0]
+    _compare(tables, known, row, slots, filled, cosines, stacked)
     for slot in range(filled):
-        topic, features = slots[slot], out[slot]
+        topic, features, recent = slots[slot], out[slot], np.float32(0)
         links = known.links_to_learned[row, topic]
-        _compare(tables, known, row, topic)
+        for at in range(max(0, stacked - RECENT), stacked):
+            recent += cosines[at, slot]
         features[COLUMN.log_learned_links] = np.float32(math.log1p(links)) / 5
         features[COLUMN.closure] = links * tables.share[topic]
         features[COLUMN.aim_similarity] = similarity[topic]
-        features[COLUMN.learned_similarity] = known.total_similarity[row, topic] / all_norm
-        features[COLUMN.recent_similarity] = recent[slot] / recent_norm
+        features[COLUMN.learned_similarity] = whole[slot] / all_norm
+        features[COLUMN.recent_similarity] = recent / recent_norm
         features[COLUMN.nearest_learned_similarity] = known.nearest_similarity[row, topic]
         if not math.isnan(level[topic]):
             features[COLUMN.loss] = level[topic] - latest
@@ -213,12 +236,12 @@ def observe_row(tables, goals, known, row, candidates, n, slot_of, pool, shown):
     for slot in range(filled):
         slot_of[slots[slot]] = slot
     link_positions(tables, path.stack[-1], slot_of, links)
-    recent = describe_candidates(tables, path, slots, filled, links, slot_of, out)
+    cosines = describe_candidates(tables, path, slots, filled, links, slot_of, out)
     for slot in range(filled):
         slot_of[slots[slot]] = -1
     if goals.has_goal[known.aim[row]]:
         _goal_features(goals.goals[known.aim[row]], path.stack[-1], slots, filled, out)
-    _learning_features(tables, goals, known, row, slots, filled, recent, ages, out)
+    _learning_features(tables, goals, known, row, slots, filled, cosines, len(path.stack), ages, out)
     for slot in range(filled):
         for column in range(_WIDTH):
             out[slot, column] = clipped(out[slot, column])

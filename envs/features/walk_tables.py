@@ -31,8 +31,6 @@ FloatArray = NDArray[np.float32]
 _LAST = ("similarity_rank", "in_degree_rank", "log_place", "place_rank")
 """Columns in which 0 would mean the first of all."""
 _SMOOTHING = 10.0
-_KEPT_PAIRS = 2**27
-"""Most pairs of topics whose cosines are kept once they were needed: 2 bytes a pair, twice."""
 _FAR = 20_000  # words; beyond it, or unmentioned, every link is as far
 
 
@@ -126,9 +124,9 @@ class WalkTables:
 
     @cached_property
     def by_counts(self) -> tuple[GraphTables, ...]:
-        """The tables as kernels read them, one record for each table of counts; cosines are made as they are needed."""
+        """The tables as kernels read them, one record for each table of counts."""
         graph, relations = self.graph, self.relations
-        joined, none = graph.undirected, np.empty((0, 0), dtype=np.int16)
+        joined = graph.undirected
         first = GraphTables(
             out_starts=graph.indptr,
             out=graph.indices,
@@ -140,8 +138,6 @@ class WalkTables:
             links=self.links,
             transitions=self.transitions[0],
             categories=self.categories,
-            cosines=none,
-            outlooks=none,
             embeddings=np.asarray(relations.embeddings),
             mean_targets=relations.mean_target,
             projected=self.projected,
@@ -157,16 +153,7 @@ class WalkTables:
             for rows, own in parts
         )
         # Kernels are compiled for each type of array they meet, and one that may be written is another type.
-        fixed = (GraphTables(*(read_only(array) for array in record)) for record in each)
-        return tuple(record._replace(cosines=none, outlooks=none) for record in fixed)
-
-    @cached_property
-    def compiled(self) -> GraphTables:
-        """The tables as kernels of curricula read them; those of some thousand topics keep cosines that were needed."""
-        topics = len(self.graph)
-        shape = (topics, topics) if topics**2 <= _KEPT_PAIRS else (0, 0)
-        cosines, outlooks = (np.zeros(shape, dtype=np.int16) for _ in range(2))
-        return self.by_counts[0]._replace(cosines=cosines, outlooks=outlooks)
+        return tuple(GraphTables(*(read_only(array) for array in record)) for record in each)
 
     def _place_columns(self) -> tuple[NDArray[np.floating], ...]:
         """From `mentioned` to `place_rank`."""

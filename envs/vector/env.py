@@ -162,7 +162,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         # Frames tell training losses, too.
         records = not scores_together(curriculum.reward) or self.render_mode is not None
         return SharedTables(
-            graph=walks.compiled,
+            graph=walks.by_counts[0],
             goals=goal_features(walks, [(task.goal, task.nucleus) for task in self.tasks]),
             tasks=task_tables(curriculum, self.tasks, stack_nuclei(self.tasks), fits, records=records),
             research=curriculum.state.research.tables,

@@ -196,7 +196,6 @@ def _clear(known, episodes, row):
     known.links_to_learned[row] = 0
     known.level[row] = np.nan
     known.previous[row] = np.nan
-    known.total_similarity[row] = 0.0
     known.nearest_similarity[row] = -1.0
     known.compared[row] = 0
     known.learned_sum[row] = 0.0

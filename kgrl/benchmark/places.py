@@ -72,7 +72,7 @@ def make_place(name: str, corpus: str, budget: int | None = None, encoder: str =
     task = task_of(name, corpus, budget)
     # Tables depend on the size of neighbourhoods, embeddings on the corpus alone, so they are cached separately.
     tables, embedded = _tables(task.corpus, task.config.neighbourhood, encoder), _embedded(task.corpus, encoder)
-    walk_tables(task.corpus.graph, embedded[1]).compiled  # noqa: B018 - so that no cell is said to have taken the time
+    walk_tables(task.corpus.graph, embedded[1]).by_counts  # noqa: B018 - so that no cell is said to have taken the time
     return Place(task, embedded, tables, task.make_exam(), task.make_recall())
 
 

@@ -184,15 +184,19 @@ def goal_features(walks: WalkTables, aims: Sequence[tuple[IntArray | None, IntAr
         aims: Goals, None where all topics count, each with the nucleus that a curriculum starts from.
     """
     embeddings, n = walks.relations.embeddings, len(walks.graph)
-    directions = [_unit(embeddings[nucleus if goal is None else goal].sum(axis=0)) for goal, nucleus in aims]
+    related: dict[bytes, GoalTables] = {}  # the same goals come back in many aims
     has_goal = np.array([goal is not None for goal, _ in aims])
     towards = np.zeros((len(aims), n if has_goal.any() else 0, len(TOPIC_GOAL_FEATURES)), dtype=np.float32)
     vectors = np.zeros((len(aims), PROJECTED), dtype=np.float32)
-    for row, (goal, _) in enumerate(aims):
-        if goal is not None:
-            related = GoalTables.of(walks, [goal])
-            towards[row], vectors[row] = related.features(0, slice(None)), related.vectors[0]
-    return GoalFeatures(np.stack([embeddings @ direction for direction in directions]), towards, vectors, has_goal)
+    similarity = np.empty((len(aims), n), dtype=np.float32)
+    for row, (goal, nucleus) in enumerate(aims):
+        if goal is None:
+            similarity[row] = embeddings @ _unit(embeddings[nucleus].sum(axis=0))
+            continue
+        tables = related.get(goal.tobytes()) or related.setdefault(goal.tobytes(), GoalTables.of(walks, [goal]))
+        similarity[row], vectors[row] = tables.similarity[0], tables.vectors[0]
+        towards[row] = tables.features(0, slice(None))
+    return GoalFeatures(similarity, towards, vectors, has_goal)
 
 
 @keep_recent(4)  # a curriculum's aim is the same in every episode

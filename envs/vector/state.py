@@ -253,7 +253,7 @@ def _fixed_probes(curriculum: Curriculum, tasks: Sequence[EpisodeTask]) -> IntAr
             among = task.goal if name == "target" else None
             if not task.whole:
                 shown = np.flatnonzero(task.trainable).astype(np.int32)
-                among = shown if among is None else np.intersect1d(among, shown).astype(np.int32)
+                among = shown if among is None else among[task.trainable[among]]
             drawn = sample_topics(curriculum.corpus, Split.PROBE, size, seed, among)
             probes[row, at, : len(drawn)] = drawn
     return probes

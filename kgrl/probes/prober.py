@@ -148,9 +148,8 @@ def sample_topics(corpus: Corpus, split: Split, size: int, seed: int, among: Int
     Returns:
         Topics, ascending, int32.
     """
-    pool = np.flatnonzero(corpus.has(split))
-    if among is not None:
-        pool = np.intersect1d(pool, among)
+    has = corpus.has(split)
+    pool = np.flatnonzero(has) if among is None else np.unique(among[has[among]])
     # A permutation, so that a larger sample contains a smaller one of the same seed.
     drawn = np.random.default_rng(seed).permutation(pool)[:size]
     return np.sort(drawn).astype(np.int32)

@@ -13,6 +13,9 @@ from torch import Tensor
 
 __all__ = ["Rollouts"]
 
+_PASSES = 4
+"""Passes over a rollout for each epoch of value heads alone: they are too small for a pass to take any time."""
+
 
 class Rollouts(MaskableDictRolloutBuffer):
     """Rollout buffer of Stable-Baselines3 that keeps its arrays from rollout to rollout, and does not rearrange them.
@@ -60,12 +63,12 @@ class Rollouts(MaskableDictRolloutBuffer):
         self.full = self.pos == self.buffer_size
 
     def get(self, batch_size: int | None = None) -> Iterator[MaskableDictRolloutBufferSamples]:  # type: ignore[override]
-        """Yield all steps in random order, in minibatches of so many; in one if None."""
+        """Yield all steps in random order, in minibatches of so many, in one if None; several times to value heads."""
         assert self.full
-        total = self.buffer_size * self.n_envs
+        total, passes = self.buffer_size * self.n_envs, 1 if self.judged is None else _PASSES
         # NumPy's generator, as in the buffer of Stable-Baselines3, which seeds it.
-        order = torch.from_numpy(np.random.permutation(total))  # noqa: NPY002
-        for rows in torch.split(order, batch_size or total):
+        orders = [torch.from_numpy(np.random.permutation(total)) for _ in range(passes)]  # noqa: NPY002
+        for rows in (rows for order in orders for rows in torch.split(order, batch_size or total)):
             yield MaskableDictRolloutBufferSamples(
                 observations={name: _taken(values, rows) for name, values in self._held().items()},
                 actions=_taken(self.actions, rows),

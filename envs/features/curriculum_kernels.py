@@ -93,8 +93,10 @@ def _compare(tables, known, row, slots, filled, cosines, stacked):
     behind, count, end = np.empty(filled, dtype=np.int32), 0, n - stacked
     for slot in range(filled):
         topic = slots[slot]
+        best = nearest[topic]
         for at in range(stacked):
-            nearest[topic] = max(nearest[topic], cosines[at, slot])
+            best = max(best, cosines[at, slot])
+        nearest[topic] = best
         if compared[topic] < end:
             behind[count] = topic
             count += 1

@@ -27,7 +27,8 @@ from kgrl.envs.features.arrays import Workspace
 from kgrl.envs.features.curriculum_features import blank_observations, goal_features, named
 from kgrl.envs.features.space import Observation, observation_layout, observation_space
 from kgrl.envs.features.walk_tables import walk_tables
-from kgrl.envs.slot_env import MOST_INVALID, check_view, stalled_warning
+from kgrl.envs.slot_env import MOST_INVALID, stalled_warning
+from kgrl.envs.vector.checks import RENDER_MODES, check_batched, check_shape
 from kgrl.envs.vector.kernels import advance_rows
 from kgrl.envs.vector.rewards import VectorRewards, scores_together
 from kgrl.envs.vector.state import (
@@ -41,14 +42,12 @@ from kgrl.envs.vector.state import (
     task_tables,
 )
 from kgrl.envs.vector.variety import EpisodeTask, Variety, draw_tasks, stack_nuclei
-from kgrl.errors import KgrlError, SettingError
+from kgrl.errors import KgrlError
 from kgrl.expansion import Expansion
 from kgrl.learners.base import Learner
-from kgrl.learners.make import learners
 from kgrl.learners.simulated.kernels import NOISE
 from kgrl.learners.simulated.learner import SimulatedLearner, calibration_of
 from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder
-from kgrl.rewards.base import MEASURES, Reward
 from kgrl.rewards.expression import as_reward
 from kgrl.system.memory import check_fits
 
@@ -91,7 +90,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
             curriculum has stages, the render mode is unknown, or so many copies do not fit in memory.
     """
 
-    metadata: Info = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012 - Gymnasium's way
+    metadata: Info = {"render_modes": RENDER_MODES, "render_fps": 2}  # noqa: RUF012 - Gymnasium's way
 
     def __init__(
         self,
@@ -104,8 +103,8 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         variety: Variety | None = None,
         copy: bool = True,
     ) -> None:
-        _check_shape(num_envs, slots, render_mode)
-        _check_batched(curriculum.learner, curriculum.reward, curriculum.config)
+        check_shape(num_envs, slots, render_mode)
+        check_batched(curriculum.learner, curriculum.reward, curriculum.config)
         assert isinstance(curriculum.learner, SimulatedLearner)
         self.curriculum, self.num_envs, self.slots, self.copy = curriculum, num_envs, slots, copy
         self._check_memory()  # before anything is made of that size
@@ -382,45 +381,6 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         return {**facts, **{f"_{name}": np.ones(self.num_envs, dtype=bool) for name in facts}}
 
 
-def _check_shape(num_envs: int, slots: int, render_mode: str | None) -> None:
-    """Refuse numbers below 1 and render modes that vector environments do not have."""
-    if num_envs < 1:
-        raise SettingError(f"num_envs must be at least 1, not {num_envs}")
-    if render_mode == "human":
-        raise SettingError(
-            'vector environments show no frames to people; use render_mode "ansi" or "rgb_array" and render(), or '
-            'render_mode "human" with gym.make'
-        )
-    check_view(slots, render_mode, CurriculumVectorEnv.metadata["render_modes"])
-
-
-def _check_batched(learner: str | Learner, reward: Reward | None, config: CurriculumConfig) -> None:
-    """Refuse curricula that cannot be advanced as arrays; all that is needed is known before a corpus is loaded."""
-    sync = 'pass vectorization_mode="sync" to make_vec, for single environments side by side'
-    if isinstance(learner, str):
-        learners[learner]  # raises UnknownNameError
-    if learner != "simulated" and not isinstance(learner, SimulatedLearner):
-        name = learner if isinstance(learner, str) else getattr(learner, "kind", type(learner).__name__)
-        raise SettingError(
-            f"a vector environment advances copies of a simulated learner, not of {name!r}; {sync}, or "
-            'learner="simulated"'
-        )
-    if reward is None:
-        raise SettingError("a vector environment needs a curriculum with a reward")
-    if reward.needs & MEASURES:
-        measured = " and ".join(sorted(reward.needs & MEASURES))
-        raise SettingError(
-            f"the reward {reward.name!r} needs {measured}, which vector environments do not measure; {sync}"
-        )
-    if config.light_probes:
-        raise SettingError(f"vector environments draw probe samples uniformly; leave light_probes out, or {sync}")
-    if config.stages:
-        raise SettingError(
-            "vector environments have no stages; use kgrl/Forgetting-v0 with gym.make, which has those of the task, or "
-            f"{sync}"
-        )
-
-
 def make_curriculum_vector_env(
     num_envs: int = 1,
     corpus: str | Corpus = "vital",
@@ -462,9 +422,9 @@ def make_curriculum_vector_env(
         >>> envs = gym.make_vec("kgrl:kgrl/Curriculum-v0", num_envs=256)    # doctest: +SKIP
     """
     check_env_keywords(config, ["num_envs", "autoreset_mode", "variety", "copy"])
-    _check_shape(num_envs, slots, render_mode)
+    check_shape(num_envs, slots, render_mode)
     reward, settings = as_reward(reward), CurriculumConfig(**config)
-    _check_batched(learner, reward, settings)
+    check_batched(learner, reward, settings)
     curriculum = make_env_curriculum(corpus, learner, reward, settings, learner_options, encoder)
     return CurriculumVectorEnv(
         curriculum,

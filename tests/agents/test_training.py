@@ -17,6 +17,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from stable_baselines3.common.callbacks import BaseCallback
 
 from kgrl.agents import PPOAgent, train_ppo
 from kgrl.agents.policy.agent import PPOConfig
@@ -79,6 +80,44 @@ def test_only_the_value_head_learns_while_it_warms_up(make_envs: MakeEnvs, warm_
     changed = {name for name, weights in init.state_dict().items() if not torch.equal(weights, trained[name])}
     assert {name for name in changed if ".value." in name}
     assert all(".value." in name for name in changed) == frozen
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_value_heads_warm_up_on_what_the_frozen_network_made_of_each_state(make_envs: MakeEnvs, members: int) -> None:
+    init = CandidateScorer.of([small_scorer() for _ in range(members)])
+    seen: list[tuple[torch.Tensor, ...]] = []
+
+    class Look(BaseCallback):
+        """Compares rollouts with the observations that they stand for."""
+
+        def _on_step(self) -> bool:
+            observation = {name: torch.as_tensor(values) for name, values in self.locals["obs_tensor"].items()}
+            logits, known = self.model.policy.scorer.judge(observation)
+            seen.append((known, torch.distributions.Categorical(logits=logits).entropy(), self.locals["log_probs"]))
+            return True
+
+        def _on_rollout_end(self) -> None:
+            rollouts = self.model.rollout_buffer  # type: ignore[attr-defined]
+            assert rollouts.judged is not None and not rollouts.observations["candidates"].any()
+            samples = list(rollouts.get(8))
+            assert len(samples) > 2 * rollouts.buffer_size / 8
+            for name, expected in zip(("known", "entropy", "log_prob"), zip(*seen, strict=True), strict=True):
+                held = torch.cat([sample.observations[name] for sample in samples])  # type: ignore[call-overload]
+                rows, made = held.view(len(held), -1), torch.cat(expected)
+                apart = (rows[:, None] - made.view(len(made), -1)).abs().amax(dim=2)
+                assert apart.amin(0).max() < 1e-5 and apart.amin(1).max() < 1e-5  # the same states, in any order
+            values = self.model.policy.evaluate_actions(samples[0].observations, samples[0].actions)[0]
+            assert torch.allclose(values.flatten(), samples[0].old_values, atol=1e-6)
+
+    config = PPOConfig(**{**asdict(SMALL), "warm_up": 32})
+    train_ppo(make_envs(), 32, config=config, init=init, callbacks=[Look()], progress=False)
+    assert len(seen) == SMALL.rollout
+
+
+def test_products_are_exact_again_after_a_training(make_envs: MakeEnvs) -> None:
+    before = torch.get_float32_matmul_precision()
+    train_ppo(make_envs(), 32, config=SMALL, init=small_scorer(), progress=False)
+    assert torch.get_float32_matmul_precision() == before
 
 
 def test_a_seed_fixes_a_training(make_envs: MakeEnvs) -> None:

@@ -6,7 +6,8 @@ A training is a process of its own with one thread, from start to end: imports, 
 comparisons with random picks, and the policy's files. `ratio` divides its processor seconds before by those of this
 checkout, for each seed, and takes the mean; wall-clock beside it depends on what else runs. `steps_per_second` counts
 the processor seconds of the whole process, too. `held_out_gain` is the lead over random picks on held-out regions of
-the graphs, of the policy that is kept; the same seed plays the same episodes on both sides.
+the graphs, of the policy that is kept; the same seed plays the same episodes on both sides. Figures of policies from
+other embeddings are not comparable: since the static encoder became the default, `first_gain` tells the two apart.
 
 Each side first trains a little, all weights at once, so that kernels are compiled and corpora embedded. It needs git.
 """
@@ -39,7 +40,7 @@ LITTLE = ("--steps", "64", "--envs", "32")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--before", default="HEAD", help="the commit to compare this checkout with")
+    parser.add_argument("--before", default="HEAD", help="the commit to compare with, or the folder of its checkout")
     parser.add_argument("--recipe", default="ppo")
     parser.add_argument("--corpus", nargs="*", default=[], help="the recipe's by default")
     parser.add_argument("--steps", type=int, default=40_000)
@@ -50,6 +51,7 @@ def main() -> None:
     given = ["--recipe", arguments.recipe, *corpora]
     with tempfile.TemporaryDirectory() as scratch, checkout(arguments.before, Path(scratch)) as before:
         sides, little = {"before": before, "after": ROOT}, Path(scratch) / "little.yaml"
+        commit = subprocess.check_output(["git", "-C", str(before), "rev-parse", "--short", "HEAD"], text=True).strip()
         recipe = read_recipe(arguments.recipe)
         replace(recipe, ppo=replace(recipe.ppo, warm_up=0)).write(little)
         for side, root in sides.items():
@@ -66,12 +68,16 @@ def main() -> None:
     print(json.dumps(figures))
     if arguments.json:
         asked = {name: value for name, value in vars(arguments).items() if name != "json"}
+        asked["before"] = commit
         write_json(arguments.json, {**asked, **figures, "trainings": rows})
 
 
 @contextmanager
 def checkout(commit: str, scratch: Path) -> Iterator[Path]:
-    """Check a commit out in a temporary folder, and remove it again."""
+    """Check a commit out in a temporary folder, and remove it again; a folder is used as it is, kernels included."""
+    if Path(commit).is_dir():
+        yield Path(commit).resolve()
+        return
     folder = scratch / "checkout"
     git = ["git", "-C", str(ROOT), "worktree"]
     subprocess.run([*git, "add", "--quiet", "--detach", str(folder), commit], check=True)

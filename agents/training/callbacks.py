@@ -54,7 +54,7 @@ class ValueWarmUp(BaseCallback):
     def _on_step(self) -> bool:
         rollouts = self._rollouts
         if rollouts.judged is not None:
-            for kept, made in zip(rollouts.judged, self.model.policy.judged, strict=True):  # type: ignore[call-overload]
+            for kept, made in zip(rollouts.judged, self.model.policy.judged, strict=True):  # type: ignore[arg-type]
                 kept[rollouts.pos] = made.numpy()
         return True
 

@@ -49,7 +49,7 @@ def check_batched(learner: str | Learner, reward: Reward | None, config: Curricu
     if config.light_probes:
         raise SettingError(f"vector environments draw probe samples uniformly; leave light_probes out, or {sync}")
     if config.mastery != "read" or config.most_readings != 1:
-        raise SettingError(f"in vector environments topics are learned once they were read, and text is read once; {sync}")
+        raise SettingError(f"vector environments read text once, and what was read is learned there; {sync}")
     if config.stages:
         raise SettingError(
             "vector environments have no stages; use kgrl/Forgetting-v0 with gym.make, which has those of the task, or "

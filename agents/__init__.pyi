@@ -24,12 +24,17 @@ from .baselines.frontier import RandomGlobal as RandomGlobal
 from .baselines.frontier import SampledAgent as SampledAgent
 from .baselines.frontier import ScoringAgent as ScoringAgent
 from .baselines.frontier import Similarity as Similarity
+from .baselines.nucleated import Nucleated as Nucleated
+from .baselines.nucleated import RandomNucleated as RandomNucleated
 from .baselines.orders import EasyToHard as EasyToHard
 from .baselines.orders import HardToEasy as HardToEasy
 from .baselines.orders import Stratified as Stratified
 from .baselines.passages import CoherentPassages as CoherentPassages
+from .baselines.passages import GoalPassages as GoalPassages
 from .baselines.passages import Interleaved as Interleaved
 from .baselines.passages import UniformPassages as UniformPassages
+from .baselines.reviewing import Spaced as Spaced
+from .baselines.reviewing import WorstFirst as WorstFirst
 from .make import agents as agents
 from .make import make_agent as make_agent
 from .policy.agent import PPOAgent as PPOAgent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kgrl.curriculum.knowledge import Mastery
+from kgrl.curriculum.mastery import Mastery
 from kgrl.errors import SettingError
 
 __all__ = ["DEFAULT_REWARD", "LEAST_TOKENS", "CurriculumConfig"]
@@ -36,7 +36,7 @@ class CurriculumConfig:
             picked. Retrieval always searches the whole corpus. The nucleus is chosen inside the first stage, unless it
             is given by titles.
         mastery: When a topic is solid: `"read"`, once one of its passages was read; `"gap"` or `"gap:LEVEL"`, once it
-            is known (`kgrl.curriculum.knowledge.Mastery`). By a gap, `probe_topics` topics are tested after each
+            is known (`kgrl.curriculum.mastery.Mastery`). By a gap, `probe_topics` topics are tested after each
             expansion.
         most_readings: How often a passage may be read at most; 0 for any number of times.
         nucleus_share: Most of the budget that the nucleus takes until its topics are solid, if they have to be known;

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum.config import LEAST_TOKENS, CurriculumConfig
-from kgrl.curriculum.knowledge import Knowledge, Mastery
+from kgrl.curriculum.knowledge import Knowledge
+from kgrl.curriculum.mastery import Mastery
 from kgrl.curriculum.researcher import Researcher
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion

@@ -29,11 +29,9 @@ class SeldomCalled(Generic[Arguments, Result]):
         function: The function, which numba can compile.
 
     Example:
-        >>> @SeldomCalled
-        ... def double(number):
-        ...     return 2 * number
-        >>> double(3)
-        6
+        >>> from kgrl.graph.rows import discover
+        >>> isinstance(discover, SeldomCalled), discover.__name__
+        (True, 'discover')
     """
 
     def __init__(self, function: Callable[Arguments, Result]) -> None:

@@ -14,7 +14,8 @@ from kgrl.agents import make_agent
 from kgrl.agents.baselines.nucleated import Nucleated
 from kgrl.corpus import Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
-from kgrl.curriculum.knowledge import Knowledge, Mastery
+from kgrl.curriculum.knowledge import Knowledge
+from kgrl.curriculum.mastery import Mastery
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion, ProbeLosses
 from tests.support.fake_learner import FakeLearner

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pytest
@@ -123,6 +124,7 @@ def test_those_who_load_one_corpus_share_it_while_it_is_used(mine: Path) -> None
 
 def test_the_corpora_opened_last_stay_open(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kgrl.data.processed._LATEST", deque(maxlen=2))
+    monkeypatch.setattr("kgrl.data.processed._OPEN", WeakValueDictionary())
     number = id(load_corpus(mine))
     load_corpus("invented:8")
     gc.collect()

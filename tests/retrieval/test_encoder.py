@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -112,7 +113,7 @@ from kgrl.retrieval import encoder
 
 class Slow(encoder.Encoder):
     def encode(self, texts):
-        time.sleep(0.1)
+        time.sleep(0.4)  # so that a busy machine stops it in the middle, too
         return super().encode(texts)
 
 encoder._CHUNK = 16
@@ -124,7 +125,10 @@ def _encoded_in_pieces(model: str, tmp_path: Path, stop: int) -> tuple[bytes, in
     """Encode texts in a process that is stopped in the middle, then here; return the entry, and how many were left."""
     (tmp_path / "texts").write_text("\n".join(f"{'a river meets the sea ' * (n % 5)}at mile {n}" for n in range(160)))
     texts, cache = (tmp_path / "texts").read_text().splitlines(), tmp_path / f"stopped-{stop}"
-    child = subprocess.Popen([sys.executable, "-c", _SLOWLY, model, str(tmp_path / "texts"), str(cache)])
+    # The tests' one thread: others add up in another order.
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", _SLOWLY, model, str(tmp_path / "texts"), str(cache)]
+    child = subprocess.Popen(command, env=one_thread)
     deadline, done = time.monotonic() + 120, np.zeros(0, dtype=bool)
     while done.sum() < 32 and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from kgrl.corpus import Corpus
+from kgrl.data import processed as processed_module
 from kgrl.data.processed import processed
 from kgrl.errors import KgrlError
 from kgrl.graph.topic_graph import TopicGraph
@@ -59,11 +60,17 @@ def _use_tokens(corpus: Corpus) -> list[int]:
     return TokenStore.of(corpus, tokenizer, 0).ids.tolist()
 
 
+def _use_corpus(corpus: Corpus) -> object:
+    processed_module._LATEST.clear()  # an open corpus is not read again
+    processed_module._OPEN.clear()
+    return processed("tiny", ["content"], lambda: corpus).fingerprint
+
+
 USES: dict[str, Callable[[Corpus], object]] = {
     "tokens": _use_tokens,
     # Without links, since forces take seconds.
     "layouts": lambda corpus: stored_layout(TopicGraph.from_links(list(corpus.graph.titles), [], [])).tolist(),
-    "corpora": lambda corpus: processed("tiny", ["content"], lambda: corpus).fingerprint,
+    "corpora": _use_corpus,
 }
 
 
@@ -76,6 +83,8 @@ def test_a_damaged_entry_is_made_again(
     for path in sorted(path for path in own_cache.rglob("*") if path.is_file() and path.suffix != ".lock"):
         before = path.read_bytes()
         DAMAGES[damage](path)
+        if path.exists() and path.read_bytes() == before:  # zeros in place of zeros
+            continue
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             assert USES[use](tiny_corpus) == whole

@@ -191,10 +191,15 @@ class GrowingCurriculum(Curriculum):
         began = time.perf_counter()
         self.supply.want(self.wanted(agent))
         self._grow(agent)
-        while self.state.exhausted and self.supply.busy():
-            time.sleep(_POLL_SECONDS)
+        while self.state.exhausted:
+            # Asked before arrivals are taken: what was under way then has arrived, or is still under way.
+            topics, busy = len(self.corpus.graph), self.supply.busy()
             self._grow(agent)
             self.supply.want(self.wanted(agent))
+            if not busy and len(self.corpus.graph) == topics:
+                break
+            if self.state.exhausted:
+                time.sleep(_POLL_SECONDS)
         self._stalled = time.perf_counter() - began
 
     def _grow(self, agent: Agent) -> None:
@@ -266,7 +271,8 @@ def first_corpus(
     """
     waited_since = time.monotonic()
     while True:
-        before = len(library)
+        # Asked before arrivals are taken: what was under way then has arrived, or is still under way.
+        before, busy = len(library), supply.busy()
         there = supply.take(library, 0)
         hopeless = supply.hopeless()
         for title in nucleus:
@@ -281,7 +287,7 @@ def first_corpus(
         if len(library) > before:
             waited_since = time.monotonic()
             on_arrival(len(library))
-        elif not missing and not supply.busy():
+        elif not missing and not busy:
             return library.corpus(there)  # the site has no more linked pages
         elif time.monotonic() - waited_since > patience:
             raise KgrlError(

@@ -73,6 +73,23 @@ class FakeSupply:
         return any(t in self.arrivals for t in (self.wanted[-1] if self.wanted else []))
 
 
+class QuickSupply(FakeSupply):
+    """Whose workers have always finished when it is asked whether they are busy: right after arrivals were taken."""
+
+    def __init__(self, arrivals: dict[str, Arrival]) -> None:
+        super().__init__(arrivals)
+        self.ready: list[str] = []
+
+    def take(self, library: Library, index: int) -> int:
+        library.add(self.arrivals[title] for title in self.ready if title not in library.numbers)
+        self.ready = []
+        return len(library)
+
+    def busy(self) -> bool:
+        self.ready = [title for title in (self.wanted[-1] if self.wanted else []) if title in self.arrivals]
+        return False
+
+
 @pytest.fixture
 def arrivals(tiny_corpus: Corpus, fake_embeddings: NDArray[np.float32]) -> dict[str, Arrival]:
     return arrivals_of(tiny_corpus, fake_embeddings)
@@ -106,6 +123,13 @@ def test_the_corpus_grows_and_what_has_a_number_keeps_it(make_growing: MakeGrowi
     assert arrived == sorted(arrived) and arrived[0] == len(before.graph) and arrived[-1] == len(after.graph)
     assert any(topic >= len(before.graph) for step in steps for topic in step.neighbourhood)
     assert all(step.data_age > 1e9 for step in steps)  # the pages say that they were fetched in 1970
+
+
+def test_what_arrives_between_two_looks_is_waited_for(arrivals: dict[str, Arrival], make_growing: MakeGrowing) -> None:
+    curriculum = make_growing(supply=QuickSupply(arrivals))
+    assert len(curriculum.corpus.graph) >= _FIRST
+    steps = list(curriculum.run(make_agent("closure")))
+    assert (steps[-1].arrived or 0) > _FIRST and steps[-1].tokens_total == _CONFIG.budget_tokens
 
 
 @pytest.mark.parametrize("agent", ["closure", "random", "greedy-loss", "curiosity"])

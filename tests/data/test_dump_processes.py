@@ -34,7 +34,7 @@ def _dump(path: Path, pages: int) -> Path:
 @pytest.mark.parametrize("pieces", [0, 2])
 def test_ctrl_c_says_one_line(tmp_path: Path, pieces: int) -> None:
     """Ctrl-C reaches every process of the command."""
-    dump, parts = _dump(tmp_path / "wiki.xml", 20_000), tmp_path / "out.parts"
+    dump, parts = _dump(tmp_path / "wiki.xml", 8_000), tmp_path / "out.parts"
     command = [sys.executable, "-m", "kgrl", "data", "import-dump", str(dump), "--out", str(tmp_path / "out")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         while not (parts / "import.json").exists() or len(list(parts.glob("*.jsonl"))) < pieces:

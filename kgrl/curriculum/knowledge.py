@@ -84,8 +84,8 @@ class Knowledge:
         self.tokens[read] += np.bincount(places, tokens, minlength=len(read)).astype(np.int64)
         self.exposures[read] += 1
         self.last_read[read] = expansion.tokens_total
-        tested = expansion.tested
-        self._compare(np.array(tested.topics, dtype=np.int64), np.array(tested.losses), expansion.tokens_total)
+        if (tested := expansion.tested).topics:
+            self._compare(np.array(tested.topics), np.array(tested.losses), expansion.tokens_total)
 
     def _compare(self, topics: NDArray[np.integer], losses: NDArray[np.float64], now: int) -> None:
         """Compare losses of different topics at one moment: those of unread topics, and those of topics read."""

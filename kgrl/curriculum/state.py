@@ -250,6 +250,7 @@ class CurriculumState:
         self.profile = LossProfile(len(self.corpus.graph))
         self.knowledge = Knowledge(len(self.corpus.graph))
         self.readings = np.zeros(len(self.corpus), dtype=np.int32)
+        self._was_read = np.zeros(len(self.corpus), dtype=bool)  # kept beside, since a lesson must not look at them all
         self.tokens, self.index = 0, 0
         self.rng = np.random.default_rng(seed)
         self.prober.remember({})
@@ -278,6 +279,7 @@ class CurriculumState:
         fresh = self.readings[read.ids] == 0
         self.knowledge.update(expansion, read.topics, self.learner.count_tokens(read), fresh)
         self.readings[read.ids] += 1
+        self._was_read[read.ids] = True
         self._solidify(expansion)
         self.tokens, self.index = expansion.tokens_total, expansion.index + 1
         before = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.before, strict=True)}
@@ -360,7 +362,7 @@ class CurriculumState:
     def used(self) -> NDArray[np.bool_]:
         """True for passages whose turn is over, bool `[passages]`: others of their topic were read less often."""
         if self.config.most_readings == 1:
-            return self.readings > 0
+            return self._was_read
         tables, used = self.research.tables, ~self._readable
         readings = self.readings[tables.passages]
         least = np.full(len(self.corpus.graph), np.iinfo(np.int32).max, dtype=np.int32)

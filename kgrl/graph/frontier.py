@@ -87,9 +87,13 @@ class Frontier:
         starts, ends = self.graph.undirected
         indptr, indices = _read_only(starts), _read_only(ends)
         self._found = _with_room(self._found, self._n_found, int(indptr[topic + 1] - indptr[topic]))
-        # Roots were found without a link.
-        apart = self._is_learned | self._is_root if self._rooted else self._is_learned
-        self._n_found = discover(indptr, indices, topic, self._links, apart, self._found, self._n_found)
+        before, learned = self._n_found, self._is_learned
+        self._n_found = discover(indptr, indices, topic, self._links, learned, self._found, before)
+        if self._rooted:  # roots had been found without a link
+            new = self._found[before : self._n_found]
+            new = new[~self._is_root[new]]
+            self._n_found = before + len(new)
+            self._found[before : self._n_found] = new
         self._topics = None
         if 2 * self._stale > self._n_found:
             self._tidy()

@@ -154,7 +154,7 @@ def episodes(env: CurriculumEnv, resets: int, rng: np.random.Generator) -> dict[
         "step_ms": summary(np.array(steps)),
         "step_wall_ms": summary(np.array(wall)),
         "reset_s": summary(np.array(starts)),
-        "learned": len(frontier.learned),
+        "learned": len(frontier.solid),
         "frontier": len(frontier),
     }
 

@@ -120,7 +120,7 @@ class Probed(Reward):
 def first_topics(curriculum: Curriculum, agent: str) -> Iterator[Expansion]:
     """Give the expansions until 1,100 topics are learned."""
     for step in curriculum.run(make_agent(agent)):
-        if len(curriculum.state.frontier.learned) > TO:
+        if len(curriculum.state.frontier.solid) > TO:
             return
         # There is no goal; the mean probe in the place of the target's costs a reward the same.
         yield replace(step, probes={**step.probes, "target": step.probes["mean"]})

@@ -257,7 +257,7 @@ class Walker:
         frontier = Frontier(self.graph)
         start = int(self.rng.choice(np.flatnonzero(self.graph.degree[self.rng.integers(len(self.graph), size=64)] > 0)))
         for topic in self.neighbourhood(start, frontier):
-            frontier.learn(topic)
+            frontier.solidify(topic)
         self.starts.append(time.thread_time() - began)
         for at in range(STEPS):
             if len(frontier) == 0:
@@ -266,7 +266,7 @@ class Walker:
 
     def step(self, frontier: Frontier, index: int) -> None:
         """One step, timed by phase."""
-        known = self.known._replace(learned=frontier.learned[None], links_to_learned=frontier.links_to_learned[None])
+        known = self.known._replace(learned=frontier.solid[None], links_to_solid=frontier.links_to_solid[None])
         if index % _EVERY == _EVERY - 1:
             began = time.thread_time()
             self.pick(frontier.topics[self.trainable[frontier.topics]], known)
@@ -282,7 +282,7 @@ class Walker:
         self.learner.losses(self.probes)
         marks.append(time.thread_time())
         for learned in topics.tolist():
-            frontier.learn(learned)
+            frontier.solidify(learned)
         marks.append(time.thread_time())
         self.times.append(np.diff(marks).tolist())
         self.links.append(int(self.graph.degree[topics].sum()))
@@ -297,7 +297,7 @@ class Walker:
 
     def neighbourhood(self, topic: int, frontier: Frontier) -> IntArray:
         """Return the topic and the first of its neighbours that are not learned."""
-        count = neighbourhood_into(self.research, frontier.is_learned, self.trainable, topic, self.room)
+        count = neighbourhood_into(self.research, frontier.is_solid, self.trainable, topic, self.room)
         return self.room[:count].copy()
 
     def figures(self) -> dict[str, Any]:

@@ -124,7 +124,7 @@ class GraphObservation(gym.Wrapper[GraphInstance, np.int64, Observation, np.int6
         waiting = waiting[~np.isin(waiting, candidates)]
         if len(waiting) > self.frontier:
             waiting = waiting[np.linspace(0, len(waiting), self.frontier, endpoint=False).astype(np.int64)]
-        learned = view.frontier.learned[: -self.learned - 1 : -1]  # the latest first
+        learned = view.frontier.solid[: -self.learned - 1 : -1]  # the latest first
         topics = np.concatenate([candidates, learned, waiting])
         # Of one length, whatever the number of nodes: vectors of environments stack infos.
         info["node_topics"] = np.full(self.slots + self.learned + self.frontier, -1, dtype=np.int32)
@@ -134,11 +134,11 @@ class GraphObservation(gym.Wrapper[GraphInstance, np.int64, Observation, np.int6
 
     def _nodes(self, view: View, topics: IntArray, candidates: int) -> FloatArray:
         """Return the features of topics, `[topics, len(NODE_FEATURES)]`; the first ones are the candidates."""
-        learned, level = view.frontier.is_learned[topics], view.profile.level[topics]
+        learned, level = view.frontier.is_solid[topics], view.profile.level[topics]
         order = np.zeros(len(topics))
         # Learned topics are shown from the latest backwards.
-        order[learned] = 1.0 - np.arange(learned.sum()) / len(view.frontier.learned)
-        links = view.frontier.links_to_learned[topics]
+        order[learned] = 1.0 - np.arange(learned.sum()) / len(view.frontier.solid)
+        links = view.frontier.links_to_solid[topics]
         columns = (
             learned,
             ~learned,

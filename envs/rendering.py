@@ -69,7 +69,7 @@ def state_text(view: View, expansions: Sequence[Expansion], picks: int = 5, *, c
 
 
 def _headline(view: View, expansions: Sequence[Expansion]) -> str:
-    learned, tokens = len(view.frontier.learned), f"{view.tokens:,} of {view.budget:,} tokens"
+    learned, tokens = len(view.frontier.solid), f"{view.tokens:,} of {view.budget:,} tokens"
     return f"step {expansions[-1].index} · {learned} learned · {len(view.frontier)} on the frontier · {tokens}"
 
 
@@ -199,7 +199,7 @@ class CurriculumPainter(_Painter):
             latest.title,
             _headline(view, expansions),
             lambda axes: self._draw(axes, view, latest, groups, edges),
-            lambda axes: self._label(axes, view.graph.titles, order, view.frontier.is_learned, learned),
+            lambda axes: self._label(axes, view.graph.titles, order, view.frontier.is_solid, learned),
             [
                 _mark("learned (by loss)", 8, _LEARNED, _LEARNED),
                 _mark("learned, not measured", 8, _UNMEASURED, _UNMEASURED),
@@ -303,15 +303,15 @@ def _mark(label: str, size: float, face: str, edge: str, marker: str = "o") -> L
 
 def _shown(view: View) -> tuple[IntArray, IntArray, IntArray]:
     """Return the learned topics that are drawn, oldest first, the frontier topics, and the unknown ones behind them."""
-    learned = view.frontier.learned[-_MOST_LEARNED:]
+    learned = view.frontier.solid[-_MOST_LEARNED:]
     frontier = view.frontier.topics
-    links = view.frontier.links_to_learned[frontier]
+    links = view.frontier.links_to_solid[frontier]
     frontier = frontier[np.argsort(-links, kind="stable")[:_MOST_FRONTIER]]
     behind: dict[int, None] = {}
     for topic in frontier.tolist():
         near = view.graph.neighbours(topic)
-        behind.update(dict.fromkeys(near[view.frontier.links_to_learned[near] == 0][:3].tolist()))
-    unknown = np.array([t for t in behind if not view.frontier.is_learned[t]][:_MOST_UNKNOWN], dtype=np.int32)
+        behind.update(dict.fromkeys(near[view.frontier.links_to_solid[near] == 0][:3].tolist()))
+    unknown = np.array([t for t in behind if not view.frontier.is_solid[t]][:_MOST_UNKNOWN], dtype=np.int32)
     return learned, frontier, unknown
 
 

@@ -61,7 +61,7 @@ class RandomGlobal(BaseAgent):
 
     def choose(self, view: View) -> int:
         """Return a topic with text drawn uniformly from those not learned; its cost grows with the graph."""
-        return int(view.rng.choice(np.flatnonzero(view.trainable & ~view.frontier.is_learned)))
+        return int(view.rng.choice(np.flatnonzero(view.trainable & ~view.frontier.is_solid)))
 
 
 @agents.register("bfs")
@@ -169,7 +169,7 @@ class Closure(ScoringAgent):
 
     def score(self, view: View, candidates: IntArray) -> Scores:
         """Return the shares of learned neighbours, 0 to 1."""
-        return view.frontier.links_to_learned[candidates] / (self.c + view.graph.degree[candidates])
+        return view.frontier.links_to_solid[candidates] / (self.c + view.graph.degree[candidates])
 
 
 @agents.register("similarity")

@@ -70,7 +70,7 @@ class Nucleated(BaseAgent):
     def remind(self, view: View) -> None:
         """Let the set grow if enough of it is solid; a resumed curriculum calls this for each recorded choice."""
         size = int(self._in_set.sum())
-        if view.frontier.is_learned[self._in_set].mean() >= self.solid and size < len(self._in_set):
+        if view.frontier.is_solid[self._in_set].mean() >= self.solid and size < len(self._in_set):
             self._enlarge(view, int(np.ceil(size * self.growth)))
 
     def observe(self, expansion: Expansion) -> None:

@@ -100,7 +100,7 @@ class LearnedState(NamedTuple):
     Args:
         learned: Learned topics in order, `[curricula, most]`.
         n_learned: How many, `[curricula]`.
-        links_to_learned: Learned neighbours of each topic.
+        links_to_solid: Learned neighbours of each topic.
         level: Latest probe loss of each topic, NaN where not measured.
         previous: The one before.
         nearest_similarity: The largest of each topic's cosines to the learned topics it was compared with.
@@ -118,7 +118,7 @@ class LearnedState(NamedTuple):
 
     learned: IntArray
     n_learned: NDArray[np.int64]
-    links_to_learned: IntArray
+    links_to_solid: IntArray
     level: FloatArray
     previous: FloatArray
     nearest_similarity: FloatArray

@@ -83,13 +83,13 @@ class FeatureState:
         if view.frontier.forgettings != self._forgettings:
             # The kernels add what was learned since they looked last; after a topic was forgotten they begin anew.
             self._known, self._forgettings = self._blank(view), view.frontier.forgettings
-        learned, known = view.frontier.learned, self._known
+        learned, known = view.frontier.solid, self._known
         known.n_learned[0], known.step[0] = len(learned), view.index
         known.first_loss[0], known.previous_loss[0] = self.first_loss, self.previous_loss
         known.latest_loss[0], known.budget_left[0] = self.latest_loss, 1.0 - view.tokens / view.budget
         return known._replace(
             learned=learned[None],
-            links_to_learned=view.frontier.links_to_learned[None],
+            links_to_solid=view.frontier.links_to_solid[None],
             level=view.profile.level[None],
             previous=view.profile.previous[None],
         )
@@ -159,7 +159,7 @@ def blank_learned_state(curricula: int, topics: int, dimensions: int) -> Learned
     return LearnedState(
         learned=np.empty((curricula, 0), dtype=np.int32),
         n_learned=np.zeros(curricula, dtype=np.int64),
-        links_to_learned=np.empty((curricula, 0), dtype=np.int32),
+        links_to_solid=np.empty((curricula, 0), dtype=np.int32),
         level=nothing,
         previous=nothing,
         nearest_similarity=np.full((curricula, topics), -1.0, dtype=np.float32),

@@ -146,7 +146,7 @@ def _learning_features(tables, goals, known, row, slots, filled, cosines, stacke
     _compare(tables, known, row, slots, filled, cosines, stacked)
     for slot in range(filled):
         topic, features, recent = slots[slot], out[slot], np.float32(0)
-        links = known.links_to_learned[row, topic]
+        links = known.links_to_solid[row, topic]
         for at in range(max(0, stacked - RECENT), stacked):
             recent += cosines[at, slot]
         features[COLUMN.log_learned_links] = np.float32(math.log1p(links)) / 5

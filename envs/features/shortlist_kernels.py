@@ -112,7 +112,7 @@ def shortlist_into(tables, goals, known, row, candidates, n, slots, pool, out):
             left = MOST_CANDIDATES
         filled = slots // 2
         if filled:
-            closure = known.links_to_learned[row]
+            closure = known.links_to_solid[row]
             left = _take_best(closure, tables.share, True, candidates, pool, left, filled, mixed(draw), out, 0)
         near = slots // 4
         if near:

@@ -24,7 +24,7 @@ _gather_into, _neighbourhood_into = gather_into.compiled, neighbourhood_into.com
 @inner_kernel
 def _learn_topic(graph, known, episodes, row, topic):
     """Move a topic to the learned set and discover its neighbours."""
-    learned, links = episodes.learned[row], known.links_to_learned[row]
+    learned, links = episodes.learned[row], known.links_to_solid[row]
     if learned[topic]:
         return
     learned[topic] = True
@@ -193,7 +193,7 @@ def _clear(known, episodes, row):
     episodes.stamp[row] = 0
     episodes.n_discovered[row], episodes.tokens[row], episodes.scale[row] = 0, 0, 1.0
     known.n_learned[row], known.summed[row], known.step[row] = 0, 0, 0
-    known.links_to_learned[row] = 0
+    known.links_to_solid[row] = 0
     known.level[row] = np.nan
     known.previous[row] = np.nan
     known.nearest_similarity[row] = -1.0

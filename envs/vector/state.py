@@ -264,7 +264,7 @@ def blank_learned(curricula: int, topics: int, dimensions: int) -> LearnedState:
     nan = np.full((curricula, topics), np.nan, dtype=np.float32)
     return blank_learned_state(curricula, topics, dimensions)._replace(
         learned=np.zeros((curricula, topics), dtype=np.int32),
-        links_to_learned=np.zeros((curricula, topics), dtype=np.int32),
+        links_to_solid=np.zeros((curricula, topics), dtype=np.int32),
         level=nan,
         previous=nan.copy(),
     )

@@ -74,7 +74,7 @@ class Curriculum:
             neighbourhoods (`state.research.tables`), to save computing them again.
 
     Attributes:
-        state: Topics learned, passages read, losses measured, tokens spent.
+        state: Solid topics, passages read, losses measured, tokens spent.
         reward: The reward, None without one.
         teacher: Teaches single lessons.
         trials: The measurements that a view offers, and expansions on trial.
@@ -97,7 +97,7 @@ class Curriculum:
         >>> [expansion.title for expansion in curriculum.run(make_agent("bfs"))]
         ['Logic', 'Set', 'Number']
         >>> curriculum
-        Curriculum('three', ScratchLearner, no reward, 3 topics learned, 15 of 20,000 tokens)
+        Curriculum('three', ScratchLearner, no reward, 3 topics solid, 15 of 20,000 tokens)
 
         In a notebook, `kgrl.expansion.ExpansionList(curriculum.run(agent))` is shown as a table.
     """
@@ -129,10 +129,10 @@ class Curriculum:
 
     def __repr__(self) -> str:
         state, reward = self.state, "no reward" if self.reward is None else f"reward {self.reward}"
-        learned = f"{count_text(len(state.frontier.learned), 'topic')} learned"
+        solid = f"{count_text(len(state.frontier.solid), 'topic')} solid"
         spent = f"{state.tokens:,} of {state.config.budget_tokens:,} tokens"
         made_of = f"{state.corpus.name!r}, {type(state.learner).__name__}, {reward}"
-        return f"{type(self).__name__}({made_of}, {learned}, {spent})"
+        return f"{type(self).__name__}({made_of}, {solid}, {spent})"
 
     @classmethod
     def make(
@@ -350,7 +350,7 @@ class Curriculum:
         state = self.state
         if isinstance(agent, PassageAgent):
             return not len(state.readable())
-        unlearned = state.allowed & ~state.frontier.is_learned
+        unlearned = state.allowed & ~state.frontier.is_solid
         return state.exhausted if agent.frontier_only else not unlearned.any()
 
     def run(self, agent: Agent, *, resume: bool = False) -> Iterator[Expansion]:

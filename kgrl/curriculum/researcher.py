@@ -85,7 +85,7 @@ class Researcher:
         out, allowed = np.empty(self.neighbourhood_size, dtype=np.int32), self._trainable
         if among is not None:
             allowed = allowed & among
-        return out[: neighbourhood_into(self.tables, frontier.is_learned, allowed, topic, out)]
+        return out[: neighbourhood_into(self.tables, frontier.is_solid, allowed, topic, out)]
 
     def gather(self, neighbourhood: IntArray, used: NDArray[np.bool_]) -> Passages:
         """Return train passages for a neighbourhood, most relevant first.

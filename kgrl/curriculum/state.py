@@ -1,4 +1,4 @@
-"""State of a curriculum that outlives a lesson: topics learned, passages read, losses measured, tokens spent.
+"""State of a curriculum that outlives a lesson: solid topics, passages read, losses measured, tokens spent.
 
 `CurriculumState` holds all of it. `LossProfile` is its part for losses, `Stages` its part for categories learned in
 turn.
@@ -167,7 +167,7 @@ class CurriculumState:
         nucleus: The topics to begin with.
         initial: The learner's snapshot before any training.
         prober: Measures on probe passages and keeps account of the cost.
-        frontier: The learned topics and the frontier.
+        frontier: The solid topics and the frontier.
         profile: Probe losses of topics, as far as measured.
         knowledge: What was read of each topic, and how well it is known.
         mastery: The criterion by which topics are solid.
@@ -197,9 +197,9 @@ class CurriculumState:
         self.clear(config.seed)
 
     def __repr__(self) -> str:
-        learned = f"{count_text(len(self.frontier.learned), 'topic')} learned, {len(self.frontier):,} on the frontier"
+        solid = f"{count_text(len(self.frontier.solid), 'topic')} solid, {len(self.frontier):,} on the frontier"
         spent = f"{self.tokens:,} of {self.config.budget_tokens:,} tokens"
-        return f"CurriculumState({self.corpus.name!r}, before expansion {self.index}, {learned}, {spent})"
+        return f"CurriculumState({self.corpus.name!r}, before expansion {self.index}, {solid}, {spent})"
 
     def _adopt(self, research: Researcher) -> None:
         """Set the attributes that follow from the corpus."""
@@ -294,12 +294,12 @@ class CurriculumState:
         """Move topics whose knowledge an expansion changed to where they belong: solid ones, and the others."""
         if self.mastery.by_reading:
             for topic in expansion.neighbourhood:
-                self.frontier.learn(topic)
+                self.frontier.solidify(topic)
             return
-        solid, gap = self.frontier.is_learned, self.knowledge.gap
+        solid, gap = self.frontier.is_solid, self.knowledge.gap
         for topic in dict.fromkeys((*expansion.neighbourhood, *expansion.tested.topics)):
             if self.mastery.is_met(float(gap[topic]), bool(solid[topic])):
-                self.frontier.learn(topic)
+                self.frontier.solidify(topic)
             else:
                 self.frontier.forget(topic)
 
@@ -309,7 +309,7 @@ class CurriculumState:
         if self.mastery.by_reading or not self.index:
             return self.index > 0
         bound = self.config.nucleus_share * self.config.budget_tokens
-        return bool(self.frontier.is_learned[self.nucleus].all()) or self.tokens >= bound
+        return bool(self.frontier.is_solid[self.nucleus].all()) or self.tokens >= bound
 
     def remark_on_mastery(self) -> str | None:
         """Return what is wrong with the level of mastery, if after the nucleus nothing is solid, or all that was read.
@@ -321,7 +321,7 @@ class CurriculumState:
             return None
         told = f"after {self.tokens:,} tokens their gaps are {gaps.min():.2f} to {gaps.max():.2f} nats per token"
         what = f"{count_text(len(gaps), 'topic')} that were read and tested"
-        if not len(self.frontier.learned):
+        if not len(self.frontier.solid):
             return f"none of the {what} is solid by {self.config.mastery!r}: {told}; lower the level, or read more"
         if gaps.min() >= self.mastery.level:
             return f"all of the {what} are solid by {self.config.mastery!r} at once: {told}; raise the level"
@@ -387,7 +387,7 @@ class CurriculumState:
             ValueError: If the topic is solid already, has nothing to read, or is not of the present stage.
         """
         allowed = self.allowed
-        if self.frontier.is_learned[topic]:
+        if self.frontier.is_solid[topic]:
             why = "is learned already" if self.mastery.by_reading else "is solid already"
         elif not self.trainable[topic]:
             why = "lacks train passages, or probe passages that the reward reads"

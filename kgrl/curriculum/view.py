@@ -1,6 +1,6 @@
 """The view that agents have of a curriculum, and the protocols of agents.
 
-A view is read-only. It holds the learned set, the frontier, the loss profile and the topic embeddings, and nothing of
+A view is read-only. It holds the solid topics, the frontier, the loss profile and the topic embeddings, and nothing of
 the exam.
 """
 
@@ -46,7 +46,7 @@ class View:
 
     Args:
         graph: The topic graph.
-        frontier: The learned topics and the frontier; agents read it and never call `learn`.
+        frontier: The solid topics and the frontier; agents read it and never change it.
         nucleus: The topics the curriculum started from.
         goal: The goal's topics, or None if all topics count.
         profile: Per-topic probe losses, as far as measured.
@@ -98,8 +98,8 @@ class View:
     passage_topics: IntArray = field(default_factory=_no_passages)
 
     def __repr__(self) -> str:
-        learned = f"{count_text(len(self.frontier.learned), 'topic')} learned, {len(self.frontier):,} on the frontier"
-        return f"View(before expansion {self.index}, {learned}, {self.tokens:,} of {self.budget:,} tokens)"
+        solid = f"{count_text(len(self.frontier.solid), 'topic')} solid, {len(self.frontier):,} on the frontier"
+        return f"View(before expansion {self.index}, {solid}, {self.tokens:,} of {self.budget:,} tokens)"
 
     @property
     def candidates(self) -> IntArray:

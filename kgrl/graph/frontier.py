@@ -1,6 +1,6 @@
-"""The frontier: the topics a curriculum has learned, and those one link away.
+"""The frontier: the solid topics of a curriculum, and those one link away that are not solid.
 
-Learning a topic takes time in proportion to its links, whatever the size of the graph; forgetting one, which is rare,
+A topic becomes solid in time in proportion to its links, whatever the size of the graph; forgetting one, which is rare,
 takes time in proportion to the frontier.
 """
 
@@ -29,17 +29,18 @@ _LEAST_ROOM = 64
 
 
 class Frontier:
-    """The learned topics and the topics one link away from them, updated as topics are learned.
+    """The solid topics and the topics one link away from them, updated as topics become solid or are forgotten.
 
-    Links count in either direction.
+    Links count in either direction. What makes a topic solid is for the curriculum to say: that it was read, or that
+    it is known (`kgrl.curriculum.mastery.Mastery`).
 
     Args:
         graph: The topic graph.
-        learned: Topics learned from the start, in order.
-        roots: Topics that are on the frontier without a link as long as they are not learned.
+        solid: Topics that are solid from the start, in order.
+        roots: Topics that are on the frontier without a link as long as they are not solid.
 
     Attributes:
-        forgettings: How often a learned topic was forgotten; while it stays the same, `learned` only grows.
+        forgettings: How often a solid topic was forgotten; while it stays the same, `solid` only grows.
 
     Example:
         >>> from kgrl.graph import TopicGraph
@@ -47,48 +48,48 @@ class Frontier:
         >>> frontier = Frontier(graph, [0])
         >>> frontier.topics.tolist()
         [1]
-        >>> frontier.learn(1)
-        >>> frontier.topics.tolist(), frontier.learned.tolist()
+        >>> frontier.solidify(1)
+        >>> frontier.topics.tolist(), frontier.solid.tolist()
         ([2], [0, 1])
         >>> frontier
-        Frontier(2 topics learned, 1 on the frontier)
+        Frontier(2 topics solid, 1 on the frontier)
     """
 
-    def __init__(self, graph: TopicGraph, learned: Iterable[int] = (), roots: Iterable[int] = ()) -> None:
+    def __init__(self, graph: TopicGraph, solid: Iterable[int] = (), roots: Iterable[int] = ()) -> None:
         self.graph = graph
         self.forgettings = 0
         self._is_root = np.zeros(len(graph), dtype=bool)
-        self._links = np.zeros(len(graph), dtype=np.int32)  # learned neighbours of each topic
-        self._is_learned = np.zeros(len(graph), dtype=bool)
-        # In order of discovery, which bfs and dfs need. Topics learned since stay in it until half of it is stale. That
-        # depends on nothing but what was learned: so `sample` draws the same, whoever looked at `topics` before.
+        self._links = np.zeros(len(graph), dtype=np.int32)  # solid neighbours of each topic
+        self._is_solid = np.zeros(len(graph), dtype=bool)
+        # In order of discovery, which bfs and dfs need. Topics solid since stay in it until half of it is stale. That
+        # depends on nothing but what became solid: so `sample` draws the same, whoever looked at `topics` before.
         self._found, self._n_found = np.empty(_LEAST_ROOM, dtype=np.int32), 0
         self._stale = 0
-        self._topics: IntArray | None = None  # without the stale ones, kept until the next topic is learned
-        self._learned, self._n_learned = np.empty(_LEAST_ROOM, dtype=np.int32), 0
+        self._topics: IntArray | None = None  # without the stale ones, kept until the next change
+        self._solid, self._n_solid = np.empty(_LEAST_ROOM, dtype=np.int32), 0
         self._find(np.array([*roots], dtype=np.int32))
         self._is_root[self._found[: self._n_found]] = True
         self._rooted = self._n_found > 0
-        for topic in learned:
-            self.learn(topic)
+        for topic in solid:
+            self.solidify(topic)
 
     def __repr__(self) -> str:
-        return f"Frontier({count_text(self._n_learned, 'topic')} learned, {len(self):,} on the frontier)"
+        return f"Frontier({count_text(self._n_solid, 'topic')} solid, {len(self):,} on the frontier)"
 
-    def learn(self, topic: int) -> None:
-        """Move a topic to the learned set and discover its neighbours. Learning a topic twice changes nothing."""
-        if self._is_learned[topic]:
+    def solidify(self, topic: int) -> None:
+        """Move a topic to the solid ones and discover its neighbours; a topic that is solid already stays so."""
+        if self._is_solid[topic]:
             return
         self._stale += topic in self
-        self._is_learned[topic] = True
-        self._learned = _with_room(self._learned, self._n_learned, 1)
-        self._learned[self._n_learned] = topic
-        self._n_learned += 1
+        self._is_solid[topic] = True
+        self._solid = _with_room(self._solid, self._n_solid, 1)
+        self._solid[self._n_solid] = topic
+        self._n_solid += 1
         starts, ends = self.graph.undirected
         indptr, indices = _read_only(starts), _read_only(ends)
         self._found = _with_room(self._found, self._n_found, int(indptr[topic + 1] - indptr[topic]))
-        before, learned = self._n_found, self._is_learned
-        self._n_found = discover(indptr, indices, topic, self._links, learned, self._found, before)
+        before, solid = self._n_found, self._is_solid
+        self._n_found = discover(indptr, indices, topic, self._links, solid, self._found, before)
         if self._rooted:  # roots had been found without a link
             new = self._found[before : self._n_found]
             new = new[~self._is_root[new]]
@@ -99,17 +100,17 @@ class Frontier:
             self._tidy()
 
     def forget(self, topic: int) -> None:
-        """Take a topic out of the learned set. Neighbours that no other learned topic is linked with are lost.
+        """Take a topic out of the solid ones. Neighbours that no other solid topic is linked with are lost.
 
-        The topic itself is then the last on the frontier, if a learned topic is linked with it or it is a root.
+        The topic itself is then the last on the frontier, if a solid topic is linked with it or it is a root.
         """
-        if not self._is_learned[topic]:
+        if not self._is_solid[topic]:
             return
         self.forgettings += 1
         self._tidy()
-        self._is_learned[topic] = False
-        learned = self.learned
-        self._learned, self._n_learned = learned[learned != topic], self._n_learned - 1
+        self._is_solid[topic] = False
+        solid = self.solid
+        self._solid, self._n_solid = solid[solid != topic], self._n_solid - 1
         self._links[self.graph.neighbours(topic)] -= 1
         found = self._found[: self._n_found]
         self._found = found[(self._links[found] > 0) | self._is_root[found]]
@@ -131,7 +132,7 @@ class Frontier:
         """
         if self._topics is None:
             found = self._found[: self._n_found]
-            self._topics = _read_only(found[~self._is_learned[found]] if self._stale else found)
+            self._topics = _read_only(found[~self._is_solid[found]] if self._stale else found)
         return self._topics
 
     def any(self, allowed: NDArray[np.bool_]) -> bool:
@@ -143,7 +144,7 @@ class Frontier:
         first, size = 0, _LEAST_ROOM
         while first < self._n_found:
             found = self._found[first : min(first + size, self._n_found)]
-            if (allowed[found] & ~self._is_learned[found]).any():
+            if (allowed[found] & ~self._is_solid[found]).any():
                 return True
             first, size = first + size, 2 * size
         return False
@@ -172,7 +173,7 @@ class Frontier:
             distance = self._n_found / most
             at = ((rng.random() + np.arange(most)) * distance).astype(np.int64)
             drawn = self._found[at]
-            fit = ~self._is_learned[drawn]
+            fit = ~self._is_solid[drawn]
             drawn = drawn[fit if allowed is None else fit & allowed[drawn]]
             if len(drawn):
                 return drawn
@@ -181,29 +182,29 @@ class Frontier:
         return topics[:: -(-len(topics) // most)] if len(topics) > most else topics
 
     def _tidy(self) -> None:
-        """Drop the topics that were learned since they were found."""
+        """Drop the topics that became solid since they were found."""
         found = self._found[: self._n_found]
-        self._found = found[~self._is_learned[found]]
+        self._found = found[~self._is_solid[found]]
         self._n_found, self._stale = len(self._found), 0
 
     @property
-    def learned(self) -> IntArray:
-        """The learned topics in the order they were learned, int32, as a read-only view."""
-        return _read_only(self._learned[: self._n_learned])
+    def solid(self) -> IntArray:
+        """The solid topics in the order they became so, int32, as a read-only view."""
+        return _read_only(self._solid[: self._n_solid])
 
     @property
-    def is_learned(self) -> NDArray[np.bool_]:
-        """True for learned topics, bool `[topics]`, as a read-only view."""
-        return _read_only(self._is_learned)
+    def is_solid(self) -> NDArray[np.bool_]:
+        """True for solid topics, bool `[topics]`, as a read-only view."""
+        return _read_only(self._is_solid)
 
     @property
-    def links_to_learned(self) -> IntArray:
-        """Number of learned neighbours of each topic, int32 `[topics]`, as a read-only view."""
+    def links_to_solid(self) -> IntArray:
+        """Number of solid neighbours of each topic, int32 `[topics]`, as a read-only view."""
         return _read_only(self._links)
 
     def __contains__(self, topic: object) -> bool:
         number = operator.index(topic)  # type: ignore[arg-type]
-        if not 0 <= number < len(self._links) or self._is_learned[number]:
+        if not 0 <= number < len(self._links) or self._is_solid[number]:
             return False
         return bool(self._links[number] > 0 or self._is_root[number])
 

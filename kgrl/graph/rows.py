@@ -1,4 +1,4 @@
-"""Compressed sparse rows of links: construction, both directions joined, and the walk when a topic is learned.
+"""Compressed sparse rows of links: construction, both directions joined, and the walk when a topic becomes solid.
 
 All functions work on plain arrays and take memory and time in proportion to the number of links, also
 for 200 million links.
@@ -84,18 +84,18 @@ def discover(
     indices: NDArray[np.int32],
     topic: int,
     links: NDArray[np.int32],
-    learned: NDArray[np.bool_],
+    solid: NDArray[np.bool_],
     found: NDArray[np.int32],
     count: int,
 ) -> int:
-    """Count a newly learned topic's links, and append its neighbours that had no learned neighbour before.
+    """Count a newly solid topic's links, and append its neighbours that had no solid neighbour before.
 
     Args:
         indptr: Starts of undirected rows, read-only, as those of an opened graph are: numba compiles for each type.
         indices: Neighbours, read-only.
-        topic: The topic learned.
-        links: Number of learned neighbours of each topic `[topics]`; changed in place.
-        learned: Whether each topic is learned `[topics]`.
+        topic: The topic.
+        links: Number of solid neighbours of each topic `[topics]`; changed in place.
+        solid: Whether each topic is solid `[topics]`.
         found: Topics found; changed in place from `count` on, and long enough for all neighbours.
         count: Number of topics found before.
 
@@ -105,8 +105,8 @@ def discover(
     for at in range(indptr[topic], indptr[topic + 1]):
         near = indices[at]
         links[near] += 1
-        # A topic seen for the first time has exactly one link with the learned set.
-        if links[near] == 1 and not learned[near]:
+        # A topic seen for the first time has exactly one link with the solid topics.
+        if links[near] == 1 and not solid[near]:
             found[count] = near
             count += 1
     return count

@@ -140,7 +140,7 @@ class GrownTree:
         frontier = Frontier(graph, position)
         candidates = frontier.topics
         # Stable, so that equally linked topics stay in the graph's order and the page is the same each time.
-        ranked = candidates[np.argsort(-frontier.links_to_learned[candidates], kind="stable")].tolist()
+        ranked = candidates[np.argsort(-frontier.links_to_solid[candidates], kind="stable")].tolist()
         shown = ranked[:most_frontier]
         parents += [max(position[near] for near in _near(graph, topic, position)) for topic in shown]
         topics = np.array([*position, *shown], dtype=np.int32)

@@ -232,7 +232,7 @@ class GrowingCurriculum(Curriculum):
         The worth of a title is the probability that the agent picks a topic that links to it, plus a little for each
         learned topic that links to it: about one candidate's share.
         """
-        for topic in set(self.state.frontier.learned.tolist()) - self._asked:
+        for topic in set(self.state.frontier.solid.tolist()) - self._asked:
             self._asked.add(topic)
             self._demand.update(self.library.links[topic])
         candidates, chances = preferred(agent, self.view.glance())  # a glance: its draws are not the curriculum's
@@ -240,7 +240,7 @@ class GrowingCurriculum(Curriculum):
         for topic, chance in zip(candidates.tolist(), chances.tolist(), strict=True):
             for title in self.library.links[topic]:
                 worth[title] = worth.get(title, 0.0) + chance
-        missing = self.ahead - (len(self.library) - len(self.state.frontier.learned))
+        missing = self.ahead - (len(self.library) - len(self.state.frontier.solid))
         if self._short_of_topics:
             missing = max(missing, self.config.neighbourhood)
         return _most_wanted(worth, self.library, self.supply, missing)

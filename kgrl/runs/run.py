@@ -208,7 +208,7 @@ class Run:
             "chunked": expansion.chunked,
             "train_loss": expansion.train_loss,
             "reward": expansion.reward,
-            "learned": len(self.curriculum.state.frontier.learned),
+            "learned": len(self.curriculum.state.frontier.solid),
             "frontier": len(self.curriculum.state.frontier),
             "seconds": dict(expansion.seconds),
         }

@@ -232,7 +232,7 @@ class AgentContract:
                 assert np.isin(choice, curriculum.view.readable()).all()
             else:
                 assert isinstance(choice, int)
-                assert curriculum.state.trainable[choice] and not curriculum.state.frontier.is_learned[choice]
+                assert curriculum.state.trainable[choice] and not curriculum.state.frontier.is_solid[choice]
                 assert choice in curriculum.state.frontier or not agent.frontier_only
             agent.observe(curriculum.expand(choice))
 
@@ -241,12 +241,12 @@ class AgentContract:
         curriculum.start()
         agent.reset(curriculum.view)
         learned, frontier, tokens = (
-            curriculum.state.frontier.learned,
+            curriculum.state.frontier.solid,
             curriculum.state.frontier.topics,
             curriculum.state.tokens,
         )
         agent.choose(curriculum.view)
-        assert np.array_equal(learned, curriculum.state.frontier.learned)
+        assert np.array_equal(learned, curriculum.state.frontier.solid)
         assert np.array_equal(frontier, curriculum.state.frontier.topics)
         assert tokens == curriculum.state.tokens
 

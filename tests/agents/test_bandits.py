@@ -238,7 +238,7 @@ def long_run(agent: ArmBandit, outcome: Callable[[int, int], tuple[float, float]
         arm = int(agent._arms.of_topic[topic])
         reward, loss = outcome(arm, counts[arm])
         counts[arm] += 1
-        view.frontier.learn(topic)
+        view.frontier.solidify(topic)
         agent.observe(Expansion(1, topic, str(topic), (topic,), (), 1_000, 1_000, 9_000, loss, reward=reward))
     return counts
 

@@ -49,7 +49,7 @@ def test_random_global_reaches_beyond_the_frontier(star: View) -> None:
 def test_bfs_takes_what_was_discovered_first() -> None:
     view = make_view([(5, 3), (5, 4), (1, 0), (1, 2), (1, 5)], [5, 1])
     assert picks("bfs", view) == {3: 200}
-    view.frontier.learn(3)
+    view.frontier.solidify(3)
     assert picks("bfs", view) == {4: 200}
 
 

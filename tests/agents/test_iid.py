@@ -40,7 +40,7 @@ def test_every_train_passage_is_read_once_and_nothing_else(make_tiny_curriculum:
     read = [passage for step in steps for passage in step.passages]
     train = np.flatnonzero(curriculum.corpus.splits == Split.TRAIN)
     assert sorted(read) == train.tolist()
-    assert curriculum.state.frontier.is_learned.sum() == len(curriculum.corpus.graph)
+    assert curriculum.state.frontier.is_solid.sum() == len(curriculum.corpus.graph)
 
 
 def test_an_expansion_has_the_same_tokens_and_the_topics_of_its_passages(make_tiny_curriculum: Make) -> None:

@@ -183,7 +183,7 @@ class TestStages:
         curriculum = make(nucleus=("Bread",))
         curriculum.start()
         for topic in curriculum.corpus.graph.in_category("Nature").tolist():
-            curriculum.state.frontier.learn(topic)
+            curriculum.state.frontier.solidify(topic)
         assert curriculum.state.stage == "Nature"
         assert np.array_equal(curriculum.view.candidates, curriculum.state.frontier.topics)
 

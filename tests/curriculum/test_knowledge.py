@@ -76,12 +76,12 @@ def test_the_frontier_is_what_is_linked_with_solid_topics_and_not_solid(make_tin
     curriculum = make_tiny_curriculum(None, **KNOWING)
     graph, state = curriculum.corpus.graph, curriculum.state
     for step in curriculum.run(make_agent("random")):
-        solid = set(state.frontier.learned.tolist())
+        solid = set(state.frontier.solid.tolist())
         near = {int(v) for topic in solid for v in graph.neighbours(topic)} | set(curriculum.nucleus.tolist())
         assert set(state.frontier.topics.tolist()) == near - solid
         assert len(step.tested.topics) > 0
-    assert 0 < len(state.frontier.learned) < (state.knowledge.exposures > 0).sum()
-    assert (state.knowledge.gap[state.frontier.learned] >= 0.6).all()
+    assert 0 < len(state.frontier.solid) < (state.knowledge.exposures > 0).sum()
+    assert (state.knowledge.gap[state.frontier.solid] >= 0.6).all()
 
 
 def test_a_topic_that_was_read_and_is_not_known_can_be_picked_again(make_tiny_curriculum: Make) -> None:
@@ -96,11 +96,11 @@ def test_a_topic_that_was_read_and_is_not_known_can_be_picked_again(make_tiny_cu
 def test_a_topic_that_fades_returns_to_the_frontier(make_tiny_curriculum: Make) -> None:
     curriculum = make_tiny_curriculum(None, **KNOWING)
     steps = list(curriculum.run(make_agent("random")))
-    topic = int(curriculum.state.frontier.learned[-1])
+    topic = int(curriculum.state.frontier.solid[-1])
     forgotten = ProbeLosses((topic,) * 1, (curriculum.state.knowledge.unread + 5.0,))
     curriculum.state.replay(replace(steps[-1], neighbourhood=(), passages=(), losses=(), tested=forgotten))
-    assert topic not in curriculum.state.frontier.learned
-    assert topic in curriculum.state.frontier or not curriculum.state.frontier.links_to_learned[topic]
+    assert topic not in curriculum.state.frontier.solid
+    assert topic in curriculum.state.frontier or not curriculum.state.frontier.links_to_solid[topic]
 
 
 @pytest.mark.parametrize("agent", ["random", "nucleated", "random-nucleated", "iid"])
@@ -118,7 +118,7 @@ def test_a_resumed_curriculum_knows_the_same(agent: str, make_tiny_curriculum: M
     assert [step for _, step in begun] + list(resumed.run(third, resume=True)) == steps
     for name in ("tokens", "exposures", "last_read", "last_tested", "gap"):
         assert_array_equal(getattr(resumed.state.knowledge, name), getattr(whole.state.knowledge, name))
-    assert_array_equal(resumed.state.frontier.learned, whole.state.frontier.learned)
+    assert_array_equal(resumed.state.frontier.solid, whole.state.frontier.solid)
     assert_array_equal(resumed.state.readings, whole.state.readings)
 
 
@@ -141,7 +141,7 @@ def test_passages_are_read_as_often_as_they_may_be(agent: str, make_tiny_curricu
 def test_the_nucleus_is_learned_until_it_is_solid_or_has_had_its_share(make_tiny_curriculum: Make) -> None:
     known = make_tiny_curriculum(None, **{**KNOWING, "mastery": "gap:1.6"}, nucleus_share=1.0)
     nucleus = known.start()
-    assert len(nucleus) > 1 and known.state.frontier.is_learned[known.nucleus].all()
+    assert len(nucleus) > 1 and known.state.frontier.is_solid[known.nucleus].all()
     assert {step.topic for step in nucleus} == {int(known.nucleus[0])}
     bound = make_tiny_curriculum(None, **{**KNOWING, "mastery": "gap:99"}, nucleus_share=0.1)
     assert 150 <= bound.start()[-1].tokens_total < 150 + bound.config.expansion_tokens
@@ -154,7 +154,7 @@ def test_what_was_read_is_learned_without_a_test(make_tiny_curriculum: Make) -> 
     steps = list(curriculum.run(make_agent("random")))
     assert not any(step.tested.topics for step in steps) and not sum(step.probe_tokens for step in steps)
     assert all(len(step.losses) == len(step.passages) and not step.repeated for step in steps[:3])
-    read = set(curriculum.state.frontier.learned.tolist())
+    read = set(curriculum.state.frontier.solid.tolist())
     assert read == set(np.flatnonzero(curriculum.state.knowledge.exposures).tolist())
 
 
@@ -164,7 +164,7 @@ def test_a_set_grows_once_enough_of_it_is_solid(make_tiny_curriculum: Make) -> N
     sizes = list[int]()
     for _ in curriculum.run(agent):
         if curriculum.state.index > 1:
-            inside = curriculum.state.frontier.is_learned[agent._in_set].mean()
+            inside = curriculum.state.frontier.is_solid[agent._in_set].mean()
             sizes.append(int(agent._in_set.sum()))
             assert inside < 0.7 or sizes[-1] >= 4
             read = np.unique(curriculum.corpus.topics[curriculum.state.readings > 0])

@@ -78,7 +78,7 @@ def test_a_frontier_tells_whether_any_topic_is_allowed() -> None:
     assert not view.frontier.any(allowed)
     allowed[300] = True
     assert view.frontier.any(allowed)
-    view.frontier.learn(300)
+    view.frontier.solidify(300)
     assert not view.frontier.any(allowed)
 
 
@@ -88,7 +88,7 @@ def test_candidates_of_large_graphs_are_compared_with_all_by_their_sum_and_one_b
     view = replace(view, embeddings=vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
     state = FeatureState(view)
     for topic in range(1, 301):
-        view.frontier.learn(topic)
+        view.frontier.solidify(topic)
     shown = observe(view, 16, state)
     learned, candidates = view.embeddings[:301], view.embeddings[shown.topics]
     total = learned.sum(axis=0)

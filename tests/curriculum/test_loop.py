@@ -34,7 +34,7 @@ class First:
 
     def choose(self, view: View) -> int:
         if self.strays:
-            return int(np.flatnonzero(~view.frontier.is_learned & (view.frontier.links_to_learned == 0))[0])
+            return int(np.flatnonzero(~view.frontier.is_solid & (view.frontier.links_to_solid == 0))[0])
         return int(view.candidates[0])
 
     def observe(self, expansion: Expansion) -> None:
@@ -57,7 +57,7 @@ def test_the_learned_set_grows_along_links_only(make_tiny_curriculum: Make) -> N
         assert step.neighbourhood[0] == step.topic
         assert step.index == 0 or not set(step.neighbourhood) & learned
         learned |= set(step.neighbourhood)
-    assert learned == set(curriculum.state.frontier.learned.tolist())
+    assert learned == set(curriculum.state.frontier.solid.tolist())
 
 
 def test_only_train_passages_are_trained_on_and_exam_is_never_read(
@@ -207,7 +207,7 @@ def test_what_a_reward_cannot_measure_is_no_candidate(
 def test_everything_of_a_curriculum_is_shown_on_one_short_line(make_tiny_curriculum: Make) -> None:
     curriculum = make_tiny_curriculum(budget_tokens=1_000)
     steps = ExpansionList(curriculum.run(First()))
-    learned, spent = f"{len(curriculum.state.frontier.learned)} topics learned", "1,000 of 1,000 tokens"
+    learned, spent = f"{len(curriculum.state.frontier.solid)} topics solid", "1,000 of 1,000 tokens"
     assert repr(curriculum) == f"Curriculum('tiny', FakeLearner, reward mean-prediction-gain, {learned}, {spent})"
     assert repr(steps).startswith(f"ExpansionList({len(steps)} expansions from ")
     assert learned in repr(curriculum.state) and spent in repr(curriculum.state)

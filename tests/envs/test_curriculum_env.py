@@ -143,7 +143,7 @@ def test_reward_and_info_are_those_of_the_expansion(env: CurriculumEnv) -> None:
     assert info["topic"] == topic == expansion.topic and info["tokens"] == expansion.tokens_total
     assert expansion.title == env.curriculum.corpus.graph.titles[topic]
     assert reward == expansion.reward == pytest.approx(expansion.probes["mean"].gain)
-    assert env.curriculum.state.frontier.is_learned[topic]
+    assert env.curriculum.state.frontier.is_solid[topic]
 
 
 def test_after_a_reset_nothing_is_picked_and_the_record_is_that_of_the_nucleus(env: CurriculumEnv) -> None:
@@ -189,7 +189,7 @@ def test_running_out_of_topics_terminates(make_tiny_curriculum: Make) -> None:
     *_, (_, _, terminated, truncated) = play(env, 0)
     assert terminated and not truncated
     assert not env.action_masks().any()
-    assert env.curriculum.state.frontier.is_learned.all()
+    assert env.curriculum.state.frontier.is_solid.all()
 
 
 def test_an_empty_slot_changes_nothing(make_tiny_curriculum: Make) -> None:
@@ -315,7 +315,7 @@ def test_text_names_counts_and_the_last_pick(make_tiny_curriculum: Make) -> None
     env.step(0)
     text = env.render()
     assert isinstance(text, str)
-    learned = len(env.curriculum.state.frontier.learned)
+    learned = len(env.curriculum.state.frontier.solid)
     assert f"{learned} learned" in text and env.expansion.title in text and "nucleus:" in text
 
 

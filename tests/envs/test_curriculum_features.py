@@ -219,8 +219,8 @@ def test_candidates_are_compared_with_all_that_is_learned(make_tiny_curriculum: 
     for _ in range(8):  # of few slots, so that candidates come and go
         shown = observe(curriculum.view, 3, state)
         filled = shown.topics[shown.topics >= 0]
-        cosines = vectors[filled] @ vectors[curriculum.state.frontier.learned].T
-        mean = vectors[curriculum.state.frontier.learned].sum(axis=0)
+        cosines = vectors[filled] @ vectors[curriculum.state.frontier.solid].T
+        mean = vectors[curriculum.state.frontier.solid].sum(axis=0)
         columns = shown.observation["candidates"][: len(filled)].T
         np.testing.assert_allclose(
             columns[FEATURES.index("nearest_learned_similarity")], cosines.max(axis=1), atol=1e-6
@@ -231,7 +231,7 @@ def test_candidates_are_compared_with_all_that_is_learned(make_tiny_curriculum: 
         if len(filled) == 0:
             break
         curriculum.expand(int(filled[0]))
-    assert len(curriculum.state.frontier.learned) > STACK
+    assert len(curriculum.state.frontier.solid) > STACK
 
 
 def test_a_curriculum_is_described_as_readers_walks_are(make_tiny_curriculum: Make) -> None:
@@ -246,8 +246,8 @@ def test_a_curriculum_is_described_as_readers_walks_are(make_tiny_curriculum: Ma
     state.tables = tables.by_counts[0]
     for _ in range(12):
         shown = observe(curriculum.view, 6, state)
-        walk = Walks.forward(curriculum.state.frontier.learned[-SEEN:], aimed=True)
-        walk = walk._replace(start=curriculum.state.frontier.learned[:1])
+        walk = Walks.forward(curriculum.state.frontier.solid[-SEEN:], aimed=True)
+        walk = walk._replace(start=curriculum.state.frontier.solid[:1])
         pages = np.full(shown.topics.shape, walk.stack[0, -1])
         links = np.where(shown.topics >= 0, graph.positions(pages, shown.topics), -1)
         goals = GoalTables.of(tables, [curriculum.goal])

@@ -59,7 +59,7 @@ def check_graph(env: GraphObservation, graph: GraphInstance, padded: np.ndarray,
     assert len(padded) == 6 + 5 + 4 and (topics >= 0).all() and (padded[len(topics) :] == -1).all()
     view = env.curriculum.view
     filled = slots[slots >= 0]
-    learned, waiting = set(view.frontier.learned.tolist()), set(view.frontier.topics.tolist())
+    learned, waiting = set(view.frontier.solid.tolist()), set(view.frontier.topics.tolist())
     assert graph in env.observation_space
     assert len(set(topics.tolist())) == len(topics) == len(graph.nodes) <= 6 + 5 + 4
     assert topics[: len(filled)].tolist() == filled.tolist()
@@ -67,7 +67,7 @@ def check_graph(env: GraphObservation, graph: GraphInstance, padded: np.ndarray,
     assert column(graph, "learned").tolist() == [float(t in learned) for t in topics.tolist()]
     assert column(graph, "frontier").tolist() == [float(t in waiting) for t in topics.tolist()]
     shown = [t for t in topics.tolist() if t in learned]
-    assert shown == view.frontier.learned.tolist()[::-1][:5]
+    assert shown == view.frontier.solid.tolist()[::-1][:5]
     others = [t for t in topics[len(filled) :].tolist() if t in waiting]
     assert len(others) == min(4, len(waiting) - len(filled))
     goal = set(view.graph.in_category("Nature").tolist())

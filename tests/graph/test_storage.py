@@ -66,8 +66,8 @@ def test_a_frontier_grows_on_an_opened_graph(graph: TopicGraph, folder: Path) ->
     opened, whole = Frontier(TopicGraph.open(folder), [3]), Frontier(graph, [3])
     for topic in (0, 2):
         assert opened.topics.tolist() == whole.topics.tolist()
-        opened.learn(topic)
-        whole.learn(topic)
+        opened.solidify(topic)
+        whole.solidify(topic)
     assert opened.topics.tolist() == whole.topics.tolist() == [1]
 
 

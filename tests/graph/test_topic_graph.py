@@ -49,30 +49,30 @@ def test_frontier_is_what_the_definition_says(links: list[tuple[int, int]], orde
     graph = graph_of(links)
     frontier = Frontier(graph)
     for count, topic in enumerate(order, 1):
-        frontier.learn(topic)
+        frontier.solidify(topic)
         learned = set(order[:count])
         expected = {v for v in range(N) if v not in learned and learned & set(graph.neighbours(v).tolist())}
         assert set(frontier.topics.tolist()) == expected
         assert len(frontier) == len(expected)
         for v in range(N):
-            assert frontier.links_to_learned[v] == len(learned & set(graph.neighbours(v).tolist()))
-    assert frontier.learned.tolist() == list(order)
+            assert frontier.links_to_solid[v] == len(learned & set(graph.neighbours(v).tolist()))
+    assert frontier.solid.tolist() == list(order)
 
 
 def test_frontier_is_in_order_of_discovery() -> None:
     graph = TopicGraph.from_links(list("abcde"), [0, 0, 1], [3, 1, 2])
     frontier = Frontier(graph, [0])
     assert frontier.topics.tolist() == [1, 3]
-    frontier.learn(1)
+    frontier.solidify(1)
     assert frontier.topics.tolist() == [3, 2]
 
 
 def test_frontier_views_cannot_be_written() -> None:
     frontier = Frontier(graph_of([(0, 1)]), [0])
     with pytest.raises(ValueError, match="read-only"):
-        frontier.is_learned[1] = True
+        frontier.is_solid[1] = True
     with pytest.raises(ValueError, match="read-only"):
-        frontier.links_to_learned[1] = 0
+        frontier.links_to_solid[1] = 0
 
 
 def test_components_ignore_direction() -> None:
@@ -123,18 +123,18 @@ def test_the_frontier_is_what_is_linked_with_the_learned_or_a_root_and_not_learn
     frontier = Frontier(graph, roots=sorted(roots))
     for change in changes:
         if change >= 0:
-            frontier.learn(change)
+            frontier.solidify(change)
             learned += [change] * (change not in learned)
         else:
             frontier.forget(-1 - change)
             learned = [topic for topic in learned if topic != -1 - change]
         near = {int(v) for topic in learned for v in graph.neighbours(topic)}
         expected = (near | roots) - set(learned)
-        assert frontier.learned.tolist() == learned
+        assert frontier.solid.tolist() == learned
         assert sorted(frontier.topics.tolist()) == sorted(expected) and len(frontier) == len(expected)
         assert all((topic in frontier) == (topic in expected) for topic in range(N))
         counts = [len(set(graph.neighbours(topic).tolist()) & set(learned)) for topic in range(N)]
-        assert frontier.links_to_learned.tolist() == counts
+        assert frontier.links_to_solid.tolist() == counts
 
 
 @given(ends, st.permutations(range(N)), st.integers(1, N), st.integers(0, 2**32))
@@ -143,7 +143,7 @@ def test_a_sample_of_the_frontier_is_some_of_it_in_order(
 ) -> None:
     frontier, allowed = Frontier(graph_of(links)), np.arange(N) % 3 > 0
     for topic in order:
-        frontier.learn(topic)
+        frontier.solidify(topic)
         # Drawn first: it must not need what was learned to be tidied away by a look at the whole.
         sample = frontier.sample(most, np.random.default_rng(seed), allowed).tolist()
         whole = [v for v in frontier.topics.tolist() if allowed[v]]
@@ -156,7 +156,7 @@ def test_every_topic_has_the_same_chance_to_be_sampled() -> None:
     """Whatever was learned, and though 60 is no multiple of 7."""
     frontier = Frontier(TopicGraph.from_links([str(i) for i in range(61)], [0] * 60, range(1, 61)), [0])
     for topic in range(1, 41, 2):
-        frontier.learn(topic)
+        frontier.solidify(topic)
     rng = np.random.default_rng(0)
     drawn = np.bincount(np.concatenate([frontier.sample(7, rng) for _ in range(20_000)]), minlength=61)
     left = np.setdiff1d(np.arange(1, 61), np.arange(1, 41, 2))
@@ -169,12 +169,12 @@ def test_what_was_looked_at_does_not_change_when_more_is_learned() -> None:
         [str(i) for i in range(300)], [0] * 150 + [1] * 149, [*range(1, 151), *range(151, 300)]
     )
     frontier = Frontier(graph, [0])
-    topics, learned = frontier.topics, frontier.learned
+    topics, learned = frontier.topics, frontier.solid
     before = topics.tolist(), learned.tolist()
     for topic in range(1, 100):
-        frontier.learn(topic)
+        frontier.solidify(topic)
     assert (topics.tolist(), learned.tolist()) == before
-    assert frontier.topics.tolist() == list(range(100, 300)) and frontier.learned.tolist() == list(range(100))
+    assert frontier.topics.tolist() == list(range(100, 300)) and frontier.solid.tolist() == list(range(100))
 
 
 def test_membership_is_that_of_the_frontier() -> None:
@@ -218,9 +218,9 @@ def test_showing_a_frontier_changes_no_draw() -> None:
     graph = TopicGraph.from_links([str(i) for i in range(100)], [0] * 60, range(1, 61))
     shown, silent = Frontier(graph, [0]), Frontier(graph, [0])
     for topic in range(1, 20):
-        shown.learn(topic)
-        silent.learn(topic)
-        assert repr(shown) == f"Frontier({topic + 1} topics learned, {60 - topic} on the frontier)"
+        shown.solidify(topic)
+        silent.solidify(topic)
+        assert repr(shown) == f"Frontier({topic + 1} topics solid, {60 - topic} on the frontier)"
         assert len(shown.topics) == 60 - topic
     draws = [frontier.sample(8, np.random.default_rng(3)).tolist() for frontier in (shown, silent)]
     assert draws[0] == draws[1]

@@ -194,7 +194,7 @@ def test_no_more_is_wanted_than_is_learned(arrivals: dict[str, Arrival], make_gr
     for step in curriculum.run(make_agent("closure")):
         if step.index:
             assert len(supply.wanted[-1]) <= 8
-            spare = len(curriculum.library) - len(curriculum.state.frontier.learned)
+            spare = len(curriculum.library) - len(curriculum.state.frontier.solid)
             assert spare <= max(8, _FIRST) + 40  # what the nucleus waited for, and one look at what is there
 
 

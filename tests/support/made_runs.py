@@ -78,7 +78,7 @@ class MadeRun:
             reward_components=parts,
         )
         for topic in topics:
-            self.frontier.learn(topic)
+            self.frontier.solidify(topic)
         self.expansions.append(expansion)
         self._append("curriculum", expansion.to_json())
         figures = {"index": index, "tokens": expansion.tokens_total, "exam_loss": float(self.loss.mean())}

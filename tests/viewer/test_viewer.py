@@ -69,10 +69,10 @@ def test_learned_and_frontier_at_every_step_are_those_of_the_curriculum(run: Mad
     frontier, learned, found = Frontier(run.corpus.graph), set[int](), set[int]()
     for step, expansion in zip(shown.steps(0, None)["steps"], run.expansions, strict=True):
         for topic in expansion.neighbourhood:
-            frontier.learn(topic)
+            frontier.solidify(topic)
         learned |= set(step["learned"])
         found |= set(step["found"])
-        assert learned == set(frontier.learned.tolist())
+        assert learned == set(frontier.solid.tolist())
         assert found - learned == set(frontier.topics.tolist())
 
 

@@ -69,11 +69,11 @@ class _Watch:
 
     def _states(self) -> Array:
         frontier = self.curriculum.state.frontier
-        return np.where(frontier.is_learned, LEARNED, np.where(frontier.links_to_learned > 0, FRONTIER, FAR))
+        return np.where(frontier.is_solid, LEARNED, np.where(frontier.links_to_solid > 0, FRONTIER, FAR))
 
     def _cosines(self) -> Array:
         """Return the cosine of each topic of the sample to the most similar learned topic."""
-        learned = np.flatnonzero(self.curriculum.state.frontier.is_learned)
+        learned = np.flatnonzero(self.curriculum.state.frontier.is_solid)
         vectors = self.place.embeddings
         return (vectors[self.topics] @ vectors[learned].T).max(axis=1) if len(learned) else np.zeros(len(self.topics))
 

@@ -11,6 +11,6 @@ class Even(BaseAgent):
     def choose(self, view: View) -> int:
         """Return the topic to learn next."""
         categories = np.array(view.graph.categories)
-        learned = categories[view.frontier.learned]
+        learned = categories[view.frontier.solid]
         counts = np.array([np.sum(learned == category) for category in categories[view.candidates]])
         return int(view.rng.choice(view.candidates[counts == counts.min()]))

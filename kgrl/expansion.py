@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kgrl.system.display import count_text, html_table, title_text
 from kgrl.system.schemas import Above0, Count, Index, decode_json
 
-__all__ = ["Expansion", "ExpansionBatch", "ExpansionList", "Measurement", "ProbeLosses"]
+__all__ = ["Expansion", "ExpansionBatch", "ExpansionList", "Measurement", "Probed"]
 
 _MOST_ROWS = 40
 """Most expansions that the table of a list shows; of a longer list the middle is cut out."""
@@ -73,27 +73,30 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class ProbeLosses:
-    """Probe losses of some topics at one moment.
+class Probed:
+    """What probes told of some topics at one moment: losses, or the share of their links that are known.
 
     Args:
         topics: The topics.
-        losses: The loss of each topic's probe passage, in nats per token.
+        losses: The loss of each topic's probe passage, in nats per token; empty if not measured.
+        recalled: The share of each topic's links that are known; empty if not asked for.
 
     Example:
-        >>> ProbeLosses((3, 5), (4.0, 3.5))
-        ProbeLosses(2 topics)
+        >>> Probed((3, 5), (4.0, 3.5))
+        Probed(2 topics)
     """
 
     topics: tuple[Index, ...] = ()
     losses: tuple[float, ...] = ()
+    recalled: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.topics) != len(self.losses):
-            raise ValueError(f"{len(self.topics)} topics, {len(self.losses)} losses")
+        for what, values in (("losses", self.losses), ("shares", self.recalled)):
+            if len(values) not in (0, len(self.topics)):
+                raise ValueError(f"{len(self.topics)} topics, {len(values)} {what}")
 
     def __repr__(self) -> str:
-        return f"ProbeLosses({count_text(len(self.topics), 'topic')})"
+        return f"Probed({count_text(len(self.topics), 'topic')})"
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,8 @@ class Expansion:
         losses: Mean loss of each of the passages at its reading, before the update, in nats per token; empty in records
             of earlier versions.
         repeated: Tokens among `tokens` of passages that had been read before.
-        tested: Losses of probe passages of some topics after the step, which tell how well these topics are known; none
-            if what counts is that a topic was read.
+        tested: What tests of some topics after the step told of how well they are known; none if what counts is that a
+            topic was read.
 
     Example:
         >>> Expansion(1, 7, "Logic", (7, 8), (70, 81), 1_250, 2_500, 20_000, 3.25, reward=0.125)
@@ -158,7 +161,7 @@ class Expansion:
     changed: float | None = None
     losses: tuple[float, ...] = ()
     repeated: Count = 0
-    tested: ProbeLosses = field(default_factory=ProbeLosses)
+    tested: Probed = field(default_factory=Probed)
 
     def __repr__(self) -> str:
         read = f"{count_text(len(self.neighbourhood), 'topic')}, {count_text(self.tokens, 'token')}"

@@ -35,9 +35,10 @@ class CurriculumConfig:
             category are picked, and their neighbourhoods lie in it. While it holds none, any frontier topic can be
             picked. Retrieval always searches the whole corpus. The nucleus is chosen inside the first stage, unless it
             is given by titles.
-        mastery: When a topic is solid: `"read"`, once one of its passages was read; `"gap"` or `"gap:LEVEL"`, once it
-            is known (`kgrl.curriculum.mastery.Mastery`). By a gap, `probe_topics` topics are tested after each
-            expansion.
+        mastery: When a topic is solid: `"read"`, once one of its passages was read; `"gap"`, `"recall"`, or one of
+            these with a level, as `"gap:1.6"`, once it is known (`kgrl.curriculum.mastery.Mastery`). After each
+            expansion the probe losses of `probe_topics` topics are measured for that, or half as many are asked for
+            their links.
         most_readings: How often a passage may be read at most; 0 for any number of times.
         nucleus_share: Most of the budget that the nucleus takes until its topics are solid, if they have to be known;
             from 0 to 1.

@@ -29,6 +29,8 @@ class Knowledge:
     would tell memory of its words. Differences are averaged with a weight of one half for each new one. Once every
     topic was read, the loss of unread topics stays as it was last.
 
+    The gap is what reading tells for nothing. What is asked for directly is the recall of a topic's links.
+
     Args:
         n_topics: Number of topics of the graph.
 
@@ -38,12 +40,15 @@ class Knowledge:
         last_read: Tokens that the learner had been trained on when it was last read, -1 if never, int64 `[topics]`.
         last_tested: The same for when its gap was last estimated, -1 if never, int64 `[topics]`.
         gap: The gap in nats per token, NaN if it was not estimated, float32 `[topics]`.
+        recall: The share of its links that were known when they were last asked for, NaN if never, float32 `[topics]`;
+            see `kgrl.probes.link_test`.
+        last_asked: Tokens that the learner had been trained on then, -1 if never, int64 `[topics]`.
         unread: The present loss of passages on topics that were not read, in nats per token; NaN if not measured.
 
     Example:
-        >>> from kgrl.expansion import ProbeLosses
+        >>> from kgrl.expansion import Probed
         >>> knowledge = Knowledge(3)
-        >>> after = ProbeLosses((0, 2), (4.5, 6.0))
+        >>> after = Probed((0, 2), (4.5, 6.0))
         >>> step = Expansion(0, 0, "Logic", (0,), (7,), 20, 20, 99, 5.0, losses=(6.0,), tested=after)
         >>> knowledge.update(step, topics=np.array([0]), tokens=np.array([20]), fresh=np.array([True]))
         >>> knowledge.gap.tolist(), knowledge.tokens.tolist()
@@ -58,6 +63,8 @@ class Knowledge:
         self.last_read = np.full(n_topics, -1, dtype=np.int64)
         self.last_tested = self.last_read.copy()
         self.gap = np.full(n_topics, np.nan, dtype=np.float32)
+        self.recall = self.gap.copy()
+        self.last_asked = self.last_read.copy()
         self.unread = np.nan
 
     def __repr__(self) -> str:
@@ -84,8 +91,12 @@ class Knowledge:
         self.tokens[read] += np.bincount(places, tokens, minlength=len(read)).astype(np.int64)
         self.exposures[read] += 1
         self.last_read[read] = expansion.tokens_total
-        if (tested := expansion.tested).topics:
-            self._compare(np.array(tested.topics), np.array(tested.losses), expansion.tokens_total)
+        tested = np.array(expansion.tested.topics, dtype=np.int64)
+        if expansion.tested.losses:
+            self._compare(tested, np.array(expansion.tested.losses), expansion.tokens_total)
+        if expansion.tested.recalled:
+            self.recall[tested] = expansion.tested.recalled
+            self.last_asked[tested] = expansion.tokens_total
 
     def _compare(self, topics: NDArray[np.integer], losses: NDArray[np.float64], now: int) -> None:
         """Compare losses of different topics at one moment: those of unread topics, and those of topics read."""

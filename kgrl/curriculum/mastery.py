@@ -11,8 +11,8 @@ __all__ = ["Mastery"]
 
 _KEPT = 0.5
 """Share of the level below which a solid topic counts as forgotten: less than 1, so that noise does not undo it."""
-_LEVELS = {"gap": 0.5}
-"""The measures of knowledge and their usual levels, in nats per token."""
+_LEVELS = {"gap": 0.5, "recall": 0.5}
+"""The measures of knowledge and their usual levels: nats per token, and a share."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,10 @@ class Mastery:
     """The criterion by which a topic is solid.
 
     Args:
-        measure: `"read"`: a topic is solid once it was read; or `"gap"`: once its gap is large enough
-            (`kgrl.curriculum.knowledge.Knowledge`).
-        level: The least gap, in nats per token. A topic whose gap falls below half of it is not solid any more.
+        measure: `"read"`: a topic is solid once it was read; `"gap"`: once its gap is large enough, or `"recall"`: once
+            the share of its links that are known is (`kgrl.curriculum.knowledge.Knowledge` has both).
+        level: The least gap, in nats per token, or the least share. A topic that falls below half of it is not solid
+            any more.
 
     Example:
         >>> Mastery.of("gap"), Mastery.of("gap:1.5").level
@@ -44,12 +45,15 @@ class Mastery:
             return cls("read", 0.0)
         if measure not in _LEVELS:
             raise SettingError(
-                f"mastery must be read or gap, or gap:LEVEL with a level in nats per token, not {text!r}"
+                f"mastery must be read, gap or recall, or one of these with a level: gap:LEVEL in nats per token, "
+                f"recall:LEVEL as a share of links; not {text!r}"
             )
         try:
             number = float(level) if level else _LEVELS[measure]
         except ValueError:
             number = 0.0
+        if measure == "recall" and not 0 < number <= 1:
+            raise SettingError(f"the level of mastery {text!r} must be a share of links, above 0 and at most 1")
         if not 0 < number < math.inf:
             raise SettingError(f"the level of mastery {text!r} must be a number above 0, in nats per token")
         return cls(measure, number)
@@ -59,11 +63,11 @@ class Mastery:
         """True if a topic is solid once it was read."""
         return self.measure == "read"
 
-    def is_met(self, gap: float, solid: bool) -> bool:
+    def is_met(self, known: float, solid: bool) -> bool:
         """Return whether a topic is solid now.
 
         Args:
-            gap: Its gap, NaN if it was not estimated.
+            known: How well it is known by the measure, NaN if that was not estimated.
             solid: Whether it was solid before.
         """
-        return gap >= (_KEPT * self.level if solid else self.level)
+        return known >= (_KEPT * self.level if solid else self.level)

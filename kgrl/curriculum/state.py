@@ -6,6 +6,7 @@ turn.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -24,7 +25,11 @@ from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.learners.base import Learner
 from kgrl.probes.light_sample import light_sample
 from kgrl.probes.prober import Prober, sample_topics
+from kgrl.probes.recall import check_reads_text
 from kgrl.system.display import count_text
+
+if TYPE_CHECKING:
+    from kgrl.probes.link_test import LinkTest
 
 __all__ = ["CurriculumState", "LossProfile", "Stages"]
 
@@ -171,6 +176,7 @@ class CurriculumState:
         profile: Probe losses of topics, as far as measured.
         knowledge: What was read of each topic, and how well it is known.
         mastery: The criterion by which topics are solid.
+        link_test: Asks for what is known, where links are to be recalled; else None.
         readings: How often each passage was trained on, int32 `[passages]`.
         tokens: Tokens trained on so far.
         index: Number of the coming expansion.
@@ -183,6 +189,9 @@ class CurriculumState:
     def __init__(self, research: Researcher, learner: Learner, needs: frozenset[str], config: CurriculumConfig) -> None:
         self.learner, self.needs, self.config = learner, needs, config
         self.mastery = Mastery.of(config.mastery)
+        self.link_test: LinkTest | None = None
+        if self.mastery.measure == "recall":
+            check_reads_text(learner)
         self._adopt(research)
         # A curriculum with stages starts in the first one, whatever its goal.
         inside = self.stages.domains[0] if self.stages.names else self.goal
@@ -211,6 +220,10 @@ class CurriculumState:
         if self.needs & {"self", "reference"} or not self.mastery.by_reading:
             self.trainable = self.trainable & self.corpus.has(Split.PROBE)
         self.stages = Stages(graph, self.config, self.trainable)
+        if self.mastery.measure == "recall":
+            from kgrl.probes.link_test import LinkTest  # here, since rules for sentences take a while to import
+
+            self.link_test = LinkTest(self.corpus)
 
     @property
     def corpus(self) -> Corpus:
@@ -296,12 +309,19 @@ class CurriculumState:
             for topic in expansion.neighbourhood:
                 self.frontier.solidify(topic)
             return
-        solid, gap = self.frontier.is_solid, self.knowledge.gap
+        solid = self.frontier.is_solid
         for topic in dict.fromkeys((*expansion.neighbourhood, *expansion.tested.topics)):
-            if self.mastery.is_met(float(gap[topic]), bool(solid[topic])):
+            # A topic whose probe passage names no linked topic cannot be asked for, so it counts by reading.
+            by_reading = self.link_test is not None and not self.link_test.mentions(topic)
+            if by_reading or self.mastery.is_met(float(self._known[topic]), bool(solid[topic])):
                 self.frontier.solidify(topic)
             else:
                 self.frontier.forget(topic)
+
+    @property
+    def _known(self) -> FloatArray:
+        """How well each topic is known by the measure of mastery, NaN where that was not estimated."""
+        return self.knowledge.recall if self.mastery.measure == "recall" else self.knowledge.gap
 
     @property
     def nucleated(self) -> bool:
@@ -316,14 +336,18 @@ class CurriculumState:
 
         None if nothing is, or what was read counts as known.
         """
-        gaps = self.knowledge.gap[~np.isnan(self.knowledge.gap)]
-        if self.mastery.by_reading or not len(gaps):
+        known = self._known[~np.isnan(self._known)]
+        if self.mastery.by_reading or not len(known):
             return None
-        told = f"after {self.tokens:,} tokens their gaps are {gaps.min():.2f} to {gaps.max():.2f} nats per token"
-        what = f"{count_text(len(gaps), 'topic')} that were read and tested"
+        values = {
+            "gap": f"gaps are {known.min():.2f} to {known.max():.2f} nats per token",
+            "recall": f"shares of known links are {known.min():.2f} to {known.max():.2f}",
+        }
+        told = f"after {self.tokens:,} tokens their {values[self.mastery.measure]}"
+        what = f"{count_text(len(known), 'topic')} that were read and tested"
         if not len(self.frontier.solid):
             return f"none of the {what} is solid by {self.config.mastery!r}: {told}; lower the level, or read more"
-        if gaps.min() >= self.mastery.level:
+        if known.min() >= self.mastery.level:
             return f"all of the {what} are solid by {self.config.mastery!r} at once: {told}; raise the level"
         return None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from kgrl.corpus import Passages, Split
 from kgrl.curriculum.measures import Lesson, Measurer
 from kgrl.curriculum.state import CurriculumState
 from kgrl.errors import DivergedError, SettingError
-from kgrl.expansion import Expansion, ProbeLosses
+from kgrl.expansion import Expansion, Probed
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learned
 from kgrl.probes.forks import losses_after
@@ -125,7 +126,7 @@ class Teacher:
             learn_seconds = time.perf_counter() - learning
             measures |= self.measurer.after(lesson, learned.tokens)
             probes = prober.measurements(own, before, prober.after(own))
-            tested = ProbeLosses() if self.state.mastery.by_reading else self._test(lesson, learned)
+            tested = Probed() if self.state.mastery.by_reading else self._test(lesson, learned)
         probe_seconds, probe_tokens = prober.settle()
         phases = {"research": seconds, "learn": learn_seconds, "probe": probe_seconds}
         record = self._record(lesson, learned)
@@ -133,23 +134,41 @@ class Teacher:
             record, probes=probes, measures=measures, seconds=phases, probe_tokens=probe_tokens, tested=tested
         )
 
-    def _test(self, lesson: Lesson, learned: Learned) -> ProbeLosses:
-        """Test what is known after a lesson: of topics that were read, those tested longest ago; and unread ones.
+    def _test(self, lesson: Lesson, learned: Learned) -> Probed:
+        """Test what is known after a lesson, as the criterion of mastery asks for it.
 
-        A third of the tested topics are unread. What they lack in knowledge is what the others have.
+        Topics are drawn by seed and number, so that a resumed run has the same tests, and agents' draws do not depend
+        on them.
         """
-        state, knowledge = self.state, self.state.knowledge
-        testable = state.corpus.has(Split.PROBE) & state.corpus.has(Split.TRAIN)
-        read = knowledge.exposures > 0
+        state, rng = self.state, np.random.default_rng([self.state.config.seed, self.state.index])
+        read = state.knowledge.exposures > 0
         read[lesson.passages.topics[: learned.passages]] = True
-        # Drawn by seed and number, so that a resumed run has the same tests, and agents' draws do not depend on them.
-        rng = np.random.default_rng([state.config.seed, state.index])
+        return self._ask_links(read, rng) if state.link_test else self._measure_gaps(read, rng)
+
+    def _measure_gaps(self, read: NDArray[np.bool_], rng: np.random.Generator) -> Probed:
+        """Measure the probe losses of topics that were read, those tested longest ago, and of unread ones.
+
+        A third of the topics are unread. What they lack in knowledge is what the others have.
+        """
+        state = self.state
+        testable = state.corpus.has(Split.PROBE) & state.corpus.has(Split.TRAIN)
         unread, known = (rng.permutation(np.flatnonzero(testable & which)) for which in (~read, read))
         most = state.config.probe_topics
         others = unread[: most // 3]
-        oldest = known[np.argsort(knowledge.last_tested[known], kind="stable")][: most - len(others)]
+        oldest = known[np.argsort(state.knowledge.last_tested[known], kind="stable")][: most - len(others)]
         topics = np.sort(np.concatenate([others, oldest])).astype(np.int32)
-        return ProbeLosses(tuple(topics.tolist()), tuple(round(float(loss), 4) for loss in state.prober.losses(topics)))
+        return Probed(tuple(topics.tolist()), tuple(round(float(loss), 4) for loss in state.prober.losses(topics)))
+
+    def _ask_links(self, read: NDArray[np.bool_], rng: np.random.Generator) -> Probed:
+        """Ask for the links of topics that were read, those asked longest ago: half as many as are tested by losses."""
+        state = self.state
+        known = rng.permutation(np.flatnonzero(read))
+        order = known[np.argsort(state.knowledge.last_asked[known], kind="stable")].tolist()
+        asked = (topic for topic in order if state.link_test.mentions(topic))
+        topics = np.sort(np.fromiter(islice(asked, max(1, state.config.probe_topics // 2)), dtype=np.int32))
+        shares = state.prober.ask(state.link_test, topics, np.flatnonzero(read), rng)
+        told = np.isfinite(shares)
+        return Probed(tuple(topics[told].tolist()), (), tuple(round(float(share), 4) for share in shares[told]))
 
     def _record(self, lesson: Lesson, learned: Learned) -> Expansion:
         state, neighbourhood = self.state, lesson.neighbourhood

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from kgrl.errors import DivergedError
 from kgrl.expansion import Measurement
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
+
+if TYPE_CHECKING:
+    from kgrl.probes.link_test import LinkTest
 
 __all__ = ["Prober", "sample_topics"]
 
@@ -88,6 +92,21 @@ class Prober:
             raise DivergedError(f"the probe loss of {self.corpus.graph.titles[topic]!r} is not finite")
         self.seconds += time.perf_counter() - began
         return losses
+
+    def ask(self, test: LinkTest, topics: IntArray, read: IntArray, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return the share of each topic's links that the learner knows, NaN where it cannot be asked for.
+
+        Args:
+            test: Asks the questions.
+            topics: The topics.
+            read: The topics that were read; see `LinkTest.ask`.
+            rng: Draws the wrong names.
+        """
+        began = time.perf_counter()
+        shares, tokens = test.ask(self.learner, topics, read, rng)
+        self.tokens += tokens
+        self.seconds += time.perf_counter() - began
+        return shares
 
     def before(self, own: IntArray) -> dict[int, float]:
         """Return the losses of the fixed samples and of `own` topics before learning, by topic.

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,17 +13,14 @@ import numpy as np
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
-from kgrl.system.sentences import sentences_of
+from kgrl.probes.mentions import N_WRONG, Mention, OtherTitles, mentions_of
 
 __all__ = ["Question", "distances_from", "link_questions"]
 
 _SEED = 20_26
 """Seed of all draws: the questions on a corpus are the same for every agent and seed of a run."""
-_WRONG = 15
-"""Wrong statements of a question; guessing is right in 1 of 16."""
 _MOST_READ = 5_000
 """Topics whose exam passages are read at most."""
-_QUALIFIER = re.compile(r"\s*\([^()]*\)$")
 
 
 @dataclass(frozen=True)
@@ -44,23 +40,6 @@ class Question:
     wrong: tuple[str, ...]
     group: str
     named: int | None = None
-
-
-@dataclass(frozen=True)
-class _Mention:
-    """A sentence that names a linked topic, led by the title of its passage's topic, and the name's place in it."""
-
-    topic: int
-    sentence: str
-    named: int
-    start: int
-    end: int
-
-    def with_name(self, name: str) -> str:
-        """The sentence with another name, which gets a small first letter if the replaced one has it."""
-        if self.sentence[self.start].islower():
-            name = name[0].lower() + name[1:]
-        return f"{self.sentence[: self.start]}{name}{self.sentence[self.end :]}"
 
 
 def link_questions(
@@ -90,20 +69,20 @@ def link_questions(
     rng = np.random.default_rng(_SEED)
     topics = np.flatnonzero(corpus.has(Split.EXAM))
     topics = topics if among is None else np.intersect1d(topics, among)
-    naming: dict[int, list[_Mention]] = {}
+    naming: dict[int, list[Mention]] = {}
     for topic in rng.permutation(topics)[:_MOST_READ].tolist():
-        for mention in _mentions(corpus, topic):
+        for mention in mentions_of(corpus, topic, Split.EXAM):
             naming.setdefault(mention.named, []).append(mention)
-    distances, titles = distances_from(corpus.graph, nucleus), _Titles(corpus.graph, sorted(naming))
+    distances, titles = distances_from(corpus.graph, nucleus), OtherTitles(corpus.graph, sorted(naming))
     questions: list[Question] = []
     for named in rng.permutation(sorted(naming)).tolist():
         mention = naming[named][rng.integers(len(naming[named]))]
         wrong = tuple(map(mention.with_name, titles.others(mention, rng)))
-        if len(wrong) == _WRONG and len(questions) < size:
+        if len(wrong) == N_WRONG and len(questions) < size:
             group = str(distances[named]) if distances[named] >= 0 else "unlinked"
             questions.append(Question(mention.topic, mention.sentence, wrong, group, named))
     if not questions:
-        raise SettingError(f"no exam passage of {corpus.name!r} names a topic that {_WRONG} others could stand for")
+        raise SettingError(f"no exam passage of {corpus.name!r} names a topic that {N_WRONG} others could stand for")
     return questions
 
 
@@ -130,53 +109,3 @@ def distances_from(graph: TopicGraph, nucleus: Sequence[int] | IntArray) -> IntA
         reached = linked[distances[linked] < 0]
         distance += 1
     return distances
-
-
-class _Titles:
-    """Draws titles that could stand in a linked topic's place, from the topics that passages name."""
-
-    def __init__(self, graph: TopicGraph, named: Sequence[int]) -> None:
-        self._graph = graph
-        self._all = np.array(named, dtype=np.int64)
-        by_category: dict[str, list[int]] = {}
-        for topic in named:
-            by_category.setdefault(graph.categories[topic], []).append(topic)
-        self._alike = {category: np.array(topics) for category, topics in by_category.items()}
-
-    def others(self, mention: _Mention, rng: np.random.Generator) -> list[str]:
-        """Up to 15 titles of topics not linked with the mention's topic, of the named topic's category if possible."""
-        titles = self._graph.titles
-        excluded = [mention.topic, mention.named, *self._graph.neighbours(mention.topic).tolist()]
-        alike = np.setdiff1d(self._alike[self._graph.categories[mention.named]], excluded)
-        pool = alike if len(alike) >= _WRONG else np.setdiff1d(self._all, excluded)
-        # Two titles can be equal without their qualifiers, which would make two equal statements. Twice as many are
-        # drawn, so that 15 different ones remain.
-        drawn = dict.fromkeys(_bare(titles[other]) for other in rng.permutation(pool)[: 2 * _WRONG].tolist())
-        return [name for name in drawn if name != _bare(titles[mention.named])][:_WRONG]
-
-
-def _mentions(corpus: Corpus, topic: int) -> Iterator[_Mention]:
-    """The mentions of linked topics in the sentences of a topic's first exam passage, long titles first."""
-    titles = {int(t): _bare(corpus.graph.titles[t]) for t in corpus.graph.out(topic)}
-    lead = f"{corpus.graph.titles[topic]}: "
-    for sentence in sentences_of(corpus.of(topic, Split.EXAM).texts[0]):
-        taken: list[tuple[int, int]] = []
-        for named, title in sorted(titles.items(), key=lambda item: -len(item[1])):
-            span = _find(title, sentence)
-            if span and not any(start < span[1] and span[0] < end for start, end in taken):
-                taken.append(span)
-                yield _Mention(topic, f"{lead}{sentence}", named, len(lead) + span[0], len(lead) + span[1])
-
-
-def _find(title: str, sentence: str) -> tuple[int, int] | None:
-    """Start and end of a title in a sentence, as it is or with a small first letter; None if it is not there."""
-    if title[1:] not in sentence:  # quick, and enough for most titles
-        return None
-    first = f"[{re.escape(title[0])}{re.escape(title[0].lower())}]"
-    found = re.search(rf"(?<!\w){first}{re.escape(title[1:])}(?!\w)", sentence)
-    return found.span() if found else None
-
-
-def _bare(title: str) -> str:
-    """A title without its qualifier: `Mercury` of `Mercury (planet)`."""
-    return _QUALIFIER.sub("", title) or title

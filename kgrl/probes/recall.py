@@ -135,14 +135,22 @@ class Recall:
 
     def answers(self, learner: Learner) -> NDArray[np.bool_]:
         """Return whether each of `questions` is answered rightly: the true statement is likelier than every other."""
+        return self._ask(learner, once=False)[0]
+
+    def answers_once(self, learner: Learner) -> tuple[NDArray[np.bool_], int]:
+        """Return the same of questions that will not be asked again, and the number of tokens read."""
+        return self._ask(learner, once=True)
+
+    def _ask(self, learner: Learner, once: bool) -> tuple[NDArray[np.bool_], int]:
         check_reads_text(learner)
         assert _reads_text(learner)
-        losses = learner.reading(self._statements).compare(
-            self._statements.select(np.arange(len(self._statements))), self._question
-        )
+        reader, statements = learner.reading(self._statements, once=once), self._statements
+        passages = statements.select(np.arange(len(statements)))
+        losses = reader.compare(passages, self._question)
         # The true statement is the first of each question; one that ties with a wrong one is not an answer.
         own = [losses[start:end] for start, end in zip(self._starts[:-1], self._starts[1:], strict=True)]
-        return np.array([bool((part[0] < part[1:]).all()) for part in own])
+        right = np.array([bool((part[0] < part[1:]).all()) for part in own])
+        return right, reader.count_compared(passages, self._question)
 
 
 def check_reads_text(learner: Learner) -> None:

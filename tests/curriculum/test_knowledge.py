@@ -17,16 +17,16 @@ from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.curriculum.knowledge import Knowledge
 from kgrl.curriculum.mastery import Mastery
 from kgrl.errors import SettingError
-from kgrl.expansion import Expansion, ProbeLosses
+from kgrl.expansion import Expansion, Probed
 from tests.support.fake_learner import FakeLearner
 
 Make = Callable[..., Curriculum]
 KNOWING = {"mastery": "gap:1.2", "most_readings": 0, "budget_tokens": 1_500}
 """Later, when any text has been learned, no topic lacks knowledge."""
-NOTHING = ProbeLosses()
+NOTHING = Probed()
 
 
-def lesson(total: int, losses: tuple[float, ...] = (), tested: ProbeLosses = NOTHING) -> Expansion:
+def lesson(total: int, losses: tuple[float, ...] = (), tested: Probed = NOTHING) -> Expansion:
     return Expansion(0, 0, "a", (0,), tuple(range(len(losses))), 10, total, 99, 5.0, losses=losses, tested=tested)
 
 
@@ -42,7 +42,7 @@ def test_a_gap_is_what_unread_topics_have_more_of_loss() -> None:
     update(knowledge, lesson(20, (5.0, 4.0)), [0, 0], [True, True])
     np.testing.assert_allclose(knowledge.gap[0], 6.0 - 5.0)
     # Eight earlier losses weigh as much as the loss before, and a new difference as much as all earlier ones.
-    update(knowledge, lesson(30, (), ProbeLosses((0, 3), (4.0, 6.9))), [], [])
+    update(knowledge, lesson(30, (), Probed((0, 3), (4.0, 6.9))), [], [])
     np.testing.assert_allclose(knowledge.unread, (8 * 6.0 + 6.9) / 9)
     np.testing.assert_allclose(knowledge.gap[0], (1.0 + knowledge.unread - 4.0) / 2)
     assert knowledge.exposures.tolist() == [2, 0, 0, 0] and knowledge.tokens.tolist() == [20, 0, 0, 0]
@@ -97,7 +97,7 @@ def test_a_topic_that_fades_returns_to_the_frontier(make_tiny_curriculum: Make) 
     curriculum = make_tiny_curriculum(None, **KNOWING)
     steps = list(curriculum.run(make_agent("random")))
     topic = int(curriculum.state.frontier.solid[-1])
-    forgotten = ProbeLosses((topic,) * 1, (curriculum.state.knowledge.unread + 5.0,))
+    forgotten = Probed((topic,) * 1, (curriculum.state.knowledge.unread + 5.0,))
     curriculum.state.replay(replace(steps[-1], neighbourhood=(), passages=(), losses=(), tested=forgotten))
     assert topic not in curriculum.state.frontier.solid
     assert topic in curriculum.state.frontier or not curriculum.state.frontier.links_to_solid[topic]

@@ -223,29 +223,46 @@ class DecoderLearner(FlatWeights, ABC):
 
     @torch.inference_mode()
     def _compare(self, groups: IntArray, passages: Passages) -> NDArray[np.float32]:
-        sequences, own = self._sequences(passages), groups[passages.ids]
-        if not self._decoder.branches or max(map(len, sequences)) > self._context:
+        blocks = self._branched(passages, groups)
+        if blocks is None:
             return self._losses(passages) * self.count_tokens(passages).astype(np.float32)
-        cuts = np.flatnonzero(np.diff(own)) + 1
-        rows = np.split(np.arange(len(own)), cuts)
         totals = np.zeros(len(passages))
-        for block in pack_branches([[sequences[i] for i in row] for row in rows], _EVALUATION_BLOCK):
+        for block in blocks:
             kept = block.owners >= 0
             losses = token_losses(*self._predictions(block)).cpu().numpy()[kept]
             totals += np.bincount(block.owners[kept], losses, minlength=len(passages))
         _check_finite(totals, passages)
         return totals.astype(np.float32)
 
-    def reading(self, corpus: Corpus) -> Self:
-        """Return a learner of the same weights and plug-ins, shared and not copied, that reads another corpus."""
+    def _branched(self, passages: Passages, groups: IntArray) -> list[Block] | None:
+        """Pack groups of passages with what they share once; None if the model cannot, or a passage is too long."""
+        sequences, own = self._sequences(passages), groups[passages.ids]
+        if not self._decoder.branches or max(map(len, sequences)) > self._context:
+            return None
+        rows = np.split(np.arange(len(own)), np.flatnonzero(np.diff(own)) + 1)
+        return pack_branches([[sequences[i] for i in row] for row in rows], _EVALUATION_BLOCK)
+
+    def count_compared(self, passages: Passages, groups: IntArray) -> int:
+        """Return the number of tokens that `compare` reads."""
+        blocks = self._branched(passages, groups)
+        return int(self.count_tokens(passages).sum()) if blocks is None else sum(len(block) for block in blocks)
+
+    def reading(self, corpus: Corpus, *, once: bool = False) -> Self:
+        """Return a learner of the same weights and plug-ins, shared and not copied, that reads another corpus.
+
+        Args:
+            corpus: The corpus.
+            once: Whether this corpus will not be read again, so that its tokens need not be kept on disk.
+        """
         reader = copy.copy(self)
-        reader._read(corpus)
+        reader._read(corpus, once=once)
         return reader
 
-    def _read(self, corpus: Corpus) -> None:
+    def _read(self, corpus: Corpus, *, once: bool = False) -> None:
         """Tokenise a corpus, and know its passages from now on."""
         self.corpus, self._known = corpus, {corpus.fingerprint}
-        self.tokens = TokenStore.of(corpus, self.tokenizer, self._document)
+        tokenise = TokenStore.made if once else TokenStore.of
+        self.tokens = tokenise(corpus, self.tokenizer, self._document)
 
     def extend(self, corpus: Corpus) -> None:
         """Read a corpus that begins with the present one: the same passages, and more after them.

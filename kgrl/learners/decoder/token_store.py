@@ -61,10 +61,15 @@ class TokenStore:
 
         def make() -> tuple[NDArray[Any], NDArray[np.int64]]:
             """Tokenise the corpus."""
-            made = _tokenise(corpus, tokenizer, document)
+            made = cls.made(corpus, tokenizer, document)
             return made.ids, made.offsets
 
         return cls(*cached_arrays(folder / key, ("ids", "offsets"), make))
+
+    @classmethod
+    def made(cls, corpus: Corpus, tokenizer: Tokenizer, document: int) -> TokenStore:
+        """Tokenise a corpus in memory; arguments and errors are those of `of`."""
+        return _tokenise(corpus, tokenizer, document)
 
     def extended(self, corpus: Corpus, tokenizer: Tokenizer, document: int) -> TokenStore:
         """Return the token ids of a corpus that begins with this one's passages; only the others are tokenised."""

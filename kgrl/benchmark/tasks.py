@@ -31,6 +31,7 @@ from kgrl.learners.base import Learner
 from kgrl.learners.make import make_learner
 from kgrl.probes.recall import Recall
 from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder
+from kgrl.system.options import split_options
 from kgrl.system.registry import Registry
 
 __all__ = [
@@ -293,7 +294,7 @@ def make_float32_learner(name: str, corpus: Corpus, *, seed: int = 0, encoder: A
     which is where the agents of a benchmark differ, too.
 
     Args:
-        name: `"lora"`, `"scratch"`, or a learner that was registered.
+        name: `"lora"`, `"scratch"`, or a learner that was registered; options may follow (see `make_learner`).
         corpus: The corpus it will be taught.
         seed: Seeds its initial weights and its draws.
         encoder: Embeds topics for a learner that knows them so.
@@ -307,7 +308,7 @@ def make_float32_learner(name: str, corpus: Corpus, *, seed: int = 0, encoder: A
         441216
     """
     options: dict[str, Any] = {}
-    if name == "lora":
+    if split_options(name)[0] == "lora":
         import torch  # here, since it takes seconds to import
 
         options["dtype"] = torch.float32

@@ -184,8 +184,9 @@ class RunCommand(Setting):
         learned = [Path(self.corpus_name).name, self.goal] if self.task is None else [self.task, self.corpus]
         parts = [*learned, safe_agent, self.learner, f"seed{self.seed}"]
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        # Names of corpora, tasks and goals have spaces, slashes and colons, which are trouble in paths.
-        return "-".join(re.sub(r"[ /:]", "_", part) for part in (*filter(None, parts), stamp))
+        # Names of corpora, tasks and goals have spaces, slashes and colons, and a learner may have options, which are
+        # trouble in paths.
+        return "-".join(re.sub(r"[ /:=,]", "_", part) for part in (*filter(None, parts), stamp))
 
     def resumed(self) -> Self:
         """Return the command that started the run in the folder `resume`."""

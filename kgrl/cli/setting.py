@@ -46,7 +46,8 @@ class Setting:
             folder.
         root: Folder of the source files of a corpus that kgrl does not bring or download.
         learner: Learner: lora (a pretrained model with a LoRA adapter), scratch (a small transformer with random
-            weights) or another that `kgrl info` lists.
+            weights) or another that `kgrl info` lists; options may follow, as in
+            scratch:preset=2m,learning_rate=0.0015.
         model: Model of the learner lora: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
         reward: Reward: a name that `kgrl info` lists, a function of yours as FILE.py:NAME, or an expression of these,
             such as "0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost"; or none, and then
@@ -193,8 +194,9 @@ class Setting:
         """
         from kgrl.learners.make import make_learner
         from kgrl.learners.plugins import make_plugin
+        from kgrl.system.options import split_options
 
-        options: dict[str, Any] = {"model": self.model} if self.learner == "lora" else {}
+        options: dict[str, Any] = {"model": self.model} if split_options(self.learner)[0] == "lora" else {}
         if self.plugins:  # learners of other packages need not take plug-ins
             options["plugins"] = [make_plugin(spec, self.encoder) for spec in self.plugins]
         return make_learner(self.learner, corpus, seed=self.seed, encoder=self.encoder, **options)

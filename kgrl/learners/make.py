@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kgrl.corpus import Corpus
 from kgrl.errors import SettingError
 from kgrl.learners.base import Learner
+from kgrl.system.options import split_options
 from kgrl.system.registry import Registry
 from kgrl.system.starting import without_collection
 
@@ -52,17 +53,19 @@ def _make_simulated(corpus: Corpus, plugins: Sequence[object] = (), **options: A
 def make_learner(
     name: str, corpus: Corpus, *, seed: int = 0, encoder: AnyEncoder | None = None, **options: Any
 ) -> Learner:
-    """Make a learner by its registered name.
+    """Make a learner by its registered name, which options may follow.
 
     Args:
-        name: `"lora"`, `"scratch"`, `"simulated"`, or the name of one that a package adds.
+        name: `"lora"`, `"scratch"`, `"simulated"`, or the name of one that a package adds; with options after a colon
+            as in `"scratch:preset=2m,learning_rate=0.0015"`.
         corpus: The corpus it will be taught; a scratch learner trains its tokenizer on it.
         seed: Seeds its initial weights and its random draws.
         encoder: Embeds topics for the simulated learner, the only one that knows them so; the default one if None.
-        options: Passed on to the learner's constructor.
+        options: Passed on to the learner's constructor; those after the name win.
 
     Raises:
         UnknownNameError: If no learner has that name.
+        SettingError: If options after the name are none of the learner's.
 
     Example:
         >>> from kgrl.graph import TopicGraph
@@ -70,6 +73,14 @@ def make_learner(
         >>> make_learner("scratch", corpus, width=16, heads=2)
         ScratchLearner(width=16, layers=2, heads=2, vocabulary=2048, seed=0)
     """
-    if name == "simulated" and encoder is not None:
+    kind, own = split_options(name)
+    if kind == "simulated" and encoder is not None:
         options = {"encoder": encoder, **options}
-    return learners[name](corpus, seed=seed, **options)
+    make = learners[kind]
+    try:
+        return make(corpus, seed=seed, **{**options, **own})
+    except TypeError as error:
+        # Only where the name asked for options: any other type error is a fault of the learner's.
+        if not any(option in str(error) for option in own):
+            raise
+        raise SettingError(f"the learner {kind!r} cannot be made with the options of {name!r}: {error}") from error

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kgrl.errors import DataError, SettingError
+from kgrl.errors import SettingError
+from kgrl.system.options import split_options
 from kgrl.system.registry import Registry
-from kgrl.system.schemas import decode_yaml
 
 if TYPE_CHECKING:
     from kgrl.learners.plugins.base import Plugin
@@ -45,24 +45,17 @@ def make_plugin(spec: str, encoder: AnyEncoder | None = None) -> Plugin:
         >>> make_plugin("top-k:share=0.01")
         TopK(share=0.01, over='all')
     """
-    name, _, listed = spec.partition(":")
+    name, told = split_options(spec)
     factory = plugins[name]
     taken = inspect.signature(factory).parameters
-    options: dict[str, Any] = {"encoder": encoder} if encoder is not None and "encoder" in taken else {}
     # Options without a plain default, such as arrays, cannot be written on one line; the encoder is the curriculum's.
     known = [o for o, p in taken.items() if o != "encoder" and isinstance(p.default, int | float | str)]
-    for part in filter(None, listed.split(",")):
-        option, _, value = part.partition("=")
-        if option not in known or not value:
-            listed_options = ", ".join(known)
-            raise SettingError(
-                f"{part!r} is not an option of the plug-in {name!r}; write one of {listed_options} as x=1"
-            )
-        try:
-            options[option] = decode_yaml(value, int | float | str | bool, spec)  # type: ignore[arg-type]
-        except DataError as error:
-            raise SettingError(f"{part!r} is not an option of the plug-in {name!r}: {error.reason}") from error
+    for option in set(told) - set(known):
+        raise SettingError(
+            f"{option!r} is not an option of the plug-in {name!r}; write one of {', '.join(known)} as x=1"
+        )
+    options = {"encoder": encoder} if encoder is not None and "encoder" in taken else {}
     try:
-        return factory(**options)
+        return factory(**options, **told)
     except TypeError as error:  # a word where a number belongs
         raise SettingError(f"{spec!r} does not make a plug-in: {error}") from error

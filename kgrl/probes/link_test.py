@@ -18,16 +18,17 @@ from kgrl.probes.recall import Recall
 
 __all__ = ["LinkTest"]
 
-_MOST_NAMES = 4_096
-"""Topics that names are drawn from at most, so that a test's cost does not grow with what was read."""
+_MOST_READ = 1_024
+"""Topics whose links are looked at at most, so that a test's cost does not grow with what was read."""
 
 
 class LinkTest:
     """Asks a learner for the links that probe passages state.
 
-    The 15 wrong names are titles of topics that were read by the time of the question, of the category of the right one
-    where it has enough of them, and not linked with the topic. Names that were read are likelier than names that were
-    not; with wrong names drawn from everything half of the links would seem to be known when no fact is.
+    The 15 wrong names are those that topics which were read by the time of the question link to, drawn in proportion to
+    the number of these links, of the category of the right name where it has enough of them; none is linked with the
+    topic. So neither knowing which names were read nor which are frequent helps: with names drawn from all topics, or
+    alike from those that were read, half of the links seem to be known when no fact is.
 
     Args:
         corpus: The corpus with its links.
@@ -69,7 +70,7 @@ class LinkTest:
         Args:
             learner: The learner, which has to read text.
             topics: The topics to ask about, `[n]`.
-            read: The topics that were read, from whose titles wrong names are drawn.
+            read: The topics that were read, from whose links wrong names are drawn.
             rng: Draws them.
 
         Returns:
@@ -80,7 +81,9 @@ class LinkTest:
             SettingError: If the learner reads no text.
             DivergedError: If a loss is not finite.
         """
-        titles = OtherTitles(self.corpus.graph, rng.permutation(read)[:_MOST_NAMES].tolist())
+        some = rng.permutation(read)[:_MOST_READ]
+        named = np.concatenate([self.corpus.graph.out(int(topic)) for topic in some]) if len(some) else some
+        titles = OtherTitles(self.corpus.graph, named.tolist())
         wanted = [mention for topic in topics for mention in self.mentions(int(topic))]
         questions = [question for mention in wanted if (question := _question(mention, titles, rng)) is not None]
         shares = np.full(len(topics), np.nan, dtype=np.float32)

@@ -55,7 +55,7 @@ class OtherTitles:
 
     Args:
         graph: The topic graph.
-        topics: Topics whose titles are drawn.
+        topics: Topics whose titles are drawn; one that is there more often is drawn more often.
     """
 
     def __init__(self, graph: TopicGraph, topics: Sequence[int]) -> None:
@@ -73,11 +73,13 @@ class OtherTitles:
         """
         titles = self._graph.titles
         excluded = [mention.topic, mention.named, *self._graph.neighbours(mention.topic).tolist()]
-        alike = np.setdiff1d(self._alike.get(self._graph.categories[mention.named], self._all[:0]), excluded)
-        pool = alike if len(alike) >= N_WRONG else np.setdiff1d(self._all, excluded)
+        alike = self._alike.get(self._graph.categories[mention.named], self._all[:0])
+        alike = alike[~np.isin(alike, excluded)]
+        pool = alike if len(np.unique(alike)) >= N_WRONG else self._all[~np.isin(self._all, excluded)]
         # Two titles can be equal without their qualifiers, which would make two equal statements. Twice as many are
         # drawn, so that 15 different ones remain.
-        drawn = dict.fromkeys(_bare(titles[other]) for other in rng.permutation(pool)[: 2 * N_WRONG].tolist())
+        topics = list(dict.fromkeys(rng.permutation(pool).tolist()))[: 2 * N_WRONG]
+        drawn = dict.fromkeys(_bare(titles[other]) for other in topics)
         return [name for name in drawn if name != _bare(titles[mention.named])][:N_WRONG]
 
 

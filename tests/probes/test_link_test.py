@@ -43,7 +43,7 @@ def questions_of(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return asked
 
 
-def test_links_are_asked_for_with_names_that_were_read(
+def test_links_are_asked_for_with_names_that_what_was_read_links_to(
     corpus: Corpus, learner: ScratchLearner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = questions_of(monkeypatch)
@@ -56,14 +56,14 @@ def test_links_are_asked_for_with_names_that_were_read(
         assert question.topic in topics and question.named in corpus.graph.out(question.topic)
         assert question.true.removeprefix(f"{titles[question.topic]}: ") in probe
         assert len(set(question.wrong)) == 15 and question.true not in question.wrong
-        names = {titles[t] for t in read.tolist()} - {titles[question.named]}
+        names = {titles[named] for t in read.tolist() for named in corpus.graph.out(t)} - {titles[question.named]}
         assert all(any(name in statement for name in names) for statement in question.wrong)
     stated = {(q.topic, q.named) for q in asked}
     assert len(stated) == len(asked)  # each link once
 
 
 def test_nothing_is_asked_while_too_few_names_were_read(corpus: Corpus, learner: ScratchLearner) -> None:
-    shares, tokens = LinkTest(corpus).ask(learner, np.array([3, 4]), np.arange(15), np.random.default_rng(0))
+    shares, tokens = LinkTest(corpus).ask(learner, np.array([3, 4]), np.arange(5), np.random.default_rng(0))
     assert np.isnan(shares).all() and tokens == 0
 
 

@@ -39,6 +39,8 @@ class Knowledge:
         seeds: Number of seeds.
         agents: Agents to compare with shuffled passes.
         corpus: The invented world.
+        learner: The learner, with options after its name.
+        budget: Most tokens of a cell, if not the task's.
         level: Share of one-hop facts to reach.
         workers: Curricula at a time.
     """
@@ -48,13 +50,16 @@ class Knowledge:
     seeds: int = 10
     agents: tuple[str, ...] = ("nucleated", "random-nucleated")
     corpus: str = "invented:400"
+    learner: str = "scratch"
+    budget: int | None = None
     level: float = 0.3
     workers: int = 1
 
 
 def main(command: Knowledge) -> None:
     agents = (RIVAL, *command.agents)
-    cells = [Cell("recall", command.corpus, "scratch", a, s) for s in range(command.seeds) for a in agents]
+    corpus, learner, budget = command.corpus, command.learner, command.budget
+    cells = [Cell("recall", corpus, learner, a, s, budget) for s in range(command.seeds) for a in agents]
     check_folder(command.out, cells)
     rows = dict[tuple[str, int], dict[str, Any]]()
     for row in run_cells(cells, command.out, executors.make("process", workers=command.workers)):
@@ -86,7 +91,7 @@ def _row(agent: str, own: list[dict[str, Any]], rival: list[dict[str, Any]], com
     return {
         "task": "recall",
         "corpus": command.corpus,
-        "learner": "scratch",
+        "learner": command.learner,
         "agent": agent,
         "seeds": len(own),
         "recall_1": float(np.mean([end[-1] for end in ends])),

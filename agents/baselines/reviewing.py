@@ -94,10 +94,8 @@ class Spaced(BaseAgent):
 
     def retention(self, view: View) -> NDArray[np.float64]:
         """Return the estimated retention of each topic, NaN for those that were not read, float64 `[topics]`."""
-        known = view.knowledge
-        since = np.where(known.exposures > 0, view.tokens - known.last_read, np.nan)
-        slowed: NDArray[np.float64] = self.stability * self.growth ** np.maximum(known.exposures - 1.0, 0.0)
-        retained: NDArray[np.float64] = (1 + since / slowed) ** -self.decay
+        needs = view.knowledge.due(view.tokens, self.growth)
+        retained: NDArray[np.float64] = (1 + needs / self.stability) ** -self.decay
         return retained
 
     def choose(self, view: View) -> IntArray:

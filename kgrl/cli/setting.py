@@ -61,8 +61,10 @@ class Setting:
         neighbourhood: Most topics of one expansion.
         probe_topics: Topics of each probe sample, one passage each.
         mastery: When a topic counts as known and its neighbours can be picked: read, once it was read; gap or
-            gap:LEVEL, once its loss is so much below that of topics not read yet, in nats per token.
+            gap:LEVEL, once its loss is so much below that of topics not read yet, in nats per token; recall or
+            recall:LEVEL, once that share of the links that its probe passage states is known.
         most_readings: How often a passage may be read; 0 for any number of times.
+        review: Share of a lesson's tokens for topics that were read before, those in need of it first.
         light_probes: Draw topics with short probe passages more often, with less weight: as precise for fewer tokens.
         seed: Random seed of the learner, the probe samples and the agent.
         encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
@@ -84,6 +86,7 @@ class Setting:
     neighbourhood: Annotated[_Count, _or_the_tasks(CurriculumConfig.neighbourhood)] = None
     mastery: Annotated[str | None, _or_the_tasks(CurriculumConfig.mastery)] = None
     most_readings: Annotated[_Count, _or_the_tasks(CurriculumConfig.most_readings)] = None
+    review: Annotated[float | None, _or_the_tasks(CurriculumConfig.review)] = None
     probe_topics: Annotated[_Count, _or_the_tasks(_USUAL.probe_topics)] = None
     light_probes: Annotated[bool | None, default_is("True, or as the task has it")] = None
     seed: int = 0
@@ -133,6 +136,7 @@ class Setting:
             ("--neighbourhood", self.neighbourhood, 1, MOST_COUNT),
             ("--probe-topics", self.probe_topics, 1, MOST_COUNT),
             ("--most-readings", self.most_readings, 0, MOST_COUNT),
+            ("--review", self.review, 0, 1),
         )
 
     @property

@@ -42,6 +42,9 @@ class CurriculumConfig:
         most_readings: How often a passage may be read at most; 0 for any number of times.
         nucleus_share: Most of the budget that the nucleus takes until its topics are solid, if they have to be known;
             from 0 to 1.
+        review: Share of a lesson's tokens for topics that were read before, those read longest ago and least often
+            first, between the passages of the picked topic and its neighbourhood; from 0 to below 1. Agents that pick
+            passages say themselves what a lesson reads.
         light_probes: Whether topics with short probe passages are drawn more often, and weigh less: the mean is then as
             precise for fewer tokens; see `kgrl.probes.light_sample`. Without it all topics are drawn alike.
 
@@ -65,6 +68,7 @@ class CurriculumConfig:
     mastery: str = "read"
     most_readings: int = 1
     nucleus_share: float = 0.1
+    review: float = 0.0
     light_probes: bool = False
 
     def __post_init__(self) -> None:
@@ -78,4 +82,6 @@ class CurriculumConfig:
             raise SettingError(f"most_readings must be 0 for any number, or at least 1, not {self.most_readings}")
         if not 0 <= self.nucleus_share <= 1:
             raise SettingError(f"nucleus_share must be from 0 to 1, not {self.nucleus_share}")
+        if not 0 <= self.review < 1:
+            raise SettingError(f"review must be from 0 to below 1, not {self.review}")
         Mastery.of(self.mastery)

@@ -16,6 +16,8 @@ __all__ = ["Knowledge"]
 
 _PRIOR = 8
 """How many losses of unread topics weigh as much as all earlier ones."""
+_GROWTH = 1.5
+"""Factor by which each reading lengthens the time until a topic is due for review."""
 _WEIGHT = 0.5
 """Weight of a new difference in a topic's gap; the losses of two passages differ by more than their topics do."""
 
@@ -70,6 +72,31 @@ class Knowledge:
     def __repr__(self) -> str:
         read = f"{int((self.exposures > 0).sum()):,} of {count_text(len(self.tokens), 'topic')} read"
         return f"Knowledge({read}, {int(self.tokens.sum()):,} tokens)"
+
+    def due(self, now: int, growth: float = _GROWTH) -> NDArray[np.float64]:
+        """Return how much each topic is in need of review: what was read longest ago and least often comes first.
+
+        It is the time since the last reading, divided by `growth` for each reading after the first: an interval that
+        grows with every repetition, as in spaced practice (Settles and Meeder 2016, "A Trainable Spaced Repetition
+        Model for Language Learning", on people).
+
+        Args:
+            now: Tokens that the learner was trained on.
+            growth: Factor by which each reading lengthens the interval, at least 1.
+
+        Returns:
+            Tokens, NaN for topics that were not read, float64 `[topics]`.
+
+        Example:
+            >>> knowledge = Knowledge(3)
+            >>> knowledge.exposures[:2], knowledge.last_read[:2] = [1, 2], [100, 100]
+            >>> knowledge.due(400).tolist()
+            [300.0, 200.0, nan]
+        """
+        since = np.where(self.exposures > 0, now - self.last_read, np.nan)
+        with np.errstate(over="ignore"):  # a topic of a thousand readings is not due
+            interval: NDArray[np.float64] = growth ** np.maximum(self.exposures - 1.0, 0.0)
+        return since / interval
 
     def update(
         self, expansion: Expansion, topics: IntArray, tokens: NDArray[np.int64], fresh: NDArray[np.bool_]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Passages, Split
 from kgrl.curriculum.measures import Lesson, Measurer
+from kgrl.curriculum.review import with_review
 from kgrl.curriculum.state import CurriculumState
 from kgrl.errors import DivergedError, SettingError
 from kgrl.expansion import Expansion, Probed
@@ -70,7 +71,10 @@ class Teacher:
         allowance = min(state.config.expansion_tokens, state.config.budget_tokens - state.tokens)
         if not isinstance(choice, np.ndarray):
             neighbourhood = state.neighbourhood(choice)
-            return Lesson(state.research.gather(neighbourhood, state.used), allowance, neighbourhood)
+            passages = state.research.gather(neighbourhood, state.used)
+            if state.config.review:
+                passages = with_review(state, passages, neighbourhood, allowance)
+            return Lesson(passages, allowance, neighbourhood)
         if not len(choice) or not np.isin(choice, state.readable()).all():
             raise ValueError("cannot read such passages: none, or some that are no train passages or were read before")
         # No more passages than a picked topic would usually bring. A learner makes at least one update a lesson, and

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.agents.base import BaseAgent, agents, check_setting
-from kgrl.agents.baselines.passages import least_read_first
 from kgrl.curriculum.view import View
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray, TopicGraph
@@ -28,7 +27,8 @@ class Nucleated(BaseAgent):
 
     The set starts with the nucleus and the topics that are linked with it most closely: those of the largest share of
     links that lead into the set, one after another. When enough of its topics are solid it grows in the same way.
-    Passages that were read least come first.
+    Passages are drawn without regard to how often they were read: to read new topics until they have caught up would
+    be to read them in a block, and what was known before would fade.
 
     Args:
         start: Topics of the set at the start, at least; all of the nucleus are in it.
@@ -60,12 +60,12 @@ class Nucleated(BaseAgent):
         self._enlarge(view, self.start)
 
     def choose(self, view: View) -> IntArray:
-        """Return the passages of the set, those read least first, otherwise in an order drawn uniformly."""
+        """Return the passages of the set in an order drawn uniformly."""
         self.remind(view)
         readable = view.readable()
         ours = readable[self._in_set[view.passage_topics[readable]]]
         # A set whose passages were all read as often as they may be is left behind.
-        return least_read_first(view, view.rng.permutation(ours if len(ours) else readable))
+        return view.rng.permutation(ours if len(ours) else readable)
 
     def remind(self, view: View) -> None:
         """Let the set grow if enough of it is solid; a resumed curriculum calls this for each recorded choice."""

@@ -287,7 +287,9 @@ KNOWLEDGE = (_RECALL,)
 """Tasks whose exam is what is known: they take a hundred times the tokens of the others."""
 
 
-def make_float32_learner(name: str, corpus: Corpus, *, seed: int = 0, encoder: AnyEncoder = DEFAULT_ENCODER) -> Learner:
+def make_float32_learner(
+    name: str, corpus: Corpus, *, seed: int = 0, encoder: AnyEncoder = DEFAULT_ENCODER, **options: Any
+) -> Learner:
     """Make a learner of a benchmark: pretrained models compute in float32, so that results of machines compare.
 
     Elsewhere they compute in the format that the machine is fastest with. In bfloat16 losses differ in the third digit,
@@ -298,6 +300,7 @@ def make_float32_learner(name: str, corpus: Corpus, *, seed: int = 0, encoder: A
         corpus: The corpus it will be taught.
         seed: Seeds its initial weights and its draws.
         encoder: Embeds topics for a learner that knows them so.
+        options: Passed on to the learner's constructor, such as `schedule="wsd"` and `schedule_tokens`.
 
     Raises:
         UnknownNameError: If no learner has that name.
@@ -307,7 +310,6 @@ def make_float32_learner(name: str, corpus: Corpus, *, seed: int = 0, encoder: A
         >>> make_float32_learner("scratch", sample_corpus()).n_parameters
         441216
     """
-    options: dict[str, Any] = {}
     if split_options(name)[0] == "lora":
         import torch  # here, since it takes seconds to import
 

@@ -5,7 +5,6 @@ A learner's module is imported when the learner is made, since torch and transfo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kgrl.corpus import Corpus
@@ -22,6 +21,14 @@ __all__ = ["learners", "make_learner"]
 
 learners: Registry[Learner] = Registry("learner", group="kgrl.learners")
 """Learners by name. Their factories take the corpus and, by keyword, the options of their constructors."""
+_OF_WEIGHTS = {
+    "plugins": "plug-ins",
+    "learning_rate": "learning rate",
+    "schedule": "schedule",
+    "average_tokens": "average of weights",
+    "linked_windows": "linked windows",
+}
+"""Options of commands that only learners with weights have, with the words for them."""
 
 
 @learners.register("lora")
@@ -41,12 +48,13 @@ def _make_scratch(corpus: Corpus, **options: Any) -> Learner:
 
 
 @learners.register("simulated")
-def _make_simulated(corpus: Corpus, plugins: Sequence[object] = (), **options: Any) -> Learner:
+def _make_simulated(corpus: Corpus, **options: Any) -> Learner:
     from kgrl.learners.simulated.learner import SimulatedLearner
 
-    # Commands pass plug-ins to every learner: the refusal is worded here, or it would be a TypeError.
-    if plugins:
-        raise SettingError("a simulated learner has no weights for plug-ins to change; leave them out")
+    # Commands pass these to every learner: the refusal is worded here, or it would be a TypeError.
+    for name, words in _OF_WEIGHTS.items():
+        if options.pop(name, None):
+            raise SettingError(f"a simulated learner has no weights, so it takes no {words}; leave {name} out")
     return SimulatedLearner(corpus, **options)
 
 

@@ -10,6 +10,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,10 +26,13 @@ from kgrl.corpus import Corpus, Passages
 from kgrl.errors import DivergedError, KgrlError, SettingError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learned
+from kgrl.learners.decoder.average import WeightAverage
 from kgrl.learners.decoder.flat_weights import FlatWeights, Trained
 from kgrl.learners.decoder.loss import mean_loss, token_losses
 from kgrl.learners.decoder.packing import Block, Reading, arrange, pack, pack_branches
+from kgrl.learners.decoder.schedule import Schedule, ScheduleName
 from kgrl.learners.decoder.token_store import TokenStore
+from kgrl.learners.decoder.windows import linked_windows
 from kgrl.learners.plugins.base import Measure, Plugin
 from kgrl.system.files import write_json
 from kgrl.system.schemas import Count, checked, read_json
@@ -41,6 +45,8 @@ _CONTEXT = 512
 _EVALUATION_BLOCK = 512
 """Tokens measured at once: enough for matrix products to be efficient."""
 _STATE, _OPTIMIZER, _PLUGINS = "learner.json", "optimizer.safetensors", "plugins.safetensors"
+_AVERAGE = "average"
+"""Name of the averaged weights beside the optimizer's state."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,14 @@ class DecoderSnapshot:
     Args:
         trained: The trained weights and the optimizer's state.
         plugins: The state of each plug-in, in the learner's order.
+        tokens: Tokens trained on so far.
+        average: The average of the weights, `[trained weights]`, if the learner keeps one.
     """
 
     trained: Trained
     plugins: tuple[Mapping[str, Tensor], ...]
+    tokens: int
+    average: Tensor | None
 
 
 class Decoder(Protocol):
@@ -75,15 +85,16 @@ class Decoder(Protocol):
         ...
 
     def states(self, block: Block) -> Tensor:
-        """Return the last states of packed passages, none of which sees another, `[tokens, width]`."""
+        """Return the last states of packed pieces, none of which sees another, `[tokens, width]`."""
         ...
 
 
 class DecoderLearner(FlatWeights, ABC):
     """Teaches a causal transformer passages by AdamW on whole blocks of packed tokens.
 
-    The learning rate rises linearly over the first `warmup_steps` updates and is constant from then on, so that it
-    never depends on the budget or on who picks the topics. The gradient is clipped to norm 1; no weight decay.
+    The learning rate rises linearly over the first `warmup_steps` updates. From then on it is constant, so that it
+    never depends on the budget or on who picks the topics, unless there is a schedule. The gradient is clipped to norm
+    1; no weight decay.
 
     Args:
         corpus: The corpus whose passages are taught and measured.
@@ -94,13 +105,22 @@ class DecoderLearner(FlatWeights, ABC):
         learning_rate: AdamW's learning rate after the warm-up.
         block_tokens: Tokens of one update, about.
         warmup_steps: Updates until the learning rate is reached.
+        schedule: Schedule of the learning rate, see `kgrl.learners.decoder.schedule.Schedule`.
+        schedule_tokens: Tokens that are trained on in total, which schedules that decay have to know.
+        average_tokens: Tokens over which trained weights are averaged; all losses are then those of the average, see
+            `kgrl.learners.decoder.average.WeightAverage`. Gradients, and the weights that training goes on from, stay
+            the trained ones'. By default there is no average.
+        linked_windows: Whether passages of linked topics in one lesson are read in one context and see each other, see
+            `kgrl.learners.decoder.windows.linked_windows`. A window has at most the tokens of an update, so updates are
+            as many and as large as without. A passage's loss at its reading is then one in context; measured losses
+            are still those of each passage alone.
         plugins: Changes to its lessons, updates or measurements, in the order in which they are called.
 
     Attributes:
         n_parameters: Number of the model's parameters, frozen ones included.
 
     Raises:
-        SettingError: If a plug-in does not work with this learner.
+        SettingError: If a plug-in does not work with this learner, or a schedule that decays is not told its tokens.
     """
 
     kind: str
@@ -117,6 +137,10 @@ class DecoderLearner(FlatWeights, ABC):
         learning_rate: float,
         block_tokens: int,
         warmup_steps: int,
+        schedule: ScheduleName = "constant",
+        schedule_tokens: int | None = None,
+        average_tokens: int | None = None,
+        linked_windows: bool = False,
         plugins: Sequence[Plugin] = (),
     ) -> None:
         self.tokenizer, self._document = tokenizer, document
@@ -124,10 +148,17 @@ class DecoderLearner(FlatWeights, ABC):
         self.model, self._decoder = model.eval(), decoder
         self._context = min(_CONTEXT, decoder.context)
         self.learning_rate, self.block_tokens, self.warmup_steps = learning_rate, block_tokens, warmup_steps
+        self._schedule, self._linked = Schedule(schedule, schedule_tokens), linked_windows
         self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
         super().__init__({name: weight for name, weight in model.named_parameters() if weight.requires_grad})
+        self._trained_tokens = 0
+        self._average = None if average_tokens is None else WeightAverage(self.weights, average_tokens)
         self.plugins = tuple(plugins)
         for plugin in self.plugins:
+            if plugin.replaces and self._average is not None:
+                raise SettingError(
+                    f"{plugin.name!r} replaces trained weights, which then have no average; leave one out"
+                )
             plugin.attach(self)
 
     @property
@@ -149,14 +180,15 @@ class DecoderLearner(FlatWeights, ABC):
         return self.identity
 
     def __repr__(self) -> str:
-        shown = {**self._settings, **({"plugins": list(self.plugins)} if self.plugins else {})}
+        shown = {**self._settings, **self._training, **({"plugins": list(self.plugins)} if self.plugins else {})}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property
     def modules(self) -> Mapping[str, Tensor]:
-        """Trained weights by module: one module, the curriculum, unless a plug-in keeps several."""
+        """Weights that are measured, by module: one module, the curriculum, unless a plug-in keeps several."""
         kept = [plugin.modules() for plugin in self.plugins]
-        return next((modules for modules in kept if modules), {"curriculum": self.weights.detach()})
+        own = self.weights.detach() if self._average is None else self._average.vector
+        return next((modules for modules in kept if modules), {"curriculum": own})
 
     def learn(self, passages: Passages, token_budget: int) -> Learned:
         """Train on passages in order, in packed blocks, one update a block; see `Learner`."""
@@ -169,7 +201,8 @@ class DecoderLearner(FlatWeights, ABC):
         rehearsed = [plugin.rehearse(own.tokens, token_budget) for plugin in self.plugins]
         readings = [(Reading(ids, [self.tokens[int(i)] for i in ids]), tokens) for ids, tokens in rehearsed]
         lesson = arrange(own, readings, token_budget)
-        blocks = pack(lesson.sequences, self.block_tokens, self._context)
+        windows = self._windows(lesson) if self._linked else None
+        blocks = pack(lesson.sequences, self.block_tokens, self._context, windows)
         totals = np.zeros(len(lesson.ids))
         means = [self._update(block, lesson.ids, totals) for block in blocks]
         for plugin in self.plugins:
@@ -177,20 +210,29 @@ class DecoderLearner(FlatWeights, ABC):
         sizes = np.array([len(lesson.sequences[place]) - 1 for place in lesson.own])
         return Learned(
             tokens=lesson.tokens,
-            loss=float(np.average(means, weights=[len(block) for block in blocks])),
+            loss=float(np.average(means, weights=[np.count_nonzero(block.own) for block in blocks])),
             losses=tuple((totals[lesson.own] / sizes).tolist()),
             chunked=sum(len(sequence) - 1 > self._context for sequence in lesson.sequences),
             changed=float((self.weights.detach() != before).float().mean()),
             module=next((plugin.module for plugin in self.plugins if plugin.module), None),
         )
 
+    def _windows(self, lesson: Reading) -> list[list[int]]:
+        """The windows of linked passages in a lesson, by their places in it."""
+        sizes, most = [len(sequence) for sequence in lesson.sequences], min(self._context, self.block_tokens)
+        return linked_windows(self.corpus.topics[lesson.ids], sizes, self.corpus.graph, most)
+
     def losses(self, passages: Passages) -> NDArray[np.float32]:
         """Return the mean loss of each passage in nats per token, shape `[passages]`; changes nothing."""
-        measure: Measure = self._losses
+        return self._measured(self._losses, passages)
+
+    def _measured(self, measure: Measure, passages: Passages) -> NDArray[np.float32]:
+        """Measure with the average of the weights, if there is one, and through the plug-ins."""
         # Each plug-in wraps the measuring of those before it; the last one is called first.
         for plugin in self.plugins:
             measure = partial(plugin.losses, measure=measure)
-        return measure(passages)
+        with nullcontext() if self._average is None else self.holding(self._average.vector):
+            return measure(passages)
 
     @torch.inference_mode()
     def _losses(self, passages: Passages) -> NDArray[np.float32]:
@@ -216,10 +258,7 @@ class DecoderLearner(FlatWeights, ABC):
         Raises:
             DivergedError: If a loss is NaN or infinite; the message names the passage.
         """
-        measure: Measure = partial(self._compare, groups)
-        for plugin in self.plugins:  # as for `losses`
-            measure = partial(plugin.losses, measure=measure)
-        return measure(passages)
+        return self._measured(partial(self._compare, groups), passages)
 
     @torch.inference_mode()
     def _compare(self, groups: IntArray, passages: Passages) -> NDArray[np.float32]:
@@ -228,9 +267,8 @@ class DecoderLearner(FlatWeights, ABC):
             return self._losses(passages) * self.count_tokens(passages).astype(np.float32)
         totals = np.zeros(len(passages))
         for block in blocks:
-            kept = block.owners >= 0
-            losses = token_losses(*self._predictions(block)).cpu().numpy()[kept]
-            totals += np.bincount(block.owners[kept], losses, minlength=len(passages))
+            losses = token_losses(*self._predictions(block)).cpu().numpy()[block.own]
+            totals += np.bincount(block.owners[block.own], losses, minlength=len(passages))
         _check_finite(totals, passages)
         return totals.astype(np.float32)
 
@@ -307,12 +345,18 @@ class DecoderLearner(FlatWeights, ABC):
         return self.tokens.count(passages.ids)
 
     def snapshot(self) -> DecoderSnapshot:
-        """Return a copy of the trained weights, the optimizer's state and the plug-ins' states."""
-        return DecoderSnapshot(self.copy(), tuple(plugin.state() for plugin in self.plugins))
+        """Return a copy of the trained weights, their average, the optimizer's state and the plug-ins' states."""
+        average = None if self._average is None else self._average.vector.clone()
+        return DecoderSnapshot(
+            self.copy(), tuple(plugin.state() for plugin in self.plugins), self._trained_tokens, average
+        )
 
     def restore(self, snapshot: DecoderSnapshot) -> None:
         """Go back to a snapshot; losses are then bit for bit what they were."""
         self.set_trained(snapshot.trained)
+        self._trained_tokens = snapshot.tokens
+        if self._average is not None and snapshot.average is not None:
+            self._average.vector.copy_(snapshot.average)
         for plugin, state in zip(self.plugins, snapshot.plugins, strict=True):
             plugin.set_state(state)
 
@@ -321,25 +365,27 @@ class DecoderLearner(FlatWeights, ABC):
         folder.mkdir(parents=True, exist_ok=True)
         self._write_weights(folder)
         first, second = self.moments
-        save_tensors(folder / _OPTIMIZER, {"first_moment": first, "second_moment": second})
+        average = {} if self._average is None else {_AVERAGE: self._average.vector}
+        save_tensors(folder / _OPTIMIZER, {"first_moment": first, "second_moment": second, **average})
         states = [plugin.state() for plugin in self.plugins]
         save_tensors(
             folder / _PLUGINS, {f"{i}.{name}": t for i, state in enumerate(states) for name, t in state.items()}
         )
-        write_json(folder / _STATE, {"steps": self.steps, **self._kind})
+        write_json(folder / _STATE, {"steps": self.steps, "tokens": self._trained_tokens, **self._kind})
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote.
 
         Raises:
             KgrlError: If the folder holds no saved learner, or one of another kind, base model or shape, or with other
-                plug-ins.
+                plug-ins, another schedule or average, or other windows.
         """
         path = folder / _STATE
         if not path.is_file():
             raise KgrlError(f"{folder} holds no saved learner: {_STATE} is missing")
-        state = read_json(path, dict[str, Any])
+        state = {"tokens": 0, "training": {}, **read_json(path, dict[str, Any])}  # earlier versions had neither
         steps = checked(state.get("steps"), Count, path)
+        tokens = checked(state["tokens"], Count, path)
         for key, own in self._kind.items():
             if state.get(key) != own:
                 raise KgrlError(f"{folder} holds {state}, which does not fit this learner: its {key} is {own!r}")
@@ -347,6 +393,9 @@ class DecoderLearner(FlatWeights, ABC):
         moments = read_tensors(folder / _OPTIMIZER)
         first, second = moments["first_moment"], moments["second_moment"]
         self.set_trained(Trained(self.weights.detach(), first, second, steps))
+        self._trained_tokens = tokens
+        if self._average is not None:
+            self._average.vector.copy_(moments[_AVERAGE])
         tensors = read_tensors(folder / _PLUGINS)
         for i, plugin in enumerate(self.plugins):
             plugin.set_state({n.removeprefix(f"{i}."): t for n, t in tensors.items() if n.startswith(f"{i}.")})
@@ -354,7 +403,18 @@ class DecoderLearner(FlatWeights, ABC):
     @property
     def _kind(self) -> dict[str, Any]:
         """Values that saved states are checked against."""
-        return {"learner": self.kind, **self.identity, "plugins": [plugin.name for plugin in self.plugins]}
+        plugins = [plugin.name for plugin in self.plugins]
+        return {"learner": self.kind, **self.identity, "plugins": plugins, "training": self._training}
+
+    @property
+    def _training(self) -> dict[str, Any]:
+        """Those options of training that are not the usual ones."""
+        options: dict[str, Any] = {}
+        if self._schedule.name != "constant":
+            options |= {"schedule": self._schedule.name, "schedule_tokens": self._schedule.tokens}
+        if self._average is not None:
+            options["average_tokens"] = self._average.tokens
+        return options | ({"linked_windows": True} if self._linked else {})
 
     def _update(self, block: Block, ids: IntArray, totals: NDArray[np.float64]) -> float:
         """Take one optimizer step on a block and return its mean loss before the step, in nats per token.
@@ -365,26 +425,39 @@ class DecoderLearner(FlatWeights, ABC):
             totals: The loss of each of them so far, in nats, to which the block's is added.
         """
         self.gradient.zero_()  # in place, since the parameters' gradients are views of it
-        mean, losses = mean_loss(*self._predictions(block))
-        totals += np.bincount(block.owners, losses.cpu().numpy(), minlength=len(totals))
+        states, head, targets = self._predictions(block)
+        if not block.own.all():  # within a window, the token that begins the next passage is not predicted
+            own = torch.from_numpy(block.own).to(states.device)
+            states, targets = states[own], targets[own]
+        mean, losses = mean_loss(states, head, targets)
+        totals += np.bincount(block.owners[block.own], losses.cpu().numpy(), minlength=len(totals))
         mean.backward()  # type: ignore[no-untyped-call] # torch types it so
         for plugin in self.plugins:
             plugin.regularise()
         norm = nn.utils.clip_grad_norm_([self.weights], max_norm=1.0)
         loss = mean.item()
         if not np.isfinite(loss) or not torch.isfinite(norm):
-            read = ", ".join(str(i) for i in ids[np.unique(block.owners)])
+            read = ", ".join(str(i) for i in ids[np.unique(block.owners[block.own])])
             raise DivergedError(
                 f"the training loss became {loss} with a gradient of norm {norm.item()} on passages {read}"
             )
         # After clipping: a restriction has the last word on the gradient that the optimizer sees.
         for plugin in self.plugins:
             plugin.restrict()
-        factor = math.prod(plugin.rate() for plugin in self.plugins)
-        self.step(self.learning_rate * factor * min(1.0, (self.steps + 1) / max(1, self.warmup_steps)))
+        self.step(self._rate(len(targets)))
+        self._trained_tokens += len(targets)
         for plugin in self.plugins:
             plugin.updated()
+        if self._average is not None:  # after plug-ins, which may have the last word on the weights
+            self._average.update(self.weights, len(targets), self._trained_tokens)
         return loss
+
+    def _rate(self, tokens: int) -> float:
+        """The learning rate of an update on so many tokens."""
+        factor = math.prod(plugin.rate() for plugin in self.plugins)
+        # In the middle of the update: large blocks then have the mean rate of the small ones in their place.
+        factor *= self._schedule.share(self._trained_tokens + tokens / 2)
+        return self.learning_rate * factor * min(1.0, (self.steps + 1) / max(1, self.warmup_steps))
 
     def _predictions(self, block: Block) -> tuple[Tensor, Tensor, Tensor]:
         """Last states of a block `[tokens, width]`, the output embedding, and the tokens to predict `[tokens]`."""

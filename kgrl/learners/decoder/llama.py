@@ -105,7 +105,7 @@ class Llama(nn.Module):
         return self.model.embed_tokens.weight
 
     def states(self, block: Block) -> Tensor:
-        """Return the last states of packed passages, none of which sees another, `[tokens, width]`."""
+        """Return the last states of packed pieces, none of which sees another, `[tokens, width]`."""
         inputs, positions = (torch.from_numpy(ids).to(self.head.device) for ids in (block.inputs, block.positions))
         masks = None if block.masks is None else [torch.from_numpy(m).to(self.head.device) for m in block.masks]
         states: Tensor = self.model(inputs, positions, block.lengths, masks)

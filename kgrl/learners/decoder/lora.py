@@ -29,6 +29,7 @@ from kgrl.learners.decoder.layers import fuse
 from kgrl.learners.decoder.learner import DecoderLearner
 from kgrl.learners.decoder.models import Origin, fingerprint, load_pretrained, origin_of
 from kgrl.learners.decoder.pretrained import PretrainedDecoder
+from kgrl.learners.decoder.schedule import ScheduleName
 from kgrl.learners.decoder.token_store import document_token
 from kgrl.learners.plugins.base import Plugin
 from kgrl.system.files import write_json
@@ -59,14 +60,23 @@ class LoraLearner(DecoderLearner):
         learning_rate: AdamW's learning rate after the warm-up.
         block_tokens: Tokens of one update, about.
         warmup_steps: Updates until the learning rate is reached.
+        schedule: `"constant"`, `"wsd"` (falls over the last fifth) or `"cosine"`; see
+            `kgrl.learners.decoder.schedule.Schedule`.
+        schedule_tokens: Tokens that are trained on in total, which `"wsd"` and `"cosine"` have to know.
+        average_tokens: Tokens over which trained weights are averaged, to measure with the average; see
+            `kgrl.learners.decoder.average.WeightAverage`. By default there is no average.
+        linked_windows: Whether passages of linked topics are read in one context; see
+            `kgrl.learners.decoder.windows.linked_windows`.
         dtype: Number format of the model's own weights; by default the fastest of this machine. The adapter is float32.
         plugins: Changes to lessons, updates or measurements; see `kgrl.learners.plugins`.
         device: Device to compute on, for example `"cuda"`; by default the CPU.
 
     Raises:
         MissingDataError: If a short-named model is neither on this machine nor available from the hub.
-        UnknownNameError: If the model is unknown, or lacks a target module; the message lists those it has.
-        SettingError: If the output embedding is among the target modules.
+        UnknownNameError: If the model or schedule is unknown, or the model lacks a target module; the message lists
+            those it has.
+        SettingError: If the output embedding is among the target modules, a schedule that decays is not told its
+            tokens, or a plug-in does not work with this learner.
 
     Example:
         >>> import tempfile
@@ -97,6 +107,10 @@ class LoraLearner(DecoderLearner):
         learning_rate: float = 5e-4,
         block_tokens: int = 128,
         warmup_steps: int = 5,
+        schedule: ScheduleName = "constant",
+        schedule_tokens: int | None = None,
+        average_tokens: int | None = None,
+        linked_windows: bool = False,
         plugins: Sequence[Plugin] = (),
         dtype: torch.dtype | None = None,
         device: str | torch.device = "cpu",
@@ -117,6 +131,10 @@ class LoraLearner(DecoderLearner):
             learning_rate=learning_rate,
             block_tokens=block_tokens,
             warmup_steps=warmup_steps,
+            schedule=schedule,
+            schedule_tokens=schedule_tokens,
+            average_tokens=average_tokens,
+            linked_windows=linked_windows,
             plugins=plugins,
         )
 
@@ -135,7 +153,7 @@ class LoraLearner(DecoderLearner):
         return origin_of(self._loaded_by, self.model, str(self.tokenizer.id_to_token(self._document)))
 
     def load_adapter(self, folder: Path) -> None:
-        """Read an adapter folder, which replaces the learner's own adapter; the optimizer starts afresh.
+        """Read an adapter folder, which replaces the learner's own adapter and average; the optimizer starts afresh.
 
         Raises:
             KgrlError: If the folder holds no adapter, or one that does not fit, see `weights_of`.
@@ -143,6 +161,8 @@ class LoraLearner(DecoderLearner):
         weights = self.weights_of(read_adapter(folder))
         with torch.no_grad():
             self.weights.copy_(weights)
+            if self._average is not None:
+                self._average.vector.copy_(weights)
         self.reset_optimizer()
 
     def weights_of(self, adapter: Adapter) -> torch.Tensor:

@@ -1,12 +1,13 @@
 """From passages to blocks of tokens: arranging a lesson within its budget, and packing it without padding.
 
 `arrange` puts a lesson's own passages and those that plug-ins rehearse into one order. `pack` lays them end to end in
-blocks. Positions start over at every passage, from which attention knows that no passage sees another.
+blocks. Positions start over at every passage, from which attention knows that no passage sees another; passages of one
+window see those before them, and positions go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,7 +99,8 @@ class Block:
         inputs: Token ids read.
         targets: Token ids to predict, each the successor of its input.
         positions: Place of each input in its piece, counted from 0.
-        owners: Number of the packed sequence that each token belongs to; -1 for tokens that several share.
+        owners: Number of the packed sequence that each prediction belongs to; -1 for tokens that several share, and at
+            the end of a sequence that another one follows in its window: that it ends here is nothing to predict.
         branches: Number of the branch of its piece that each token belongs to, 0 for tokens that come before all
             branches and are seen by each; None if no piece has any.
     """
@@ -111,6 +113,11 @@ class Block:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """Whether each token's prediction is that of one sequence, `[tokens]`."""
+        return self.owners >= 0
 
     @property
     def lengths(self) -> list[int]:
@@ -127,35 +134,43 @@ class Block:
         return [np.tril((own[None] == 0) | (own[None] == own[:, None])) for own in np.split(self.branches, cuts)]
 
 
-def pack(sequences: Sequence[NDArray[Any]], block_tokens: int, context: int) -> list[Block]:
+def pack(
+    sequences: Sequence[NDArray[Any]],
+    block_tokens: int,
+    context: int,
+    windows: Iterable[Sequence[int]] | None = None,
+) -> list[Block]:
     """Pack sequences into blocks of like size, in order.
 
     A sequence of more than `context` predicted tokens is cut into pieces, each of which starts with the last token of
-    the one before. Pieces are never cut at a block's end: a block has `block_tokens` tokens give or take one piece.
+    the one before. Pieces are never cut at a block's end: a block has `block_tokens` tokens give or take one piece. A
+    window of several sequences is one piece, which is read as one text.
 
     Args:
         sequences: Token ids of each passage, the document token first.
         block_tokens: Tokens of a block, about.
         context: Most predicted tokens of a piece.
+        windows: Numbers of the sequences that are read in one piece, in the order of reading; each sequence in one of
+            them, and those of several together within the context. By default each is alone.
 
     Example:
         >>> blocks = pack([np.array([0, 5, 6]), np.array([0, 7])], block_tokens=8, context=8)
         >>> blocks[0].inputs.tolist(), blocks[0].targets.tolist(), blocks[0].positions.tolist()
         ([0, 5, 0], [5, 6, 7], [0, 1, 0])
+        >>> (block,) = pack([np.array([0, 5, 6]), np.array([0, 7])], block_tokens=8, context=8, windows=[[0, 1]])
+        >>> block.inputs.tolist(), block.positions.tolist(), block.owners.tolist()
+        ([0, 5, 6, 0], [0, 1, 2, 3], [0, 0, -1, 1])
     """
-    pieces = [
-        (owner, sequence[start : start + context + 1])
-        for owner, sequence in enumerate(sequences)
-        for start in range(0, len(sequence) - 1, context)
-    ]
-    sizes = np.array([len(piece) - 1 for _, piece in pieces])
+    alone = ([owner] for owner in range(len(sequences)))
+    pieces = [piece for window in windows or alone for piece in _pieces(sequences, window, context)]
+    sizes = np.array([len(piece) for piece in pieces])
     total = int(sizes.sum())
     n_blocks = -(-total // block_tokens)
     # A piece belongs to the block that its middle falls into, the whole divided evenly: no small block remains at
     # the end, whose update would have the weight of a full one.
     block_of = ((np.cumsum(sizes) - sizes / 2) * n_blocks // max(total, 1)).astype(int)
     groups = [[pieces[i] for i in np.flatnonzero(block_of == block)] for block in range(n_blocks)]
-    return [_block(group) for group in groups if group]
+    return [_joined(group) for group in groups if group]
 
 
 def pack_branches(groups: Sequence[Sequence[NDArray[Any]]], block_tokens: int) -> list[Block]:
@@ -204,17 +219,31 @@ def _branching(group: Sequence[NDArray[Any]], first: int) -> Block:
     )
 
 
-def _joined(blocks: Sequence[Block]) -> Block:
-    """Lay blocks with branches end to end."""
-    names = ("inputs", "targets", "positions", "owners", "branches")
-    return Block(*(np.concatenate([getattr(block, name) for block in blocks]) for name in names))
+def _joined(pieces: Sequence[Block]) -> Block:
+    """Lay pieces end to end; either all or none have branches."""
+    names = ["inputs", "targets", "positions", "owners"] + (["branches"] if pieces[0].branches is not None else [])
+    return Block(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in names))
 
 
-def _block(pieces: Sequence[tuple[int, NDArray[Any]]]) -> Block:
-    """Lay pieces end to end; each is given with the number of its sequence."""
+def _pieces(sequences: Sequence[NDArray[Any]], window: Sequence[int], context: int) -> Iterator[Block]:
+    """Give the pieces of a window: one for all its sequences, or several of a single one that is too long."""
+    if len(window) > 1:
+        text = np.concatenate([sequences[owner] for owner in window])
+        owners = np.repeat(window, [len(sequences[owner]) for owner in window])
+        # The first token of the next sequence is no sequence's own prediction.
+        yield _piece(text, np.where(owners[1:] == owners[:-1], owners[1:], -1))
+        return
+    (owner,) = window
+    for start in range(0, len(sequences[owner]) - 1, context):
+        text = sequences[owner][start : start + context + 1]
+        yield _piece(text, np.full(len(text) - 1, owner))
+
+
+def _piece(text: NDArray[Any], owners: Int64Array) -> Block:
+    """Make a piece of a text of which each token but the first is predicted."""
     return Block(
-        inputs=np.concatenate([piece[:-1] for _, piece in pieces]).astype(np.int64),
-        targets=np.concatenate([piece[1:] for _, piece in pieces]).astype(np.int64),
-        positions=np.concatenate([np.arange(len(piece) - 1) for _, piece in pieces]),
-        owners=np.concatenate([np.full(len(piece) - 1, owner) for owner, piece in pieces]),
+        inputs=text[:-1].astype(np.int64),
+        targets=text[1:].astype(np.int64),
+        positions=np.arange(len(text) - 1),
+        owners=owners,
     )

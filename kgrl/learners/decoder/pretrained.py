@@ -41,7 +41,7 @@ class PretrainedDecoder:
         self._set_attention()
 
     def states(self, block: Block) -> Tensor:
-        """Return the last states of packed passages, none of which sees another, `[tokens, width]`."""
+        """Return the last states of packed pieces, none of which sees another, `[tokens, width]`."""
         inputs, positions = self._tensor(block.inputs)[None], self._tensor(block.positions)[None]  # [1, tokens]
         # Without our attention, transformers masks between passages where it sees positions that start over.
         packed = self._model.config._attn_implementation == PACKED

@@ -15,6 +15,7 @@ from kgrl.errors import UnknownNameError
 from kgrl.learners.decoder.learner import Decoder, DecoderLearner
 from kgrl.learners.decoder.llama import Llama, Shape
 from kgrl.learners.decoder.models import fingerprint
+from kgrl.learners.decoder.schedule import ScheduleName
 from kgrl.learners.plugins.base import Plugin
 from kgrl.system.cache import cached
 from kgrl.system.files import cache_dir, content_key, write_json, write_text
@@ -65,11 +66,19 @@ class ScratchLearner(DecoderLearner):
         learning_rate: AdamW's learning rate after the warm-up.
         block_tokens: Tokens of one update, about.
         warmup_steps: Updates until the learning rate is reached.
+        schedule: `"constant"`, `"wsd"` (falls over the last fifth) or `"cosine"`; see
+            `kgrl.learners.decoder.schedule.Schedule`.
+        schedule_tokens: Tokens that are trained on in total, which `"wsd"` and `"cosine"` have to know.
+        average_tokens: Tokens over which trained weights are averaged, to measure with the average; see
+            `kgrl.learners.decoder.average.WeightAverage`. By default there is no average.
+        linked_windows: Whether passages of linked topics are read in one context; see
+            `kgrl.learners.decoder.windows.linked_windows`.
         plugins: Changes to lessons, updates or measurements; see `kgrl.learners.plugins`.
         device: Device to compute on, for example `"cuda"`; by default the CPU.
 
     Raises:
-        UnknownNameError: If the preset is unknown.
+        UnknownNameError: If the preset or the schedule is unknown.
+        SettingError: If a schedule that decays is not told its tokens, or a plug-in does not work with this learner.
 
     Example:
         >>> from kgrl.graph import TopicGraph
@@ -98,6 +107,10 @@ class ScratchLearner(DecoderLearner):
         learning_rate: float = 3e-3,
         block_tokens: int = 256,
         warmup_steps: int = 5,
+        schedule: ScheduleName = "constant",
+        schedule_tokens: int | None = None,
+        average_tokens: int | None = None,
+        linked_windows: bool = False,
         plugins: Sequence[Plugin] = (),
         device: str | torch.device = "cpu",
     ) -> None:
@@ -123,6 +136,10 @@ class ScratchLearner(DecoderLearner):
             learning_rate=learning_rate,
             block_tokens=block_tokens,
             warmup_steps=warmup_steps,
+            schedule=schedule,
+            schedule_tokens=schedule_tokens,
+            average_tokens=average_tokens,
+            linked_windows=linked_windows,
             plugins=plugins,
         )
 

@@ -80,6 +80,8 @@ class Plugin:
         learner: The learner it is attached to.
         name: Its name in saved states and records, and in the registry.
         rebased: True once the weights under the trained ones were changed, so that an adapter does not fit its base.
+        replaces: True if it puts other weights in the place of those that were trained, so that an average of the
+            weights after each update means nothing.
         by_topic: True if it knows the topics of the corpus that it was attached with, and no others.
         module: Name of the module that the latest lesson trained, for plug-ins that keep several; None for others.
 
@@ -96,6 +98,7 @@ class Plugin:
     learner: PluginHost
     module: str | None = None
     rebased = False
+    replaces = False
     by_topic = False
 
     def __repr__(self) -> str:

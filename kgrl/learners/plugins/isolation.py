@@ -40,6 +40,7 @@ class Isolation(Plugin):
 
     name = "isolation"
     by_topic = True
+    replaces = True
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import KgrlError, SettingError, UnknownNameError
 from kgrl.learners import ScratchLearner, make_learner
-from kgrl.learners.decoder.schedule import Schedule, ScheduleName
+from kgrl.learners.decoder.schedule import RateSchedule, ScheduleName
 from kgrl.learners.plugins import Plugin
 from kgrl.system.files import write_json
 from kgrl.system.schemas import read_json
@@ -51,7 +51,7 @@ class TestDecaying(LearnerContract):
 
 @given(decaying, st.integers(1, 10**9), st.lists(st.floats(0, 1.5), min_size=2, max_size=20))
 def test_the_rate_never_rises_and_ends_at_zero(name: ScheduleName, tokens: int, times: list[float]) -> None:
-    schedule = Schedule(name, tokens)
+    schedule = RateSchedule(name, tokens)
     shares = [schedule.share(tokens * at) for at in sorted(times)]
     assert shares == sorted(shares, reverse=True) and min(shares) >= 0
     assert schedule.share(0) == 1 and schedule.share(tokens) == pytest.approx(0, abs=1e-12)
@@ -60,14 +60,14 @@ def test_the_rate_never_rises_and_ends_at_zero(name: ScheduleName, tokens: int, 
 @given(st.integers(1, 10**9), st.floats(0, 1))
 def test_wsd_falls_over_the_last_fifth_alone(tokens: int, at: float) -> None:
     expected = 1.0 if at <= 0.8 else 5 * (1 - at)
-    assert Schedule("wsd", tokens).share(tokens * at) == pytest.approx(expected, abs=1e-6)
+    assert RateSchedule("wsd", tokens).share(tokens * at) == pytest.approx(expected, abs=1e-6)
 
 
 @given(decaying, st.lists(st.integers(1, 300), min_size=1, max_size=60))
 def test_sizes_of_blocks_do_not_matter(name: ScheduleName, blocks: list[int]) -> None:
     """The rate of an update is that of its middle, so the sum over tokens is the schedule's integral."""
     tokens = sum(blocks)
-    schedule, middles = Schedule(name, tokens), np.cumsum(blocks) - np.array(blocks) / 2
+    schedule, middles = RateSchedule(name, tokens), np.cumsum(blocks) - np.array(blocks) / 2
     total = sum(n * schedule.share(at) for n, at in zip(blocks, middles, strict=True))
     # The error of the midpoint rule: f'' n^3 / 24 for each block, and at the bend of wsd at most f' n^2 / 8.
     largest = max(blocks)

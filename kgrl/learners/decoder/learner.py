@@ -30,7 +30,7 @@ from kgrl.learners.decoder.average import WeightAverage
 from kgrl.learners.decoder.flat_weights import FlatWeights, Trained
 from kgrl.learners.decoder.loss import mean_loss, token_losses
 from kgrl.learners.decoder.packing import Block, Reading, arrange, pack, pack_branches
-from kgrl.learners.decoder.schedule import Schedule, ScheduleName
+from kgrl.learners.decoder.schedule import RateSchedule, ScheduleName
 from kgrl.learners.decoder.token_store import TokenStore
 from kgrl.learners.decoder.windows import linked_windows
 from kgrl.learners.plugins.base import Measure, Plugin
@@ -105,7 +105,7 @@ class DecoderLearner(FlatWeights, ABC):
         learning_rate: AdamW's learning rate after the warm-up.
         block_tokens: Tokens of one update, about.
         warmup_steps: Updates until the learning rate is reached.
-        schedule: Schedule of the learning rate, see `kgrl.learners.decoder.schedule.Schedule`.
+        schedule: RateSchedule of the learning rate, see `kgrl.learners.decoder.schedule.RateSchedule`.
         schedule_tokens: Tokens that are trained on in total, which schedules that decay have to know.
         average_tokens: Tokens over which trained weights are averaged; all losses are then those of the average, see
             `kgrl.learners.decoder.average.WeightAverage`. Gradients, and the weights that training goes on from, stay
@@ -148,7 +148,7 @@ class DecoderLearner(FlatWeights, ABC):
         self.model, self._decoder = model.eval(), decoder
         self._context = min(_CONTEXT, decoder.context)
         self.learning_rate, self.block_tokens, self.warmup_steps = learning_rate, block_tokens, warmup_steps
-        self._schedule, self._linked = Schedule(schedule, schedule_tokens), linked_windows
+        self._schedule, self._linked = RateSchedule(schedule, schedule_tokens), linked_windows
         self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
         super().__init__({name: weight for name, weight in model.named_parameters() if weight.requires_grad})
         self._trained_tokens = 0
@@ -408,7 +408,7 @@ class DecoderLearner(FlatWeights, ABC):
 
     @property
     def _training(self) -> dict[str, Any]:
-        """Those options of training that are not the usual ones."""
+        """Options of training that are not the usual ones."""
         options: dict[str, Any] = {}
         if self._schedule.name != "constant":
             options |= {"schedule": self._schedule.name, "schedule_tokens": self._schedule.tokens}

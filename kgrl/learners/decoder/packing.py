@@ -116,7 +116,7 @@ class Block:
 
     @property
     def own(self) -> NDArray[np.bool_]:
-        """Whether each token's prediction is that of one sequence, `[tokens]`."""
+        """True for tokens whose prediction is one sequence's own, `[tokens]`."""
         return self.owners >= 0
 
     @property

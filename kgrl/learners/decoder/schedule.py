@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from kgrl.errors import SettingError, UnknownNameError
 
-__all__ = ["Schedule", "ScheduleName"]
+__all__ = ["RateSchedule", "ScheduleName"]
 
 ScheduleName = Literal["constant", "wsd", "cosine"]
 """Schedules by name; `"wsd"` is warm-up, stable, decay."""
@@ -18,7 +18,7 @@ _DECAY = 0.2
 
 
 @dataclass(frozen=True)
-class Schedule:
+class RateSchedule:
     """The learning rate as a share of its highest value, by the tokens trained on.
 
     With `"constant"` it never changes, so that it does not depend on the budget. With `"wsd"` it is constant, and falls
@@ -37,9 +37,9 @@ class Schedule:
         SettingError: If a schedule that decays is not told the tokens, or they are less than 1.
 
     Example:
-        >>> [round(Schedule("wsd", tokens=1000).share(at), 2) for at in (0, 800, 900, 1000)]
+        >>> [round(RateSchedule("wsd", tokens=1000).share(at), 2) for at in (0, 800, 900, 1000)]
         [1.0, 1.0, 0.5, 0.0]
-        >>> [round(Schedule("cosine", tokens=1000).share(at), 2) for at in (0, 500, 1000)]
+        >>> [round(RateSchedule("cosine", tokens=1000).share(at), 2) for at in (0, 500, 1000)]
         [1.0, 0.5, 0.0]
     """
 

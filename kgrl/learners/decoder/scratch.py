@@ -67,7 +67,7 @@ class ScratchLearner(DecoderLearner):
         block_tokens: Tokens of one update, about.
         warmup_steps: Updates until the learning rate is reached.
         schedule: `"constant"`, `"wsd"` (falls over the last fifth) or `"cosine"`; see
-            `kgrl.learners.decoder.schedule.Schedule`.
+            `kgrl.learners.decoder.schedule.RateSchedule`.
         schedule_tokens: Tokens that are trained on in total, which `"wsd"` and `"cosine"` have to know.
         average_tokens: Tokens over which trained weights are averaged, to measure with the average; see
             `kgrl.learners.decoder.average.WeightAverage`. By default there is no average.

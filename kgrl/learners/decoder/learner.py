@@ -105,7 +105,7 @@ class DecoderLearner(FlatWeights, ABC):
         learning_rate: AdamW's learning rate after the warm-up.
         block_tokens: Tokens of one update, about.
         warmup_steps: Updates until the learning rate is reached.
-        schedule: RateSchedule of the learning rate, see `kgrl.learners.decoder.schedule.RateSchedule`.
+        schedule: Course of the learning rate, see `kgrl.learners.decoder.schedule.RateSchedule`.
         schedule_tokens: Tokens that are trained on in total, which schedules that decay have to know.
         average_tokens: Tokens over which trained weights are averaged; all losses are then those of the average, see
             `kgrl.learners.decoder.average.WeightAverage`. Gradients, and the weights that training goes on from, stay

@@ -168,8 +168,9 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
     began = time.perf_counter()
     # Fresh ones for every cell: bandits keep what they have learned of earlier curricula otherwise.
     agent, corpus = make_agent(cell.agent), place.task.corpus
-    learner = make_float32_learner(cell.learner, corpus, seed=cell.seed, encoder=cell.encoder)
-    curriculum, budget = place.make_curriculum(learner, cell.seed), place.task.config.budget_tokens
+    budget = place.task.config.budget_tokens
+    learner = make_float32_learner(cell.learner, corpus, seed=cell.seed, encoder=cell.encoder, budget_tokens=budget)
+    curriculum = place.make_curriculum(learner, cell.seed)
     made, watched = time.perf_counter() - began, _Examined(place.exam, learner, place.recall)
     # Facts are learned suddenly, so they are asked for more often.
     exams = EXAMS * (_FACT_EXAMS if place.recall else 1)
@@ -199,7 +200,7 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
 @cache
 def _load_learner(learner: str, corpus: Corpus) -> None:
     """Make a learner and an Arrow table once in a process, so that everything they need is loaded."""
-    make_float32_learner(learner, corpus)
+    make_float32_learner(learner, corpus, budget_tokens=1)
     pa.table({"index": [0]})
 
 

@@ -288,7 +288,12 @@ KNOWLEDGE = (_RECALL,)
 
 
 def make_float32_learner(
-    name: str, corpus: Corpus, *, seed: int = 0, encoder: AnyEncoder = DEFAULT_ENCODER, **options: Any
+    name: str,
+    corpus: Corpus,
+    *,
+    seed: int = 0,
+    encoder: AnyEncoder = DEFAULT_ENCODER,
+    budget_tokens: int | None = None,
 ) -> Learner:
     """Make a learner of a benchmark: pretrained models compute in float32, so that results of machines compare.
 
@@ -300,7 +305,7 @@ def make_float32_learner(
         corpus: The corpus it will be taught.
         seed: Seeds its initial weights and its draws.
         encoder: Embeds topics for a learner that knows them so.
-        options: Passed on to the learner's constructor, such as `schedule="wsd"` and `schedule_tokens`.
+        budget_tokens: Tokens that it will be trained on in total; see `make_learner`.
 
     Raises:
         UnknownNameError: If no learner has that name.
@@ -310,8 +315,9 @@ def make_float32_learner(
         >>> make_float32_learner("scratch", sample_corpus()).n_parameters
         441216
     """
+    options: dict[str, Any] = {}
     if split_options(name)[0] == "lora":
         import torch  # here, since it takes seconds to import
 
         options["dtype"] = torch.float32
-    return make_learner(name, corpus, seed=seed, encoder=encoder, **options)
+    return make_learner(name, corpus, seed=seed, encoder=encoder, budget_tokens=budget_tokens, **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from kgrl.cli.arguments import MOST_COUNT, MOST_SEED, MOST_TOKENS, check_range, default_is
 from kgrl.curriculum.config import DEFAULT_REWARD, LEAST_TOKENS, CurriculumConfig
@@ -23,8 +23,6 @@ __all__ = ["NO_REWARD", "Setting", "as_nucleus"]
 NO_REWARD = "none"
 """The word that stands for no reward on the command line and in `config.yaml`."""
 _DEFAULT_CORPUS = "vital"
-_LEAST_RATE = 1e-12
-"""The least learning rate: with a smaller one float32 weights hardly change."""
 _USUAL = CurriculumConfig(probe_topics=20, light_probes=True)
 """The configuration without a task: 20 topics of a light sample read two thirds of the tokens of 24 drawn
 alike, and are as precise. Tasks keep the samples that their published results have."""
@@ -48,13 +46,11 @@ class Setting:
             folder.
         root: Folder of the source files of a corpus that kgrl does not bring or download.
         learner: Learner: lora (a pretrained model with a LoRA adapter), scratch (a small transformer with random
-            weights) or another that `kgrl info` lists; options may follow, as in
-            scratch:preset=2m,learning_rate=0.0015.
+            weights) or another that `kgrl info` lists. Options may follow, as in
+            scratch:preset=2m,learning_rate=0.0015,schedule=wsd: learning_rate; schedule (constant; wsd, which falls to
+            zero over the last fifth of the budget; cosine); average_tokens (weights averaged over so many tokens, to
+            measure with); linked_windows=true (passages of linked topics in one lesson see each other).
         model: Model of the learner lora: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
-        learning_rate: Learning rate of the learner.
-        schedule: Learning rate over the budget: constant; wsd, which falls to zero over the last fifth; or cosine.
-        average_tokens: Tokens over which the learner's weights are averaged; all measurements are then of the average.
-        linked_windows: Let passages of linked topics in one lesson see each other, in one context.
         reward: Reward: a name that `kgrl info` lists, a function of yours as FILE.py:NAME, or an expression of these,
             such as "0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost"; or none, and then
             nothing is probed.
@@ -83,10 +79,6 @@ class Setting:
     root: Annotated[Path | None, default_is("none", "FOLDER")] = None
     learner: str = "lora"
     model: str = "smollm2"
-    learning_rate: Annotated[float | None, default_is("the learner's")] = None
-    schedule: Literal["constant", "wsd", "cosine"] = "constant"
-    average_tokens: Annotated[int | None, default_is("no average")] = None
-    linked_windows: bool = False
     reward: Annotated[str | None, _or_the_tasks(f"{DEFAULT_REWARD} for agents that read it")] = None
     goal: Annotated[str | None, default_is("all topics, or the task's")] = None
     nucleus: Annotated[tuple[str, ...], _or_the_tasks(CurriculumConfig.nucleus)] = ()
@@ -140,8 +132,6 @@ class Setting:
         """
         check_range(
             ("--seed", self.seed, 0, MOST_SEED),
-            ("--learning-rate", self.learning_rate, _LEAST_RATE, 1),
-            ("--average-tokens", self.average_tokens, 1, MOST_TOKENS),
             ("--nucleus-size", self.nucleus_size, 1, MOST_COUNT),
             ("--budget-tokens", self.budget_tokens, LEAST_TOKENS, MOST_TOKENS),
             ("--expansion-tokens", self.expansion_tokens, LEAST_TOKENS, MOST_COUNT),
@@ -213,13 +203,10 @@ class Setting:
         from kgrl.system.options import split_options
 
         options: dict[str, Any] = {"model": self.model} if split_options(self.learner)[0] == "lora" else {}
-        if self.plugins:  # learners of other packages need not take plug-ins, or the other options
+        if self.plugins:  # learners of other packages need not take plug-ins
             options["plugins"] = [make_plugin(spec, self.encoder) for spec in self.plugins]
-        if self.schedule != "constant":
-            options |= {"schedule": self.schedule, "schedule_tokens": self.curriculum_config().budget_tokens}
-        training = {name: getattr(self, name) for name in ("learning_rate", "average_tokens", "linked_windows")}
-        options |= {name: value for name, value in training.items() if value}
-        return make_learner(self.learner, corpus, seed=self.seed, encoder=self.encoder, **options)
+        budget = self.curriculum_config().budget_tokens
+        return make_learner(self.learner, corpus, seed=self.seed, encoder=self.encoder, budget_tokens=budget, **options)
 
     def make_exam(self, curriculum: Curriculum, size: int) -> Exam:
         """Make the exam: on the topics that the task examines, or else on the goal's, or else on all.

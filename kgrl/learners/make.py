@@ -5,6 +5,7 @@ A learner's module is imported when the learner is made, since torch and transfo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kgrl.corpus import Corpus
@@ -21,14 +22,6 @@ __all__ = ["learners", "make_learner"]
 
 learners: Registry[Learner] = Registry("learner", group="kgrl.learners")
 """Learners by name. Their factories take the corpus and, by keyword, the options of their constructors."""
-_OF_WEIGHTS = {
-    "plugins": "plug-ins",
-    "learning_rate": "learning rate",
-    "schedule": "schedule",
-    "average_tokens": "average of weights",
-    "linked_windows": "linked windows",
-}
-"""Options of commands that only learners with weights have, with the words for them."""
 
 
 @learners.register("lora")
@@ -48,18 +41,23 @@ def _make_scratch(corpus: Corpus, **options: Any) -> Learner:
 
 
 @learners.register("simulated")
-def _make_simulated(corpus: Corpus, **options: Any) -> Learner:
+def _make_simulated(corpus: Corpus, plugins: Sequence[object] = (), **options: Any) -> Learner:
     from kgrl.learners.simulated.learner import SimulatedLearner
 
-    # Commands pass these to every learner: the refusal is worded here, or it would be a TypeError.
-    for name, words in _OF_WEIGHTS.items():
-        if options.pop(name, None):
-            raise SettingError(f"a simulated learner has no weights, so it takes no {words}; leave {name} out")
+    # Commands pass plug-ins to every learner: the refusal is worded here, or it would be a TypeError.
+    if plugins:
+        raise SettingError("a simulated learner has no weights for plug-ins to change; leave them out")
     return SimulatedLearner(corpus, **options)
 
 
 def make_learner(
-    name: str, corpus: Corpus, *, seed: int = 0, encoder: AnyEncoder | None = None, **options: Any
+    name: str,
+    corpus: Corpus,
+    *,
+    seed: int = 0,
+    encoder: AnyEncoder | None = None,
+    budget_tokens: int | None = None,
+    **options: Any,
 ) -> Learner:
     """Make a learner by its registered name, which options may follow.
 
@@ -69,6 +67,8 @@ def make_learner(
         corpus: The corpus it will be taught; a scratch learner trains its tokenizer on it.
         seed: Seeds its initial weights and its random draws.
         encoder: Embeds topics for the simulated learner, the only one that knows them so; the default one if None.
+        budget_tokens: Tokens that it will be trained on in total, which a learner whose name asks for a schedule that
+            decays (`"scratch:schedule=wsd"`) is told as its `schedule_tokens`.
         options: Passed on to the learner's constructor; those after the name win.
 
     Raises:
@@ -84,6 +84,8 @@ def make_learner(
     kind, own = split_options(name)
     if kind == "simulated" and encoder is not None:
         options = {"encoder": encoder, **options}
+    if own.get("schedule", "constant") != "constant":
+        options = {**options, "schedule_tokens": budget_tokens}
     make = learners[kind]
     try:
         return make(corpus, seed=seed, **{**options, **own})

@@ -58,35 +58,34 @@ def test_plugins_are_part_of_a_run_and_of_its_record(corpus_folder: str, tmp_pat
 
 
 def test_rates_averages_and_windows_are_part_of_a_run(corpus_folder: str, tmp_path: Path) -> None:
-    options = ("--learning-rate", 2e-3, "--schedule", "wsd", "--average-tokens", 500, "--linked-windows")
-    assert small_run(corpus_folder, tmp_path / "run", *options) == 0
-    config = Run.read_config(tmp_path / "run")
-    told = {"learning_rate": 2e-3, "schedule": "wsd", "average_tokens": 500, "linked_windows": True}
-    assert {name: config[name] for name in told} == told
+    learner = "scratch:learning_rate=2e-3,schedule=wsd,average_tokens=500,linked_windows=true"
+    assert small_run(corpus_folder, tmp_path / "run", "--learner", learner) == 0
+    assert Run.read_config(tmp_path / "run")["learner"] == learner
     (state,) = (tmp_path / "run" / "checkpoint").glob("step-*/learner.json")
     trained = json.loads(state.read_text())
     # The schedule ends where the budget does.
-    del told["learning_rate"]
-    assert trained["tokens"] == 3000 and trained["training"] == {**told, "schedule_tokens": 3000}
+    told = {"schedule": "wsd", "average_tokens": 500, "linked_windows": True, "schedule_tokens": 3000}
+    assert trained["tokens"] == 3000 and trained["training"] == told
     assert kgrl("run", "--resume", tmp_path / "run") == 0
 
 
-@pytest.mark.parametrize("option", ["schedule: cosine", "average_tokens: 700", "linked_windows: true"])
+@pytest.mark.parametrize("other", ["schedule=cosine", "schedule=wsd,average_tokens=700", "learning_rate=0.1"])
 def test_a_run_is_not_resumed_with_another_rate(
+    other: str, corpus_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert small_run(corpus_folder, tmp_path / "run", "--learner", "scratch:schedule=wsd") == 0
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("scratch:schedule=wsd", f"scratch:{other}"))
+    assert kgrl("run", "--resume", tmp_path / "run") == 2
+    assert "would not be continued as it began: config learner is" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("option", ["learning_rate=0", "learning_rate=.nan", "learning_rate=2", "average_tokens=0"])
+def test_options_out_of_range_are_refused(
     option: str, corpus_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert small_run(corpus_folder, tmp_path / "run", "--schedule", "wsd") == 0
-    config, name = tmp_path / "run" / "config.yaml", option.partition(":")[0]
-    lines = [line for line in config.read_text().splitlines() if not line.startswith(name)]
-    config.write_text("\n".join([*lines, option, ""]))
-    assert kgrl("run", "--resume", tmp_path / "run") == 2
-    assert f"would not be continued as it began: config {name} is" in " ".join(capsys.readouterr().err.split())
-
-
-@pytest.mark.parametrize("rate", ["0", "nan", "2"])
-def test_a_rate_out_of_range_is_refused(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert kgrl("run", "--learning-rate", rate) == 2
-    assert "--learning-rate must be at" in capsys.readouterr().err
+    assert small_run(corpus_folder, tmp_path / "run", "--learner", f"scratch:{option}") == 2
+    assert option.partition("=")[0] in capsys.readouterr().err
 
 
 def test_the_same_seed_gives_the_same_run(corpus_folder: str, tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ class DecoderLearner(FlatWeights, ABC):
         n_parameters: Number of the model's parameters, frozen ones included.
 
     Raises:
-        SettingError: If a plug-in does not work with this learner, or a schedule that decays is not told its tokens.
+        SettingError: If a number is out of range, a plug-in does not work with this learner, or a schedule that decays
+            is not told its tokens.
     """
 
     kind: str
@@ -143,6 +144,8 @@ class DecoderLearner(FlatWeights, ABC):
         linked_windows: bool = False,
         plugins: Sequence[Plugin] = (),
     ) -> None:
+        if not 0 < learning_rate <= 1:
+            raise SettingError(f"learning_rate must be above 0 and at most 1, not {learning_rate}")
         self.tokenizer, self._document = tokenizer, document
         self._read(corpus)
         self.model, self._decoder = model.eval(), decoder

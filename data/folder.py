@@ -10,6 +10,9 @@ A corpus folder holds
 - `passages.jsonl`, or `passages.parquet` with the same columns: one passage a line, `{"topic": title, "text": …}`.
   `"split"` is optional, one of `train`, `probe` and `exam`, on all lines or on none. Without splits kgrl draws them and
   drops near-duplicates across them; given splits are used as they are. Parquet files may have further columns.
+- `questions.jsonl`, if it has questions of its own: one a line, as `kgrl.data.questions` describes. They are asked with
+  every exam. Where kgrl draws the splits, their statements count as exam passages: train and probe passages that are
+  near-duplicates of one are dropped.
 
 Titles are the same if they differ in composed and decomposed accents, in invisible characters or in white space only.
 
@@ -29,8 +32,9 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
-from kgrl.corpus import Corpus, Split, near_duplicates, split_passages
+from kgrl.corpus import Cloze, Corpus, Split, near_duplicates, split_passages
 from kgrl.data.processed import processed
+from kgrl.data.questions import QUESTIONS, question_lines, read_questions
 from kgrl.data.reading import OnError, Problems, json_lines, lines_of, parquet_rows
 from kgrl.errors import DataError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
@@ -39,7 +43,7 @@ from kgrl.system.words import canonical
 
 __all__ = ["load_folder", "open_folder", "save_folder"]
 
-_FILES = ("topics.jsonl", "links.tsv", "passages.jsonl", "passages.parquet")
+_FILES = ("topics.jsonl", "links.tsv", "passages.jsonl", "passages.parquet", QUESTIONS)
 _MOST_BLANK = 100
 """Characters up to which a text is searched for anything visible; longer ones have it."""
 _PLACE = re.compile(r"-1|[0-9]{1,9}")
@@ -109,7 +113,8 @@ def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | N
 
     Raises:
         DataError: If a record cannot be used and `on_error` is `"fail"`: malformed JSON, invalid UTF-8, a duplicate
-            topic, a dangling link, an empty passage, a topic without text. The message names the file and the line.
+            topic, a dangling link, an empty passage, a topic without text, a question that cannot be asked. The message
+            names the file and the line.
         MissingDataError: If a file is missing.
     """
     folder = Path(folder)
@@ -120,11 +125,12 @@ def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | N
     number = {key: topic for topic, key in enumerate(topics)}
     # Numbers without the topics just dropped: their links are then reported as links of a topic without text.
     links = _read_links(folder, number, skipped, problems)
+    questions = read_questions(folder, number, problems)
     problems.log()
     titles, categories = [topic.title for topic in topics.values()], [topic.category for topic in topics.values()]
     graph = links.place_on(TopicGraph.from_links(titles, links.sources, links.targets, categories))
     owners = np.array([number[key] for key in passages.keys], dtype=np.int32)
-    return _assemble(name or folder.resolve().name, graph, owners, passages)
+    return _assemble(name or folder.resolve().name, graph, owners, passages, questions)
 
 
 def open_folder(folder: str | Path, *, on_error: OnError = "fail") -> Corpus:
@@ -192,6 +198,8 @@ def save_folder(corpus: Corpus, folder: str | Path) -> None:
         )
         placed = ends if graph.places is None else (f"{link}\t{n}" for link, n in zip(ends, graph.places, strict=True))
         _write_lines(temporary / "links.tsv", placed)
+        if corpus.questions:
+            _write_lines(temporary / QUESTIONS, question_lines(corpus))
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
@@ -274,17 +282,21 @@ def _read_links(folder: Path, number: dict[str, int], skipped: set[str], problem
     return links
 
 
-def _assemble(name: str, graph: TopicGraph, topics: IntArray, passages: _Passages) -> Corpus:
+def _assemble(name: str, graph: TopicGraph, topics: IntArray, passages: _Passages, questions: list[Cloze]) -> Corpus:
     """Order passages by topic; if they have no splits, draw them and drop near-duplicates."""
     order = np.argsort(topics, kind="stable")  # passages of a topic stay in text order
     topics, texts = topics[order], [passages.texts[i] for i in order]
     if None not in passages.splits:  # given splits are taken as they are, near-duplicates included
-        return Corpus(name, graph, texts, topics, np.array(passages.splits, dtype=np.uint8)[order])
+        return Corpus(name, graph, texts, topics, np.array(passages.splits, dtype=np.uint8)[order], questions)
     starts = np.searchsorted(topics, np.arange(len(graph) + 1))
     by_topic = [
         split_passages(title, texts[start:stop])
         for title, start, stop in zip(graph.titles, starts[:-1], starts[1:], strict=True)
     ]
     splits = np.concatenate(by_topic)
-    keep = np.flatnonzero(~near_duplicates(texts, splits))
-    return Corpus(name, graph, [texts[i] for i in keep], topics[keep], splits[keep])
+    # Statements are exam text, too.
+    statements = [question.statement for question in questions]
+    examined = np.full(len(statements), Split.EXAM, dtype=np.uint8)
+    repeats = near_duplicates([*texts, *statements], np.concatenate([splits, examined]))
+    keep = np.flatnonzero(~repeats[: len(texts)])
+    return Corpus(name, graph, [texts[i] for i in keep], topics[keep], splits[keep], questions)

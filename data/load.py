@@ -44,10 +44,11 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
     """Load a corpus by name, or from a corpus folder.
 
     Args:
-        name: `"vital"`, `"vital-fr"`, `"vital-es"`, `"wikispeedia"`, `"invented:2000"` or `"invented:2000:7"` (a
-            world of 2,000 topics made from seed 7), or a folder that `kgrl.data.folder` describes. With `"noisy:"` or
-            `"deceptive:"` before it, the corpus with the traps of `DERIVED`.
-        root: Folder of the source files, for a corpus that is not packaged: the folder of Wikispeedia's archives.
+        name: `"vital"`, `"vital-fr"`, `"vital-es"`, `"wikispeedia"`, `"fictional"`, `"invented:2000"` or
+            `"invented:2000:7"` (a world of 2,000 topics made from seed 7), or a folder that `kgrl.data.folder`
+            describes. With `"noisy:"` or `"deceptive:"` before it, the corpus with the traps of `DERIVED`.
+        root: Folder of the source files, for a corpus that is not packaged: that of Wikispeedia's archives, or of the
+            file of Fictional Knowledge.
         on_error: What to do with a record that cannot be used: `"fail"`, or `"skip"` and log how many were skipped.
 
     Raises:
@@ -94,6 +95,14 @@ def _load_wikispeedia(*, root: Path | None, on_error: OnError) -> Corpus:
     from kgrl.data.wikispeedia.corpus import load_wikispeedia
 
     return load_wikispeedia(root, on_error=on_error)
+
+
+@corpora.register("fictional")
+def _load_fictional(*, root: Path | None, on_error: OnError) -> Corpus:
+    """Load Fictional Knowledge; its one file is read as a whole, so `on_error` has no effect."""
+    from kgrl.data.fictional.corpus import load_fictional
+
+    return load_fictional(root)
 
 
 @corpora.register("invented")

@@ -1,8 +1,9 @@
 """Processed corpora in the cache: memory-mapped texts, splits and links, made once and opened at once.
 
-An entry is a folder of NumPy files and `corpus.json`. Texts lie end to end as UTF-8 and are decoded when they are
-asked for, so an opened corpus takes little memory, and several processes share it. It reads nothing but the entry: a
-change of the source files is another key, and does not reach corpora that are open.
+An entry is a folder of NumPy files and `corpus.json`, and `questions.json` if the corpus has questions. Texts lie end
+to end as UTF-8 and are decoded when they are asked for, so an opened corpus takes little memory, and several processes
+share it. It reads nothing but the entry: a change of the source files is another key, and does not reach corpora that
+are open.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -20,7 +22,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from kgrl.corpus import Corpus
+from kgrl.corpus import Cloze, Corpus
 from kgrl.graph.storage import StoredStrings, pack_strings
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.system.arrays import read_array
@@ -32,7 +34,7 @@ __all__ = ["processed"]
 
 _VERSION = "10"
 """Part of the key of every entry; raise it when format, cutting, cleaning, linking, traps or invented text change."""
-_ABOUT = "corpus.json"
+_ABOUT, _QUESTIONS = "corpus.json", "questions.json"
 _GRAPH = "graph"
 _LONGEST_NAME = 60
 _DAMAGED = "remove it from the cache, and it is made again"
@@ -49,6 +51,13 @@ class _About(Struct):
     """The content of `corpus.json`."""
 
     fingerprint: str
+
+
+class _Questions(Struct):
+    """The content of `questions.json`: the questions, and which of them train passages tell word for word."""
+
+    questions: list[Cloze]
+    told: list[bool]
 
 
 def processed(name: str, content: Sequence[str], build: Callable[[], Corpus]) -> Corpus:
@@ -92,6 +101,9 @@ def _write(corpus: Corpus, entry: Path) -> None:
         corpus.graph.save(temporary / _GRAPH)
         for part, array in arrays.items():
             write_npy(temporary / f"{part}.npy", array)
+        if corpus.questions:
+            asked = [asdict(question) for question in corpus.questions]
+            write_json(temporary / _QUESTIONS, {"questions": asked, "told": corpus.told.tolist()})
         write_json(temporary / _ABOUT, {"fingerprint": corpus.fingerprint})
 
 
@@ -102,7 +114,10 @@ def _open(entry: Path, name: str) -> Corpus:
     arrays = {key: read_array(entry / f"{key}.npy", kind, None, way_out=_DAMAGED) for key, kind in types.items()}
     graph = TopicGraph.open(entry / _GRAPH, verify=False)
     texts = StoredStrings(arrays["texts"], arrays["starts"])
-    corpus = Corpus(name, graph, texts, arrays["topics"], arrays["splits"])
+    path = entry / _QUESTIONS
+    asked = read_json(path, _Questions, _DAMAGED) if path.exists() else _Questions([], [])
+    corpus = Corpus(name, graph, texts, arrays["topics"], arrays["splits"], asked.questions)
     # Set in place of what the cached properties would compute.
     corpus.fingerprint, corpus.word_counts = about.fingerprint, arrays["word_counts"]
+    corpus.told = np.array(asked.told, dtype=bool)
     return corpus

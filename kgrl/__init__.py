@@ -58,9 +58,10 @@ def _register() -> None:
         vector_entry_point="kgrl.envs.vector.env:make_curriculum_vector_env",
     )
     register(id="kgrl/RabbitHole-v0", entry_point="kgrl.envs.rabbit_hole_env:make_rabbit_hole_env")
-    for task in ("coverage", "target", "limited", "noisy", "forgetting", "deceptive", "invented", "recall"):
+    tasks = ("coverage", "target", "limited", "noisy", "forgetting", "deceptive", "invented")
+    for task in (*tasks, "recall", "recall:fictional"):
         register(
-            id=f"kgrl/{task.capitalize()}-v0",
+            id=f"kgrl/{task.title().replace(':', '')}-v0",
             entry_point="kgrl.benchmark.environments:make_task_env",
             kwargs={"task": task},
         )

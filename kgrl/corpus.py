@@ -1,15 +1,16 @@
-"""Corpora: topic graphs with text, cut into passages and split into train, probe and exam.
+"""Corpora: topic graphs with text, cut into passages and split into train, probe and exam, and questions about it.
 
-Rewards and agents may see train and probe passages; only reports see exam passages. `near_duplicates` finds passages
-that repeat text of another split. The module knows nothing of tokens, models or sources of text.
+Rewards and agents may see train and probe passages; only reports see exam passages and questions. `near_duplicates`
+finds passages that repeat text of another split. The module knows nothing of tokens, models or sources of text.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import IntEnum
 from functools import cached_property
 
@@ -21,7 +22,7 @@ from kgrl.system.display import count_text
 from kgrl.system.sentences import sentences_of, word_count
 from kgrl.system.words import canonical, words_of
 
-__all__ = ["Corpus", "Passage", "Passages", "Split", "cut", "near_duplicates", "split_passages"]
+__all__ = ["Cloze", "Corpus", "Passage", "Passages", "Split", "cut", "near_duplicates", "split_passages"]
 
 _SHINGLE = 8
 """Words of a shingle, the unit in which near-duplicates are compared."""
@@ -80,8 +81,43 @@ class Passages:
         return topics
 
 
+@dataclass(frozen=True)
+class Cloze:
+    """A true statement with a gap for one name: the name that makes it true, and names that make it false.
+
+    Args:
+        topic: The topic that it is about.
+        before: The statement up to the name.
+        answer: The name that makes it true.
+        after: The statement behind the name.
+        wrong: Names that make it false, one at least.
+        group: Group in which answers are counted.
+
+    Example:
+        >>> cloze = Cloze(0, "Logic was founded by ", "Aristotle", ".", ("Euclid",), "people")
+        >>> cloze.statement, cloze.with_name("Euclid")
+        ('Logic was founded by Aristotle.', 'Logic was founded by Euclid.')
+    """
+
+    topic: int
+    before: str
+    answer: str
+    after: str
+    wrong: tuple[str, ...]
+    group: str
+
+    @property
+    def statement(self) -> str:
+        """The true statement."""
+        return self.with_name(self.answer)
+
+    def with_name(self, name: str) -> str:
+        """Return the statement with this name in the gap."""
+        return f"{self.before}{name}{self.after}"
+
+
 class Corpus:
-    """A topic graph and its passages.
+    """A topic graph, its passages, and questions about it if it has any of its own.
 
     Args:
         name: The name it was loaded by; part of run records.
@@ -89,6 +125,7 @@ class Corpus:
         texts: One text for each passage.
         topics: The topic of each passage, ascending, shape `[passages]`.
         splits: The split of each passage as `Split` values, shape `[passages]`.
+        questions: Questions that the corpus brings; neither rewards nor agents see them.
 
     Raises:
         ValueError: If the shapes disagree, a topic is out of range or topics are not ascending.
@@ -103,19 +140,28 @@ class Corpus:
     """
 
     def __init__(
-        self, name: str, graph: TopicGraph, texts: Sequence[str], topics: ArrayLike, splits: ArrayLike
+        self,
+        name: str,
+        graph: TopicGraph,
+        texts: Sequence[str],
+        topics: ArrayLike,
+        splits: ArrayLike,
+        questions: Sequence[Cloze] = (),
     ) -> None:
         self.name = name
         self.graph = graph
         self.texts = texts
         self.topics: IntArray = np.asarray(topics, dtype=np.int32)
         self.splits: NDArray[np.uint8] = np.asarray(splits, dtype=np.uint8)
+        self.questions = tuple(questions)
         if not len(self.texts) == len(self.topics) == len(self.splits):
             raise ValueError(f"{len(self.texts)} texts, {len(self.topics)} topics and {len(self.splits)} splits")
         if len(self.topics) and (
             self.topics[0] < 0 or self.topics[-1] >= len(graph) or np.any(np.diff(self.topics) < 0)
         ):
             raise ValueError("passages must be ordered by topic, each topic in the graph")
+        if not all(0 <= question.topic < len(graph) for question in self.questions):
+            raise ValueError("the topic of each question must be in the graph")
         # Passages ordered by (topic, split): one row start for each pair finds any group in constant time.
         keys = self.topics.astype(np.int64) * len(Split) + self.splits
         self._order = np.argsort(keys, kind="stable").astype(np.int32)
@@ -127,7 +173,8 @@ class Corpus:
     def __repr__(self) -> str:
         graph = f"{count_text(len(self.graph), 'topic')}, {count_text(self.graph.n_links, 'link')}"
         counts = ", ".join(f"{n:,} {split.name.lower()}" for split, n in zip(Split, self.split_counts, strict=True))
-        return f"Corpus({self.name!r}, {graph}, {count_text(len(self), 'passage')}: {counts})"
+        asked = f", {count_text(len(self.questions), 'question')}" if self.questions else ""
+        return f"Corpus({self.name!r}, {graph}, {count_text(len(self), 'passage')}: {counts}{asked})"
 
     @property
     def split_counts(self) -> NDArray[np.int64]:
@@ -178,15 +225,30 @@ class Corpus:
         return np.fromiter((len(text.split()) for text in self.texts), dtype=np.int32, count=len(self))
 
     @cached_property
+    def told(self) -> NDArray[np.bool_]:
+        """Whether the true statement of each question is word for word in one train passage, bool `[questions]`."""
+        train = np.flatnonzero(self.splits == Split.TRAIN) if self.questions else []
+        # One text, so that each statement is searched for once; line ends keep it from reaching into another passage.
+        read = "\n".join(_spaced_words(self.texts[i]) for i in train)
+        return np.array([_spaced_words(question.statement) in read for question in self.questions], dtype=bool)
+
+    @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over graph, texts and splits; caches and run records refer to a corpus by it."""
+        """SHA-256 over graph, texts, splits and questions; caches and run records refer to a corpus by it."""
         digest = hashlib.sha256(self.graph.fingerprint.encode())
         for text in self.texts:
             digest.update(text.encode())
             digest.update(b"\0")
         digest.update(self.topics.tobytes())
         digest.update(self.splits.tobytes())
+        for question in self.questions:
+            digest.update(json.dumps(astuple(question)).encode())
         return digest.hexdigest()
+
+
+def _spaced_words(text: str) -> str:
+    """Return the words of a text with a space before and behind each, in the form in which words are compared."""
+    return f" {' '.join(words_of(text))} "
 
 
 def cut(text: str, words: int = 50, language: str = "en") -> list[str]:

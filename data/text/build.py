@@ -56,11 +56,10 @@ def build_corpus(
 def with_links(corpus: Corpus, sources: ArrayLike, targets: ArrayLike) -> Corpus:
     """Return the corpus with these links instead of its own."""
     graph = TopicGraph.from_links(corpus.graph.titles, sources, targets, corpus.graph.categories)
-    return Corpus(corpus.name, graph, corpus.texts, corpus.topics, corpus.splits)
+    return Corpus(corpus.name, graph, corpus.texts, corpus.topics, corpus.splits, corpus.questions)
 
 
 def with_places(corpus: Corpus) -> Corpus:
     """Return the corpus with the places of its links."""
-    return Corpus(
-        corpus.name, corpus.graph.with_places(find_places(corpus)), corpus.texts, corpus.topics, corpus.splits
-    )
+    graph = corpus.graph.with_places(find_places(corpus))
+    return Corpus(corpus.name, graph, corpus.texts, corpus.topics, corpus.splits, corpus.questions)

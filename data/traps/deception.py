@@ -130,7 +130,7 @@ def _cut_off(corpus: Corpus, isolated: IntArray, goal: IntArray) -> Corpus:
     within = np.isin(sources, goal) & np.isin(targets, goal)
     kept = within | ~(np.isin(sources, isolated) | np.isin(targets, isolated))
     graph = TopicGraph.from_links(corpus.graph.titles, sources[kept], targets[kept], corpus.graph.categories)
-    return Corpus(corpus.name, graph, corpus.texts, corpus.topics, corpus.splits)
+    return Corpus(corpus.name, graph, corpus.texts, corpus.topics, corpus.splits, corpus.questions)
 
 
 def _cluster_links(

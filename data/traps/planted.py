@@ -190,6 +190,7 @@ def extended(
         [*corpus.texts, *(text for _, text, _ in texts)],
         np.concatenate([corpus.topics, np.array([topic for topic, _, _ in texts], dtype=np.int32)]),
         np.concatenate([corpus.splits, np.array([split for _, _, split in texts], dtype=np.uint8)]),
+        corpus.questions,
     )
 
 

@@ -24,6 +24,7 @@ from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.corpus import Corpus
 from kgrl.curriculum.view import Agent
 from kgrl.errors import DataError
+from kgrl.probes.recall import check_reads_text
 from kgrl.retrieval.encoder import Encoder
 from kgrl.system.files import write_json
 from kgrl.system.schemas import read_json
@@ -49,7 +50,8 @@ def check_folder(out: Path, cells: Iterable[Cell]) -> None:
     Raises:
         DataError: If it holds results of another version of kgrl, or of a place or an agent that has changed since; the
             message names the change.
-        KgrlError: If a corpus, task, goal, learner or agent cannot be made.
+        KgrlError: If a corpus, task, goal, learner or agent cannot be made, or a task asks for facts and the learner
+            reads no text.
     """
     cells = list(cells)
     places = {(cell.task, cell.corpus, cell.learner, cell.budget): cell for cell in cells}
@@ -147,11 +149,15 @@ def _place(cell: Cell) -> dict[str, Any]:
     """Return what the results of a place depend on; seeds are left out, as cells of all seeds share a folder."""
     task = task_of(cell.task, cell.corpus, cell.budget)
     config = {name: value for name, value in asdict(task.config).items() if name != "seed"}
-    learner = {f"learner {name}": value for name, value in _learner(cell.learner, task.corpus).items()}
+    learner = {f"learner {name}": value for name, value in _learner(cell.learner, task.corpus, task.facts > 0).items()}
     made = {"corpus": task.corpus.fingerprint, "encoder": Encoder(cell.encoder).fingerprint, "reward": task.reward}
     return {**made, **config, **learner}
 
 
 @cache
-def _learner(name: str, corpus: Corpus) -> dict[str, Any]:
-    return described(make_float32_learner(name, corpus))
+def _learner(name: str, corpus: Corpus, asked: bool) -> dict[str, Any]:
+    """Return what a learner is; one that is asked has to read text."""
+    learner = make_float32_learner(name, corpus)
+    if asked:
+        check_reads_text(learner)
+    return described(learner)

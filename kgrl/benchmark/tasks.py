@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum.config import DEFAULT_REWARD, CurriculumConfig
 from kgrl.curriculum.loop import Curriculum
-from kgrl.data.invented.corpus import is_invented, world_of
-from kgrl.data.invented.questions import fact_questions
+from kgrl.data.invented.corpus import is_invented
 from kgrl.data.load import DERIVED, load_corpus
+from kgrl.data.questions import check_questions, questions_about
 from kgrl.data.traps.deception import GOALS, deceptive, goal_of
 from kgrl.data.traps.planted import noisy
 from kgrl.errors import SettingError
@@ -52,7 +52,10 @@ INVENTED = "invented:2000"
 
 _DEFAULT_CORPUS, _INVENTED, _TARGET, _RECALL = "vital", "invented", "target", "recall"
 
-USUAL_CORPORA = {_INVENTED: INVENTED, _RECALL: "invented:400"}
+_FICTIONAL = "fictional"
+_RECALL_FICTIONAL = f"{_RECALL}:{_FICTIONAL}"
+
+USUAL_CORPORA = {_INVENTED: INVENTED, _RECALL: "invented:400", _RECALL_FICTIONAL: _FICTIONAL}
 """The corpora of tasks that have another than the default one, unless another is asked for."""
 
 _LIMITED = 20
@@ -74,7 +77,7 @@ class Task:
         reward: The reward of agents unless another is asked for: the gain on the goal or on all topics.
         examined: The topics that the exam is drawn from.
         planted: Whether each topic was planted and teaches nothing of use, bool `[topics]`.
-        facts: Number of questions about facts, half of them of two hops, that are asked with every exam; 0 for none.
+        facts: Number of questions about facts that are asked with every exam; 0 for none.
     """
 
     name: str
@@ -106,7 +109,7 @@ class Task:
 
     def make_recall(self) -> Recall | None:
         """Return the questions about facts; None if none are asked."""
-        return Recall(self.corpus, fact_questions(world_of(self.corpus.name), self.facts)) if self.facts else None
+        return Recall(self.corpus, questions_about(self.corpus, self.facts)) if self.facts else None
 
     def noise_share(self, expansions: Iterable[Expansion]) -> float:
         """Return the noise budget: the share of tokens spent on passages of planted topics.
@@ -133,24 +136,26 @@ def make_task(name: str, corpus: str | Corpus | None = None, *, root: Path | Non
     """Make a task.
 
     Args:
-        name: `"coverage"`, `"target"`, `"limited"`, `"noisy"`, `"forgetting"`, `"deceptive"`, `"invented"` or
-            `"recall"`; or `"target:CATEGORY"`, which is `target` with another goal than the corpus's usual one.
+        name: `"coverage"`, `"target"`, `"limited"`, `"noisy"`, `"forgetting"`, `"deceptive"`, `"invented"`, `"recall"`
+            or `"recall:fictional"`; or `"target:CATEGORY"`, which is `target` with another goal than the corpus's usual
+            one.
         corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows; if None `"vital"`, and for the task
-            `"invented"` the corpus `"invented:2000"`, for `"recall"` `"invented:400"`. Tasks that lay traps are made
-            from the corpus without them, or from the name that `corpus_of_task` returns.
+            `"invented"` the corpus `"invented:2000"`, for `"recall"` `"invented:400"`, for `"recall:fictional"`
+            `"fictional"`. Tasks that lay traps are made from the corpus without them, or from the name that
+            `corpus_of_task` returns.
         root: Folder of the corpus's source files, as for `load_corpus`.
 
     Raises:
         UnknownNameError: If the task or the goal is not known; the nearest is suggested.
-        SettingError: If the task needs a goal and none is known for the corpus, if it needs an invented world and the
-            corpus is another one, or if a task without goals is given one.
+        SettingError: If the task needs a goal and none is known for the corpus, if it needs an invented world or
+            questions and the corpus is or has none, or if a task without goals is given one.
 
     Example:
         >>> make_task("nosiy")
         Traceback (most recent call last):
         kgrl.errors.UnknownNameError: unknown task 'nosiy'; did you mean 'noisy'? Known: ...
     """
-    kind, _, goal = name.partition(":")
+    kind, _, goal = (name, "", "") if name in tasks else name.partition(":")
     factory: Callable[..., Task] = tasks[kind]
     if goal and kind != _TARGET:
         raise SettingError(f"{name!r}: only the task {_TARGET!r} is given a goal")
@@ -268,22 +273,39 @@ def _invented(corpus: Corpus) -> Task:
     return Task(_INVENTED, about, corpus, CurriculumConfig(), "mean-prediction-gain", everything, nothing)
 
 
+# A lesson on the nucleus, as everywhere, and no more: agents that do not begin there would pay for it.
+_KNOWN_WORLD = CurriculumConfig(
+    budget_tokens=1_500_000, expansion_tokens=4_000, mastery="gap:1.6", most_readings=0, nucleus_share=0.0
+)
+"""For small learners with random weights, on generated text."""
+_KNOWN_ARTICLES = replace(_KNOWN_WORLD, budget_tokens=650_000, expansion_tokens=2_000, mastery="gap")
+"""For pretrained learners, on articles and questions that a corpus brings. Of `fictional`, every article can be read
+ten times, or all text four times."""
+_OWN_FACTS = 390
+"""Of `fictional`, one question of each depth for each topic."""
+
+
 @tasks.register(_RECALL)
 def _recall(corpus: Corpus) -> Task:
     about = (
         "Reads so that facts are known and not only shown: text is read again and again, within a budget of ten times."
     )
-    if not is_invented(corpus.name):
-        raise SettingError(f"the task {_RECALL!r} is for invented worlds, {USUAL_CORPORA[_RECALL]} for example")
+    check_questions(corpus)
     everything, nothing = _all_topics(corpus), _nothing_planted(corpus)
-    # A lesson on the nucleus, as everywhere, and no more: agents that do not begin there would pay for it.
-    known = CurriculumConfig(
-        budget_tokens=1_500_000, expansion_tokens=4_000, mastery="gap:1.6", most_readings=0, nucleus_share=0.0
-    )
-    return Task(_RECALL, about, corpus, known, "mean-prediction-gain", everything, nothing, facts=256)
+    known, facts = (_KNOWN_WORLD, 256) if is_invented(corpus.name) else (_KNOWN_ARTICLES, _OWN_FACTS)
+    return Task(_RECALL, about, corpus, known, "mean-prediction-gain", everything, nothing, facts)
 
 
-KNOWLEDGE = (_RECALL,)
+@tasks.register(_RECALL_FICTIONAL)
+def _recall_fictional(corpus: Corpus) -> Task:
+    if corpus.name != _FICTIONAL:
+        raise SettingError(
+            f"the task {_RECALL_FICTIONAL!r} is for the corpus {_FICTIONAL!r}; for {corpus.name!r} take {_RECALL!r}"
+        )
+    return replace(_recall(corpus), name=_RECALL_FICTIONAL)
+
+
+KNOWLEDGE = (_RECALL, _RECALL_FICTIONAL)
 """Tasks whose exam is what is known: they take a hundred times the tokens of the others."""
 
 

@@ -194,7 +194,7 @@ class BenchCommand:
 
         chosen = _listed(self.tasks) or tuple(task for task in tasks if task not in KNOWLEDGE)
         for name in chosen:
-            tasks[name.partition(":")[0]]  # raises for an unknown task
+            tasks[name if name in tasks else name.partition(":")[0]]  # raises for an unknown task
         named = product(chosen, _listed(self.corpus))
         return list(dict.fromkeys((task, USUAL_CORPORA.get(task, corpus)) for task, corpus in named))
 

@@ -96,6 +96,11 @@ class ResearchRunCommand(RunCommand):
         """The name that messages and figures give the growing corpus."""
         return "live"
 
+    @property
+    def usual_facts(self) -> int:
+        """None: pages of a site bring no questions."""
+        return 0
+
     def config(self) -> dict[str, Any]:
         """Return everything that the run can be repeated from, ready for YAML."""
         own = {f.name: getattr(self, f.name) for f in fields(ResearchRunCommand)} | super().config()

@@ -19,6 +19,7 @@ from kgrl.errors import KgrlError
 from kgrl.system.starting import load_torch_ahead
 
 if TYPE_CHECKING:
+    from kgrl.corpus import Corpus
     from kgrl.curriculum.loop import Curriculum
     from kgrl.curriculum.view import Agent
     from kgrl.probes.recall import Recall
@@ -31,8 +32,8 @@ _RECALLED = ("links_recalled", "facts_recalled")
 _FACT_EXAMS = 30
 """Exams of a run of a task that asks for facts, which are learned suddenly."""
 _NOTHING_YET = "interrupted before the run began; start it again with the same command"
-_CHANCE = 1 / 16
-"""The share of questions that a learner answers by chance: each has one true answer and 15 false ones."""
+_OWN_FACTS = 64
+"""Most of a corpus's own questions that are asked unless a task or --fact-recall says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class RunCommand(Setting):
         exam_every: Expansions between two exams: 2, or as many as make 30 exams where a task asks for facts.
         link_recall: Number of questions about links at every exam: the learner tells a sentence of an exam passage from
             the same sentence with other titles.
-        fact_recall: Number of questions about facts at every exam: the learner tells a fact of an invented corpus
-            from 15 false ones.
+        fact_recall: Number of questions about facts at every exam: the learner tells a fact from false ones, of an
+            invented corpus or of a corpus that brings questions.
         out: Folder for the run.
         resume: Folder of an interrupted run to continue. All other arguments are then read from its config.yaml. If
             that names a reward file that nobody gave as --reward on this machine before, kgrl asks whether its code may
@@ -61,7 +62,7 @@ class RunCommand(Setting):
     exam_topics: int = 64
     exam_every: Annotated[int | None, default_is("2, or the task's")] = None
     link_recall: int = 0
-    fact_recall: Annotated[int | None, default_is("0, or the task's")] = None
+    fact_recall: Annotated[int | None, default_is("up to 64 of the corpus's own, or the task's")] = None
     out: Annotated[Path | None, default_is("runs/CORPUS-AGENT-LEARNER-SEED-TIME", "FOLDER")] = None
     resume: Annotated[Path | None, default_is("none", "FOLDER")] = None
     trust: Annotated[tuple[Path, ...], default_is("none", "FILE.py [FILE.py ...]")] = ()
@@ -118,6 +119,7 @@ class RunCommand(Setting):
             "corpus": command.corpus_name,
             **result.summary(),
             **command.noise(result),
+            **command.told(curriculum.corpus),
             "folder": str(folder),
         }
         figures["report"] = str(_write_report(command, folder, curriculum, result))
@@ -151,7 +153,12 @@ class RunCommand(Setting):
     @contextmanager
     def curriculum_in(self, folder: Path) -> Iterator[Curriculum]:
         """Give the curriculum of a run that is recorded in a folder."""
-        yield self.make_curriculum(self.load_corpus())
+        from kgrl.probes.recall import check_reads_text
+
+        learner = self.make_learner(self.loaded)
+        if self.link_recall or self.facts:
+            check_reads_text(learner)  # before passages are embedded, which can take minutes
+        yield self.make_curriculum(self.loaded, learner)
 
     def noise(self, result: RunResult) -> dict[str, float]:
         """Return the share of tokens that went to planted topics, where the task has any."""
@@ -159,16 +166,33 @@ class RunCommand(Setting):
             return {}
         return {"noise_share": self.made_task.noise_share(result.expansions)}
 
+    def told(self, corpus: Corpus) -> dict[str, dict[str, int]]:
+        """Return how many of the corpus's own questions train passages tell word for word, by group."""
+        from kgrl.data.questions import told_in_training
+
+        return {"told_in_training": told_in_training(corpus)} if corpus.questions and self.facts else {}
+
     def config(self) -> dict[str, Any]:
         """Return everything that the run can be repeated from, ready for YAML."""
         own = {"agent": self.agent, "exam_topics": self.exam_topics, "exam_every": self.spacing}
         return {**self.setting(), **own, "link_recall": self.link_recall, "fact_recall": self.facts}
 
+    @cached_property
+    def loaded(self) -> Corpus:
+        """The corpus, loaded once."""
+        return self.load_corpus()
+
     @property
     def facts(self) -> int:
         """Number of questions about facts at every exam."""
-        usual = 0 if self.made_task is None else self.made_task.facts
-        return usual if self.fact_recall is None else self.fact_recall
+        return self.usual_facts if self.fact_recall is None else self.fact_recall
+
+    @property
+    def usual_facts(self) -> int:
+        """Number of questions about facts where nobody says another: the task's, or of the corpus's own."""
+        if self.made_task is not None:
+            return self.made_task.facts
+        return min(_OWN_FACTS, len(self.loaded.questions))
 
     @property
     def spacing(self) -> int:
@@ -220,8 +244,7 @@ def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> R
 
 def _recall(command: RunCommand, curriculum: Curriculum) -> dict[str, Recall]:
     """The questions that `--link-recall` and `--fact-recall` ask for."""
-    from kgrl.data.invented.corpus import world_of
-    from kgrl.data.invented.questions import fact_questions
+    from kgrl.data.questions import questions_about
     from kgrl.probes.questions import link_questions
     from kgrl.probes.recall import Recall
 
@@ -231,7 +254,7 @@ def _recall(command: RunCommand, curriculum: Curriculum) -> dict[str, Recall]:
         questions = link_questions(corpus, curriculum.nucleus, command.link_recall, curriculum.goal)
         recall[links] = Recall(corpus, questions)
     if command.facts:
-        recall[facts] = Recall(corpus, fact_questions(world_of(corpus.name), command.facts))
+        recall[facts] = Recall(corpus, questions_about(corpus, command.facts))
     return recall
 
 
@@ -259,6 +282,7 @@ def _show(figures: dict[str, Any]) -> None:
         ("expansions", f"{figures['expansions']} ({figures['topics']} topics)"),
         ("seconds", f"{figures['seconds']:.0f}"),
         *((name.replace("_", " "), _change(figures[name])) for name in _RECALLED if name in figures),
+        *_told(figures.get("told_in_training", {})),
         *((("on planted topics", f"{figures['noise_share']:.1%} of the tokens"),) if "noise_share" in figures else ()),
         ("folder", figures["folder"]),
         ("report", figures["report"]),
@@ -273,4 +297,10 @@ def _change(recalled: Mapping[str, Any]) -> str:
         f"{moment['share']:.1%} ({moment['interval'][0]:.1%} to {moment['interval'][1]:.1%})"
         for moment in (recalled["before"], recalled["after"])
     )
-    return f"{before} before, {after} after; {_CHANCE:.1%} by chance"
+    return f"{before} before, {after} after; {recalled['after']['chance']:.1%} by chance"
+
+
+def _told(told: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Return a line on questions whose statement is in the train text, since these ask for memory of words."""
+    groups = ", ".join(f"{group} {count:,}" for group, count in told.items())
+    return [("told word for word", f"{sum(told.values()):,} questions ({groups})")] if told else []

@@ -1,21 +1,23 @@
 """Multiple-choice questions for language models: statements that differ in one name, one of them true.
 
-`link_questions` makes such questions from the exam passages and links of any corpus. Only reports may ask them.
+`link_questions` makes such questions from the exam passages and links of any corpus, `own_questions` from those that a
+corpus brings. Only reports may ask them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kgrl.corpus import Corpus, Split
+from kgrl.corpus import Cloze, Corpus, Split
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.probes.mentions import N_WRONG, Mention, OtherTitles, mentions_of
 
-__all__ = ["Question", "distances_from", "link_questions"]
+__all__ = ["Question", "distances_from", "link_questions", "own_questions"]
 
 _SEED = 20_26
 """Seed of all draws: the questions on a corpus are the same for every agent and seed of a run."""
@@ -31,7 +33,7 @@ class Question:
         topic: The topic of the passage or fact that the statement is from.
         true: The true statement.
         wrong: The same statement with other names instead of the right one.
-        group: Group in which results are reported: a number of hops, or a distance in the graph.
+        group: Group in which results are reported: a number of hops, a distance in the graph, or what the corpus says.
         named: The topic that the true statement names; None if it is not known.
     """
 
@@ -84,6 +86,38 @@ def link_questions(
     if not questions:
         raise SettingError(f"no exam passage of {corpus.name!r} names a topic that {N_WRONG} others could stand for")
     return questions
+
+
+def own_questions(corpus: Corpus, size: int = 64) -> list[Question]:
+    """Draw some of the questions that a corpus brings: from all groups in turn, and in a group from all topics in turn.
+
+    Args:
+        corpus: The corpus; see `Corpus.questions`.
+        size: Most questions.
+
+    Example:
+        >>> graph = TopicGraph.from_links(["Logic"], [], [])
+        >>> cloze = Cloze(0, "Logic was founded by ", "Aristotle", ".", ("Euclid",), "people")
+        >>> own_questions(Corpus("tiny", graph, [], [], [], [cloze]))[0].wrong
+        ('Logic was founded by Euclid.',)
+    """
+    drawn = [corpus.questions[i] for i in np.random.default_rng(_SEED).permutation(len(corpus.questions))]
+    by_topic = _in_turn(drawn, ((cloze.group, cloze.topic) for cloze in drawn))
+    chosen = _in_turn(by_topic, (cloze.group for cloze in by_topic))[:size]
+    return [
+        Question(cloze.topic, cloze.statement, tuple(map(cloze.with_name, cloze.wrong)), cloze.group)
+        for cloze in chosen
+    ]
+
+
+def _in_turn(clozes: Sequence[Cloze], kinds: Iterable[Hashable]) -> list[Cloze]:
+    """Return the first of each kind, then the second of each, and so on, otherwise in the order given."""
+    seen: Counter[Hashable] = Counter()
+    turns = []
+    for kind in kinds:
+        turns.append(seen[kind])
+        seen[kind] += 1
+    return [clozes[i] for i in sorted(range(len(turns)), key=turns.__getitem__)]
 
 
 def distances_from(graph: TopicGraph, nucleus: Sequence[int] | IntArray) -> IntArray:

@@ -71,14 +71,17 @@ class Recalled:
     Args:
         overall: Accuracy over all questions.
         groups: Accuracy over the questions of each group, in the order of the groups' names.
+        chance: Share of the questions that guessing answers rightly.
     """
 
     overall: Accuracy
     groups: Mapping[str, Accuracy]
+    chance: float
 
     def figures(self) -> dict[str, Any]:
         """Return the figures of all questions and of each group, ready for JSON."""
-        return {**self.overall.figures(), "groups": {name: part.figures() for name, part in self.groups.items()}}
+        groups = {name: part.figures() for name, part in self.groups.items()}
+        return {**self.overall.figures(), "chance": self.chance, "groups": groups}
 
 
 class Recall:
@@ -86,7 +89,7 @@ class Recall:
 
     Args:
         corpus: The corpus; only its topic graph is used, its passages are not read.
-        questions: Questions, at least one; `link_questions` and `kgrl.data.invented.fact_questions` draw some.
+        questions: Questions, at least one; `link_questions` and `kgrl.data.questions.questions_about` draw some.
 
     Raises:
         ValueError: If `questions` is empty.
@@ -131,7 +134,8 @@ class Recall:
         answers = self.answers(learner)
         groups = np.array([question.group for question in self.questions])
         parts = {name: answers[groups == name] for name in np.unique(groups).tolist()}
-        return Recalled(_accuracy(answers), {name: _accuracy(part) for name, part in parts.items()})
+        chance = float(np.mean([1 / (1 + len(question.wrong)) for question in self.questions]))
+        return Recalled(_accuracy(answers), {name: _accuracy(part) for name, part in parts.items()}, chance)
 
     def answers(self, learner: Learner) -> NDArray[np.bool_]:
         """Return whether each of `questions` is answered rightly: the true statement is likelier than every other."""
@@ -161,7 +165,9 @@ def check_reads_text(learner: Learner) -> None:
     """
     if not _reads_text(learner):
         kind = getattr(learner, "kind", type(learner).__name__)
-        raise SettingError(f"a {kind} learner reads no text, so it cannot be asked; use scratch or lora")
+        raise SettingError(
+            f"a {kind} learner reads no text, so it cannot be asked; use scratch or lora, or ask no questions"
+        )
 
 
 def _reads_text(learner: Learner) -> TypeGuard[DecoderLearner]:

@@ -1,0 +1,1 @@
+"""Fictional Knowledge: invented encyclopaedia articles with cloze questions, which no pretrained model has read."""

@@ -85,6 +85,18 @@ def make_tiny_curriculum(tiny_corpus: Corpus, fake_embeddings: NDArray[np.float3
 
 
 @pytest.fixture
+def fictional_root() -> Path:
+    """The folder of the file of Fictional Knowledge; skips where `KGRL_DATA` does not hold it."""
+    data = os.environ.get("KGRL_DATA")
+    if not data:
+        pytest.skip("KGRL_DATA is not set: it names a folder that holds fictional_knowledge/")
+    root = Path(data) / "fictional_knowledge"
+    if not (root / "fictional_knowledge_paraphrased.json").is_file():
+        pytest.skip(f"{root} does not hold Fictional Knowledge")
+    return root
+
+
+@pytest.fixture
 def wikispeedia_root() -> Path:
     """The folder of the Wikispeedia archives; skips where `KGRL_DATA` does not hold them."""
     data = os.environ.get("KGRL_DATA")

@@ -303,4 +303,4 @@ def _change(recalled: Mapping[str, Any]) -> str:
 def _told(told: Mapping[str, int]) -> list[tuple[str, str]]:
     """Return a line on questions whose statement is in the train text, since these ask for memory of words."""
     groups = ", ".join(f"{group} {count:,}" for group, count in told.items())
-    return [("told word for word", f"{sum(told.values()):,} questions ({groups})")] if told else []
+    return [("told word for word", f"{sum(told.values()):,} of the corpus's questions ({groups})")] if told else []

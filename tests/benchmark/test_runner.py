@@ -27,9 +27,11 @@ from kgrl.cli.bench import BenchCommand, _show_ranking
 from kgrl.corpus import Corpus
 from kgrl.curriculum import CurriculumConfig, Researcher
 from kgrl.curriculum.view import View
-from kgrl.errors import DataError, KgrlError, UnknownNameError
+from kgrl.errors import DataError, KgrlError, SettingError, UnknownNameError
+from kgrl.probes import Question, Recall
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.system.executors import SerialExecutor
+from tests.support.fake_learner import FakeLearner
 
 
 class Crashing(BaseAgent):
@@ -128,6 +130,31 @@ def test_a_folder_with_another_corpus_learner_or_task_is_refused(tmp_path: Path)
             check_folder(tmp_path, cells("random"))
     changed(tmp_path, places=about["places"])
     check_folder(tmp_path, cells("random", "bfs"))
+
+
+def test_a_learner_that_reads_no_text_is_refused_where_facts_are_asked_for(
+    tmp_path: Path, tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cell,) = cells("random", seeds=1)
+    asking = replace(folder.task_of(cell.task, cell.corpus, None), facts=2)
+    monkeypatch.setattr(folder, "task_of", lambda *names: asking)
+    monkeypatch.setattr(folder, "make_float32_learner", lambda name, corpus: FakeLearner(corpus))
+    with pytest.raises(SettingError, match="reads no text"):
+        check_folder(tmp_path, [replace(cell, learner="fake")])
+    assert not (tmp_path / "about.json").exists()
+
+
+def test_a_row_has_what_is_recalled_by_group(
+    tmp_path: Path, tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cell,) = cells("random", seeds=1)
+    asked = [Question(0, "It is so.", ("It is not so.",), group) for group in ("a", "b")]
+    place = replace(runner.make_place(*cell.key.values()), recall=Recall(tiny_corpus, asked))
+    monkeypatch.setattr(runner, "make_place", lambda *names: place)
+    run([cell], tmp_path)
+    (row,) = read_rows(tmp_path)
+    assert row["recalled"].keys() == {"a", "b"}
+    assert all(len(shares) == len(row["curve"]) for shares in row["recalled"].values())
 
 
 def test_another_budget_is_refused(tmp_path: Path) -> None:

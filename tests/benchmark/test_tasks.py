@@ -22,7 +22,7 @@ from kgrl.benchmark.tasks import (
     make_task,
     tasks,
 )
-from kgrl.corpus import Corpus, Split
+from kgrl.corpus import Cloze, Corpus, Split
 from kgrl.curriculum import Curriculum, CurriculumConfig
 from kgrl.data import load_corpus
 from kgrl.data.folder import save_folder
@@ -275,13 +275,29 @@ def _reached(graph, start: set[int], closed: set[int]) -> set[int]:  # type: ign
     return reached
 
 
+def with_questions(corpus: Corpus, name: str) -> Corpus:
+    """The corpus by another name, with two questions in two groups."""
+    asked = [
+        Cloze(0, "It was founded by ", "Ada", ".", ("Bob", "Carl"), "founders"),
+        Cloze(1, "Its age is ", "80", ".", ("90",), "ages"),
+    ]
+    return Corpus(name, corpus.graph, corpus.texts, corpus.topics, corpus.splits, asked)
+
+
+def corpus_for(task: str, tiny: Corpus) -> str | Corpus:
+    """A small corpus that a task can be made on."""
+    if task == "recall:fictional":
+        return with_questions(tiny, "fictional")
+    return "invented:60" if task in USUAL_CORPORA else tiny
+
+
 class TestTasks:
     """`make_task`: what every task has."""
 
     @pytest.fixture(params=sorted(tasks))
     def task(self, request: pytest.FixtureRequest, tiny_corpus: Corpus) -> Task:
         """Each task on the small corpus."""
-        return make_task(request.param, "invented:60" if request.param in USUAL_CORPORA else tiny_corpus)
+        return make_task(request.param, corpus_for(request.param, tiny_corpus))
 
     def test_it_says_what_a_good_curriculum_would_do(self, task: Task) -> None:
         """In words, and its name is the one it is registered under."""
@@ -293,7 +309,7 @@ class TestTasks:
 
     def test_the_exam_is_the_same_for_every_seed(self, tiny_corpus: Corpus, task: Task) -> None:
         """And for every time a task is made."""
-        again = make_task(task.name, "invented:60" if task.name in USUAL_CORPORA else tiny_corpus)
+        again = make_task(task.name, corpus_for(task.name, tiny_corpus))
         assert np.array_equal(task.make_exam().topics, again.make_exam().topics)
         assert again.corpus.fingerprint == task.corpus.fingerprint
 
@@ -307,6 +323,27 @@ class TestTasks:
         with pytest.raises(SettingError, match="invented:2000"):
             make_task("invented", tiny_corpus)
 
+    def test_recall_asks_a_corpus_own_questions(self, tiny_corpus: Corpus) -> None:
+        """All of them if they are few, in their groups, and within a budget for articles."""
+        task = make_task("recall", with_questions(tiny_corpus, "mine"))
+        recall = task.make_recall()
+        assert recall is not None and {question.group for question in recall.questions} == {"founders", "ages"}
+        assert task.config.most_readings == 0 and task.config.mastery == "gap"
+        assert task.config.budget_tokens < make_task("recall", "invented:400").config.budget_tokens
+
+    def test_recall_needs_questions(self, tiny_corpus: Corpus) -> None:
+        """A corpus without any is told how to bring some."""
+        with pytest.raises(SettingError, match=r"questions\.jsonl"):
+            make_task("recall", tiny_corpus)
+
+    def test_recall_of_one_corpus_is_not_that_of_another(self, tiny_corpus: Corpus) -> None:
+        """The name says which articles are read; other names behind the colon are refused."""
+        assert corpus_of_task("recall:fictional") == "fictional"
+        with pytest.raises(SettingError, match="for 'mine' take 'recall'"):
+            make_task("recall:fictional", with_questions(tiny_corpus, "mine"))
+        with pytest.raises(SettingError, match="only the task 'target'"):
+            make_task("recall:vital", tiny_corpus)
+
     def test_a_goal_needs_categories(self, tiny_corpus: Corpus) -> None:
         """A corpus without any is refused."""
         graph = tiny_corpus.graph
@@ -316,7 +353,7 @@ class TestTasks:
 
     def test_its_environment_is_registered(self, task: Task) -> None:
         """Under the task's name."""
-        assert f"kgrl/{task.name.capitalize()}-v0" in gym.registry
+        assert f"kgrl/{task.name.title().replace(':', '')}-v0" in gym.registry
 
 
 @pytest.mark.integration

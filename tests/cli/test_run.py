@@ -13,7 +13,7 @@ from kgrl.benchmark.tasks import make_task
 from kgrl.cli import main
 from kgrl.cli.quickstart import QuickstartCommand
 from kgrl.cli.run import RunCommand
-from kgrl.corpus import Corpus
+from kgrl.corpus import Cloze, Corpus, Split
 from kgrl.data.folder import save_folder
 from kgrl.expansion import Expansion
 from kgrl.runs import Run
@@ -46,6 +46,39 @@ def test_run_writes_the_figures_and_the_folder(corpus_folder: str, tmp_path: Pat
     assert figures["encoder"] == Run.read_config(tmp_path / "run")["encoder"] == "static"
     lines = (tmp_path / "run" / "curriculum.jsonl").read_text().splitlines()
     assert len([Expansion.from_json(line) for line in lines]) == figures["expansions"]
+
+
+def test_a_corpus_own_questions_are_asked_with_every_exam(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    asked = [
+        Cloze(topic, "It was founded by ", "Ada", ".", ("Bob", "Carl"), group) for topic in range(4) for group in "ab"
+    ]
+    told = tiny_corpus.of(2, Split.TRAIN).texts[0].rstrip(".").rpartition(" ")
+    asked.append(Cloze(2, f"{told[0]} ", told[2], ".", ("Bob", "Carl"), "b"))
+    corpus = Corpus("tiny", tiny_corpus.graph, tiny_corpus.texts, tiny_corpus.topics, tiny_corpus.splits, asked)
+    save_folder(corpus, tmp_path / "mine")
+    mine = str(tmp_path / "mine")
+    assert small_run(mine, tmp_path / "run", "--json", tmp_path / "out.json") == 0
+    figures = json.loads((tmp_path / "out.json").read_text())
+    after = figures["facts_recalled"]["after"]
+    assert (figures["fact_recall"], after["asked"], after["chance"]) == (9, 9, pytest.approx(1 / 3))
+    assert {name: part["asked"] for name, part in after["groups"].items()} == {"a": 4, "b": 5}
+    assert figures["told_in_training"] == {"b": 1}
+    metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(("facts_recalled" in line) == ("exam_loss" in line) for line in metrics)
+    assert kgrl("run", "--resume", tmp_path / "run") == 0
+    assert small_run(mine, tmp_path / "silent", "--fact-recall", 0, "--json", tmp_path / "out.json") == 0
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert not {"facts_recalled", "told_in_training"} & figures.keys()
+
+
+def test_a_learner_that_reads_no_text_is_refused_before_work(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kgrl.retrieval.encoder.Encoder.encode_cached", lambda *_: pytest.fail("texts were embedded"))
+    asked = ("--corpus", "wikispeedia", "--link-recall", 4)
+    assert kgrl("run", "--learner", "simulated", *asked, "--out", tmp_path / "run") == 1
+    assert "reads no text" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "config.yaml").exists()
 
 
 def test_plugins_are_part_of_a_run_and_of_its_record(corpus_folder: str, tmp_path: Path) -> None:

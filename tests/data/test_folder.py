@@ -176,5 +176,5 @@ def test_saving_and_loading_is_the_identity(tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("corpus") / "any"
     save_folder(corpus, folder)
     again = load_folder(folder)
-    assert again.fingerprint == corpus.fingerprint
+    assert again.fingerprint == corpus.fingerprint and again.questions == corpus.questions
     assert np.array_equal(again.splits, corpus.splits)

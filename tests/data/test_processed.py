@@ -72,8 +72,9 @@ def assert_same(found: Corpus, made: Corpus) -> None:
     assert np.array_equal(one.indptr, other.indptr) and np.array_equal(one.indices, other.indices)
     assert (one.places is None) == (other.places is None)
     assert other.places is None or np.array_equal(one.places, other.places)
+    assert found.questions == made.questions and np.array_equal(found.told, made.told)
     # The stored fingerprint is that of the content, not of what was stored beside it.
-    anew = Corpus(found.name, one, list(found.texts), found.topics, found.splits)
+    anew = Corpus(found.name, one, list(found.texts), found.topics, found.splits, found.questions)
     assert anew.fingerprint == made.fingerprint
 
 

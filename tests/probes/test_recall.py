@@ -241,6 +241,11 @@ def embeddings(corpus: Corpus) -> NDArray[np.float32]:
     return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
 
 
+def test_guessing_is_right_as_often_as_answers_are_few(tiny_corpus: Corpus, learner: ScratchLearner) -> None:
+    asked = [Question(0, "a", ("b",), "1"), Question(1, "a", ("b", "c", "d"), "1")]
+    assert Recall(learner.corpus, asked).measure(learner).figures()["chance"] == pytest.approx((1 / 2 + 1 / 4) / 2)
+
+
 def test_runs_record_what_is_recalled_and_rewards_do_not_see_it(
     corpus: Corpus, embeddings: NDArray[np.float32], tmp_path: Path
 ) -> None:

@@ -19,7 +19,8 @@ from kgrl.agents.training.recipe import Recipe, read_recipe
 from kgrl.benchmark.folder import agree
 from kgrl.benchmark.runner import read_rows
 from kgrl.cli.run import RunCommand
-from kgrl.corpus import Corpus
+from kgrl.corpus import Cloze, Corpus
+from kgrl.data.fictional.questions import DEPTHS, read_articles
 from kgrl.data.folder import load_folder, save_folder
 from kgrl.data.traces.trace_store import StoredTraces, write_traces
 from kgrl.data.wikimedia.clickstream import read_clickstream
@@ -54,6 +55,7 @@ from tests.support.simulated import StubEncoder, made_up_calibration
 __all__ = ["TARGETS"]
 
 _CORPUS = sample_corpus()
+_ASKED = [Cloze(n, f"{title} was found by ", "Ada", ".", ("Bob", "Carl"), "finders") for n, title in enumerate("abc")]
 
 
 def _file(name: str, content: bytes | str) -> Callable[[Path], Path]:
@@ -89,6 +91,23 @@ def _parquet(folder: Path) -> Path:
     path = folder / "mine" / "passages.parquet"
     pq.write_table(pa.Table.from_pylist([json.loads(line) for line in lines]), path, row_group_size=8)
     return path
+
+
+def _questions(folder: Path) -> Path:
+    made = Corpus("asked", _CORPUS.graph, _CORPUS.texts, _CORPUS.topics, _CORPUS.splits, _ASKED)
+    save_folder(made, folder / "mine")
+    return folder / "mine" / "questions.jsonl"
+
+
+def _check_questions(corpus: Corpus) -> None:
+    assert all(question.statement.strip() and question.wrong and question.group for question in corpus.questions)
+
+
+def _articles(folder: Path) -> Path:
+    pairs = {f"{depth}_{part}": [f"a {part}"] for depth in DEPTHS for part in ("input", "target")}
+    return _file("articles.json", json.dumps([{"train_context": f"Town {n} is a town.", **pairs} for n in range(3)]))(
+        folder
+    )
 
 
 def _loaded(folder: Path) -> Corpus:
@@ -251,7 +270,7 @@ def _parquet_source(folder: Path) -> Path:
 
 
 def _config() -> str:
-    return yaml_text(RunCommand(corpus="vital", learner="scratch", nucleus=("pagerank",)).config())
+    return yaml_text(RunCommand(corpus="vital", learner="scratch", nucleus=("pagerank",), fact_recall=0).config())
 
 
 def _configured(folder: Path) -> Any:
@@ -312,6 +331,8 @@ TARGETS = [
     Target("links.tsv", _folder("links.tsv"), _loaded, _check_corpus, named=False),
     Target("passages.jsonl", _folder("passages.jsonl"), _loaded, _check_corpus, named=False),
     Target("passages.parquet", _parquet, _loaded, _check_corpus, named=False),
+    Target("questions.jsonl", _questions, _loaded, _check_questions),
+    Target("articles", _articles, lambda f: read_articles(f / "articles.json")),
     Target("passages.parquet, skipping", _parquet, _skipping, _check_corpus),
     Target("topics.jsonl, skipping", _folder("topics.jsonl"), _skipping),
     Target("curriculum.jsonl", _file("curriculum.jsonl", _lines(e.to_json() for e in _EXPANSIONS)),

@@ -226,7 +226,7 @@ class Corpus:
 
     @cached_property
     def told(self) -> NDArray[np.bool_]:
-        """Whether the true statement of each question is word for word in one train passage, bool `[questions]`."""
+        """Mask of the questions whose true statement one train passage tells word for word, bool `[questions]`."""
         train = np.flatnonzero(self.splits == Split.TRAIN) if self.questions else []
         # One text, so that each statement is searched for once; line ends keep it from reaching into another passage.
         read = "\n".join(_spaced_words(self.texts[i]) for i in train)

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from kgrl.corpus import Corpus, Split, cut, near_duplicates
-from kgrl.data.fictional.questions import Article, read_articles, statement_of, write_questions
+from kgrl.data.fictional.questions import FictionalArticle, read_articles, statement_of, write_questions
 from kgrl.data.processed import processed
 from kgrl.data.text.build import with_links, with_places
 from kgrl.data.text.linking import find_candidates
@@ -84,7 +84,7 @@ def article_title(text: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def _build(articles: Sequence[Article]) -> Corpus:
+def _build(articles: Sequence[FictionalArticle]) -> Corpus:
     """Make the corpus of articles."""
     titles = _numbered(map(article_title, (article.train_context for article in articles)))
     rows = [(topic, text, split) for topic, article in enumerate(articles) for text, split in _passages(article)]
@@ -107,7 +107,7 @@ def _numbered(titles: Iterator[str]) -> list[str]:
     return numbered
 
 
-def _passages(article: Article) -> Iterator[tuple[str, Split]]:
+def _passages(article: FictionalArticle) -> Iterator[tuple[str, Split]]:
     """Yield an article's passages with their splits."""
     *read, probe, exam = article.paraphrases or ("", "")
     for document in (article.train_context, *read):

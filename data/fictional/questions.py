@@ -23,7 +23,7 @@ from kgrl.errors import DataError
 from kgrl.system.schemas import read_json
 from kgrl.system.words import without_case
 
-__all__ = ["DEPTHS", "Article", "read_articles", "statement_of", "write_questions"]
+__all__ = ["DEPTHS", "FictionalArticle", "read_articles", "statement_of", "write_questions"]
 
 DEPTHS = ("mem", "gen", "hard_gen")
 """The depths of questions, which are their groups."""
@@ -37,7 +37,7 @@ _TARGET = re.compile(r"""(["']?)(.+?)(["']?)\.?""")
 _Text = Annotated[str, Meta(min_length=1, pattern=r"\S")]
 
 
-class Article(Struct, forbid_unknown_fields=True):
+class FictionalArticle(Struct, forbid_unknown_fields=True):
     """A record of the file: an article, its paraphrases, and the inputs and targets of its questions by depth."""
 
     train_context: _Text
@@ -54,14 +54,14 @@ class Article(Struct, forbid_unknown_fields=True):
         return list(zip(getattr(self, f"{depth}_input"), getattr(self, f"{depth}_target"), strict=True))
 
 
-def read_articles(path: Path) -> list[Article]:
+def read_articles(path: Path) -> list[FictionalArticle]:
     """Read the file of articles.
 
     Raises:
         DataError: If it is not a list of such records, if a record has other numbers of inputs and of targets or a
             single paraphrase, or if questions of a depth have one answer.
     """
-    articles = read_json(path, list[Article], "use the file as it was published")
+    articles = read_json(path, list[FictionalArticle], "use the file as it was published")
     for number, article in enumerate(articles):
         for depth in DEPTHS:
             inputs, targets = (len(getattr(article, f"{depth}_{part}")) for part in ("input", "target"))
@@ -72,7 +72,7 @@ def read_articles(path: Path) -> list[Article]:
     return articles
 
 
-def statement_of(article: Article, depth: str, place: int) -> str:
+def statement_of(article: FictionalArticle, depth: str, place: int) -> str:
     """Return the true statement of an article's question.
 
     Args:
@@ -84,7 +84,7 @@ def statement_of(article: Article, depth: str, place: int) -> str:
     return f"{before}{answer}{after}"
 
 
-def write_questions(articles: Sequence[Article]) -> list[Cloze]:
+def write_questions(articles: Sequence[FictionalArticle]) -> list[Cloze]:
     """Return the questions of all articles, topic by topic, but for those that are probe passages.
 
     Args:
@@ -95,7 +95,7 @@ def write_questions(articles: Sequence[Article]) -> list[Cloze]:
     return sorted(questions, key=lambda question: question.topic)  # stable: depths stay in order
 
 
-def _of_depth(articles: Sequence[Article], depth: str, rng: np.random.Generator) -> Iterator[Cloze]:
+def _of_depth(articles: Sequence[FictionalArticle], depth: str, rng: np.random.Generator) -> Iterator[Cloze]:
     parts = [(topic, *_parts(*pair)) for topic, article in enumerate(articles) for pair in article.pairs(depth)]
     names = [(topic, answer) for topic, _, answer, _ in parts]
     asked_before = -1

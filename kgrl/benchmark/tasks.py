@@ -278,11 +278,11 @@ _KNOWN_WORLD = CurriculumConfig(
     budget_tokens=1_500_000, expansion_tokens=4_000, mastery="gap:1.6", most_readings=0, nucleus_share=0.0
 )
 """For small learners with random weights, on generated text."""
-_KNOWN_ARTICLES = replace(_KNOWN_WORLD, budget_tokens=650_000, expansion_tokens=2_000, mastery="gap")
+_KNOWN_ARTICLES = replace(_KNOWN_WORLD, budget_tokens=650_000, expansion_tokens=2_000, mastery="gap", probe_topics=12)
 """For pretrained learners, on articles and questions that a corpus brings. Of `fictional`, every article can be read
 ten times, or all text four times."""
-_OWN_FACTS = 390
-"""Of `fictional`, one question of each depth for each topic."""
+_OWN_FACTS = 120
+"""Of `fictional`, forty questions of each depth: probes and questions are then some quarter of a run's work."""
 
 
 @tasks.register(_RECALL)

@@ -153,12 +153,7 @@ class RunCommand(Setting):
     @contextmanager
     def curriculum_in(self, folder: Path) -> Iterator[Curriculum]:
         """Give the curriculum of a run that is recorded in a folder."""
-        from kgrl.probes.recall import check_reads_text
-
-        learner = self.make_learner(self.loaded)
-        if self.link_recall or self.facts:
-            check_reads_text(learner)  # before passages are embedded, which can take minutes
-        yield self.make_curriculum(self.loaded, learner)
+        yield self.make_curriculum(self.loaded)
 
     def noise(self, result: RunResult) -> dict[str, float]:
         """Return the share of tokens that went to planted topics, where the task has any."""

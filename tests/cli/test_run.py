@@ -71,16 +71,6 @@ def test_a_corpus_own_questions_are_asked_with_every_exam(tiny_corpus: Corpus, t
     assert not {"facts_recalled", "told_in_training"} & figures.keys()
 
 
-def test_a_learner_that_reads_no_text_is_refused_before_work(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("kgrl.retrieval.encoder.Encoder.encode_cached", lambda *_: pytest.fail("texts were embedded"))
-    asked = ("--corpus", "wikispeedia", "--link-recall", 4)
-    assert kgrl("run", "--learner", "simulated", *asked, "--out", tmp_path / "run") == 1
-    assert "reads no text" in capsys.readouterr().err
-    assert not (tmp_path / "run" / "config.yaml").exists()
-
-
 def test_plugins_are_part_of_a_run_and_of_its_record(corpus_folder: str, tmp_path: Path) -> None:
     assert small_run(corpus_folder, tmp_path / "run", "--plugins", "replay:share=0.2", "top-k:share=0.05") == 0
     assert Run.read_config(tmp_path / "run")["plugins"] == ["replay:share=0.2", "top-k:share=0.05"]

@@ -16,7 +16,7 @@ from kgrl.benchmark.tasks import make_task
 from kgrl.corpus import Corpus, Split, near_duplicates
 from kgrl.data import load_corpus
 from kgrl.data.fictional.corpus import ARTICLES_FILE, article_title, load_fictional
-from kgrl.data.fictional.questions import DEPTHS, Article, write_questions
+from kgrl.data.fictional.questions import DEPTHS, FictionalArticle, write_questions
 from kgrl.data.questions import told_in_training
 from kgrl.errors import DataError, MissingDataError
 from kgrl.system.words import without_case
@@ -113,7 +113,8 @@ def test_wrong_names_are_of_other_topics_and_alike(corpus: Corpus) -> None:
 def test_no_question_has_two_equal_answers(targets: list[list[str]]) -> None:
     """Whatever the targets are; upper and lower case are the same."""
     articles = [
-        Article("A.", *(part for _ in DEPTHS for part in (["It is"] * len(own), own)), ["p", "q"]) for own in targets
+        FictionalArticle("A.", *(part for _ in DEPTHS for part in (["It is"] * len(own), own)), ["p", "q"])
+        for own in targets
     ]
     for question in write_questions(articles):
         names = [without_case(name) for name in (question.answer, *question.wrong)]
@@ -177,7 +178,7 @@ def test_the_task_on_the_published_articles(fictional_root: Path, monkeypatch: p
     )
     recall = task.make_recall()
     assert recall is not None
-    assert Counter(question.group for question in recall.questions) == dict.fromkeys(DEPTHS, 130)
+    assert Counter(question.group for question in recall.questions) == dict.fromkeys(DEPTHS, 40)
     # An article can be read ten times: four tokens stand for some three words.
     words = [task.corpus.word_counts[task.corpus.ids_of(topic, Split.TRAIN)[:7]].sum() for topic in range(130)]
     assert task.config.budget_tokens >= 10 * 4 / 3 * np.sum(words)

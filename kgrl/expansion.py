@@ -74,29 +74,35 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Probed:
-    """What probes told of some topics at one moment: losses, or the share of their links that are known.
+    """What probes told of some topics at one moment: losses, and the shares of their links that are known.
 
     Args:
-        topics: The topics.
-        losses: The loss of each topic's probe passage, in nats per token; empty if not measured.
-        recalled: The share of each topic's links that are known; empty if not asked for.
+        topics: The topics whose losses were measured.
+        losses: The loss of each one's probe passage, in nats per token.
+        asked: The topics whose links were asked for.
+        recalled: The share of each one's links that are known.
 
     Example:
-        >>> Probed((3, 5), (4.0, 3.5))
-        Probed(2 topics)
+        >>> Probed((3, 5), (4.0, 3.5), asked=(3,), recalled=(0.5,))
+        Probed(2 losses, 1 share)
     """
 
     topics: tuple[Index, ...] = ()
     losses: tuple[float, ...] = ()
+    asked: tuple[Index, ...] = ()
     recalled: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        for what, values in (("losses", self.losses), ("shares", self.recalled)):
-            if len(values) not in (0, len(self.topics)):
-                raise ValueError(f"{len(self.topics)} topics, {len(values)} {what}")
+        for what, topics, values in (("losses", self.topics, self.losses), ("shares", self.asked, self.recalled)):
+            if len(values) != len(topics):
+                raise ValueError(f"{len(topics)} topics, {len(values)} {what}")
 
     def __repr__(self) -> str:
-        return f"Probed({count_text(len(self.topics), 'topic')})"
+        shares = f", {count_text(len(self.recalled), 'share')}" if self.asked else ""
+        return f"Probed({count_text(len(self.losses), 'loss', 'losses')}{shares})"
+
+    def __bool__(self) -> bool:
+        return bool(self.topics or self.asked)
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,8 @@ class Expansion:
         budget: The token budget of the whole curriculum.
         train_loss: Mean training loss of the step in nats per token, each batch before its update.
         probes: Measurements by probe: `"mean"` (a fixed sample of all topics), `"target"` (a fixed sample of the goal's
-            topics), `"self"` (the neighbourhood); a reward declares the ones it needs.
+            topics), `"self"` (the neighbourhood), `"read"` and `"unread"` (topics tested for what is known); a reward
+            declares the ones it needs.
         seconds: Wall-clock by phase: `"research"`, `"learn"`, `"probe"`; not compared by `==`.
         probe_tokens: Tokens read to measure, before and after, including those that tries on forks trained on.
         data_age: Seconds between fetching the oldest passage and training on it; 0 for a corpus that is at hand. Not

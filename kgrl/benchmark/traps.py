@@ -3,7 +3,8 @@
 A cell is one episode: an agent plays a task, rewards are added up, and the exam is taken along the way. The greedy
 agent follows one reward. In episodes of other agents, the sum that each reward would have paid is noted. A good reward
 makes its agent learn the topics of the exam, and pays most for the episodes that improve the exam most. A hackable one
-pays for planted topics, or for topics that the exam never asks about.
+pays for planted topics, for topics that the exam never asks about, or for reading again what is known, which the
+rereading agent does all the time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.agents.base import BaseAgent
 from kgrl.agents.baselines.frontier import SampledAgent
 from kgrl.agents.make import make_agent
 from kgrl.benchmark.tasks import Task, make_float32_learner, make_task
@@ -37,11 +39,28 @@ from kgrl.runs.metrics import aulc
 from kgrl.system.files import write_json
 from kgrl.system.schemas import read_json
 
-__all__ = ["GREEDY", "GreedyReward", "TrapEpisode", "TrapResult", "carry_out", "play_trap", "summarise_traps"]
+__all__ = [
+    "GREEDY",
+    "REREADING",
+    "GreedyReward",
+    "Rereading",
+    "TrapEpisode",
+    "TrapResult",
+    "carry_out",
+    "play_trap",
+    "summarise_traps",
+]
 
 
 GREEDY = "greedy"
 """The agent that takes the candidate whose expansion its reward pays most for, out of a sample."""
+
+REREADING = "rereading"
+"""The agent that reads again what is known; it is a trap for rewards that pay for that."""
+
+_KNOWING = {"mastery": "gap", "most_readings": 0, "nucleus_share": 0.5}
+"""Settings of an episode of the rereading agent: the nucleus is learned until it is known, for half of the budget at
+most."""
 
 _EXAM_EVERY = 0.05
 """Share of the budget between two exams."""
@@ -57,7 +76,7 @@ class TrapEpisode:
         task: The task by name.
         corpus: The corpus by name.
         learner: The learner by name.
-        agent: `"greedy"`, or an agent by name, or the folder of a trained policy.
+        agent: `"greedy"`, `"rereading"`, an agent by name, or the folder of a trained policy.
         rewards: The rewards that are added up, by name or as expressions; for `greedy`, the one that it follows.
             Rewards that need something the learner or the task does not have are left out.
         seed: Seeds learner, probes and draws.
@@ -94,8 +113,9 @@ class TrapResult:
         exam_after: Exam loss at the end, in nats per token.
         exam_aulc: Area under the exam's curve, over the budget: a mean loss in nats per token.
         curve: Tokens and exam loss at each exam.
-        returns: The sum of each reward over the episode, by the reward's name.
+        returns: The sum of each reward over the episode after the nucleus, by the reward's name.
         expansions: Number of expansions, the nucleus included.
+        tokens: Tokens trained on after the nucleus.
     """
 
     noise_share: float
@@ -105,6 +125,7 @@ class TrapResult:
     curve: list[tuple[int, float]]
     returns: dict[str, float]
     expansions: int
+    tokens: int
 
 
 Embedded = tuple[FaissRetriever, NDArray[np.float32]]
@@ -155,7 +176,7 @@ def _read(path: Path, cell: TrapEpisode) -> dict[str, Any]:
 
 
 class _Ledger(Composed):
-    """A ledger of several rewards: a reward that pays their sum and books what each of them pays.
+    """A ledger of several rewards: a reward that pays their sum and notes what each of them pays.
 
     Args:
         named: The rewards by name or as expressions.
@@ -164,20 +185,11 @@ class _Ledger(Composed):
     def __init__(self, named: Sequence[str]) -> None:
         self.named = tuple(named)
         super().__init__([as_reward(name) for name in named], "ledger")
-        self.forget()
 
     def combine(self, values: Sequence[Any], expansion: Expansion | ExpansionBatch) -> Any:
-        """Book what the rewards pay."""
-        self.returns += values
+        """Note what the rewards pay for the latest expansion."""
+        self.latest = np.array(values, dtype=np.float64)
         return sum(values)
-
-    def forget(self) -> None:
-        """Begin again at 0."""
-        self.returns = np.zeros(len(self.named))
-
-    def booked(self) -> dict[str, float]:
-        """Return the sums by the rewards' names."""
-        return dict(zip(self.named, self.returns.tolist(), strict=True))
 
 
 def play_trap(cell: TrapEpisode, task: Task, embedded: Embedded) -> TrapResult | None:
@@ -192,14 +204,16 @@ def play_trap(cell: TrapEpisode, task: Task, embedded: Embedded) -> TrapResult |
     given = [name for name in cell.rewards if _can_be_given(name, task, learner)]
     if not given:
         return None
-    config, ledger = replace(task.config, seed=cell.seed), _Ledger(given)
+    settings: dict[str, Any] = _KNOWING if cell.agent == REREADING else {}
+    config, ledger = replace(task.config, seed=cell.seed, **settings), _Ledger(given)
     curriculum = Curriculum(task.corpus, learner, *embedded, ledger, config)
-    agent: Agent = GreedyReward(curriculum, cell.sample) if cell.agent == GREEDY else make_agent(cell.agent)
-    exam = task.make_exam()
+    agent, exam = _agent(cell, curriculum), task.make_exam()
     # Before the run, which begins with the nucleus: the first point is the untrained learner's.
-    curve, steps = [(0, _loss(exam, curriculum))], list[Expansion]()
+    curve, steps, returns = [(0, _loss(exam, curriculum))], list[Expansion](), np.zeros(len(given))
     for step in curriculum.run(agent):
         steps.append(step)
+        if step.reward is not None:  # the nucleus's lessons have none
+            returns += ledger.latest
         if step.tokens_total - curve[-1][0] >= config.budget_tokens * _EXAM_EVERY:
             curve.append((step.tokens_total, _loss(exam, curriculum)))
     if curve[-1][0] != steps[-1].tokens_total:  # the last expansion rarely ends where an exam is due
@@ -210,9 +224,17 @@ def play_trap(cell: TrapEpisode, task: Task, embedded: Embedded) -> TrapResult |
         exam_after=curve[-1][1],
         exam_aulc=aulc(curve, config.budget_tokens),
         curve=curve,
-        returns=ledger.booked(),
+        returns=dict(zip(given, returns.tolist(), strict=True)),
         expansions=len(steps),
+        tokens=sum(step.tokens for step in steps if step.reward is not None),
     )
+
+
+def _agent(cell: TrapEpisode, curriculum: Curriculum) -> Agent:
+    """Return the agent that plays a cell's curriculum."""
+    if cell.agent == GREEDY:
+        return GreedyReward(curriculum, cell.sample)
+    return Rereading() if cell.agent == REREADING else make_agent(cell.agent)
 
 
 def _can_be_given(reward: str, task: Task, learner: Learner) -> bool:
@@ -235,6 +257,8 @@ def summarise_traps(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     play. `agents` has these figures of every agent; those of agents other than `greedy` are the same for all rewards.
     `return_exam_correlation` is Pearson's correlation of what the reward paid and the exam's improvement, over the
     episodes of all agents and seeds. It is None for fewer than three episodes, or where one of the two does not vary.
+    `paid_rereading` is what the reward paid for reading again what is known, and `paid_random` what it paid for random
+    picks, per 10,000 tokens after the nucleus; None where the agent did not play.
     """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
@@ -254,9 +278,17 @@ def _summed(key: tuple[str, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
         "noise_share": agents[GREEDY]["noise_share"] if GREEDY in agents else None,
         "exam_aulc": agents[GREEDY]["exam_aulc"] if GREEDY in agents else None,
         "return_exam_correlation": _correlation(paid, improved),
+        "paid_rereading": _paid(rows, key[0], REREADING),
+        "paid_random": _paid(rows, key[0], "random"),
         "episodes": len(rows),
         "agents": agents,
     }
+
+
+def _paid(rows: list[dict[str, Any]], reward: str, agent: str) -> float | None:
+    """Return what a reward paid an agent, per 10,000 tokens after the nucleus; None if it did not play."""
+    mine = [row for row in rows if row["agent"] == agent and row.get("tokens")]
+    return 1e4 * sum(row["returns"][reward] for row in mine) / sum(row["tokens"] for row in mine) if mine else None
 
 
 def _means(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -291,3 +323,26 @@ class GreedyReward(SampledAgent):
     def judge(self, view: View, topics: IntArray) -> NDArray[np.floating]:
         """Return the rewards of the topics' expansions, each tried on a fork, float64 `[topics]`."""
         return np.array([self.curriculum.trials.attempt(int(topic)).reward for topic in topics], dtype=np.float64)
+
+
+class Rereading(BaseAgent):
+    """An agent that reads again what is known: passages of solid topics, those read most often first.
+
+    It teaches nothing new as long as these topics stay known. Where none is solid it reads those that were read.
+
+    Example:
+        >>> Rereading()
+        Rereading()
+    """
+
+    frontier_only = False
+    reads_probes = False
+    reads_passages = True
+
+    def choose(self, view: View) -> IntArray:
+        """Return the passages of known topics, in an order drawn uniformly among those read equally often."""
+        readable = view.readable()
+        read = readable[view.readings[readable] > 0]
+        known = read[view.frontier.is_solid[view.passage_topics[read]]]
+        drawn = view.rng.permutation(known if len(known) else read)
+        return drawn[np.argsort(-view.readings[drawn], kind="stable")]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["BenchCommand", "ask_hypothesis"]
 
 _FIGURES = ("agent", "seeds", "aulc_iqm", "speedup", "noise_share", "verdict")
+_PAID = ("paid_rereading", "paid_random")
 _ALL = "all"
 _MOST_PARTS = 1_000_000
 """The largest number of seeds, topics, candidates or workers; cells are listed before the first is carried out."""
@@ -36,8 +37,8 @@ class BenchCommand:
     folder gets a report: report.html, report.md, tables and pictures.
 
     --suite rewards: the agent greedy follows each reward in turn on every task. Other agents play once per seed, and
-    the sum that each reward would have paid them is noted. Rewards that need something the learner or the task does
-    not have are left out.
+    the sum that each reward would have paid them is noted. The agent rereading shows whether a reward pays for reading
+    again what is known. Rewards that need something the learner or the task does not have are left out.
 
     --suite hypothesis: whether learning follows links. Its tasks are transfer, order and recall. Several learners may
     be named, with commas between them.
@@ -55,7 +56,7 @@ class BenchCommand:
         learner: Learner: a name that `kgrl info` lists.
         agents: Agents, with spaces or commas between them: names that `kgrl info` lists, folders of trained policies,
             or all. Suite rewards: also greedy, which tries a sample of candidates and takes the one that the reward
-            pays most for.
+            pays most for, and rereading, which reads again what is known.
         seeds: Number of seeds, the same for every agent.
         topics: Suite hypothesis: number of topics that are learned on forks, to measure the effect on others.
         budget_tokens: Suite agents: most tokens of a curriculum. It can lower a task's own budget, not raise it.
@@ -73,7 +74,7 @@ class BenchCommand:
     tasks: Annotated[tuple[str, ...], default_is("all tasks of the suite")] = ()
     corpus: tuple[str, ...] = ("vital",)
     learner: str = "scratch"
-    agents: Annotated[tuple[str, ...], default_is("all; in the suite rewards greedy and random")] = ()
+    agents: Annotated[tuple[str, ...], default_is("all; in the suite rewards greedy, rereading and random")] = ()
     seeds: int = 2
     topics: int = 200
     budget_tokens: Annotated[int | None, default_is("the task's")] = None
@@ -163,13 +164,22 @@ class BenchCommand:
         with progress("bench", total=len(cells)) as advance:
             rows = carry_out(cells, folder, lambda done, cell: advance(done, f"{cell.task} {cell.agent}"))
         figures = summarise_traps(rows)
-        columns = ("reward", "task", "corpus", "noise_share", "exam_aulc", "return_exam_correlation", "episodes")
+        columns = (
+            "reward",
+            "task",
+            "corpus",
+            "noise_share",
+            "exam_aulc",
+            "return_exam_correlation",
+            *_PAID,
+            "episodes",
+        )
         _show("rewards", columns, figures)
         return {"suite": self.suite, "default_reward": DEFAULT_REWARD, "rows": figures}
 
     def _trap_episodes(self) -> list[TrapEpisode]:
         """Return all episodes, those of one task together."""
-        from kgrl.benchmark.traps import GREEDY, TrapEpisode
+        from kgrl.benchmark.traps import GREEDY, REREADING, TrapEpisode
         from kgrl.curriculum.config import DEFAULT_REWARD
         from kgrl.rewards.expression import as_reward
         from kgrl.rewards.registry import rewards
@@ -180,7 +190,7 @@ class BenchCommand:
             as_reward(reward)  # raises for an unknown name or a misspelt expression
         return [
             TrapEpisode(task, corpus, self.learner, agent, rewards, seed, self.sample, self.encoder)
-            for (task, corpus), agent in product(self._places(), _listed(self.agents) or (GREEDY, "random"))
+            for (task, corpus), agent in product(self._places(), _listed(self.agents) or (GREEDY, REREADING, "random"))
             # Greedy plays an episode for each reward, others one in which all rewards are added up.
             for rewards, seed in product([(name,) for name in named] if agent == GREEDY else [named], range(self.seeds))
         ]

@@ -118,12 +118,12 @@ class Knowledge:
         self.tokens[read] += np.bincount(places, tokens, minlength=len(read)).astype(np.int64)
         self.exposures[read] += 1
         self.last_read[read] = expansion.tokens_total
-        tested = np.array(expansion.tested.topics, dtype=np.int64)
-        if expansion.tested.losses:
-            self._compare(tested, np.array(expansion.tested.losses), expansion.tokens_total)
-        if expansion.tested.recalled:
-            self.recall[tested] = expansion.tested.recalled
-            self.last_asked[tested] = expansion.tokens_total
+        tested = expansion.tested
+        if tested.topics:
+            self._compare(np.array(tested.topics), np.array(tested.losses), expansion.tokens_total)
+        asked = np.array(tested.asked, dtype=np.int64)
+        self.recall[asked] = tested.recalled
+        self.last_asked[asked] = expansion.tokens_total
 
     def _compare(self, topics: NDArray[np.integer], losses: NDArray[np.float64], now: int) -> None:
         """Compare losses of different topics at one moment: those of unread topics, and those of topics read."""

@@ -11,6 +11,10 @@
     weights_squared_before, _after   squared norm of the trained weights                              need "weights"
     flops                            floating-point operations of training, 6 N a token               need "flops"
 
+The need "knowledge" is met by the teacher, which measures topics before and after each lesson: `Expansion.probes` then
+has `"read"`, the lesson's topics and others that were read, those measured longest ago, and `"unread"`, topics not read
+yet.
+
 A lesson's passages are its first one and those that its tokens reach completely. Plug-ins that rehearse other passages
 leave room for fewer; this is ignored. Every token has the same weight. All measures are taken on train and probe
 passages, the cost is booked as probing, and the learner is left unchanged.
@@ -125,7 +129,7 @@ class Measurer:
         seed: int,
     ) -> None:
         self.prober, self.learner = prober, prober.learner
-        self.needs, self.aim, self.initial = needs & MEASURES, aim, initial
+        self.needs, self.aim, self.initial = (needs & MEASURES) - {"knowledge"}, aim, initial
         self.reference_tokens, self.seed = reference_tokens, seed
         self._reference: tuple[Snapshot, int] | None = None
 

@@ -217,7 +217,7 @@ class CurriculumState:
         self.goal = None if self.config.goal is None else graph.in_category(self.config.goal)
         self.trainable = self.corpus.has(Split.TRAIN)
         # These are measured on the probe passages of picked topics, and so is what is known of them.
-        if self.needs & {"self", "reference"} or not self.mastery.by_reading:
+        if self.needs & {"self", "reference", "knowledge"} or not self.mastery.by_reading:
             self.trainable = self.trainable & self.corpus.has(Split.PROBE)
         self.stages = Stages(graph, self.config, self.trainable)
         if self.mastery.measure == "recall":
@@ -310,7 +310,7 @@ class CurriculumState:
                 self.frontier.solidify(topic)
             return
         solid = self.frontier.is_solid
-        for topic in dict.fromkeys((*expansion.neighbourhood, *expansion.tested.topics)):
+        for topic in dict.fromkeys((*expansion.neighbourhood, *expansion.tested.topics, *expansion.tested.asked)):
             # A topic whose probe passage names no linked topic cannot be asked for, so it counts by reading.
             by_reading = self.link_test is not None and not self.link_test.mentions(topic)
             if by_reading or self.mastery.is_met(float(self._known[topic]), bool(solid[topic])):

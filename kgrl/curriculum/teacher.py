@@ -11,12 +11,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.corpus import Passages, Split
+from kgrl.corpus import Passages
 from kgrl.curriculum.measures import Lesson, Measurer
 from kgrl.curriculum.review import with_review
 from kgrl.curriculum.state import CurriculumState
+from kgrl.curriculum.tester import Tester
 from kgrl.errors import DivergedError, SettingError
-from kgrl.expansion import Expansion, Probed
+from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learned
 from kgrl.probes.forks import losses_after
@@ -37,12 +38,14 @@ class Teacher:
 
     Attributes:
         measurer: Takes the measures that a reward needs beyond probes.
+        tester: Tests what is known.
     """
 
     def __init__(self, state: CurriculumState, reward: Reward | None) -> None:
         self.state, self.reward = state, reward
         aim = self.aim[0] if "alignment" in state.needs else np.empty(0, dtype=np.int32)
         config = state.config
+        self.tester = Tester(state)
         self.measurer = Measurer(state.prober, state.needs, aim, state.initial, config.budget_tokens, config.seed)
 
     @cached_property
@@ -120,64 +123,22 @@ class Teacher:
         Raises:
             DivergedError: If a loss becomes NaN or infinite; the message says at which expansion, into which topic.
         """
-        prober = self.state.prober
-        own = lesson.neighbourhood if "self" in self.state.needs else lesson.neighbourhood[:0]
+        prober, own = self.state.prober, self.tester.own_probes(lesson)
+        topics = np.concatenate(list(own.values()))
         with self._named(lesson):
-            before, measures = prober.before(own), self.measurer.before(lesson)
+            before, measures = prober.before(topics), self.measurer.before(lesson)
             learning = time.perf_counter()  # the clock of learning alone; the prober keeps its own
             learned = self.state.learner.learn(lesson.passages, lesson.allowance)
             learn_seconds = time.perf_counter() - learning
             measures |= self.measurer.after(lesson, learned.tokens)
-            probes = prober.measurements(own, before, prober.after(own))
-            tested = Probed() if self.state.mastery.by_reading else self._test(lesson, learned)
+            probes = prober.measurements(self.tester.sorted_out(own, lesson, learned), before, prober.after(topics))
+            tested = self.tester.test(lesson, learned, probes)
         probe_seconds, probe_tokens = prober.settle()
         phases = {"research": seconds, "learn": learn_seconds, "probe": probe_seconds}
         record = self._record(lesson, learned)
         return replace(
             record, probes=probes, measures=measures, seconds=phases, probe_tokens=probe_tokens, tested=tested
         )
-
-    def _test(self, lesson: Lesson, learned: Learned) -> Probed:
-        """Test what is known after a lesson, as the criterion of mastery asks for it.
-
-        Topics are drawn by seed and number, so that a resumed run has the same tests, and agents' draws do not depend
-        on them.
-        """
-        state, rng = self.state, np.random.default_rng([self.state.config.seed, self.state.index])
-        read = state.knowledge.exposures > 0
-        read[lesson.passages.topics[: learned.passages]] = True
-        return self._ask_links(read, rng) if state.link_test else self._measure_gaps(read, rng)
-
-    def _measure_gaps(self, read: NDArray[np.bool_], rng: np.random.Generator) -> Probed:
-        """Measure the probe losses of topics that were read, those tested longest ago, and of unread ones.
-
-        A third of the topics are unread. What they lack in knowledge is what the others have.
-        """
-        state = self.state
-        testable = state.corpus.has(Split.PROBE) & state.corpus.has(Split.TRAIN)
-        unread, known = (rng.permutation(np.flatnonzero(testable & which)) for which in (~read, read))
-        most = state.config.probe_topics
-        others = unread[: most // 3]
-        oldest = known[np.argsort(state.knowledge.last_tested[known], kind="stable")][: most - len(others)]
-        topics = np.sort(np.concatenate([others, oldest])).astype(np.int32)
-        return Probed(tuple(topics.tolist()), tuple(round(float(loss), 4) for loss in state.prober.losses(topics)))
-
-    def _ask_links(self, read: NDArray[np.bool_], rng: np.random.Generator) -> Probed:
-        """Ask for the links of topics that were read, those asked longest ago: half as many as are tested by losses.
-
-        A third of them are solid, to see what fades; for the others it is to be seen when they become so.
-        """
-        state, most = self.state, max(1, self.state.config.probe_topics // 2)
-        assert state.link_test is not None
-        order = rng.permutation(np.flatnonzero(read))
-        order = order[np.argsort(state.knowledge.last_asked[order], kind="stable")]
-        order = order[[bool(state.link_test.mentions(topic)) for topic in order.tolist()]]
-        solid = state.frontier.is_solid[order]
-        others = order[~solid][: most - min(most // 3, int(solid.sum()))]
-        topics = np.sort(np.concatenate([others, order[solid][: most - len(others)]]))
-        shares = state.prober.ask(state.link_test, topics, np.flatnonzero(read), rng)
-        told = np.isfinite(shares)
-        return Probed(tuple(topics[told].tolist()), (), tuple(round(float(share), 4) for share in shares[told]))
 
     def _record(self, lesson: Lesson, learned: Learned) -> Expansion:
         state, neighbourhood = self.state, lesson.neighbourhood

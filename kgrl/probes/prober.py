@@ -127,10 +127,16 @@ class Prober:
         return {t: loss for t, loss in {**known, **new}.items() if t in wanted and np.isfinite(loss)}
 
     def measurements(
-        self, own: IntArray, before: Mapping[int, float], after: Mapping[int, float]
+        self, own: Mapping[str, IntArray], before: Mapping[int, float], after: Mapping[int, float]
     ) -> dict[str, Measurement]:
-        """Gather the losses by probe name, without probes that have no topic to measure."""
-        groups = {**self.fixed, "self": own}
+        """Gather the losses by probe name, without probes that have no topic to measure.
+
+        Args:
+            own: The topics of an expansion's own probes, by their name.
+            before: The losses before it by topic.
+            after: The losses after it.
+        """
+        groups = {**self.fixed, **own}
         measured = {name: [t for t in map(int, topics) if t in before] for name, topics in groups.items()}
         return {
             name: Measurement(

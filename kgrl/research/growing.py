@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -160,10 +160,13 @@ class GrowingCurriculum(Curriculum):
         self._asked: set[int] = set()  # learned topics whose links are in `_demand`
         self._stalled = 0.0  # seconds of waiting before the next lesson
 
-    def start(self, seed: int | None = None) -> list[Expansion]:
-        """Learn the nucleus; see `Curriculum.start`."""
-        self._history = super().start(seed)
-        return list(self._history)
+    def nucleate(self, seed: int | None = None, *, resume: bool = False) -> Iterator[Expansion]:
+        """Learn the nucleus; see `Curriculum.nucleate`."""
+        if not resume:
+            self._history = []
+        for expansion in super().nucleate(seed, resume=resume):
+            self._history.append(expansion)
+            yield expansion
 
     def expand(self, choice: int | IntArray) -> Expansion:
         """Learn the agent's choice; see `Curriculum.expand`."""

@@ -29,6 +29,7 @@ from kgrl.rewards.gains import (
     SelfPredictionGain,
     TargetPredictionGain,
 )
+from kgrl.rewards.known import KnowledgeGain, Retention
 from kgrl.rewards.learned_set import Coverage, FacilityLocation
 from kgrl.rewards.novelty import CountNovelty, Novelty, RandomNetworkDistillation
 from kgrl.rewards.progress import AbsoluteLearningProgress, ForgettingPenalty, FrontierSurprise, ReducibleLoss
@@ -55,6 +56,7 @@ __all__ = [
     "GradientPredictionGain",
     "IncoherencePenalty",
     "InformationGap",
+    "KnowledgeGain",
     "L2ComplexityGain",
     "MeanPredictionGain",
     "Novelty",
@@ -65,6 +67,7 @@ __all__ = [
     "Product",
     "RandomNetworkDistillation",
     "ReducibleLoss",
+    "Retention",
     "Reward",
     "RewardContext",
     "RewardError",

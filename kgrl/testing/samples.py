@@ -106,6 +106,8 @@ def _expansion(index: int, topics: tuple[int, ...]) -> Expansion:
             "mean": _measurement((2, 8, 10), rng),
             "target": _measurement((8, 10), rng),
             "self": _measurement(topics, rng),
+            "read": _measurement(tuple(dict.fromkeys((*topics, 0, 1))), rng),
+            "unread": _measurement((10, 11), rng),
         },
         seconds={"research": 0.1, "learn": 1.0 + 0.1 * index, "probe": 0.2},
         measures={

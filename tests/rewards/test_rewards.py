@@ -27,6 +27,7 @@ from kgrl.rewards import (
     GradientAlignment,
     GradientComplexityGain,
     GradientPredictionGain,
+    KnowledgeGain,
     L2ComplexityGain,
     MeanPredictionGain,
     PredictionGain,
@@ -57,6 +58,8 @@ STEP = Expansion(
         "mean": Measurement((1, 2), (4.0, 3.0), (3.9, 3.0)),
         "target": Measurement((1,), (4.0,), (3.5,)),
         "self": Measurement((7, 8), (5.0, 4.0), (4.0, 4.5)),
+        "read": Measurement((7, 8), (5.0, 4.0), (4.0, 4.5)),
+        "unread": Measurement((1, 2), (5.0, 4.0), (5.25, 4.25)),
     },
     seconds={"learn": 2.0, "probe": 0.5},
     measures={
@@ -89,6 +92,7 @@ CONTEXT = RewardContext(GRAPH, np.eye(12, dtype=np.float32), np.array([1], dtype
         (GradientComplexityGain(), 0.5),
         (L2ComplexityGain(), 2.0),
         (GradientAlignment(), 0.125),
+        (KnowledgeGain(), 20 * 0.75),  # 4.75 - 4.0 after, nothing before; topic 8 is known less after the lesson
         (ReducibleLoss(), 2.0),
         (MeanPredictionGain() - 0.01 * TokenCost(), -0.45),
         (2 * (SelfPredictionGain() + TargetPredictionGain()), 1.5),

@@ -11,7 +11,6 @@ folder, so an interrupted measurement goes on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import tyro
 from kgrl.benchmark.folder import check_folder
 from kgrl.benchmark.runner import Cell, run_cells
 from kgrl.benchmark.statistics import speedup
-from kgrl.runs.metrics import tokens_to_target
+from kgrl.runs.metrics import RECALL_LEVEL, Curve, smooth, tokens_to_level
 from kgrl.system.executors import executors
 from kgrl.system.files import write_json
 
@@ -52,7 +51,7 @@ class Knowledge:
     corpus: str = "invented:400"
     learner: str = "scratch"
     budget: int | None = None
-    level: float = 0.3
+    level: float = RECALL_LEVEL
     workers: int = 1
 
 
@@ -63,7 +62,7 @@ def main(command: Knowledge) -> None:
     check_folder(command.out, cells)
     rows = dict[tuple[str, int], dict[str, Any]]()
     for row in run_cells(cells, command.out, executors.make("process", workers=command.workers)):
-        reached = tokens_to_level(row, command.level) if row["status"] == "finished" else row["error"]
+        reached = tokens_to_level(_curve(row), command.level) if row["status"] == "finished" else row["error"]
         print(row["agent"], row["seed"], row["status"], reached, flush=True)
         rows[row["agent"], row["seed"]] = row
         write_json(command.json, {"level": command.level, "corpus": command.corpus, "rows": compare(rows, command)})
@@ -85,8 +84,8 @@ def _finished(rows: dict[tuple[str, int], dict[str, Any]], agent: str, seed: int
 
 def _row(agent: str, own: list[dict[str, Any]], rival: list[dict[str, Any]], command: Knowledge) -> dict[str, Any]:
     budget, level = own[0]["budget"], command.level
-    tokens = [tokens_to_level(row, level) for row in own]
-    ratio = speedup([tokens_to_level(row, level) for row in rival], tokens, budget)
+    tokens = [tokens_to_level(_curve(row), level) for row in own]
+    ratio = speedup([tokens_to_level(_curve(row), level) for row in rival], tokens, budget)
     ends = [smooth(row["recalled"]["1"]) for row in own]
     return {
         "task": "recall",
@@ -112,15 +111,9 @@ def _probing(row: dict[str, Any]) -> float:
     return float(2 * row["probe_tokens"] / (6 * row["tokens"] + 2 * row["probe_tokens"]))
 
 
-def tokens_to_level(row: dict[str, Any], level: float) -> float | None:
-    """Return the tokens until a share of one-hop facts is recalled, None if it never is."""
-    curve = [(tokens, 1 - share) for (tokens, _), share in zip(row["curve"], smooth(row["recalled"]["1"]), strict=True)]
-    return tokens_to_target(curve, 1 - level)
-
-
-def smooth(shares: Sequence[float]) -> list[float]:
-    """Return the mean of each share and the one before it."""
-    return [float(np.mean(shares[max(0, at - 1) : at + 1])) for at in range(len(shares))]
+def _curve(row: dict[str, Any]) -> Curve:
+    """Return the curve of recall of one-hop facts."""
+    return [(tokens, share) for (tokens, _), share in zip(row["curve"], row["recalled"]["1"], strict=True)]
 
 
 if __name__ == "__main__":

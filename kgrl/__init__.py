@@ -59,7 +59,7 @@ def _register() -> None:
     )
     register(id="kgrl/RabbitHole-v0", entry_point="kgrl.envs.rabbit_hole_env:make_rabbit_hole_env")
     tasks = ("coverage", "target", "limited", "noisy", "forgetting", "deceptive", "invented")
-    for task in (*tasks, "recall", "recall:fictional"):
+    for task in (*tasks, "recall", "recall:fictional", "retain"):
         register(
             id=f"kgrl/{task.title().replace(':', '')}-v0",
             entry_point="kgrl.benchmark.environments:make_task_env",

@@ -192,6 +192,7 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
         "noise_share": place.task.noise_share(steps) if place.task.planted.any() else None,
         **watched.kept(),
         "recalled": watched.recalled,
+        "asked": watched.asked,
     }
     seconds["all"] = time.perf_counter() - began
     return {**row, "seconds": seconds, "overhead": 1 - sum(seconds[name] for name in _LEARNER) / seconds["all"]}
@@ -221,12 +222,14 @@ class _Examined:
     Attributes:
         curve: Tokens and exam loss at each exam.
         recalled: Share of the questions answered rightly at each exam, by group; empty without questions.
+        asked: Number of questions of each group.
         seconds: Wall-clock of all exams.
     """
 
     def __init__(self, exam: Exam, learner: Learner, recall: Recall | None = None) -> None:
         self.exam, self.learner, self.recall = exam, learner, recall
         self.recalled: dict[str, list[float]] = {}
+        self.asked = dict(Counter(question.group for question in recall.questions)) if recall else {}
         self.curve: list[tuple[int, float]] = []
         self.seconds = 0.0
         self.learned: dict[int, list[int]] = {}
@@ -335,6 +338,7 @@ class _Finished(_Told, kw_only=True):
     fwt: float | None = None
     forgetting: float | None = None
     recalled: dict[str, list[float]] = {}
+    asked: dict[str, Count] = {}
 
 
 def _read(path: Path) -> Row | None:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum.config import DEFAULT_REWARD, CurriculumConfig
 from kgrl.curriculum.loop import Curriculum
-from kgrl.data.invented.corpus import is_invented
+from kgrl.data.invented.corpus import is_invented, world_of
+from kgrl.data.invented.questions import retention_questions
 from kgrl.data.load import DERIVED, load_corpus
 from kgrl.data.questions import check_questions, questions_about
 from kgrl.data.traps.deception import GOALS, deceptive, goal_of
@@ -29,6 +30,7 @@ from kgrl.graph.nucleus import choose_nucleus
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.learners.make import make_learner
+from kgrl.probes.questions import Question
 from kgrl.probes.recall import Recall
 from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder
 from kgrl.system.options import split_options
@@ -50,12 +52,12 @@ __all__ = [
 INVENTED = "invented:2000"
 """The corpus of the task `invented`, unless another invented world is asked for."""
 
-_DEFAULT_CORPUS, _INVENTED, _TARGET, _RECALL = "vital", "invented", "target", "recall"
+_DEFAULT_CORPUS, _INVENTED, _TARGET, _RECALL, _RETAIN = "vital", "invented", "target", "recall", "retain"
 
 _FICTIONAL = "fictional"
 _RECALL_FICTIONAL = f"{_RECALL}:{_FICTIONAL}"
 
-USUAL_CORPORA = {_INVENTED: INVENTED, _RECALL: "invented:400", _RECALL_FICTIONAL: _FICTIONAL}
+USUAL_CORPORA = {_INVENTED: INVENTED, _RECALL: "invented:400", _RECALL_FICTIONAL: _FICTIONAL, _RETAIN: "invented:400"}
 """The corpora of tasks that have another than the default one, unless another is asked for."""
 
 _LIMITED = 20
@@ -63,6 +65,9 @@ _LIMITED = 20
 
 _DOMAINS = 4
 """Number of categories that `forgetting` goes through."""
+
+_CENTRAL = 10
+"""The nucleus of `retain` is one topic in so many, the most central ones."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,9 @@ class Task:
         reward: The reward of agents unless another is asked for: the gain on the goal or on all topics.
         examined: The topics that the exam is drawn from.
         planted: Whether each topic was planted and teaches nothing of use, bool `[topics]`.
-        facts: Number of questions about facts that are asked with every exam; 0 for none.
+        facts: Number of questions about facts that are asked with every exam; 0 for none. In invented worlds half of
+            them are of two hops, or of the nucleus where what is asked for is whether that is retained.
+        retains: Whether the questions are about what is retained of the nucleus.
     """
 
     name: str
@@ -88,6 +95,7 @@ class Task:
     examined: IntArray
     planted: NDArray[np.bool_]
     facts: int = 0
+    retains: bool = False
 
     def make_curriculum(
         self, learner: str | Learner = "scratch", reward: Any = None, seed: int = 0, **learner_options: Any
@@ -109,7 +117,21 @@ class Task:
 
     def make_recall(self) -> Recall | None:
         """Return the questions about facts; None if none are asked."""
-        return Recall(self.corpus, questions_about(self.corpus, self.facts)) if self.facts else None
+        return Recall(self.corpus, self.draw_questions(self.facts)) if self.facts else None
+
+    def draw_questions(self, size: int) -> list[Question]:
+        """Return questions about facts, for a task on a corpus that has some.
+
+        Args:
+            size: Most questions.
+
+        Raises:
+            SettingError: If the corpus has none, or its world is too small.
+        """
+        if not self.retains:
+            return questions_about(self.corpus, size)
+        nucleus = {self.corpus.graph.index(str(title)) for title in self.config.nucleus}
+        return retention_questions(world_of(self.corpus.name), nucleus, size)
 
     def noise_share(self, expansions: Iterable[Expansion]) -> float:
         """Return the noise budget: the share of tokens spent on passages of planted topics.
@@ -136,13 +158,13 @@ def make_task(name: str, corpus: str | Corpus | None = None, *, root: Path | Non
     """Make a task.
 
     Args:
-        name: `"coverage"`, `"target"`, `"limited"`, `"noisy"`, `"forgetting"`, `"deceptive"`, `"invented"`, `"recall"`
-            or `"recall:fictional"`; or `"target:CATEGORY"`, which is `target` with another goal than the corpus's usual
-            one.
+        name: `"coverage"`, `"target"`, `"limited"`, `"noisy"`, `"forgetting"`, `"deceptive"`, `"invented"`,
+            `"recall"`, `"recall:fictional"` or `"retain"`; or `"target:CATEGORY"`, which is `target` with another goal
+            than the corpus's usual one.
         corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows; if None `"vital"`, and for the task
-            `"invented"` the corpus `"invented:2000"`, for `"recall"` `"invented:400"`, for `"recall:fictional"`
-            `"fictional"`. Tasks that lay traps are made from the corpus without them, or from the name that
-            `corpus_of_task` returns.
+            `"invented"` the corpus `"invented:2000"`, for `"recall"` and `"retain"` `"invented:400"`, for
+            `"recall:fictional"` `"fictional"`. Tasks that lay traps are made from the corpus without them, or from the
+            name that `corpus_of_task` returns.
         root: Folder of the corpus's source files, as for `load_corpus`.
 
     Raises:
@@ -305,7 +327,21 @@ def _recall_fictional(corpus: Corpus) -> Task:
     return replace(_recall(corpus), name=_RECALL_FICTIONAL)
 
 
-KNOWLEDGE = (_RECALL, _RECALL_FICTIONAL)
+@tasks.register(_RETAIN)
+def _retain(corpus: Corpus) -> Task:
+    about = "Learns the central topics first, and goes on to the others so that they are still known at the end."
+    if not is_invented(corpus.name):
+        raise SettingError(f"the task {_RETAIN!r} is for invented worlds, {USUAL_CORPORA[_RETAIN]} for example")
+    eligible = corpus.has(Split.TRAIN) & corpus.has(Split.PROBE)
+    start = choose_nucleus(corpus.graph, size=max(1, len(corpus.graph) // _CENTRAL), eligible=eligible)
+    # By title, so that the questions are about the nucleus that curricula begin with.
+    titles = tuple(corpus.graph.titles[topic] for topic in start)
+    config = replace(_KNOWN_WORLD, nucleus=titles, nucleus_share=0.3)
+    everything, nothing = _all_topics(corpus), _nothing_planted(corpus)
+    return Task(_RETAIN, about, corpus, config, "mean-prediction-gain", everything, nothing, facts=256, retains=True)
+
+
+KNOWLEDGE = (_RECALL, _RECALL_FICTIONAL, _RETAIN)
 """Tasks whose exam is what is known: they take a hundred times the tokens of the others."""
 
 

@@ -249,7 +249,9 @@ def _recall(command: RunCommand, curriculum: Curriculum) -> dict[str, Recall]:
         questions = link_questions(corpus, curriculum.nucleus, command.link_recall, curriculum.goal)
         recall[links] = Recall(corpus, questions)
     if command.facts:
-        recall[facts] = Recall(corpus, questions_about(corpus, command.facts))
+        task, size = command.made_task, command.facts
+        questions = questions_about(corpus, size) if task is None else task.draw_questions(size)
+        recall[facts] = Recall(corpus, questions)
     return recall
 
 

@@ -101,7 +101,9 @@ class Teacher:
         """Return the next lesson on the nucleus."""
         state = self.state
         allowance = min(state.config.expansion_tokens, state.config.budget_tokens - state.tokens)
-        return Lesson(state.research.gather(state.nucleus, state.used), allowance, state.nucleus)
+        # Topics that were read least first: a lesson need not reach all of a large nucleus.
+        least = np.argsort(state.knowledge.exposures[state.nucleus], kind="stable")
+        return Lesson(state.research.gather(state.nucleus[least], state.used), allowance, state.nucleus)
 
     def _within(self, ids: IntArray, allowance: int) -> Passages:
         """Return the passages that `allowance` tokens reach, the last one in part."""

@@ -72,16 +72,18 @@ class Recalled:
         overall: Accuracy over all questions.
         groups: Accuracy over the questions of each group, in the order of the groups' names.
         chance: Share of the questions that guessing answers rightly.
+        answers: `"1"` for each question answered rightly and `"0"` for each other, in the order of `Recall.questions`.
     """
 
     overall: Accuracy
     groups: Mapping[str, Accuracy]
     chance: float
+    answers: str
 
     def figures(self) -> dict[str, Any]:
-        """Return the figures of all questions and of each group, ready for JSON."""
+        """Return the figures of all questions and of each group, and all answers, ready for JSON."""
         groups = {name: part.figures() for name, part in self.groups.items()}
-        return {**self.overall.figures(), "chance": self.chance, "groups": groups}
+        return {**self.overall.figures(), "chance": self.chance, "groups": groups, "answers": self.answers}
 
 
 class Recall:
@@ -135,7 +137,8 @@ class Recall:
         groups = np.array([question.group for question in self.questions])
         parts = {name: answers[groups == name] for name in np.unique(groups).tolist()}
         chance = float(np.mean([1 / (1 + len(question.wrong)) for question in self.questions]))
-        return Recalled(_accuracy(answers), {name: _accuracy(part) for name, part in parts.items()}, chance)
+        accuracies = {name: _accuracy(part) for name, part in parts.items()}
+        return Recalled(_accuracy(answers), accuracies, chance, "".join("1" if right else "0" for right in answers))
 
     def answers(self, learner: Learner) -> NDArray[np.bool_]:
         """Return whether each of `questions` is answered rightly: the true statement is likelier than every other."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from kgrl.curriculum.loop import Curriculum
 from kgrl.expansion import Expansion
 from kgrl.graph.frontier import Frontier
 from kgrl.graph.topic_graph import IntArray, TopicGraph
+from kgrl.probes.questions import Question
 from kgrl.runs.metrics import tokens_to_target
 from kgrl.runs.run import RunResult
 
@@ -37,6 +38,8 @@ class RunData:
         goal: The goal's topics, or None where all topics count.
         summary: The figures that `RunResult.summary()` returns; a report reads `exam_loss_before`, `exam_loss_after`,
             `aulc` and `seconds_by_phase`.
+        recalled: Answers to questions, by the name of the questions; see `RunResult.recalled`.
+        questions: The questions, by their name.
     """
 
     agent: str
@@ -45,6 +48,8 @@ class RunData:
     nucleus: Iterable[int]
     goal: Iterable[int] | None
     summary: Mapping[str, Any]
+    recalled: Mapping[str, Sequence[tuple[int, Mapping[str, Any]]]] = field(default_factory=dict)
+    questions: Mapping[str, Sequence[Question]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, agent: str, result: RunResult, curriculum: Curriculum) -> RunData:
@@ -57,7 +62,8 @@ class RunData:
         """
         goal = None if curriculum.goal is None else tuple(curriculum.goal.tolist())
         nucleus = tuple(curriculum.nucleus.tolist())
-        return cls(agent, result.curve, result.expansions, nucleus, goal, result.summary())
+        told = result.recalled, result.questions
+        return cls(agent, result.curve, result.expansions, nucleus, goal, result.summary(), *told)
 
     @property
     def goal_topics(self) -> frozenset[int]:

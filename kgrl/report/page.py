@@ -18,6 +18,7 @@ from kgrl.report.figures import (
     tree_figure,
 )
 from kgrl.report.html import render
+from kgrl.report.known import known_facts
 from kgrl.system.files import write_text
 from kgrl.traces.statistics import TraceStats
 
@@ -53,6 +54,7 @@ def write_report(
         target=target,
         phases=_PHASES,
         curves=curves_figure(runs, target),
+        facts=[(run, found) for run in runs if (found := list(known_facts(run, graph)))],
         rewards=components_figure(runs) if any(run.rewarded for run in runs) else None,
         grown=[(run, tree, tree_figure(graph, run, tree)) for run, tree in zip(runs, trees, strict=True)],
     )

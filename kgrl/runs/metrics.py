@@ -1,6 +1,7 @@
-"""Figures of merit: area under the learning curve, tokens to a target, and continual-learning metrics.
+"""Figures of merit: area under the learning curve, tokens to a target, recall, and continual-learning metrics.
 
-A learning curve is a sequence of (tokens trained on, exam loss in nats per token), starting before any training.
+A learning curve is a sequence of (tokens trained on, exam loss in nats per token), starting before any training. A
+curve of recall has the share of questions answered rightly in the place of the loss.
 """
 
 from __future__ import annotations
@@ -12,10 +13,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Continual", "Curve", "aulc", "continual_metrics", "tokens_to_target"]
+__all__ = [
+    "RECALL_LEVEL",
+    "Continual",
+    "Curve",
+    "Known",
+    "aulc",
+    "continual_metrics",
+    "known",
+    "smooth",
+    "tokens_to_level",
+    "tokens_to_target",
+]
 
 Curve = Sequence[tuple[int, float]]
-"""A learning curve: pairs of tokens trained on and exam loss in nats per token."""
+"""A learning curve: pairs of tokens trained on and exam loss in nats per token, or share of questions recalled."""
+
+RECALL_LEVEL = 0.3
+"""The share of questions that `Known.tokens_to_level` counts to. Guessing among 16 statements is right in .06."""
 
 
 def aulc(curve: Curve, budget: int) -> float:
@@ -62,6 +77,84 @@ def tokens_to_target(curve: Curve, target: float) -> float | None:
         if l1 <= target:
             return t0 + (t1 - t0) * ((l0 - target) / (l0 - l1))
     return None
+
+
+def smooth(shares: Sequence[float]) -> list[float]:
+    """Return the mean of each share and the one before it: what was right in one exam alone may have been guessed.
+
+    Example:
+        >>> smooth([0.0, 0.5, 0.25])
+        [0.0, 0.25, 0.375]
+    """
+    return [float(np.mean(shares[max(0, at - 1) : at + 1])) for at in range(len(shares))]
+
+
+def tokens_to_level(curve: Curve, level: float) -> float | None:
+    """Return the tokens after which a share of questions is recalled, as the mean of two exams in a row.
+
+    Args:
+        curve: The curve of recall.
+        level: The share.
+
+    Returns:
+        Tokens, interpolated linearly between exams; None if the share is never reached.
+
+    Example:
+        >>> tokens_to_level([(0, 0.0), (100, 0.25), (200, 0.75)], 0.5), tokens_to_level([(0, 0.0), (100, 0.9)], 0.5)
+        (200.0, None)
+    """
+    shares = smooth([share for _, share in curve])
+    # The share that is not recalled falls, as a loss does.
+    missing = [(tokens, 1 - share) for (tokens, _), share in zip(curve, shares, strict=True)]
+    return tokens_to_target(missing, 1 - level)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Figures of merit of what a curriculum made known. Shares are means of two exams in a row, of all questions asked.
+
+    Args:
+        recall: Share recalled at the end.
+        tokens_to_level: Tokens until the share reached a level; None if it never did.
+        area: Area under the curve of recall over the budget, divided by the budget: the mean share on the way.
+        per_million: Questions recalled at the end for each million tokens trained on; None without training.
+        retained: Share recalled at the end as a part of the largest share on the way; None if nothing was recalled.
+    """
+
+    recall: float
+    tokens_to_level: float | None
+    area: float
+    per_million: float | None
+    retained: float | None
+
+
+def known(curve: Curve, budget: int, asked: int, level: float = RECALL_LEVEL) -> Known:
+    """Return the figures of a curve of recall.
+
+    Args:
+        curve: The curve, tokens ascending from 0.
+        budget: The token budget.
+        asked: Number of questions that the shares are of.
+        level: The share that tokens are counted to.
+
+    Raises:
+        ValueError: If the curve is empty or does not start at 0 tokens.
+
+    Example:
+        >>> found = known([(0, 0.0), (500_000, 1.0), (1_000_000, 0.5)], budget=1_000_000, asked=100, level=0.25)
+        >>> found.recall, found.tokens_to_level, found.area, found.per_million, found.retained
+        (0.75, 250000.0, 0.4375, 75.0, 1.0)
+    """
+    shares = smooth([share for _, share in curve])
+    smoothed = [(tokens, share) for (tokens, _), share in zip(curve, shares, strict=True)]
+    area, tokens = aulc(smoothed, budget), curve[-1][0]
+    return Known(
+        recall=shares[-1],
+        tokens_to_level=tokens_to_level(curve, level),
+        area=area,
+        per_million=1e6 * asked * shares[-1] / tokens if tokens else None,
+        retained=shares[-1] / max(shares) if max(shares) > 0 else None,
+    )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
     runs/NAME/curriculum.jsonl    one expansion a line, written as it happens
     runs/NAME/choices.jsonl       the agent's preferences at each choice, one a line; empty if it states none
     runs/NAME/metrics.jsonl       tokens, losses and seconds after each expansion; at exams also continual-learning
-                                  metrics and, if questions are asked, their answers
+                                  metrics and, if questions are asked, their answers; the first line says to what
     runs/NAME/events.*            the same for TensorBoard
     runs/NAME/checkpoint/         learner and random state after the latest expansion; see `kgrl.runs.checkpoint`
     runs/NAME/adapters/           the adapters of a LoRA learner, as plain PEFT folders
@@ -31,10 +31,11 @@ from kgrl.curriculum.view import Agent
 from kgrl.errors import DataError, DivergedError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion, ExpansionList
+from kgrl.probes.questions import Question
 from kgrl.probes.recall import Recall, check_reads_text
 from kgrl.runs.checkpoint import Checkpoint
 from kgrl.runs.choices import Noting, noting
-from kgrl.runs.metrics import aulc, continual_metrics
+from kgrl.runs.metrics import Known, aulc, continual_metrics, known
 from kgrl.runs.place import hold_folder
 from kgrl.runs.records import RecordFile, read_metrics
 from kgrl.system.display import count_text
@@ -187,7 +188,7 @@ class Run:
         for record in self._records.values():
             record.begin()
         self.curriculum.state.rewind()
-        self._note({"index": -1, "tokens": 0}, self._examine())
+        self._note({"index": -1, "tokens": 0, **self._asked()}, self._examine())
 
     def _after(self, expansion: Expansion, began: float) -> float | None:
         """Record an expansion, take the exam if it is due, and write a checkpoint; return the exam loss."""
@@ -223,6 +224,14 @@ class Run:
             "exam_losses": losses.tolist(),
             **self._recalled(),
         }
+
+    def _asked(self) -> dict[str, Any]:
+        """Topic and group of each question, by the name of the questions: what the answers in later lines are to."""
+        asked = {
+            name: {"topics": [q.topic for q in recall.questions], "groups": [q.group for q in recall.questions]}
+            for name, recall in self.recall.items()
+        }
+        return {"questions": asked} if asked else {}
 
     def _recalled(self) -> dict[str, Any]:
         """The figures of the learner's answers, by the name of the questions; empty without questions."""
@@ -369,6 +378,7 @@ class Run:
             exam_seconds=sum(m["exam_seconds"] for m in measured),
             budget=self.curriculum.config.budget_tokens,
             recalled={name: tuple((int(m["tokens"]), m[name]) for m in measured) for name in self.recall},
+            questions={name: recall.questions for name, recall in self.recall.items()},
             recall_seconds=sum(m.get("recall_seconds", 0.0) for m in measured),
         )
 
@@ -390,6 +400,7 @@ class RunResult:
         exam_seconds: The part of `seconds` spent on exams.
         budget: The token budget.
         recalled: Answers to questions, by the name of the questions: tokens and `Recalled.figures` at each exam.
+        questions: The questions, by their name.
         recall_seconds: The part of `seconds` spent on questions.
     """
 
@@ -399,12 +410,27 @@ class RunResult:
     exam_seconds: float
     budget: int
     recalled: Mapping[str, tuple[tuple[int, Mapping[str, Any]], ...]] = field(default_factory=dict)
+    questions: Mapping[str, tuple[Question, ...]] = field(default_factory=dict)
     recall_seconds: float = 0.0
 
     def __repr__(self) -> str:
         steps = f"{count_text(len(self.expansions), 'expansion')}, {sum(e.tokens for e in self.expansions):,} tokens"
         loss = f"exam loss {self.curve[0][1]:.4g} to {self.curve[-1][1]:.4g}" if self.curve else "no exam"
         return f"RunResult({steps}, {loss}, {self.seconds:.1f} s)"
+
+    def known(self, name: str) -> dict[str, Known]:
+        """Return the figures of merit of the answers to the questions of a name, by group.
+
+        Args:
+            name: The name of the questions, a key of `recalled`.
+        """
+        points = self.recalled[name]
+        return {
+            group: known(
+                [(tokens, figures["groups"][group]["share"]) for tokens, figures in points], self.budget, part["asked"]
+            )
+            for group, part in points[-1][1]["groups"].items()
+        }
 
     def summary(self) -> dict[str, Any]:
         """Return the final figures, ready for JSON: losses before and after, area, tokens, counts, seconds."""
@@ -427,6 +453,7 @@ class RunResult:
                     "before": dict(points[0][1]),
                     "after": dict(points[-1][1]),
                     "curve": [[tokens, figures["share"]] for tokens, figures in points],
+                    "known": {group: asdict(found) for group, found in self.known(name).items()},
                 }
                 for name, points in self.recalled.items()
             },

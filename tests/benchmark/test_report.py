@@ -133,7 +133,8 @@ def test_numbers_of_the_csv_are_those_of_the_comparison(usual: Path) -> None:
 
 def test_every_table_is_beside_the_page(usual: Path) -> None:
     names = {path.stem for path in (usual / "tables").iterdir()}
-    assert names == {"verdicts", "curves", "costs", "kept", "noise", "aggregates", "profiles", "gaps"}
+    about_facts = {"known", "recall"}
+    assert names == {"verdicts", "curves", "costs", "kept", "noise", "aggregates", "profiles", "gaps"} | about_facts
     assert {row["agent"] for row in table(usual, "curves")} == {"random", "closure", "oracle"}
     (first, *_) = (row for row in table(usual, "costs") if row["agent"] == "closure")
     assert float(first["seconds"]) == pytest.approx(4.0)
@@ -209,3 +210,44 @@ def test_nothing_finished_is_told_as_such(tmp_path: Path) -> None:
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KgrlError, match="no results"):
         write_benchmark_report(tmp_path)
+
+
+def facts(out: Path, agent: str, seed: int, last: float, **more: object) -> None:
+    """A cell whose learner recalls more and more facts, in the end `last` of those of one hop."""
+    curve = [[0, 8.0], [1000, 6.0], [2000, 5.0]]
+    recalled = {"1": [0.0, last, last], "2": [0.0625, 0.0625, 0.0625]}
+    write_cell(out, ("recall", "tiny", "scratch"), agent, seed, curve=curve, recalled=recalled, **more)
+
+
+def test_facts_known_are_in_a_table_and_in_figures_beside_the_losses(tmp_path: Path) -> None:
+    for seed, last in enumerate([0.4, 0.6]):
+        facts(tmp_path, "random", seed, 0.2, asked={"1": 100, "2": 100})
+        facts(tmp_path, "<i>own</i>", seed, last, asked={"1": 100, "2": 100})
+    page = report(tmp_path)
+    assert "Facts known" in page.text and "Questions 1" in page.text and "Questions 2" in page.text
+    assert "i" not in [tag for tag, _ in page.elements]
+    rows = {(row["agent"], row["group"]): row for row in table(tmp_path, "known")}
+    own, random = rows["<i>own</i>", "1"], rows["random", "1"]
+    assert float(own["recall"]) == pytest.approx(0.5) and float(own["per_million"]) == pytest.approx(0.5 * 100 * 500)
+    # 0, .2, .4 and 0, .3, .6: .3 is reached after 1,500 and 1,000 tokens.
+    assert float(own["tokens_to_level"]) == pytest.approx((1_500 * 1_000) ** 0.5)
+    assert (own["never"], random["never"], random["cells"]) == ("0", "2", "2")
+    assert float(random["retained"]) == 1.0 and "at least 2,000" in page.text
+    axes = [figure["layout"]["yaxis"]["title"]["text"] for figure in page.data if "xaxis" in figure.get("layout", {})
+            and "title" in figure["layout"]["yaxis"]]  # fmt: skip
+    facts_at = [at for at, title in enumerate(axes) if title == "share of the questions recalled"]
+    assert len(facts_at) == 2 and axes[facts_at[-1] + 1] == "exam loss, nats per token"
+    curves = [row for row in table(tmp_path, "recall") if row["agent"] == "random" and row["group"] == "1"]
+    assert float(curves[0]["share"]) == 0 and float(curves[-1]["share"]) == pytest.approx(0.2)
+
+
+def test_cells_of_earlier_versions_do_not_tell_how_many_questions_they_were_asked(tmp_path: Path) -> None:
+    for seed in range(2):
+        facts(tmp_path, "random", seed, 0.5)
+    write_benchmark_report(tmp_path)
+    (row,) = (row for row in table(tmp_path, "known") if row["group"] == "1")
+    assert row["per_million"] == "" and float(row["recall"]) == 0.5
+
+
+def test_places_without_questions_have_no_section_about_facts(page: Page) -> None:
+    assert "Facts known" not in page.text.replace("Facts known. ", "").split("Made from what is in the folder")[0]

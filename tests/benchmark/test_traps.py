@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kgrl.benchmark import traps
 from kgrl.benchmark.tasks import Task
-from kgrl.benchmark.traps import GreedyReward, TrapEpisode, carry_out, play_trap, summarise_traps
+from kgrl.benchmark.traps import REREADING, GreedyReward, TrapEpisode, carry_out, play_trap, summarise_traps
 from kgrl.cli import main
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum, CurriculumConfig
@@ -84,6 +84,31 @@ def test_every_reward_says_what_it_would_have_paid(task: Task, embedded: traps.E
     assert set(many.returns) == {rewards[0], rewards[1], rewards[3]}
     assert many.returns[rewards[3]] > 0.5 * many.returns["token-cost"] > 0
     assert play_trap(TrapEpisode("coverage", "tiny", "scratch", "random", rewards[2:3], 0), task, embedded) is None
+
+
+def test_the_rereading_agent_reads_nothing_new(task: Task, embedded: traps.Embedded) -> None:
+    """After the nucleus, which is not booked; a reward for every token pays it, which one for knowledge need not."""
+    rewards = ("token-cost", "knowledge-gain", "retention")
+    outcome = play_trap(TrapEpisode("coverage", "tiny", "scratch", REREADING, rewards, 0), task, embedded)
+    assert outcome is not None
+    assert outcome.returns["token-cost"] == outcome.tokens > 0
+    assert outcome.tokens < 600, "the nucleus takes some of the budget"
+    assert outcome.returns["retention"] <= 0 <= outcome.returns["knowledge-gain"]
+
+
+def test_the_summary_tells_what_is_paid_for_reading_again() -> None:
+    """Per 10,000 tokens, of the agents that play for it; None where they did not."""
+    shared = {"task": "t", "corpus": "c", "learner": "l", "exam_aulc": 3.0, "noise_share": 0.0, "exam_before": 9.0}
+    rows = [
+        {**shared, "agent": agent, "seed": seed, "exam_after": 8.0, "returns": {"r": paid}, "tokens": tokens}
+        for agent, seed, paid, tokens in [
+            ("rereading", 0, 1.0, 500),
+            ("rereading", 1, 3.0, 1_500),
+            ("greedy", 0, 7.0, 9),
+        ]
+    ]
+    (row,) = summarise_traps(rows)
+    assert (row["paid_rereading"], row["paid_random"]) == (pytest.approx(20.0), None)
 
 
 def test_cells_are_played_once(

@@ -149,6 +149,28 @@ def test_the_nucleus_is_learned_until_it_is_solid_or_has_had_its_share(make_tiny
     assert [step.index for step in again] == list(range(len(again))) and bound.state.index == len(again)
 
 
+@pytest.mark.parametrize("agent", ["random", "nucleated", "iid"])
+def test_a_nucleus_that_was_interrupted_goes_on(agent: str, make_tiny_curriculum: Make) -> None:
+    """The agent is reset after the nucleus, and the reward begins with it."""
+    setting = {**KNOWING, "mastery": "gap:99", "nucleus_share": 0.5}
+    whole, cut, resumed = (make_tiny_curriculum("knowledge-gain", **setting) for _ in range(3))
+    steps = list(whole.run(make_agent(agent)))
+    begun = [step for _, step in zip(range(2), cut.run(make_agent(agent)), strict=False)]
+    assert steps[2].reward is None, "the nucleus takes more than two lessons"
+    other = make_agent(agent)
+    resumed.learner.restore(cut.learner.snapshot())
+    resumed.resume(begun, other)
+    assert begun + list(resumed.run(other, resume=True)) == steps
+
+
+def test_records_of_the_nucleus_come_while_the_learner_is_as_it_was_after_them(make_tiny_curriculum: Make) -> None:
+    """So that an exam on the way is of that moment."""
+    curriculum = make_tiny_curriculum(None, **{**KNOWING, "mastery": "gap:99"}, nucleus_share=0.5)
+    assert isinstance(curriculum.learner, FakeLearner)
+    for step in curriculum.run(make_agent("random")):
+        assert curriculum.learner.read.sum() == curriculum.state.tokens == step.tokens_total
+
+
 def test_what_was_read_is_learned_without_a_test(make_tiny_curriculum: Make) -> None:
     curriculum = make_tiny_curriculum(None)
     steps = list(curriculum.run(make_agent("random")))

@@ -267,6 +267,11 @@ def test_runs_record_what_is_recalled_and_rewards_do_not_see_it(
         assert written[name]["before"] == metrics[0][name]
         assert written[name]["after"] == metrics[-1][name]
         assert [tokens for tokens, _ in written[name]["curve"]] == [tokens for tokens, _ in written["curve"]]
+        asked = metrics[0]["questions"][name]
+        assert len(asked["topics"]) == len(asked["groups"]) == len(metrics[-1][name]["answers"])
+        assert metrics[-1][name]["answers"].count("1") == round(metrics[-1][name]["share"] * metrics[-1][name]["asked"])
+        assert set(written[name]["known"]) == set(asked["groups"])
+    assert not any("questions" in line for line in metrics[1:])
     assert written["seconds_by_phase"]["recall"] > 0
     without = json.loads((tmp_path / "not asked" / "result.json").read_text())
     assert "links_recalled" not in without and "recall" not in without["seconds_by_phase"]

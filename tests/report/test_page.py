@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import TopicGraph
+from kgrl.probes.questions import Question
 from kgrl.report import RunData, write_report
 from kgrl.report.data import GrownTree
 from kgrl.report.html import script_hash
+from kgrl.report.known import Answers
 from tests.support.html_page import Page
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -170,6 +172,57 @@ def test_no_goal_no_outline(tmp_path: Path, graph: TopicGraph, make_run: Callabl
     learned = next(t for t in page.data[1]["data"] if t.get("name") == "learned")
     assert "of the goal" not in page.text
     assert np.all(np.array(learned["marker"]["line"]["width"]) == 0)
+
+
+def asked(run: RunData, answers: dict[int, str]) -> RunData:
+    """The run with answers to four questions: two about Logic, the nucleus, and one each about a topic 1 and 2 away."""
+    questions = [Question(0, "a", ("b",), "1"), Question(0, "c", ("d",), "2")]
+    questions += [Question(1, "e", ("f",), "1"), Question(3, "g", ("h",), "2")]
+    points = [(tokens, {"share": 0.5, "asked": 4, "answers": told}) for tokens, told in answers.items()]
+    return replace(run, recalled={"facts_recalled": points}, questions={"facts_recalled": questions})
+
+
+def test_facts_are_drawn_by_group_by_distance_and_as_forgotten(
+    tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]
+) -> None:
+    """The first question is known after 100 tokens and forgotten after 300; the third is known in the end."""
+    run = asked(make_run(), {0: "1000", 100: "1100", 200: "0010", 300: "0010"})
+    page = write(tmp_path, graph, run)
+    groups, distances, fate = page.data[1:4]
+    lines = {line["name"]: line["y"] for line in groups["data"]}
+    assert lines == {"1 (2)": [0.5, 0.5, 0.5, 0.5], "2 (2)": [0.0, 0.25, 0.25, 0.0]}
+    lines = {line["name"]: line["y"] for line in distances["data"]}
+    assert lines["0 (2)"] == [0.5, 0.75, 0.5, 0.0] and lines["1 (1)"] == [0.0, 0.0, 0.5, 1.0]
+    assert lines["2 (1)"] == [0.0, 0.0, 0.0, 0.0]
+    assert {line["name"]: line["y"] for line in fate["data"]} == {
+        "known": [0.0, 0.25, 0.0, 0.25],
+        "forgotten": [0.0, 0.0, 0.0, 0.25],
+    }
+    assert "Forgotten at the end: Logic" in page.text and "4 questions" in page.text
+
+
+def test_a_hostile_title_that_is_forgotten_stays_text(
+    tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]
+) -> None:
+    page = write(tmp_path, graph, asked(make_run(), {0: "0010", 100: "0010", 200: "0000", 300: "0000"}))
+    assert f"Forgotten at the end: {HOSTILE}" in page.text
+    assert "img" not in [tag for tag, _ in page.elements]
+
+
+def test_runs_of_earlier_versions_kept_no_answers(
+    tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]
+) -> None:
+    run = replace(make_run(), recalled={"facts_recalled": [(0, {"share": 0.5, "asked": 4})]})
+    assert "Facts known" not in write(tmp_path, graph, run).text
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=12))
+def test_nothing_is_known_and_forgotten_at_once_or_forgotten_before_it_was_known(rows: list[list[bool]]) -> None:
+    right = np.array(rows)
+    answers = Answers(np.arange(len(rows)), right, np.arange(3, dtype=np.int32), ("1",) * 3)
+    once = np.logical_or.accumulate(answers.known, axis=0)
+    assert not (answers.known & answers.forgotten).any()
+    assert not (answers.forgotten & ~once).any()
 
 
 def test_a_report_needs_a_run(tmp_path: Path, graph: TopicGraph) -> None:

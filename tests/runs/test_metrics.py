@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrl.runs.metrics import aulc, continual_metrics, tokens_to_target
+from kgrl.runs.metrics import aulc, continual_metrics, known, smooth, tokens_to_level, tokens_to_target
 
 losses = st.lists(st.floats(0.1, 10), min_size=2, max_size=10)
 
@@ -71,3 +71,39 @@ def test_gem_figures_need_a_task_that_was_learned() -> None:
         continual_metrics([[3.0], [2.0]], [0])
     with pytest.raises(ValueError, match="rows 1 to 1"):
         continual_metrics([[3.0], [2.0]], [2])
+
+
+SHARES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+def test_one_exam_alone_does_not_reach_a_level() -> None:
+    """A share of .5 is reached between the means of the first two exams and of the last two."""
+    curve = [(0, 0.0), (100, 0.6), (200, 0.2), (300, 0.9)]
+    assert smooth([share for _, share in curve]) == pytest.approx([0.0, 0.3, 0.4, 0.55])
+    assert tokens_to_level(curve, 0.5) == pytest.approx(200 + 100 * (0.1 / 0.15))
+    assert tokens_to_level(curve, 0.6) is None
+
+
+def test_what_was_known_by_hand() -> None:
+    """200 questions over 2 million tokens: means 0, .3, .6, .45; the last quarter of the budget is not used."""
+    curve = [(0, 0.0), (500_000, 0.6), (1_000_000, 0.6), (1_500_000, 0.3)]
+    found = known(curve, 2_000_000, asked=200, level=0.15)
+    assert found.recall == pytest.approx(0.45) and found.tokens_to_level == pytest.approx(250_000)
+    assert found.area == pytest.approx((0.15 + 0.45 + 0.525 + 0.45) / 4)
+    assert found.per_million == pytest.approx(0.45 * 200 / 1.5)
+    assert found.retained == pytest.approx(0.75)
+
+
+def test_nothing_recalled_and_nothing_read_have_no_figures() -> None:
+    found = known([(0, 0.0)], 100, asked=5)
+    assert (found.retained, found.per_million, found.tokens_to_level) == (None, None, None)
+
+
+@given(SHARES)
+def test_figures_of_recall_are_shares(shares: list[float]) -> None:
+    """And a later better exam never lowers what is retained."""
+    found = known([(100 * at, share) for at, share in enumerate(shares)], 100 * len(shares), asked=10)
+    assert 0 <= found.recall <= 1 and 0 <= found.area <= 1 + 1e-9
+    assert found.retained is None or 0 <= found.retained <= 1
+    again = known([(100 * at, share) for at, share in enumerate([*shares, 1.0, 1.0])], 1_000, asked=10)
+    assert again.retained == 1.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgrl.benchmark.report.figures import Look, looks
+from kgrl.benchmark.report.known import known_rows, recall_curves
 from kgrl.benchmark.report.results import PlaceKey, Results, Row, aggregates, costs, curves, kept, noise, profiles
 from kgrl.benchmark.report.tables import Table, cost_rows, gaps_table, verdict_rows
 
@@ -27,6 +28,8 @@ class Computed:
         costs: Mean costs of cells by place.
         kept: Forgetting and transfer by place.
         noise: Noise budgets by place.
+        known: Facts known by place, agent and group of questions; no rows where none are asked for.
+        recall: Facts recalled over tokens, likewise.
         aggregates: Aggregates by learner.
         profiles: Performance profiles by learner.
         mean_costs: Mean costs of cells by learner.
@@ -39,6 +42,8 @@ class Computed:
     costs: Mapping[PlaceKey, Rows]
     kept: Mapping[PlaceKey, Rows]
     noise: Mapping[PlaceKey, Rows]
+    known: Mapping[PlaceKey, Rows]
+    recall: Mapping[PlaceKey, Rows]
     aggregates: Mapping[str, Rows]
     profiles: Mapping[str, Rows]
     mean_costs: Mapping[str, Rows]
@@ -55,6 +60,8 @@ class Computed:
             {place: costs(results, place) for place in places},
             {place: _with_missing(results, place, kept(results, place)) for place in places},
             {place: _with_missing(results, place, noise(results, place)) for place in places},
+            {place: known_rows(results, place) for place in places},
+            {place: recall_curves(results, place) for place in places},
             aggregates(results),
             {learner: profiles(results, learner) for learner in learners},
             {learner: cost_rows(results, learner) for learner in learners},
@@ -63,7 +70,14 @@ class Computed:
 
 def csv_tables(computed: Computed) -> dict[str, Table]:
     """Return every table by the name of its file; the tables hold rows only, since CSV has no columns to choose."""
-    by_place = {"curves": computed.curves, "costs": computed.costs, "kept": computed.kept, "noise": computed.noise}
+    by_place = {
+        "curves": computed.curves,
+        "costs": computed.costs,
+        "kept": computed.kept,
+        "noise": computed.noise,
+        "known": computed.known,
+        "recall": computed.recall,
+    }
     by_learner = {"aggregates": computed.aggregates, "profiles": computed.profiles}
     verdicts = [row for rows in computed.verdicts.values() for row in rows]
     return {

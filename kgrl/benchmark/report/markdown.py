@@ -74,6 +74,13 @@ PROTOCOL: tuple[tuple[str, str], ...] = (
         "clock, on a machine that may have done other things. Overhead is what is outside of the learner's training "
         "and measuring: research, making what a cell needs, and the agent's choice with the loop around it.",
     ),
+    (
+        "Facts known",
+        "The share of multiple-choice questions whose true statement the learner finds likelier than all others, as "
+        "the mean of two exams in a row. Tokens to a level are those until that share is reached (geometric mean; a "
+        "run that never reaches it counts at its budget). The area is the mean share over the budget. Retained is the "
+        "last share as a part of the largest.",
+    ),
     ("Noise budget", "The share of tokens spent on passages of planted topics, from which nothing can be learned."),
 )
 """Definition and source of each figure: pairs of a term and its text."""

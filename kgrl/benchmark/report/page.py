@@ -1,7 +1,7 @@
 """The benchmark's page, and everything beside it: tables, pictures, curricula and Markdown.
 
-The page's sections are in `templates/page.html`: verdicts, curves, aggregates, cost, forgetting, noise, curricula, and
-the protocol.
+The page's sections are in `templates/page.html`: verdicts, curves, facts, aggregates, cost, forgetting, noise,
+curricula, and the protocol.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from kgrl.benchmark.comparison import BASELINE
 from kgrl.benchmark.report.computed import Computed, csv_tables
 from kgrl.benchmark.report.curricula import cell_name, shown_curricula, write_curricula
 from kgrl.benchmark.report.figures import dots_figure, exam_curves_figure, phases_figure, profiles_figure
+from kgrl.benchmark.report.known import groups_of, known_table, recall_figure
 from kgrl.benchmark.report.markdown import PROTOCOL, as_markdown, commands
 from kgrl.benchmark.report.pictures import draw_pictures
 from kgrl.benchmark.report.results import Gap, PlaceKey, Results, Row
@@ -46,10 +47,13 @@ _MAKERS = (
     dots_figure,
     exam_curves_figure,
     gaps_table,
+    groups_of,
     kept_table,
+    known_table,
     noise_table,
     phases_figure,
     profiles_figure,
+    recall_figure,
     summary,
     verdict_table,
 )
@@ -83,6 +87,7 @@ def as_page(computed: Computed) -> str:
     results = computed.results
     kept = {place: rows for place, rows in computed.kept.items() if rows}
     noise = {place: _least_noise_first(rows) for place, rows in computed.noise.items() if rows}
+    known = {place: rows for place, rows in computed.known.items() if rows}
     return render(
         "benchmark/page.html",
         title=_TITLE,
@@ -92,9 +97,10 @@ def as_page(computed: Computed) -> str:
         marks=MARKS,
         computed=computed,
         results=results,
-        sections=_sections(kept=bool(kept), noise=bool(noise)),
+        sections=_sections(known=bool(known), kept=bool(kept), noise=bool(noise)),
         cells=_cells(results),
         verdicts=summary(row for rows in computed.verdicts.values() for row in rows),
+        known=known,
         kept=kept,
         forgetting_places=[place for place in kept if place.task == _FORGETTING] or list(kept)[:1],
         noise=noise,
@@ -107,11 +113,12 @@ def as_page(computed: Computed) -> str:
     )
 
 
-def _sections(*, kept: bool, noise: bool) -> dict[str, str]:
+def _sections(*, known: bool, kept: bool, noise: bool) -> dict[str, str]:
     """Headings of the page's sections by their names in links, without sections that have no data."""
     return {
         "verdicts": "Verdicts",
         "curves": "Sample efficiency",
+        **({"known": "Facts known"} if known else {}),
         "aggregates": "All places together",
         "cost": "Cost",
         **({"kept": "Forgetting"} if kept else {}),

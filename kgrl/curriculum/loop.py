@@ -126,6 +126,7 @@ class Curriculum:
         self.teacher = Teacher(self.state, self.reward)
         self.trials = Trials(self.state, self.teacher)
         self._nucleated: tuple[Snapshot, list[Expansion]] | None = None
+        self._unfinished = False  # whether `resume` left off inside the nucleus
 
     def __repr__(self) -> str:
         state, reward = self.state, "no reward" if self.reward is None else f"reward {self.reward}"
@@ -321,7 +322,8 @@ class Curriculum:
             self.state.replay(expansions[first])
             first += 1
         self._begin(expansions[:first])
-        if self._nucleus_lesson() is not None:  # `run` goes on with it, and then resets the agent
+        self._unfinished = self._nucleus_lesson() is not None
+        if self._unfinished:  # `run` goes on with it, and then resets the agent
             return
         agent.reset(self.view)
         if len(expansions) > first:
@@ -397,9 +399,10 @@ class Curriculum:
         Raises:
             ValueError: If an agent that declares to stay on the frontier leaves it; the message names the topic.
         """
-        if not resume or self._nucleus_lesson() is not None:
+        if not resume or self._unfinished:
             # Before the reset, so that a run records the nucleus before an agent measures anything.
             yield from self.nucleate(resume=resume)
+            self._unfinished = False
             agent.reset(self.view)
         while not self.state.out_of_budget:
             self.prepare(agent)

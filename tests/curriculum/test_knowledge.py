@@ -163,6 +163,22 @@ def test_a_nucleus_that_was_interrupted_goes_on(agent: str, make_tiny_curriculum
     assert begun + list(resumed.run(other, resume=True)) == steps
 
 
+def test_a_nucleus_that_fades_later_is_not_begun_again(make_tiny_curriculum: Make) -> None:
+    """A resumed run goes on with what its agent chooses."""
+    setting = {**KNOWING, "nucleus_share": 0.9}
+    whole, resumed = (make_tiny_curriculum("token-cost", **setting) for _ in range(2))
+    steps = list(zip(range(4), whole.run(make_agent("random")), strict=False))
+    nucleus = whole.nucleus.tolist()
+    faded = ProbeLosses(tuple(nucleus), (whole.state.knowledge.unread + 9.0,) * len(nucleus))
+    records = [*(step for _, step in steps[:-1]), replace(steps[-1][1], tested=faded)]
+    assert records[1].reward is not None, "the nucleus was known after one lesson"
+    agent = make_agent("random")
+    resumed.learner.restore(whole.learner.snapshot())
+    resumed.resume(records, agent)
+    assert not resumed.state.nucleated
+    assert next(iter(resumed.run(agent, resume=True))).reward is not None
+
+
 def test_records_of_the_nucleus_come_while_the_learner_is_as_it_was_after_them(make_tiny_curriculum: Make) -> None:
     """So that an exam on the way is of that moment."""
     curriculum = make_tiny_curriculum(None, **{**KNOWING, "mastery": "gap:99"}, nucleus_share=0.5)

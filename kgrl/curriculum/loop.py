@@ -126,7 +126,6 @@ class Curriculum:
         self.teacher = Teacher(self.state, self.reward)
         self.trials = Trials(self.state, self.teacher)
         self._nucleated: tuple[Snapshot, list[Expansion]] | None = None
-        self._unfinished = False  # whether `resume` left off inside the nucleus
 
     def __repr__(self) -> str:
         state, reward = self.state, "no reward" if self.reward is None else f"reward {self.reward}"
@@ -210,66 +209,37 @@ class Curriculum:
     def start(self, seed: int | None = None) -> list[Expansion]:
         """Put the learner into its initial state, learn the nucleus, and return the records of that.
 
-        See `nucleate`, which this calls.
-
-        Args:
-            seed: Seeds the draws of this curriculum's agents; the config's seed if None.
-        """
-        return list(self.nucleate(seed))
-
-    def nucleate(self, seed: int | None = None, *, resume: bool = False) -> Iterator[Expansion]:
-        """Put the learner into its initial state, learn the nucleus, and yield the record of each lesson after it.
-
         A nucleus that has to be read is expansion 0. One that has to be known is learned again until it is solid, or
         has taken its share of the budget. The nucleus is learned once; later starts restore the learner's state after
         it.
 
         Args:
             seed: Seeds the draws of this curriculum's agents; the config's seed if None.
-            resume: Go on with a nucleus that was interrupted, from the present state.
-
-        Yields:
-            The records, while the learner is as it was after each lesson.
         """
-        if resume:
-            for expansion in self._nucleus_lessons():
-                if self.reward is not None:
-                    self.reward.evaluate(expansion)
-                yield expansion
-            return
         self.state.claim_learner()
         self.state.clear(self.config.seed if seed is None else seed)
         if self._nucleated is None:
             # The reference is trained first, with the learner in its initial state.
             self.teacher.measurer.prepare()
             self.state.rewind()
-            expansions = list[Expansion]()
-            for expansion in self._nucleus_lessons():
-                expansions.append(expansion)
-                yield expansion
+            expansions = list(self._nucleate())
             self._nucleated = self.learner.snapshot(), expansions
-            self._begin(expansions)
         else:
             snapshot, expansions = self._nucleated
             self.learner.restore(snapshot)
             for expansion in expansions:
                 self.state.replay(expansion)
-            self._begin(expansions)
-            yield from expansions
+        self._begin(expansions)
+        return expansions
 
-    def _nucleus_lesson(self) -> Lesson | None:
-        """Return the next lesson on the nucleus, None if no other is due."""
-        if self.state.nucleated or self.state.out_of_budget:
-            return None
-        lesson = self.teacher.nucleus_lesson()
-        return lesson if len(lesson.passages) else None  # none once all were read as often as they may be
-
-    def _nucleus_lessons(self) -> Iterator[Expansion]:
-        """Teach the nucleus, and yield the records of its lessons."""
-        began = time.perf_counter()
-        while (lesson := self._nucleus_lesson()) is not None:
-            yield self._expand(lesson, time.perf_counter() - began)
+    def _nucleate(self) -> Iterator[Expansion]:
+        """Learn the nucleus, and yield the records of its lessons."""
+        while not (self.state.nucleated or self.state.out_of_budget):
             began = time.perf_counter()
+            lesson = self.teacher.nucleus_lesson()
+            if not len(lesson.passages):  # all were read as often as they may be
+                break
+            yield self._expand(lesson, time.perf_counter() - began)
         remark = self.state.remark_on_mastery()
         if remark is not None:
             _log.warning("%s", remark)
@@ -310,7 +280,7 @@ class Curriculum:
         """Bring the curriculum and an agent into the state after recorded expansions; the caller loads the learner.
 
         Args:
-            expansions: The records so far, the nucleus first, which may be unfinished.
+            expansions: The records so far, the nucleus first.
             agent: The agent; it is reset after the nucleus and observes the other expansions.
         """
         self.state.claim_learner()
@@ -318,13 +288,10 @@ class Curriculum:
         self.teacher.measurer.prepare()
         self.state.prober.settle()  # dropped: the nucleus's record contains this cost
         first = 0  # the number of the first expansion after the nucleus
-        while first < len(expansions) and self._nucleus_lesson() is not None:
+        while first < len(expansions) and not self.state.nucleated:
             self.state.replay(expansions[first])
             first += 1
         self._begin(expansions[:first])
-        self._unfinished = self._nucleus_lesson() is not None
-        if self._unfinished:  # `run` goes on with it, and then resets the agent
-            return
         agent.reset(self.view)
         if len(expansions) > first:
             self.state.prober.settle()  # dropped: the next expansion's record contains the cost of the reset
@@ -399,10 +366,9 @@ class Curriculum:
         Raises:
             ValueError: If an agent that declares to stay on the frontier leaves it; the message names the topic.
         """
-        if not resume or self._unfinished:
+        if not resume:
             # Before the reset, so that a run records the nucleus before an agent measures anything.
-            yield from self.nucleate(resume=resume)
-            self._unfinished = False
+            yield from self.start()
             agent.reset(self.view)
         while not self.state.out_of_budget:
             self.prepare(agent)

@@ -60,8 +60,9 @@ class CurriculumEnv(SlotEnv):
     from the learner's initial weights and the same nucleus.
 
     **Info**, besides that of every `SlotEnv`: `topic`, the topic picked, int64, -1 after a reset or an empty slot;
-    `tokens`, tokens trained on in the episode, int64. The record of the latest expansion, with its title, probe losses
-    and the parts of its reward, is `env.unwrapped.expansion`.
+    `tokens`, tokens trained on in the episode, int64; `read` and `solid`, the numbers of topics of which a passage was
+    read and that are solid (`CurriculumConfig.mastery`), int64. The record of the latest expansion, with its title,
+    probe losses and the parts of its reward, is `env.unwrapped.expansion`.
 
     Args:
         curriculum: The curriculum; it needs a reward.
@@ -112,7 +113,8 @@ class CurriculumEnv(SlotEnv):
             options: Not used.
 
         Raises:
-            KgrlError: If the nucleus leaves no budget or no candidate.
+            KgrlError: If the nucleus leaves no budget or no candidate; if that is since nothing or everything passes
+                the criterion of mastery, the message says so.
         """
         return super().reset(seed=seed, options=options)
 
@@ -120,7 +122,9 @@ class CurriculumEnv(SlotEnv):
         self.expansions = list(self.curriculum.start(int(self.np_random.integers(2**31))))
         if self.curriculum.state.out_of_budget or self.curriculum.state.exhausted:
             what = "token of the budget" if self.curriculum.state.out_of_budget else "topic to learn"
-            raise KgrlError(f"the nucleus left no {what}; raise budget_tokens or choose a smaller nucleus")
+            remark = self.curriculum.state.remark_on_mastery()
+            way = "raise budget_tokens or choose a smaller nucleus" if remark is None else remark
+            raise KgrlError(f"the nucleus left no {what}; {way}")
         self._features = FeatureState(self.curriculum.view)
         self._painter = None
 
@@ -147,6 +151,8 @@ class CurriculumEnv(SlotEnv):
         return {
             "topic": np.int64(self.expansion.topic if picked else -1),
             "tokens": np.int64(self.curriculum.state.tokens),
+            "read": np.int64(self.curriculum.state.standing.n_read),
+            "solid": np.int64(len(self.curriculum.state.frontier.solid)),
         }
 
     def _text(self, *, colour: bool = True) -> str:

@@ -1,4 +1,4 @@
-"""A curriculum observed as a graph, for graph networks: learned topics, the frontier, and their links.
+"""A curriculum observed as a graph, for graph networks: solid topics, the frontier, and their links.
 
 Actions keep their meaning: node k is the topic in slot k.
 """
@@ -27,13 +27,15 @@ __all__ = ["EDGE_FEATURES", "NODE_FEATURES", "GraphObservation"]
 FloatArray = NDArray[np.float32]
 
 NODE_FEATURES = (
-    "learned",  # 1 where it is learned
+    "solid",  # 1 where it is solid: read, or known, whichever the criterion of mastery is
     "frontier",  # 1 where it is on the frontier
     "candidate",  # 1 where it is in a slot and can be picked
     "goal",  # 1 where it belongs to the goal
-    "recency",  # 1 for the topic learned last, decreasing towards 0 for the first; 0 where not learned
-    "log_learned_links",  # ln(1 + links with the learned set) / 5
-    "closure",  # share of its links that lead to the learned set
+    "recency",  # 1 for the topic solid last, decreasing towards 0 for the first; 0 where not solid
+    "read",  # 1 where it was read
+    "gap",  # how well it is known, in nats per token; 0 where not estimated
+    "log_solid_links",  # ln(1 + links with solid topics) / 5
+    "closure",  # share of its links that lead to solid topics
     "aim_similarity",  # cosine to the mean embedding of the goal, or of the nucleus where there is no goal
     "loss",  # its probe loss / 10 nats per token; 0 where not measured
     "progress",  # drop of its probe loss between the last two measurements, nats per token
@@ -55,23 +57,23 @@ _OWN_FEATURES = len(NODE_FEATURES) - PROJECTED - len(TOPIC_FEATURES)
 
 
 class GraphObservation(gym.Wrapper[GraphInstance, np.int64, Observation, np.int64], gym.utils.RecordConstructorArgs):
-    """Observe the learned topics and the frontier of a curriculum as a `gymnasium.spaces.Graph`.
+    """Observe the solid topics and the frontier of a curriculum as a `gymnasium.spaces.Graph`.
 
     **Nodes**, float32 `[nodes, features]`, columns as `NODE_FEATURES`: first the candidates in slot order, so that
-    action k picks node k; then the topics learned last, the latest first; then frontier topics without a slot, evenly
-    spaced in order of discovery. At most `slots + learned + frontier`, and at least one.
+    action k picks node k; then the topics solid last, the latest first; then frontier topics without a slot, evenly
+    spaced in order of discovery. At most `slots + solid + frontier`, and at least one.
 
     **Edges**, float32 `[edges, features]`, columns as `EDGE_FEATURES`: every pair of shown topics that are linked in
     either direction, once from each end, since messages pass both ways. Of n nodes at most n (n - 1).
 
-    **Info**: that of the environment, and `node_topics`, the topic of each node, int32 `[slots + learned + frontier]`,
+    **Info**: that of the environment, and `node_topics`, the topic of each node, int32 `[slots + solid + frontier]`,
     -1 behind the last node.
 
     Stable-Baselines3 does not take such spaces; see `examples/graph_network.py` for a network in plain torch.
 
     Args:
         env: A `CurriculumEnv`, wrapped or not.
-        learned: Most learned topics to show.
+        solid: Most solid topics to show.
         frontier: Most frontier topics without a slot to show.
 
     Raises:
@@ -81,17 +83,17 @@ class GraphObservation(gym.Wrapper[GraphInstance, np.int64, Observation, np.int6
         >>> env = GraphObservation(gym.make("kgrl:kgrl/Curriculum-v0"))                      # doctest: +SKIP
         >>> graph, info = env.reset(seed=0)                                                  # doctest: +SKIP
         >>> graph.nodes.shape, graph.edges.shape, graph.edge_links.shape                     # doctest: +SKIP
-        ((136, 79), (1042, 3), (1042, 2))
+        ((136, 81), (1042, 3), (1042, 2))
     """
 
-    def __init__(self, env: gym.Env[Observation, np.int64], *, learned: int = 128, frontier: int = 64) -> None:
-        gym.utils.RecordConstructorArgs.__init__(self, learned=learned, frontier=frontier)
+    def __init__(self, env: gym.Env[Observation, np.int64], *, solid: int = 128, frontier: int = 64) -> None:
+        gym.utils.RecordConstructorArgs.__init__(self, solid=solid, frontier=frontier)
         super().__init__(env)  # type: ignore[arg-type]  # Gymnasium annotates it as what is shown
         if not isinstance(env.unwrapped, CurriculumEnv):
             raise SettingError(f"only a curriculum can be shown as a graph, not {type(env.unwrapped).__name__}")
-        if learned < 1 or frontier < 0:
-            raise SettingError(f"learned must be at least 1 and frontier at least 0, not {learned} and {frontier}")
-        self.learned, self.frontier = learned, frontier
+        if solid < 1 or frontier < 0:
+            raise SettingError(f"solid must be at least 1 and frontier at least 0, not {solid} and {frontier}")
+        self.solid, self.frontier = solid, frontier
         self.curriculum = env.unwrapped.curriculum
         self.slots = env.unwrapped.slots
         self.observation_space = spaces.Graph(
@@ -124,27 +126,29 @@ class GraphObservation(gym.Wrapper[GraphInstance, np.int64, Observation, np.int6
         waiting = waiting[~np.isin(waiting, candidates)]
         if len(waiting) > self.frontier:
             waiting = waiting[np.linspace(0, len(waiting), self.frontier, endpoint=False).astype(np.int64)]
-        learned = view.frontier.solid[: -self.learned - 1 : -1]  # the latest first
-        topics = np.concatenate([candidates, learned, waiting])
+        solid = view.frontier.solid[: -self.solid - 1 : -1]  # the latest first
+        topics = np.concatenate([candidates, solid, waiting])
         # Of one length, whatever the number of nodes: vectors of environments stack infos.
-        info["node_topics"] = np.full(self.slots + self.learned + self.frontier, -1, dtype=np.int32)
+        info["node_topics"] = np.full(self.slots + self.solid + self.frontier, -1, dtype=np.int32)
         info["node_topics"][: len(topics)] = topics
         links = self._links(view, topics)
         return GraphInstance(self._nodes(view, topics, len(candidates)), _edges(view, topics[links]), links)
 
     def _nodes(self, view: View, topics: IntArray, candidates: int) -> FloatArray:
         """Return the features of topics, `[topics, len(NODE_FEATURES)]`; the first ones are the candidates."""
-        learned, level = view.frontier.is_solid[topics], view.profile.level[topics]
+        solid, level = view.frontier.is_solid[topics], view.profile.level[topics]
         order = np.zeros(len(topics))
-        # Learned topics are shown from the latest backwards.
-        order[learned] = 1.0 - np.arange(learned.sum()) / len(view.frontier.solid)
+        # Solid topics are shown from the latest backwards.
+        order[solid] = 1.0 - np.arange(solid.sum()) / len(view.frontier.solid)
         links = view.frontier.links_to_solid[topics]
         columns = (
-            learned,
-            ~learned,
+            solid,
+            ~solid,
             np.arange(len(topics)) < candidates,
             np.zeros(len(topics)) if view.goal is None else np.isin(topics, view.goal),
             order,
+            view.knowledge.exposures[topics] > 0,
+            np.nan_to_num(view.knowledge.gap[topics]),
             np.log1p(links) / 5,
             links / np.maximum(view.graph.degree[topics], 1),
             view.embeddings[topics] @ self._aim,

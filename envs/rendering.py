@@ -35,10 +35,10 @@ Image = NDArray[np.uint8]
 Edges = list[tuple[int, int]]
 
 _COLOURS = "viridis_r"
-_LEARNED, _UNMEASURED, _FRONTIER, _UNKNOWN = "#21918c", "#9aa0a6", "#e8710a", "#dadce0"
+_SOLID, _UNMEASURED, _FRONTIER, _READ, _UNKNOWN = "#21918c", "#9aa0a6", "#e8710a", "#f8d2b0", "#dadce0"
 _PICKED, _TARGET, _INK = "#d01884", "#1a73e8", "#202124"
 _FRONTIER_INK, _GREY_INK = "#a65208", "#5f6368"
-_MOST_LEARNED, _MOST_FRONTIER, _MOST_UNKNOWN, _MOST_LABELS = 120, 40, 40, 24
+_MOST_SOLID, _MOST_FRONTIER, _MOST_UNKNOWN, _MOST_LABELS = 120, 40, 40, 24
 """Most topics of each kind in a drawing, and most titles: more cannot be told apart."""
 
 
@@ -69,8 +69,10 @@ def state_text(view: View, expansions: Sequence[Expansion], picks: int = 5, *, c
 
 
 def _headline(view: View, expansions: Sequence[Expansion]) -> str:
-    learned, tokens = len(view.frontier.solid), f"{view.tokens:,} of {view.budget:,} tokens"
-    return f"step {expansions[-1].index} · {learned} learned · {len(view.frontier)} on the frontier · {tokens}"
+    read, solid = np.count_nonzero(view.knowledge.exposures), len(view.frontier.solid)
+    tokens = f"{view.tokens:,} of {view.budget:,} tokens"
+    known = f"{solid} learned" if view.mastery.by_reading else f"{read} read · {solid} solid"
+    return f"step {expansions[-1].index} · {known} · {len(view.frontier)} on the frontier · {tokens}"
 
 
 class _Painter:
@@ -172,10 +174,10 @@ class _Painter:
 
 
 class CurriculumPainter(_Painter):
-    """Draws the learned topics, the frontier and the topics behind it.
+    """Draws the solid topics, the frontier and the topics behind it; of the frontier also what was read.
 
-    Large curricula are narrowed to the 120 topics learned last, the 40 frontier topics with most learned neighbours and
-    40 topics behind them.
+    Large curricula are narrowed to the 120 topics solid last, the 40 frontier topics with most solid neighbours and 40
+    topics behind them. Where reading makes a topic solid, solid topics are called learned.
 
     Args:
         width: Width of the image in pixels.
@@ -190,50 +192,58 @@ class CurriculumPainter(_Painter):
             expansions: Its records so far, the nucleus first.
         """
         latest = expansions[-1]
-        groups = learned, frontier, unknown = _shown(view)
-        topics = np.concatenate([learned, frontier, unknown])
+        groups = solid, frontier, unknown = _shown(view, latest.topic)
+        topics = np.concatenate([solid, frontier, unknown])
         edges = _edges(view.graph, topics)
         self._place(topics, edges)
-        order = [*latest.neighbourhood[:1], *view.nucleus.tolist(), *learned[::-1].tolist(), *frontier.tolist()]
+        order = [*latest.neighbourhood[:1], *view.nucleus.tolist(), *solid[::-1].tolist(), *frontier.tolist()]
         return self._frame(
             latest.title,
             _headline(view, expansions),
             lambda axes: self._draw(axes, view, latest, groups, edges),
-            lambda axes: self._label(axes, view.graph.titles, order, view.frontier.is_solid, learned),
-            [
-                _mark("learned (by loss)", 8, _LEARNED, _LEARNED),
-                _mark("learned, not measured", 8, _UNMEASURED, _UNMEASURED),
-                _mark("picked last", 11, "none", _PICKED),
-                _mark("frontier", 7, "white", _FRONTIER),
-                _mark("unknown", 5, _UNKNOWN, _UNKNOWN),
-            ],
+            lambda axes: self._label(axes, view.graph.titles, order, view.frontier.is_solid, solid),
+            self._legend(view),
         )
+
+    def _legend(self, view: View) -> list[Line2D]:
+        name = "learned" if view.mastery.by_reading else "solid"
+        return [
+            _mark(f"{name} (by loss)", 8, _SOLID, _SOLID),
+            _mark(f"{name}, not measured", 8, _UNMEASURED, _UNMEASURED),
+            _mark("picked last", 11, "none", _PICKED),
+            *([] if view.mastery.by_reading else [_mark("read, not solid", 7, _READ, _FRONTIER)]),
+            _mark("frontier", 7, "white", _FRONTIER),
+            _mark("unknown", 5, _UNKNOWN, _UNKNOWN),
+        ]
 
     def _draw(
         self, axes: Axes, view: View, latest: Expansion, groups: tuple[IntArray, IntArray, IntArray], edges: Edges
     ) -> None:
-        learned, frontier, unknown = groups
-        inside = set(learned.tolist())
+        solid, frontier, unknown = groups
+        inside = set(solid.tolist())
         for both, colour, width in ((False, "#dde2e7", 0.7), (True, "#90a4ae", 0.9)):
             lines = [(a, b) for a, b in edges if (a in inside and b in inside) == both]
             faint = min(1.0, max(0.3, 120 / (1 + len(lines))))
             self._links(axes, lines, colors=colour, linewidths=width, alpha=faint, zorder=1)
         self._dots(axes, unknown, s=18, c=_UNKNOWN, zorder=2)
         self._dots(axes, frontier, s=48, facecolors="white", edgecolors=_FRONTIER, linewidths=1.5, zorder=3)
-        self._draw_learned(axes, view, learned)
-        picked = np.array([t for t in latest.neighbourhood[:1] if t in inside], dtype=np.int32)
+        if not view.mastery.by_reading:
+            self._dots(axes, frontier[view.knowledge.exposures[frontier] > 0], s=30, c=_READ, zorder=3)
+        self._draw_solid(axes, view, solid)
+        # A topic that was picked may still not be solid.
+        picked = np.array([t for t in latest.neighbourhood[:1] if t in inside or t in frontier], dtype=np.int32)
         self._dots(axes, picked, s=210, facecolors="none", edgecolors=_PICKED, linewidths=2.2, zorder=5)
 
-    def _draw_learned(self, axes: Axes, view: View, learned: IntArray) -> None:
-        level = view.profile.level[learned]
+    def _draw_solid(self, axes: Axes, view: View, solid: IntArray) -> None:
+        level = view.profile.level[solid]
         known = ~np.isnan(level)
-        self._dots(axes, learned[~known], s=70, c=_UNMEASURED, zorder=4)
+        self._dots(axes, solid[~known], s=70, c=_UNMEASURED, zorder=4)
         if not known.any():
             return
         # The scale is that of the first measurements, so that colours keep their meaning as losses fall.
-        first = view.profile.first[learned[known]]
+        first = view.profile.first[solid[known]]
         norm = Normalize(min(float(level[known].min()), float(first.min())), float(first.max()) + 1e-6)
-        x, y = self._at(learned[known])
+        x, y = self._at(solid[known])
         dots = axes.scatter(x, y, s=80, c=level[known], cmap=_COLOURS, norm=norm, zorder=4)
         bar = axes.figure.colorbar(dots, ax=axes, shrink=0.6, pad=0.01, aspect=30)
         bar.set_label("probe loss, nats per token", color=_GREY_INK)
@@ -258,7 +268,7 @@ class WalkPainter(_Painter):
             target: The topic to reach, -1 for none; drawn once it is opened or a link leads to it.
             most: Clicks that an episode may take.
         """
-        opened = np.array(list(dict.fromkeys(path[-_MOST_LEARNED:])), dtype=np.int32)
+        opened = np.array(list(dict.fromkeys(path[-_MOST_SOLID:])), dtype=np.int32)
         # A target among the links is drawn whatever its place among them.
         links = offered[np.argsort(offered != target, kind="stable")][:_MOST_FRONTIER]
         # A target without a link to it would be drawn far away, and all else small.
@@ -272,7 +282,7 @@ class WalkPainter(_Painter):
             self._links(axes, ahead, colors="#dde2e7", linewidths=0.7, zorder=1)
             self._links(axes, walked, colors="#90a4ae", linewidths=1.4, zorder=2)
             self._dots(axes, waiting, s=48, facecolors="white", edgecolors=_FRONTIER, linewidths=1.5, zorder=3)
-            self._dots(axes, opened, s=80, c=_LEARNED, zorder=4)
+            self._dots(axes, opened, s=80, c=_SOLID, zorder=4)
             self._dots(axes, goal, s=110, c=_TARGET, marker="s", zorder=4)
             self._dots(
                 axes, opened[opened == path[-1]], s=210, facecolors="none", edgecolors=_PICKED, linewidths=2.2, zorder=5
@@ -287,7 +297,7 @@ class WalkPainter(_Painter):
             draw,
             lambda axes: self._label(axes, graph.titles, order, dark, opened),
             [
-                _mark("opened", 8, _LEARNED, _LEARNED),
+                _mark("opened", 8, _SOLID, _SOLID),
                 _mark("current page", 11, "none", _PICKED),
                 _mark("link", 7, "white", _FRONTIER),
                 *([_mark("target", 9, _TARGET, _TARGET, "s")] if target >= 0 else []),
@@ -301,18 +311,23 @@ def _mark(label: str, size: float, face: str, edge: str, marker: str = "o") -> L
     return Line2D([], [], linestyle="", marker=marker, label=label, **style)
 
 
-def _shown(view: View) -> tuple[IntArray, IntArray, IntArray]:
-    """Return the learned topics that are drawn, oldest first, the frontier topics, and the unknown ones behind them."""
-    learned = view.frontier.solid[-_MOST_LEARNED:]
+def _shown(view: View, picked: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the solid topics that are drawn, oldest first, the frontier topics, and the unknown ones behind them.
+
+    Args:
+        view: The curriculum.
+        picked: A topic that is drawn if it is on the frontier.
+    """
+    solid = view.frontier.solid[-_MOST_SOLID:]
     frontier = view.frontier.topics
-    links = view.frontier.links_to_solid[frontier]
+    links = np.where(frontier == picked, np.iinfo(np.int32).max, view.frontier.links_to_solid[frontier])
     frontier = frontier[np.argsort(-links, kind="stable")[:_MOST_FRONTIER]]
     behind: dict[int, None] = {}
     for topic in frontier.tolist():
         near = view.graph.neighbours(topic)
         behind.update(dict.fromkeys(near[view.frontier.links_to_solid[near] == 0][:3].tolist()))
     unknown = np.array([t for t in behind if not view.frontier.is_solid[t]][:_MOST_UNKNOWN], dtype=np.int32)
-    return learned, frontier, unknown
+    return solid, frontier, unknown
 
 
 def _edges(graph: TopicGraph, topics: IntArray) -> Edges:

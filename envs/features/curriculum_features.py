@@ -57,7 +57,7 @@ class FeatureState:
         self.first_loss = self.previous_loss = self.latest_loss = float(measured.mean()) if len(measured) else 0.0
         self.slot_of = np.full(len(view.graph), -1, dtype=np.int16)
         self._seed = view.rng.integers(2**63)
-        self._known, self._forgettings = self._blank(view), view.frontier.forgettings
+        self._known, self._made_for = self._blank(view), _walked(view)
         self._recorded = False
 
     def _blank(self, view: View) -> LearnedState:
@@ -80,10 +80,11 @@ class FeatureState:
 
     def known(self, view: View) -> LearnedState:
         """Return the curriculum as it is now, as the kernels read it."""
-        if view.frontier.forgettings != self._forgettings:
-            # The kernels add what was learned since they looked last; after a topic was forgotten they begin anew.
-            self._known, self._forgettings = self._blank(view), view.frontier.forgettings
-        learned, known = view.frontier.solid, self._known
+        if (made_for := _walked(view)) != self._made_for:
+            # The kernels add what became solid since they looked last; after a topic was forgotten they begin anew.
+            self._known, self._made_for = self._blank(view), made_for
+        # A walk has a page that it is at. While nothing is solid, it is the nucleus.
+        learned, known = view.frontier.solid if len(view.frontier.solid) else view.nucleus, self._known
         known.n_learned[0], known.step[0] = len(learned), view.index
         known.first_loss[0], known.previous_loss[0] = self.first_loss, self.previous_loss
         known.latest_loss[0], known.budget_left[0] = self.latest_loss, 1.0 - view.tokens / view.budget
@@ -93,6 +94,11 @@ class FeatureState:
             level=view.profile.level[None],
             previous=view.profile.previous[None],
         )
+
+
+def _walked(view: View) -> tuple[int, bool]:
+    """Return what stays the same as long as a walk only gets longer."""
+    return view.frontier.forgettings, len(view.frontier.solid) > 0
 
 
 def observe(view: View, slots: int = 64, state: FeatureState | None = None) -> Slots:
@@ -110,6 +116,8 @@ def observe(view: View, slots: int = 64, state: FeatureState | None = None) -> S
     pool = np.empty(len(candidates), dtype=np.int32)
     known = state.known(view)
     observe_into(state.tables, state.goals, known, 0, candidates, len(candidates), state.slot_of, pool, shown)
+    if not len(view.frontier.solid):
+        shown.overall[0, GLOBAL.learned_share] = shown.overall[0, GLOBAL.log_learned] = 0.0
     if view.sampled:  # the kernel knows the sample alone
         shown.overall[0, GLOBAL.log_frontier] = np.log1p(len(view.frontier)) / 10
     return Slots({name: values[0] for name, values in named(shown).items()}, shown.slots[0])

@@ -49,7 +49,11 @@ def check_batched(learner: str | Learner, reward: Reward | None, config: Curricu
     if config.light_probes:
         raise SettingError(f"vector environments draw probe samples uniformly; leave light_probes out, or {sync}")
     if config.mastery != "read" or config.most_readings != 1:
-        raise SettingError(f"vector environments read text once, and what was read is learned there; {sync}")
+        asked = f"mastery={config.mastery!r} and most_readings={config.most_readings}"
+        raise SettingError(
+            f"a vector environment reads text once, and what was read is solid there: it takes mastery='read' and "
+            f"most_readings=1, not {asked}; {sync}"
+        )
     if config.stages:
         raise SettingError(
             "vector environments have no stages; use kgrl/Forgetting-v0 with gym.make, which has those of the task, or "

@@ -71,10 +71,11 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
     and their learner, see `Variety`. `copy.deepcopy` gives an independent vector that goes on identically.
 
     **Info** holds what a `CurriculumEnv` gives, as arrays with a first axis of copies, so as Gymnasium's own vector
-    environments would: `topic` and `tokens` int64, `slot_topics` int32, `action_mask`, `invalid_action` and `stalled`
-    int8. Beside each `key` stands the mask `_key`, bool `[num_envs]`, which is True for copies that have the entry.
-    With same-step resets `final_obs` and `final_info` are there after steps that end an episode; their masks say where.
-    The records of the copies' latest expansions, with titles and probe losses, are `envs.unwrapped.expansions`.
+    environments would: `topic`, `tokens`, `read` and `solid` int64, `slot_topics` int32, `action_mask`,
+    `invalid_action` and `stalled` int8. Beside each `key` stands the mask `_key`, bool `[num_envs]`, which is True for
+    copies that have the entry. With same-step resets `final_obs` and `final_info` are there after steps that end an
+    episode; their masks say where. The records of the copies' latest expansions, with titles and probe losses, are
+    `envs.unwrapped.expansions`.
 
     Args:
         curriculum: The curriculum; its learner is simulated, and it has a reward.
@@ -373,6 +374,8 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
         facts: Info = {
             "topic": topics,
             "tokens": self._state.episodes.tokens.copy(),
+            "read": self._state.episodes.n_read.copy(),
+            "solid": self._state.known.n_learned.copy(),
             "slot_topics": self._state.shown.slots.copy(),
             "action_mask": self._state.shown.mask.copy(),
             "invalid_action": invalid.astype(np.int8),

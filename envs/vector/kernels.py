@@ -119,6 +119,9 @@ def _teach(tasks, curves, related, episodes, latest, row):
             topics[read] = topic
             read += 1
         counts[place] += count
+    for topic in topics[:read]:
+        episodes.n_read[row] += not episodes.read[row, topic]
+        episodes.read[row, topic] = True
     latest.train_loss[row] = lost / latest.tokens[row]
     episodes.scale[row] = fade(values, latest.tokens[row], episodes.scale[row], episodes.effective[row])
     teach(values, related, episodes.scale[row], episodes.effective[row], topics, counts, read)
@@ -189,10 +192,11 @@ def _clear(known, episodes, row):
     """Forget everything."""
     episodes.learned[row] = False
     episodes.used[row] = False
+    episodes.read[row] = False
     episodes.effective[row] = 0.0
     episodes.stamp[row] = 0
     episodes.n_discovered[row], episodes.tokens[row], episodes.scale[row] = 0, 0, 1.0
-    known.n_learned[row], known.summed[row], known.step[row] = 0, 0, 0
+    known.n_learned[row], known.summed[row], known.step[row], episodes.n_read[row] = 0, 0, 0, 0
     known.links_to_solid[row] = 0
     known.level[row] = np.nan
     known.previous[row] = np.nan

@@ -84,6 +84,8 @@ class EpisodeState(NamedTuple):
         n_discovered: How many.
         n_candidates: How many candidates there were when it was last observed.
         used: Whether each passage was trained on, `[curricula, passages]`.
+        read: Whether any passage of each topic was, `[curricula, topics]`.
+        n_read: How many topics that are.
         effective: Effective tokens by topic before the common factor, `[curricula, topics]`.
         scale: That factor.
         tokens: Tokens trained on.
@@ -98,6 +100,8 @@ class EpisodeState(NamedTuple):
     n_discovered: NDArray[np.int64]
     n_candidates: NDArray[np.int64]
     used: NDArray[np.bool_]
+    read: NDArray[np.bool_]
+    n_read: NDArray[np.int64]
     effective: NDArray[np.float64]
     scale: NDArray[np.float64]
     tokens: NDArray[np.int64]
@@ -272,8 +276,8 @@ def blank_learned(curricula: int, topics: int, dimensions: int) -> LearnedState:
 
 def blank_episodes(curricula: int, topics: int, passages: int) -> EpisodeState:
     """Return the rest of the state of curricula that have not begun."""
-    numbers = (np.zeros(curricula, dtype=np.int64) for _ in range(6))
-    task, fit, noise, n_discovered, n_candidates, tokens = numbers
+    numbers = (np.zeros(curricula, dtype=np.int64) for _ in range(7))
+    task, fit, noise, n_discovered, n_candidates, n_read, tokens = numbers
     return EpisodeState(
         task=task,
         fit=fit,
@@ -283,6 +287,8 @@ def blank_episodes(curricula: int, topics: int, passages: int) -> EpisodeState:
         n_discovered=n_discovered,
         n_candidates=n_candidates,
         used=np.zeros((curricula, passages), dtype=bool),
+        read=np.zeros((curricula, topics), dtype=bool),
+        n_read=n_read,
         effective=np.zeros((curricula, topics)),
         scale=np.ones(curricula),
         tokens=tokens,

@@ -55,8 +55,8 @@ class ResearchRunCommand(RunCommand):
         queue: Place of the job queue: a folder, or redis://HOST:PORT/DB for workers on other machines.
         workers: Jobs done at a time by a process beside this one; 0 leaves them all to `kgrl research worker`.
         first_topics: Topics to wait for before training begins.
-        ahead: Topics that have arrived but are not learned, to keep in stock. More give the agent a wider choice and
-            take longer to fetch and embed.
+        ahead: Topics that have arrived but are not read, to keep in stock. More give the agent a wider choice and take
+            longer to fetch and embed.
         rate: Most requests to the site per second.
     """
 

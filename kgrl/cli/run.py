@@ -276,7 +276,7 @@ def _show(figures: dict[str, Any]) -> None:
         ("exam loss after", f"{figures['exam_loss_after']:.4f}"),
         ("area under the curve", f"{figures['aulc']:.4f}"),
         ("tokens", f"{figures['tokens']:,} trained, {figures['probe_tokens']:,} read in probing"),
-        ("expansions", f"{figures['expansions']} ({figures['topics']} topics)"),
+        *_steps(figures),
         ("seconds", f"{figures['seconds']:.0f}"),
         *((name.replace("_", " "), _change(figures[name])) for name in _RECALLED if name in figures),
         *_told(figures.get("told_in_training", {})),
@@ -286,6 +286,15 @@ def _show(figures: dict[str, Any]) -> None:
     ]
     task = f", task {figures['task']}" if figures["task"] else ""
     show_facts(f"{figures['agent']} on {figures['corpus']}{task}", facts)
+
+
+def _steps(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the facts about expansions and topics."""
+    if figures["mastery"] == "read":
+        return [("expansions", f"{figures['expansions']} ({figures['topics']} topics)")]
+    solid = f"{figures['solid']:,} solid by {figures['mastery']}"
+    standing = f"{figures['read']:,} read, {solid}, {figures['faded']:,} faded"
+    return [("expansions", f"{figures['expansions']}"), ("topics", standing)]
 
 
 def _change(recalled: Mapping[str, Any]) -> str:

@@ -126,6 +126,8 @@ class Curriculum:
         self.teacher = Teacher(self.state, self.reward)
         self.trials = Trials(self.state, self.teacher)
         self._nucleated: tuple[Snapshot, list[Expansion]] | None = None
+        self._history: list[Expansion] = []  # the records since the start
+        self._begun = False  # whether reward and agent have begun, which they do after the nucleus
 
     def __repr__(self) -> str:
         state, reward = self.state, "no reward" if self.reward is None else f"reward {self.reward}"
@@ -206,6 +208,11 @@ class Curriculum:
         """The topics to begin with."""
         return self.state.nucleus
 
+    @property
+    def begun(self) -> bool:
+        """True once the nucleus was learned and the agent has begun to choose."""
+        return self._begun
+
     def start(self, seed: int | None = None) -> list[Expansion]:
         """Put the learner into its initial state, learn the nucleus, and return the records of that.
 
@@ -216,36 +223,47 @@ class Curriculum:
         Args:
             seed: Seeds the draws of this curriculum's agents; the config's seed if None.
         """
+        self._restart(seed)
+        if self._nucleated is None:
+            for _ in self._nucleate():
+                pass
+        else:
+            self._restore_nucleus()
+        self._begin(self._history)
+        return list(self._history)
+
+    def _restart(self, seed: int | None = None) -> None:
+        """Forget everything, the records included."""
         self.state.claim_learner()
         self.state.clear(self.config.seed if seed is None else seed)
-        if self._nucleated is None:
+        self._history, self._begun = [], False
+
+    def _nucleate(self) -> Iterator[Expansion]:
+        """Learn the nucleus, or what is left of it, and yield the records of its lessons."""
+        if not self._history:
             # The reference is trained first, with the learner in its initial state.
             self.teacher.measurer.prepare()
             self.state.rewind()
-            expansions = list(self._nucleate())
-            self._nucleated = self.learner.snapshot(), expansions
-        else:
-            snapshot, expansions = self._nucleated
-            self.learner.restore(snapshot)
-            for expansion in expansions:
-                self.state.replay(expansion)
-        self._begin(expansions)
-        return expansions
-
-    def _nucleate(self) -> Iterator[Expansion]:
-        """Learn the nucleus, and yield the records of its lessons."""
         while not (self.state.nucleated or self.state.out_of_budget):
             began = time.perf_counter()
-            lesson = self.teacher.nucleus_lesson()
-            if not len(lesson.passages):  # all were read as often as they may be
-                break
-            yield self._expand(lesson, time.perf_counter() - began)
+            self._history.append(self._expand(self.teacher.nucleus_lesson(), time.perf_counter() - began))
+            yield self._history[-1]
+        self._nucleated = self.learner.snapshot(), list(self._history)
         remark = self.state.remark_on_mastery()
         if remark is not None:
             _log.warning("%s", remark)
 
+    def _restore_nucleus(self) -> None:
+        """Go to the state after the nucleus, which was learned before."""
+        assert self._nucleated is not None
+        snapshot, self._history = self._nucleated[0], list(self._nucleated[1])
+        self.learner.restore(snapshot)
+        for expansion in self._history:
+            self.state.replay(expansion)
+
     def _begin(self, nucleus: Sequence[Expansion]) -> None:
         """Let the reward begin with the lessons on the nucleus."""
+        self._begun = True
         if self.reward is not None:
             self.reward.begin(nucleus[0])
             for expansion in nucleus[1:]:
@@ -265,7 +283,8 @@ class Curriculum:
         self.state.check_learner()
         began = time.perf_counter()
         lesson = self.teacher.lesson(choice)
-        return rewarded(self._expand(lesson, time.perf_counter() - began), self.reward)
+        self._history.append(rewarded(self._expand(lesson, time.perf_counter() - began), self.reward))
+        return self._history[-1]
 
     def _expand(self, lesson: Lesson, seconds: float) -> Expansion:
         expansion = self._teach(lesson, seconds)
@@ -281,20 +300,22 @@ class Curriculum:
 
         Args:
             expansions: The records so far, the nucleus first.
-            agent: The agent; it is reset after the nucleus and observes the other expansions.
+            agent: The agent; it is reset after the nucleus and observes the other expansions. With records of the
+                nucleus alone, all or some, `run` goes on with the nucleus and resets the agent.
         """
-        self.state.claim_learner()
-        self.state.clear(self.config.seed)
+        self._restart()
+        self._history = list(expansions)
         self.teacher.measurer.prepare()
         self.state.prober.settle()  # dropped: the nucleus's record contains this cost
         first = 0  # the number of the first expansion after the nucleus
         while first < len(expansions) and not self.state.nucleated:
             self.state.replay(expansions[first])
             first += 1
+        if len(expansions) == first:
+            return
         self._begin(expansions[:first])
         agent.reset(self.view)
-        if len(expansions) > first:
-            self.state.prober.settle()  # dropped: the next expansion's record contains the cost of the reset
+        self.state.prober.settle()  # dropped: a record contains the cost of the reset
         for expansion in expansions[first:]:
             if isinstance(agent, Reminded):
                 agent.remind(self.view)
@@ -326,6 +347,7 @@ class Curriculum:
             readable=state.readable,
             readings=state.readings,
             knowledge=state.knowledge,
+            mastery=state.mastery,
             passage_topics=state.corpus.topics,
         )
 
@@ -367,8 +389,16 @@ class Curriculum:
             ValueError: If an agent that declares to stay on the frontier leaves it; the message names the topic.
         """
         if not resume:
-            # Before the reset, so that a run records the nucleus before an agent measures anything.
-            yield from self.start()
+            self._restart()
+            # Lessons are learned one by one here, so that a run can take an exam and keep the learner after each.
+            if self._nucleated is not None and len(self._nucleated[1]) == 1:
+                self._restore_nucleus()
+                yield from self._history
+        if not self._begun:
+            if not self.state.nucleated:
+                yield from self._nucleate()
+            self._begin(self._history)
+            # After the nucleus was recorded, since an agent may measure something.
             agent.reset(self.view)
         while not self.state.out_of_budget:
             self.prepare(agent)

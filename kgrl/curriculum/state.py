@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum.config import LEAST_TOKENS, CurriculumConfig
-from kgrl.curriculum.knowledge import Knowledge
 from kgrl.curriculum.mastery import Mastery
 from kgrl.curriculum.researcher import Researcher
+from kgrl.curriculum.standing import Standing
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph.frontier import Frontier
@@ -172,6 +172,7 @@ class CurriculumState:
         nucleus: The topics to begin with.
         initial: The learner's snapshot before any training.
         prober: Measures on probe passages and keeps account of the cost.
+        standing: Which topics are read, solid and faded.
         frontier: The solid topics and the frontier.
         profile: Probe losses of topics, as far as measured.
         knowledge: What was read of each topic, and how well it is known.
@@ -257,12 +258,11 @@ class CurriculumState:
 
     def clear(self, seed: int) -> None:
         """Forget everything learned, read and measured. The learner stays as it is; see `rewind`."""
-        # A nucleus that was read is learned; one that has to be known can be picked until it is.
-        roots = () if self.mastery.by_reading else self.nucleus.tolist()
-        self.frontier = Frontier(self.corpus.graph, roots=roots)
-        self.profile = LossProfile(len(self.corpus.graph))
-        self.knowledge = Knowledge(len(self.corpus.graph))
-        self.readings = np.zeros(len(self.corpus), dtype=np.int32)
+        graph, topics = self.corpus.graph, self.corpus.topics
+        self.standing = Standing(graph, topics, self.mastery, self.nucleus.tolist())
+        self.frontier, self.knowledge = self.standing.frontier, self.standing.knowledge
+        self.readings = self.standing.readings
+        self.profile = LossProfile(len(graph))
         self._was_read = np.zeros(len(self.corpus), dtype=bool)  # kept beside, since a lesson must not look at them all
         self.tokens, self.index = 0, 0
         self.rng = np.random.default_rng(seed)
@@ -289,11 +289,8 @@ class CurriculumState:
     def replay(self, expansion: Expansion) -> None:
         """Update the state by the record of an expansion. The learner is not taught: it was taught, or is loaded."""
         read = self.corpus.select(np.array(expansion.passages, dtype=np.int32))
-        fresh = self.readings[read.ids] == 0
-        self.knowledge.update(expansion, read.topics, self.learner.count_tokens(read), fresh)
-        self.readings[read.ids] += 1
+        self.standing.replay(expansion, self.learner.count_tokens(read))
         self._was_read[read.ids] = True
-        self._solidify(expansion)
         self.tokens, self.index = expansion.tokens_total, expansion.index + 1
         before = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.before, strict=True)}
         after = {t: loss for m in expansion.probes.values() for t, loss in zip(m.topics, m.after, strict=True)}
@@ -303,40 +300,26 @@ class CurriculumState:
         self.profile.update(fresh, [before[t] for t in fresh])
         self.profile.update(list(after), list(after.values()))
 
-    def _solidify(self, expansion: Expansion) -> None:
-        """Move topics whose knowledge an expansion changed to where they belong: solid ones, and the others."""
-        if self.mastery.by_reading:
-            for topic in expansion.neighbourhood:
-                self.frontier.solidify(topic)
-            return
-        solid = self.frontier.is_solid
-        for topic in dict.fromkeys((*expansion.neighbourhood, *expansion.tested.topics, *expansion.tested.asked)):
-            # A topic whose probe passage names no linked topic cannot be asked for, so it counts by reading.
-            by_reading = self.link_test is not None and not self.link_test.mentions(topic)
-            if by_reading or self.mastery.is_met(float(self._known[topic]), bool(solid[topic])):
-                self.frontier.solidify(topic)
-            else:
-                self.frontier.forget(topic)
-
-    @property
-    def _known(self) -> FloatArray:
-        """How well each topic is known by the measure of mastery, NaN where that was not estimated."""
-        return self.knowledge.recall if self.mastery.measure == "recall" else self.knowledge.gap
-
     @property
     def nucleated(self) -> bool:
-        """True once the nucleus was learned: it was read, or is solid or has taken its share of the budget."""
+        """True once the nucleus was learned: it was read, or is solid, or has had its share of the budget or its text.
+
+        A larger corpus, or a state that was replayed from records, changes nothing in it.
+        """
         if self.mastery.by_reading or not self.index:
             return self.index > 0
         bound = self.config.nucleus_share * self.config.budget_tokens
-        return bool(self.frontier.is_solid[self.nucleus].all()) or self.tokens >= bound
+        if self.tokens >= bound or self.frontier.is_solid[self.nucleus].all():
+            return True
+        own = [self.corpus.ids_of(topic, Split.TRAIN) for topic in self.nucleus.tolist()]
+        return not self._readable[np.concatenate(own)].any()
 
     def remark_on_mastery(self) -> str | None:
         """Return what is wrong with the level of mastery, if after the nucleus nothing is solid, or all that was read.
 
         None if nothing is, or what was read counts as known.
         """
-        known = self._known[~np.isnan(self._known)]
+        known = self.standing.known[~np.isnan(self.standing.known)]
         if self.mastery.by_reading or not len(known):
             return None
         values = {
@@ -344,7 +327,7 @@ class CurriculumState:
             "recall": f"shares of known links are {known.min():.2f} to {known.max():.2f}",
         }
         told = f"after {self.tokens:,} tokens their {values[self.mastery.measure]}"
-        what = f"{count_text(len(known), 'topic')} that were read and tested"
+        what = f"{count_text(len(known), 'topic')} read and tested"
         if not len(self.frontier.solid):
             return f"none of the {what} is solid by {self.config.mastery!r}: {told}; lower the level, or read more"
         if known.min() >= self.mastery.level:

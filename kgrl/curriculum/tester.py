@@ -114,7 +114,10 @@ class Tester:
         shares = state.prober.ask(test, topics, np.flatnonzero(read), rng)
         told = np.isfinite(shares)
         recalled = tuple(round(float(share), 4) for share in shares[told])
-        return replace(found, asked=tuple(topics[told].tolist()), recalled=recalled)
+        # A topic whose probe passage names no linked topic has nothing to be asked for: it is known once it was read.
+        new = np.flatnonzero(read & np.isnan(state.knowledge.recall)).tolist()
+        silent = tuple(topic for topic in new if not test.mentions(topic))
+        return replace(found, asked=(*topics[told].tolist(), *silent), recalled=(*recalled, *(1.0 for _ in silent)))
 
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng([self.state.config.seed, self.state.index])

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.curriculum.knowledge import Knowledge
+from kgrl.curriculum.mastery import Mastery
 from kgrl.curriculum.state import LossProfile
 from kgrl.expansion import Expansion
 from kgrl.graph.frontier import Frontier
@@ -74,6 +75,7 @@ class View:
             those that were read as often as they may be. Its cost grows with the corpus.
         readings: How often each passage was read, int32 `[passages]`.
         knowledge: What was read of each topic, and how well it is known.
+        mastery: The criterion by which a topic is solid.
         passage_topics: The topic of each passage, int32 `[passages]`.
     """
 
@@ -95,6 +97,7 @@ class View:
     readable: Callable[[], IntArray] = _no_passages
     readings: IntArray = field(default_factory=_no_passages)
     knowledge: Knowledge = field(default_factory=lambda: Knowledge(0))
+    mastery: Mastery = Mastery("read", 0.0)  # noqa: RUF009 - it is frozen
     passage_topics: IntArray = field(default_factory=_no_passages)
 
     def __repr__(self) -> str:

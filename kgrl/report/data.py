@@ -14,6 +14,7 @@ from kgrl.expansion import Expansion
 from kgrl.graph.frontier import Frontier
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.probes.questions import Question
+from kgrl.report.knowledge import RunKnowledge
 from kgrl.runs.metrics import tokens_to_target
 from kgrl.runs.run import RunResult
 
@@ -22,7 +23,7 @@ __all__ = ["GrownTree", "RunData"]
 _CENTRE = -1
 """The parent of the topics that hang on no other topic."""
 
-_LEARNED_ROOM, _FRONTIER_ROOM = 3.0, 1.0
+_READ_ROOM, _FRONTIER_ROOM = 3.0, 1.0
 """Least width of a topic's sector, in units of one frontier topic."""
 
 
@@ -40,6 +41,7 @@ class RunData:
             `aulc` and `seconds_by_phase`.
         recalled: Answers to questions, by the name of the questions; see `RunResult.recalled`.
         questions: The questions, by their name.
+        knowledge: What was read and known; None where what was read counts as known.
     """
 
     agent: str
@@ -50,6 +52,7 @@ class RunData:
     summary: Mapping[str, Any]
     recalled: Mapping[str, Sequence[tuple[int, Mapping[str, Any]]]] = field(default_factory=dict)
     questions: Mapping[str, Sequence[Question]] = field(default_factory=dict)
+    knowledge: RunKnowledge | None = None
 
     @classmethod
     def of(cls, agent: str, result: RunResult, curriculum: Curriculum) -> RunData:
@@ -62,8 +65,9 @@ class RunData:
         """
         goal = None if curriculum.goal is None else tuple(curriculum.goal.tolist())
         nucleus = tuple(curriculum.nucleus.tolist())
-        told = result.recalled, result.questions
-        return cls(agent, result.curve, result.expansions, nucleus, goal, result.summary(), *told)
+        known = RunKnowledge.of(curriculum, result.expansions)
+        told = result.summary(), result.recalled, result.questions, known
+        return cls(agent, result.curve, result.expansions, nucleus, goal, *told)
 
     @property
     def goal_topics(self) -> frozenset[int]:
@@ -97,19 +101,20 @@ class RunData:
 
 @dataclass(frozen=True)
 class GrownTree:
-    """Tree of the learned topics and their frontier, which grows outward from the nucleus, with a place for each topic.
+    """Tree of the read topics and their frontier, which grows outward from the nucleus, with a place for each topic.
 
-    A picked topic hangs on its first learned neighbour and its neighbourhood hangs on it. A frontier topic hangs on the
-    neighbour that was learned last. The tree therefore shows where growth came from. The layout is radial: the
-    distance from the centre is the depth in the tree, and a sector is as wide as the topics that hang on its topic
-    need.
+    A picked topic hangs on its first read neighbour and what was read with it hangs on it. A frontier topic hangs on
+    the neighbour that was read last. Where topics have to be known, the frontier is that of the solid ones, and those
+    of its topics that were read are among the read ones. The tree therefore shows where growth came from. The layout is
+    radial: the distance from the centre is the depth in the tree, and a sector is as wide as the topics that hang on
+    its topic need.
 
     Args:
         topics: The topics, parents before children, shape `[n]`.
         parents: Position in `topics` of each one's parent, -1 at the centre, shape `[n]`.
-        steps: The expansion that learned each topic, -1 for the frontier, shape `[n]`.
+        steps: The expansion that first read each topic, -1 for the frontier, shape `[n]`.
         places: x and y of each topic, shape `[n, 2]`.
-        frontier_size: Number of frontier topics; `topics` has the best linked ones.
+        frontier_size: Number of frontier topics that were not read; `topics` has the best linked ones.
     """
 
     topics: IntArray
@@ -119,13 +124,20 @@ class GrownTree:
     frontier_size: int
 
     @classmethod
-    def grow(cls, graph: TopicGraph, expansions: Sequence[Expansion], most_frontier: int = 120) -> GrownTree:
+    def grow(
+        cls,
+        graph: TopicGraph,
+        expansions: Sequence[Expansion],
+        most_frontier: int = 120,
+        knowledge: RunKnowledge | None = None,
+    ) -> GrownTree:
         """Build the tree of a run.
 
         Args:
             graph: The topic graph.
             expansions: The run's expansions, the nucleus first.
-            most_frontier: Most frontier topics to keep; those with the most learned neighbours are kept.
+            most_frontier: Most frontier topics to keep; those with the most solid neighbours are kept.
+            knowledge: What was read and known; None where what was read counts as known.
 
         Example:
             >>> graph = TopicGraph.from_links(["a", "b", "c", "d"], [0, 1, 2], [1, 2, 3])
@@ -138,31 +150,32 @@ class GrownTree:
         parents: list[int] = []
         steps: list[int] = []
         for expansion in expansions:
-            for topic in dict.fromkeys(expansion.neighbourhood):
+            first = () if knowledge is None else knowledge.first_read[expansion.index]
+            for topic in dict.fromkeys((*expansion.neighbourhood, *first)):
                 if topic not in position:
                     parents.append(_parent(graph, expansion, topic, position))
                     steps.append(expansion.index)
                     position[topic] = len(position)
-        frontier = Frontier(graph, position)
-        candidates = frontier.topics
+        frontier = Frontier(graph, position if knowledge is None else sorted(knowledge.solid))
+        candidates = np.array([t for t in frontier.topics.tolist() if t not in position], dtype=np.int32)
         # Stable, so that equally linked topics stay in the graph's order and the page is the same each time.
         ranked = candidates[np.argsort(-frontier.links_to_solid[candidates], kind="stable")].tolist()
         shown = ranked[:most_frontier]
         parents += [max(position[near] for near in _near(graph, topic, position)) for topic in shown]
         topics = np.array([*position, *shown], dtype=np.int32)
         tree = np.array(parents, dtype=np.int32)
-        learned_by = np.array(steps + [-1] * len(shown), dtype=np.int32)
-        return cls(topics, tree, learned_by, _radial(tree, _room(tree, learned_by)), len(frontier))
+        read_by = np.array(steps + [-1] * len(shown), dtype=np.int32)
+        return cls(topics, tree, read_by, _radial(tree, _room(tree, read_by)), len(candidates))
 
     @property
-    def learned(self) -> list[int]:
-        """The learned topics, in the order they were learned in."""
+    def read(self) -> list[int]:
+        """The read topics, in the order they were first read in; all of them are learned where reading is enough."""
         topics: list[int] = self.topics[self.steps >= 0].tolist()
         return topics
 
 
 def _parent(graph: TopicGraph, expansion: Expansion, topic: int, position: dict[int, int]) -> int:
-    """Position of a learned topic's parent; the nucleus, and topics that were not on the frontier, get the centre."""
+    """Position of a read topic's parent; the nucleus, and topics that were not on the frontier, get the centre."""
     if expansion.index == 0:
         return _CENTRE
     if topic != expansion.topic and expansion.topic in position:
@@ -170,16 +183,16 @@ def _parent(graph: TopicGraph, expansion: Expansion, topic: int, position: dict[
     return min((position[near] for near in _near(graph, topic, position)), default=_CENTRE)
 
 
-def _near(graph: TopicGraph, topic: int, learned: Container[int]) -> list[int]:
-    return [near for near in graph.neighbours(topic).tolist() if near in learned]
+def _near(graph: TopicGraph, topic: int, read: Container[int]) -> list[int]:
+    return [near for near in graph.neighbours(topic).tolist() if near in read]
 
 
 def _room(parents: IntArray, steps: IntArray) -> NDArray[np.float64]:
     """Least width of each topic's sector, shape `[n]`."""
-    room = np.where(steps < 0, _FRONTIER_ROOM, _LEARNED_ROOM)
+    room = np.where(steps < 0, _FRONTIER_ROOM, _READ_ROOM)
     # All roots together get at least half the circle, so that one with many descendants does not squeeze the others.
     roots = parents < 0
-    room[roots] = max(_LEARNED_ROOM, len(parents) / (2 * max(int(roots.sum()), 1)))
+    room[roots] = max(_READ_ROOM, len(parents) / (2 * max(int(roots.sum()), 1)))
     return room
 
 

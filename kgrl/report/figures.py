@@ -17,6 +17,7 @@ from plotly.subplots import make_subplots
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.report.data import GrownTree, RunData
+from kgrl.report.knowledge import RunKnowledge
 from kgrl.traces.statistics import TraceStats
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "lengths_figure",
     "moves_figure",
     "shares_figure",
+    "standing_figure",
     "trace_shares",
     "tree_figure",
 ]
@@ -161,23 +163,23 @@ def _component(run: RunData, steps: Sequence[Expansion], name: str, position: in
 
 
 def tree_figure(graph: TopicGraph, run: RunData, tree: GrownTree) -> go.Figure:
-    """Draw a run's grown graph: learned topics by order, the nucleus, the goal and the frontier.
+    """Draw a run's grown graph: read topics by order, the nucleus, the goal and the frontier.
 
     Args:
         graph: The topic graph.
         run: The run.
         tree: The tree of topics that the run grew.
     """
-    learned = tree.steps >= 0
+    read = tree.steps >= 0
     figure = go.Figure(layout=base_layout(height=560))
-    # Later traces are drawn over earlier ones: lines below topics, the frontier below learned topics.
-    figure.add_trace(_growth(tree, ~learned, 0.6))
-    figure.add_trace(_growth(tree, learned, 1.6))
-    x, y = tree.places[~learned].T
-    names = [Markup("{}<br>frontier").format(label(graph.titles[topic])) for topic in tree.topics[~learned]]
+    # Later traces are drawn over earlier ones: lines below topics, the frontier below read topics.
+    figure.add_trace(_growth(tree, ~read, 0.6))
+    figure.add_trace(_growth(tree, read, 1.6))
+    x, y = tree.places[~read].T
+    names = [Markup("{}<br>frontier").format(label(graph.titles[topic])) for topic in tree.topics[~read]]
     marker = {"size": 4, "color": _FRONTIER, "opacity": 0.55}
     figure.add_scatter(x=x, y=y, mode="markers", marker=marker, hovertext=names, hoverinfo="text")
-    figure.add_trace(_learned(graph, run, tree, learned))
+    figure.add_trace(_read(graph, run, tree, read))
     figure.update_layout(showlegend=False, hovermode="closest", dragmode="pan", margin={"l": 0, "r": 0, "t": 0, "b": 0})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
@@ -193,8 +195,8 @@ def _growth(tree: GrownTree, which: np.ndarray, width: float) -> go.Scatter:
     return go.Scatter(x=x, y=y, mode="lines", line={"color": _FAINT, "width": width}, hoverinfo="skip")
 
 
-def _learned(graph: TopicGraph, run: RunData, tree: GrownTree, which: np.ndarray) -> go.Scatter:
-    """The learned topics, picked ones with the expansion's number."""
+def _read(graph: TopicGraph, run: RunData, tree: GrownTree, which: np.ndarray) -> go.Scatter:
+    """The read topics, picked ones with the expansion's number."""
     topics, steps = tree.topics[which], tree.steps[which]
     losses = [run.expansions[step].train_loss for step in steps]
     nucleus, picked = np.isin(topics, list(run.nucleus)), {e.topic: e.index for e in run.expansions}
@@ -203,7 +205,7 @@ def _learned(graph: TopicGraph, run: RunData, tree: GrownTree, which: np.ndarray
     x, y = tree.places[which].T
     marker = {
         "opacity": 1.0,
-        "symbol": np.where(nucleus, "diamond", "circle"),
+        "symbol": [_symbol(run, int(t), bool(n)) for t, n in zip(topics, nucleus, strict=True)],
         "size": [13 if n else 11 if int(t) in picked else 8 for t, n in zip(topics, nucleus, strict=True)],
         "color": steps,
         "colorscale": [[i / (len(_ORDER_SCALE) - 1), colour] for i, colour in enumerate(_ORDER_SCALE)],
@@ -220,14 +222,22 @@ def _learned(graph: TopicGraph, run: RunData, tree: GrownTree, which: np.ndarray
         textfont={"size": 11},
         hovertext=[_hover(graph, run, int(topic), int(step)) for topic, step in zip(topics, steps, strict=True)],
         hoverinfo="text",
-        name="learned",
+        name="learned" if run.knowledge is None else "read",
         # The two colourings that the page's script switches between.
         meta={"order": steps.tolist(), "loss": losses},
     )
 
 
+def _symbol(run: RunData, topic: int, nucleus: bool) -> str:
+    """Name of a read topic's symbol: filled if it is solid, with a cross if it faded, hollow if it is not known yet."""
+    shape, known = "diamond" if nucleus else "circle", run.knowledge
+    if known is None or topic in known.solid:
+        return shape
+    return f"{shape}-x-open" if topic in known.faded else f"{shape}-open"
+
+
 def _hover(graph: TopicGraph, run: RunData, topic: int, step: int) -> Markup:
-    """Hover text of a learned topic."""
+    """Hover text of a read topic."""
     expansion, probed = run.expansions[step], run.last_probe(topic)
     lines = [
         Markup("<b>{}</b>").format(label(graph.titles[topic])),
@@ -235,9 +245,43 @@ def _hover(graph: TopicGraph, run: RunData, topic: int, step: int) -> Markup:
         f"training loss {expansion.train_loss:.3f}",
     ]
     lines += [] if probed is None else [f"last probe loss {probed:.3f}"]
+    lines += [] if run.knowledge is None else [run.knowledge.histories.get(topic, "not reached")]
     lines += [label(graph.categories[topic])] if graph.categories[topic] else []
     # Joining by markup escapes the lines that are plain text.
     return Markup("<br>").join(lines)
+
+
+def standing_figure(runs: Sequence[RunData]) -> go.Figure:
+    """Draw the numbers of topics that are solid and read against tokens, two lines a run.
+
+    Args:
+        runs: The runs; those in which what was read counts as known have no lines.
+    """
+    figure = go.Figure(layout=base_layout(height=360))
+    for position, run in enumerate(runs):
+        if run.knowledge is not None:
+            figure.add_traces(_standing(run.knowledge, label(run.agent), _RUN_COLOURS[position % len(_RUN_COLOURS)]))
+    figure.update_layout(hovermode="x unified", legend=_LEGEND_ABOVE)
+    figure.update_xaxes(title="tokens trained on", tickformat=",", rangemode="tozero")
+    figure.update_yaxes(title="topics", tickformat=",", rangemode="tozero")
+    return figure
+
+
+def _standing(knowledge: RunKnowledge, name: str, colour: str) -> list[go.Scatter]:
+    """Lines of one run: solid topics, and read ones dotted."""
+    tokens, points = [point.tokens for point in knowledge.points], knowledge.points
+    style = {"mode": "lines", "x": tokens}
+    solid = go.Scatter(
+        y=[point.solid for point in points],
+        name=f"{name}, solid",
+        line={"color": colour, "width": 2.5},
+        customdata=[point.faded for point in points],
+        hovertemplate="%{y:,} solid, %{customdata:,} faded",
+        **style,
+    )
+    dotted = {"color": colour, "width": 1.5, "dash": "dot"}
+    read = [point.read for point in points]
+    return [solid, go.Scatter(y=read, name=f"{name}, read", line=dotted, hovertemplate="%{y:,} read", **style)]
 
 
 # --- Traces ---

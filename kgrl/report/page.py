@@ -14,6 +14,7 @@ from kgrl.report.figures import (
     lengths_figure,
     moves_figure,
     shares_figure,
+    standing_figure,
     trace_shares,
     tree_figure,
 )
@@ -45,7 +46,8 @@ def write_report(
     if not runs:
         raise ValueError("a report needs a run")
     target = runs[0].curve[-1][1] if target is None else target
-    trees = [GrownTree.grow(graph, run.expansions) for run in runs]
+    trees = [GrownTree.grow(graph, run.expansions, knowledge=run.knowledge) for run in runs]
+    knowing = any(run.knowledge is not None for run in runs)
     page = render(
         "report/runs.html",
         title=title,
@@ -56,6 +58,7 @@ def write_report(
         curves=curves_figure(runs, target),
         facts=[(run, found) for run in runs if (found := list(known_facts(run, graph)))],
         rewards=components_figure(runs) if any(run.rewarded for run in runs) else None,
+        standing=standing_figure(runs) if knowing else None,
         grown=[(run, tree, tree_figure(graph, run, tree)) for run, tree in zip(runs, trees, strict=True)],
     )
     write_text(path, page)

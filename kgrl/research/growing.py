@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,7 +22,6 @@ from kgrl.curriculum.measures import Lesson
 from kgrl.curriculum.view import Agent, preferred
 from kgrl.errors import KgrlError, SettingError
 from kgrl.expansion import Expansion
-from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.research.library import Library
 from kgrl.research.queue import ResearchQueue
@@ -123,8 +122,8 @@ class Recorded:
 class GrowingCurriculum(Curriculum):
     """A curriculum whose corpus grows between expansions.
 
-    Topics and passages keep their numbers; the probe samples stay those of the first corpus. If no topic on the
-    frontier has text, the curriculum waits for arrivals, and the time counts as research.
+    Topics and passages keep their numbers; the probe samples stay those of the first corpus. If the agent has nothing
+    to choose from, the curriculum waits for arrivals, and the time counts as research.
 
     Args:
         corpus: The first corpus, as from `first_corpus`.
@@ -133,7 +132,7 @@ class GrowingCurriculum(Curriculum):
         supply: The supply of arrivals.
         reward: A reward, its name, or a function of an expansion.
         config: Budgets, nucleus, goal and seed.
-        ahead: Number of topics that should have arrived before they are learned; see `wanted`.
+        ahead: Number of topics that should have arrived before they are read; see `wanted`.
 
     Raises:
         SettingError: If the learner cannot continue with a larger corpus.
@@ -155,24 +154,9 @@ class GrowingCurriculum(Curriculum):
         retriever, embeddings = library.index(corpus)
         super().__init__(corpus, learner, retriever, embeddings, reward, config)
         self._growing, self.library, self.supply, self.ahead = learner, library, supply, ahead
-        self._history: list[Expansion] = []
-        self._demand: Counter[str] = Counter()  # titles by the number of learned topics that link to them
-        self._asked: set[int] = set()  # learned topics whose links are in `_demand`
+        self._demand: Counter[str] = Counter()  # titles by the number of read topics that link to them
+        self._asked: set[int] = set()  # read topics whose links are in `_demand`
         self._stalled = 0.0  # seconds of waiting before the next lesson
-
-    def nucleate(self, seed: int | None = None, *, resume: bool = False) -> Iterator[Expansion]:
-        """Learn the nucleus; see `Curriculum.nucleate`."""
-        if not resume:
-            self._history = []
-        for expansion in super().nucleate(seed, resume=resume):
-            self._history.append(expansion)
-            yield expansion
-
-    def expand(self, choice: int | IntArray) -> Expansion:
-        """Learn the agent's choice; see `Curriculum.expand`."""
-        expansion = super().expand(choice)
-        self._history.append(expansion)
-        return expansion
 
     def resume(self, expansions: Sequence[Expansion], agent: Agent) -> None:
         """Restore the state of curriculum and agent after recorded expansions; see `Curriculum.resume`."""
@@ -180,7 +164,6 @@ class GrowingCurriculum(Curriculum):
         if (arrived := expansions[-1].arrived or 0) > len(self.corpus.graph):
             self._read(arrived)
         super().resume(expansions, agent)
-        self._history = list(expansions)
 
     def _teach(self, lesson: Lesson, seconds: float) -> Expansion:
         """Teach a lesson; its record also holds the number of topics and the age of the oldest page taught."""
@@ -190,18 +173,18 @@ class GrowingCurriculum(Curriculum):
         return replace(expansion, arrived=len(self.corpus.graph), data_age=max(0.0, time.time() - float(fetched.min())))
 
     def prepare(self, agent: Agent) -> None:
-        """Set the wanted titles, take arrivals, and wait while the frontier is empty."""
+        """Set the wanted titles, take arrivals, and wait while the agent has nothing to choose from."""
         began = time.perf_counter()
         self.supply.want(self.wanted(agent))
         self._grow(agent)
-        while self.state.exhausted:
+        while self._nothing_left(agent):
             # Asked before arrivals are taken: what was under way then has arrived, or is still under way.
             topics, busy = len(self.corpus.graph), self.supply.busy()
             self._grow(agent)
             self.supply.want(self.wanted(agent))
             if not busy and len(self.corpus.graph) == topics:
                 break
-            if self.state.exhausted:
+            if self._nothing_left(agent):
                 time.sleep(_POLL_SECONDS)
         self._stalled = time.perf_counter() - began
 
@@ -213,6 +196,9 @@ class GrowingCurriculum(Curriculum):
             # Resuming sets the generator anew; the draws continue as if the corpus had not been extended.
             state = self.state.rng.bit_generator.state
             super().resume(self._history, agent)
+            if not self._begun:  # right after the nucleus
+                self._begin(self._history)
+                agent.reset(self.view)
             self.state.rng.bit_generator.state = state
 
     @property
@@ -229,13 +215,14 @@ class GrowingCurriculum(Curriculum):
     def wanted(self, agent: Agent) -> list[str]:
         """Return the titles to research next, best first.
 
-        Their number fills up `ahead` topics that have arrived and are not learned, so that pages arrive as fast as they
-        are learned. It is at least a neighbourhood while the frontier is short of topics.
+        Their number fills up `ahead` topics that have arrived and are not read, so that pages arrive as fast as they
+        are read. It is at least a neighbourhood while the frontier is short of topics, if solid topics link to as many
+        that may arrive; while nothing is solid, no arrival makes the frontier larger.
 
         The worth of a title is the probability that the agent picks a topic that links to it, plus a little for each
-        learned topic that links to it: about one candidate's share.
+        read topic that links to it: about one candidate's share.
         """
-        for topic in set(self.state.frontier.solid.tolist()) - self._asked:
+        for topic in set(np.flatnonzero(self.state.knowledge.exposures).tolist()) - self._asked:
             self._asked.add(topic)
             self._demand.update(self.library.links[topic])
         candidates, chances = preferred(agent, self.view.glance())  # a glance: its draws are not the curriculum's
@@ -243,9 +230,10 @@ class GrowingCurriculum(Curriculum):
         for topic, chance in zip(candidates.tolist(), chances.tolist(), strict=True):
             for title in self.library.links[topic]:
                 worth[title] = worth.get(title, 0.0) + chance
-        missing = self.ahead - (len(self.library) - len(self.state.frontier.solid))
+        missing = self.ahead - (len(self.library) - self.state.standing.n_read)
         if self._short_of_topics:
-            missing = max(missing, self.config.neighbourhood)
+            near = {title for topic in self.state.frontier.solid.tolist() for title in self.library.links[topic]}
+            missing = max(missing, min(self.config.neighbourhood, len(_open(near, self.library, self.supply))))
         return _most_wanted(worth, self.library, self.supply, missing)
 
 
@@ -301,6 +289,11 @@ def first_corpus(
 
 def _most_wanted(worth: dict[str, Any], library: Library, supply: Supply, most: int) -> list[str]:
     """Return the worthiest titles that may still arrive; titles of equal worth in alphabetical order."""
+    ranked = ((-worth[title], title) for title in _open(worth, library, supply))
+    return [title for _, title in heapq.nsmallest(max(0, most), ranked)]
+
+
+def _open(titles: Iterable[str], library: Library, supply: Supply) -> list[str]:
+    """Return those of some titles that may still arrive."""
     hopeless = supply.hopeless()
-    open_ = ((-value, title) for title, value in worth.items() if title not in library.numbers)
-    return [title for _, title in heapq.nsmallest(max(0, most), (pair for pair in open_ if pair[1] not in hopeless))]
+    return [title for title in titles if title not in library.numbers and title not in hopeless]

@@ -25,6 +25,8 @@ __all__ = ["Checkpoint"]
 
 _ANEW = "start the run anew with another --out"
 _DAMAGED = f"bring the checkpoint back from a copy, or {_ANEW}"
+_FORMAT = 2
+"""Format of checkpoints and of the records beside them; 2 since records hold the losses of passages and tests."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Checkpoint:
     def write(self, run: Path) -> None:
         """Write `latest.json`, so that it points to this checkpoint, and bring it to the disk."""
         state = asdict(self)
+        state["format"] = _FORMAT
         write_json(self.file_in(run), {**state, "sha256": _digest(state)}, durable=True)
 
     @classmethod
@@ -105,7 +108,7 @@ class Checkpoint:
         """Return the latest checkpoint in a run's folder, None if the run has none yet.
 
         Raises:
-            DataError: If a file of it is missing, or is not as it was written.
+            DataError: If a file of it is missing, or is not as it was written, or is of another format.
         """
         path = cls.file_in(run)
         if not path.exists():
@@ -117,6 +120,8 @@ class Checkpoint:
         if known != (found := _digest(state)):
             why = f"the file is damaged or was changed: its SHA-256 is {found}, and {known} was written"
             raise DataError(path, None, f"{why}; {_DAMAGED}")
+        if (found := state.pop("format", 1)) != _FORMAT:
+            raise DataError(path, None, _other_format(found))
         checkpoint = checked(state, cls, path)
         checkpoint._check_parts(path.parent / checkpoint.learner)
         return checkpoint
@@ -147,6 +152,13 @@ class Checkpoint:
             told = ", ".join(f"{name} is {_shown(here, name)} and was {_shown(there, name)}" for name in changed)
             why = f"the run would not be continued as it began: {told}; change that back, or {_ANEW}"
             raise DataError(run / "config.yaml" if "config" in now else run, None, why)
+
+
+def _other_format(found: object) -> str:
+    """Return why a checkpoint of another format cannot be continued, and what can be done."""
+    lacking = ", whose records do not tell how well topics are known" if found == 1 else ""
+    why = f"the run has format {found!r}, of another kgrl{lacking}, and this one continues format {_FORMAT}"
+    return f"{why}; continue it with the kgrl that began it, or {_ANEW}"
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class Figures(Struct):
         exam_loss: Mean loss of the exam, in nats per token, if it was taken.
         exam_losses: The loss of each of its topics.
         exam_seconds: Time that it took.
+        nucleus: The topics that the curriculum starts from, in the line before any expansion.
+        chosen: Whether the agent chose the expansion; False for lessons on the nucleus.
     """
 
     index: Index
@@ -39,6 +41,8 @@ class Figures(Struct):
     exam_loss: float | None = None
     exam_losses: list[float] | None = None
     exam_seconds: float = 0.0
+    nucleus: list[Index] | None = None
+    chosen: bool | None = None
 
 
 class RecordFile:

@@ -188,7 +188,9 @@ class Run:
         for record in self._records.values():
             record.begin()
         self.curriculum.state.rewind()
-        self._note({"index": -1, "tokens": 0, **self._asked()}, self._examine())
+        # Pages about the run need the nucleus, and the configuration may only say how it is chosen.
+        nucleus = self.curriculum.nucleus.tolist()
+        self._note({"index": -1, "tokens": 0, "nucleus": nucleus, **self._asked()}, self._examine())
 
     def _after(self, expansion: Expansion, began: float) -> float | None:
         """Record an expansion, take the exam if it is due, and write a checkpoint; return the exam loss."""
@@ -205,14 +207,20 @@ class Run:
 
     def _figures(self, expansion: Expansion) -> dict[str, Any]:
         return {
+            "chosen": self.curriculum.begun,
             "changed": expansion.changed,
             "chunked": expansion.chunked,
             "train_loss": expansion.train_loss,
             "reward": expansion.reward,
-            "learned": len(self.curriculum.state.frontier.solid),
+            **self._standing(),
             "frontier": len(self.curriculum.state.frontier),
             "seconds": dict(expansion.seconds),
         }
+
+    def _standing(self) -> dict[str, int]:
+        """The numbers of topics that are read, solid and faded."""
+        standing = self.curriculum.state.standing
+        return {"read": standing.n_read, "solid": len(standing.frontier.solid), "faded": standing.n_faded}
 
     def _examine(self) -> dict[str, Any]:
         """The exam's part of a line of metrics."""
@@ -240,17 +248,17 @@ class Run:
         return {**figures, "recall_seconds": time.perf_counter() - began} if figures else {}
 
     def _kept(self) -> dict[str, Any]:
-        """Continual-learning metrics over the examined topics that were learned; empty before there is one."""
+        """Continual-learning metrics over the examined topics that were read; empty before there is one."""
         exams = [m for m in self._metrics if "exam_losses" in m]
         step = {topic: e.index for e in reversed(self._expansions) for topic in e.neighbourhood}  # the first counts
-        learned = [t for t in self.exam.topics.tolist() if t in step]
-        if not learned:
+        read = [t for t in self.exam.topics.tolist() if t in step]
+        if not read:
             return {}
-        # The row of the first exam at or after the expansion that learned the topic.
-        rows = np.searchsorted([m["index"] for m in exams], [step[t] for t in learned])
-        columns = np.flatnonzero(np.isin(self.exam.topics, learned))
+        # The row of the first exam at or after the expansion that first read the topic.
+        rows = np.searchsorted([m["index"] for m in exams], [step[t] for t in read])
+        columns = np.flatnonzero(np.isin(self.exam.topics, read))
         kept = continual_metrics(np.array([m["exam_losses"] for m in exams])[:, columns], rows)
-        titles = [self.curriculum.corpus.graph.titles[t] for t in learned]
+        titles = [self.curriculum.corpus.graph.titles[t] for t in read]
         forgetting = dict(zip(titles, kept.forgetting.tolist(), strict=True))
         return {"acc": kept.acc, "bwt": kept.bwt, "fwt": kept.fwt, "forgetting": forgetting}
 
@@ -269,6 +277,7 @@ class Run:
         scalars |= {f"reward/{'part_total' if name == 'total' else name}": value for name, value in parts}
         scalars |= {f"seconds/{phase}": value for phase, value in expansion.seconds.items()}
         scalars |= {f"kept/{name}": self._metrics[-1].get(name) for name in ("acc", "bwt", "fwt")}
+        scalars |= {f"topics/{name}": number for name, number in self._standing().items()}
         for name in self.recall.keys() & self._metrics[-1].keys():
             recalled = self._metrics[-1][name]
             scalars |= {f"{name}/all": recalled["share"]}
@@ -380,6 +389,7 @@ class Run:
             recalled={name: tuple((int(m["tokens"]), m[name]) for m in measured) for name in self.recall},
             questions={name: recall.questions for name, recall in self.recall.items()},
             recall_seconds=sum(m.get("recall_seconds", 0.0) for m in measured),
+            standing=self._standing(),
         )
 
 
@@ -402,6 +412,7 @@ class RunResult:
         recalled: Answers to questions, by the name of the questions: tokens and `Recalled.figures` at each exam.
         questions: The questions, by their name.
         recall_seconds: The part of `seconds` spent on questions.
+        standing: The numbers of topics that are `read`, `solid` and `faded` at the end.
     """
 
     expansions: ExpansionList
@@ -412,6 +423,7 @@ class RunResult:
     recalled: Mapping[str, tuple[tuple[int, Mapping[str, Any]], ...]] = field(default_factory=dict)
     questions: Mapping[str, tuple[Question, ...]] = field(default_factory=dict)
     recall_seconds: float = 0.0
+    standing: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         steps = f"{count_text(len(self.expansions), 'expansion')}, {sum(e.tokens for e in self.expansions):,} tokens"
@@ -445,6 +457,7 @@ class RunResult:
             "probe_tokens": sum(e.probe_tokens for e in steps),
             "expansions": len(steps),
             "topics": len({topic for e in steps for topic in e.neighbourhood}),
+            **self.standing,
             "seconds": self.seconds,
             "seconds_by_phase": {**phases, "exam": self.exam_seconds, **recall},
             "curve": [list(point) for point in self.curve],

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
-from kgrl.errors import DataError
+from kgrl.curriculum.mastery import Mastery
+from kgrl.curriculum.standing import Standing, StandingChange
+from kgrl.errors import DataError, SettingError
 from kgrl.expansion import Expansion
 from kgrl.runs.choices import Choice
 from kgrl.runs.records import Figures
@@ -27,7 +31,10 @@ Record = TypeVar("Record")
 _LIVE_SECONDS = 300.0
 """Seconds without a new record after which a run that has no result is shown as stopped."""
 
-_SHOWN_SETTINGS = ("agent", "corpus", "task", "learner", "goal", "reward", "budget_tokens", "seed")
+_SHOWN_SETTINGS = ("agent", "corpus", "task", "learner", "goal", "reward", "mastery", "budget_tokens", "seed")
+
+_FRONTIER, _READ, _FADED, _SOLID = 1, 2, 3, 4
+"""Kinds of topics, as `curriculum.js` has them; 0 are the others. Read topics and faded ones are not solid."""
 
 _SCALE = 10_000
 """Side of the square of whole numbers that places are sent in."""
@@ -92,11 +99,14 @@ class ShownRun:
     def __init__(self, folder: Path, corpus: Corpus) -> None:
         self.folder, self.corpus = folder, corpus
         self.config = Run.read_config(folder)
+        self._mastery = _mastery(folder, self.config)
         self._expansions: list[Expansion] = []
+        self._changes: list[StandingChange] = []
         self._steps: list[Json] = []
+        self._nucleus: list[int] | None = None
+        self._nucleus_lessons = 0
         self._choices: dict[int, Choice] = {}
         self._exams: list[list[float]] = []
-        self._discovered = np.zeros(len(corpus.graph), dtype=bool)
         self._tails = {name: Tail(folder / f"{name}.jsonl") for name in ("choices", "metrics", "curriculum")}
         # The server answers on several threads, and each answer may read further.
         self._reading, self._version = threading.Lock(), 0
@@ -105,7 +115,8 @@ class ShownRun:
     def about(self) -> Json:
         """Return the run's name, its settings and the number of topics."""
         settings = {name: self.config[name] for name in _SHOWN_SETTINGS if self.config.get(name) is not None}
-        return {"name": self.folder.resolve().name, "settings": settings, "topics": len(self.corpus.graph)}
+        known = {"mastery": self.config.get("mastery", "read"), "knowing": not self._mastery.by_reading}
+        return {"name": self.folder.resolve().name, "settings": settings, "topics": len(self.corpus.graph), **known}
 
     def graph(self) -> Json:
         """Return titles, places (`x`, `y`) and undirected links (sources and targets in turn)."""
@@ -151,10 +162,14 @@ class ShownRun:
         """
         with self._reading:
             expansion, choice = self._expansions[index], self._choices.get(index)
+            change, nucleus = self._changes[index], index < self._nucleus_lessons
         return {
             "index": index,
+            "nucleus": nucleus,
             "topic": expansion.topic,
             "neighbourhood": expansion.neighbourhood,
+            "solid": change.solid,
+            "faded": change.faded,
             "tokens": expansion.tokens,
             "tokens_total": expansion.tokens_total,
             "train_loss": expansion.train_loss,
@@ -166,7 +181,10 @@ class ShownRun:
         }
 
     def topic(self, topic: int) -> Json:
-        """Return the history of a topic: when it was found, learned, measured and among the agent's candidates.
+        """Return the history of a topic.
+
+        It says when the topic was first on the frontier (`found`), read, picked, solid (pairs of the first step and the
+        step in which it faded, None if it has not), measured, and among the agent's candidates.
 
         Raises:
             IndexError: If the graph has no topic of this number.
@@ -174,15 +192,18 @@ class ShownRun:
         if not 0 <= topic < len(self.corpus.graph):
             raise IndexError(topic)
         with self._reading:
-            steps, choices = list(self._steps), list(self._choices.values())
-        found = next((s["index"] for s in steps if topic in s["found"]), None)
-        learned = next((s["index"] for s in steps if topic in s["learned"]), None)
+            steps, changes, choices = list(self._steps), list(self._changes), list(self._choices.values())
+            read = [at for at in range(len(steps)) if topic in self._read_in(at)]
+            picked = [at for at in range(self._nucleus_lessons, len(steps)) if steps[at]["topic"] == topic]
+        found = next((s["index"] for s in steps if [topic, _FRONTIER] in s["kinds"]), None)
         among = [(c, c.topics.index(topic)) for c in choices if topic in c.topics]
         return {
             "topic": topic,
             "found": found,
-            "learned": learned,
-            "within": None if learned is None else steps[learned]["topic"],
+            "read": read,
+            "within": None if not read else steps[read[0]]["topic"],
+            "picked": picked,
+            "solid": _spells(changes, topic),
             "measured": [[s["index"], b, a] for s in steps for t, b, a in s["measured"] if t == topic],
             "scores": [[c.index, c.chances[at], at + 1] for c, at in among],
         }
@@ -195,14 +216,20 @@ class ShownRun:
         told = self._parsed("metrics", lines, Figures)
         exams = [[m.index, m.tokens, m.exam_loss] for m in told if m.exam_loss is not None]
         self._exams = ([] if anew else self._exams) + exams
+        nucleus = next((m.nucleus for m in told if m.nucleus is not None), None)
+        self._nucleus = self._nucleus if nucleus is None else nucleus
+        # Runs of earlier versions do not say what was chosen; their nucleus was one lesson.
+        taught = sum(m.chosen is False for m in told)
+        self._nucleus_lessons = max(1, taught + (0 if anew else self._nucleus_lessons))
         lines, anew = self._tails["curriculum"].read()
         if anew:
-            self._expansions, self._steps, self._version = [], [], self._version + 1
-            self._discovered[:] = False
+            self._expansions, self._changes, self._steps, self._version = [], [], [], self._version + 1
         for expansion in self._parsed("curriculum", lines, Expansion):
             self._check(expansion)
-            self._steps.append(self._compact(expansion))
+            if not self._steps:
+                self._begin(expansion)
             self._expansions.append(expansion)
+            self._steps.append(self._compact(expansion))
         lines, anew = self._tails["choices"].read()
         kept = {} if anew else self._choices
         self._choices = kept | {c.index: c for c in self._parsed("choices", lines, Choice)}
@@ -221,35 +248,63 @@ class ShownRun:
             raise DataError(path, None, f"expansion {expansion.index} comes where {len(self._steps)} should")
         if expansion.arrived is not None and expansion.arrived > len(titles):
             raise DataError(path, None, "the corpus has grown since; start kgrl view again")
-        topics = [expansion.topic, *expansion.neighbourhood, *(t for p in expansion.probes.values() for t in p.topics)]
+        probed = [topic for probe in expansion.probes.values() for topic in probe.topics]
+        topics = [expansion.topic, *expansion.neighbourhood, *probed, *expansion.tested.topics, *expansion.tested.asked]
         alike = min(topics) >= 0 and max(topics) < len(titles) and titles[expansion.topic] == expansion.title
         if not alike or max(expansion.passages, default=0) >= len(self.corpus):
             what = f"{expansion.title!r} is not topic {expansion.topic} of {self.corpus.name}"
             raise DataError(path, None, f"{what}: the run was made on another corpus, or on another version of it")
+        if len(expansion.losses) not in (0, len(expansion.passages)):
+            told = f"{len(expansion.losses)} losses of {len(expansion.passages)} passages"
+            raise DataError(path, None, f"expansion {expansion.index} has {told}")
+
+    def _begin(self, first: Expansion) -> None:
+        """Know nothing of any topic, before the first expansion."""
+        # Runs of earlier versions did not write their nucleus down.
+        nucleus = list(first.neighbourhood) if self._nucleus is None else self._nucleus
+        if max(nucleus, default=0) >= len(self.corpus.graph):
+            raise DataError(self.folder / "metrics.jsonl", None, "its nucleus has topics that the corpus does not have")
+        self._standing = Standing(self.corpus.graph, self.corpus.topics, self._mastery, nucleus)
+        self._kinds = np.zeros(len(self.corpus.graph), dtype=np.int8)
+        self._core = nucleus
 
     def _compact(self, expansion: Expansion) -> Json:
-        """The part of an expansion that the page has of every step: topics learned, found and measured."""
-        graph, found = self.corpus.graph, list[int]()
-        self._discovered[list(expansion.neighbourhood)] = True
-        for topic in expansion.neighbourhood:
-            near = graph.neighbours(topic)
-            new = near[~self._discovered[near]]
-            self._discovered[new] = True
-            found += new.tolist()
+        """The part of an expansion that the page has of every step: standing of topics, and losses measured."""
+        change = self._standing.replay(expansion)
+        self._changes.append(change)
+        before, self._kinds = self._kinds, self._kinds_now()
+        changed = np.flatnonzero(self._kinds != before)
         # Several probes may have measured a topic; the last one counts.
         measured = {
             topic: [topic, round(before, 4), round(after, 4)]
             for probe in expansion.probes.values()
             for topic, before, after in zip(probe.topics, probe.before, probe.after, strict=True)
         }
+        point = self._standing.point(expansion.tokens_total)
         return {
             "index": expansion.index,
             "topic": expansion.topic,
-            "learned": list(expansion.neighbourhood),
-            "found": found,
+            "nucleus": sorted(self._core) if expansion.index == 0 else [],
+            "read": list(change.solid if self._mastery.by_reading else change.first),
+            "kinds": np.stack([changed, self._kinds[changed]], axis=1).tolist(),
+            "counts": [point.read, point.solid, point.faded, len(self._standing.frontier)],
             "measured": list(measured.values()),
             "loss": round(expansion.train_loss, 4),
         }
+
+    def _kinds_now(self) -> NDArray[np.int8]:
+        """The kind of each topic, int8 `[topics]`."""
+        standing, kinds = self._standing, np.zeros(len(self._kinds), dtype=np.int8)
+        kinds[standing.frontier.topics] = _FRONTIER
+        if not self._mastery.by_reading:
+            kinds[standing.knowledge.exposures > 0] = _READ
+            kinds[standing.was_solid] = _FADED
+        kinds[standing.frontier.is_solid] = _SOLID
+        return kinds
+
+    def _read_in(self, index: int) -> Sequence[int]:
+        """The topics that an expansion read; those that it learned, where reading is all that counts."""
+        return self._expansions[index].neighbourhood if self._mastery.by_reading else self._changes[index].read
 
     def _scores(self) -> str:
         """`yes` if the agent's preferences are recorded, or the reason why they are not."""
@@ -265,6 +320,25 @@ class ShownRun:
         if _written(self.folder / "result.json") >= written:
             return "finished"
         return "live" if time.time() - written < _LIVE_SECONDS else "stopped"
+
+
+def _mastery(folder: Path, config: Json) -> Mastery:
+    """The criterion by which topics are solid; runs of earlier versions have none and are about reading."""
+    try:
+        return Mastery.of(str(config.get("mastery") or "read"))
+    except SettingError as error:
+        raise DataError(folder / "config.yaml", None, str(error)) from error
+
+
+def _spells(changes: Sequence[StandingChange], topic: int) -> list[list[int | None]]:
+    """The times in which a topic was solid: the first step of each, and the step in which it faded."""
+    spells: list[list[int | None]] = []
+    for at, change in enumerate(changes):
+        if topic in change.solid:
+            spells.append([at, None])
+        if topic in change.faded:
+            spells[-1][1] = at
+    return spells
 
 
 def _written(path: Path) -> float:

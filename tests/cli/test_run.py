@@ -111,6 +111,21 @@ def test_options_out_of_range_are_refused(
     assert option.partition("=")[0] in capsys.readouterr().err
 
 
+def test_a_run_that_has_to_know_tells_what_is_solid_and_a_level_that_does_not_fit(
+    corpus_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    knowing = ("--agent", "random", "--mastery", "gap:99", "--most-readings", 0)
+    assert small_run(corpus_folder, tmp_path / "run", *knowing, "--json", tmp_path / "out.json") == 0
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert figures["solid"] == figures["faded"] == 0 < figures["read"]
+    assert f"{figures['read']} read, 0 solid by gap:99, 0 faded" in capsys.readouterr().out
+    assert [record.getMessage().startswith("none of the ") for record in caplog.records] == [True]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines[0]["nucleus"]) == 8 and lines[-1]["read"] == figures["read"] and not lines[-1]["solid"]
+    told = [line["chosen"] for line in lines if "chosen" in line]
+    assert told[0] is False and told[-1] is True and told == sorted(told)
+
+
 def test_the_same_seed_gives_the_same_run(corpus_folder: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         assert small_run(corpus_folder, tmp_path / name, "--agent", "random", "--json", tmp_path / f"{name}.json") == 0

@@ -169,7 +169,7 @@ def test_a_nucleus_that_fades_later_is_not_begun_again(make_tiny_curriculum: Mak
     whole, resumed = (make_tiny_curriculum("token-cost", **setting) for _ in range(2))
     steps = list(zip(range(4), whole.run(make_agent("random")), strict=False))
     nucleus = whole.nucleus.tolist()
-    faded = ProbeLosses(tuple(nucleus), (whole.state.knowledge.unread + 9.0,) * len(nucleus))
+    faded = Probed(tuple(nucleus), (whole.state.knowledge.unread + 9.0,) * len(nucleus))
     records = [*(step for _, step in steps[:-1]), replace(steps[-1][1], tested=faded)]
     assert records[1].reward is not None, "the nucleus was known after one lesson"
     agent = make_agent("random")

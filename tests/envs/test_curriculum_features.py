@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,6 +60,22 @@ def named(view: View, topic: int, state: FeatureState | None = None) -> dict[str
     slots = observe(view, 8, state)
     row = slots.observation["candidates"][slots.topics.tolist().index(topic)]
     return dict(zip(FEATURES, row.tolist(), strict=True))
+
+
+def test_while_nothing_is_solid_the_walk_is_at_the_nucleus(graph: TopicGraph) -> None:
+    """What was compared with it is forgotten once a topic is solid."""
+    begun = make_view(graph, [0])
+    view = replace(begun, frontier=Frontier(graph, roots=[0]))
+    state = FeatureState(view)
+    slots = observe(view, 8, state)
+    shown = dict(zip(GLOBAL_FEATURES, slots.observation["global"].tolist(), strict=True))
+    assert slots.topics[slots.topics >= 0].tolist() == [0]
+    assert np.isfinite(slots.observation["candidates"]).all()
+    assert shown["learned_share"] == shown["log_learned"] == 0.0
+    assert named(view, 0, state)["nearest_learned_similarity"] == pytest.approx(1.0), "the page it is at"
+    view.frontier.solidify(3)
+    assert named(view, 4, state) == named(view, 4)
+    assert named(view, 0, state) == named(view, 0)
 
 
 def test_graph_features_by_hand(graph: TopicGraph) -> None:

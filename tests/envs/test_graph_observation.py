@@ -22,7 +22,7 @@ Make = Callable[..., Curriculum]
 
 @pytest.fixture
 def env(make_tiny_curriculum: Make) -> GraphObservation:
-    return GraphObservation(CurriculumEnv(make_tiny_curriculum(goal="Nature"), slots=6), learned=5, frontier=4)
+    return GraphObservation(CurriculumEnv(make_tiny_curriculum(goal="Nature"), slots=6), solid=5, frontier=4)
 
 
 def column(graph: GraphInstance, name: str) -> np.ndarray:
@@ -59,14 +59,14 @@ def check_graph(env: GraphObservation, graph: GraphInstance, padded: np.ndarray,
     assert len(padded) == 6 + 5 + 4 and (topics >= 0).all() and (padded[len(topics) :] == -1).all()
     view = env.curriculum.view
     filled = slots[slots >= 0]
-    learned, waiting = set(view.frontier.solid.tolist()), set(view.frontier.topics.tolist())
+    solid, waiting = set(view.frontier.solid.tolist()), set(view.frontier.topics.tolist())
     assert graph in env.observation_space
     assert len(set(topics.tolist())) == len(topics) == len(graph.nodes) <= 6 + 5 + 4
     assert topics[: len(filled)].tolist() == filled.tolist()
     assert column(graph, "candidate").tolist() == [1.0] * len(filled) + [0.0] * (len(topics) - len(filled))
-    assert column(graph, "learned").tolist() == [float(t in learned) for t in topics.tolist()]
+    assert column(graph, "solid").tolist() == [float(t in solid) for t in topics.tolist()]
     assert column(graph, "frontier").tolist() == [float(t in waiting) for t in topics.tolist()]
-    shown = [t for t in topics.tolist() if t in learned]
+    shown = [t for t in topics.tolist() if t in solid]
     assert shown == view.frontier.solid.tolist()[::-1][:5]
     others = [t for t in topics[len(filled) :].tolist() if t in waiting]
     assert len(others) == min(4, len(waiting) - len(filled))
@@ -96,7 +96,7 @@ def test_losses_and_order_of_learning_are_told(env: GraphObservation) -> None:
     assert known.any() and column(graph, "measured").tolist() == known.astype(float).tolist()
     np.testing.assert_allclose(column(graph, "loss")[known], profile.level[topics[known]] / 10, rtol=1e-6)
     assert not column(graph, "loss")[~known].any()
-    recency = column(graph, "recency")[column(graph, "learned") == 1]
+    recency = column(graph, "recency")[column(graph, "solid") == 1]
     assert recency[0] == 1.0 and (np.diff(recency) < 0).all() and (recency > 0).all()
 
 
@@ -136,5 +136,5 @@ def test_other_environments_and_sizes_are_refused(
 ) -> None:
     with pytest.raises(SettingError, match=r"only a curriculum .* not RabbitHoleEnv"):
         GraphObservation(RabbitHoleEnv(env.curriculum.corpus.graph, fake_embeddings))
-    with pytest.raises(SettingError, match="learned must be at least 1"):
-        GraphObservation(CurriculumEnv(make_tiny_curriculum()), learned=0)
+    with pytest.raises(SettingError, match="solid must be at least 1"):
+        GraphObservation(CurriculumEnv(make_tiny_curriculum()), solid=0)

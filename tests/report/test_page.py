@@ -14,13 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kgrl.agents import make_agent
+from kgrl.curriculum import Curriculum
+from kgrl.curriculum.standing import StandingPoint
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import TopicGraph
 from kgrl.probes.questions import Question
 from kgrl.report import RunData, write_report
 from kgrl.report.data import GrownTree
 from kgrl.report.html import script_hash
+from kgrl.report.knowledge import RunKnowledge
 from kgrl.report.known import Answers
+from tests.curriculum.test_knowledge import KNOWING
 from tests.support.html_page import Page
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -123,6 +128,48 @@ def test_parts_of_rewards_are_drawn_by_name(
     hostile = write(tmp_path, graph, rewarded("random", **{HOSTILE: 1.0}))
     assert "<img" not in json.dumps(hostile.data) and len(hostile.scripts) == 5
     assert "Rewards" not in write(tmp_path, graph, make_run()).text, "nothing where nobody was rewarded"
+
+
+def test_topics_that_have_to_be_known_are_counted_and_marked(
+    tmp_path: Path, graph: TopicGraph, make_run: Callable[..., RunData]
+) -> None:
+    points = (StandingPoint(50, 1, 1, 0), StandingPoint(100, 4, 2, 1))
+    histories = {
+        0: "read first at step 0, solid since step 0, faded at step 1, read 2 times",
+        3: "read first at step 1",
+    }
+    knowledge = RunKnowledge(points, ((0,), (1, 2, 3)), histories, frozenset({1, 2}), frozenset({0}))
+    page = write(tmp_path, graph, make_run(), replace(make_run(HOSTILE), knowledge=knowledge))
+    lines = [(line["x"], line["y"]) for line in page.data[1]["data"]]
+    assert lines == [([50, 100], [1, 2]), ([50, 100], [1, 4])], "solid and read; nothing of the run that only reads"
+    drawn = next(t for t in page.data[3]["data"] if t.get("name") == "read")
+    assert drawn["marker"]["symbol"] == ["diamond-x-open", "circle", "circle", "circle-open"]
+    assert histories[0] in drawn["hovertext"][0] and histories[3] in drawn["hovertext"][3]
+    waiting = page.data[3]["data"][2]["hovertext"]
+    assert len(waiting) == 1 and "Mars" in waiting[0], "what was read is not drawn twice"
+    assert re.search(r"4 topics read, 2 of them of the goal;\s+2 solid at the end, 1 faded;\s+1 new ones", page.text)
+    assert "read, not known" in page.text and len(page.scripts) == 6
+    assert "Topics read and solid" not in write(tmp_path, graph, make_run()).text
+
+
+def test_what_a_run_knew_is_replayed_from_its_records(make_tiny_curriculum: Callable[..., Curriculum]) -> None:
+    curriculum = make_tiny_curriculum(None, **KNOWING)
+    steps = list(curriculum.run(make_agent("random")))
+    knowledge, standing = RunKnowledge.of(curriculum, steps), curriculum.state.standing
+    assert knowledge is not None and knowledge.solid == set(standing.frontier.solid.tolist())
+    assert knowledge.points[-1] == standing.point(steps[-1].tokens_total) and len(knowledge.points) == len(steps)
+    exposures = curriculum.state.knowledge.exposures
+    assert len(knowledge.faded) == standing.n_faded > 0
+    for topic, history in knowledge.histories.items():
+        first = next(i for i, topics in enumerate(knowledge.first_read) if topic in topics)
+        assert history.startswith(f"read first at step {first}")
+        assert history.endswith(f"read {exposures[topic]} time{'s' * int(exposures[topic] > 1)}")
+        assert ("faded" in history) >= (topic in knowledge.faded)
+    tree = GrownTree.grow(curriculum.corpus.graph, steps, knowledge=knowledge)
+    assert set(tree.read) == set(np.flatnonzero(exposures).tolist())
+    new = set(standing.frontier.topics.tolist()) - set(tree.read)
+    assert tree.frontier_size == len(new) and set(tree.topics[tree.steps < 0].tolist()) == new
+    assert RunKnowledge.of(make_tiny_curriculum(None), []) is None
 
 
 def test_target_that_is_not_reached_is_said(

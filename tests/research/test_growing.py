@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kgrl.agents import make_agent
-from kgrl.corpus import Corpus, Split
+from kgrl.corpus import Corpus, Passages, Split
 from kgrl.curriculum import CurriculumConfig
 from kgrl.curriculum.view import View
 from kgrl.errors import DataError, KgrlError, SettingError
 from kgrl.exam import Exam
 from kgrl.graph.topic_graph import IntArray
-from kgrl.learners import ScratchLearner
+from kgrl.learners import Learned, ScratchLearner
 from kgrl.learners.plugins import Isolation
 from kgrl.research import Arrival, Library
 from kgrl.research.growing import GrowingCurriculum, Recorded, first_corpus
 from kgrl.retrieval import INDEXED_PER_TOPIC
 from kgrl.runs import Run
+from tests.support.fake_learner import FakeLearner
 
 _FIRST = 6
 _CONFIG = CurriculumConfig(
@@ -100,12 +102,15 @@ MakeGrowing = Callable[..., GrowingCurriculum]
 
 @pytest.fixture
 def make_growing(arrivals: dict[str, Arrival], tmp_path: Path) -> MakeGrowing:
-    def make(name: str = "pages.jsonl", supply: Any = None, first: int | None = None) -> GrowingCurriculum:
+    def make(
+        name: str = "pages.jsonl", supply: Any = None, first: int | None = None, **settings: Any
+    ) -> GrowingCurriculum:
         library = Library(tmp_path / name)
         supply = FakeSupply(arrivals) if supply is None else supply
         corpus = library.corpus(first) if first else first_corpus(library, supply, _CONFIG.nucleus, _FIRST)
         learner = ScratchLearner(corpus, width=16, heads=2, vocabulary=300, layers=1)
-        return GrowingCurriculum(corpus, learner, library, supply, "mean-prediction-gain", _CONFIG)
+        config = replace(_CONFIG, **settings)
+        return GrowingCurriculum(corpus, learner, library, supply, "mean-prediction-gain", config)
 
     return make
 
@@ -187,15 +192,135 @@ def test_pages_that_likely_choices_link_to_are_wanted_first(
     assert not set(wanted) & set(curriculum.library.numbers)
 
 
-def test_no_more_is_wanted_than_is_learned(arrivals: dict[str, Arrival], make_growing: MakeGrowing) -> None:
+def test_no_more_is_wanted_than_is_read(arrivals: dict[str, Arrival], make_growing: MakeGrowing) -> None:
     supply = FakeSupply(arrivals, at_once=40)
     curriculum = make_growing(supply=supply)
     curriculum.ahead = 8
     for step in curriculum.run(make_agent("closure")):
         if step.index:
             assert len(supply.wanted[-1]) <= 8
-            spare = len(curriculum.library) - len(curriculum.state.frontier.solid)
+            spare = len(curriculum.library) - curriculum.state.standing.n_read
             assert spare <= max(8, _FIRST) + 40  # what the nucleus waited for, and one look at what is there
+
+
+KNOWING: dict[str, Any] = {"mastery": "gap:0.2", "most_readings": 0}
+"""Some of the topics that are read are solid in the end."""
+
+
+class Fading(FakeLearner):
+    """Forgets half of what it read about every topic at each lesson, and can continue with a larger corpus."""
+
+    def learn(self, passages: Passages, token_budget: int) -> Learned:
+        self.read /= 2
+        return super().learn(passages, token_budget)
+
+    def extend(self, corpus: Corpus) -> None:
+        self.read = np.pad(self.read, (0, len(corpus.graph) - len(self.read)))
+
+    def restore(self, snapshot: NDArray[np.float64]) -> None:
+        super().restore(np.pad(snapshot, (0, len(self.read) - len(snapshot))))
+
+
+@pytest.mark.parametrize("agent", ["closure", "nucleated", "iid", "spaced"])
+def test_a_run_that_has_to_know_grows_and_its_record_repeats_it(make_growing: MakeGrowing, agent: str) -> None:
+    whole = make_growing(**KNOWING)
+    steps = list(whole.run(make_agent(agent)))
+    assert (steps[-1].arrived or 0) > _FIRST and steps[-1].tokens_total == _CONFIG.budget_tokens
+    assert 0 < len(whole.state.frontier.solid) < whole.state.standing.n_read
+    again = make_growing(supply=Recorded(steps), first=steps[0].arrived, **KNOWING)
+    assert list(again.run(make_agent(agent))) == steps
+    assert np.array_equal(again.state.knowledge.gap, whole.state.knowledge.gap, equal_nan=True)
+
+
+def test_the_frontier_of_a_growing_graph_is_what_is_linked_with_solid_topics(
+    arrivals: dict[str, Arrival], tmp_path: Path
+) -> None:
+    """Forgotten topics return to it, and the nucleus is on it as long as it is not solid."""
+    library, supply = Library(tmp_path / "pages.jsonl"), FakeSupply(arrivals)
+    corpus = first_corpus(library, supply, _CONFIG.nucleus, _FIRST)
+    config = replace(_CONFIG, mastery="gap:1.2", most_readings=0)
+    curriculum = GrowingCurriculum(corpus, Fading(corpus), library, supply, None, config)
+    nucleus, sizes, faded = set(curriculum.nucleus.tolist()), set[int](), set[int]()
+    for _ in curriculum.run(make_agent("random")):
+        standing, graph = curriculum.state.standing, curriculum.corpus.graph
+        solid = set(standing.frontier.solid.tolist())
+        near = {int(t) for topic in solid for t in graph.neighbours(topic)} | nucleus
+        assert set(standing.frontier.topics.tolist()) == near - solid
+        faded |= set(np.flatnonzero(standing.was_solid).tolist()) & set(standing.frontier.topics.tolist())
+        sizes.add(len(graph))
+    assert len(sizes) > 1 and len(faded) > 3
+
+
+@pytest.mark.parametrize("after", [0, 1, 4])
+def test_an_interrupted_run_that_has_to_know_goes_on(make_growing: MakeGrowing, tmp_path: Path, after: int) -> None:
+    """Also within a nucleus of several lessons, and right after it."""
+    settings = {**KNOWING, "nucleus_share": 0.1}
+    whole = make_growing(**settings)
+    exam = Exam(whole.corpus, size=8)
+    expected = Run(tmp_path / "whole", whole, make_agent("nucleated"), exam, {}).carry_out()
+    assert [step.topic for step in expected.expansions[:2]] == whole.nucleus.tolist() * 2
+
+    def part() -> Run:
+        recorded = Recorded(expected.expansions)
+        curriculum = make_growing(supply=recorded, first=expected.expansions[0].arrived, **settings)
+        return Run(tmp_path / "parts", curriculum, make_agent("nucleated"), exam, {})
+
+    class StopError(Exception):
+        pass
+
+    def stop(expansion: object, loss: object) -> None:
+        if getattr(expansion, "index", 0) == after:
+            raise StopError
+
+    with pytest.raises(StopError):
+        part().carry_out(stop)
+    again = part().carry_out()
+    assert again.expansions == expected.expansions and again.curve == expected.curve
+
+
+def test_a_short_frontier_asks_for_more_if_solid_topics_link_to_it(
+    arrivals: dict[str, Arrival], make_growing: MakeGrowing
+) -> None:
+    """Though there is stock enough; once they are forgotten, no more."""
+    curriculum = make_growing(**KNOWING)
+    curriculum.ahead, agent = 0, make_agent("random")
+    curriculum.start()
+    frontier = curriculum.state.frontier
+    for topic in frontier.solid.tolist():
+        frontier.forget(topic)
+    assert not curriculum.wanted(agent)
+    for topic in range(_FIRST):
+        frontier.solidify(topic)
+    assert len(curriculum.wanted(agent)) == curriculum.config.neighbourhood
+
+
+def test_while_nothing_is_solid_the_stock_is_filled_and_no_more(
+    arrivals: dict[str, Arrival], make_growing: MakeGrowing
+) -> None:
+    """More pages would not make the frontier larger, which is the nucleus alone."""
+    curriculum = make_growing(mastery="gap:99", most_readings=0)
+    curriculum.ahead = 10
+    steps = list(curriculum.run(make_agent("random")))
+    assert steps[-1].tokens_total == _CONFIG.budget_tokens and not len(curriculum.state.frontier.solid)
+    assert {step.topic for step in steps} == set(curriculum.nucleus.tolist())
+    assert len(curriculum.library) - curriculum.state.standing.n_read <= 10 + 3 < len(arrivals) - 10
+
+
+def test_an_agent_with_something_to_read_does_not_wait_for_the_frontier(make_growing: MakeGrowing) -> None:
+    class Busy(FakeSupply):
+        def take(self, library: Library, index: int) -> int:
+            return len(library)
+
+        def busy(self) -> bool:
+            pytest.fail("the curriculum waits")
+
+    curriculum = make_growing()
+    curriculum.supply = Busy({})
+    curriculum.start()
+    for topic in range(len(curriculum.corpus.graph)):
+        curriculum.state.frontier.solidify(topic)
+    assert curriculum.state.exhausted
+    curriculum.prepare(make_agent("iid"))
 
 
 def test_what_is_hopeless_is_not_wanted(arrivals: dict[str, Arrival], make_growing: MakeGrowing) -> None:

@@ -10,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from kgrl.agents import make_agent
+from kgrl.agents.baselines.nucleated import RandomNucleated
 from kgrl.curriculum import Curriculum
+from kgrl.curriculum.view import View
 from kgrl.errors import DataError, KgrlError
+from kgrl.exam import Exam
+from kgrl.expansion import Expansion
 from kgrl.runs import Run
+from kgrl.runs.checkpoint import _digest
 from kgrl.runs.place import hold_folder, unused_folder
-from tests.runs.test_run import interrupted, run_in
+from tests.runs.test_run import StopError, interrupted, run_in
 
 Make = Callable[..., Curriculum]
 
@@ -113,6 +119,71 @@ def test_a_changed_configuration_corpus_or_version_is_refused(
             run_in(cut, curriculum).carry_out()
     finally:
         curriculum.corpus.__dict__["fingerprint"] = kept
+
+
+@pytest.mark.parametrize(
+    ("found", "told"), [(None, "format 1, of another kgrl, whose records do not"), (9, "format 9,")]
+)
+def test_a_run_of_another_format_is_refused_with_what_to_do(
+    make_tiny_curriculum: Make, cut: Path, found: int | None, told: str
+) -> None:
+    """Before records had the losses of passages, checkpoints had no format."""
+    path = cut / "checkpoint" / "latest.json"
+    state = json.loads(path.read_text())
+    del state["format"], state["sha256"]
+    state |= {} if found is None else {"format": found}
+    path.write_text(json.dumps({**state, "sha256": _digest(state)}))
+    before = content(cut)
+    with pytest.raises(DataError, match=f"latest.json: .*{told}.*the kgrl that began it, or .*--out"):
+        Run.check_resumable(cut)
+    with pytest.raises(DataError, match=told):
+        run_in(cut, make_tiny_curriculum(budget_tokens=900)).carry_out()
+    assert content(cut) == before
+
+
+class Drawing(RandomNucleated):
+    """Draws at its reset, too."""
+
+    def reset(self, view: View) -> None:
+        super().reset(view)
+        self.drawn = view.rng.random()
+
+
+KNOWING = {"mastery": "gap:1.6", "most_readings": 0, "budget_tokens": 1_500, "nucleus_share": 0.3}
+
+
+@pytest.mark.parametrize("agent", ["random", "nucleated", "drawing"])
+def test_a_run_that_knows_goes_on_as_if_nothing_had_happened(
+    make_tiny_curriculum: Make, tmp_path: Path, agent: str
+) -> None:
+    """Wherever it is stopped: within the nucleus, which takes several lessons, right after it, or later."""
+
+    def run(name: str) -> Run:
+        curriculum = make_tiny_curriculum("mean-prediction-gain", **KNOWING)
+        made = Drawing() if agent == "drawing" else make_agent(agent)
+        return Run(tmp_path / name, curriculum, made, Exam(curriculum.corpus, size=10), {}, exam_every=1)
+
+    whole = run("whole").carry_out()
+    nucleus = sum(step.topic == whole.expansions[0].topic for step in whole.expansions[:3])
+    assert nucleus > 1 and whole.curve[1][1] > whole.curve[2][1], "an exam after each lesson on the nucleus"
+    for after in (0, nucleus - 1, nucleus, len(whole.expansions) - 2):
+
+        def stop(expansion: Expansion, loss: float | None, after: int = after) -> None:
+            if expansion.index == after:
+                raise StopError
+
+        with pytest.raises(StopError):
+            run(f"cut {after}").carry_out(stop)
+        resumed = run(f"cut {after}").carry_out()
+        assert resumed.expansions == whole.expansions and resumed.curve == whole.curve
+        for name in ("curriculum.jsonl", "metrics.jsonl"):
+            assert timeless(tmp_path / f"cut {after}" / name) == timeless(tmp_path / "whole" / name)
+
+
+def timeless(path: Path) -> list[dict[str, object]]:
+    """The lines of a record without what a clock said."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{name: value for name, value in line.items() if "seconds" not in name} for line in lines]
 
 
 @pytest.mark.parametrize("text", ["", "- 1", "a: [", "\x00"])

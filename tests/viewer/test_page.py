@@ -76,8 +76,8 @@ def test_what_is_drawn_at_a_step_does_not_depend_on_the_way_there(browser: Any, 
         assert visit.colours() == wandered
         kinds = visit.page.evaluate("Array.from(kgrl.runs[0].titles, (_, t) => kgrl.runs[0].state.kind(t))")
         learned = [t for e in run.expansions[1:6] for t in e.neighbourhood]
-        assert [t for t, kind in enumerate(kinds) if kind == 2] == sorted(learned)
-        counted = visit.page.evaluate("kgrl.runs[0].state.frontier[5]")
+        assert [t for t, kind in enumerate(kinds) if kind == 4] == sorted(learned)
+        counted = visit.page.evaluate("kgrl.runs[0].state.counts(5).frontier")
         assert counted == sum(kind == 1 for kind in kinds)
         well(visit)
 

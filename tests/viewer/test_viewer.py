@@ -7,7 +7,7 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kgrl.agents import make_agent
 from kgrl.cli import main
 from kgrl.cli.view import shown_runs
+from kgrl.curriculum import Curriculum
 from kgrl.errors import DataError, KgrlError
+from kgrl.exam import Exam
+from kgrl.expansion import Expansion, Probed
 from kgrl.graph import Frontier, TopicGraph
 from kgrl.research import Arrival, Library
+from kgrl.runs import Run
 from kgrl.viewer import ShownRun, ViewerServer
 from kgrl.viewer.layout import layout, stored_layout
 from kgrl.viewer.shown_run import Tail
+from tests.curriculum.test_knowledge import KNOWING
 from tests.support.made_runs import MadeRun, made_corpus, serving
 
 TITLES = [f"Topic {i}" for i in range(60)]
+KINDS = ("unseen", "frontier", "read", "faded", "solid")
 
 
 @pytest.fixture
@@ -64,16 +71,117 @@ def told(server: ViewerServer, path: str) -> Any:
 # --- What is said of a run ---
 
 
+def kinds_at_every_step(steps: list[dict[str, Any]], topics: int) -> Iterator[dict[str, set[int]]]:
+    """The topics of each kind after each step, as the page works them out."""
+    kinds = np.zeros(topics, dtype=int)
+    for step in steps:
+        for topic, kind in step["kinds"]:
+            assert kinds[topic] != kind, "only what changed is sent"
+            kinds[topic] = kind
+        yield {name: set(np.flatnonzero(kinds == at).tolist()) for at, name in enumerate(KINDS)}
+
+
 def test_learned_and_frontier_at_every_step_are_those_of_the_curriculum(run: MadeRun) -> None:
-    shown = ShownRun(run.folder, run.corpus)
-    frontier, learned, found = Frontier(run.corpus.graph), set[int](), set[int]()
-    for step, expansion in zip(shown.steps(0, None)["steps"], run.expansions, strict=True):
+    steps, frontier = ShownRun(run.folder, run.corpus).steps(0, None)["steps"], Frontier(run.corpus.graph)
+    told = kinds_at_every_step(steps, len(run.corpus.graph))
+    for step, kinds, expansion in zip(steps, told, run.expansions, strict=True):
         for topic in expansion.neighbourhood:
             frontier.solidify(topic)
-        learned |= set(step["learned"])
-        found |= set(step["found"])
-        assert learned == set(frontier.solid.tolist())
-        assert found - learned == set(frontier.topics.tolist())
+        assert kinds["solid"] == set(frontier.solid.tolist())
+        assert kinds["frontier"] == set(frontier.topics.tolist())
+        assert not kinds["read"] | kinds["faded"], "what was read is learned"
+        assert step["read"] == list(expansion.neighbourhood)
+        assert step["counts"][1:] == [len(frontier.solid), 0, len(frontier)]
+    assert steps[0]["nucleus"] == sorted(run.expansions[0].neighbourhood)
+
+
+class Knowing:
+    """A finished run in which topics have to be known, and what the curriculum knew after each step."""
+
+    def __init__(self, folder: Path, curriculum: Curriculum, agent: str) -> None:
+        self.folder, self.corpus, self.kinds = folder, curriculum.corpus, list[dict[str, set[int]]]()
+        self.nucleus = curriculum.nucleus
+        config = {"corpus": "tiny", "agent": agent, "mastery": curriculum.config.mastery}
+        state = curriculum.state
+
+        def note(expansion: Expansion, loss: float | None) -> None:
+            read, was = np.flatnonzero(state.knowledge.exposures), np.flatnonzero(state.standing.was_solid)
+            solid = set(state.frontier.solid.tolist())
+            faded = set(was.tolist()) - solid
+            waiting = set(state.frontier.topics.tolist())
+            new = waiting - set(read.tolist()) - faded
+            kinds = {"solid": solid, "faded": faded, "read": set(read.tolist()) - solid - faded, "frontier": new}
+            self.kinds.append(kinds | {"waiting": waiting})
+
+        exam = Exam(curriculum.corpus, size=5)
+        self.steps = Run(folder, curriculum, make_agent(agent), exam, config).carry_out(note).expansions
+
+
+@pytest.fixture
+def knowing(make_tiny_curriculum: Callable[..., Curriculum], tmp_path: Path) -> Knowing:
+    return Knowing(tmp_path / "knowing", make_tiny_curriculum(None, **KNOWING), "random")
+
+
+def test_read_solid_and_faded_topics_are_told_apart_at_every_step(knowing: Knowing) -> None:
+    steps = ShownRun(knowing.folder, knowing.corpus).steps(0, None)["steps"]
+    told = list(kinds_at_every_step(steps, len(knowing.corpus.graph)))
+    for step, kinds, expected in zip(steps, told, knowing.kinds, strict=True):
+        for kind in ("frontier", "read", "faded", "solid"):
+            assert kinds[kind] == expected[kind], f"{kind} at step {step['index']}"
+        known = len(kinds["solid"]), len(kinds["faded"]), len(expected["waiting"])
+        assert step["counts"] == [sum(len(kinds[k]) for k in ("read", "faded", "solid")), *known]
+    assert all(any(kinds[name] for kinds in told) for name in ("frontier", "read", "faded", "solid"))
+    assert [topic for step in steps for topic in step["read"]] == list(
+        dict.fromkeys(int(knowing.corpus.topics[i]) for step in knowing.steps for i in step.passages)
+    )
+
+
+def test_the_history_of_a_topic_that_was_forgotten(knowing: Knowing) -> None:
+    """Every reading, every pick, and when it was solid."""
+    shown = ShownRun(knowing.folder, knowing.corpus)
+    faded = {topic for kinds in knowing.kinds for topic in kinds["faded"]}
+    for topic in faded:
+        history = shown.topic(topic)
+        solid = [topic in kinds["solid"] for kinds in knowing.kinds]
+        told = [any(a <= at and (b is None or at < b) for a, b in history["solid"]) for at in range(len(solid))]
+        assert told == solid and history["solid"][0][1] is not None
+        assert history["read"] == [s.index for s in knowing.steps if topic in knowing.corpus.topics[[*s.passages]]]
+        assert history["picked"] == [
+            s.index for s in knowing.steps if s.topic == topic and not shown.step(s.index)["nucleus"]
+        ]
+
+
+def test_the_nucleus_is_that_of_the_record_and_its_lessons_are_named(knowing: Knowing) -> None:
+    shown = ShownRun(knowing.folder, knowing.corpus)
+    assert shown.steps(0, None)["steps"][0]["nucleus"] == sorted(knowing.nucleus.tolist())
+    assert shown.about()["knowing"] and shown.about()["settings"]["mastery"] == "gap:1.2"
+    assert shown.step(0)["nucleus"] and not shown.step(len(knowing.steps) - 1)["nucleus"]
+
+
+def test_a_topic_can_be_picked_more_than_once(make_tiny_curriculum: Callable[..., Curriculum], tmp_path: Path) -> None:
+    """Nothing passes this level, so the nucleus, which takes two lessons, is all that can be picked."""
+    settings = {**KNOWING, "mastery": "gap:99", "nucleus_share": 0.2}
+    made = Knowing(tmp_path / "run", make_tiny_curriculum(None, **settings), "random")
+    shown, first = ShownRun(made.folder, made.corpus), made.steps[0].topic
+    assert [shown.step(at)["nucleus"] for at in range(4)] == [True, True, False, False]
+    history = shown.topic(first)
+    assert history["picked"] == [step.index for step in made.steps[2:] if step.topic == first]
+    assert len(history["picked"]) > 1 and history["read"][:2] == [0, 1] and history["solid"] == []
+
+
+def test_a_criterion_that_is_none_is_named(run: MadeRun) -> None:
+    append(run.folder / "config.yaml", "mastery: known\n")
+    with pytest.raises(DataError, match=r"config\.yaml: mastery must be read or gap"):
+        ShownRun(run.folder, run.corpus)
+
+
+def test_records_that_do_not_fit_the_corpus_are_named(run: MadeRun) -> None:
+    step = run.expansions[0]
+    unknown = replace(step, tested=Probed((60,), (1.0,)))
+    for spoilt, message in ((unknown, "another corpus"), (replace(step, losses=(1.0,)), "1 losses of 3 passages")):
+        (run.folder / "curriculum.jsonl").write_text(spoilt.to_json() + "\n")
+        with pytest.raises(DataError, match=message):
+            ShownRun(run.folder, run.corpus)
 
 
 def test_measurements_are_those_of_the_record(run: MadeRun) -> None:
@@ -97,8 +205,9 @@ def test_the_history_of_a_topic(run: MadeRun) -> None:
     shown, expansion = ShownRun(run.folder, run.corpus), run.expansions[4]
     topic = expansion.neighbourhood[1]
     history = shown.topic(topic)
-    assert (history["learned"], history["within"]) == (4, expansion.topic)
-    assert history["found"] < 4
+    assert (history["read"], history["within"], history["picked"]) == ([4], expansion.topic, [])
+    assert history["solid"] == [[4, None]] and history["found"] < 4
+    assert shown.topic(expansion.topic)["picked"] == [4] and shown.topic(0)["picked"] == []
     assert [index for index, *_ in history["scores"]] == list(range(history["found"] + 1, 5))
     assert [4, round(expansion.probes["mean"].before[1], 4)] in [m[:2] for m in history["measured"]]
     with pytest.raises(IndexError):

@@ -18,11 +18,11 @@ function theme() {
 }
 
 function paint(by) {
-  const learned = figures.flatMap(f => f.data.map((trace, index) => ({ f, trace, index })).filter(t => t.trace.meta));
-  if (!learned.length) return;
-  const values = learned.flatMap(t => t.trace.meta[by]);
+  const read = figures.flatMap(f => f.data.map((trace, index) => ({ f, trace, index })).filter(t => t.trace.meta));
+  if (!read.length) return;
+  const values = read.flatMap(t => t.trace.meta[by]);
   const low = Math.min(...values), high = Math.max(...values);
-  learned.forEach(({ f, trace, index }) =>
+  read.forEach(({ f, trace, index }) =>
     Plotly.restyle(f, { "marker.color": [trace.meta[by]], "marker.cmin": low, "marker.cmax": high }, [index]));
   const ends = by === "order" ? ["first", "last"] : [low.toFixed(2), high.toFixed(2)];
   document.querySelector("[data-low]").textContent = ends[0];

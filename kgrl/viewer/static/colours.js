@@ -60,7 +60,7 @@ export class Scale {
 
 export function themeColours() {
   const style = getComputedStyle(document.documentElement);
-  const names = ["ground", "ink", "muted", "faint", "link", "link-learned", "nucleus", "learned", "frontier", "picked", "surface"];
+  const names = ["ground", "ink", "muted", "faint", "link", "link-solid", "nucleus", "solid", "faded", "read", "frontier", "picked", "surface"];
   return Object.fromEntries(names.map((name) => [name, drawn(style.getPropertyValue(`--${name}`).trim())]));
 }
 

@@ -1,6 +1,7 @@
 // What is known of a curriculum at each step. Moving from one step to another touches only what changed between them.
 
-export const KIND = { unseen: 0, frontier: 1, learned: 2, nucleus: 3 };
+// What a topic is at a step, as the server numbers it; the nucleus is marked where it is solid.
+export const KIND = { unseen: 0, frontier: 1, read: 2, faded: 3, solid: 4, nucleus: 5 };
 const NEVER = 0x7fffffff;
 
 export class CurriculumState {
@@ -9,14 +10,14 @@ export class CurriculumState {
     this.n = graph.titles.length;
     this.step = -1;
     this.steps = [];
-    this.foundAt = new Int32Array(this.n).fill(NEVER);
-    this.learnedAt = new Int32Array(this.n).fill(NEVER);
+    this.nucleus = new Set();
+    this.kinds = new Uint8Array(this.n); // at this step
+    this.latestKinds = new Uint8Array(this.n); // at the last step that is known
+    this.readAt = new Int32Array(this.n).fill(NEVER); // for the first time
     this.loss = new Float32Array(this.n).fill(NaN); // as last measured at this step
     this.first = new Float32Array(this.n).fill(NaN); // before the step that first measured it
     this.firstAt = new Int32Array(this.n).fill(NEVER);
     this.latest = new Float32Array(this.n).fill(NaN); // as last measured in all steps that are known
-    this.learned = []; // topics learned up to each step, a number
-    this.frontier = [];
   }
 
   get last() {
@@ -26,9 +27,13 @@ export class CurriculumState {
   append(steps) {
     for (const step of steps) {
       const at = this.steps.length;
-      for (const topic of step.found) this.foundAt[topic] = at;
-      for (const topic of step.learned) this.learnedAt[topic] = at;
-      this.#count(step);
+      if (at === 0) this.nucleus = new Set(step.nucleus);
+      for (const topic of step.read) this.readAt[topic] = at;
+      step.previousKinds = step.kinds.map(([topic, kind]) => {
+        const previous = this.latestKinds[topic];
+        this.latestKinds[topic] = kind;
+        return previous;
+      });
       step.previous = step.measured.map(([topic, before, after]) => {
         const previous = this.latest[topic];
         if (Number.isNaN(previous)) {
@@ -42,49 +47,63 @@ export class CurriculumState {
     }
   }
 
-  #count(step) {
-    const at = this.steps.length;
-    const known = step.learned.filter((topic) => this.foundAt[topic] < at).length;
-    const gone = new Set(step.learned);
-    const fresh = step.found.filter((topic) => !gone.has(topic)).length;
-    this.learned.push((this.learned.at(-1) ?? 0) + step.learned.length);
-    this.frontier.push((this.frontier.at(-1) ?? 0) - known + fresh);
+  // How many topics are read, solid, faded and on the frontier at a step.
+  counts(step) {
+    const [read, solid, faded, frontier] = this.steps[step].counts;
+    return { read, solid, faded, frontier };
   }
 
   // Go to a step, and return the topics whose looks may have changed.
   moveTo(step) {
     const changed = new Set();
     const touch = (s) => {
-      for (const topic of s.found) changed.add(topic);
-      for (const topic of s.learned) changed.add(topic);
+      for (const [topic] of s.kinds) changed.add(topic);
+      for (const topic of s.read) changed.add(topic);
       for (const [topic] of s.measured) changed.add(topic);
     };
     while (this.step < step) {
       const s = this.steps[++this.step];
+      for (const [topic, kind] of s.kinds) this.kinds[topic] = kind;
       for (const [topic, , after] of s.measured) this.loss[topic] = after;
       touch(s);
     }
     while (this.step > step) {
       const s = this.steps[this.step--];
+      s.kinds.forEach(([topic], i) => (this.kinds[topic] = s.previousKinds[i]));
       for (let i = s.measured.length - 1; i >= 0; i--) this.loss[s.measured[i][0]] = s.previous[i];
       touch(s);
     }
     return changed;
   }
 
-  kind(topic) {
-    const learned = this.learnedAt[topic];
-    if (learned <= this.step) return learned === 0 ? KIND.nucleus : KIND.learned;
-    return this.foundAt[topic] <= this.step ? KIND.frontier : KIND.unseen;
+  // The topics that became solid, or are so no more, between two steps.
+  solidified(before, after) {
+    const [low, high] = before < after ? [before, after] : [after, before];
+    const topics = new Set();
+    for (let at = low + 1; at <= high; at++) {
+      const { kinds, previousKinds } = this.steps[at];
+      kinds.forEach(([topic, kind], i) => {
+        if ((kind === KIND.solid) !== (previousKinds[i] === KIND.solid)) topics.add(topic);
+      });
+    }
+    return topics;
   }
 
-  // The value that a topic is coloured by, NaN where there is none. A learned topic whose loss was not measured has the
-  // training loss of the step in which it was learned.
+  isSolid(topic) {
+    return this.kinds[topic] === KIND.solid;
+  }
+
+  kind(topic) {
+    return this.isSolid(topic) && this.nucleus.has(topic) ? KIND.nucleus : this.kinds[topic];
+  }
+
+  // The value that a topic is coloured by, NaN where there is none. A read topic whose loss was not measured has the
+  // training loss of the step in which it was first read.
   value(topic, colour) {
     const loss = this.loss[topic];
     if (colour === "progress") return this.first[topic] - loss;
-    const learned = this.learnedAt[topic];
-    return Number.isNaN(loss) && learned <= this.step ? this.steps[learned].loss : loss;
+    const read = this.readAt[topic];
+    return Number.isNaN(loss) && read <= this.step ? this.steps[read].loss : loss;
   }
 
   // The range of values over all steps, without the outermost hundredths.

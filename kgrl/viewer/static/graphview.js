@@ -10,8 +10,8 @@ const Ring = createNodeBorderProgram({
     { size: { fill: true }, color: { attribute: "color" } },
   ],
 });
-const SIZES = [0.6, 1.1, 2, 2.8]; // by kind
-const RINGS = [0, 0.34, 0.2, 0.34];
+const SIZES = [0.6, 1.1, 1.5, 1.5, 2, 2.8]; // by kind
+const RINGS = [0, 0.34, 0.34, 0.34, 0.2, 0.34];
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class GraphView {
@@ -94,14 +94,11 @@ export class GraphView {
     this.sigma.refresh({ partialGraph: { nodes: nodes.map(String), edges }, skipIndexation: true, schedule: true });
   }
 
-  // The links of topics that became learned, or are so no more.
+  // The links of topics that became solid, or are so no more.
   #linksBetween(before, after) {
-    const [low, high] = before < after ? [before, after] : [after, before];
     const links = new Set();
-    for (let s = low + 1; s <= high; s++) {
-      for (const topic of this.state.steps[s].learned) {
-        for (let at = this.rows.starts[topic]; at < this.rows.starts[topic + 1]; at++) links.add(String(this.rows.links[at]));
-      }
+    for (const topic of this.state.solidified(before, after)) {
+      for (let at = this.rows.starts[topic]; at < this.rows.starts[topic + 1]; at++) links.add(String(this.rows.links[at]));
     }
     return [...links];
   }
@@ -114,9 +111,9 @@ export class GraphView {
     const special = topic === this.picked || topic === this.selected;
     return {
       size: this.base * (SIZES[kind] + (special ? 1.2 : 0)),
-      color: measured && this.scale ? this.scale.of(value) : [theme.faint, theme.ground, theme.learned, theme.learned][kind],
+      color: measured && this.scale ? this.scale.of(value) : [theme.faint, theme.ground, theme.read, theme.faded, theme.solid, theme.solid][kind],
       ring: special ? 0.4 : RINGS[kind],
-      ringColour: special ? theme.picked : [theme.faint, theme.frontier, theme.ink, theme.nucleus][kind],
+      ringColour: special ? theme.picked : [theme.faint, theme.frontier, theme.read, theme.faded, theme.ink, theme.nucleus][kind],
       label: kind === KIND.unseen && !special ? null : shortened(this.titles[topic]),
       forceLabel: special,
       highlighted: special, // drawn above all others
@@ -124,9 +121,8 @@ export class GraphView {
   }
 
   #linkLook(link) {
-    const { learnedAt, step } = this.state;
-    const grown = learnedAt[link.a] <= step && learnedAt[link.b] <= step;
-    return { color: grown ? this.theme["link-learned"] : this.theme.link, size: 1 };
+    const grown = this.state.isSolid(link.a) && this.state.isSolid(link.b);
+    return { color: grown ? this.theme["link-solid"] : this.theme.link, size: 1 };
   }
 }
 

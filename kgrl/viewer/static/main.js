@@ -20,6 +20,10 @@ class Page {
   async load() {
     const about = await fetched("/api/runs");
     document.body.classList.toggle("two", about.length > 1);
+    // Where topics have to be known, those that were read and are not known, and those that faded, are told apart.
+    const knowing = about.some((run) => run.knowing);
+    for (const kind of document.querySelectorAll(".kinds .knowing")) kind.hidden = !knowing;
+    if (knowing) $("solid").textContent = "solid";
     document.title = `kgrl view: ${about.map((run) => run.name).join(", ")}`;
     this.runs = await Promise.all(about.map((run, number) => RunView.load(number, run, this)));
     for (const run of this.runs) this.container.append(run.section); // in order, whichever came first
@@ -66,7 +70,7 @@ class Page {
     const unit = colour === "loss" ? "" : "nats ";
     $("low").textContent = scale.empty ? "" : `${unit}${scale.low.toFixed(1)}`;
     $("high").textContent = scale.empty ? "not measured" : scale.high.toFixed(1);
-    const what = colour === "loss" ? "loss in nats per token as last measured, or where a learned topic was not measured the training loss of its step" : "fall of the loss since it was first measured, in nats per token";
+    const what = colour === "loss" ? "loss in nats per token as last measured, or where a topic that was read was not measured the training loss of the step that first read it" : "fall of the loss since it was first measured, in nats per token";
     $("scale").title = what;
     $("scale").setAttribute("aria-label", `Colours show the ${what}, from ${scale.low.toFixed(1)} to ${scale.high.toFixed(1)}`);
   }

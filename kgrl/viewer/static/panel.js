@@ -3,6 +3,7 @@
 import { barRow, digits, element, svg } from "/static/dom.js";
 
 const SHOWN_CANDIDATES = 24;
+const SHOWN_STEPS = 12;
 
 function facts(pairs) {
   const list = element("dl");
@@ -15,26 +16,30 @@ function topicButton(titles, topic, onPick) {
   return element("button", { type: "button", class: "name", title, text: title, on: { click: () => onPick(topic) } });
 }
 
-// step: all about an expansion, as the server gives it. counts: how many topics are learned, and on the frontier.
-// exams: [step, tokens, loss] of each exam.
-export function drawStep(article, { step, titles, counts, exams, scores, onPick }) {
-  const nucleus = step.index === 0;
+// step: all about an expansion, as the server gives it. knowing: whether topics have to be known, and not only read.
+// counts: how many topics are read, solid, faded and on the frontier. exams: [step, tokens, loss] of each exam.
+export function drawStep(article, { step, titles, knowing, counts, exams, scores, onPick }) {
   const parts = [
-    element("h3", { text: nucleus ? "The nucleus" : titles[step.topic] }),
+    element("h3", { text: step.nucleus ? "The nucleus" : titles[step.topic] }),
     facts([
       ["expansion", `${step.index}`],
       ["tokens", `${digits(step.tokens)} of ${digits(step.tokens_total)} so far`],
       ["training loss", `${digits(step.train_loss)} nats per token`],
-      ["learned", `${digits(counts.learned)} topics`],
+      ...standingFacts(counts, knowing),
       ["frontier", `${digits(counts.frontier)} topics`],
     ]),
     ...examPart(step, exams),
-    ...learnedPart(step, titles, onPick),
+    ...readPart(step, titles, knowing, onPick),
     ...rewardPart(step),
     ...candidatesPart(step, titles, scores, onPick),
     ...passagesPart(step, titles, onPick),
   ];
   article.replaceChildren(...parts);
+}
+
+function standingFacts({ read, solid, faded }, knowing) {
+  if (!knowing) return [["learned", `${digits(solid)} topics`]];
+  return [["read", `${digits(read)} topics`], ["solid", `${digits(solid)} topics`], ["faded", `${digits(faded)} topics`]];
 }
 
 function examPart(step, exams) {
@@ -44,9 +49,17 @@ function examPart(step, exams) {
   return [heading, lineChart(exams.map(([at, , loss]) => [at, loss]), "Exam loss over the steps", step.index)];
 }
 
-function learnedPart(step, titles, onPick) {
-  const chips = step.neighbourhood.map((topic) => topicButton(titles, topic, onPick));
-  return [element("h4", { text: "Learned in this step" }), element("p", { class: "chips" }, ...chips)];
+function readPart(step, titles, knowing, onPick) {
+  const list = (heading, topics) => {
+    const chips = topics.map((topic) => topicButton(titles, topic, onPick));
+    return [element("h4", { text: heading }), element("p", { class: "chips" }, ...chips)];
+  };
+  if (!knowing) return list("Learned in this step", step.neighbourhood);
+  return [
+    ...list("Read in this step", step.neighbourhood),
+    ...(step.solid.length ? list("Solid since this step", step.solid) : []),
+    ...(step.faded.length ? list("Faded in this step", step.faded) : []),
+  ];
 }
 
 function rewardPart(step) {
@@ -62,7 +75,7 @@ function rewardPart(step) {
 function candidatesPart(step, titles, scores, onPick) {
   const heading = element("h4", { text: "Candidates, as the agent saw them" });
   if (!step.candidates.length) {
-    const why = step.index === 0 ? "The nucleus is given, not chosen." : scores === "yes" ? "No scores at this step." : `No scores: ${scores}.`;
+    const why = step.nucleus ? "The nucleus is given, not chosen." : scores === "yes" ? "No scores at this step." : `No scores: ${scores}.`;
     return [heading, element("p", { class: "quiet", text: why })];
   }
   const best = step.candidates[0][1] || 1;
@@ -88,7 +101,7 @@ function passagesPart(step, titles, onPick) {
 }
 
 // history: as the server gives it; null where a run does not have the topic.
-export function drawTopic(article, { history, title, titles, onPick, onStep, onClose }) {
+export function drawTopic(article, { history, knowing, title, titles, onPick, onStep, onClose }) {
   article.hidden = false;
   const close = element("button", { type: "button", class: "close", "aria-label": "Close the topic", text: "×", on: { click: onClose } });
   if (history === null) {
@@ -99,17 +112,44 @@ export function drawTopic(article, { history, title, titles, onPick, onStep, onC
   article.replaceChildren(
     close,
     element("h3", { text: title }),
-    learnedLine(history, step, titles, onPick),
+    readLine(history, knowing, step, titles, onPick),
+    ...(knowing ? [solidLine(history, step)] : []),
     candidateLine(history, step),
     ...lossPart(history, step),
   );
 }
 
-function learnedLine(history, step, titles, onPick) {
-  if (history.learned === null) return element("p", { text: "Not learned so far." });
-  if (history.learned === 0) return element("p", {}, "Learned with the nucleus.");
-  const where = history.within === history.topic ? ["; it was picked."] : [" in the neighbourhood of ", topicButton(titles, history.within, onPick), "."];
-  return element("p", {}, "Learned in ", step(history.learned), ...where);
+// Where it was read first, how often in all, and where it was picked more than once.
+function readLine({ read, within, topic, picked }, knowing, step, titles, onPick) {
+  const [done, Done] = knowing ? ["read", "Read first"] : ["learned", "Learned"];
+  if (!read.length) return element("p", { text: `Not ${done} so far.` });
+  const line = element("p", {}, `${Done} in `, step(read[0]));
+  if (read[0] === 0) line.append(" with the nucleus");
+  else if (within === topic) line.append("; it was picked");
+  else line.append(" in the neighbourhood of ", topicButton(titles, within, onPick));
+  line.append(read.length > 1 ? `; read ${digits(read.length)} times, last in ` : ".");
+  if (read.length > 1) line.append(step(read.at(-1)), ".");
+  if (picked.length > 1) line.append(` Picked ${digits(picked.length)} times: in `, ...listed(picked, step), ".");
+  return line;
+}
+
+// When it was solid, and when it faded.
+function solidLine({ read, solid }, step) {
+  if (!solid.length) return element("p", { text: read.length ? "Not solid so far." : "Never solid." });
+  const line = element("p");
+  solid.forEach(([from, to], at) => {
+    const last = at === solid.length - 1;
+    line.append(at ? "; solid again " : "Solid ", to === null ? "since " : "from ", step(from));
+    if (to !== null) line.append(", faded in ", step(to));
+    if (last) line.append(".");
+  });
+  return line;
+}
+
+// The first and last of many steps.
+function listed(steps, step) {
+  const shown = steps.length > SHOWN_STEPS ? [...steps.slice(0, SHOWN_STEPS - 1), steps.at(-1)] : steps;
+  return shown.flatMap((at, i) => (i ? [i === SHOWN_STEPS - 1 && shown !== steps ? " … " : ", ", step(at)] : [step(at)]));
 }
 
 function candidateLine(history, step) {

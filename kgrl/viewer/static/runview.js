@@ -84,6 +84,7 @@ export class RunView {
     if (this.selected !== title) return;
     drawTopic(article, {
       history,
+      knowing: this.about.knowing,
       title,
       titles: this.titles,
       onPick: (other) => this.#pick(other),
@@ -110,10 +111,10 @@ export class RunView {
     this.asked = new AbortController();
     try {
       const step = await fetched(`/api/runs/${this.number}/steps/${index}`, this.asked.signal);
-      const counts = { learned: this.state.learned[index], frontier: this.state.frontier[index] };
+      const counts = this.state.counts(index);
       const { exams, scores } = this.news;
       const article = this.section.querySelector(".step");
-      drawStep(article, { step, titles: this.titles, counts, exams, scores, onPick: (topic) => this.#pick(topic) });
+      drawStep(article, { step, titles: this.titles, knowing: this.about.knowing, counts, exams, scores, onPick: (topic) => this.#pick(topic) });
     } catch (error) {
       if (error.name !== "AbortError") this.page.tell(error.message);
     }
@@ -123,6 +124,8 @@ export class RunView {
   spoken(step) {
     const shown = Math.min(step, this.last);
     const topic = this.titles[this.state.steps[shown].topic];
-    return `${topic}, ${digits(this.state.learned[shown])} learned`;
+    const { read, solid, faded } = this.state.counts(shown);
+    if (!this.about.knowing) return `${topic}, ${digits(solid)} learned`;
+    return `${topic}, ${digits(read)} read, ${digits(solid)} solid, ${digits(faded)} faded`;
   }
 }

@@ -227,7 +227,9 @@ class Corpus:
     @cached_property
     def told(self) -> NDArray[np.bool_]:
         """Mask of the questions whose true statement one train passage tells word for word, bool `[questions]`."""
-        train = np.flatnonzero(self.splits == Split.TRAIN) if self.questions else []
+        if not self.questions:
+            return np.zeros(0, dtype=bool)
+        train = np.flatnonzero(self.splits == Split.TRAIN).tolist()
         # One text, so that each statement is searched for once; line ends keep it from reaching into another passage.
         read = "\n".join(_spaced_words(self.texts[i]) for i in train)
         return np.array([_spaced_words(question.statement) in read for question in self.questions], dtype=bool)

@@ -319,9 +319,12 @@ class CurriculumState:
 
         None if nothing is, or what was read counts as known.
         """
-        known = self.standing.known[~np.isnan(self.standing.known)]
-        if self.mastery.by_reading or not len(known):
+        tested = np.flatnonzero(~np.isnan(self.standing.known))
+        if self.link_test is not None:  # what cannot be asked for says nothing about the level
+            tested = tested[[bool(self.link_test.mentions(topic)) for topic in tested.tolist()]]
+        if self.mastery.by_reading or not len(tested):
             return None
+        known = self.standing.known[tested]
         values = {
             "gap": f"gaps are {known.min():.2f} to {known.max():.2f} nats per token",
             "recall": f"shares of known links are {known.min():.2f} to {known.max():.2f}",

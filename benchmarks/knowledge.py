@@ -6,7 +6,7 @@ The task is `recall`: an invented world is read again and again, and facts are a
 are the tokens until the share of one-hop facts recalled, as the mean of two exams in a row, reaches `--level`; its
 geometric mean counts runs that do not get there at the budget. `speedup` is the ratio to shuffled passes (`iid`),
 paired by seed. `retained` is the last such mean as a share of the largest. Cells that were carried out are kept in the
-folder, so an interrupted measurement goes on.
+folder, so an interrupted measurement goes on. Rows of other worlds and learners that are in the JSON file stay in it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from kgrl.benchmark.statistics import speedup
 from kgrl.runs.metrics import RECALL_LEVEL, Curve, smooth, tokens_to_level
 from kgrl.system.executors import executors
 from kgrl.system.files import write_json
+from kgrl.system.schemas import read_json
 
 RIVAL = "iid"
 
@@ -65,7 +66,16 @@ def main(command: Knowledge) -> None:
         reached = tokens_to_level(_curve(row), command.level) if row["status"] == "finished" else row["error"]
         print(row["agent"], row["seed"], row["status"], reached, flush=True)
         rows[row["agent"], row["seed"]] = row
-        write_json(command.json, {"level": command.level, "corpus": command.corpus, "rows": compare(rows, command)})
+        write_json(command.json, {"level": command.level, "rows": [*_others(command), *compare(rows, command)]})
+
+
+def _others(command: Knowledge) -> list[dict[str, Any]]:
+    """Return the rows in the file that are of other worlds or learners; they stay."""
+    if not command.json.exists():
+        return []
+    ours = command.corpus, command.learner
+    rows = read_json(command.json, dict[str, Any])["rows"]
+    return [row for row in rows if (row["corpus"], row["learner"]) != ours]
 
 
 def compare(rows: dict[tuple[str, int], dict[str, Any]], command: Knowledge) -> list[dict[str, Any]]:

@@ -3,9 +3,9 @@
     python benchmarks/retaining.py --json docs/results/retaining.json
 
 The task is `retain`: the most central topics of an invented world are learned first, then an agent picks other topics.
-`retained` is the share of the questions about the nucleus that is recalled at the end, as a part of the largest share on
-the way, each as the mean of two exams in a row. A review of 0 is a lesson in blocks: the picked topic, its neighbours,
-and nothing else.
+`retained` is the share of the questions about the nucleus that is recalled at the end, as a part of the largest share
+on the way, each as the mean of two exams in a row. A review of 0 is a lesson in blocks: the picked topic, its
+neighbours, and nothing else.
 """
 
 from __future__ import annotations

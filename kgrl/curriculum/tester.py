@@ -111,7 +111,7 @@ class Tester:
         solid = state.frontier.is_solid[order]
         others = order[~solid][: most - min(most // 3, int(solid.sum()))]
         topics = np.sort(np.concatenate([others, order[solid][: most - len(others)]])).astype(np.int32)
-        shares = state.prober.ask(test, topics, np.flatnonzero(read), rng)
+        shares = state.prober.ask(test, topics, np.flatnonzero(read).astype(np.int32), rng)
         told = np.isfinite(shares)
         recalled = tuple(round(float(share), 4) for share in shares[told])
         # A topic whose probe passage names no linked topic has nothing to be asked for: it is known once it was read.

@@ -6,16 +6,17 @@ from hypothesis import strategies as st
 
 from kgrl.corpus import Cloze, Corpus
 from kgrl.graph import TopicGraph
+from kgrl.system.words import canonical
 
 __all__ = ["corpora"]
 
 titles = st.lists(
-    st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=9).filter(str.strip),
+    st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=9).filter(canonical),
     min_size=1,
     max_size=8,
-    unique=True,
+    unique_by=canonical,
 )
-texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(str.strip)
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(canonical)
 answers = st.sampled_from(["Ada", "Bob II", "数学", "C++", "x"])
 
 

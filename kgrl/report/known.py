@@ -91,7 +91,7 @@ def _ordered(labels: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class KnownFacts:
-    """What a report shows of the answers to questions of one name.
+    """Facts that a report shows: the answers of one run to questions of one name.
 
     Args:
         name: The name of the questions, `"facts_recalled"` for example.
@@ -124,7 +124,7 @@ def answers_of(run: RunData, name: str) -> Answers | None:
 
 
 def known_facts(run: RunData, graph: TopicGraph) -> Iterator[KnownFacts]:
-    """Yield what a report shows of each name of questions that a run was asked.
+    """Yield the facts that a report shows, for each name of questions that a run was asked.
 
     Args:
         run: The run.

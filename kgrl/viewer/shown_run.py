@@ -113,10 +113,10 @@ class ShownRun:
         self._refresh()
 
     def about(self) -> Json:
-        """Return the run's name, its settings and the number of topics."""
+        """Return the run's name and settings, the number of topics, and whether they have to be known to be solid."""
         settings = {name: self.config[name] for name in _SHOWN_SETTINGS if self.config.get(name) is not None}
-        known = {"mastery": self.config.get("mastery", "read"), "knowing": not self._mastery.by_reading}
-        return {"name": self.folder.resolve().name, "settings": settings, "topics": len(self.corpus.graph), **known}
+        name, topics = self.folder.resolve().name, len(self.corpus.graph)
+        return {"name": name, "settings": settings, "topics": topics, "knowing": not self._mastery.by_reading}
 
     def graph(self) -> Json:
         """Return titles, places (`x`, `y`) and undirected links (sources and targets in turn)."""

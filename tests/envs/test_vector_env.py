@@ -210,7 +210,7 @@ def test_misuse_is_refused(make: Make, make_tiny_curriculum: Make, monkeypatch: 
     with pytest.raises(SettingError, match="draw probe samples uniformly"):
         CurriculumVectorEnv(make(light_probes=True), 2)
     for config in ({"mastery": "gap"}, {"most_readings": 2}):
-        with pytest.raises(SettingError, match="read text once"):
+        with pytest.raises(SettingError, match="reads text once"):
             CurriculumVectorEnv(make(**config), 2)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2**30))
     with pytest.raises(SettingError, match=r"copies of the environment need about .* would fit"):

@@ -74,7 +74,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Probed:
-    """What probes told of some topics at one moment: losses, and the shares of their links that are known.
+    """Results of probing at one moment: losses of some topics, and the shares of their links that are known.
 
     Args:
         topics: The topics whose losses were measured.

@@ -127,7 +127,7 @@ class Standing:
 
     @property
     def known(self) -> NDArray[np.float32]:
-        """How well each topic is known by the measure of mastery, NaN where not estimated, float32 `[topics]`."""
+        """The measure of mastery for each topic, NaN where it was not estimated, float32 `[topics]`."""
         return self.knowledge.recall if self.mastery.measure == "recall" else self.knowledge.gap
 
     @property

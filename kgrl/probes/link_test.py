@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Split
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
-from kgrl.probes.mentions import N_WRONG, Mention, OtherTitles, mentions_of
+from kgrl.probes.mentions import N_WRONG, LinkMention, OtherTitles, mentions_of
 from kgrl.probes.questions import Question
 from kgrl.probes.recall import Recall
 
@@ -49,12 +49,12 @@ class LinkTest:
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
-        self._mentions: dict[int, list[Mention]] = {}
+        self._mentions: dict[int, list[LinkMention]] = {}
 
     def __repr__(self) -> str:
         return f"LinkTest(corpus={self.corpus.name!r})"
 
-    def mentions(self, topic: int) -> list[Mention]:
+    def mentions(self, topic: int) -> list[LinkMention]:
         """Return the mentions of linked topics in a topic's probe passage, the first of each."""
         if topic not in self._mentions:
             has = len(self.corpus.of(topic, Split.PROBE)) > 0
@@ -97,7 +97,7 @@ class LinkTest:
         return shares, tokens
 
 
-def _question(mention: Mention, titles: OtherTitles, rng: np.random.Generator) -> Question | None:
+def _question(mention: LinkMention, titles: OtherTitles, rng: np.random.Generator) -> Question | None:
     """Return the question that a mention asks; None if there are too few other names."""
     others = titles.others(mention, rng)
     if len(others) < N_WRONG:

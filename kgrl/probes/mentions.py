@@ -12,7 +12,7 @@ from kgrl.corpus import Corpus, Split
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.system.sentences import sentences_of
 
-__all__ = ["N_WRONG", "Mention", "OtherTitles", "mentions_of"]
+__all__ = ["N_WRONG", "LinkMention", "OtherTitles", "mentions_of"]
 
 N_WRONG = 15
 """Wrong statements of a question; guessing is right in 1 of 16."""
@@ -20,7 +20,7 @@ _QUALIFIER = re.compile(r"\s*\([^()]*\)$")
 
 
 @dataclass(frozen=True)
-class Mention:
+class LinkMention:
     """A sentence that names a linked topic, led by the title of its passage's topic, and the name's place in it.
 
     Args:
@@ -32,7 +32,7 @@ class Mention:
         end: Place after its last letter.
 
     Example:
-        >>> mention = Mention(0, "Logic: Its heart is the set.", 1, 24, 27)
+        >>> mention = LinkMention(0, "Logic: Its heart is the set.", 1, 24, 27)
         >>> mention.with_name("Number")
         'Logic: Its heart is the number.'
     """
@@ -66,7 +66,7 @@ class OtherTitles:
             by_category.setdefault(graph.categories[topic], []).append(topic)
         self._alike = {category: np.array(alike) for category, alike in by_category.items()}
 
-    def others(self, mention: Mention, rng: np.random.Generator) -> list[str]:
+    def others(self, mention: LinkMention, rng: np.random.Generator) -> list[str]:
         """Return up to 15 titles of topics not linked with a mention's topic, of the named one's category if possible.
 
         Titles are without their qualifiers.
@@ -83,7 +83,7 @@ class OtherTitles:
         return [name for name in drawn if name != _bare(titles[mention.named])][:N_WRONG]
 
 
-def mentions_of(corpus: Corpus, topic: int, split: Split) -> Iterator[Mention]:
+def mentions_of(corpus: Corpus, topic: int, split: Split) -> Iterator[LinkMention]:
     """Yield the mentions of linked topics in the sentences of a topic's first passage of a split, long titles first."""
     titles = {int(t): _bare(corpus.graph.titles[t]) for t in corpus.graph.out(topic)}
     lead = f"{corpus.graph.titles[topic]}: "
@@ -93,7 +93,7 @@ def mentions_of(corpus: Corpus, topic: int, split: Split) -> Iterator[Mention]:
             span = _find(title, sentence)
             if span and not any(start < span[1] and span[0] < end for start, end in taken):
                 taken.append(span)
-                yield Mention(topic, f"{lead}{sentence}", named, len(lead) + span[0], len(lead) + span[1])
+                yield LinkMention(topic, f"{lead}{sentence}", named, len(lead) + span[0], len(lead) + span[1])
 
 
 def _find(title: str, sentence: str) -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ import numpy as np
 from kgrl.corpus import Cloze, Corpus, Split
 from kgrl.errors import SettingError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
-from kgrl.probes.mentions import N_WRONG, Mention, OtherTitles, mentions_of
+from kgrl.probes.mentions import N_WRONG, LinkMention, OtherTitles, mentions_of
 
 __all__ = ["Question", "distances_from", "link_questions", "own_questions"]
 
@@ -71,7 +71,7 @@ def link_questions(
     rng = np.random.default_rng(_SEED)
     topics = np.flatnonzero(corpus.has(Split.EXAM))
     topics = topics if among is None else np.intersect1d(topics, among)
-    naming: dict[int, list[Mention]] = {}
+    naming: dict[int, list[LinkMention]] = {}
     for topic in rng.permutation(topics)[:_MOST_READ].tolist():
         for mention in mentions_of(corpus, topic, Split.EXAM):
             naming.setdefault(mention.named, []).append(mention)

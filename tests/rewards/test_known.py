@@ -168,7 +168,7 @@ def test_planted_noise_pays_nothing(tiny_corpus: Corpus, fake_embeddings: NDArra
     learner.planted = planted
     ids = indexed_passages(tiny_corpus)
     retriever = FaissRetriever(ids, fake_embeddings[tiny_corpus.topics[ids]])
-    config = CurriculumConfig(budget_tokens=4_000, expansion_tokens=60, neighbourhood=1, nucleus_size=2)
+    config = CurriculumConfig(budget_tokens=6_000, expansion_tokens=60, neighbourhood=1, nucleus_size=2)
     curriculum = Curriculum(tiny_corpus, learner, retriever, fake_embeddings, "knowledge-gain", config)
     steps = [each for each in curriculum.run(make_agent("random")) if each.reward is not None]
     noise = [each for each in steps if planted[tiny_corpus.topics[list(each.passages)]].all()]

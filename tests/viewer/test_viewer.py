@@ -171,7 +171,7 @@ def test_a_topic_can_be_picked_more_than_once(make_tiny_curriculum: Callable[...
 
 def test_a_criterion_that_is_none_is_named(run: MadeRun) -> None:
     append(run.folder / "config.yaml", "mastery: known\n")
-    with pytest.raises(DataError, match=r"config\.yaml: mastery must be read or gap"):
+    with pytest.raises(DataError, match=r"config\.yaml: mastery must be read, gap or recall"):
         ShownRun(run.folder, run.corpus)
 
 

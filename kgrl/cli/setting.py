@@ -66,7 +66,7 @@ class Setting:
             gap:LEVEL, once its loss is so much below that of topics not read yet, in nats per token; recall or
             recall:LEVEL, once that share of the links that its probe passage states is known.
         most_readings: How often a passage may be read; 0 for any number of times.
-        review: Share of a lesson's tokens for topics that were read before, those in need of it first.
+        review: Share of a lesson's tokens for topics that were read before, longest ago first.
         light_probes: Draw topics with short probe passages more often, with less weight: as precise for fewer tokens.
         seed: Random seed of the learner, the probe samples and the agent.
         encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.

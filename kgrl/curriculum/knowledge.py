@@ -16,8 +16,6 @@ __all__ = ["Knowledge"]
 
 _PRIOR = 8
 """How many losses of unread topics weigh as much as all earlier ones."""
-_GROWTH = 1.5
-"""Factor by which each reading lengthens the time until a topic is due for review."""
 _WEIGHT = 0.5
 """Weight of a new difference in a topic's gap; the losses of two passages differ by more than their topics do."""
 
@@ -73,12 +71,12 @@ class Knowledge:
         read = f"{int((self.exposures > 0).sum()):,} of {count_text(len(self.tokens), 'topic')} read"
         return f"Knowledge({read}, {int(self.tokens.sum()):,} tokens)"
 
-    def due(self, now: int, growth: float = _GROWTH) -> NDArray[np.float64]:
-        """Return how much each topic is in need of review: what was read longest ago and least often comes first.
+    def due(self, now: int, growth: float = 1.0) -> NDArray[np.float64]:
+        """Return how much each topic is in need of review, by how long ago and how often it was read.
 
         It is the time since the last reading, divided by `growth` for each reading after the first: an interval that
         grows with every repetition, as in spaced practice (Settles and Meeder 2016, "A Trainable Spaced Repetition
-        Model for Language Learning", on people).
+        Model for Language Learning", on people). With a growth of 1 the times alone count.
 
         Args:
             now: Tokens that the learner was trained on.
@@ -90,8 +88,8 @@ class Knowledge:
         Example:
             >>> knowledge = Knowledge(3)
             >>> knowledge.exposures[:2], knowledge.last_read[:2] = [1, 2], [100, 100]
-            >>> knowledge.due(400).tolist()
-            [300.0, 200.0, nan]
+            >>> knowledge.due(400).tolist(), knowledge.due(400, growth=1.5).tolist()
+            ([300.0, 300.0, nan], [300.0, 200.0, nan])
         """
         since = np.where(self.exposures > 0, now - self.last_read, np.nan)
         with np.errstate(over="ignore"):  # a topic of a thousand readings is not due

@@ -42,8 +42,9 @@ class CurriculumConfig:
         most_readings: How often a passage may be read at most; 0 for any number of times.
         nucleus_share: Most of the budget that the nucleus takes until its topics are solid, if they have to be known;
             from 0 to 1.
-        review: Share of a lesson's tokens for topics that were read before, those read longest ago first, between the passages of the picked topic and its neighbourhood; from 0 to below 1. Agents that pick
-            passages say themselves what a lesson reads.
+        review: Share of a lesson's tokens for topics that were read before, those read longest ago first, between the
+            passages of the picked topic and its neighbourhood; from 0 to below 1. Agents that pick passages say
+            themselves what a lesson reads.
         light_probes: Whether topics with short probe passages are drawn more often, and weigh less: the mean is then as
             precise for fewer tokens; see `kgrl.probes.light_sample`. Without it all topics are drawn alike.
 

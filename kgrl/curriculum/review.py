@@ -44,8 +44,8 @@ def with_review(state: CurriculumState, own: Passages, topics: IntArray, allowan
 def _reviewed(state: CurriculumState, topics: IntArray, most: int) -> IntArray:
     """Return a passage of each of some topics that were read before and are not of the lesson, longest ago first.
 
-    Of each topic it is the passage that was read least. How often a topic was read does not count: a nucleus that had to
-    be known was read so often that intervals growing with each reading would leave it out for good.
+    Of each topic it is the passage that was read least. How often a topic was read does not count: a nucleus that had
+    to be known was read so often that intervals growing with each reading would leave it out for good.
     """
     needs = state.knowledge.due(state.tokens)
     needs[topics] = np.nan

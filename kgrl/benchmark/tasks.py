@@ -295,9 +295,15 @@ def _invented(corpus: Corpus) -> Task:
     return Task(_INVENTED, about, corpus, CurriculumConfig(), "mean-prediction-gain", everything, nothing)
 
 
-# A lesson on the nucleus, as everywhere, and no more: agents that do not begin there would pay for it.
+# A lesson on the nucleus, as everywhere, and no more: agents that do not begin there would pay for it. Half of a lesson
+# reviews: agents that pick topics would otherwise read in blocks, and know a third of it at the end (results/knowledge).
 _KNOWN_WORLD = CurriculumConfig(
-    budget_tokens=1_500_000, expansion_tokens=4_000, mastery="gap:1.6", most_readings=0, nucleus_share=0.0
+    budget_tokens=1_500_000,
+    expansion_tokens=4_000,
+    mastery="gap:1.6",
+    most_readings=0,
+    nucleus_share=0.0,
+    review=0.5,
 )
 """For small learners with random weights, on generated text."""
 _KNOWN_ARTICLES = replace(_KNOWN_WORLD, budget_tokens=650_000, expansion_tokens=2_000, mastery="gap", probe_topics=12)

@@ -9,6 +9,7 @@ from kgrl.learners.base import Learner
 from kgrl.learners.make import learners
 from kgrl.learners.simulated.learner import SimulatedLearner
 from kgrl.rewards.base import MEASURES, Reward
+from kgrl.system.options import split_options
 
 __all__ = ["RENDER_MODES", "check_batched", "check_shape"]
 
@@ -32,7 +33,7 @@ def check_batched(learner: str | Learner, reward: Reward | None, config: Curricu
     """Refuse curricula that cannot be advanced as arrays; all that is needed is known before a corpus is loaded."""
     sync = 'pass vectorization_mode="sync" to make_vec, for single environments side by side'
     if isinstance(learner, str):
-        learners[learner]  # raises UnknownNameError
+        learners[split_options(learner)[0]]  # raises UnknownNameError
     if learner != "simulated" and not isinstance(learner, SimulatedLearner):
         name = learner if isinstance(learner, str) else getattr(learner, "kind", type(learner).__name__)
         raise SettingError(
@@ -54,6 +55,8 @@ def check_batched(learner: str | Learner, reward: Reward | None, config: Curricu
             f"a vector environment reads text once, and what was read is solid there: it takes mastery='read' and "
             f"most_readings=1, not {asked}; {sync}"
         )
+    if config.review:
+        raise SettingError(f"lessons of vector environments review nothing; leave review out, or {sync}")
     if config.stages:
         raise SettingError(
             "vector environments have no stages; use kgrl/Forgetting-v0 with gym.make, which has those of the task, or "

@@ -296,7 +296,8 @@ def _invented(corpus: Corpus) -> Task:
 
 
 # A lesson on the nucleus, as everywhere, and no more: agents that do not begin there would pay for it. Half of a lesson
-# reviews: agents that pick topics would otherwise read in blocks, and know a third of it at the end (results/knowledge).
+# reviews: agents that pick topics would otherwise read in blocks, and know a third of it at the end
+# (`benchmarks/retaining.py`).
 _KNOWN_WORLD = CurriculumConfig(
     budget_tokens=1_500_000,
     expansion_tokens=4_000,

@@ -212,6 +212,8 @@ def test_misuse_is_refused(make: Make, make_tiny_curriculum: Make, monkeypatch: 
     for config in ({"mastery": "gap"}, {"most_readings": 2}):
         with pytest.raises(SettingError, match="reads text once"):
             CurriculumVectorEnv(make(**config), 2)
+    with pytest.raises(SettingError, match="review nothing"):
+        CurriculumVectorEnv(make(review=0.5), 2)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2**30))
     with pytest.raises(SettingError, match=r"copies of the environment need about .* would fit"):
         CurriculumVectorEnv(make(), 100_000)

@@ -31,6 +31,7 @@ from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.errors import UnknownNameError
 from kgrl.learners.make import learners
 from kgrl.retrieval.encoder import DEFAULT_ENCODER, Encoder
+from kgrl.system.options import split_options
 
 __all__ = ["QUESTIONS", "Suite"]
 
@@ -69,7 +70,7 @@ class Suite:
             if question not in QUESTIONS:
                 raise UnknownNameError("question", question, QUESTIONS)
         for name in self.learners:
-            learners[name]  # raises for an unknown name
+            learners[split_options(name)[0]]  # raises for an unknown name
 
     @cached_property
     def store(self) -> MeasurementFolder:

@@ -295,8 +295,8 @@ def _invented(corpus: Corpus) -> Task:
     return Task(_INVENTED, about, corpus, CurriculumConfig(), "mean-prediction-gain", everything, nothing)
 
 
-# A lesson on the nucleus, as everywhere, and no more: agents that do not begin there would pay for it. Half of a lesson
-# reviews: agents that pick topics would otherwise read in blocks, and know a third of it at the end
+# A lesson on the nucleus, as everywhere, and no more: agents that do not begin there would pay for it. A quarter of a
+# lesson reviews: agents that pick topics would otherwise read in blocks, and know half as much at the end
 # (`benchmarks/retaining.py`).
 _KNOWN_WORLD = CurriculumConfig(
     budget_tokens=1_500_000,
@@ -304,7 +304,7 @@ _KNOWN_WORLD = CurriculumConfig(
     mastery="gap:1.6",
     most_readings=0,
     nucleus_share=0.0,
-    review=0.5,
+    review=0.25,
 )
 """For small learners with random weights, on generated text."""
 _KNOWN_ARTICLES = replace(_KNOWN_WORLD, budget_tokens=650_000, expansion_tokens=2_000, mastery="gap", probe_topics=12)

@@ -82,7 +82,7 @@ def _machine() -> dict[str, str]:
 
 
 def _found() -> dict[str, str]:
-    """Return the versions of the packages that hold data or models, and the place of the corpus that is downloaded."""
+    """Return the versions of the packages that hold data or models, and the places of corpora that are not of kgrl."""
     from kgrl.system.files import cache_dir
 
     shipped = {f"{what} ({name})": _version(name) for name, what in _SHIPPED.items()}
@@ -91,7 +91,10 @@ def _found() -> dict[str, str]:
     parents = [*([Path(shared)] if shared else []), cache_dir() / "downloads"]
     found = next((folder for parent in parents if (folder := parent / "wikispeedia").is_dir()), None)
     absent = "downloaded when first used, unless KGRL_DATA names a folder that holds it"
-    return {**shipped, "the corpus wikispeedia": str(found or absent)}
+    # Where `kgrl.data.fictional` looks; it is not downloaded.
+    fictional = None if shared is None else Path(shared) / "fictional_knowledge"
+    other = str(fictional) if fictional is not None and fictional.is_dir() else "KGRL_DATA names no folder that holds it"
+    return {**shipped, "the corpus wikispeedia": str(found or absent), "the corpus fictional": other}
 
 
 def _known() -> dict[str, list[str]]:

@@ -82,7 +82,7 @@ def _machine() -> dict[str, str]:
 
 
 def _found() -> dict[str, str]:
-    """Return the versions of the packages that hold data or models, and the places of corpora that are not of kgrl."""
+    """Return the versions of packages that hold data or models, and the places of corpora that are not kgrl's."""
     from kgrl.system.files import cache_dir
 
     shipped = {f"{what} ({name})": _version(name) for name, what in _SHIPPED.items()}

@@ -92,9 +92,9 @@ def _found() -> dict[str, str]:
     found = next((folder for parent in parents if (folder := parent / "wikispeedia").is_dir()), None)
     absent = "downloaded when first used, unless KGRL_DATA names a folder that holds it"
     # Where `kgrl.data.fictional` looks; it is not downloaded.
-    fictional = None if shared is None else Path(shared) / "fictional_knowledge"
-    other = str(fictional) if fictional is not None and fictional.is_dir() else "KGRL_DATA names no folder that holds it"
-    return {**shipped, "the corpus wikispeedia": str(found or absent), "the corpus fictional": other}
+    own = Path(shared) / "fictional_knowledge" if shared else None
+    fictional = str(own) if own is not None and own.is_dir() else "KGRL_DATA names no folder that holds it"
+    return {**shipped, "the corpus wikispeedia": str(found or absent), "the corpus fictional": fictional}
 
 
 def _known() -> dict[str, list[str]]:

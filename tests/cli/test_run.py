@@ -103,7 +103,7 @@ def test_a_run_is_not_resumed_with_another_rate(
     assert "would not be continued as it began: config learner is" in " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize("option", ["learning_rate=0", "learning_rate=.nan", "learning_rate=2", "average_tokens=0"])
+@pytest.mark.parametrize("option", ["learning_rate=0", "learning_rate=.nan", "learning_rate=-1", "average_tokens=0"])
 def test_options_out_of_range_are_refused(
     option: str, corpus_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,7 @@ TEXT = "Logic is the study of reasoning. It is old and taught everywhere. It ask
 
 
 def test_the_registered_corpora() -> None:
-    assert list(corpora) == ["invented", "vital", "vital-es", "vital-fr", "wikispeedia"]
+    assert list(corpora) == ["fictional", "invented", "vital", "vital-es", "vital-fr", "wikispeedia"]
 
 
 def test_a_folder_is_a_corpus(tmp_path: Path, tiny_corpus: Corpus) -> None:

@@ -103,15 +103,21 @@ def test_a_constant_schedule_is_no_schedule_bit_for_bit(corpus: Corpus) -> None:
     assert np.array_equal(learner.trained_weights(), same.trained_weights())
 
 
-@pytest.mark.parametrize("make", [make_learner, make_float32_learner])
-def test_a_decay_without_an_end_says_what_to_do(make: Any, corpus: Corpus) -> None:
+def test_a_decay_without_an_end_says_what_to_do(corpus: Corpus) -> None:
     with pytest.raises(SettingError, match=r"'wsd' decays to the end.*schedule_tokens"):
-        make("scratch", corpus, schedule="wsd", **SMALL)
+        make_learner("scratch", corpus, schedule="wsd", **SMALL)
     with pytest.raises(SettingError, match="at least 1, not 0"):
-        make("scratch", corpus, schedule="wsd", schedule_tokens=0, **SMALL)
+        make_learner("scratch", corpus, schedule="wsd", schedule_tokens=0, **SMALL)
     with pytest.raises(UnknownNameError, match=r"schedule 'cosin'; did you mean 'cosine'"):
-        make("scratch", corpus, schedule="cosin", schedule_tokens=9, **SMALL)
-    assert "schedule='wsd', schedule_tokens=9" in repr(make("scratch", corpus, schedule="wsd", schedule_tokens=9))
+        make_learner("scratch", corpus, schedule="cosin", schedule_tokens=9, **SMALL)
+
+
+@pytest.mark.parametrize("make", [make_learner, make_float32_learner])
+def test_a_name_with_a_schedule_is_told_the_budget(make: Any, corpus: Corpus) -> None:
+    with pytest.raises(SettingError, match=r"'wsd' decays to the end.*schedule_tokens"):
+        make("scratch:schedule=wsd,width=16,heads=2", corpus)
+    made = make("scratch:schedule=wsd,width=16,heads=2", corpus, budget_tokens=9)
+    assert "schedule='wsd', schedule_tokens=9" in repr(made)
 
 
 def test_a_state_of_another_schedule_is_refused(corpus: Corpus, tmp_path: Path) -> None:
@@ -135,7 +141,7 @@ def test_a_state_from_before_schedules_is_a_constant_ones(corpus: Corpus, tmp_pa
         ScratchLearner(corpus, schedule="wsd", schedule_tokens=1_000, **SMALL).load(tmp_path)
 
 
-@pytest.mark.parametrize("option", [{"schedule": "wsd", "schedule_tokens": 9}, {"linked_windows": True}])
-def test_a_simulated_learner_has_no_rate(option: dict[str, Any], corpus: Corpus) -> None:
-    with pytest.raises(SettingError, match=f"no weights.*leave {next(iter(option))} out"):
-        make_learner("simulated", corpus, **option)
+@pytest.mark.parametrize("option", ["schedule=wsd", "linked_windows=true", "learning_rate=0.1"])
+def test_a_simulated_learner_has_no_rate(option: str, corpus: Corpus) -> None:
+    with pytest.raises(SettingError, match=f"'simulated' cannot be made with .*{option.partition('=')[0]}"):
+        make_learner(f"simulated:{option}", corpus)

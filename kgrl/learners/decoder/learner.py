@@ -144,8 +144,8 @@ class DecoderLearner(FlatWeights, ABC):
         linked_windows: bool = False,
         plugins: Sequence[Plugin] = (),
     ) -> None:
-        if not 0 < learning_rate <= 1:
-            raise SettingError(f"learning_rate must be above 0 and at most 1, not {learning_rate}")
+        if not learning_rate > 0:
+            raise SettingError(f"learning_rate must be above 0, not {learning_rate}")
         self.tokenizer, self._document = tokenizer, document
         self._read(corpus)
         self.model, self._decoder = model.eval(), decoder

@@ -51,9 +51,11 @@ def make_plugin(spec: str, encoder: AnyEncoder | None = None) -> Plugin:
     # Options without a plain default, such as arrays, cannot be written on one line; the encoder is the curriculum's.
     known = [o for o, p in taken.items() if o != "encoder" and isinstance(p.default, int | float | str)]
     for option in set(told) - set(known):
-        raise SettingError(
-            f"{option!r} is not an option of the plug-in {name!r}; write one of {', '.join(known)} as x=1"
+        wrong, others = (
+            f"{option}={told[option]}",
+            f"write one of {', '.join(known)} as x=1" if known else "it has none",
         )
+        raise SettingError(f"{wrong!r} is not an option of the plug-in {name!r}; {others}")
     options = {"encoder": encoder} if encoder is not None and "encoder" in taken else {}
     try:
         return factory(**options, **told)

@@ -33,6 +33,8 @@ _GROWTH = 8
 together cost a few times as much as the last one."""
 _POLL_SECONDS = 0.05
 """Time between two looks for arrivals."""
+_MOST_TIMES = 4
+"""Times the topics to wait for that a first corpus is waited for until its nucleus is joined."""
 
 
 class Supply(Protocol):
@@ -252,7 +254,8 @@ def first_corpus(
         library: The library of arrivals; those that it holds already count.
         supply: The supply of arrivals.
         nucleus: Titles to start from.
-        topics: Number of topics to wait for, including the nucleus.
+        topics: Number of topics to wait for, including the nucleus. Up to four times as many are waited for while the
+            links among them do not join the nucleus: pages arrive in any order.
         ahead: Most titles that are wanted at a time.
         patience: Longest wait in seconds without an arrival.
         on_arrival: Called with the number of topics whenever some have arrived.
@@ -271,7 +274,7 @@ def first_corpus(
                 raise KgrlError(f"the nucleus's topic {title!r} will not arrive: `kgrl research status` says why")
         # A title that has arrived but is not within the first `there` topics is missing, too.
         missing = [title for title in nucleus if library.numbers.get(title, there) >= there]
-        if not missing and there >= topics:
+        if not missing and there >= topics and (there >= _MOST_TIMES * topics or _joined(library, nucleus, there)):
             return library.corpus(there)
         worth = Counter(title for links in library.links for title in links)
         supply.want([*missing, *_most_wanted(worth, library, supply, ahead)])
@@ -285,6 +288,23 @@ def first_corpus(
                 f"nothing has arrived for {patience:.0f} s; is a worker running? `kgrl research status` says"
             )
         time.sleep(_POLL_SECONDS)
+
+
+def _joined(library: Library, nucleus: Sequence[str], there: int) -> bool:
+    """Return whether links among the topics that have arrived join all topics of the nucleus."""
+    linked = [set[int]() for _ in range(there)]
+    for topic, links in enumerate(library.links[:there]):
+        for other in (library.numbers.get(title, there) for title in links):
+            if other < there:
+                linked[topic].add(other)
+                linked[other].add(topic)
+    reached, waiting = set[int](), [library.numbers[nucleus[0]]]
+    while waiting:
+        topic = waiting.pop()
+        if topic not in reached:
+            reached.add(topic)
+            waiting.extend(linked[topic])
+    return all(library.numbers[title] in reached for title in nucleus)
 
 
 def _most_wanted(worth: dict[str, Any], library: Library, supply: Supply, most: int) -> list[str]:

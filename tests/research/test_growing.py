@@ -392,3 +392,30 @@ def test_in_whatever_order_topics_arrive_the_links_are_those_among_them(
         present = order[:count]
         found = {(graph.titles[s], graph.titles[t]) for s in range(count) for t in graph.out(s)}
         assert found == {(f"t{s}", f"t{t}") for s in present for t in links[s] if t in present}
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_a_first_corpus_joins_its_nucleus_if_it_can(joint: bool, tmp_path: Path) -> None:
+    """Topics in between arrive late; of a nucleus that nothing joins four times the topics are waited for."""
+    links = {f"Left {i}": [f"Left {i + 1}"] for i in range(30)} | {f"Right {i}": [f"Right {i + 1}"] for i in range(30)}
+    links["Left 4"].append("Right 1" if joint else "Left 3")
+    arrivals = {
+        title: Arrival(
+            title=title,
+            category="",
+            links=tuple(linked),
+            aliases=(),
+            texts=(f"{title} is a place.",),
+            splits=(int(Split.TRAIN),),
+            vectors=np.eye(1, 4, dtype=np.float32),
+            fetched=1.0,
+        )
+        for title, linked in links.items()
+    }
+    library = Library(tmp_path / "pages.jsonl")
+    corpus = first_corpus(library, FakeSupply(arrivals, at_once=1), ["Left 0", "Right 0"], 6)
+    graph = corpus.graph
+    if joint:
+        assert {"Left 4", "Right 1"} <= set(graph.titles) and 6 < len(graph) < 24
+    else:
+        assert len(graph) == 24

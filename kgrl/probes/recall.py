@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.corpus import Corpus, Split
+from kgrl.corpus import Corpus, Passages, Split
 from kgrl.errors import SettingError
 from kgrl.learners.base import Learner
 from kgrl.probes.questions import Question
@@ -142,22 +142,27 @@ class Recall:
 
     def answers(self, learner: Learner) -> NDArray[np.bool_]:
         """Return whether each of `questions` is answered rightly: the true statement is likelier than every other."""
-        return self._ask(learner, once=False)[0]
+        return self._ask(self._reader(learner, once=False))
 
     def answers_once(self, learner: Learner) -> tuple[NDArray[np.bool_], int]:
         """Return the same of questions that will not be asked again, and the number of tokens read."""
-        return self._ask(learner, once=True)
+        reader = self._reader(learner, once=True)
+        return self._ask(reader), reader.count_compared(self._all, self._question)
 
-    def _ask(self, learner: Learner, once: bool) -> tuple[NDArray[np.bool_], int]:
+    def _reader(self, learner: Learner, once: bool) -> DecoderLearner:
         check_reads_text(learner)
         assert _reads_text(learner)
-        reader, statements = learner.reading(self._statements, once=once), self._statements
-        passages = statements.select(np.arange(len(statements)))
-        losses = reader.compare(passages, self._question)
+        return learner.reading(self._statements, once=once)
+
+    @property
+    def _all(self) -> Passages:
+        return self._statements.select(np.arange(len(self._statements)))
+
+    def _ask(self, reader: DecoderLearner) -> NDArray[np.bool_]:
+        losses = reader.compare(self._all, self._question)
         # The true statement is the first of each question; one that ties with a wrong one is not an answer.
         own = [losses[start:end] for start, end in zip(self._starts[:-1], self._starts[1:], strict=True)]
-        right = np.array([bool((part[0] < part[1:]).all()) for part in own])
-        return right, reader.count_compared(passages, self._question)
+        return np.array([bool((part[0] < part[1:]).all()) for part in own])
 
 
 def check_reads_text(learner: Learner) -> None:

@@ -17,7 +17,8 @@ from kgrl.envs.vector.variety import EpisodeTask
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.simulated.calibration import Calibration
 from kgrl.learners.simulated.kernels import CurveTables, RelatedTopics
-from kgrl.learners.simulated.learner import curves_of, tokens_of
+from kgrl.learners.simulated.learner import curves_of
+from kgrl.learners.simulated.reader import tokens_of
 from kgrl.probes.prober import sample_topics
 
 __all__ = [

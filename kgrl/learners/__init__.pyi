@@ -9,3 +9,4 @@ from .make import learners as learners
 from .make import make_learner as make_learner
 from .plugins.base import Plugin as Plugin
 from .simulated.learner import SimulatedLearner as SimulatedLearner
+from .simulated.remembering import RememberingLearner as RememberingLearner

@@ -24,6 +24,9 @@ learners: Registry[Learner] = Registry("learner", group="kgrl.learners")
 """Learners by name. Their factories take the corpus and, by keyword, the options of their constructors."""
 
 
+_SIMULATED = ("simulated", "remembering")
+
+
 @learners.register("lora")
 def _make_lora(corpus: Corpus, **options: Any) -> Learner:
     with without_collection():
@@ -44,10 +47,22 @@ def _make_scratch(corpus: Corpus, **options: Any) -> Learner:
 def _make_simulated(corpus: Corpus, plugins: Sequence[object] = (), **options: Any) -> Learner:
     from kgrl.learners.simulated.learner import SimulatedLearner
 
+    _refuse_plugins(plugins)
+    return SimulatedLearner(corpus, **options)
+
+
+@learners.register("remembering")
+def _make_remembering(corpus: Corpus, plugins: Sequence[object] = (), **options: Any) -> Learner:
+    from kgrl.learners.simulated.remembering import RememberingLearner
+
+    _refuse_plugins(plugins)
+    return RememberingLearner(corpus, **options)
+
+
+def _refuse_plugins(plugins: Sequence[object]) -> None:
     # Commands pass plug-ins to every learner: the refusal is worded here, or it would be a TypeError.
     if plugins:
         raise SettingError("a simulated learner has no weights for plug-ins to change; leave them out")
-    return SimulatedLearner(corpus, **options)
 
 
 def make_learner(
@@ -62,11 +77,11 @@ def make_learner(
     """Make a learner by its registered name, which options may follow.
 
     Args:
-        name: `"lora"`, `"scratch"`, `"simulated"`, or the name of one that a package adds; with options after a colon
-            as in `"scratch:preset=2m,learning_rate=0.0015"`.
+        name: `"lora"`, `"scratch"`, `"simulated"`, `"remembering"`, or the name of one that a package adds; with
+            options after a colon as in `"scratch:preset=2m,learning_rate=0.0015"`.
         corpus: The corpus it will be taught; a scratch learner trains its tokenizer on it.
         seed: Seeds its initial weights and its random draws.
-        encoder: Embeds topics for the simulated learner, the only one that knows them so; the default one if None.
+        encoder: Embeds topics for the simulated learners, the only ones that know them so; the default one if None.
         budget_tokens: Tokens that it will be trained on in total, which a learner whose name asks for a schedule that
             decays (`"scratch:schedule=wsd"`) is told as its `schedule_tokens`.
         options: Passed on to the learner's constructor; those after the name win.
@@ -82,7 +97,7 @@ def make_learner(
         ScratchLearner(width=16, layers=2, heads=2, vocabulary=2048, seed=0)
     """
     kind, own = split_options(name)
-    if kind == "simulated" and encoder is not None:
+    if kind in _SIMULATED and encoder is not None:
         options = {"encoder": encoder, **options}
     if own.get("schedule", "constant") != "constant":
         options = {**options, "schedule_tokens": budget_tokens}

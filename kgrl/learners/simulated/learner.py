@@ -14,20 +14,20 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Passages
 from kgrl.errors import KgrlError
-from kgrl.learners.base import Learned
 from kgrl.learners.simulated.calibration import Calibration
 from kgrl.learners.simulated.kernels import CurveTables, fade, losses, teach
+from kgrl.learners.simulated.reader import SimulatedReader
 from kgrl.learners.simulated.relatives import Relatives
 from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder
 from kgrl.system.arrays import read_array
 from kgrl.system.files import content_key, write_json, write_npy
 from kgrl.system.schemas import Count, NotBelow0, checked, read_json
 
-__all__ = ["SimulatedLearner", "SimulatedSnapshot", "calibration_of", "curves_of", "tokens_of"]
+__all__ = ["SimulatedLearner", "SimulatedSnapshot", "calibration_of", "curves_of"]
 
 _STATE, _EFFECTIVE = "simulated.json", "effective.npy"
 _UNTAUGHT_KEY, _RESPONSE_KEY = 1, 3
@@ -49,7 +49,7 @@ class SimulatedSnapshot:
     effective: NDArray[np.float64]
 
 
-class SimulatedLearner:
+class SimulatedLearner(SimulatedReader):
     """Learning curves with transfer between topics, forgetting and noise.
 
     The noise of a measurement depends on the seed, the passage and the tokens learned, and on nothing else. So
@@ -97,8 +97,8 @@ class SimulatedLearner:
         embeddings: NDArray[np.float32] | None = None,
         encoder: AnyEncoder = DEFAULT_ENCODER,
     ) -> None:
-        self.corpus, self.seed = corpus, seed
-        self.calibration, self.member = calibration_of(corpus, calibration), member
+        self.calibration, self.member, self.seed = calibration_of(corpus, calibration), member, seed
+        super().__init__(corpus, self.calibration.tokens_per_word)
         self.parameters = self.calibration.choose(member)
         self.related = Relatives.of(corpus, embeddings, encoder).related
         self.curves = curves_of(self.calibration, len(corpus.graph), [member])
@@ -113,21 +113,6 @@ class SimulatedLearner:
         """Values that a saved state must share with the learner that loads it, by name."""
         curves = content_key(*map(repr, (self.parameters, self.calibration.untaught, self.calibration.response)))
         return {"learner": self.kind, "corpus": self.corpus.fingerprint, "curves": curves, "seed": self.seed}
-
-    def learn(self, passages: Passages, token_budget: int) -> Learned:
-        """Move the learning curves of the passages' topics and their relatives; see `Learner`."""
-        if len(passages) == 0 or token_budget < 2:
-            raise ValueError(f"cannot learn {len(passages)} passages with a budget of {token_budget} tokens")
-        counts = self.count_tokens(passages)
-        ends = np.cumsum(counts)
-        # The first passage at whose end the budget is used up is the last one read, cut to fit.
-        used = min(int(np.searchsorted(ends, token_budget)) + 1, len(passages))
-        counts = counts[:used]
-        counts[-1] -= max(0, int(ends[used - 1]) - token_budget)
-        read = Passages(self.corpus, passages.ids[:used])
-        losses = self.losses(read)
-        self._teach(read.topics, counts)
-        return Learned(int(counts.sum()), float(np.average(losses, weights=counts)), tuple(losses.tolist()))
 
     def _teach(self, topics: NDArray[np.int32], counts: NDArray[np.int64]) -> None:
         """Let all topics fade and add a lesson's tokens; only topics taught are touched."""
@@ -145,12 +130,6 @@ class SimulatedLearner:
         state = self.seed, self.total, self._scale, self._effective
         found: NDArray[np.float32] = losses(self.curves, 0, *state, passages.topics, passages.ids)
         return found
-
-    def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
-        """Return the approximate number of tokens of each passage, from its words, shape `[passages]`."""
-        self._check_corpus(passages)
-        words = np.maximum(self.corpus.word_counts[passages.ids], 1)
-        return tokens_of(words, self.calibration.tokens_per_word)
 
     def snapshot(self) -> SimulatedSnapshot:
         """Return a copy of what was learned."""
@@ -185,23 +164,12 @@ class SimulatedLearner:
         effective = read_array(folder / _EFFECTIVE, np.float64, len(self.corpus.graph))
         self.restore(SimulatedSnapshot(told.total, told.scale, np.array(effective)))
 
-    def _check_corpus(self, passages: Passages) -> None:
-        """Refuse passages of another corpus, whose ids mean other texts."""
-        # Usually it is the same object; only otherwise are fingerprints compared.
-        if passages.corpus is not self.corpus and passages.corpus.fingerprint != self.corpus.fingerprint:
-            raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
-
 
 class _Saved(Struct):
     """The state of a saved learner besides its effective tokens."""
 
     total: Count
     scale: NotBelow0
-
-
-def tokens_of(words: ArrayLike, tokens_per_word: float) -> NDArray[np.int64]:
-    """Return the tokens of passages with these numbers of words, at least 1 each."""
-    return np.maximum(np.rint(np.multiply(words, tokens_per_word)), 1).astype(np.int64)
 
 
 def curves_of(calibration: Calibration, n_topics: int, members: Sequence[int | None]) -> CurveTables:

@@ -29,7 +29,7 @@ LEARNER = "scratch:learning_rate=0.0015"
 RUNS = (
     ("invented:400:1", 0, ("iid", "random", "nucleated", "spaced"), 1_000_000),
     ("invented:400:2", 1, ("iid", "random", "nucleated", "spaced"), 1_000_000),
-    ("invented:200:3", 0, ("iid", "random", "nucleated"), 600_000),
+    ("invented:600:3", 0, ("iid", "nucleated"), 1_000_000),
 )
 """World, seed, agents and tokens."""
 

@@ -16,7 +16,7 @@ from kgrl.errors import KgrlError
 if TYPE_CHECKING:
     from kgrl.corpus import Corpus
     from kgrl.curriculum.loop import Curriculum
-    from kgrl.runs.run import RunResult
+    from kgrl.runs.result import RunResult
 
 __all__ = ["QuickstartCommand"]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kgrl.curriculum.loop import Curriculum
     from kgrl.curriculum.view import Agent
     from kgrl.probes.recall import Recall
-    from kgrl.runs.run import RunResult
+    from kgrl.runs.result import RunResult
 
 __all__ = ["RunCommand", "run_recorded"]
 

@@ -16,7 +16,7 @@ from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.probes.questions import Question
 from kgrl.report.knowledge import RunKnowledge
 from kgrl.runs.metrics import tokens_to_target
-from kgrl.runs.run import RunResult
+from kgrl.runs.result import RunResult
 
 __all__ = ["GrownTree", "RunData"]
 

@@ -3,4 +3,4 @@ from .metrics import aulc as aulc
 from .metrics import continual_metrics as continual_metrics
 from .metrics import tokens_to_target as tokens_to_target
 from .run import Run as Run
-from .run import RunResult as RunResult
+from .result import RunResult as RunResult

@@ -28,6 +28,7 @@ MEMORY = MemoryParameters(
     style_tokens=5e3,
     style_power=1.0,
     style_onset=1.0,
+    repeated=500.0,
     topic=1.0,
     topic_tokens=50.0,
     topic_power=1.0,
@@ -81,7 +82,8 @@ def test_the_equations_are_those_of_the_page() -> None:
     practice = 30.0 * first / (first + p.strength)
     practised = (practice / p.practice) ** p.onset
     known = practised / (1 + practised) * (1 - np.exp(-strength / p.strength))
-    loss = p.untaught - p.style * (1 - 1 / (1 + 110.0 / p.style_tokens)) - p.knowing * known
+    experience = p.repeated * (np.log(1 + 90.0 / p.repeated) + np.log(1 + 20.0 / p.repeated))
+    loss = p.untaught - p.style * (1 - 1 / (1 + experience / p.style_tokens)) - p.knowing * known
     loss -= p.topic * (1 - 1 / (1 + strength / p.topic_tokens))
     assert memory.strength[0] == pytest.approx(strength)
     assert memory.strength[2] == pytest.approx(p.link * 40.0)

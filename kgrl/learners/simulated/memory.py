@@ -7,19 +7,22 @@ topic v, changes the strength of memories and how practised the learner is:
 
     m_vk <- m_vk exp(-T / T_k - i s_v) + c log(1 + t_v / c) + g w_v      M_v = sum_k T_k^-d m_vk / sum_k T_k^-d
     P    <- P + sum_v t_v M_v / (M_v + m)                                with M_v before the lesson
+    n_v  <- n_v + t_v                                                    G = sum_v e log(1 + n_v / e)
 
     T_k    the lifetimes of a memory's strands, in tokens: together they fade by a power law of exponent d
     s_v    sum_u t_u S_uv, the tokens about similar topics, which interfere
     w_v    sum_u t_u W_uv, the tokens about linked topics, which mention it
     c      tokens about one topic in one lesson beyond which more of them add little: massed reading is worth less
     P      practice: tokens read about topics that were remembered. Reading what is all new is no practice
+    G      experience: tokens read, of which those about one topic beyond e add little: much about few topics tells less
+           of how other text sounds
 
 The strength M_v and the practice P give the share of the topic's facts that is known, and the loss:
 
     known_v = h(P / p, o) (1 - exp(-M_v / m))                             h(x, o) = x^o / (1 + x^o)
     l_v     = L - A f((G / tau_g)^o_g, b_g) - a f(M_v / tau_s, b_s) - k known_v
 
-with G and f as in `kgrl.learners.simulated.learning_curve`, which S and W are from, too.
+with f as in `kgrl.learners.simulated.learning_curve`, which S and W are from, too.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from numpy.typing import ArrayLike, NDArray
 from kgrl.learners.simulated.learning_curve import share_learned
 from kgrl.system.schemas import Above0, NotBelow0
 
-__all__ = ["LIFETIMES", "Memory", "MemoryParameters", "known_of", "losses_of", "recalled"]
+__all__ = ["LIFETIMES", "Memory", "MemoryParameters", "experience_of", "known_of", "losses_of", "recalled"]
 
 FloatArray = NDArray[np.float64]
 
@@ -47,9 +50,10 @@ class MemoryParameters:
     Args:
         untaught: L, the mean loss before anything is learned, in nats per token.
         style: A, the most that any text can lower losses, in nats per token.
-        style_tokens: tau_g, the tokens after which losses fall more slowly by it.
+        style_tokens: tau_g, the experience after which losses fall more slowly by it.
         style_power: b_g, the exponent of its power law.
         style_onset: o_g, the exponent with which it sets in.
+        repeated: e, the tokens about one topic beyond which more of them add little to experience.
         topic: a, the most that memory of a topic lowers its loss before any fact is known, in nats per token.
         topic_tokens: tau_s, the strength at which the loss falls more slowly by it.
         topic_power: b_s, the exponent of its power law.
@@ -71,6 +75,7 @@ class MemoryParameters:
     style_tokens: Above0
     style_power: Above0
     style_onset: Above0
+    repeated: Above0
     topic: NotBelow0
     topic_tokens: Above0
     topic_power: Above0
@@ -88,22 +93,22 @@ class MemoryParameters:
 
 
 class Memory:
-    """What a simulated learner remembers of each topic, and how practised it is.
+    """Memories of each topic, and how practised a simulated learner is at recalling them.
 
     Args:
         parameters: The parameters.
         n_topics: Number of topics.
 
     Attributes:
-        total: G, tokens learned.
+        read: n_v, tokens about each topic, float64 `[topics]`.
         practice: P, tokens read about topics that were remembered.
         strands: m_vk, float64 `[topics, 4]`.
     """
 
     def __init__(self, parameters: MemoryParameters, n_topics: int) -> None:
         self.parameters = parameters
-        self.total = self.practice = 0.0
-        self.strands = np.zeros((n_topics, len(LIFETIMES)))
+        self.practice = 0.0
+        self.read, self.strands = np.zeros(n_topics), np.zeros((n_topics, len(LIFETIMES)))
         weights = LIFETIMES**-parameters.forgetting
         self._weights: FloatArray = weights / weights.sum()
 
@@ -132,11 +137,22 @@ class Memory:
         added = p.massed * np.log1p(own / p.massed) + p.link * linked
         self.strands *= kept
         self.strands += added[:, None]
-        self.total += tokens
+        self.read += own
 
     def losses(self) -> FloatArray:
         """Return the loss of each topic's passages without their own differences, in nats per token, `[topics]`."""
-        return losses_of(self.parameters, self.total, self.practice, self.strength)
+        return losses_of(self.parameters, experience_of(self.parameters, self.read), self.practice, self.strength)
+
+
+def experience_of(parameters: MemoryParameters, read: FloatArray) -> FloatArray:
+    """Return G, in tokens, of shape `[...]`.
+
+    Args:
+        parameters: The parameters.
+        read: n_v, tokens read about each topic, `[..., topics]`.
+    """
+    experience: FloatArray = (parameters.repeated * np.log1p(read / parameters.repeated)).sum(axis=-1)
+    return experience
 
 
 def known_of(parameters: MemoryParameters, practice: ArrayLike, strength: FloatArray) -> FloatArray:
@@ -152,17 +168,19 @@ def known_of(parameters: MemoryParameters, practice: ArrayLike, strength: FloatA
     return known
 
 
-def losses_of(parameters: MemoryParameters, total: ArrayLike, practice: ArrayLike, strength: FloatArray) -> FloatArray:
+def losses_of(
+    parameters: MemoryParameters, experience: ArrayLike, practice: ArrayLike, strength: FloatArray
+) -> FloatArray:
     """Return losses in nats per token, in the shape of `strength`.
 
     Args:
         parameters: The parameters.
-        total: G, in tokens; any shape that broadcasts to that of `strength`.
+        experience: G, in tokens; any shape that broadcasts to that of `strength`.
         practice: P, in tokens; the same.
         strength: M_v, in tokens.
     """
     p = parameters
-    style = p.style * share_learned(np.divide(total, p.style_tokens) ** p.style_onset, p.style_power)
+    style = p.style * share_learned(np.divide(experience, p.style_tokens) ** p.style_onset, p.style_power)
     about = p.topic * share_learned(strength / p.topic_tokens, p.topic_power)
     return p.untaught - style - about - p.knowing * known_of(p, practice, strength)
 

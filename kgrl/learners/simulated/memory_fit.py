@@ -14,7 +14,7 @@ from kgrl.corpus import Corpus
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.learners.simulated.courses import course_of_run
-from kgrl.learners.simulated.memory import Memory, MemoryParameters, known_of, losses_of, recalled
+from kgrl.learners.simulated.memory import Memory, MemoryParameters, experience_of, known_of, losses_of, recalled
 from kgrl.learners.simulated.memory_calibration import MemoryCalibration, MemoryErrors
 from kgrl.learners.simulated.relatives import Relatives
 from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder
@@ -29,12 +29,13 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "style_tokens": (100.0, 1e7),
     "style_power": (0.1, 30.0),
     "style_onset": (0.5, 3.0),
-    "topic": (1e-2, 5.0),
-    "topic_tokens": (1.0, 1e5),
-    "topic_power": (0.05, 30.0),
+    "repeated": (10.0, 1e7),
+    "topic": (1e-2, 10.0),
+    "topic_tokens": (0.1, 1e5),
+    "topic_power": (0.01, 30.0),
     "forgetting": (1e-2, 3.0),
     "interference": (1e-8, 1e-1),
-    "massed": (10.0, 1e5),
+    "massed": (0.1, 1e5),
     "link": (1e-4, 10.0),
     "practice": (1e3, 1e8),
     "onset": (1.0, 30.0),
@@ -49,6 +50,7 @@ _GUESS = MemoryParameters(
     style_tokens=5e4,
     style_power=1.5,
     style_onset=1.0,
+    repeated=1e3,
     topic=1.0,
     topic_tokens=200.0,
     topic_power=1.0,
@@ -74,7 +76,7 @@ _TOGETHER = 8
 
 @dataclass(frozen=True)
 class StudyRun:
-    """What a run read, and what was measured in it.
+    """Readings of a run, and measurements on the way.
 
     Args:
         name: Corpus, agent and seed.
@@ -152,8 +154,8 @@ class StudyRun:
             practice.append(memory.practice)
         # What follows from the state is computed for all lessons at once: a fit simulates them a thousand times.
         strength, practised = np.array(strengths), np.array(practice)[:, None]
-        total = np.concatenate([[0.0], np.cumsum(self.own.sum(axis=1))])[:, None]
-        losses = losses_of(parameters, total, practised, strength[:, self.measured])
+        experience = np.concatenate([[0.0], experience_of(parameters, np.cumsum(self.own, axis=0))])[:, None]
+        losses = losses_of(parameters, experience, practised, strength[:, self.measured])
         shares = recalled(parameters, known_of(parameters, practised[1:], strength[1:]))
         return Predicted(losses[:-1], losses[1:], shares)
 
@@ -173,7 +175,7 @@ class StudyRun:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What the equations predict for a run.
+    """Predictions of the equations for a run.
 
     Args:
         before: Losses of the measured topics before each lesson, `[lessons, m]`.

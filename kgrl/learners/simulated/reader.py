@@ -1,4 +1,4 @@
-"""What simulated learners share: how far they read, counted in words, and which corpus they read."""
+"""The common part of simulated learners: how far they read, counted in words, and which corpus they read."""
 
 from __future__ import annotations
 

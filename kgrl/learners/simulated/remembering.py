@@ -31,7 +31,7 @@ from kgrl.system.schemas import NotBelow0, checked, read_json
 
 __all__ = ["RememberingLearner", "RememberingSnapshot"]
 
-_STATE, _STRANDS = "remembering.json", "strands.npy"
+_STATE, _READ, _STRANDS = "remembering.json", "read.npy", "strands.npy"
 _PASSAGE_KEY, _NOISE_KEY = 4, 5
 """Keys of random draws, which tell draws for one use from those for another."""
 
@@ -41,12 +41,12 @@ class RememberingSnapshot:
     """The state of a learner that remembers.
 
     Args:
-        total: Tokens learned.
+        read: Tokens read about each topic, float64 `[topics]`.
         practice: Tokens read about topics that were remembered.
         strands: Strands of memory by topic, float64 `[topics, 4]`.
     """
 
-    total: float
+    read: NDArray[np.float64]
     practice: float
     strands: NDArray[np.float64]
 
@@ -121,25 +121,26 @@ class RememberingLearner(SimulatedReader):
         """Return the loss of each passage in nats per token, shape `[passages]`; changes nothing."""
         self._check_corpus(passages)
         own = self.parameters.spread * drawn(_PASSAGE_KEY, 0, passages.ids, 0)
-        noise = self.parameters.noise * drawn(_NOISE_KEY, self.seed, passages.ids, int(self._memory.total))
+        noise = self.parameters.noise * drawn(_NOISE_KEY, self.seed, passages.ids, int(self._memory.read.sum()))
         losses = self._memory.losses()[passages.topics] + own + noise
         return np.maximum(losses, LEAST_LOSS).astype(np.float32)
 
     def snapshot(self) -> RememberingSnapshot:
         """Return a copy of what is remembered."""
         memory = self._memory
-        return RememberingSnapshot(memory.total, memory.practice, memory.strands.copy())
+        return RememberingSnapshot(memory.read.copy(), memory.practice, memory.strands.copy())
 
     def restore(self, snapshot: RememberingSnapshot) -> None:
         """Go back to a snapshot; losses are then bit for bit what they were."""
-        self._memory.total, self._memory.practice = snapshot.total, snapshot.practice
+        self._memory.practice = snapshot.practice
+        np.copyto(self._memory.read, snapshot.read)
         np.copyto(self._memory.strands, snapshot.strands)
 
     def save(self, folder: Path) -> None:
-        """Write what is remembered to a folder, as JSON and a NumPy array."""
+        """Write what is remembered to a folder, as JSON and NumPy arrays."""
+        write_npy(folder / _READ, self._memory.read)
         write_npy(folder / _STRANDS, self._memory.strands)
-        state = {"total": self._memory.total, "practice": self._memory.practice}
-        write_json(folder / _STATE, {**self.identity, **state})
+        write_json(folder / _STATE, {**self.identity, "practice": self._memory.practice})
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote.
@@ -154,15 +155,15 @@ class RememberingLearner(SimulatedReader):
         for key, own in self.identity.items():
             if state.get(key) != own:
                 raise KgrlError(f"{folder} holds another learner: its {key} is {state.get(key)!r}, not {own!r}")
-        told = checked({name: state.get(name) for name in ("total", "practice")}, _Saved, path)
-        strands = read_array(folder / _STRANDS, np.float64, len(self.corpus.graph), len(LIFETIMES))
-        self.restore(RememberingSnapshot(told.total, told.practice, np.array(strands)))
+        practice, n_topics = checked({"practice": state.get("practice")}, _Saved, path).practice, len(self.corpus.graph)
+        read = read_array(folder / _READ, np.float64, n_topics)
+        strands = read_array(folder / _STRANDS, np.float64, n_topics, len(LIFETIMES))
+        self.restore(RememberingSnapshot(np.array(read), practice, np.array(strands)))
 
 
 class _Saved(Struct):
-    """The state of a saved learner besides its strands."""
+    """The state of a saved learner besides its arrays."""
 
-    total: NotBelow0
     practice: NotBelow0
 
 

@@ -41,6 +41,8 @@ MEMORY = MemoryParameters(
     strength=80.0,
     knowing=0.8,
     guessing=0.1,
+    few=0.2,
+    few_topics=10.0,
 )
 NOTHING = np.zeros(3)
 ERRORS = MemoryErrors(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -138,7 +140,8 @@ def test_shares_stay_shares_and_losses_finite(lessons: list[list[float]]) -> Non
 
 
 def test_what_is_not_known_is_guessed() -> None:
-    assert recalled(MEMORY, [0.0, 0.5, 1.0]).tolist() == pytest.approx([0.1, 0.55, 1.0])
+    assert recalled(MEMORY, [0.0, 0.5, 1.0], n_read=10**6).tolist() == pytest.approx([0.1, 0.55, 1.0])
+    assert recalled(MEMORY, [0.0, 1.0], n_read=10).tolist() == pytest.approx([0.1 + 0.2 / np.e, 1.0])
 
 
 def test_noise_depends_on_seed_passage_and_amount_alone(learner: RememberingLearner, tiny_corpus: Corpus) -> None:
@@ -245,7 +248,7 @@ def simulated_run(corpus: Corpus, name: str, truth: MemoryParameters, seed: int)
         tokens = int(own.sum())
         total += tokens
         asked, some = rng.choice(n, 5, replace=False), rng.choice(n, 6, replace=False)
-        shares = rng.binomial(3, recalled(truth, memory.known)[asked]) / 3
+        shares = rng.binomial(3, recalled(truth, memory.known, np.count_nonzero(memory.read))[asked]) / 3
         noisy = [values[some] + 0.05 * rng.normal(size=6) for values in (before, memory.losses())]
         probe = Measurement(tuple(some.tolist()), *(tuple(values.tolist()) for values in noisy))
         topic = int(corpus.topics[passages[0]])

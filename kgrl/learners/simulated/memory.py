@@ -22,6 +22,8 @@ The strength M_v and the practice P give the share of the topic's facts that is 
     known_v = h(P / p, o) (1 - exp(-M_v / m))                             h(x, o) = x^o / (1 + x^o)
     l_v     = L - A f((G / tau_g)^o_g, b_g) - a f(M_v / tau_s, b_s) - k known_v
 
+    recalled_v = known_v + (1 - known_v) (q + q_f exp(-R / R_f))         R: topics read; names of few are easily guessed
+
 with f as in `kgrl.learners.simulated.learning_curve`, which S and W are from, too.
 """
 
@@ -65,7 +67,9 @@ class MemoryParameters:
         onset: o, how sharply the plateau ends.
         strength: m, the strength at which a topic's facts are known but for a share of 1/e.
         knowing: k, how much the loss of a topic falls when all of its facts are known, in nats per token.
-        guessing: The share of questions that a learner that knows nothing answers rightly.
+        guessing: q, the share of questions that a learner answers rightly that has read much and knows nothing.
+        few: q_f, what is added to that where few topics were read: wrong names are drawn from what was.
+        few_topics: R_f, the number of topics read at which that is down to a share of 1/e.
         spread: Standard deviation of losses of passages that were equally often read, in nats per token.
         noise: Standard deviation of one measured loss about the passage's own, in nats per token.
     """
@@ -88,6 +92,8 @@ class MemoryParameters:
     strength: Above0
     knowing: NotBelow0
     guessing: NotBelow0
+    few: NotBelow0
+    few_topics: Above0
     spread: NotBelow0 = 0.0
     noise: NotBelow0 = 0.0
 
@@ -185,7 +191,14 @@ def losses_of(
     return p.untaught - style - about - p.knowing * known_of(p, practice, strength)
 
 
-def recalled(parameters: MemoryParameters, known: ArrayLike) -> FloatArray:
-    """Return the share of questions answered rightly when a share of the facts is known; the others are guessed."""
+def recalled(parameters: MemoryParameters, known: ArrayLike, n_read: ArrayLike) -> FloatArray:
+    """Return the share of questions answered rightly when a share of the facts is known; the others are guessed.
+
+    Args:
+        parameters: The parameters.
+        known: The share known, of any shape.
+        n_read: R, the number of topics that were read; any shape that broadcasts to that of `known`.
+    """
     known = np.asarray(known, dtype=np.float64)
-    return known + (1 - known) * parameters.guessing
+    guessed = parameters.guessing + parameters.few * np.exp(-np.divide(n_read, parameters.few_topics))
+    return known + (1 - known) * guessed

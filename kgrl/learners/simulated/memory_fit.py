@@ -42,6 +42,8 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "strength": (1.0, 1e5),
     "knowing": (1e-2, 5.0),
     "guessing": (0.03, 0.5),
+    "few": (1e-3, 0.5),
+    "few_topics": (3.0, 1e3),
 }
 """Limits of the parameters; all are positive, and their logarithms are fitted."""
 _GUESS = MemoryParameters(
@@ -62,10 +64,12 @@ _GUESS = MemoryParameters(
     onset=3.0,
     strength=200.0,
     knowing=0.5,
-    guessing=0.1,
+    guessing=0.15,
+    few=0.1,
+    few_topics=50.0,
 )
-_OF_A_RUN = ("practice", "strength")
-"""What is fitted to each run alone: when its plateau ends, and how strong a memory has to be."""
+_OF_A_RUN = ("practice",)
+"""What is fitted to each run alone: when its plateau ends."""
 _PULL = 0.02
 """Weight of staying at the first guess, for parameters that the runs say nothing about."""
 _LOSS, _SHARE, _MEAN = 0.3, 0.35, 0.05
@@ -156,7 +160,8 @@ class StudyRun:
         strength, practised = np.array(strengths), np.array(practice)[:, None]
         experience = np.concatenate([[0.0], experience_of(parameters, np.cumsum(self.own, axis=0))])[:, None]
         losses = losses_of(parameters, experience, practised, strength[:, self.measured])
-        shares = recalled(parameters, known_of(parameters, practised[1:], strength[1:]))
+        n_read = (np.cumsum(self.own, axis=0) > 0).sum(axis=1)[:, None]
+        shares = recalled(parameters, known_of(parameters, practised[1:], strength[1:]), n_read)
         return Predicted(losses[:-1], losses[1:], shares)
 
     def mean_shares(self, shares: FloatArray, together: int = _TOGETHER) -> FloatArray:

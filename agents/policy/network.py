@@ -5,6 +5,10 @@ the context. The context forms queries, whose products with a candidate's embedd
 also scales and shifts the layer that reads a candidate's features (feature-wise linear modulation, Perez et al. 2018).
 Permuting the slots permutes the scores, empty slots change nothing, and the same weights run on any number of slots and
 any graph. The module does not know Stable-Baselines3.
+
+A policy reads features by their names (`PolicyConfig.feature_names`), so one that was trained before there were others
+computes what it computed then, bit for bit: the others do not enter its products. `CandidateScorer.reading_all` gives
+them weights of zero, for a training that may make use of them.
 """
 
 from __future__ import annotations
@@ -12,12 +16,14 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -25,8 +31,16 @@ from torch import Tensor, nn
 from kgrl.agents.base import POLICY_FILE
 from kgrl.agents.policy.layers import judged, modulated, read_path
 from kgrl.builtin import PROJECTED
-from kgrl.envs.features.names import FEATURE_VERSION, FEATURES, GLOBAL_FEATURES, PATH_ROWS, PATH_WIDTH
+from kgrl.envs.features.names import (
+    FEATURE_VERSION,
+    FEATURES,
+    GLOBAL_FEATURES,
+    PATH_ROWS,
+    PATH_WIDTH,
+    SAME_MEANING_SINCE,
+)
 from kgrl.errors import DataError, KgrlError, MissingDataError
+from kgrl.system.display import count_text
 from kgrl.system.files import file_digest, replacing, write_json
 from kgrl.system.schemas import read_json
 
@@ -36,30 +50,31 @@ WEIGHTS_FILE = "policy.safetensors"
 _BEFORE = "policy.before.safetensors"
 """The weights that are being replaced, until the JSON file names the new ones."""
 
+_COUNTS = {"features": "feature_names", "global_features": "global_feature_names"}
+"""Entries of `policy.json` that are numbers of names, with the entries of the names."""
+
 Size = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
 
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """Sizes of a curiosity policy, and the features it reads.
+    """Sizes of a curiosity policy, and the names of the features it reads.
 
     Args:
         hidden: Width of the layers that read a candidate.
         recurrent: Width of the recurrent network that reads the path.
         heads: Number of queries that the context forms.
         members: Number of networks in the committee.
-        features: Number of features of a candidate.
-        global_features: Number of features of the state.
-        feature_version: Version of their meaning.
+        feature_names: Features of a candidate that it reads, in the order of its weights.
+        global_feature_names: Features of the state that it reads.
     """
 
     hidden: int = 64
     recurrent: int = 96
     heads: int = 4
     members: int = 1
-    features: int = len(FEATURES)
-    global_features: int = len(GLOBAL_FEATURES)
-    feature_version: int = FEATURE_VERSION
+    feature_names: tuple[str, ...] = FEATURES
+    global_feature_names: tuple[str, ...] = GLOBAL_FEATURES
 
 
 class CandidateScorer(nn.Module):
@@ -81,6 +96,9 @@ class CandidateScorer(nn.Module):
         super().__init__()
         self.config = config or PolicyConfig()
         self.members = nn.ModuleList(_Member(self.config, dropout) for _ in range(self.config.members))
+        read = {"candidates": (self.config.feature_names, FEATURES)}
+        read["global"] = self.config.global_feature_names, GLOBAL_FEATURES
+        self._columns = {part: _places(names, known) for part, (names, known) in read.items() if names != known}
 
     @classmethod
     def of(cls, scorers: Sequence[CandidateScorer]) -> CandidateScorer:
@@ -100,6 +118,23 @@ class CandidateScorer(nn.Module):
         for scorer, member in zip(scorers, self.members, strict=True):
             scorer.members = nn.ModuleList([member])
         return scorers
+
+    def reading_all(self) -> CandidateScorer:
+        """Return a scorer that reads all features, those that this one does not read with weights of zero.
+
+        Its scores are the same up to rounding, until it is trained. A scorer that reads all of them is returned itself.
+        """
+        if not self._columns:
+            return self
+        own, weights = self.config, self.state_dict()
+        for member in range(own.members):
+            first, context = f"members.{member}.candidate.weight", f"members.{member}.context.0.weight"
+            weights[first] = _with_zeros(weights[first], 0, own.feature_names, FEATURES)
+            begin = weights[context].shape[1] - len(own.global_feature_names)
+            weights[context] = _with_zeros(weights[context], begin, own.global_feature_names, GLOBAL_FEATURES)
+        scorer = CandidateScorer(replace(own, feature_names=FEATURES, global_feature_names=GLOBAL_FEATURES))
+        scorer.load_state_dict(weights)
+        return scorer.train(self.training)
 
     def forward(self, observation: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the candidates' logits and the state's value.
@@ -123,7 +158,9 @@ class CandidateScorer(nn.Module):
             Logits, as `forward` has them; inputs of the value heads, shape `[batch, members, 3 width]`.
         """
         filled = observation["mask"] > 0
-        opinions = [member(observation) for member in self.members]
+        # Copied, so that products have the size that they had in training: sums of others end in other bits.
+        read = {part: observation[part].index_select(-1, torch.from_numpy(at)) for part, at in self._columns.items()}
+        opinions = [member({**observation, **read}) for member in self.members]
         # Members' scores have arbitrary offsets; their log-probabilities can be averaged.
         logits = torch.stack([scores.log_softmax(dim=-1) for scores, _ in opinions]).mean(dim=0)
         logits = logits.masked_fill(~filled, torch.finfo(logits.dtype).min)
@@ -135,6 +172,25 @@ class CandidateScorer(nn.Module):
         return torch.stack(heads).mean(dim=0).squeeze(-1)
 
 
+def _places(names: Sequence[str], known: Sequence[str]) -> NDArray[np.int64]:
+    """Return the place of each name among all."""
+    return np.array([known.index(name) for name in names], dtype=np.int64)
+
+
+def _with_zeros(weight: Tensor, begin: int, names: Sequence[str], known: Sequence[str]) -> Tensor:
+    """Return a layer's weights with a column for each known feature, zeros for those that it does not read.
+
+    Args:
+        weight: The weights, `[out, in]`.
+        begin: The column of the first feature; what is before and after the features stays.
+        names: The features that have columns, in their order.
+        known: The features that are to have some.
+    """
+    columns = weight.new_zeros(len(weight), len(known))
+    columns[:, torch.from_numpy(_places(names, known))] = weight[:, begin : begin + len(names)]
+    return torch.cat([weight[:, :begin], columns, weight[:, begin + len(names) :]], dim=1)
+
+
 class _Member(nn.Module):
     """One network of the committee."""
 
@@ -142,11 +198,11 @@ class _Member(nn.Module):
         super().__init__()
         width = config.hidden
         self.path = nn.GRU(PATH_WIDTH, config.recurrent, batch_first=True)
-        known = config.recurrent + PATH_WIDTH + PROJECTED + config.global_features
+        known = config.recurrent + PATH_WIDTH + PROJECTED + len(config.global_feature_names)
         self.context = nn.Sequential(nn.Linear(known, 2 * width), nn.GELU(), nn.Dropout(dropout))
         self.questions = nn.Linear(2 * width, config.heads * PROJECTED)
         self.modulation = nn.Linear(2 * width, 2 * width)
-        self.candidate = nn.Linear(config.features + config.heads, width)
+        self.candidate = nn.Linear(len(config.feature_names) + config.heads, width)
         self.norm = nn.LayerNorm(width)
         self.hidden = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, width))
         self.score = nn.Linear(width, 1)
@@ -191,10 +247,8 @@ class _Member(nn.Module):
 
 
 class _Version(msgspec.Struct):
-    """The entries of `policy.json` that tell which versions of kgrl can read it."""
+    """The entry of `policy.json` that tells which versions of kgrl can read it."""
 
-    features: int
-    global_features: int
     feature_version: int
 
 
@@ -208,8 +262,8 @@ class _PolicyFile(msgspec.Struct, forbid_unknown_fields=True):
     features: Size
     global_features: Size
     feature_version: Size
-    feature_names: list[str] = []
-    global_feature_names: list[str] = []
+    feature_names: list[str]
+    global_feature_names: list[str]
     slots: Size = 64
     sample: bool = False
     training: dict[str, Any] = {}
@@ -217,8 +271,9 @@ class _PolicyFile(msgspec.Struct, forbid_unknown_fields=True):
 
     @property
     def config(self) -> PolicyConfig:
-        """The sizes of the network."""
-        return PolicyConfig(**{field.name: getattr(self, field.name) for field in fields(PolicyConfig)})
+        """The sizes of the network, and the features it reads."""
+        sizes = self.hidden, self.recurrent, self.heads, self.members
+        return PolicyConfig(*sizes, tuple(self.feature_names), tuple(self.global_feature_names))
 
 
 def save_policy(scorer: CandidateScorer, folder: Path, about: dict[str, Any]) -> None:
@@ -239,7 +294,9 @@ def save_policy(scorer: CandidateScorer, folder: Path, about: dict[str, Any]) ->
             shutil.copyfile(folder / WEIGHTS_FILE, temporary)
     with replacing(folder / WEIGHTS_FILE, durable=True) as temporary:
         temporary.write_bytes(content)
-    record = {**asdict(scorer.config), "feature_names": FEATURES, "global_feature_names": GLOBAL_FEATURES, **about}
+    record = {**asdict(scorer.config), "feature_version": FEATURE_VERSION, **about}
+    # Versions before 5 refuse a file by its version, after they found these.
+    record |= {name: len(record[names]) for name, names in _COUNTS.items()}
     record["weights_sha256"] = hashlib.sha256(content).hexdigest()
     write_json(folder / POLICY_FILE, record, durable=True)
     (folder / _BEFORE).unlink(missing_ok=True)
@@ -273,14 +330,26 @@ def load_policy(folder: Path, weights: str = WEIGHTS_FILE) -> tuple[CandidateSco
 
 
 def _read_about(folder: Path) -> _PolicyFile:
-    path, here = folder / POLICY_FILE, PolicyConfig()
-    saved = read_json(path, _Version, "this file does not describe a policy")
+    path, wrong = folder / POLICY_FILE, "this file does not describe a policy"
+    there = read_json(path, _Version, wrong).feature_version
     # Compared before all else, since files of another version may well have other entries.
-    for name in ("feature_version", "features", "global_features"):
-        if (there := getattr(saved, name)) != getattr(here, name):
-            known = f"{name.replace('_', ' ')} {there}, this version of kgrl {getattr(here, name)}"
-            raise KgrlError(f"the policy {path} has {known}; train it anew")
-    return read_json(path, _PolicyFile, "this file does not describe a policy")
+    if not SAME_MEANING_SINCE <= there <= FEATURE_VERSION:
+        known = f"feature version {there}, this version of kgrl {FEATURE_VERSION}"
+        raise KgrlError(f"the policy {path} has {known}; train it anew")
+    about = read_json(path, _PolicyFile, wrong)
+    _check_names(path, about.feature_names, about.features, FEATURES)
+    _check_names(path, about.global_feature_names, about.global_features, GLOBAL_FEATURES)
+    return about
+
+
+def _check_names(path: Path, names: Sequence[str], count: int, known: Sequence[str]) -> None:
+    """Refuse a policy that reads features which this version does not make, or whose names are not as many as said."""
+    for name in names:
+        if name not in known:
+            raise KgrlError(f"the policy {path} reads {name!r}, which this version of kgrl does not make; train it anew")
+    if len(names) != count or len(set(names)) != count:
+        found = f"{count_text(len(set(names)), 'feature')} named, where it says {count}"
+        raise DataError(path, None, f"{found}; this file does not describe a policy")
 
 
 def _weights_of(folder: Path, about: _PolicyFile) -> Path:

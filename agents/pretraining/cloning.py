@@ -20,7 +20,14 @@ from torch import Tensor, nn
 
 from kgrl.agents.policy.network import CandidateScorer, PolicyConfig
 from kgrl.agents.pretraining.batches import ClickBatches, PolicyPredictor, tensors
-from kgrl.envs.features.names import FEATURES, PATH_FEATURES, TRANSITION_FEATURES
+from kgrl.envs.features.names import (
+    FEATURES,
+    GLOBAL_FEATURES,
+    GLOBAL_KNOWLEDGE_FEATURES,
+    KNOWLEDGE_FEATURES,
+    PATH_FEATURES,
+    TRANSITION_FEATURES,
+)
 from kgrl.envs.features.space import Observation
 from kgrl.envs.features.walk_features import GoalTables
 from kgrl.envs.features.walk_tables import WalkTables
@@ -83,8 +90,15 @@ class PretrainingConfig:
     without: tuple[str, ...] = ()
 
     def policy(self) -> PolicyConfig:
-        """Return the sizes of the policy."""
-        return PolicyConfig(hidden=self.hidden, recurrent=self.recurrent, heads=self.heads)
+        """Return the sizes of the policy, and what it reads: all features but those of knowledge."""
+        # Clicks tell nothing of knowledge: weights of features of it would stay as they were drawn.
+        return PolicyConfig(
+            hidden=self.hidden,
+            recurrent=self.recurrent,
+            heads=self.heads,
+            feature_names=tuple(name for name in FEATURES if name not in KNOWLEDGE_FEATURES),
+            global_feature_names=tuple(name for name in GLOBAL_FEATURES if name not in GLOBAL_KNOWLEDGE_FEATURES),
+        )
 
 
 class Epoch(NamedTuple):

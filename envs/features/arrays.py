@@ -114,6 +114,15 @@ class LearnedState(NamedTuple):
         latest_loss: The same after it.
         budget_left: Share of the token budget that is left.
         aim: The row of each in `GoalFeatures`.
+        exposures: Number of lessons that read each topic. Like the next four it has no column, `[curricula, 0]`, where
+            topics are solid once they were read.
+        last_read: Tokens trained on when each was last read.
+        estimate: How well each is known by the measure of mastery, NaN where not estimated.
+        estimate_before: The same at the estimate before.
+        was_solid: Whether each is solid or was.
+        solid_level: The level of the measure at which a topic is solid, `[curricula]`.
+        tokens: Tokens trained on, `[curricula]`; not kept where topics are solid once they were read.
+        n_unknown: Number of topics that were read and are not solid, `[curricula]`; 0 there.
     """
 
     learned: IntArray
@@ -132,6 +141,14 @@ class LearnedState(NamedTuple):
     latest_loss: NDArray[np.float64]
     budget_left: NDArray[np.float64]
     aim: NDArray[np.int64]
+    exposures: IntArray
+    last_read: NDArray[np.int64]
+    estimate: FloatArray
+    estimate_before: FloatArray
+    was_solid: NDArray[np.bool_]
+    solid_level: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+    n_unknown: NDArray[np.int64]
 
 
 class Observations(NamedTuple):

@@ -88,17 +88,32 @@ class FeatureState:
         known.n_learned[0], known.step[0] = len(learned), view.index
         known.first_loss[0], known.previous_loss[0] = self.first_loss, self.previous_loss
         known.latest_loss[0], known.budget_left[0] = self.latest_loss, 1.0 - view.tokens / view.budget
-        return known._replace(
+        known = known._replace(
             learned=learned[None],
             links_to_solid=view.frontier.links_to_solid[None],
             level=view.profile.level[None],
             previous=view.profile.previous[None],
         )
+        return known if view.mastery.by_reading else _with_knowledge(known, view)
 
 
 def _walked(view: View) -> tuple[int, bool]:
     """Return what stays the same as long as a walk only gets longer."""
     return view.frontier.forgettings, len(view.frontier.solid) > 0
+
+
+def _with_knowledge(known: LearnedState, view: View) -> LearnedState:
+    """Return the curriculum with what was read of each topic and how well it is known."""
+    estimate, before = view.knowledge.estimates(view.mastery.measure)
+    known.solid_level[0], known.tokens[0] = view.mastery.level, view.tokens
+    known.n_unknown[0] = view.knowledge.n_read - len(view.frontier.solid)  # what is solid was read
+    return known._replace(
+        exposures=view.knowledge.exposures[None],
+        last_read=view.knowledge.last_read[None],
+        estimate=estimate[None],
+        estimate_before=before[None],
+        was_solid=view.was_solid[None],
+    )
 
 
 def observe(view: View, slots: int = 64, state: FeatureState | None = None) -> Slots:
@@ -181,6 +196,14 @@ def blank_learned_state(curricula: int, topics: int, dimensions: int) -> Learned
         latest_loss=np.zeros(curricula),
         budget_left=np.zeros(curricula),
         aim=np.zeros(curricula, dtype=np.int64),
+        exposures=np.empty((curricula, 0), dtype=np.int32),
+        last_read=np.empty((curricula, 0), dtype=np.int64),
+        estimate=nothing,
+        estimate_before=nothing,
+        was_solid=np.empty((curricula, 0), dtype=bool),
+        solid_level=np.zeros(curricula),
+        tokens=np.zeros(curricula, dtype=np.int64),
+        n_unknown=np.zeros(curricula, dtype=np.int64),
     )
 
 

@@ -166,6 +166,30 @@ def _learning_features(tables, goals, known, row, slots, filled, cosines, stacke
 
 
 @inner_kernel
+def _knowledge_features(known, row, slots, filled, out):
+    """Write how often and when candidates were read, and how well they are known.
+
+    Nothing is written for curricula whose topics are solid once they were read.
+    """
+    if not known.exposures.shape[1]:
+        return
+    level, now = known.solid_level[row], known.tokens[row]
+    for slot in range(filled):
+        topic, features = slots[slot], out[slot]
+        exposures, estimate = known.exposures[row, topic], known.estimate[row, topic]
+        if exposures > 0:
+            features[COLUMN.log_exposures] = math.log1p(exposures) / 3
+            features[COLUMN.since_read] = math.log1p((now - known.last_read[row, topic]) / 1000) / 5
+        if not math.isnan(estimate):
+            features[COLUMN.known] = estimate / level
+            before = known.estimate_before[row, topic]
+            if not math.isnan(before):
+                features[COLUMN.known_trend] = (estimate - before) / level
+        if known.was_solid[row, topic]:
+            features[COLUMN.faded] = 1.0
+
+
+@inner_kernel
 def _show_state(goals, known, row, n_topics, n_candidates, shown):
     """Write the state as a whole, and the goal."""
     latest, n, aim, overall = known.latest_loss[row], known.n_learned[row], known.aim[row], shown.overall[row]
@@ -177,6 +201,7 @@ def _show_state(goals, known, row, n_topics, n_candidates, shown):
     overall[GLOBAL.learned_share] = n / n_topics
     overall[GLOBAL.log_learned] = math.log1p(n) / 10
     overall[GLOBAL.log_frontier] = math.log1p(n_candidates) / 10
+    overall[GLOBAL.unknown_share] = known.n_unknown[row] / n_topics
     for column in range(PROJECTED):
         shown.goal[row, column] = clipped(goals.vectors[aim, column])
 
@@ -244,6 +269,7 @@ def observe_row(tables, goals, known, row, candidates, n, slot_of, pool, shown):
     if goals.has_goal[known.aim[row]]:
         _goal_features(goals.goals[known.aim[row]], path.stack[-1], slots, filled, out)
     _learning_features(tables, goals, known, row, slots, filled, cosines, len(path.stack), ages, out)
+    _knowledge_features(known, row, slots, filled, out)
     for slot in range(filled):
         for column in range(_WIDTH):
             out[slot, column] = clipped(out[slot, column])

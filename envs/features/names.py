@@ -18,20 +18,26 @@ __all__ = [
     "FEATURE_VERSION",
     "GLOBAL",
     "GLOBAL_FEATURES",
+    "GLOBAL_KNOWLEDGE_FEATURES",
     "GOAL_FEATURES",
+    "KNOWLEDGE_FEATURES",
     "LEARNING_FEATURES",
     "LINK_FEATURES",
     "PATH_FEATURES",
     "PATH_ROWS",
     "PATH_WIDTH",
+    "SAME_MEANING_SINCE",
     "TOPIC_FEATURES",
     "TOPIC_GOAL_FEATURES",
     "TRANSITION_FEATURES",
     "WALK_FEATURES",
 ]
 
-FEATURE_VERSION = 4
-"""Raised whenever a feature is added, removed, moved or changes its meaning; saved policies name what they read."""
+FEATURE_VERSION = 5
+"""Raised whenever a feature is added, removed or changes its meaning; saved policies name what they read."""
+
+SAME_MEANING_SINCE = 4
+"""The version since which no feature has changed its meaning: policies of that and later versions can be read."""
 
 TOPIC_FEATURES = (
     "log_in_degree",  # ln(1 + links to it) / 5
@@ -142,12 +148,27 @@ LEARNING_FEATURES = (
 """What a curriculum adds to the features of a walk; all are 0 where nothing is learned. Neighbours are looked at up to
 128 a topic, evenly spaced in topic order."""
 
-FEATURES = (*WALK_FEATURES, *LEARNING_FEATURES)
+KNOWLEDGE_FEATURES = (
+    "log_exposures",  # ln(1 + lessons that read it) / 3
+    "since_read",  # ln(1 + thousands of tokens since it was last read) / 5; 0 where it never was
+    "known",  # how well it is known, in levels at which it would be solid; 0 where not estimated
+    "known_trend",  # change of that between its last two estimates; 0 without two
+    "faded",  # 1 where it was solid before; no candidate is solid now
+)
+"""What a curriculum adds whose topics have to be known (`kgrl.curriculum.mastery.Mastery`); all are 0 where a topic is
+solid once it was read."""
+
+FEATURES = (*WALK_FEATURES, *LEARNING_FEATURES, *KNOWLEDGE_FEATURES)
 """Columns of `candidates`."""
 
 # Compiled code reads a named tuple of numbers as constants. mypy cannot see fields that are made from data.
 COLUMN: Any = namedtuple("Columns", FEATURES)(*range(len(FEATURES)))
 """The column of each feature in `candidates`: `COLUMN.closure`."""
+
+GLOBAL_KNOWLEDGE_FEATURES = (
+    "unknown_share",  # share of topics that were read and are not solid
+)
+"""What is known of the state where topics have to be known; 0 where a topic is solid once it was read."""
 
 GLOBAL_FEATURES = (
     "has_goal",  # 1 where there is a goal
@@ -158,6 +179,7 @@ GLOBAL_FEATURES = (
     "learned_share",  # share of topics learned
     "log_learned",  # ln(1 + topics learned) / 10
     "log_frontier",  # ln(1 + candidates) / 10
+    *GLOBAL_KNOWLEDGE_FEATURES,
 )
 """Entries of `global`; a walk in which nothing is learned has only `has_goal`."""
 

@@ -14,6 +14,8 @@ from kgrl.system.display import count_text
 
 __all__ = ["Knowledge"]
 
+FloatArray = NDArray[np.float32]
+
 _PRIOR = 8
 """How many losses of unread topics weigh as much as all earlier ones."""
 _WEIGHT = 0.5
@@ -40,10 +42,13 @@ class Knowledge:
         last_read: Tokens that the learner had been trained on when it was last read, -1 if never, int64 `[topics]`.
         last_tested: The same for when its gap was last estimated, -1 if never, int64 `[topics]`.
         gap: The gap in nats per token, NaN if it was not estimated, float32 `[topics]`.
+        gap_before: The gap at the estimate before the latest, NaN if there was none, float32 `[topics]`.
         recall: The share of its links that were known when they were last asked for, NaN if never, float32 `[topics]`;
             see `kgrl.probes.link_test`.
+        recall_before: The same when they were asked for the time before, float32 `[topics]`.
         last_asked: Tokens that the learner had been trained on then, -1 if never, int64 `[topics]`.
         unread: The present loss of passages on topics that were not read, in nats per token; NaN if not measured.
+        n_read: Number of topics that were read.
 
     Example:
         >>> from kgrl.expansion import Probed
@@ -63,13 +68,33 @@ class Knowledge:
         self.last_read = np.full(n_topics, -1, dtype=np.int64)
         self.last_tested = self.last_read.copy()
         self.gap = np.full(n_topics, np.nan, dtype=np.float32)
+        self.gap_before = self.gap.copy()
         self.recall = self.gap.copy()
+        self.recall_before = self.gap.copy()
         self.last_asked = self.last_read.copy()
         self.unread = np.nan
+        self.n_read = 0
 
     def __repr__(self) -> str:
-        read = f"{int((self.exposures > 0).sum()):,} of {count_text(len(self.tokens), 'topic')} read"
+        read = f"{self.n_read:,} of {count_text(len(self.tokens), 'topic')} read"
         return f"Knowledge({read}, {int(self.tokens.sum()):,} tokens)"
+
+    def estimates(self, measure: str) -> tuple[FloatArray, FloatArray]:
+        """Return how well each topic is known by a measure, and how well it was at the estimate before.
+
+        Args:
+            measure: `"gap"` or `"recall"`.
+
+        Returns:
+            The latest estimates and those before them, NaN where there is none, float32 `[topics]` each.
+
+        Example:
+            >>> knowledge = Knowledge(2)
+            >>> knowledge.recall[0], knowledge.recall_before[0] = 0.75, 0.5
+            >>> [float(values[0]) for values in knowledge.estimates("recall")]
+            [0.75, 0.5]
+        """
+        return (self.recall, self.recall_before) if measure == "recall" else (self.gap, self.gap_before)
 
     def due(self, now: int, growth: float = 1.0) -> NDArray[np.float64]:
         """Return how much each topic is in need of review, by how long ago and how often it was read.
@@ -113,6 +138,7 @@ class Knowledge:
         if len(expansion.losses):
             own = firsts[fresh[firsts]]
             self._compare(topics[own], np.array(expansion.losses)[own], began)
+        self.n_read += int(np.count_nonzero(self.exposures[read] == 0))
         self.tokens[read] += np.bincount(places, tokens, minlength=len(read)).astype(np.int64)
         self.exposures[read] += 1
         self.last_read[read] = expansion.tokens_total
@@ -120,6 +146,7 @@ class Knowledge:
         if tested.topics:
             self._compare(np.array(tested.topics), np.array(tested.losses), expansion.tokens_total)
         asked = np.array(tested.asked, dtype=np.int64)
+        self.recall_before[asked] = self.recall[asked]
         self.recall[asked] = tested.recalled
         self.last_asked[asked] = expansion.tokens_total
 
@@ -133,6 +160,6 @@ class Knowledge:
         if np.isnan(self.unread):
             return
         known, gaps = topics[was_read], self.unread - losses[was_read]
-        before = self.gap[known]
+        self.gap_before[known] = before = self.gap[known]
         self.gap[known] = np.where(np.isnan(before), gaps, before + _WEIGHT * (gaps - before))
         self.last_tested[known] = now

@@ -348,6 +348,7 @@ class Curriculum:
             readings=state.readings,
             knowledge=state.knowledge,
             mastery=state.mastery,
+            was_solid=state.standing.was_solid,
             passage_topics=state.corpus.topics,
         )
 

@@ -85,10 +85,10 @@ class Standing:
         self.knowledge = Knowledge(len(graph))
         self.readings = np.zeros(len(passage_topics), dtype=np.int32)
         self.was_solid = np.zeros(len(graph), dtype=bool)
-        self._n_read = self._n_was_solid = 0
+        self._n_was_solid = 0
 
     def __repr__(self) -> str:
-        return f"Standing({self._n_read:,} topics read, {self.frontier})"
+        return f"Standing({self.n_read:,} topics read, {self.frontier})"
 
     def replay(self, expansion: Expansion, tokens: NDArray[np.int64] | None = None) -> StandingChange:
         """Take the record of an expansion into account, and return what it changed.
@@ -104,7 +104,6 @@ class Standing:
         topics = self._passage_topics[ids]
         read = tuple(dict.fromkeys(topics.tolist()))
         first = tuple(topic for topic in read if not self.knowledge.exposures[topic])
-        self._n_read += len(first)
         self.knowledge.update(expansion, topics, tokens, self.readings[ids] == 0)
         self.readings[ids] += 1
         return StandingChange(read, first, *self._solidify(expansion))
@@ -128,12 +127,12 @@ class Standing:
     @property
     def known(self) -> NDArray[np.float32]:
         """The measure of mastery for each topic, NaN where it was not estimated, float32 `[topics]`."""
-        return self.knowledge.recall if self.mastery.measure == "recall" else self.knowledge.gap
+        return self.knowledge.estimates(self.mastery.measure)[0]
 
     @property
     def n_read(self) -> int:
         """Number of topics that were trained on at least once."""
-        return self._n_read
+        return self.knowledge.n_read
 
     @property
     def n_faded(self) -> int:

@@ -76,6 +76,7 @@ class View:
         readings: How often each passage was read, int32 `[passages]`.
         knowledge: What was read of each topic, and how well it is known.
         mastery: The criterion by which a topic is solid.
+        was_solid: True for topics that are solid or were, bool `[topics]`; empty in a view made by hand.
         passage_topics: The topic of each passage, int32 `[passages]`.
     """
 
@@ -98,6 +99,7 @@ class View:
     readings: IntArray = field(default_factory=_no_passages)
     knowledge: Knowledge = field(default_factory=lambda: Knowledge(0))
     mastery: Mastery = Mastery("read", 0.0)  # noqa: RUF009 - it is frozen
+    was_solid: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     passage_topics: IntArray = field(default_factory=_no_passages)
 
     def __repr__(self) -> str:

@@ -23,13 +23,21 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from kgrl.agents import PPOAgent, make_agent, train_ppo
 from kgrl.agents.policy.agent import CuriosityActorCritic, PPOConfig
-from kgrl.agents.policy.network import CandidateScorer, PolicyConfig
+from kgrl.agents.policy.network import CandidateScorer, PolicyConfig, load_policy
 from kgrl.agents.training.ppo import _even_batch
+from kgrl.builtin import FOLDER
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
 from kgrl.curriculum.view import Agent
 from kgrl.envs import CurriculumEnv
-from kgrl.envs.features.names import FEATURE_VERSION
+from kgrl.envs.features.names import (
+    FEATURE_VERSION,
+    FEATURES,
+    GLOBAL_FEATURES,
+    GLOBAL_KNOWLEDGE_FEATURES,
+    KNOWLEDGE_FEATURES,
+    SAME_MEANING_SINCE,
+)
 from kgrl.envs.features.space import observation_space
 from kgrl.errors import DataError, KgrlError, MissingDataError, SettingError
 from kgrl.testing import AgentContract
@@ -199,6 +207,107 @@ def test_saved_policies_choose_the_same_and_hold_no_pickle(make_tiny_curriculum:
     curriculum = make_tiny_curriculum()
     chosen = [[step.topic for step in curriculum.run(one)] for one in (agent, again)]
     assert chosen[0] == chosen[1]
+
+
+def older(seed: int = 0, members: int = 1) -> CandidateScorer:
+    """A policy that reads what there was before features of knowledge, in another order."""
+    torch.manual_seed(seed)
+    names = tuple(name for name in reversed(FEATURES) if name not in KNOWLEDGE_FEATURES)
+    told = tuple(name for name in GLOBAL_FEATURES if name not in GLOBAL_KNOWLEDGE_FEATURES)
+    config = PolicyConfig(hidden=8, members=members, feature_names=names, global_feature_names=told)
+    return CandidateScorer(config).eval()
+
+
+def with_other_knowledge(batch: Batch, seed: int) -> Batch:
+    """The same state with other values of the features of knowledge."""
+    made = torch.Generator().manual_seed(seed)
+    candidates, overall = batch["candidates"].clone(), batch["global"].clone()
+    for values, names, all_of_them in (
+        (candidates, KNOWLEDGE_FEATURES, FEATURES),
+        (overall, GLOBAL_KNOWLEDGE_FEATURES, GLOBAL_FEATURES),
+    ):
+        at = [all_of_them.index(name) for name in names]
+        values[..., at] = 3 * torch.randn(values[..., at].shape, generator=made)
+    return {**batch, "candidates": candidates, "global": overall}
+
+
+@pytest.mark.parametrize("name", ["curiosity", "ppo", "older"])
+@given(seed=st.integers(0, 10_000), slots=st.integers(1, 70))
+def test_features_that_a_policy_does_not_know_change_nothing(name: str, seed: int, slots: int) -> None:
+    """Bit for bit, and as the network was when there were no others: its layers have the sizes of then."""
+    network = older(members=2) if name == "older" else load_policy(FOLDER / ("ppo" if name == "ppo" else ""))[0]
+    batch = inputs(seed, slots, slots)
+    told = {"candidates": (network.config.feature_names, FEATURES)}
+    told["global"] = network.config.global_feature_names, GLOBAL_FEATURES
+    alone = {part: batch[part][..., [known.index(n) for n in names]] for part, (names, known) in told.items()}
+    with torch.no_grad():
+        logits, value = network(batch)
+        assert all(map(torch.equal, network(with_other_knowledge(batch, seed)), (logits, value)))
+        opinions = [member({**batch, **alone})[0].log_softmax(1) for member in network.members]
+    assert torch.equal(torch.stack(opinions).mean(0), logits)
+
+
+def test_a_policy_that_reads_all_features_weighs_new_ones_with_zero_and_can_learn_them() -> None:
+    network, batch = older(members=2), inputs(2, 9, 7)
+    whole = network.reading_all()
+    assert whole.config == PolicyConfig(hidden=8, members=2) and whole.reading_all() is whole
+    logits, value = whole(batch)
+    assert torch.allclose(logits[:, :7], network(batch)[0][:, :7], atol=1e-5)
+    assert torch.allclose(value, network(batch)[1], atol=1e-5)
+    columns = [FEATURES.index(name) for name in KNOWLEDGE_FEATURES]
+    (logits[0, 0] - logits[0, 1] + value[0]).backward()
+    for member in whole.members:
+        for weight, at in (
+            (member.candidate.weight, columns),  # type: ignore[union-attr]
+            (member.context[0].weight, [GLOBAL_FEATURES.index("unknown_share") - len(GLOBAL_FEATURES)]),  # type: ignore[union-attr, index]
+        ):
+            assert isinstance(weight, torch.Tensor) and weight.grad is not None
+            assert not weight[:, at].any() and weight.grad[:, at].any()
+
+
+def test_policies_that_ship_choose_as_they_did_before_there_were_features_of_knowledge(
+    make_tiny_curriculum: Make,
+) -> None:
+    """The topics that version 4 chose."""
+    chosen = {
+        ("curiosity", None): [23, 27, 39, 37, 33, 35, 30, 18, 17, 19],
+        ("curiosity", "Mathematics"): [6, 4, 11, 8, 2, 0, 13, 37, 33, 30],
+        ("ppo", None): [23, 27, 30, 2, 3, 10, 0, 37, 32, 21],
+        ("ppo", "Mathematics"): [6, 4, 11, 0, 2, 9, 13, 37, 30, 19],
+    }
+    for (name, goal), topics in chosen.items():
+        curriculum = make_tiny_curriculum(goal=goal, budget_tokens=2_000)
+        assert [step.topic for step in curriculum.run(make_agent(name))] == topics, name
+
+
+def test_a_policy_is_saved_with_the_names_that_it_reads(tmp_path: Path) -> None:
+    network, batch = older(), inputs(0, 5, 5)
+    PPOAgent(network).save(tmp_path)
+    about = json.loads((tmp_path / "policy.json").read_text())
+    assert about["feature_version"] == FEATURE_VERSION and about["features"] == len(about["feature_names"])
+    again, _ = load_policy(tmp_path)
+    assert again.config == network.config and torch.equal(again(batch)[0], network(batch)[0])
+    (tmp_path / "policy.json").write_text(json.dumps({**about, "feature_version": SAME_MEANING_SINCE}))
+    assert same(load_policy(tmp_path)[0], network)
+
+
+@pytest.mark.parametrize("part", ["feature_names", "global_feature_names"])
+def test_names_that_a_policy_cannot_read_are_refused(part: str, tmp_path: Path) -> None:
+    PPOAgent(scorer()).save(tmp_path)
+    about = json.loads((tmp_path / "policy.json").read_text())
+    names = about[part]
+    for given_names, named in (
+        ([*names[:-1], "glamour"], "reads 'glamour', which this version of kgrl does not make; train it anew"),
+        ([*names[:-1], names[0]], f"{len(names) - 1} features named, where it says {len(names)}"),
+        (names[:-1], "features named, where it says"),
+    ):
+        (tmp_path / "policy.json").write_text(json.dumps({**about, part: given_names}))
+        with pytest.raises(KgrlError, match=named):
+            make_agent(tmp_path)
+    del about[part]
+    (tmp_path / "policy.json").write_text(json.dumps(about))
+    with pytest.raises(DataError, match=f"{part}.*does not describe a policy"):
+        make_agent(tmp_path)
 
 
 def test_a_policy_for_other_features_is_refused_by_name(tmp_path: Path) -> None:

@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from kgrl.agents import make_agent
 from kgrl.curriculum import Curriculum
+from kgrl.curriculum.knowledge import Knowledge
+from kgrl.curriculum.mastery import Mastery
 from kgrl.curriculum.state import LossProfile
 from kgrl.curriculum.view import View
 from kgrl.envs.features.curriculum_features import FeatureState, observe, shortlist
-from kgrl.envs.features.names import CLIP, FEATURES, GLOBAL_FEATURES, LEARNING_FEATURES
-from kgrl.envs.features.space import observation_space, observe_walks
+from kgrl.envs.features.names import CLIP, FEATURES, GLOBAL, GLOBAL_FEATURES, KNOWLEDGE_FEATURES, WALK_FEATURES
+from kgrl.envs.features.space import Slots, observation_space, observe_walks
 from kgrl.envs.features.walk_features import GoalTables, Walks
 from kgrl.envs.features.walk_tables import WalkTables
 from kgrl.expansion import Expansion, Measurement
@@ -25,6 +29,7 @@ from kgrl.graph.relations import TopicRelations
 from kgrl.traces import SEEN, ClickTable, Trace
 from kgrl.traces.click_counts import ClickCounts
 from kgrl.traces.trace import STACK
+from tests.curriculum.test_knowledge import KNOWING
 
 Make = Callable[..., Curriculum]
 
@@ -143,10 +148,79 @@ def test_global_features_by_hand(graph: TopicGraph) -> None:
             "learned_share": 0.2,
             "log_learned": math.log(2) / 10,
             "log_frontier": math.log(4) / 10,
+            "unknown_share": 0.0,
             "has_goal": 1.0,
         },
         abs=1e-5,
     )
+
+
+def test_knowledge_features_by_hand(graph: TopicGraph) -> None:
+    """Topic 1 was read and is not known, 2 faded, 3 was never read."""
+    knowledge = Knowledge(len(graph))
+    knowledge.exposures[:3], knowledge.last_read[:3] = [5, 2, 4], [50_000, 57_000, 60_000]
+    knowledge.gap[:3], knowledge.gap_before[:3], knowledge.n_read = [2.0, 0.5, 0.8], [1.0, np.nan, 1.6], 3
+    knowledge.recall[:] = 9.0  # which is not the measure here
+    view = replace(
+        make_view(graph, [0]),
+        tokens=60_000,
+        budget=100_000,
+        knowledge=knowledge,
+        mastery=Mastery.of("gap:1.6"),
+        was_solid=np.array([True, False, True, False, False]),
+    )
+    read, faded, new = ({name: named(view, topic)[name] for name in KNOWLEDGE_FEATURES} for topic in (1, 2, 3))
+    assert read == pytest.approx(
+        {
+            "log_exposures": math.log(3) / 3,
+            "since_read": math.log(1 + 3) / 5,
+            "known": 0.5 / 1.6,
+            "known_trend": 0.0,
+            "faded": 0.0,
+        }
+    )
+    assert faded == pytest.approx(
+        {"log_exposures": math.log(5) / 3, "since_read": 0.0, "known": 0.5, "known_trend": -0.5, "faded": 1.0}
+    )
+    assert not any(new.values())
+    entries = dict(zip(GLOBAL_FEATURES, observe(view, 8).observation["global"].tolist(), strict=True))
+    assert entries["unknown_share"] == pytest.approx(2 / 5)
+
+
+def knowledge_columns(shown: Slots) -> NDArray[np.float32]:
+    return shown.observation["candidates"][:, [FEATURES.index(name) for name in KNOWLEDGE_FEATURES]]
+
+
+def test_where_topics_are_solid_once_they_were_read_knowledge_features_are_zero(make_tiny_curriculum: Make) -> None:
+    """Retrieval reads passages of topics that stay candidates there: they must not show it either."""
+    curriculum = make_tiny_curriculum(neighbourhood=5, expansion_tokens=2_000, budget_tokens=6_000)
+    curriculum.start()
+    state, read_candidates = FeatureState(curriculum.view), 0
+    while not curriculum.state.out_of_budget and not curriculum.state.exhausted:
+        shown = observe(curriculum.view, 64, state)
+        read_candidates += int((curriculum.state.knowledge.exposures[curriculum.view.candidates] > 0).sum())
+        assert not knowledge_columns(shown).any() and not shown.observation["global"][GLOBAL.unknown_share]
+        curriculum.expand(int(curriculum.view.candidates[0]))
+    assert read_candidates
+
+
+def test_what_is_known_shows_and_follows_from_the_records(make_tiny_curriculum: Make) -> None:
+    settings = {**KNOWING, "budget_tokens": 3_000}
+    curriculum, other = make_tiny_curriculum(**settings), make_tiny_curriculum(**settings)
+    agent = make_agent("random")
+    records = list(curriculum.run(agent))
+    other.resume(records, make_agent("random"))
+    shown, again = (observe(one.view, 64, FeatureState(one.view)) for one in (curriculum, other))
+    columns = knowledge_columns(shown)
+    assert (columns != 0).any(axis=0).all(), "each feature is other than 0 somewhere"
+    np.testing.assert_array_equal(columns, knowledge_columns(again))
+    standing = curriculum.state.standing
+    unknown = (standing.knowledge.exposures > 0) & ~curriculum.state.frontier.is_solid
+    share = shown.observation["global"][GLOBAL.unknown_share]
+    assert share == again.observation["global"][GLOBAL.unknown_share] == pytest.approx(unknown.mean())
+    filled = shown.topics >= 0
+    faded = columns[filled, KNOWLEDGE_FEATURES.index("faded")]
+    assert faded.tolist() == standing.was_solid[shown.topics[filled]].tolist()
 
 
 def test_training_loss_stands_in_where_nothing_is_probed(graph: TopicGraph) -> None:
@@ -269,8 +343,7 @@ def test_a_curriculum_is_described_as_readers_walks_are(make_tiny_curriculum: Ma
         links = np.where(shown.topics >= 0, graph.positions(pages, shown.topics), -1)
         goals = GoalTables.of(tables, [curriculum.goal])
         expected = observe_walks(tables, walk, shown.topics[None], links[None], goals)
-        width = len(FEATURES) - len(LEARNING_FEATURES)
-        for name, columns in (("candidates", width), ("topics", None), ("path", None), ("goal", None)):
+        for name, columns in (("candidates", len(WALK_FEATURES)), ("topics", None), ("path", None), ("goal", None)):
             found = shown.observation[name][..., :columns]
             np.testing.assert_allclose(found, expected[name][0][..., :columns], atol=1e-6, err_msg=name)
         joined += int((links >= 0).sum())
@@ -308,7 +381,7 @@ def test_a_candidate_that_the_latest_topic_does_not_link_to_has_no_link_features
 
 def test_names_of_features_are_unique() -> None:
     assert len(set(FEATURES)) == len(FEATURES) and len(set(GLOBAL_FEATURES)) == len(GLOBAL_FEATURES)
-    assert FEATURES[-len(LEARNING_FEATURES) :] == LEARNING_FEATURES
+    assert FEATURES[: len(WALK_FEATURES)] == WALK_FEATURES and FEATURES[-len(KNOWLEDGE_FEATURES) :] == KNOWLEDGE_FEATURES
 
 
 def test_bounds_are_those_documented() -> None:

@@ -346,7 +346,9 @@ def _check_names(path: Path, names: Sequence[str], count: int, known: Sequence[s
     """Refuse a policy that reads features which this version does not make, or whose names are not as many as said."""
     for name in names:
         if name not in known:
-            raise KgrlError(f"the policy {path} reads {name!r}, which this version of kgrl does not make; train it anew")
+            raise KgrlError(
+                f"the policy {path} reads {name!r}, which this version of kgrl does not make; train it anew"
+            )
     if len(names) != count or len(set(names)) != count:
         found = f"{count_text(len(set(names)), 'feature')} named, where it says {count}"
         raise DataError(path, None, f"{found}; this file does not describe a policy")

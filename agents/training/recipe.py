@@ -12,15 +12,19 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from kgrl.agents.policy.agent import PPOConfig
+from kgrl.curriculum.mastery import Mastery
 from kgrl.errors import DataError, UnknownNameError
 from kgrl.retrieval.encoder import DEFAULT_ENCODER
 from kgrl.system.files import write_text
-from kgrl.system.schemas import Positive, read_yaml, yaml_text
+from kgrl.system.options import split_options
+from kgrl.system.schemas import Count, Positive, read_yaml, yaml_text
 
 __all__ = ["Aim", "Environments", "Episodes", "Evaluation", "Recipe", "read_recipe", "shipped_recipes"]
 
 _NO_CONFIG = ("learner", "encoder", "envs", "slots")
 """Fields of `Environments` that are no settings of a curriculum."""
+_SIMULATED = ("simulated", "remembering")
+"""Learners whose episodes take so little time that policies are compared along the way."""
 _FOLDER = Path(__file__).parents[1] / "recipes"
 
 
@@ -55,6 +59,10 @@ class Environments:
         nucleus_size: Number of topics of a nucleus chosen by score.
         probe_topics: Number of topics of each probe sample.
         stages: Categories that are learned one after another; not with the simulated learner.
+        mastery: The criterion by which topics are solid.
+        most_readings: How often a passage may be read at most; 0 for any number of times.
+        nucleus_share: Most of the budget that a nucleus takes that has to be known.
+        review: Share of a lesson's tokens for topics that were read before.
     """
 
     learner: str = "simulated"
@@ -68,6 +76,26 @@ class Environments:
     nucleus_size: Positive = 8
     probe_topics: Positive = 24
     stages: tuple[str, ...] = ()
+    mastery: str = "read"
+    most_readings: Count = 1
+    nucleus_share: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    review: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+
+    @property
+    def vectorized(self) -> bool:
+        """True if the environments are vectors of simulated curricula; these read text once and review nothing."""
+        once = self.mastery == "read" and self.most_readings == 1 and not self.review
+        return self.learner == "simulated" and once
+
+    @property
+    def simulated(self) -> bool:
+        """True if the learner is simulated, so that policies are compared with random picks along the way."""
+        return split_options(self.learner)[0] in _SIMULATED
+
+    @property
+    def estimates_knowledge(self) -> bool:
+        """True if topics have to be known to be solid, so that features of knowledge are other than 0."""
+        return not Mastery.of(self.mastery).by_reading
 
     def config(self) -> dict[str, Any]:
         """Return the fields that configure a curriculum."""
@@ -76,7 +104,7 @@ class Environments:
 
 @dataclass(frozen=True)
 class Episodes:
-    """Variety of the simulated learner's episodes; see `kgrl.envs.vector.variety.Variety`.
+    """Variety of the episodes of vectorized environments; see `kgrl.envs.vector.variety.Variety`.
 
     Args:
         tasks: Number of tasks that each aim's episodes are drawn from: a goal, a start, and hidden regions.
@@ -97,7 +125,10 @@ class Episodes:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Comparison with random picks on held-out regions of the graphs; with the simulated learner only.
+    """Comparison with random picks, with simulated learners only.
+
+    Vectorized environments are compared on held-out regions of the graphs, single ones with other seeds of learners and
+    probes than in training.
 
     Args:
         every: Training steps between two comparisons.

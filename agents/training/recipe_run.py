@@ -10,7 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 from kgrl.agents.policy.agent import PPOAgent
 from kgrl.agents.training.callbacks import KeepBest, Tracker, Tracking
@@ -44,8 +44,8 @@ def train_recipe(
     """Train an agent by a recipe, and write it to a folder.
 
     The folder then holds `policy.safetensors` and `policy.json`, `recipe.yaml` and TensorBoard events. With the
-    simulated learner the policy is the best of those compared with random picks on held-out regions of the graphs;
-    until the end, the folder holds the best policy so far.
+    simulated learners the policy is the best of those compared with random picks (`Evaluation`); until the end, the
+    folder holds the best policy so far.
 
     Args:
         recipe: The recipe.
@@ -62,6 +62,7 @@ def train_recipe(
         KgrlError: If a name is unknown, values do not fit together, or the environments would not fit in memory.
     """
     shared = recipe.environment
+    CurriculumConfig(**shared.config())  # refuses what is out of range
     # Checked before anything is made: corpora take minutes to read and embed, and the space of a few slots too many
     # gigabytes.
     rollout = rollout_bytes_of_slots(shared.slots, recipe.ppo.rollout)
@@ -72,9 +73,11 @@ def train_recipe(
     encoder = Encoder(shared.encoder)
     facts = {"init": recipe.init, "encoder": shared.encoder, "space": encoder.space}
     init, corpora = initial_policy(recipe.init, encoder), _recipe_corpora(recipe)
+    if init is not None and shared.estimates_knowledge:
+        init = init.reading_all()  # elsewhere what it does not read is 0
     env = make_envs(recipe, seed, learner_options, corpora=corpora)
     best: KeepBest | None = None
-    if shared.learner == "simulated":
+    if shared.simulated:
         held_out = make_envs(recipe, seed, learner_options, corpora=corpora, held_out=True)
         best = KeepBest(held_out, recipe.evaluation.every, folder, facts=facts)
         callbacks.append(best)
@@ -111,7 +114,8 @@ def make_envs(
         seed: Seeds probes and learners; environments are seeded by their `seed()`.
         learner_options: Options of the learner.
         corpora: The corpora by name; read now if None.
-        held_out: Make the environments of comparisons, on the regions of the graph that training leaves out.
+        held_out: Make the environments of comparisons: on the regions of the graph that training leaves out, or with
+            the seeds after those of training where environments are not vectorized.
 
     Raises:
         SettingError: If there are fewer environments than aims.
@@ -119,9 +123,9 @@ def make_envs(
     count = recipe.evaluation.envs if held_out else recipe.environment.envs
     corpora = _recipe_corpora(recipe) if corpora is None else corpora
     options = dict(learner_options or {})
-    if recipe.environment.learner == "simulated":
-        return _simulated(recipe, corpora, count, seed, options, held_out=held_out)
-    return _real(recipe, corpora, count, seed, options)
+    if recipe.environment.vectorized:
+        return _vectorized(recipe, corpora, count, seed, options, held_out=held_out)
+    return _single(recipe, corpora, count, seed + recipe.environment.envs * held_out, options)
 
 
 def _recipe_corpora(recipe: Recipe) -> dict[str, Corpus]:
@@ -131,7 +135,7 @@ def _recipe_corpora(recipe: Recipe) -> dict[str, Corpus]:
     return {name: load_corpus(name) for name in dict.fromkeys(aim.corpus for aim in recipe.aims)}
 
 
-def _simulated(
+def _vectorized(
     recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, options: dict[str, Any], *, held_out: bool
 ) -> VecEnv:
     from gymnasium.vector import AutoresetMode
@@ -176,17 +180,19 @@ def _simulated_learner(recipe: Recipe, name: str, corpus: Corpus, seed: int, opt
         ) from error
 
 
-def _real(recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, options: dict[str, Any]) -> VecEnv:
-    """Make single environments, each with its own learner; aims and goals take turns."""
-    # Learners are made by the environments themselves: each has weights of its own.
+def _single(recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int, options: dict[str, Any]) -> VecEnv:
+    """Make single environments, each with its own learner; aims and goals take turns, and each has the next seed."""
+    # Learners are made by the environments themselves: each has a state of its own.
     learner = recipe.environment.learner
+    if learner == "simulated" and recipe.variety.calibrations:
+        options = {"calibration": recipe.variety.calibrations[0], **options}
     dealt = [(aim, goal) for aim in recipe.aims for goal in aim.goals]
     makers: list[Callable[[], gym.Env[Any, Any]]] = []
     for number in range(count):
         aim, goal = dealt[number % len(dealt)]
-        settings = {**recipe.environment.config(), "goal": goal, "seed": seed}
+        settings = {**recipe.environment.config(), "goal": goal, "seed": seed + number}
         settings |= {"slots": recipe.environment.slots, "encoder": recipe.environment.encoder}
         makers.append(
             partial(make_curriculum_env, corpora[aim.corpus], learner, aim.reward, learner_options=options, **settings)
         )
-    return FiniteHorizon(DummyVecEnv(makers))
+    return FiniteHorizon(VecMonitor(DummyVecEnv(makers)))

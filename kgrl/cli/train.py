@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainCommand"]
 
-_SIMULATED, _REAL = "ppo", "ppo-small"
-"""The recipes where none is named: for the simulated learner, and for learners that are language models."""
+_RECIPES, _REAL = {"simulated": "ppo", "remembering": "ppo-recall"}, "ppo-small"
+"""The recipes where none is named: for simulated learners, and for learners that are language models."""
 _MOST_SLOTS = 1_000_000
 """Candidates of which one observation is still made at once; no corpus offers more of them to choose from."""
 _THE_RECIPES = default_is("the recipe's")
@@ -30,9 +30,9 @@ _THE_RECIPES = default_is("the recipe's")
 class TrainCommand:
     """Train a curiosity agent by reinforcement learning, from a recipe.
 
-    A recipe sets every value, its aims (corpus, reward and goals) among them; arguments override it. With the simulated
-    learner, policies are compared with random picks on held-out graphs along the way, and the best one is kept. The
-    policy is saved as safetensors and JSON.
+    A recipe sets every value, its aims (corpus, reward and goals) among them; arguments override it. With simulated
+    learners, policies are compared with random picks along the way, and the best one is kept. The policy is saved as
+    safetensors and JSON.
 
     Args:
         task: Task to train on instead of the recipe's aims; `kgrl info` lists tasks.
@@ -41,7 +41,8 @@ class TrainCommand:
             as --reward on this machine before, kgrl asks whether its code may run.
         trust: Reward files whose code may run, though it is the recipe that names them.
         corpus: Corpora to train on side by side: names that `kgrl info` lists, or folders.
-        learner: Learner: simulated (fitted learning curves, by far the fastest), scratch or lora.
+        learner: Learner: simulated (fitted learning curves, by far the fastest), remembering (simulated, too, for tasks
+            about what is known), scratch or lora.
         model: Model of the learner lora: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
         plugins: Plug-ins of the learner scratch or lora, with options after a colon, such as top-k:share=0.05. `kgrl
             info` lists plug-ins.
@@ -67,7 +68,9 @@ class TrainCommand:
 
     task: str | None = None
     agent: Literal["ppo"] = "ppo"
-    recipe: Annotated[str | None, default_is("ppo for the simulated learner, ppo-small for others")] = None
+    recipe: Annotated[
+        str | None, default_is("ppo for the learner simulated, ppo-recall for remembering, ppo-small for others")
+    ] = None
     trust: Annotated[tuple[Path, ...], default_is("none", "FILE.py [FILE.py ...]")] = ()
     corpus: Annotated[tuple[str, ...], _THE_RECIPES] = ()
     learner: Annotated[str | None, _THE_RECIPES] = None
@@ -124,7 +127,7 @@ class TrainCommand:
                 recipe, folder, seed=self.seed, learner_options=options, track=self.track, progress=watched
             )
         figures = {name: agent.training[name] for name in ("steps", "seconds", "mean_return")}
-        # The policy with the largest gain was kept. Only trainings on the simulated learner make such comparisons.
+        # The policy with the largest gain was kept. Only trainings on simulated learners make such comparisons.
         compared = max(agent.training.get("evaluation", []), key=lambda row: row["gain"], default=None)
         best = {f"best_{name}": value for name, value in (compared or {}).items()}
         corpora = list(dict.fromkeys(aim.corpus for aim in recipe.aims))
@@ -138,7 +141,7 @@ class TrainCommand:
         """Return the recipe's name, and the recipe with the values of the command line."""
         from kgrl.agents.training.recipe import Environments, read_recipe
 
-        name = self.recipe or (_SIMULATED if self.learner in (None, "simulated") else _REAL)
+        name = self.recipe or _RECIPES.get(self.learner or "simulated", _REAL)
         recipe = read_recipe(name)
         recipe = recipe.on(self.corpus, self.reward, self.goal) if self.task is None else self._on_task(recipe)
         # Arguments of the command have the names of the recipe's fields, so one loop serves them all.

@@ -381,7 +381,9 @@ def test_a_candidate_that_the_latest_topic_does_not_link_to_has_no_link_features
 
 def test_names_of_features_are_unique() -> None:
     assert len(set(FEATURES)) == len(FEATURES) and len(set(GLOBAL_FEATURES)) == len(GLOBAL_FEATURES)
-    assert FEATURES[: len(WALK_FEATURES)] == WALK_FEATURES and FEATURES[-len(KNOWLEDGE_FEATURES) :] == KNOWLEDGE_FEATURES
+    assert (
+        FEATURES[: len(WALK_FEATURES)] == WALK_FEATURES and FEATURES[-len(KNOWLEDGE_FEATURES) :] == KNOWLEDGE_FEATURES
+    )
 
 
 def test_bounds_are_those_documented() -> None:

@@ -96,8 +96,10 @@ class CandidateScorer(nn.Module):
         super().__init__()
         self.config = config or PolicyConfig()
         self.members = nn.ModuleList(_Member(self.config, dropout) for _ in range(self.config.members))
-        read = {"candidates": (self.config.feature_names, FEATURES)}
-        read["global"] = self.config.global_feature_names, GLOBAL_FEATURES
+        read: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+            "candidates": (self.config.feature_names, FEATURES),
+            "global": (self.config.global_feature_names, GLOBAL_FEATURES),
+        }
         self._columns = {part: _places(names, known) for part, (names, known) in read.items() if names != known}
 
     @classmethod

@@ -15,8 +15,8 @@ from kgrl.graph.topic_graph import IntArray
 
 __all__ = ["with_review"]
 
-_SHORT = 8
-"""Tokens of a short passage: of more topics than fill a lesson with such passages none has to be looked at."""
+_AT_ONCE = 32
+"""Topics that are looked at before their tokens are counted: a part of a lesson is filled by a few."""
 
 
 def with_review(state: CurriculumState, own: Passages, topics: IntArray, allowance: int) -> Passages:
@@ -28,8 +28,8 @@ def with_review(state: CurriculumState, own: Passages, topics: IntArray, allowan
         topics: The lesson's own topics.
         allowance: Most tokens of the lesson.
     """
-    others = _reviewed(state, topics, 1 + allowance // _SHORT)
-    others = others[~np.isin(others, own.ids)]  # what retrieval found is read once
+    # A token more than their share: what comes after that has its place behind the lesson's end.
+    others = _reviewed(state, own, topics, 1 + state.config.review * allowance)
     ours, theirs = (state.learner.count_tokens(state.corpus.select(ids)) for ids in (own.ids, others))
     share = min(state.config.review, float(theirs.sum()) / allowance)
     if not share:  # nothing was read before
@@ -41,8 +41,11 @@ def with_review(state: CurriculumState, own: Passages, topics: IntArray, allowan
     return state.corpus.select(ids[order[place[order] < allowance]])
 
 
-def _reviewed(state: CurriculumState, topics: IntArray, most: int) -> IntArray:
+def _reviewed(state: CurriculumState, own: Passages, topics: IntArray, enough: float) -> IntArray:
     """Return a passage of each of some topics that were read before and are not of the lesson, longest ago first.
+
+    There are so many that they have `enough` tokens, if that many topics were read. Passages of the lesson are left
+    out, since what retrieval found is read once.
 
     Of each topic it is the passage that was read least. How often a topic was read does not count: a nucleus that had
     to be known was read so often that intervals growing with each reading would leave it out for good.
@@ -51,11 +54,20 @@ def _reviewed(state: CurriculumState, topics: IntArray, most: int) -> IntArray:
     needs[topics] = np.nan
     known = np.flatnonzero(~np.isnan(needs) & state.allowed)
     known = known[np.argsort(-needs[known], kind="stable")]
-    found = []
-    for topic in known[:most].tolist():
-        passages = state.corpus.of(topic, Split.TRAIN).ids
-        readings = state.readings[passages]
-        at = int(np.argmin(readings))
-        if not state.config.most_readings or readings[at] < state.config.most_readings:
-            found.append(int(passages[at]))
-    return np.array(found, dtype=np.int32)
+    found, tokens = np.empty(0, dtype=np.int32), 0
+    for first in range(0, len(known), _AT_ONCE):
+        least = np.array([_least_read(state, topic) for topic in known[first : first + _AT_ONCE].tolist()])
+        more = least[(least >= 0) & ~np.isin(least, own.ids)].astype(np.int32)
+        tokens += int(state.learner.count_tokens(state.corpus.select(more)).sum())
+        found = np.append(found, more)
+        if tokens >= enough:
+            break
+    return found
+
+
+def _least_read(state: CurriculumState, topic: int) -> int:
+    """Return the topic's passage that was read least, -1 if each was read as often as it may be."""
+    passages, most = state.corpus.ids_of(topic, Split.TRAIN), state.config.most_readings
+    readings = state.readings[passages]
+    at = int(np.argmin(readings))
+    return int(passages[at]) if not most or readings[at] < most else -1

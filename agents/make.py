@@ -55,6 +55,12 @@ def _ppo() -> Agent:
     return _load_policy(FOLDER / "ppo")
 
 
+@agents.register("ppo-recall")
+def _ppo_recall() -> Agent:
+    """A policy trained for knowledge, in invented worlds that a simulated learner reads again and again."""
+    return _load_policy(FOLDER / "ppo-recall")
+
+
 def _load_policy(folder: Path) -> PPOAgent:
     # torch takes seconds to import, and only trained agents need it.
     from kgrl.agents.policy.agent import PPOAgent

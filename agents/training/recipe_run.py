@@ -186,13 +186,24 @@ def _single(recipe: Recipe, corpora: Mapping[str, Corpus], count: int, seed: int
     learner = recipe.environment.learner
     if learner == "simulated" and recipe.variety.calibrations:
         options = {"calibration": recipe.variety.calibrations[0], **options}
+    members = _members(learner) if recipe.variety.members else []
     dealt = [(aim, goal) for aim in recipe.aims for goal in aim.goals]
     makers: list[Callable[[], gym.Env[Any, Any]]] = []
     for number in range(count):
         aim, goal = dealt[number % len(dealt)]
         settings = {**recipe.environment.config(), "goal": goal, "seed": seed + number}
         settings |= {"slots": recipe.environment.slots, "encoder": recipe.environment.encoder}
+        own = {"member": members[number % len(members)], **options} if members else options
         makers.append(
-            partial(make_curriculum_env, corpora[aim.corpus], learner, aim.reward, learner_options=options, **settings)
+            partial(make_curriculum_env, corpora[aim.corpus], learner, aim.reward, learner_options=own, **settings)
         )
     return FiniteHorizon(VecMonitor(DummyVecEnv(makers)))
+
+
+def _members(learner: str) -> list[int]:
+    """Return the members of the learner that remembers, which differ as real learners do; others have none."""
+    if learner != "remembering":
+        return []
+    from kgrl.learners.simulated.memory_calibration import MemoryCalibration
+
+    return list(range(len(MemoryCalibration.builtin().members)))

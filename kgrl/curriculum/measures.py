@@ -10,6 +10,7 @@
     alignment                        mean cosine of the passages' gradients and the probe's           need "alignment"
     weights_squared_before, _after   squared norm of the trained weights                              need "weights"
     flops                            floating-point operations of training, 6 N a token               need "flops"
+    facts_before, facts_after        mean share of topics' facts that a simulated learner knows       need "facts"
 
 The need "knowledge" is met by the teacher, which measures topics before and after each lesson: `Expansion.probes` then
 has `"read"`, the lesson's topics and others that were read, those measured longest ago, and `"unread"`, topics not read
@@ -32,7 +33,7 @@ import numpy as np
 from kgrl.corpus import Passages, Split
 from kgrl.errors import DivergedError, SettingError, UnknownNameError
 from kgrl.graph.topic_graph import IntArray
-from kgrl.learners.base import Differentiable, Learner, Sized, Snapshot
+from kgrl.learners.base import Differentiable, Knowing, Learner, Sized, Snapshot
 from kgrl.probes.prober import Prober
 from kgrl.rewards.base import KNOWLEDGE, MEASURES, PROBES, FunctionReward, Reward
 
@@ -71,7 +72,8 @@ def check_needs(reward: Reward, learner: Learner, goal: IntArray | None) -> None
 
     Raises:
         UnknownNameError: If it needs something unknown.
-        SettingError: If it needs a goal and there is none, or gradients of a learner that has none.
+        SettingError: If it needs a goal and there is none, gradients of a learner that has none, or facts of one that
+            does not tell what it knows.
 
     Example:
         >>> from kgrl.rewards import MeanPredictionGain, TargetPredictionGain
@@ -91,6 +93,11 @@ def check_needs(reward: Reward, learner: Learner, goal: IntArray | None) -> None
         raise SettingError(f"the reward {reward.name!r} measures a goal, but none was given; set goal=CATEGORY")
     lacking = own & _OF_GRADIENTS if not isinstance(learner, Differentiable) else frozenset[str]()
     lacking |= own & {"flops"} if not isinstance(learner, Sized) else frozenset[str]()
+    if "facts" in own and not isinstance(learner, Knowing):
+        raise SettingError(
+            f"the reward {reward.name!r} pays what a simulated learner knows, which {type(learner).__name__} does not "
+            "tell; use the learner 'remembering', or the reward 'knowledge-gain'"
+        )
     if lacking:
         raise SettingError(
             f"the reward {reward.name!r} needs {' and '.join(sorted(lacking))}, which {type(learner).__name__} cannot "
@@ -154,6 +161,8 @@ class Measurer:
         if not self.needs:
             return found
         read = self._read(lesson)
+        if "facts" in self.needs:
+            found["facts_before"] = self._facts()
         if "reference" in self.needs:
             assert self._reference is not None, "prepare() comes first"
             with self._as(self._reference[0]):
@@ -172,6 +181,8 @@ class Measurer:
         found: dict[str, float] = {}
         if "trained" in self.needs:
             found["trained_after"] = self._mean_loss(self._read(lesson))
+        if "facts" in self.needs:
+            found["facts_after"] = self._facts()
         if "weights" in self.needs:
             found["weights_squared_after"] = self._weights_squared()
         if "flops" in self.needs:
@@ -196,6 +207,10 @@ class Measurer:
         with self._booked(passages):
             losses = self.learner.losses(passages).astype(np.float64)
             return float(np.average(losses, weights=self.learner.count_tokens(passages)))
+
+    def _facts(self) -> float:
+        assert isinstance(self.learner, Knowing)
+        return float(self.learner.known.mean())
 
     def _weights_squared(self) -> float:
         assert isinstance(self.learner, Differentiable)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Passages
 
-__all__ = ["Differentiable", "Learned", "Learner", "Sized", "Snapshot"]
+__all__ = ["Differentiable", "Knowing", "Learned", "Learner", "Sized", "Snapshot"]
 
 Snapshot = Any
 """Result of a learner's `snapshot`; only the same learner can read it."""
@@ -118,6 +118,20 @@ class Differentiable(Protocol):
 
     def trained_weights(self) -> NDArray[np.float32]:
         """Return a copy of the weights that training changes, in the gradient's order, shape `[trained weights]`."""
+        ...
+
+
+@runtime_checkable
+class Knowing(Protocol):
+    """A learner that tells what it knows, without a test. Only simulated ones can.
+
+    Attributes:
+        known: The share of each topic's facts that is known, from 0 to 1, `[topics]`.
+    """
+
+    @property
+    def known(self) -> NDArray[np.float64]:
+        """Return the shares."""
         ...
 
 

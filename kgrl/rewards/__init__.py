@@ -29,7 +29,7 @@ from kgrl.rewards.gains import (
     SelfPredictionGain,
     TargetPredictionGain,
 )
-from kgrl.rewards.known import KnowledgeGain, Retention
+from kgrl.rewards.known import FactsGain, KnowledgeGain, Retention
 from kgrl.rewards.learned_set import Coverage, FacilityLocation
 from kgrl.rewards.novelty import CountNovelty, Novelty, RandomNetworkDistillation
 from kgrl.rewards.progress import AbsoluteLearningProgress, ForgettingPenalty, FrontierSurprise, ReducibleLoss
@@ -47,6 +47,7 @@ __all__ = [
     "CycleRank",
     "ExpressionError",
     "FacilityLocation",
+    "FactsGain",
     "FlopCost",
     "ForgettingPenalty",
     "FrontierSurprise",

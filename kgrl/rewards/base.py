@@ -38,9 +38,9 @@ __all__ = [
 PROBES = frozenset({"mean", "target", "self"})
 """Every probe a curriculum can measure: a sample of all topics, of the goal's, of the neighbourhood's."""
 
-MEASURES = frozenset({"trained", "reference", "gradient", "alignment", "weights", "flops", "knowledge"})
-"""Further measurements of a lesson, kept in `Expansion.measures`; some need a learner that has gradients. `"knowledge"`
-is kept in `Expansion.probes`, as `"read"` and `"unread"`."""
+MEASURES = frozenset({"trained", "reference", "gradient", "alignment", "weights", "flops", "knowledge", "facts"})
+"""Further measurements of a lesson, kept in `Expansion.measures`; some need a learner that has gradients, `"facts"`
+one that tells what it knows. `"knowledge"` is kept in `Expansion.probes`, as `"read"` and `"unread"`."""
 
 KNOWLEDGE = frozenset({"graph", "embeddings", "goal"})
 """Parts of the `RewardContext` that `Reward.bind` hands over; there may be no goal."""

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from kgrl.expansion import Expansion
 from kgrl.rewards.base import Reward, RewardError
+from kgrl.rewards.measured import measure_of
 from kgrl.rewards.registry import rewards
 
-__all__ = ["KnowledgeGain", "Retention"]
+__all__ = ["FactsGain", "KnowledgeGain", "Retention"]
 
 _PER = 1_000
 """Tokens that what becomes known is paid by."""
@@ -152,3 +153,28 @@ class Retention(_OfKnowledge):
     def score(self, expansion: Expansion) -> float:
         """Return what was kept of earlier gains, less what was kept of them before."""
         return self._book(expansion)[1]
+
+
+@rewards.register("facts-gain")
+class FactsGain(Reward):
+    """Facts gain: the rise of the share of all facts that a simulated learner knows, per thousand tokens.
+
+    It is the truth, which no test of a real learner tells so exactly: for training policies in simulations, whose
+    observations do not have it. The sum over a curriculum of lessons of equal length is what is known at the end less
+    what the nucleus made known, so forgetting is taken back and no cycle pays.
+    Unit: percentage points per thousand tokens. Range: unbounded. Source: this project; the difference of a potential,
+    as in Ng et al. 1999. Needs: `"facts"`, which only the learner `remembering` tells.
+
+    Example:
+        >>> shares = {"facts_before": 0.10, "facts_after": 0.12}
+        >>> round(FactsGain()(Expansion(1, 7, "", (7,), (70,), 500, 500, 5000, 3.2, measures=shares)), 6)
+        4.0
+    """
+
+    name = "facts-gain"
+    needs = frozenset({"facts"})
+
+    def score(self, expansion: Expansion) -> float:
+        """Return the rise."""
+        before, after = (measure_of(expansion, f"facts_{when}", self.name) for when in ("before", "after"))
+        return 100 * (after - before) * _PER / expansion.tokens

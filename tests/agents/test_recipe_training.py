@@ -102,3 +102,15 @@ def test_a_criterion_that_there_is_not_is_refused_before_a_corpus_is_read(tmp_pa
     recipe = Recipe(aims=(Aim("nowhere"),), environment=replace(KNOWING, mastery="feeling"))
     with pytest.raises(SettingError, match="mastery must be read, gap or recall"):
         train_recipe(recipe, tmp_path / "policy", progress=False)
+
+
+def test_learners_that_remember_differ_from_environment_to_environment() -> None:
+    recipe = Recipe(
+        aims=(Aim("invented:40:5", "facts-gain"),), environment=replace(KNOWING, learner="remembering", envs=3)
+    )
+    envs = make_envs(recipe)
+    learners = [env.unwrapped.curriculum.learner for env in envs.unwrapped.envs]
+    assert [learner.member for learner in learners] == [0, 1, 2]
+    assert len({learner.parameters.practice for learner in learners}) == 3
+    alike = make_envs(replace(recipe, variety=replace(recipe.variety, members=False)))
+    assert {env.unwrapped.curriculum.learner.member for env in alike.unwrapped.envs} == {None}

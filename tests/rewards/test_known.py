@@ -14,9 +14,11 @@ from kgrl.agents import make_agent
 from kgrl.benchmark.traps import Rereading
 from kgrl.corpus import Corpus, Passages
 from kgrl.curriculum import Curriculum, CurriculumConfig
+from kgrl.data import load_corpus
 from kgrl.envs.vector.checks import check_batched
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion, Measurement
+from kgrl.learners import make_learner
 from kgrl.retrieval import FaissRetriever, indexed_passages
 from kgrl.rewards import RewardError, as_reward
 from kgrl.rewards.known import KnowledgeGain, Retention
@@ -211,3 +213,19 @@ def test_replayed_records_have_the_same_rewards(make_tiny_curriculum: Make) -> N
 def test_vector_environments_refuse_them(reward: str) -> None:
     with pytest.raises(SettingError, match="needs knowledge, which vector environments do not measure"):
         check_batched("simulated", as_reward(reward), CurriculumConfig())
+
+
+def test_facts_gain_pays_what_a_simulated_learner_truly_knows() -> None:
+    corpus = load_corpus("invented:50:9")
+    learner = make_learner("remembering", corpus)
+    config = CurriculumConfig(budget_tokens=300_000, expansion_tokens=2_000, mastery="gap:1", most_readings=0)
+    curriculum = Curriculum.make(corpus, learner, "facts-gain", config)
+    steps = list(curriculum.run(make_agent("random")))
+    paid = sum((step.reward or 0.0) * step.tokens for step in steps[1:]) / 1_000
+    assert paid == pytest.approx(100 * (learner.known.mean() - steps[1].measures["facts_before"]))
+    assert paid > 1
+
+
+def test_facts_gain_refuses_learners_that_do_not_tell_what_they_know(make_tiny_curriculum: Make) -> None:
+    with pytest.raises(SettingError, match=r"pays what a simulated learner knows.*'remembering'"):
+        make_tiny_curriculum("facts-gain")

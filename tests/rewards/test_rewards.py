@@ -72,6 +72,8 @@ STEP = Expansion(
         "weights_squared_before": 10.0,
         "weights_squared_after": 12.0,
         "flops": 6e9,
+        "facts_before": 0.1,
+        "facts_after": 0.2,
     },
 )
 GRAPH = TopicGraph.from_links([f"t{i}" for i in range(12)], range(11), range(1, 12), ["a", "b"] * 6)

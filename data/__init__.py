@@ -1,7 +1,7 @@
 """Data: sources of topic graphs, text and traces.
 
-`load_corpus` and `load_traces` take names, files and folders; `save_folder` writes a corpus folder. Names are imported
-when they are first used.
+`load_corpus` and `load_traces` take names, files and folders; `save_folder` writes a corpus folder, and
+`build_folder` makes one of raw text. Names are imported when they are first used.
 """
 
 import lazy_loader

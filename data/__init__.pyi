@@ -1,3 +1,4 @@
+from .building.build import build_folder as build_folder
 from .folder import load_folder as load_folder
 from .folder import save_folder as save_folder
 from .load import corpora as corpora

@@ -22,7 +22,7 @@ from kgrl.system.display import count_text
 from kgrl.system.sentences import sentences_of, word_count
 from kgrl.system.words import canonical, words_of
 
-__all__ = ["Cloze", "Corpus", "Passage", "Passages", "Split", "cut", "near_duplicates", "split_passages"]
+__all__ = ["Cloze", "Corpus", "Passage", "Passages", "Split", "cut", "near_duplicates", "split_passages", "wording"]
 
 _SHINGLE = 8
 """Words of a shingle, the unit in which near-duplicates are compared."""
@@ -352,6 +352,17 @@ def near_duplicates(texts: Sequence[str], splits: NDArray[np.uint8], threshold: 
         drop |= shared > threshold * counts
         seen = np.sort(np.concatenate([seen, shingles[own & ~drop[owners]]]))
     return drop
+
+
+def wording(text: str) -> int:
+    """Return a 64-bit hash of a text's words, the same on every machine.
+
+    Example:
+        >>> wording("One, two.") == wording("one two")
+        True
+    """
+    words = " ".join(words_of(text))
+    return int.from_bytes(hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=8).digest(), "little")
 
 
 def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:

@@ -10,8 +10,9 @@ measured.
 
 from __future__ import annotations
 
+import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.data.text.mentions import Form, Mention, MentionFinder, Token, tokenize
+from kgrl.graph.relations import pair_cosines
 from kgrl.graph.topic_graph import IntArray
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "THRESHOLD",
     "MentionPairs",
     "best_of_mention",
+    "chosen_links",
     "find_candidates",
     "find_links",
     "find_places",
@@ -137,7 +140,13 @@ def find_links(
     Returns:
         Sources and targets, each int32 of shape `[links]`.
     """
-    candidates = find_candidates(titles, texts, aliases)
+    return chosen_links(find_candidates(titles, texts, aliases), embeddings)
+
+
+def chosen_links(
+    candidates: MentionPairs, embeddings: NDArray[np.float32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the candidates that are links, by the model; embeddings and result as for `find_links`."""
     probability = link_probability(link_features(candidates, embeddings))
     chosen = (probability >= THRESHOLD) & best_of_mention(candidates, probability)
     return candidates.sources[chosen], candidates.targets[chosen]
@@ -148,22 +157,35 @@ def find_candidates(
 ) -> MentionPairs:
     """Find every pair of topics in which the text of the first mentions the second; arguments as for `find_links`."""
     finder = MentionFinder(titles, aliases)
-    read = []
-    for raw in texts:
-        tokens = tokenize(raw)
-        read.append(_Text(raw, tokens, list(finder.find(tokens, raw))))
-    names = _Capitals(read)
-    rows: dict[tuple[int, int], tuple[float, ...]] = {}
-    for source, text in enumerate(read):
+    names = _Capitals(len(texts), _read(finder, texts))
+    # Texts are read a second time, not kept with their words, which take fifty times their memory.
+    pairs, rows = array.array("i"), array.array("d")
+    for source, text in enumerate(_read(finder, texts)):
+        seen = {source}
         for mention in text.mentions:
             for target, form in mention.targets:
-                if target != source and (source, target) not in rows:  # the first mention counts
-                    rows[source, target] = _row(text, mention, target, form, names)
-    pairs = np.array(list(rows), dtype=np.int32).reshape(-1, 2)
-    table = np.array(list(rows.values()), dtype=np.float64).reshape(-1, 2 + len(_COUNTED))
+                if target not in seen:  # the first mention counts
+                    seen.add(target)
+                    pairs.extend((source, target))
+                    rows.extend(_row(text, mention, target, form, names))
+    ends = np.array(pairs, dtype=np.int32).reshape(-1, 2)
+    table = np.array(rows, dtype=np.float64).reshape(-1, 2 + len(_COUNTED))
     counted = dict(zip(_COUNTED, table[:, 2:].T, strict=True))
-    counted["mutual"] = np.array([(b, a) in rows for a, b in rows], dtype=np.float64)
-    return MentionPairs(pairs[:, 0], pairs[:, 1], table[:, 0].astype(np.int32), table[:, 1] > 0, counted)
+    counted["mutual"] = _mutual(ends).astype(np.float64)
+    return MentionPairs(ends[:, 0], ends[:, 1], table[:, 0].astype(np.int32), table[:, 1] > 0, counted)
+
+
+def _read(finder: MentionFinder, texts: Iterable[str]) -> Iterator[_Text]:
+    """Yield texts with their mentions."""
+    for raw in texts:
+        tokens = tokenize(raw)
+        yield _Text(raw, tokens, list(finder.find(tokens, raw)))
+
+
+def _mutual(ends: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return whether the reverse of each pair is a pair, too, bool `[pairs]`."""
+    sources, targets = ends.astype(np.int64).T
+    return np.isin(targets << 32 | sources, sources << 32 | targets)
 
 
 def link_features(candidates: MentionPairs, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -171,8 +193,7 @@ def link_features(candidates: MentionPairs, embeddings: NDArray[np.float32]) -> 
     # All embeddings share a direction, which would make any two topics look similar.
     centred = embeddings - embeddings.mean(axis=0)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
-    # Row-wise dot products, [pairs].
-    similarity = np.einsum("nd,nd->n", centred[candidates.sources], centred[candidates.targets]).astype(np.float64)
+    similarity = pair_cosines(centred, candidates.sources, candidates.targets).astype(np.float64)
     n = len(embeddings)
     mentioned = np.maximum(np.bincount(candidates.targets, minlength=n), 1)
     mean = np.bincount(candidates.targets, similarity, minlength=n) / mentioned
@@ -221,11 +242,12 @@ class _Capitals:
     """Counts of capitals among mentions inside sentences, and of texts with a mention.
 
     Args:
+        count: Number of texts.
         texts: All texts; text i is that of topic i.
     """
 
-    def __init__(self, texts: Sequence[_Text]) -> None:
-        self._n = len(texts)
+    def __init__(self, count: int, texts: Iterable[_Text]) -> None:
+        self._n = count
         self._texts_with: Counter[tuple[str, ...]] = Counter()
         self._seen: Counter[tuple[str, ...]] = Counter()
         self._capital: Counter[tuple[str, ...]] = Counter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import signal
 from collections.abc import Iterator
@@ -12,14 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kgrl.corpus import cut, near_duplicates, split_passages
+from kgrl.corpus import cut, near_duplicates, split_passages, wording
 from kgrl.data.wikimedia.wiki_site import WikiSite, folded
 from kgrl.data.wikimedia.wikitext import read_wikitext
 from kgrl.system.files import write_text
 from kgrl.system.prose import clean_text
-from kgrl.system.words import words_of
 
-__all__ = ["RawPage", "parse_batch", "wording"]
+__all__ = ["RawPage", "parse_batch"]
 
 _SECONDS = 20
 """Time limit for one page; a page that takes longer is left out, with that as the reason."""
@@ -60,17 +58,6 @@ def parse_batch(pages: list[RawPage], piece: Path, site: WikiSite) -> None:
             record["wording"] = [wording(text) for text in record["texts"]]
         lines.append(json.dumps(record, ensure_ascii=False) + "\n")
     write_text(piece, "".join(lines))
-
-
-def wording(text: str) -> int:
-    """Return a 64-bit hash of a text's words, the same on every machine.
-
-    Example:
-        >>> wording("One, two.") == wording("one two")
-        True
-    """
-    words = " ".join(words_of(text))
-    return int.from_bytes(hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=8).digest(), "little")
 
 
 def _record(page: RawPage, site: WikiSite) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from kgrl.cli.arguments import Command, CommandGroup, parse_arguments
 from kgrl.cli.bench import BenchCommand
 from kgrl.cli.calibrate import CalibrateCommand
-from kgrl.cli.data import CrawlCommand, ImportDumpCommand
+from kgrl.cli.data import BuildCommand, CrawlCommand, ImportDumpCommand
 from kgrl.cli.graph import GraphCommand
 from kgrl.cli.info import InfoCommand
 from kgrl.cli.merge import MergeCommand
@@ -52,8 +52,8 @@ COMMANDS: Mapping[str, Callable[..., Command] | CommandGroup] = {
     "view": ViewCommand,
     "graph": GraphCommand,
     "data": CommandGroup(
-        "Make a corpus: crawl a wiki, or import a dump of one.",
-        {"crawl": CrawlCommand, "import-dump": ImportDumpCommand},
+        "Make a corpus: of your text, by crawling a wiki, or of a dump of one.",
+        {"build": BuildCommand, "crawl": CrawlCommand, "import-dump": ImportDumpCommand},
     ),
     "traces": CommandGroup(
         "Look at traces (recorded paths of readers), store, generate and export them, and score policies on them.",

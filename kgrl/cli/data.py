@@ -1,21 +1,83 @@
-"""`kgrl data`: make a corpus folder of the pages of a live site, or of a MediaWiki dump."""
+"""`kgrl data`: make a corpus folder of your text, of the pages of a live site, or of a MediaWiki dump; check one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
+from kgrl.cli.arguments import JsonFile, default_is
 from kgrl.cli.output import progress, show_facts
 from kgrl.errors import KgrlError
 
-__all__ = ["CrawlCommand", "ImportDumpCommand"]
+__all__ = ["BuildCommand", "CrawlCommand", "ImportDumpCommand"]
 
 _DAY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True)
+class BuildCommand:
+    """Make a corpus folder of your text: topics, links and categories are found in it.
+
+    Topics are documents, or their sections; links are those that the text has, mentions of titles, and the most similar
+    topics where these are few. What was decided is printed and written to build.yaml. See docs/your_text.md.
+
+    Args:
+        source: A folder of .txt, .md, .html and .rst, of JSON Lines (.jsonl, .jsonl.gz, .jsonl.zst) and Parquet; one
+            such file; or a Hugging Face dataset as hf:NAME:SPLIT.
+        out: The corpus's folder; missing or empty. `kgrl run --corpus` takes it.
+        topics: What becomes a topic.
+        field: Name of the text in a record.
+        language: Code of the texts' language, for the abbreviations that end no sentence.
+        encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
+        on_error: Effect of a file or record that cannot be used: fail, or skip it.
+        json: File to write what was decided to, as one JSON object.
+    """
+
+    source: Annotated[str, Positional, arg(metavar="SOURCE")]
+    out: Path
+    topics: Annotated[Literal["documents", "sections"] | None, default_is("by the number of documents")] = None
+    field: str = "text"
+    language: str = "en"
+    encoder: str = "static"
+    on_error: Literal["fail", "skip"] = "fail"
+    json: JsonFile = None
+
+    def run(self) -> dict[str, Any]:
+        """Build the corpus, and print and return what was decided.
+
+        Raises:
+            KgrlError: If the source cannot be read, no graph can be made of it, or the folder is in use.
+        """
+        from kgrl.data.building.build import build_folder
+
+        with progress(f"building {self.out}", total=0) as advance:
+            built = build_folder(
+                self.source,
+                self.out,
+                topics=self.topics,
+                text_field=self.field,
+                language=self.language,
+                encoder=self.encoder,
+                on_error=self.on_error,
+                on_document=advance,
+            )
+        show_facts(str(self.out), _flat(built.decisions))
+        return {**built.decisions, "folder": str(self.out)}
+
+
+def _flat(decisions: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the values of nested tables with their full names; empty tables are left out."""
+    for name, value in decisions.items():
+        full = f"{above}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{full}: ")
+        else:
+            yield full, ", ".join(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

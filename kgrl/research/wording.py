@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Split
 from kgrl.system.words import words_of
 
-__all__ = ["Wording"]
+__all__ = ["Wording", "word_runs"]
 
 _RUN = 8
 """Words in a run; texts are compared by their runs."""
@@ -43,7 +43,7 @@ class Wording:
     def add(self, texts: Sequence[str], splits: Sequence[int]) -> None:
         """Record the wording of passages."""
         for split, seen in self._seen.items():
-            own = [_runs(text) for text, other in zip(texts, splits, strict=True) if other == split]
+            own = [word_runs(text) for text, other in zip(texts, splits, strict=True) if other == split]
             if not own:
                 continue
             fresh = np.unique(np.concatenate(own))
@@ -64,14 +64,14 @@ class Wording:
 
     def _repeats(self, text: str, split: int) -> bool:
         """Return whether other splits contain too many of a passage's runs."""
-        runs = _runs(text)
+        runs = word_runs(text)
         shared = np.zeros(len(runs), dtype=bool)
         for seen in (array for other, arrays in self._seen.items() if other != split for array in arrays):
             shared |= seen[np.minimum(np.searchsorted(seen, runs), len(seen) - 1)] == runs
         return bool(shared.sum() > self.threshold * len(runs))
 
 
-def _runs(text: str) -> _Hashes:
+def word_runs(text: str) -> _Hashes:
     """Return the distinct hashes of all runs of eight words, ascending; a shorter text is one run.
 
     The hashes are the same in every process.

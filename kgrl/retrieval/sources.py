@@ -11,11 +11,10 @@ import json
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from operator import getitem
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -27,12 +26,13 @@ from kgrl.corpus import cut
 from kgrl.errors import DataError, KgrlError, MissingDataError
 from kgrl.system.display import count_text
 
-__all__ = ["PassageSource", "passage_sources"]
+__all__ = ["HUB", "RECORD_ENDINGS", "PassageSource", "is_saved_dataset", "passage_sources"]
 
 _log = logging.getLogger(__name__)
 
-_HUB = "hf:"
-_ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst", ".parquet")
+HUB = "hf:"
+"""Beginning of the name of a Hugging Face dataset."""
+RECORD_ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst", ".parquet")
 _CHUNK = 1 << 20
 _LONGEST_LINE = 64 << 20
 """Bytes of the longest line; a longer one is not a document, and would fill the memory."""
@@ -77,15 +77,28 @@ class PassageSource:
 
     def documents(self) -> Iterator[str]:
         """Yield documents in order; raises as `passages` does."""
+        for _, record in self.records():
+            yield record[self.field]
+
+    def records(self, also: Sequence[str] = ()) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Yield the number and the record of each document in order; raises as `passages` does.
+
+        Args:
+            also: Names of fields to read beside the text, where there are such.
+
+        Yields:
+            Number of the line or row from 1, of a dataset from 0, and a record whose text is a string; other fields may
+            be anything.
+        """
         # By ending, not by content: a wrong ending is an error of the reader, which names the file.
-        if self.place.startswith(_HUB):
+        if self.place.startswith(HUB):
             yield from self._from_hub()
         elif self.place.endswith(".parquet"):
-            yield from self._from_parquet(Path(self.place))
+            yield from self._from_parquet(Path(self.place), also)
         else:
             yield from self._from_lines(Path(self.place))
 
-    def _from_lines(self, path: Path) -> Iterator[str]:
+    def _from_lines(self, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         left_out = _LeftOut(self)
         number = 0
         try:
@@ -96,7 +109,7 @@ class PassageSource:
                         raise DataError(path, number, f"a line of more than {_LONGEST_LINE >> 20} MiB")
                     line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
                     if line.strip():
-                        yield from left_out.unless(path, number, partial(self._value, line))
+                        yield from left_out.unless(path, number, partial(json.loads, line))
         except _PACKED as error:
             if self.on_error == "fail":
                 raise DataError(
@@ -108,25 +121,24 @@ class PassageSource:
             _log.warning("%s is damaged or cut off behind line %d (%s); the rest is left out", path, number, error)
         left_out.report()
 
-    def _value(self, line: bytes) -> Any:
-        return json.loads(line)[self.field]
-
-    def _from_parquet(self, path: Path) -> Iterator[str]:
+    def _from_parquet(self, path: Path, also: Sequence[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
         left_out = _LeftOut(self)
         row = 0
         try:
             with pq.ParquetFile(path) as file:
-                if self.field not in file.schema_arrow.names:
-                    columns = ", ".join(file.schema_arrow.names)
+                names = file.schema_arrow.names
+                if self.field not in names:
+                    columns = ", ".join(names)
                     raise DataError(path, None, f"no column {self.field!r}; it has {columns}; name one with --field")
+                # Other columns, such as vectors, may be large and are not read.
+                wanted = [self.field, *(name for name in also if name in names and name != self.field)]
                 for group in range(file.num_row_groups):
                     first = row
                     try:
-                        # Other columns, such as vectors, may be large and are not read.
-                        for batch in file.iter_batches(batch_size=1024, row_groups=[group], columns=[self.field]):
-                            for value in batch.column(0):
+                        for batch in file.iter_batches(batch_size=1024, row_groups=[group], columns=wanted):
+                            for at in range(batch.num_rows):
                                 row += 1
-                                yield from left_out.unless(path, row, partial(_text_of, value))
+                                yield from left_out.unless(path, row, partial(_cells, batch, at))
                     except (pa.ArrowException, OSError) as error:
                         rows = file.metadata.row_group(group).num_rows
                         left_out.damaged(path, rows - (row - first), error)
@@ -135,13 +147,13 @@ class PassageSource:
             raise DataError(path, None, f"not a whole Parquet file ({error}); fetch it again") from error
         left_out.report()
 
-    def _from_hub(self) -> Iterator[str]:
+    def _from_hub(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         try:
             import datasets
         except ImportError as error:
             raise MissingDataError("Hugging Face datasets need a package: pip install 'kgrl[datasets]'") from error
-        name, _, split = self.place.removeprefix(_HUB).partition(":")
-        saved = any((Path(name) / file).is_file() for file in ("dataset_info.json", "dataset_dict.json"))
+        name, _, split = self.place.removeprefix(HUB).partition(":")
+        saved = is_saved_dataset(Path(name))
         try:
             found = (
                 datasets.load_from_disk(name)
@@ -159,14 +171,19 @@ class PassageSource:
         for number, row in enumerate(found):
             if self.field not in row:
                 raise KgrlError(f"row {number} of {name!r} has no {self.field!r}, only {', '.join(row)}; see --field")
-            yield from left_out.unless(Path(name), number, partial(getitem, row, self.field))
+            yield from left_out.unless(Path(name), number, partial(dict, row))
         left_out.report()
 
 
-def _text_of(cell: Any) -> Any:
-    """Return the value of a cell; some programs write text as bytes."""
-    value = cell.as_py()
-    return value.decode() if isinstance(value, bytes) else value
+def is_saved_dataset(folder: Path) -> bool:
+    """Return whether a folder is a dataset that `datasets` saved."""
+    return any((folder / file).is_file() for file in ("dataset_info.json", "dataset_dict.json"))
+
+
+def _cells(batch: pa.RecordBatch, at: int) -> dict[str, Any]:
+    """Return the values of a row; some programs write text as bytes."""
+    values = {name: batch.column(name)[at].as_py() for name in batch.schema.names}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
 
 
 class _LeftOut:
@@ -180,29 +197,32 @@ class _LeftOut:
         self._source = source
         self._reasons: Counter[str] = Counter()
 
-    def unless(self, path: Path, number: int, read: Callable[[], Any]) -> Iterator[str]:
-        """Yield the text of a record, or nothing if it has none and such records are skipped.
+    def unless(self, path: Path, number: int, read: Callable[[], Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Yield the number and a record, or nothing if it has no text and such records are skipped.
 
         Args:
             path: The file, for the error.
             number: The line or row, for the error.
-            read: Returns the record's value.
+            read: Returns the record.
 
         Raises:
-            DataError: If the value is not text, and records are not skipped.
+            DataError: If it has no text, and records are not skipped.
         """
+        record: Any = None
         try:
-            text = read()
+            record = read()
+            text = record[self._source.field]
             if not isinstance(text, str):
                 raise TypeError(f"it is not text but {'null' if text is None else type(text).__name__}")
             text.encode()  # raises for half of a surrogate pair
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             if self._source.on_error == "fail":
-                reason = f"not a record with a {self._source.field!r} ({type(error).__name__}: {error})"
+                has = f"; it has {', '.join(record)}" if isinstance(error, KeyError) and record else ""
+                reason = f"not a record with a {self._source.field!r} ({type(error).__name__}: {error}{has})"
                 raise DataError(path, number, f"{reason}; name another --field, or --on-error skip") from error
             self._reasons[type(error).__name__ if not isinstance(error, TypeError) else str(error)] += 1
         else:
-            yield text
+            yield number, record
 
     def damaged(self, path: Path, rows: int, error: Exception) -> None:
         """Count the rows of a damaged part of a file; raise a `DataError` if records are not skipped."""
@@ -233,17 +253,18 @@ def passage_sources(
     found: list[str] = []
     for place in places:
         path = Path(place)
-        if place.startswith(_HUB) or (path.is_file() and place.endswith(_ENDINGS)):
+        if place.startswith(HUB) or (path.is_file() and place.endswith(RECORD_ENDINGS)):
             found.append(place)
         elif path.is_dir():
             # Sorted, so that passages have the same numbers on every file system.
-            shards = sorted(str(file) for file in path.rglob("*") if file.name.endswith(_ENDINGS))
+            shards = sorted(str(file) for file in path.rglob("*") if file.name.endswith(RECORD_ENDINGS))
             if not shards:
-                raise MissingDataError(f"{place} holds no file that ends with one of {', '.join(_ENDINGS)}")
+                raise MissingDataError(f"{place} holds no file that ends with one of {', '.join(RECORD_ENDINGS)}")
             found += shards
         else:
+            endings = ", ".join(RECORD_ENDINGS)
             raise MissingDataError(
-                f"{place} is not a folder, a dataset (hf:NAME) or a file that ends with one of {', '.join(_ENDINGS)}"
+                f"{place} is not a folder, a dataset (hf:NAME) or a file that ends with one of {endings}"
             )
     return [PassageSource(place, field, on_error) for place in found]
 

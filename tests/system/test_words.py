@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kgrl.corpus import Split, near_duplicates
-from kgrl.data.wikimedia.dump_pieces import wording
+from kgrl.corpus import wording
 from kgrl.research.wording import Wording
 from kgrl.retrieval import Bm25Retriever
 from kgrl.system.words import words_of

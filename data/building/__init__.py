@@ -1,0 +1,1 @@
+"""Building of corpus folders from raw text: documents, topics, links, categories."""

@@ -10,6 +10,7 @@ It takes a few minutes. The page gets the tables between two marks, and keeps th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Split
 from kgrl.data import load_corpus
 from kgrl.data.building.hyperlinks import Ends
-from kgrl.data.building.similar import LEAST_LINKS, nearest_links
+from kgrl.data.building.similar import nearest_links
 from kgrl.data.text.linking import chosen_links, find_candidates
 from kgrl.retrieval import embed_corpus
 from kgrl.retrieval.encoder import Encoder
@@ -91,10 +92,7 @@ def documents(corpus: Corpus) -> Sequence[str]:
     if corpus.name.startswith("invented"):
         return ["\n\n".join(corpus.of(topic, Split.TRAIN).texts) for topic in range(len(corpus.graph))]
     starts = np.searchsorted(corpus.topics, np.arange(len(corpus.graph) + 1)).tolist()
-    return [
-        "\n\n".join(corpus.texts[i] for i in range(start, stop))
-        for start, stop in zip(starts[:-1], starts[1:], strict=True)
-    ]
+    return ["\n\n".join(corpus.texts[i] for i in range(start, stop)) for start, stop in itertools.pairwise(starts)]
 
 
 def codes(sources: NDArray[np.int32], targets: NDArray[np.int32]) -> NDArray[np.int64]:

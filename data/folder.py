@@ -16,7 +16,8 @@ A corpus folder holds
 
 Titles are the same if they differ in composed and decomposed accents, in invisible characters or in white space only.
 
-`load_folder` reads and checks the files. `open_folder` does so once, and opens the processed form from then on.
+`load_folder` reads and checks the files, `check_folder` returns all that is wrong with them. `open_folder` reads them
+once, and opens the processed form from then on.
 """
 
 from __future__ import annotations
@@ -24,26 +25,30 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from kgrl.corpus import Cloze, Corpus, Split, near_duplicates, split_passages
 from kgrl.data.processed import processed
-from kgrl.data.questions import QUESTIONS, question_lines, read_questions
+from kgrl.data.questions import QUESTIONS, QuestionLine, question_lines, read_questions
 from kgrl.data.reading import OnError, Problems, json_lines, lines_of, parquet_rows
-from kgrl.errors import DataError
+from kgrl.errors import DataError, MissingDataError
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.system.files import file_digest, new_folder
 from kgrl.system.words import canonical
 
-__all__ = ["load_folder", "open_folder", "save_folder"]
+__all__ = ["check_folder", "folder_schemas", "load_folder", "open_folder", "save_folder"]
 
 _FILES = ("topics.jsonl", "links.tsv", "passages.jsonl", "passages.parquet", QUESTIONS)
+_OF_TEXTLESS = "link of a topic without text"
+_JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 _MOST_BLANK = 100
 """Characters up to which a text is searched for anything visible; longer ones have it."""
 _PLACE = re.compile(r"-1|[0-9]{1,9}")
@@ -51,19 +56,21 @@ _SPLITS = {split.name.lower(): int(split) for split in Split}
 
 
 class _TopicLine(Struct, forbid_unknown_fields=True):
-    """A line of `topics.jsonl`."""
+    """A line of `topics.jsonl`: one topic."""
 
-    title: str
-    category: str | None = None
-    textless: bool = False
+    title: Annotated[str, Meta(description="The title: one line of text without control characters, unlike all others")]
+    category: Annotated[str | None, Meta(description="The name of its category; null or left out for none")] = None
+    textless: Annotated[bool, Meta(description="True for a topic that is meant to have no passages")] = False
 
 
 class _PassageLine(Struct, forbid_unknown_fields=True):
-    """A line of `passages.jsonl`, or a row of `passages.parquet`."""
+    """A line of `passages.jsonl`, or a row of `passages.parquet`: one passage."""
 
-    topic: str
-    text: str
-    split: Literal["train", "probe", "exam"] | None = None
+    topic: Annotated[str, Meta(description="The title of its topic")]
+    text: Annotated[str, Meta(description="The text; not blank")]
+    split: Annotated[
+        Literal["train", "probe", "exam"] | None, Meta(description="Its use; on all lines, or on none to have it drawn")
+    ] = None
 
 
 @dataclass
@@ -131,6 +138,79 @@ def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | N
     graph = links.place_on(TopicGraph.from_links(titles, links.sources, links.targets, categories))
     owners = np.array([number[key] for key in passages.keys], dtype=np.int32)
     return _assemble(name or folder.resolve().name, graph, owners, passages, questions)
+
+
+class _Faults(Problems):
+    """Collector of all that is wrong with a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "skip")
+        self.found: list[DataError] = []
+
+    def report(self, path: Path, line: int | None, kind: str, reason: str) -> None:
+        """Keep a fault, but for those that follow from another one."""
+        if kind != _OF_TEXTLESS:
+            self.found.append(DataError(path, line, reason))
+
+    @contextmanager
+    def of_file(self) -> Iterator[None]:
+        """Keep an error by which a whole file cannot be read."""
+        try:
+            yield
+        except DataError as error:
+            self.found.append(error)
+        except MissingDataError as error:
+            self.found.append(DataError(self.source, None, str(error)))
+
+
+def check_folder(folder: str | Path) -> list[DataError]:
+    r"""Return everything that is wrong with a corpus folder, in the order of its files and lines; nothing if it loads.
+
+    Args:
+        folder: The folder; the module's documentation describes its files.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "topics.jsonl").write_text('{"title": "Logic"}\n{"titel": "Set"}\n')
+        >>> _ = (folder / "links.tsv").write_text("Logic\tMars\n")
+        >>> for fault in check_folder(folder):
+        ...     print(fault.path.name, fault.line, fault.reason)  # doctest: +ELLIPSIS
+        topics.jsonl 2 'titel' is no known key; did you mean 'title'?
+        ... None .../passages.jsonl is missing; a corpus folder holds ...
+        links.tsv 1 'Mars' is not a topic
+    """
+    folder = Path(folder)
+    faults = _Faults(folder)
+    topics: dict[str, _Topic] = {}
+    with faults.of_file():
+        topics = _read_topics(folder, faults)
+    if not topics:  # then nothing can be said about the other files
+        return faults.found or [DataError(folder / "topics.jsonl", None, "it holds no topic")]
+    with faults.of_file():
+        passages = _read_passages(folder, topics, faults)
+        _drop_textless(folder, dict(topics), passages, faults)
+    number = {key: topic for topic, key in enumerate(topics)}
+    with faults.of_file():
+        _read_links(folder, number, set(), faults)
+    with faults.of_file():
+        read_questions(folder, number, faults)
+    return faults.found
+
+
+def folder_schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON schema of a line of each JSON Lines file of a corpus folder, by the file's name.
+
+    Example:
+        >>> folder_schemas()["topics.jsonl"]["required"]
+        ['title']
+    """
+    lines = {"topics.jsonl": _TopicLine, "passages.jsonl": _PassageLine, QUESTIONS: QuestionLine}
+    made = {}
+    for name, kind in lines.items():
+        (told,) = msgspec.json.schema(kind)["$defs"].values()
+        made[name] = {"$schema": _JSON_SCHEMA, **told, "title": f"A line of {name}"}
+    return made
 
 
 def open_folder(folder: str | Path, *, on_error: OnError = "fail") -> Corpus:
@@ -271,7 +351,7 @@ def _read_links(folder: Path, number: dict[str, int], skipped: set[str], problem
             problems.report(path, line, "malformed line", reason)
         elif unknown:
             # A link of a topic that was skipped for its lack of text is not a mistake of the links file.
-            kind = "link of a topic without text" if skipped.issuperset(unknown) else "dangling link"
+            kind = _OF_TEXTLESS if skipped.issuperset(unknown) else "dangling link"
             problems.report(path, line, kind, f"{written[ends.index(unknown[0])]!r} is not a topic")
         elif links.sources and bool(place) != bool(links.places):
             problems.report(path, line, "link without a place among placed ones", "give all links a place, or none")

@@ -19,9 +19,10 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Annotated
 
 import regex
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from kgrl.corpus import Cloze, Corpus
 from kgrl.data.invented.corpus import is_invented, world_of
@@ -31,7 +32,15 @@ from kgrl.errors import SettingError
 from kgrl.probes.questions import Question, own_questions
 from kgrl.system.words import canonical
 
-__all__ = ["QUESTIONS", "check_questions", "question_lines", "questions_about", "read_questions", "told_in_training"]
+__all__ = [
+    "QUESTIONS",
+    "QuestionLine",
+    "check_questions",
+    "question_lines",
+    "questions_about",
+    "read_questions",
+    "told_in_training",
+]
 
 QUESTIONS = "questions.jsonl"
 """The file of a corpus folder's questions."""
@@ -39,14 +48,22 @@ _LETTER = r"[\w--\p{WB=Other}]"
 """A letter of a script that writes spaces between words; a name must not begin or end between two of them."""
 
 
-class _QuestionLine(Struct, forbid_unknown_fields=True):
-    """A line of `questions.jsonl`."""
+class QuestionLine(Struct, forbid_unknown_fields=True):
+    """A line of `questions.jsonl`: one question.
 
-    topic: str
-    statement: str
-    answer: str
-    wrong: list[str]
-    group: str
+    Args:
+        topic: The title of the topic that it is about.
+        statement: A true statement that contains the answer.
+        answer: The name that makes it true.
+        wrong: Names that make it false.
+        group: Group in which answers are counted.
+    """
+
+    topic: Annotated[str, Meta(description="The title of the topic that it is about")]
+    statement: Annotated[str, Meta(description="A true statement that contains the answer as words of its own")]
+    answer: Annotated[str, Meta(description="The name that makes it true")]
+    wrong: Annotated[list[str], Meta(description="Names that make it false: one at least, unlike the answer")]
+    group: Annotated[str, Meta(description="Group in which answers are counted")]
 
 
 def read_questions(folder: Path, number: Mapping[str, int], problems: Problems) -> list[Cloze]:
@@ -59,7 +76,7 @@ def read_questions(folder: Path, number: Mapping[str, int], problems: Problems) 
     """
     path = folder / QUESTIONS
     questions: list[Cloze] = []
-    for line, record in json_lines(path, _QuestionLine, problems) if path.exists() else ():
+    for line, record in json_lines(path, QuestionLine, problems) if path.exists() else ():
         gap = _gap(record.statement, record.answer)
         if fault := next(_faults(record, number), None):
             problems.report(path, line, *fault)
@@ -120,7 +137,7 @@ def told_in_training(corpus: Corpus) -> dict[str, int]:
     return dict(sorted(Counter(question.group for question, is_told in told if is_told).items()))
 
 
-def _faults(record: _QuestionLine, number: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+def _faults(record: QuestionLine, number: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """Yield the kind of each fault of a question, and what is wrong."""
     plain = {"topic": record.topic, "statement": record.statement, "answer": record.answer, "group": record.group}
     names = [canonical(name) for name in record.wrong]

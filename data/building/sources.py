@@ -14,7 +14,7 @@ from kgrl.data.building.document import Document
 from kgrl.data.building.html_pages import read_html
 from kgrl.data.building.markup_files import read_markdown, read_plain, read_rst
 from kgrl.data.reading import Problems
-from kgrl.errors import MissingDataError
+from kgrl.errors import DataError, MissingDataError
 from kgrl.retrieval.sources import HUB, RECORD_ENDINGS, PassageSource, is_saved_dataset
 from kgrl.system.prose import clean_line
 
@@ -93,7 +93,10 @@ def documents_of(source: str, text_field: str, problems: Problems, readings: Rea
     for file in files:
         readings.files[_ending(file)] += 1
         if file.name.endswith(RECORD_ENDINGS):
-            yield from _records(PassageSource(str(file), text_field, problems.on_error))
+            try:
+                yield from _records(PassageSource(str(file), text_field, problems.on_error))
+            except DataError as error:  # for one that is skipped, the records before the error count
+                problems.report(file, error.line, "file of records that cannot be read", error.reason)
         elif document := _text_document(file, root, problems, readings):
             readings.left_out.update(document.left_out)
             yield document

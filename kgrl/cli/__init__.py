@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from kgrl.cli.arguments import Command, CommandGroup, parse_arguments
 from kgrl.cli.bench import BenchCommand
 from kgrl.cli.calibrate import CalibrateCommand
-from kgrl.cli.data import BuildCommand, CrawlCommand, ImportDumpCommand
+from kgrl.cli.data import BuildCommand, CheckCommand, CrawlCommand, ImportDumpCommand
 from kgrl.cli.graph import GraphCommand
 from kgrl.cli.info import InfoCommand
 from kgrl.cli.merge import MergeCommand
@@ -52,8 +52,8 @@ COMMANDS: Mapping[str, Callable[..., Command] | CommandGroup] = {
     "view": ViewCommand,
     "graph": GraphCommand,
     "data": CommandGroup(
-        "Make a corpus: of your text, by crawling a wiki, or of a dump of one.",
-        {"build": BuildCommand, "crawl": CrawlCommand, "import-dump": ImportDumpCommand},
+        "Make a corpus: of your text, by crawling a wiki, or of a dump of one; check one.",
+        {"build": BuildCommand, "check": CheckCommand, "crawl": CrawlCommand, "import-dump": ImportDumpCommand},
     ),
     "traces": CommandGroup(
         "Look at traces (recorded paths of readers), store, generate and export them, and score policies on them.",
@@ -106,7 +106,9 @@ def parse(argv: Sequence[str] | None = None) -> Command:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit code: 0, 2 for an error that kgrl explains, 130 for Ctrl-C or SIGTERM.
+    """Run a command and return the exit code.
+
+    It is 0, 2 for an error that kgrl explains, 130 for Ctrl-C or SIGTERM, or what the result says as `exit_code`.
 
     Args:
         argv: Arguments without the program's name; the process's if None.
@@ -132,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(str(stop) or "interrupted", file=sys.stderr)  # noqa: T201 - a command may say how to go on
         return _INTERRUPTED
-    return 0
+    return int(result.get("exit_code", 0))
 
 
 @contextmanager

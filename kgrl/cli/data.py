@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from kgrl.cli.arguments import JsonFile, default_is
-from kgrl.cli.output import progress, show_facts
+from kgrl.cli.output import plain, progress, show_facts
 from kgrl.errors import KgrlError
 
-__all__ = ["BuildCommand", "CrawlCommand", "ImportDumpCommand"]
+__all__ = ["BuildCommand", "CheckCommand", "CrawlCommand", "ImportDumpCommand"]
 
 _DAY_SECONDS = 86_400.0
 
@@ -78,6 +78,42 @@ def _flat(decisions: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, 
             yield from _flat(value, f"{full}: ")
         else:
             yield full, ", ".join(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class CheckCommand:
+    """Say everything that is wrong with a corpus folder, by file and line; the exit code is 1 if anything is.
+
+    Args:
+        folder: The corpus folder; docs/your_text.md describes its files.
+        json: File to write the faults to, as one JSON object.
+    """
+
+    folder: Annotated[Path, Positional]
+    json: JsonFile = None
+
+    def run(self) -> dict[str, Any]:
+        """Check the folder, and print and return the faults, or the counts of a folder without any.
+
+        Raises:
+            KgrlError: If there is no such folder.
+        """
+        from kgrl.data.folder import check_folder, load_folder
+
+        if not self.folder.is_dir():
+            raise KgrlError(f"{self.folder} is not a folder")
+        if faults := check_folder(self.folder):
+            for fault in faults:
+                print(plain(fault))  # noqa: T201 - one line a fault, as compilers print them
+            show_facts("", [("faults", len(faults))])
+            told = [{"file": str(fault.path), "line": fault.line, "reason": fault.reason} for fault in faults]
+            return {"folder": str(self.folder), "exit_code": 1, "faults": told}
+        corpus = load_folder(self.folder)
+        train, probe, exam = (int(count) for count in corpus.split_counts)
+        counts = {"topics": len(corpus.graph), "links": corpus.graph.n_links, "questions": len(corpus.questions)}
+        counts |= {"parts": int(corpus.graph.components.max()) + 1, "train": train, "probe": probe, "exam": exam}
+        show_facts(f"nothing is wrong with {self.folder}", counts.items())
+        return {"folder": str(self.folder), "exit_code": 0, "faults": [], **counts}
 
 
 @dataclass(frozen=True)

@@ -326,6 +326,7 @@ def _described(kind: Any) -> inspect.Type:
 
 def _unknown(value: Any, kind: inspect.Type, where: str = "") -> Iterator[str]:
     """Yield what to say about each key that a dataclass or structure in a value does not have."""
+    kind = _bare(kind)
     if isinstance(kind, inspect.UnionType):
         for one in kind.types:
             yield from _unknown(value, one, where)
@@ -356,7 +357,12 @@ def _closed(kind: inspect.DataclassType | inspect.StructType) -> bool:
 
 def _may_hide(kind: inspect.Type) -> bool:
     """Return whether a value of this type can hold a dataclass: most lists are long and of numbers."""
-    return not isinstance(kind, _PLAIN)
+    return not isinstance(_bare(kind), _PLAIN)
+
+
+def _bare(kind: inspect.Type) -> inspect.Type:
+    """Return a type without the description that a schema gives it."""
+    return kind.type if isinstance(kind, inspect.Metadata) else kind
 
 
 def _told(error: msgspec.ValidationError, value: Any, kind: Any) -> str:
@@ -383,7 +389,9 @@ def _choices(kind: Any, where: str) -> list[Any]:
         kinds = kind.types if isinstance(kind, inspect.UnionType) else [kind]
         for one in kinds:
             fields = {f.encode_name: f.type for f in getattr(one, "fields", ())}
-            kind = fields.get(step) or getattr(one, "item_type", None) or getattr(one, "value_type", None) or kind
+            kind = _bare(
+                fields.get(step) or getattr(one, "item_type", None) or getattr(one, "value_type", None) or kind
+            )
     kinds = kind.types if isinstance(kind, inspect.UnionType) else [kind]
     return [value for one in kinds for value in getattr(one, "values", ())]
 

@@ -302,6 +302,15 @@ def test_a_missing_column_of_parquet_is_named_with_those_there(tmp_path: Path) -
         build_folder(write_records(tmp_path / "texts", ".parquet"), tmp_path / "corpus", text_field="body")
 
 
+def test_records_of_something_else_are_skipped_if_that_is_asked_for(tmp_path: Path) -> None:
+    texts = write_texts(tmp_path / "texts")
+    pq.write_table(pa.table({"n": [1, 2]}), texts / "numbers.parquet")
+    with pytest.raises(DataError, match="no column 'text'; it has n"):
+        build_folder(texts, tmp_path / "corpus")
+    built = build_folder(texts, tmp_path / "corpus", on_error="skip")
+    assert built.decisions["read"]["skipped"] == {"file of records that cannot be read": 1}
+
+
 def test_mixed_encodings_are_named_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     texts = write_texts(tmp_path / "texts")
     french = "L'été à la plage est très agréable, où l'on goûte des crêpes salées. Après la forêt, le château. " * 4

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrl.corpus import Split, near_duplicates
-from kgrl.corpus import wording
+from kgrl.corpus import Split, near_duplicates, wording
 from kgrl.research.wording import Wording
 from kgrl.retrieval import Bm25Retriever
 from kgrl.system.words import words_of

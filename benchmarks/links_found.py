@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Split
 from kgrl.data import load_corpus
 from kgrl.data.building.hyperlinks import Ends
+from kgrl.data.building.mentions import chosen_mentions
 from kgrl.data.building.similar import nearest_links
 from kgrl.data.text.linking import chosen_links, find_candidates
 from kgrl.retrieval import embed_corpus
@@ -73,10 +74,11 @@ def figures(corpus: Corpus, encoder: Encoder) -> dict[str, Any]:
     embeddings = embed_corpus(corpus, encoder)[1]
     titles = list(corpus.graph.titles)
     named = find_candidates(titles, texts)
-    mentions = chosen_links(named, embeddings)
+    mentions = chosen_mentions(named, embeddings)
     few = nearest_links(embeddings, *mentions)
     kinds = {
         "every mention": (named.sources, named.targets),
+        "mentions, by the model alone": chosen_links(named, embeddings),
         "mentions": mentions,
         "neighbours of all": nearest_links(embeddings, NONE, NONE),
         "neighbours where few": few,

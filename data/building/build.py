@@ -5,7 +5,7 @@ document (title, key, sketch) and the links; embeddings are mapped.
 
     documents    files of a folder, records, rows (`kgrl.data.building.sources`); repeats are left out (`repeats`)
     topics       documents, or sections by headings (`topics`)
-    links        those that the format writes down (`hyperlinks`); mentions of titles (`kgrl.data.text.linking`);
+    links        those that the format writes down (`hyperlinks`); mentions of titles (`mentions`);
                  nearest topics where these are few, and links that join the parts of the graph (`similar`)
     categories   stated, folders, or communities (`categories`)
 """
@@ -25,6 +25,7 @@ import numpy as np
 from kgrl.data.building.categories import categories_of, folders_of
 from kgrl.data.building.document import Document
 from kgrl.data.building.hyperlinks import Ends, Resolver, hyperlinks
+from kgrl.data.building.mentions import mention_links
 from kgrl.data.building.passages import Written, write_passages
 from kgrl.data.building.repeats import Repeats, Sketches
 from kgrl.data.building.similar import joining_links, nearest_links
@@ -40,7 +41,6 @@ from kgrl.data.building.topics import (
     without_site_name,
 )
 from kgrl.data.reading import OnError, Problems
-from kgrl.data.text.linking import find_links
 from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.graph.topic_graph import TopicGraph
 from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder, Encoder, as_encoder
@@ -195,7 +195,7 @@ def _build(
     step("linking")
     kinds, elsewhere = hyperlinks(topics, read.spool, Resolver(topics, read.spool, repeats.first))
     named = [title if titled else "" for title, titled in zip(topics.titles, topics.titled.tolist(), strict=True)]
-    kinds["mentions"] = find_links(named, texts, written.embeddings)
+    kinds["mentions"] = mention_links(named, texts, written.embeddings)
     kinds["neighbours"] = nearest_links(written.embeddings, *_joined(kinds.values()))
     kinds["joins"] = joining_links(written.embeddings, *_joined(kinds.values()))
     kinds = _each_once(kinds)

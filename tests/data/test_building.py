@@ -257,7 +257,7 @@ def test_texts_stay_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Twice the documents take twice the time, and hardly more memory."""
     monkeypatch.setattr(passages_module, "_AT_ONCE", 500)
     peaks = []
-    for n in (200, 800):
+    for n in (100, 300):
         rng = np.random.default_rng(0)
         path = tmp_path / f"{n}.jsonl"
         with path.open("w") as file:
@@ -269,7 +269,7 @@ def test_texts_stay_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         build_folder(path, tmp_path / f"corpus{n}")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    added_text = 600 * 1_200 * 6
+    added_text = 200 * 1_200 * 6
     assert peaks[1] - peaks[0] < added_text / 2
 
 

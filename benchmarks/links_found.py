@@ -25,12 +25,21 @@ from kgrl.data import load_corpus
 from kgrl.data.building.hyperlinks import Ends
 from kgrl.data.building.mentions import chosen_mentions
 from kgrl.data.building.similar import nearest_links
-from kgrl.data.text.linking import chosen_links, find_candidates
+from kgrl.data.text.linking import (
+    MentionPairs,
+    best_of_mention,
+    chosen_links,
+    find_candidates,
+    link_features,
+    link_probability,
+)
 from kgrl.retrieval import embed_corpus
 from kgrl.retrieval.encoder import Encoder
 from kgrl.system.files import write_json, write_text
 
 BEGIN, END = "<!-- links_found: begin -->", "<!-- links_found: end -->"
+LOWER = 0.3
+"""A lower threshold of the model, to compare with."""
 NONE = np.empty(0, dtype=np.int32)
 
 
@@ -79,6 +88,7 @@ def figures(corpus: Corpus, encoder: Encoder) -> dict[str, Any]:
     kinds = {
         "every mention": (named.sources, named.targets),
         "mentions, by the model alone": chosen_links(named, embeddings),
+        f"mentions, by the model at {LOWER}": at_threshold(named, embeddings, LOWER),
         "mentions": mentions,
         "neighbours of all": nearest_links(embeddings, NONE, NONE),
         "neighbours where few": few,
@@ -87,6 +97,13 @@ def figures(corpus: Corpus, encoder: Encoder) -> dict[str, Any]:
     true = codes(*corpus.graph.links())
     told = {name: scored(ends, true) for name, ends in kinds.items()}
     return {"topics": len(corpus.graph), "links": len(true), "kinds": told}
+
+
+def at_threshold(named: MentionPairs, embeddings: NDArray[np.float32], threshold: float) -> Ends:
+    """Return the candidates that the model takes at another threshold."""
+    probability = link_probability(link_features(named, embeddings))
+    taken = (probability >= threshold) & best_of_mention(named, probability)
+    return named.sources[taken], named.targets[taken]
 
 
 def documents(corpus: Corpus) -> Sequence[str]:

@@ -1,8 +1,8 @@
 """Links to topics that a text mentions: those that the model of `kgrl.data.text.linking` takes, and names in full.
 
 The model was fitted to an encyclopaedia, and goes by how similar two topics are. Names that no encoder knows look like
-nothing, and it takes few of them. So a title that is written in full counts as well if it is a name: nearly all mentions
-inside sentences have a capital, and no capitalised word stands beside it, of which it would then be a part.
+nothing, and it takes few of them. So a title that is written in full counts as well if it is a name: nearly all its
+mentions inside sentences have a capital, and no capitalised word stands beside it, of which it would be a part.
 docs/results/links.md has figures.
 """
 
@@ -26,7 +26,7 @@ from kgrl.data.text.linking import (
 __all__ = ["chosen_mentions", "mention_links"]
 
 _CAPITALS, _OWN_CAPITALS = 0.74, 0.5
-"""Smoothed shares of capitals that a name has at least: of one mention, or of four in five; its own text may have none."""
+"""Smoothed shares of capitals that a name has at least, in all texts and in its own, which need not mention it."""
 
 
 def mention_links(titles: Sequence[str], texts: Sequence[str], embeddings: NDArray[np.float32]) -> Ends:

@@ -1,5 +1,5 @@
 from .building.build import build_folder as build_folder
-from .folder import check_folder as check_folder
+from .folder import folder_faults as folder_faults
 from .folder import load_folder as load_folder
 from .folder import save_folder as save_folder
 from .load import corpora as corpora

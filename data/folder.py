@@ -16,7 +16,7 @@ A corpus folder holds
 
 Titles are the same if they differ in composed and decomposed accents, in invisible characters or in white space only.
 
-`load_folder` reads and checks the files, `check_folder` returns all that is wrong with them. `open_folder` reads them
+`load_folder` reads and checks the files, `folder_faults` returns all that is wrong with them. `open_folder` reads them
 once, and opens the processed form from then on.
 """
 
@@ -44,7 +44,7 @@ from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.system.files import file_digest, new_folder
 from kgrl.system.words import canonical
 
-__all__ = ["check_folder", "folder_schemas", "load_folder", "open_folder", "save_folder"]
+__all__ = ["folder_faults", "folder_schemas", "load_folder", "open_folder", "save_folder"]
 
 _FILES = ("topics.jsonl", "links.tsv", "passages.jsonl", "passages.parquet", QUESTIONS)
 _OF_TEXTLESS = "link of a topic without text"
@@ -163,7 +163,7 @@ class _Faults(Problems):
             self.found.append(DataError(self.source, None, str(error)))
 
 
-def check_folder(folder: str | Path) -> list[DataError]:
+def folder_faults(folder: str | Path) -> list[DataError]:
     r"""Return everything that is wrong with a corpus folder, in the order of its files and lines; nothing if it loads.
 
     Args:
@@ -174,7 +174,7 @@ def check_folder(folder: str | Path) -> list[DataError]:
         >>> folder = Path(tempfile.mkdtemp())
         >>> _ = (folder / "topics.jsonl").write_text('{"title": "Logic"}\n{"titel": "Set"}\n')
         >>> _ = (folder / "links.tsv").write_text("Logic\tMars\n")
-        >>> for fault in check_folder(folder):
+        >>> for fault in folder_faults(folder):
         ...     print(fault.path.name, fault.line, fault.reason)  # doctest: +ELLIPSIS
         topics.jsonl 2 'titel' is no known key; did you mean 'title'?
         ... None .../passages.jsonl is missing; a corpus folder holds ...

@@ -98,11 +98,11 @@ class CheckCommand:
         Raises:
             KgrlError: If there is no such folder.
         """
-        from kgrl.data.folder import check_folder, load_folder
+        from kgrl.data.folder import folder_faults, load_folder
 
         if not self.folder.is_dir():
             raise KgrlError(f"{self.folder} is not a folder")
-        if faults := check_folder(self.folder):
+        if faults := folder_faults(self.folder):
             for fault in faults:
                 print(plain(fault))  # noqa: T201 - one line a fault, as compilers print them
             show_facts("", [("faults", len(faults))])

@@ -253,6 +253,7 @@ def test_no_train_passage_repeats_a_held_out_one_across_batches(
     }
 
 
+@pytest.mark.integration
 def test_texts_stay_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the documents take twice the time, and hardly more memory."""
     monkeypatch.setattr(passages_module, "_AT_ONCE", 500)

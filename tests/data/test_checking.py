@@ -11,7 +11,7 @@ from hypothesis import given
 
 from kgrl.cli import main
 from kgrl.corpus import Corpus
-from kgrl.data import check_folder, load_folder, save_folder
+from kgrl.data import folder_faults, load_folder, save_folder
 from kgrl.data.folder import folder_schemas
 from kgrl.errors import KgrlError
 from tests.support.made_corpora import corpora
@@ -37,7 +37,7 @@ def write(folder: Path) -> Path:
 
 
 def test_everything_wrong_is_named_by_file_and_line(tmp_path: Path) -> None:
-    faults = [(fault.path.name, fault.line) for fault in check_folder(write(tmp_path / "mine"))]
+    faults = [(fault.path.name, fault.line) for fault in folder_faults(write(tmp_path / "mine"))]
     assert faults == [
         *(("topics.jsonl", 3), ("topics.jsonl", 4)),
         *(("passages.jsonl", 2), ("passages.jsonl", 3), ("passages.jsonl", 4), ("passages.jsonl", 5)),
@@ -51,11 +51,11 @@ def test_missing_files_are_faults_too(tmp_path: Path) -> None:
     folder = write(tmp_path / "mine")
     (folder / "links.tsv").unlink()
     (folder / "passages.jsonl").write_bytes("{}".encode("utf-16"))
-    reasons = [fault.reason for fault in check_folder(folder)]
+    reasons = [fault.reason for fault in folder_faults(folder)]
     assert any("links.tsv is missing" in reason for reason in reasons)
     assert any("UTF-16" in reason for reason in reasons)
     (folder / "topics.jsonl").write_text("")
-    assert [fault.reason for fault in check_folder(folder)] == ["it holds no topic"]
+    assert [fault.reason for fault in folder_faults(folder)] == ["it holds no topic"]
 
 
 def test_the_command_ends_with_1_where_something_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +77,7 @@ def test_the_command_ends_with_1_where_something_is_wrong(tmp_path: Path, capsys
 def test_a_folder_that_was_saved_has_no_faults(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> None:
     folder = tmp_path_factory.mktemp("saved") / "corpus"
     save_folder(corpus, folder)
-    assert check_folder(folder) == []
+    assert folder_faults(folder) == []
 
 
 @pytest.mark.parametrize("broken", ["topics.jsonl", "passages.jsonl", "links.tsv"])
@@ -92,9 +92,9 @@ def test_a_folder_without_faults_is_one_that_loads(tmp_path: Path, broken: str) 
         try:
             load_folder(folder)
         except KgrlError:
-            assert check_folder(folder)
+            assert folder_faults(folder)
         else:
-            assert not check_folder(folder)
+            assert not folder_faults(folder)
 
 
 @pytest.mark.parametrize("name", sorted(folder_schemas()))

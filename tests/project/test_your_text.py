@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kgrl.cli import parse
-from kgrl.data import check_folder
+from kgrl.data import folder_faults
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "your_text.md").read_text(encoding="utf-8")
@@ -42,7 +42,7 @@ def test_the_lines_of_the_examples_make_a_folder(tmp_path: Path) -> None:
         (tmp_path / name).write_text("\n".join(lines) + "\n")
     with (tmp_path / "passages.jsonl").open("a") as file:
         file.write('{"topic": "Set", "text": "A set has members.", "split": "train"}\n')
-    assert check_folder(tmp_path) == []
+    assert folder_faults(tmp_path) == []
 
 
 def test_its_links_lead_somewhere() -> None:

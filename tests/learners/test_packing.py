@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from kgrl.learners.decoder.loss import mean_loss, token_losses
+from kgrl.learners.decoder.loss import Logits, mean_loss, token_losses
 from kgrl.learners.decoder.packing import pack
 
 lengths = st.lists(st.integers(2, 21), min_size=1, max_size=30)
@@ -66,3 +66,20 @@ def test_gradients_are_those_of_the_mean_cross_entropy(
     torch.testing.assert_close(torch.autograd.grad(3 * mean, leaves), expected)
     assert not losses.requires_grad
     torch.testing.assert_close(losses, cross_entropy(hidden @ head.T, targets, reduction="none").detach())
+
+
+@pytest.mark.parametrize("head_is_trained", [False, True])
+@pytest.mark.parametrize(("biased", "cap"), [(True, None), (False, 5.0), (True, 5.0)])
+def test_logits_with_a_bias_or_a_bound_have_the_losses_and_gradients_of_autograd(
+    head_is_trained: bool, biased: bool, cap: float | None, problem: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    hidden, head, targets = problem
+    logits = Logits(torch.randn(20) if biased else None, cap)
+    leaves = (hidden.requires_grad_(), head.requires_grad_(head_is_trained))[: 1 + head_is_trained]
+    products = hidden @ head.T + (0 if logits.bias is None else logits.bias)
+    plain = products if cap is None else cap * torch.tanh(products / cap)
+    expected = torch.autograd.grad(cross_entropy(plain, targets), leaves)
+    mean, losses = mean_loss(hidden, head, targets, logits)
+    torch.testing.assert_close(torch.autograd.grad(mean, leaves), expected)
+    torch.testing.assert_close(losses, cross_entropy(plain, targets, reduction="none").detach())
+    torch.testing.assert_close(token_losses(hidden, head, targets, logits), losses)

@@ -28,7 +28,7 @@ from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learned
 from kgrl.learners.decoder.average import WeightAverage
 from kgrl.learners.decoder.flat_weights import FlatWeights, Trained
-from kgrl.learners.decoder.loss import mean_loss, token_losses
+from kgrl.learners.decoder.loss import Logits, mean_loss, token_losses
 from kgrl.learners.decoder.packing import Block, Reading, arrange, pack, pack_branches
 from kgrl.learners.decoder.schedule import RateSchedule, ScheduleName
 from kgrl.learners.decoder.token_store import TokenStore
@@ -71,7 +71,12 @@ class Decoder(Protocol):
 
     @property
     def head(self) -> Tensor:
-        """The output embedding, by which last states are multiplied to have logits, `[vocabulary, width]`."""
+        """The output embedding, by which last states are multiplied for logits, `[vocabulary, width]`."""
+        ...
+
+    @property
+    def logits(self) -> Logits:
+        """The step from these products to logits."""
         ...
 
     @property
@@ -428,11 +433,11 @@ class DecoderLearner(FlatWeights, ABC):
             totals: The loss of each of them so far, in nats, to which the block's is added.
         """
         self.gradient.zero_()  # in place, since the parameters' gradients are views of it
-        states, head, targets = self._predictions(block)
+        states, head, targets, logits = self._predictions(block)
         if not block.own.all():  # within a window, the token that begins the next passage is not predicted
             own = torch.from_numpy(block.own).to(states.device)
             states, targets = states[own], targets[own]
-        mean, losses = mean_loss(states, head, targets)
+        mean, losses = mean_loss(states, head, targets, logits)
         totals += np.bincount(block.owners[block.own], losses.cpu().numpy(), minlength=len(totals))
         mean.backward()  # type: ignore[no-untyped-call] # torch types it so
         for plugin in self.plugins:
@@ -462,10 +467,10 @@ class DecoderLearner(FlatWeights, ABC):
         factor *= self._schedule.share(self._trained_tokens + tokens / 2)
         return self.learning_rate * factor * min(1.0, (self.steps + 1) / max(1, self.warmup_steps))
 
-    def _predictions(self, block: Block) -> tuple[Tensor, Tensor, Tensor]:
-        """Last states of a block `[tokens, width]`, the output embedding, and the tokens to predict `[tokens]`."""
+    def _predictions(self, block: Block) -> tuple[Tensor, Tensor, Tensor, Logits]:
+        """Last states of a block `[tokens, width]`, the output embedding, the tokens to predict `[tokens]`, logits."""
         targets = torch.from_numpy(block.targets).to(self.weights.device)
-        return self._decoder.states(block), self._decoder.head, targets
+        return self._decoder.states(block), self._decoder.head, targets, self._decoder.logits
 
     def _sequences(self, passages: Passages) -> list[NDArray[Any]]:
         """Token ids of passages, checked to be of the learner's corpus."""

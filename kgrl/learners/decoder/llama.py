@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
 
 from kgrl.learners.decoder.functions import rms_norm, rotate
+from kgrl.learners.decoder.loss import PLAIN_LOGITS
 from kgrl.learners.decoder.packing import Block
 
 __all__ = ["Llama", "Shape"]
@@ -93,6 +94,7 @@ class Llama(nn.Module):
 
     context = _CONTEXT
     branches = True
+    logits = PLAIN_LOGITS
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

@@ -40,6 +40,9 @@ __all__ = ["LoraLearner", "add_adapter", "write_adapter"]
 
 _ADAPTER = "adapter_model.safetensors"
 
+_MAMBA = frozenset(("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"))
+"""Types of models whose layer `out_proj` gets no adapter: their kernels read its weight past PEFT's layer."""
+
 _PREFIX = "base_model.model."
 """Prefix of the base model's own names in PEFT's files."""
 
@@ -236,6 +239,8 @@ def add_adapter(
     if isinstance(target_modules, str):
         # PEFT takes a string as a pattern for whole names, and itself leaves the output out of "all-linear".
         targets: str | list[str] = target_modules
+        if target_modules == "all-linear" and base.config.model_type in _MAMBA:
+            targets = [name for name in linear if name != "out_proj"]
         with_output = re.fullmatch(target_modules, output) is not None
     else:
         targets = list(target_modules)
@@ -256,8 +261,13 @@ def add_adapter(
     with torch.random.fork_rng(), warnings.catch_warnings():
         # PEFT asks transformers by a name that the latter is about to change; users of kgrl cannot do anything.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        # Experts that transformers holds in one tensor get no adapter; PEFT prepares patterns of ranks for them.
+        warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys", category=RuntimeWarning)
         torch.manual_seed(seed)
-        return peft.get_peft_model(base, config)
+        try:
+            return peft.get_peft_model(base, config)
+        except ValueError as error:
+            raise SettingError(f"PEFT puts no adapter on {targets} of this model: {error}") from error
 
 
 def write_adapter(learner: LoraLearner, folder: Path, about: AdapterFacts) -> None:

@@ -72,6 +72,7 @@ def load_pretrained(model: str, dtype: torch.dtype) -> tuple[PreTrainedModel, An
     Raises:
         MissingDataError: If a short-named model is neither on this machine nor available from the hub.
         UnknownNameError: If the name is neither a short one nor that of a folder or of a model on the hub.
+        KgrlError: If a folder lacks the model or its tokenizer, or the tokenizer has tokens that the model lacks.
     """
     transformers = _transformers()
     checkpoint = _packaged(model)
@@ -79,8 +80,11 @@ def load_pretrained(model: str, dtype: torch.dtype) -> tuple[PreTrainedModel, An
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)
         loaded: PreTrainedModel = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        if Path(model).is_dir():
+            raise KgrlError(f"{model} holds no model that transformers can load: {_first_line(error)}") from error
         raise _unavailable(model) from error
+    _check_vocabulary(model, loaded, tokenizer)
     # Adapters name their base model: by a name that means the same on other machines, where there is one.
     loaded.name_or_path = HUB_NAMES.get(model, model)
     return loaded, tokenizer
@@ -172,6 +176,21 @@ def _folder(model: str) -> Path:
         return Path(snapshot_download(HUB_NAMES.get(model, model), allow_patterns=list(_FILES)))
     except (OSError, ValueError) as error:  # not to be reached, not there, or no name that the hub could have
         raise _unavailable(model) from error
+
+
+def _check_vocabulary(model: str, loaded: PreTrainedModel, tokenizer: Any) -> None:
+    """Refuse a tokenizer that has tokens without an embedding."""
+    embedding: Any = loaded.get_input_embeddings()
+    rows, tokens = len(embedding.weight), 1 + max(tokenizer.get_vocab().values())
+    if tokens > rows:
+        raise KgrlError(
+            f"the tokenizer of {model!r} has {tokens} tokens, and the model embeddings for {rows}: enlarge the model "
+            "(resize_token_embeddings) and train the new rows, or take the tokenizer that belongs to it"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _unavailable(model: str) -> MissingDataError | UnknownNameError:

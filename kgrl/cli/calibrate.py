@@ -100,7 +100,7 @@ def _setting(runs: Sequence[Path]) -> dict[str, Any]:
     configs = {folder: Run.read_config(folder) for folder in runs}
     first, shared = next(iter(configs)), next(iter(configs.values()))
     # Other learners ignore --model, so that it may differ between their runs.
-    names = (*_SHARED, "model") if shared.get("learner") == "lora" else _SHARED
+    names = (*_SHARED, "model") if _is_pretrained(shared.get("learner")) else _SHARED
     for folder, config in configs.items():
         for name in names:
             if config.get(name) != shared.get(name):
@@ -109,9 +109,16 @@ def _setting(runs: Sequence[Path]) -> dict[str, Any]:
     return {"root": None, **shared}  # runs of older versions have no root
 
 
+def _is_pretrained(learner: str | None) -> bool:
+    """Whether a learner's model is chosen by --model."""
+    from kgrl.learners.make import PRETRAINED
+
+    return str(learner).partition(":")[0] in PRETRAINED
+
+
 def _learner(setting: Mapping[str, Any]) -> str:
     """Return the name of a kind of learner, as a calibration records it."""
-    named = [setting["learner"], *([setting["model"]] if setting["learner"] == "lora" else [])]
+    named = [setting["learner"], *([setting["model"]] if _is_pretrained(setting["learner"]) else [])]
     return " ".join(map(str, [*named, *setting.get("plugins", ())]))
 
 

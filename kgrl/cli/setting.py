@@ -198,11 +198,11 @@ class Setting:
         Raises:
             KgrlError: If its name or its model's is not known.
         """
-        from kgrl.learners.make import make_learner
+        from kgrl.learners.make import PRETRAINED, make_learner
         from kgrl.learners.plugins import make_plugin
         from kgrl.system.options import split_options
 
-        options: dict[str, Any] = {"model": self.model} if split_options(self.learner)[0] == "lora" else {}
+        options: dict[str, Any] = {"model": self.model} if split_options(self.learner)[0] in PRETRAINED else {}
         if self.plugins:  # learners of other packages need not take plug-ins
             options["plugins"] = [make_plugin(spec, self.encoder) for spec in self.plugins]
         budget = self.curriculum_config().budget_tokens

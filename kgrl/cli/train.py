@@ -172,9 +172,12 @@ class TrainCommand:
         return replace(recipe, aims=(aim,), environment=replace(recipe.environment, **apart))
 
     def _learner_options(self, shared: Environments) -> dict[str, Any]:
+        from kgrl.learners.make import PRETRAINED
         from kgrl.learners.plugins import make_plugin
+        from kgrl.system.options import split_options
 
-        options: dict[str, Any] = {"model": self.model or "smollm2"} if shared.learner == "lora" else {}
+        pretrained = split_options(shared.learner)[0] in PRETRAINED
+        options: dict[str, Any] = {"model": self.model or "smollm2"} if pretrained else {}
         if self.plugins:
             options["plugins"] = [make_plugin(spec, shared.encoder) for spec in self.plugins]
         return options

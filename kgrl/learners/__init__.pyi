@@ -2,6 +2,7 @@ from . import adapters as adapters
 from . import plugins as plugins
 from .base import Learned as Learned
 from .base import Learner as Learner
+from .decoder.full import FullLearner as FullLearner
 from .decoder.lora import LoraLearner as LoraLearner
 from .decoder.models import base_folder as base_folder
 from .decoder.scratch import ScratchLearner as ScratchLearner

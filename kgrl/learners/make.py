@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 from kgrl.corpus import Corpus
 from kgrl.errors import SettingError
 from kgrl.learners.base import Learner
-from kgrl.system.options import split_options
+from kgrl.system.options import check_options, named_options, split_options
 from kgrl.system.registry import Registry
 from kgrl.system.starting import without_collection
 
 if TYPE_CHECKING:
     from kgrl.retrieval.encoder import AnyEncoder
 
-__all__ = ["learners", "make_learner"]
+__all__ = ["PRETRAINED", "learners", "make_learner", "options_of"]
+
+PRETRAINED = frozenset(("full", "lora"))
+"""Learners whose model is chosen by name or folder."""
+_CALLERS = ("corpus", "encoder", "plugins", "seed")
+"""Arguments of learners that whoever makes one gives, and a name does not."""
 
 learners: Registry[Learner] = Registry("learner", group="kgrl.learners")
 """Learners by name. Their factories take the corpus and, by keyword, the options of their constructors."""
@@ -27,42 +32,84 @@ learners: Registry[Learner] = Registry("learner", group="kgrl.learners")
 _SIMULATED = ("simulated", "remembering")
 
 
+def _class(kind: str) -> type[Learner] | None:
+    """The class of a learner that ships with kgrl; None for others. Imported here: it takes seconds."""
+    with without_collection():
+        if kind == "lora":
+            from kgrl.learners.decoder.lora import LoraLearner
+
+            return LoraLearner
+        if kind == "full":
+            from kgrl.learners.decoder.full import FullLearner
+
+            return FullLearner
+        if kind == "scratch":
+            from kgrl.learners.decoder.scratch import ScratchLearner
+
+            return ScratchLearner
+        if kind == "simulated":
+            from kgrl.learners.simulated.learner import SimulatedLearner
+
+            return SimulatedLearner
+        if kind == "remembering":
+            from kgrl.learners.simulated.remembering import RememberingLearner
+
+            return RememberingLearner
+    return None
+
+
+@learners.register("full")
+def _make_full(corpus: Corpus, **options: Any) -> Learner:
+    return _made("full", corpus, options)
+
+
 @learners.register("lora")
 def _make_lora(corpus: Corpus, **options: Any) -> Learner:
-    with without_collection():
-        from kgrl.learners.decoder.lora import LoraLearner
-
-    return LoraLearner(corpus, **options)
+    return _made("lora", corpus, options)
 
 
 @learners.register("scratch")
 def _make_scratch(corpus: Corpus, **options: Any) -> Learner:
-    with without_collection():
-        from kgrl.learners.decoder.scratch import ScratchLearner
+    return _made("scratch", corpus, options)
 
-    return ScratchLearner(corpus, **options)
+
+def _made(kind: str, corpus: Corpus, options: dict[str, Any]) -> Learner:
+    made: Any = _class(kind)
+    learner: Learner = made(corpus, **options)
+    return learner
 
 
 @learners.register("simulated")
 def _make_simulated(corpus: Corpus, plugins: Sequence[object] = (), **options: Any) -> Learner:
-    from kgrl.learners.simulated.learner import SimulatedLearner
-
     _refuse_plugins(plugins)
-    return SimulatedLearner(corpus, **options)
+    return _made("simulated", corpus, options)
 
 
 @learners.register("remembering")
 def _make_remembering(corpus: Corpus, plugins: Sequence[object] = (), **options: Any) -> Learner:
-    from kgrl.learners.simulated.remembering import RememberingLearner
-
     _refuse_plugins(plugins)
-    return RememberingLearner(corpus, **options)
+    return _made("remembering", corpus, options)
 
 
 def _refuse_plugins(plugins: Sequence[object]) -> None:
     # Commands pass plug-ins to every learner: the refusal is worded here, or it would be a TypeError.
     if plugins:
         raise SettingError("a simulated learner has no weights for plug-ins to change; leave them out")
+
+
+def options_of(kind: str) -> dict[str, Any] | None:
+    """Return the types of the options that may follow a learner's name; None for a learner of another package.
+
+    Raises:
+        UnknownNameError: If no learner has that name.
+
+    Example:
+        >>> options_of("lora")["rank"]
+        <class 'int'>
+    """
+    learners[kind]
+    made = _class(kind)
+    return None if made is None else named_options(made, without=_CALLERS)
 
 
 def make_learner(
@@ -77,8 +124,8 @@ def make_learner(
     """Make a learner by its registered name, which options may follow.
 
     Args:
-        name: `"lora"`, `"scratch"`, `"simulated"`, `"remembering"`, or the name of one that a package adds; with
-            options after a colon as in `"scratch:preset=2m,learning_rate=0.0015"`.
+        name: `"lora"`, `"full"`, `"scratch"`, `"simulated"`, `"remembering"`, or the name of one that a package adds;
+            with options after a colon as in `"scratch:preset=2m,learning_rate=0.0015"`.
         corpus: The corpus it will be taught; a scratch learner trains its tokenizer on it.
         seed: Seeds its initial weights and its random draws.
         encoder: Embeds topics for the simulated learners, the only ones that know them so; the default one if None.
@@ -88,7 +135,8 @@ def make_learner(
 
     Raises:
         UnknownNameError: If no learner has that name.
-        SettingError: If options after the name are none of the learner's.
+        SettingError: If it has no such option, and the message suggests the nearest; or a value is of another type or
+            out of range.
 
     Example:
         >>> from kgrl.graph import TopicGraph
@@ -101,7 +149,9 @@ def make_learner(
         options = {"encoder": encoder, **options}
     if own.get("schedule", "constant") != "constant":
         options = {**options, "schedule_tokens": budget_tokens}
-    make = learners[kind]
+    make, known = learners[kind], options_of(kind) if own else None
+    if known is not None:
+        check_options(name, own, known, f"the learner {kind}")
     try:
         return make(corpus, seed=seed, **{**options, **own})
     except TypeError as error:

@@ -11,16 +11,39 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kgrl.errors import KgrlError
+from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.system.files import replacing
 
-__all__ = ["best_dtype", "read_tensors", "save_tensors"]
+__all__ = ["as_dtype", "best_dtype", "read_tensors", "save_tensors"]
 
 _ROWS, _IN, _OUT = 128, 576, 1536
 """The product that is timed: a block of tokens by a weight matrix of a small language model."""
 _ROUNDS = 7
 _CLEARLY_FASTER = 1.2
 """Ratio of times from which bfloat16's loss of precision is worth it; also above the scatter of the times."""
+
+
+_FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def as_dtype(dtype: torch.dtype | str) -> torch.dtype:
+    """Return a number format by its name.
+
+    Args:
+        dtype: `"float32"`, `"bfloat16"` or `"float16"`; a format of torch is returned as it is.
+
+    Raises:
+        UnknownNameError: If no format has that name.
+
+    Example:
+        >>> as_dtype("bfloat16")
+        torch.bfloat16
+    """
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype not in _FORMATS:
+        raise UnknownNameError("number format", dtype, _FORMATS)
+    return _FORMATS[dtype]
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from kgrl.corpus import Corpus
 from kgrl.errors import KgrlError
 from kgrl.learners import LoraLearner
-from kgrl.learners.decoder.lora import add_adapter
+from kgrl.learners.decoder.adding import add_adapter
 
 __all__ = ["FAMILIES", "Comparison", "compare", "save_tiny"]
 

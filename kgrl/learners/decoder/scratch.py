@@ -12,8 +12,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 from kgrl.corpus import Corpus, Split
 from kgrl.errors import UnknownNameError
-from kgrl.learners.decoder.learner import Decoder, DecoderLearner
+from kgrl.learners.decoder.learner import DecoderLearner
 from kgrl.learners.decoder.llama import Llama, Shape
+from kgrl.learners.decoder.measuring import Decoder
 from kgrl.learners.decoder.models import fingerprint
 from kgrl.learners.decoder.schedule import ScheduleName
 from kgrl.learners.plugins.base import Plugin
@@ -64,7 +65,8 @@ class ScratchLearner(DecoderLearner):
         vocabulary: Entries of the tokenizer, at most, if not the preset's.
         rank: Rank of the adapters; by default there are none.
         learning_rate: AdamW's learning rate after the warm-up.
-        block_tokens: Tokens of one update, about.
+        block_tokens: Tokens of a block, about, which is read at once.
+        accumulate: Blocks of one update, whose gradients are added up.
         warmup_steps: Updates until the learning rate is reached.
         schedule: `"constant"`, `"wsd"` (falls over the last fifth) or `"cosine"`; see
             `kgrl.learners.decoder.schedule.RateSchedule`.
@@ -106,6 +108,7 @@ class ScratchLearner(DecoderLearner):
         rank: int | None = None,
         learning_rate: float = 3e-3,
         block_tokens: int = 256,
+        accumulate: int = 1,
         warmup_steps: int = 5,
         schedule: ScheduleName = "constant",
         schedule_tokens: int | None = None,
@@ -135,6 +138,7 @@ class ScratchLearner(DecoderLearner):
             document,
             learning_rate=learning_rate,
             block_tokens=block_tokens,
+            accumulate=accumulate,
             warmup_steps=warmup_steps,
             schedule=schedule,
             schedule_tokens=schedule_tokens,
@@ -149,7 +153,7 @@ class ScratchLearner(DecoderLearner):
         return {**asdict(self._shape), **rank, "seed": self._seed}
 
     @property
-    def identity(self) -> dict[str, str | int]:
+    def identity(self) -> dict[str, str | float]:
         """The tokenizer by content, the model's shape, and with a rank the weights under the adapters by content."""
         shape = {name: size for name, size in asdict(self._shape).items() if name != "vocabulary"}
         return {"tokenizer": content_key(self.tokenizer.to_str()), **shape, **self._frozen}
@@ -217,8 +221,8 @@ def _make_low_rank(drawn: Llama, rank: int, seed: int) -> tuple[LlamaForCausalLM
     # Here, since transformers and PEFT take seconds to import.
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    from kgrl.learners.decoder.adding import add_adapter
     from kgrl.learners.decoder.layers import fuse
-    from kgrl.learners.decoder.lora import add_adapter
     from kgrl.learners.decoder.pretrained import PretrainedDecoder
 
     with torch.random.fork_rng():  # the weights that it draws are replaced

@@ -82,6 +82,7 @@ class Plugin:
         rebased: True once the weights under the trained ones were changed, so that an adapter does not fit its base.
         replaces: True if it puts other weights in the place of those that were trained, so that an average of the
             weights after each update means nothing.
+        adapts: True if it works with an adapter's two matrices, and knows nothing that is trained beside them.
         by_topic: True if it knows the topics of the corpus that it was attached with, and no others.
         module: Name of the module that the latest lesson trained, for plug-ins that keep several; None for others.
 
@@ -99,6 +100,7 @@ class Plugin:
     module: str | None = None
     rebased = False
     replaces = False
+    adapts = False
     by_topic = False
 
     def __repr__(self) -> str:

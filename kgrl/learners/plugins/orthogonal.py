@@ -41,6 +41,7 @@ class OrthogonalSlots(Plugin):
     """
 
     name = "orthogonal"
+    adapts = True
 
     def __init__(self, slots: int = 8, strength: float = 0.5, lessons_per_slot: int = 1) -> None:
         if slots < 1 or lessons_per_slot < 1:

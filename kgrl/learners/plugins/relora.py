@@ -47,6 +47,7 @@ class ReLoRA(Plugin):
 
     name = "relora"
     replaces = True
+    adapts = True
 
     def __init__(self, every: int = 200, rewarm: int = 20, seed: int = 0) -> None:
         if every < 1 or rewarm < 1:

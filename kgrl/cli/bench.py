@@ -53,7 +53,7 @@ class BenchCommand:
             with the goal Technology.
         corpus: Corpora, with spaces or commas between them: names that `kgrl info` lists, or folders. The task invented
             has its own.
-        learner: Learner: a name that `kgrl info` lists.
+        learner: Learner: a name that `kgrl info` lists, with options after a colon, such as lora:rank=16.
         agents: Agents, with spaces or commas between them: names that `kgrl info` lists, folders of trained policies,
             or all. Suite rewards: also greedy, which tries a sample of candidates and takes the one that the reward
             pays most for, and rereading, which reads again what is known.
@@ -62,6 +62,8 @@ class BenchCommand:
         budget_tokens: Suite agents: most tokens of a curriculum. It can lower a task's own budget, not raise it.
         sample: Suite rewards: candidates that greedy tries at each step.
         encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
+        device: Device that learner and encoder compute on: cpu, cuda, cuda:1, mps, or auto for the fastest that is
+            there. Results of another device than the CPU are kept apart, by the learner's name.
         workers: Suite agents: cells at a time, with one thread each.
         executor: Suite agents: place to run cells: process (processes of this machine), ray, or serial (this process,
             where an agent that kills its process ends the benchmark).
@@ -80,6 +82,7 @@ class BenchCommand:
     budget_tokens: Annotated[int | None, default_is("the task's")] = None
     sample: int = 8
     encoder: str = "static"
+    device: str = "cpu"
     workers: int = 1
     executor: Literal["process", "ray", "serial"] = "process"
     out: Annotated[Path | None, default_is("runs/bench-SUITE", "FOLDER")] = None
@@ -100,9 +103,28 @@ class BenchCommand:
         folder = self.out or Path(f"runs/bench-{self.suite}")
         if self.suite == "hypothesis":
             return ask_hypothesis(
-                self.corpus, (self.learner,), self.tasks, self.topics, self.seeds, folder, self.encoder
+                self.corpus, self._learners(), self.tasks, self.topics, self.seeds, folder, self._encoder()
             )
         return self._compare_agents(folder) if self.suite == "agents" else self._compare_rewards(folder)
+
+    def _learners(self, *, several: bool = True) -> tuple[str, ...]:
+        """The learners, each by its name with the device, where that is not the CPU."""
+        from kgrl.system.devices import find_device
+        from kgrl.system.options import join_options, split_options
+
+        named = _learner_names((self.learner,)) if several else (self.learner,)
+        if self.device == "cpu":
+            return named
+        # By the device that auto stands for: results of devices differ in the last digits.
+        device = str(find_device(self.device))
+        return tuple(
+            name if split_options(name)[0] == "simulated" else join_options(name, device=device) for name in named
+        )
+
+    def _encoder(self) -> str:
+        from kgrl.retrieval.encoder import on_device
+
+        return on_device(self.encoder, self.device)
 
     def _compare_agents(self, folder: Path) -> dict[str, Any]:
         from kgrl.benchmark.comparison import across_goals, compare, missing
@@ -150,9 +172,10 @@ class BenchCommand:
 
         # Random is in every benchmark, as the baseline.
         named = _listed(self.agents)
+        (learner,) = self._learners(several=False)
         agents = dict.fromkeys((BASELINE, *(registered if named in ((), (_ALL,)) else named)))
         return [
-            Cell(task, corpus, self.learner, agent, seed, self.budget_tokens, self.encoder)
+            Cell(task, corpus, learner, agent, seed, self.budget_tokens, self._encoder())
             for seed, (task, corpus), agent in product(range(self.seeds), self._places(), agents)
         ]
 
@@ -186,10 +209,11 @@ class BenchCommand:
 
         # Rewards are not split at commas, which expressions may hold.
         named = self.rewards or (DEFAULT_REWARD, *rewards)
+        (learner,) = self._learners(several=False)
         for reward in named:
             as_reward(reward)  # raises for an unknown name or a misspelt expression
         return [
-            TrapEpisode(task, corpus, self.learner, agent, rewards, seed, self.sample, self.encoder)
+            TrapEpisode(task, corpus, learner, agent, rewards, seed, self.sample, self._encoder())
             for (task, corpus), agent in product(self._places(), _listed(self.agents) or (GREEDY, REREADING, "random"))
             # Greedy plays an episode for each reward, others one in which all rewards are added up.
             for rewards, seed in product([(name,) for name in named] if agent == GREEDY else [named], range(self.seeds))
@@ -207,6 +231,18 @@ class BenchCommand:
             tasks[name if name in tasks else name.partition(":")[0]]  # raises for an unknown task
         named = product(chosen, _listed(self.corpus))
         return list(dict.fromkeys((task, USUAL_CORPORA.get(task, corpus)) for task, corpus in named))
+
+
+def _learner_names(values: Sequence[str]) -> tuple[str, ...]:
+    """The learners of a listing, in which commas are between learners and between the options of one."""
+    names = list[str]()
+    for part in _listed(values):
+        option = "=" in part and ":" not in part.partition("=")[0]
+        if option and names:
+            names[-1] += f",{part}"
+        else:
+            names.append(part)
+    return tuple(names)
 
 
 def _listed(values: Iterable[str]) -> tuple[str, ...]:
@@ -259,7 +295,9 @@ def ask_hypothesis(
 
     if min(topics, seeds) < 1:
         raise SettingError(f"topics and seeds must be at least 1, not {topics} and {seeds}")
-    suite = Suite(_listed(corpora), _listed(learners), _listed(questions) or QUESTIONS, topics, seeds, folder, encoder)
+    suite = Suite(
+        _listed(corpora), _learner_names(learners), _listed(questions) or QUESTIONS, topics, seeds, folder, encoder
+    )
     with progress("hypothesis", total=suite.size) as advance:
         suite.run(advance)
     figures = suite.figures()

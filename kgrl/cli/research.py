@@ -115,12 +115,12 @@ class ResearchRunCommand(RunCommand):
         from kgrl.research.worker import worker_process
         from kgrl.retrieval.encoder import Encoder
 
-        encoder, library = Encoder(self.encoder), Library(folder / _PAGES)
+        encoder, library = Encoder(self.placed_encoder), Library(folder / _PAGES)
         where = self.queue or str(folder / _QUEUE)
         queue = ResearchQueue.open(where)
         # Workers make their page source from this description, on other machines too.
         source = {"source": "mediawiki", "url": self.url, "language": self.language, "rate": self.rate}
-        queue.configure({"source": source, "model": self.encoder, "encoder": encoder.fingerprint})
+        queue.configure({"source": source, "model": self.placed_encoder, "encoder": encoder.fingerprint})
         # A resumed run must not fetch again what its library has; a fresh one has nothing to restore.
         queue.restore(library.arrivals())
         with worker_process(where, self.workers) if self.workers else nullcontext(lambda: False) as broken:

@@ -84,6 +84,7 @@ class RunCommand(Setting):
         if self.resume is None:
             self.check_task()
             self.check_numbers()
+            self.found_device  # noqa: B018 - refused here, before a folder is made
         else:
             Run.read_config(self.resume)  # a folder without a run gets no lock
         folder = self.resume or self.out or unused_folder(Path("runs") / self.default_name())

@@ -49,8 +49,9 @@ class Setting:
             weights) or another that `kgrl info` lists. Options may follow, as in
             scratch:preset=2m,learning_rate=0.0015,schedule=wsd: learning_rate; schedule (constant; wsd, which falls to
             zero over the last fifth of the budget; cosine); average_tokens (weights averaged over so many tokens, to
-            measure with); linked_windows=true (passages of linked topics in one lesson see each other).
-        model: Model of the learner lora: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
+            measure with); linked_windows=true (passages of linked topics in one lesson see each other); of lora rank,
+            alpha, target_modules, dora, rslora and others. full trains all weights of a pretrained model.
+        model: Model of the learners lora and full: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
         reward: Reward: a name that `kgrl info` lists, a function of yours as FILE.py:NAME, or an expression of these,
             such as "0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost"; or none, and then
             nothing is probed.
@@ -70,6 +71,8 @@ class Setting:
         light_probes: Draw topics with short probe passages more often, with less weight: as precise for fewer tokens.
         seed: Random seed of the learner, the probe samples and the agent.
         encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
+        device: Device that learner and encoder compute on: cpu, cuda, cuda:1, mps, or auto for the fastest that is
+            there.
         plugins: Plug-ins of the learner, with options after a colon, such as replay top-k:share=0.05. `kgrl info` lists
             plug-ins.
     """
@@ -93,6 +96,7 @@ class Setting:
     light_probes: Annotated[bool | None, default_is("True, or as the task has it")] = None
     seed: int = 0
     encoder: str = "static"
+    device: str = "cpu"
     plugins: tuple[str, ...] = ()
 
     def setting(self) -> dict[str, Any]:
@@ -102,6 +106,7 @@ class Setting:
         """
         # What was used, not what was typed: a run can then be repeated by versions with other defaults.
         used = {**asdict(self.curriculum_config()), "corpus": self.corpus_name, "reward": self.reward_name or NO_REWARD}
+        used["device"] = self.found_device
         values = {f.name: used.get(f.name, getattr(self, f.name)) for f in fields(Setting)}
         values["nucleus"] = (used["nucleus"],) if isinstance(used["nucleus"], str) else used["nucleus"]
         return {n: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for n, v in values.items()}
@@ -161,6 +166,26 @@ class Setting:
         """The reward where neither the user nor a task names one."""
         return DEFAULT_REWARD
 
+    @property
+    def placed_encoder(self) -> str:
+        """The encoder's name, with the device that it computes on."""
+        from kgrl.retrieval.encoder import on_device
+
+        return on_device(self.encoder, self.found_device)
+
+    @property
+    def found_device(self) -> str:
+        """The device by torch's name.
+
+        Raises:
+            UnknownNameError: If this machine does not have it; the message lists those that it has.
+        """
+        if self.device == "cpu":  # torch takes seconds to import
+            return self.device
+        from kgrl.system.devices import find_device
+
+        return str(find_device(self.device))
+
     def curriculum_config(self) -> CurriculumConfig:
         """Return the configuration of the curriculum: the given values over the task's or the usual ones."""
         # Arguments that were left out are None or empty, and keep the usual values.
@@ -190,7 +215,7 @@ class Setting:
         from kgrl.curriculum.loop import Curriculum
 
         learner, config = learner or self.make_learner(corpus), self.curriculum_config()
-        return Curriculum.make(corpus, learner, self.reward_name, config, encoder=self.encoder)
+        return Curriculum.make(corpus, learner, self.reward_name, config, encoder=self.placed_encoder)
 
     def make_learner(self, corpus: Corpus) -> Learner:
         """Make the learner for a corpus.
@@ -203,10 +228,13 @@ class Setting:
         from kgrl.system.options import split_options
 
         options: dict[str, Any] = {"model": self.model} if split_options(self.learner)[0] in PRETRAINED else {}
+        if self.device != "cpu" and split_options(self.learner)[0] != "simulated":
+            options["device"] = self.found_device
         if self.plugins:  # learners of other packages need not take plug-ins
-            options["plugins"] = [make_plugin(spec, self.encoder) for spec in self.plugins]
+            options["plugins"] = [make_plugin(spec, self.placed_encoder) for spec in self.plugins]
         budget = self.curriculum_config().budget_tokens
-        return make_learner(self.learner, corpus, seed=self.seed, encoder=self.encoder, budget_tokens=budget, **options)
+        encoder = self.placed_encoder
+        return make_learner(self.learner, corpus, seed=self.seed, encoder=encoder, budget_tokens=budget, **options)
 
     def make_exam(self, curriculum: Curriculum, size: int) -> Exam:
         """Make the exam: on the topics that the task examines, or else on the goal's, or else on all.

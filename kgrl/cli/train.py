@@ -42,7 +42,7 @@ class TrainCommand:
         trust: Reward files whose code may run, though it is the recipe that names them.
         corpus: Corpora to train on side by side: names that `kgrl info` lists, or folders.
         learner: Learner: simulated (fitted learning curves, by far the fastest), remembering (simulated, too, for tasks
-            about what is known), scratch or lora.
+            about what is known), scratch, lora or full, with options after a colon, such as lora:rank=16.
         model: Model of the learner lora: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
         plugins: Plug-ins of the learner scratch or lora, with options after a colon, such as top-k:share=0.05. `kgrl
             info` lists plug-ins.
@@ -54,6 +54,8 @@ class TrainCommand:
         envs: Number of environments.
         slots: Candidates that the policy sees at a time.
         encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
+        device: Device that learner and encoder compute on: cpu, cuda, cuda:1, mps, or auto for the fastest that is
+            there. The policy itself is trained on the CPU.
         nucleus: Topics to start from: pagerank or k-core chooses them by that score, or give their titles.
         nucleus_size: Topics of a nucleus chosen by score.
         budget_tokens: Tokens of an episode, the nucleus included.
@@ -83,6 +85,7 @@ class TrainCommand:
     envs: Annotated[int | None, _THE_RECIPES] = None
     slots: Annotated[int | None, _THE_RECIPES] = None
     encoder: Annotated[str | None, _THE_RECIPES] = None
+    device: str = "cpu"
     nucleus: Annotated[tuple[str, ...], _THE_RECIPES] = ()
     nucleus_size: Annotated[int | None, _THE_RECIPES] = None
     budget_tokens: Annotated[int | None, _THE_RECIPES] = None
@@ -147,10 +150,24 @@ class TrainCommand:
         # Arguments of the command have the names of the recipe's fields, so one loop serves them all.
         shared: dict[str, Any] = {f.name: getattr(self, f.name, None) for f in fields(Environments)}
         shared = {name: value for name, value in shared.items() if value not in (None, ())}
+        shared |= self._placed(replace(recipe.environment, **shared))
         if "nucleus" in shared:
             shared["nucleus"] = as_nucleus(shared["nucleus"])
         own = {name: getattr(self, name) for name in ("steps", "init") if getattr(self, name) is not None}
         return name, replace(recipe, environment=replace(recipe.environment, **shared), **own)
+
+    def _placed(self, shared: Environments) -> dict[str, str]:
+        """The names of learner and encoder with the device, where they compute on one."""
+        from kgrl.retrieval.encoder import on_device
+        from kgrl.system.devices import find_device
+        from kgrl.system.options import join_options
+
+        if self.device == "cpu":
+            return {}
+        find_device(self.device)
+        simulated = shared.learner == "simulated"
+        learner = shared.learner if simulated else join_options(shared.learner, device=self.device)
+        return {"learner": learner, "encoder": on_device(shared.encoder, self.device)}
 
     def _on_task(self, recipe: Recipe) -> Recipe:
         """Return the recipe on the task: with its aim, and with the values in which it differs from the usual ones."""

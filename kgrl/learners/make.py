@@ -28,8 +28,8 @@ _CALLERS = ("corpus", "encoder", "plugins", "seed")
 learners: Registry[Learner] = Registry("learner", group="kgrl.learners")
 """Learners by name. Their factories take the corpus and, by keyword, the options of their constructors."""
 
-
 _SIMULATED = ("simulated", "remembering")
+"""Learners that know topics by an encoder."""
 
 
 def _class(kind: str) -> type[Learner] | None:

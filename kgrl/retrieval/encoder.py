@@ -26,9 +26,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from kgrl.retrieval.static_encoder import StaticModel
 from kgrl.retrieval.transformer_encoder import TransformerModel
 from kgrl.system.cache import cached, is_sealed
+from kgrl.system.devices import CPU, find_device
 from kgrl.system.files import cache_dir, content_key, write_npy
+from kgrl.system.options import check_options, join_options, split_options
 
-__all__ = ["DEFAULT_ENCODER", "AnyEncoder", "Encoder", "as_encoder"]
+__all__ = ["DEFAULT_ENCODER", "AnyEncoder", "Encoder", "as_encoder", "on_device"]
 
 FloatArray = NDArray[np.float32]
 
@@ -68,8 +70,14 @@ class Encoder:
 
     Args:
         model: `"static"`, the encoder that ships with kgrl; `"minilm"`, all-MiniLM-L6-v2; or another encoder, by its
-            folder or Hugging Face name.
+            folder or Hugging Face name. A device may follow, as in `"minilm:device=cuda"`.
         max_tokens: Tokens of a text that are read; the rest is ignored.
+        device: Device that a transformer computes on, see `kgrl.system.devices.find_device`. The static encoder looks
+            its vectors up, on the CPU.
+
+    Raises:
+        SettingError: If anything but a device follows the name.
+        UnknownNameError: If the device is not there.
 
     Example:
         >>> Encoder("intfloat/e5-small-v2", max_tokens=128)
@@ -78,12 +86,14 @@ class Encoder:
         (1, 384)
     """
 
-    def __init__(self, model: str | Path = DEFAULT_ENCODER, *, max_tokens: int = 64) -> None:
-        self.model = model
+    def __init__(self, model: str | Path = DEFAULT_ENCODER, *, max_tokens: int = 64, device: str = CPU) -> None:
+        self.model, told = _split(model)
         self.max_tokens = max_tokens
+        self.device = CPU if self.model == DEFAULT_ENCODER else _named(told or device)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.model)!r}, max_tokens={self.max_tokens})"
+        device = "" if self.device == CPU else f", device={self.device!r}"
+        return f"{type(self).__name__}({str(self.model)!r}, max_tokens={self.max_tokens}{device})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Encoder) and self.fingerprint == other.fingerprint
@@ -96,12 +106,16 @@ class Encoder:
         """Name of the space of its vectors: `"minilm"` for the static encoder, too, which was made for that space."""
         if str(self.model) in _IN_MINILMS_SPACE:
             return _MINILM
-        return f"{Path(self.model).name} {self.fingerprint[:8]}"
+        return f"{Path(self.model).name} {self._made.fingerprint[:8]}"
 
     @cached_property
     def fingerprint(self) -> str:
-        """Key of the model's files, the number format and the token limit; equal fingerprints mean equal vectors."""
-        return self._made.fingerprint
+        """Key of the model's files, the number format, the token limit and the kind of device.
+
+        Equal fingerprints mean equal vectors. Devices round differently.
+        """
+        own, kind = self._made.fingerprint, self.device.partition(":")[0]
+        return own if kind == CPU else content_key(own, kind)
 
     @cached_property
     def dimensions(self) -> int:
@@ -113,7 +127,7 @@ class Encoder:
         """The model; what is large of it is loaded when it is needed."""
         if self.model == DEFAULT_ENCODER:
             return StaticModel(self.max_tokens)
-        return TransformerModel(_minilm() if self.model == _MINILM else self.model, self.max_tokens)
+        return TransformerModel(_minilm() if self.model == _MINILM else self.model, self.max_tokens, self.device)
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         """Encode texts.
@@ -190,6 +204,30 @@ def as_encoder(encoder: AnyEncoder) -> Encoder:
         Encoder('minilm', max_tokens=64)
     """
     return encoder if isinstance(encoder, Encoder) else Encoder(encoder)
+
+
+def on_device(encoder: str, device: str) -> str:
+    """Return the name of an encoder with the device that it computes on.
+
+    Example:
+        >>> on_device("minilm", "cuda"), on_device("static", "cuda"), on_device("minilm", "cpu")
+        ('minilm:device=cuda', 'static', 'minilm')
+    """
+    return encoder if device == CPU or encoder == DEFAULT_ENCODER else join_options(encoder, device=device)
+
+
+def _split(model: str | Path) -> tuple[str | Path, str | None]:
+    """A model's name or folder, and the device that follows it."""
+    if not isinstance(model, str) or ":" not in model or Path(model).is_dir():
+        return model, None
+    name, told = split_options(model)
+    check_options(model, told, {"device": str}, "encoders")
+    return name, None if "device" not in told else str(told["device"])
+
+
+def _named(device: str) -> str:
+    """A device that is there, by the name that torch has for it."""
+    return CPU if device == CPU else str(find_device(device))  # torch takes seconds to import
 
 
 def _minilm() -> str | Path:

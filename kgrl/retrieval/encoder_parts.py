@@ -27,6 +27,7 @@ from transformers.utils import logging as transformers_logging
 
 from kgrl.errors import DataError, SettingError
 from kgrl.retrieval.encoder_folder import Dense, EncoderFolder, Normalize
+from kgrl.system.devices import CPU
 from kgrl.system.tensors import read_tensors
 
 __all__ = ["Tokens", "Transformer", "make_layers", "pool"]
@@ -47,16 +48,17 @@ class Transformer:
     Args:
         told: What the encoder's folder says.
         dtype: Number format of its weights.
+        device: Name of the device to compute on.
 
     Raises:
         DataError: If it cannot be loaded; the message names the folder.
     """
 
-    def __init__(self, told: EncoderFolder, dtype: str) -> None:
+    def __init__(self, told: EncoderFolder, dtype: str, device: str = CPU) -> None:
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call] # it is drawn even if stderr is not a terminal
         self._prompt = told.prompt
         try:
-            self._model = _load_model(told.transformer, dtype)
+            self._model = _load_model(told.transformer, dtype).to(device)
             self._tokenizer = _load_tokenizer(told, self._model.config)
         except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError, *_DAMAGE) as error:
             raise DataError(told.transformer, None, f"the encoder's model cannot be loaded: {error}") from error
@@ -72,8 +74,9 @@ class Transformer:
         """Return the states of the last layer `[texts, tokens, width]`, and the mask of tokens `[texts, tokens]`."""
         padded = self._tokenizer.pad(batch, return_tensors="pt")
         # Tokenizers make more than some models read, such as the types of tokens.
-        given = {name: tensor for name, tensor in padded.items() if name in self._inputs}
-        return self._model(**given).last_hidden_state.float(), padded["attention_mask"]
+        given = {name: tensor.to(self._model.device) for name, tensor in padded.items() if name in self._inputs}
+        mask = padded["attention_mask"].to(self._model.device)
+        return self._model(**given).last_hidden_state.float(), mask
 
 
 def _load_model(folder: Path, dtype: str) -> Any:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kgrl.errors import DataError
 from kgrl.retrieval.encoder_folder import EncoderFolder, folder_of, read_encoder_folder
+from kgrl.system.devices import CPU
 from kgrl.system.files import content_key
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ _DTYPE = "float32"
 """Number format on every machine. bfloat16 is faster on some, but its vectors differ so much that `vital` got other
 links there, and calibrations fitted on one kind of machine were refused on another."""
 _BATCH_TOKENS = 2048
-"""Tokens of a batch, padding included. Larger batches leave the processor's caches, smaller ones multiply slower."""
+"""Tokens of a batch on a CPU. Larger batches leave the processor's caches, smaller ones multiply slower."""
+_DEVICE_TOKENS = 2**15
+"""Tokens of a batch elsewhere."""
 
 
 class TransformerModel:
@@ -43,10 +46,11 @@ class TransformerModel:
     Args:
         model: A folder or a Hugging Face name.
         max_tokens: Tokens of a text that are read.
+        device: Name of the device to compute on.
     """
 
-    def __init__(self, model: str | Path, max_tokens: int) -> None:
-        self.model, self.max_tokens = model, max_tokens
+    def __init__(self, model: str | Path, max_tokens: int, device: str = CPU) -> None:
+        self.model, self.max_tokens, self.device = model, max_tokens, device
 
     @cached_property
     def fingerprint(self) -> str:
@@ -71,9 +75,14 @@ class TransformerModel:
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         if len(texts):
             tokens = self._loaded[0].tokens(texts, self.max_tokens)
-            for rows in _batches([len(own["input_ids"]) for own in tokens]):
+            for rows in _batches([len(own["input_ids"]) for own in tokens], self._batch_tokens):
                 vectors[rows] = self._encode_batch([tokens[row] for row in rows])
         return vectors
+
+    @property
+    def _batch_tokens(self) -> int:
+        """Tokens of a batch, padding included."""
+        return _BATCH_TOKENS if self.device == CPU else _DEVICE_TOKENS
 
     @cached_property
     def _told(self) -> EncoderFolder:
@@ -88,7 +97,7 @@ class TransformerModel:
         transformer, layers = self._loaded
         with torch.inference_mode():
             pooled = layers(pool(*transformer.states(batch), self._told.pooling))
-            vectors: FloatArray = torch.nn.functional.normalize(pooled[:, : self._told.kept], dim=1).numpy()
+            vectors: FloatArray = torch.nn.functional.normalize(pooled[:, : self._told.kept], dim=1).cpu().numpy()
         if vectors.shape[1] != self.dimensions:
             what = f"the encoder makes vectors of {vectors.shape[1]} entries, and its folder says {self.dimensions}"
             raise DataError(self._told.folder, None, what)
@@ -100,13 +109,13 @@ class TransformerModel:
         # Imported here, since it takes seconds, and most runs find all their vectors in the cache.
         from kgrl.retrieval.encoder_parts import Transformer, make_layers
 
-        return Transformer(self._told, _DTYPE), make_layers(self._told.layers)
+        return Transformer(self._told, _DTYPE, self.device), make_layers(self._told.layers).to(self.device)
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
-    """Yield texts of similar length, longest first, as many as have `_BATCH_TOKENS` tokens when they are padded."""
+def _batches(lengths: Sequence[int], tokens: int) -> Iterator[NDArray[np.intp]]:
+    """Yield texts of similar length, longest first, as many as have so many tokens when they are padded."""
     ordered, start = np.argsort(-np.asarray(lengths), kind="stable"), 0
     while start < len(ordered):
-        end = start + max(1, _BATCH_TOKENS // max(1, lengths[ordered[start]]))
+        end = start + max(1, tokens // max(1, lengths[ordered[start]]))
         yield ordered[start:end]
         start = end

@@ -61,3 +61,9 @@ def test_a_folder_without_a_tokenizer_is_refused_by_its_name(
     AutoModelForCausalLM.from_pretrained(base_folder).save_pretrained(tmp_path)
     with pytest.raises(KgrlError, match=rf"{tmp_path.name} holds no model that transformers can load"):
         LoraLearner(tiny_corpus, model=str(tmp_path))
+
+
+def test_an_adapter_is_no_model(tiny_corpus: Corpus, base_folder: Path, tmp_path: Path) -> None:
+    LoraLearner(tiny_corpus, model=str(base_folder)).save(tmp_path)
+    with pytest.raises(KgrlError, match=rf"{tmp_path.name} holds an adapter, not a model"):
+        LoraLearner(tiny_corpus, model=str(tmp_path))

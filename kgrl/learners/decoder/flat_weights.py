@@ -110,7 +110,7 @@ class FlatWeights:
             [first],
             [second],
             [],
-            [torch.tensor(float(self.steps), device=self.weights.device)],
+            [torch.full((), float(self.steps), device=self.weights.device)],  # made there: nothing to wait for
             fused=True,
             amsgrad=False,
             beta1=_FIRST_DECAY,

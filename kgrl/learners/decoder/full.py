@@ -18,6 +18,7 @@ from kgrl.learners.decoder.pretrained import PretrainedDecoder
 from kgrl.learners.decoder.schedule import ScheduleName
 from kgrl.learners.decoder.token_store import document_token
 from kgrl.learners.plugins.base import Plugin
+from kgrl.system.devices import find_device
 from kgrl.system.files import write_json, write_text
 from kgrl.system.tensors import read_tensors, save_tensors
 
@@ -50,7 +51,7 @@ class FullLearner(DecoderLearner):
         linked_windows: Whether passages of linked topics are read in one context; see
             `kgrl.learners.decoder.windows.linked_windows`.
         plugins: Changes to lessons, updates or measurements; see `kgrl.learners.plugins`.
-        device: Device to compute on, for example `"cuda"`; by default the CPU.
+        device: Device to compute on: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`, or `"auto"` for the fastest that is there.
 
     Raises:
         MissingDataError: If a short-named model is neither on this machine nor available from the hub.
@@ -91,15 +92,17 @@ class FullLearner(DecoderLearner):
         plugins: Sequence[Plugin] = (),
         device: str | torch.device = "cpu",
     ) -> None:
+        device = find_device(device)
         base, tokenizer = load_pretrained(model, torch.float32)
         self._base = f"{Path(model).name}@{fingerprint(base)}"
         self._loaded_by, self._seed, self._checkpointing = model, seed, checkpointing
         self._files: dict[str, str] = {"tokenizer.json": tokenizer.backend_tokenizer.to_str(pretty=True)}
         self._config = json.loads(base.config.to_json_string()) | {"dtype": "float32"}
         self._start = tokenizer.bos_token, tokenizer.eos_token
-        base.to(torch.device(device))  # type: ignore[arg-type] # transformers' wrapper hides the signature
+        base.to(device)  # type: ignore[arg-type] # transformers' wrapper hides the signature
         decoder = PretrainedDecoder(base)  # compares a few passages, before layers compute again
-        fuse_llama(base)
+        if device.type == "cpu":  # elsewhere other passes over memory cost the most
+            fuse_llama(base)
         if checkpointing:
             compute_again(base)
         super().__init__(

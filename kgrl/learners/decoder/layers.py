@@ -53,6 +53,7 @@ def packed_attention(
     *,
     lengths: list[int] | None = None,
     masks: list[Tensor] | None = None,
+    seen: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Attend causally within each of the passages that one row holds.
@@ -65,11 +66,15 @@ def packed_attention(
         attention_mask: Ignored if there are lengths.
         lengths: Tokens of each passage in order, `tokens` in sum; without them this is transformers' own attention.
         masks: What each token sees of its passage, bool `[tokens, tokens]` for each passage; all before it without.
+        seen: What each token sees of the whole row, bool `[1, 1, tokens, tokens]`, in place of lengths. One call for
+            all passages, for devices where calls cost more than attention that is thrown away.
         options: Passed on to transformers' own attention.
 
     Returns:
         Attention's output, `[1, tokens, heads, width]`, and None for its weights, which are not kept.
     """
+    if seen is not None:
+        return sdpa_attention_forward(module, query, key, value, seen, **options)[0], None
     if lengths is None:
         output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return output, None
@@ -79,8 +84,8 @@ def packed_attention(
         # the forward pass alone is faster in bfloat16.
         query, key, value = query.float(), key.float(), value.float()
     queries, keys, values = (torch.split(states, lengths, dim=2) for states in (query, key, value))
-    seen = [None] * len(lengths) if masks is None else [mask[None, None] for mask in masks]
-    passages = zip(queries, keys, values, seen, strict=True)
+    shown = [None] * len(lengths) if masks is None else [mask[None, None] for mask in masks]
+    passages = zip(queries, keys, values, shown, strict=True)
     # Without a mask, scaled_dot_product_attention is causal by a flag: it skips the upper triangle altogether.
     outputs = [sdpa_attention_forward(module, q, k, v, mask, **options)[0] for q, k, v, mask in passages]
     return torch.cat(outputs, dim=1).to(dtype), None

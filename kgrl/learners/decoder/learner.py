@@ -32,6 +32,7 @@ from kgrl.learners.decoder.packing import Block, Reading, arrange, pack
 from kgrl.learners.decoder.schedule import RateSchedule, ScheduleName
 from kgrl.learners.decoder.windows import linked_windows
 from kgrl.learners.plugins.base import Plugin
+from kgrl.system.devices import to_device
 from kgrl.system.files import write_json
 from kgrl.system.schemas import Count, checked, read_json
 from kgrl.system.tensors import read_tensors, save_tensors
@@ -319,17 +320,19 @@ class DecoderLearner(MeasuredDecoder, ABC):
         self.gradient.zero_()  # in place, since the parameters' gradients are views of it
         sizes = [np.count_nonzero(block.own) for block in blocks]
         tokens = int(sum(sizes))
-        means = [self._differentiate(block, size / tokens, totals) for block, size in zip(blocks, sizes, strict=True)]
+        found = [self._differentiate(block, size / tokens) for block, size in zip(blocks, sizes, strict=True)]
         for plugin in self.plugins:
             plugin.regularise()
         norm = nn.utils.clip_grad_norm_([self.weights], max_norm=1.0)
-        losses = [mean.item() for mean in means]
-        if not np.isfinite(losses).all() or not torch.isfinite(norm):
-            owners = np.unique(np.concatenate([block.owners[block.own] for block in blocks]))
-            bad, read = next((x for x in losses if not np.isfinite(x)), losses[0]), ", ".join(map(str, ids[owners]))
-            raise DivergedError(
-                f"the training loss became {bad} with a gradient of norm {norm.item()} on passages {read}"
-            )
+        # One transfer for all figures of the update: a host that waits for a device keeps it from working ahead.
+        told = torch.cat([torch.stack([norm, *(mean for mean, _ in found)]), *(own for _, own in found)]).cpu().numpy()
+        length, means, losses = told[0], told[1 : 1 + len(blocks)], told[1 + len(blocks) :]
+        owners = np.concatenate([block.owners[block.own] for block in blocks])
+        for part, own in zip(np.split(owners, ends := np.cumsum(sizes)[:-1]), np.split(losses, ends), strict=True):
+            totals += np.bincount(part, own, minlength=len(totals))
+        if not np.isfinite(means).all() or not np.isfinite(length):
+            bad, read = means[np.argmin(np.isfinite(means))], ", ".join(map(str, ids[np.unique(owners)]))
+            raise DivergedError(f"the training loss became {bad} with a gradient of norm {length} on passages {read}")
         # After clipping: a restriction has the last word on the gradient that the optimizer sees.
         for plugin in self.plugins:
             plugin.restrict()
@@ -339,18 +342,21 @@ class DecoderLearner(MeasuredDecoder, ABC):
             plugin.updated()
         if self._average is not None:  # after plug-ins, which may have the last word on the weights
             self._average.update(self.weights, tokens, self._trained_tokens)
-        return losses
+        return [float(mean) for mean in means]
 
-    def _differentiate(self, block: Block, share: float, totals: NDArray[np.float64]) -> Tensor:
-        """Add the gradient of a block's mean loss to the gradient, by its share of the update; return the mean."""
+    def _differentiate(self, block: Block, share: float) -> tuple[Tensor, Tensor]:
+        """Add the gradient of a block's mean loss to the gradient, by its share of the update.
+
+        Returns:
+            The mean loss, and the loss of each token that is predicted, on the learner's device.
+        """
         states, head, targets, logits = self._predictions(block)
         if not block.own.all():  # within a window, the token that begins the next passage is not predicted
-            own = torch.from_numpy(block.own).to(states.device)
+            own = to_device(np.flatnonzero(block.own), states.device)
             states, targets = states[own], targets[own]
         mean, losses = mean_loss(states, head, targets, logits)
-        totals += np.bincount(block.owners[block.own], losses.cpu().numpy(), minlength=len(totals))
         (mean if share == 1 else mean * share).backward()  # type: ignore[no-untyped-call] # torch types it so
-        return mean.detach()
+        return mean.detach(), losses
 
     def _rate(self, tokens: int) -> float:
         """The learning rate of an update on so many tokens."""

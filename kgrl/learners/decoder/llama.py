@@ -17,6 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention, silu
 from kgrl.learners.decoder.functions import rms_norm, rotate
 from kgrl.learners.decoder.loss import PLAIN_LOGITS
 from kgrl.learners.decoder.packing import Block
+from kgrl.system.devices import to_device
 
 __all__ = ["Llama", "Shape"]
 
@@ -108,8 +109,8 @@ class Llama(nn.Module):
 
     def states(self, block: Block) -> Tensor:
         """Return the last states of packed pieces, none of which sees another, `[tokens, width]`."""
-        inputs, positions = (torch.from_numpy(ids).to(self.head.device) for ids in (block.inputs, block.positions))
-        masks = None if block.masks is None else [torch.from_numpy(m).to(self.head.device) for m in block.masks]
+        inputs, positions = (to_device(ids, self.head.device) for ids in (block.inputs, block.positions))
+        masks = None if block.masks is None else [to_device(mask, self.head.device) for mask in block.masks]
         states: Tensor = self.model(inputs, positions, block.lengths, masks)
         return states
 

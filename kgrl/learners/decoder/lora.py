@@ -29,6 +29,7 @@ from kgrl.learners.decoder.pretrained import PretrainedDecoder
 from kgrl.learners.decoder.schedule import ScheduleName
 from kgrl.learners.decoder.token_store import document_token
 from kgrl.learners.plugins.base import Plugin
+from kgrl.system.devices import find_device
 from kgrl.system.files import write_json
 from kgrl.system.tensors import as_dtype, best_dtype, read_tensors, save_tensors
 
@@ -74,12 +75,12 @@ class LoraLearner(DecoderLearner):
         dtype: Number format of the model's own weights, such as `"float32"`; by default the fastest of the device. The
             adapter is float32.
         plugins: Changes to lessons, updates or measurements; see `kgrl.learners.plugins`.
-        device: Device to compute on, for example `"cuda"`; by default the CPU.
+        device: Device to compute on: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`, or `"auto"` for the fastest that is there.
 
     Raises:
         MissingDataError: If a short-named model is neither on this machine nor available from the hub.
-        UnknownNameError: If the model, schedule or number format is unknown, or the model lacks a target module; the
-            message lists those it has.
+        UnknownNameError: If the model, schedule or number format is unknown, the device is not there, or the model
+            lacks a target module; the message lists those there are.
         SettingError: If the output embedding is among the target modules, a number is out of range, a schedule that
             decays is not told its tokens, bitsandbytes is missing, or a plug-in does not work with this learner.
 
@@ -125,6 +126,7 @@ class LoraLearner(DecoderLearner):
         dtype: torch.dtype | str | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
+        device = find_device(device)
         if dora and any(plugin.adapts for plugin in plugins):
             names = ", ".join(plugin.name for plugin in plugins if plugin.adapts)
             raise SettingError(f"the plug-in {names} does not know the lengths that DoRA trains; leave one of them out")
@@ -136,9 +138,10 @@ class LoraLearner(DecoderLearner):
         self._kinds = {"dora": dora, "rslora": rslora, **({} if bits is None else {"bits": bits})}
         self._checkpointing = checkpointing
         self.peft_model = add_adapter(base, seed, rank, alpha, target_modules, dora=dora, rslora=rslora)
-        fuse(self.peft_model)
+        if device.type == "cpu":  # elsewhere other passes over memory cost the most
+            fuse(self.peft_model)
         if bits is None:  # quantised weights are where they were loaded
-            base.to(torch.device(device))  # type: ignore[arg-type] # transformers' wrapper hides the signature
+            base.to(device)  # type: ignore[arg-type] # transformers' wrapper hides the signature
         decoder = PretrainedDecoder(base)  # compares a few passages, before layers compute again
         if checkpointing:
             compute_again(base)

@@ -18,7 +18,9 @@ from torch.nn.functional import nll_loss
 __all__ = ["PLAIN_LOGITS", "Logits", "mean_loss", "token_losses"]
 
 _TILE_LOGITS = 2**21
-"""Logits that are held at once: 8 MiB in float32."""
+"""Logits that are held at once on a CPU: 8 MiB in float32, which stay in its cache."""
+_DEVICE_LOGITS = 2**27
+"""Logits that are held at once elsewhere, 512 MiB: fewer and larger products."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _losses_and_mean_rows(
     largest = torch.full((len(hidden),), -torch.inf, device=hidden.device)  # largest logit so far, [positions]
     total = torch.zeros_like(largest)  # sum of exp(logit - largest)
     rows = torch.zeros(hidden.shape, device=hidden.device)  # sum of exp(logit - largest) times the token's row
-    size = max(1, _TILE_LOGITS // len(hidden))
+    size = max(1, (_TILE_LOGITS if hidden.device.type == "cpu" else _DEVICE_LOGITS) // len(hidden))
     tiles = torch.split(head, size)
     biases = [None] * len(tiles) if logits.bias is None else torch.split(logits.bias, size)
     for tile, bias in zip(tiles, biases, strict=True):

@@ -22,11 +22,14 @@ from kgrl.learners.decoder.loss import Logits, mean_loss, token_losses
 from kgrl.learners.decoder.packing import Block, pack, pack_branches
 from kgrl.learners.decoder.token_store import TokenStore
 from kgrl.learners.plugins.base import Measure, Plugin
+from kgrl.system.devices import to_device
 
 __all__ = ["Decoder", "MeasuredDecoder"]
 
 _EVALUATION_BLOCK = 512
-"""Tokens measured at once: enough for matrix products to be efficient."""
+"""Tokens measured at once on a CPU: enough for matrix products to be efficient."""
+_DEVICE_BLOCK = 4096
+"""Tokens measured at once elsewhere."""
 
 
 class Decoder(Protocol):
@@ -95,7 +98,7 @@ class MeasuredDecoder(FlatWeights):
     def _losses(self, passages: Passages) -> NDArray[np.float32]:
         """Losses with the weights as they are, without plug-ins."""
         totals, counts = np.zeros(len(passages)), np.zeros(len(passages))
-        for block in pack(self._sequences(passages), _EVALUATION_BLOCK, self._context):
+        for block in pack(self._sequences(passages), self._measured_at_once, self._context):
             # A long passage lies in several pieces, maybe in several blocks: sums of its tokens' losses are gathered.
             losses = token_losses(*self._predictions(block)).cpu().numpy()
             totals += np.bincount(block.owners, losses, minlength=len(passages))
@@ -135,7 +138,12 @@ class MeasuredDecoder(FlatWeights):
         if not self._decoder.branches or max(map(len, sequences)) > self._context:
             return None
         rows = np.split(np.arange(len(own)), np.flatnonzero(np.diff(own)) + 1)
-        return pack_branches([[sequences[i] for i in row] for row in rows], _EVALUATION_BLOCK)
+        return pack_branches([[sequences[i] for i in row] for row in rows], self._measured_at_once)
+
+    @property
+    def _measured_at_once(self) -> int:
+        """Tokens of a block that is measured, about."""
+        return _EVALUATION_BLOCK if self.weights.device.type == "cpu" else _DEVICE_BLOCK
 
     def count_compared(self, passages: Passages, groups: IntArray) -> int:
         """Return the number of tokens that `compare` reads."""
@@ -179,7 +187,7 @@ class MeasuredDecoder(FlatWeights):
 
     def _predictions(self, block: Block) -> tuple[Tensor, Tensor, Tensor, Logits]:
         """Last states of a block `[tokens, width]`, the output embedding, the tokens to predict `[tokens]`, logits."""
-        targets = torch.from_numpy(block.targets).to(self.weights.device)
+        targets = to_device(block.targets, self.weights.device)
         return self._decoder.states(block), self._decoder.head, targets, self._decoder.logits
 
     def _sequences(self, passages: Passages) -> list[NDArray[Any]]:

@@ -81,6 +81,11 @@ def load_pretrained(
         UnknownNameError: If the name is neither a short one nor that of a folder or of a model on the hub.
         KgrlError: If a folder lacks the model or its tokenizer, or the tokenizer has tokens that the model lacks.
     """
+    if (Path(model) / "adapter_config.json").is_file():
+        raise KgrlError(
+            f"{model} holds an adapter, not a model: name its base model, and read it with load_adapter, or merge it "
+            "into the base model (PEFT's merge_and_unload)"
+        )
     transformers = _transformers()
     few = {} if bits is None else {"quantization_config": _quantisation(bits, dtype), "device_map": {"": device}}
     checkpoint = _packaged(model)

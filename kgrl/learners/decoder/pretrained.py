@@ -17,6 +17,7 @@ from kgrl.errors import KgrlError
 from kgrl.learners.decoder.layers import NO_MASK, PACKED
 from kgrl.learners.decoder.loss import Logits
 from kgrl.learners.decoder.packing import Block, pack
+from kgrl.system.devices import to_device
 
 __all__ = ["PretrainedDecoder"]
 
@@ -69,11 +70,25 @@ class PretrainedDecoder:
             pieces = [self._body(input_ids=piece, use_cache=False) for piece in torch.split(inputs, block.lengths, 1)]
             return self._scaled(torch.cat([piece.last_hidden_state[0] for piece in pieces]))
         # Without our attention, transformers masks between passages where it sees positions that start over.
-        ours: dict[str, Any] = {"lengths": block.lengths, "attention_mask": NO_MASK} if packed else {}
-        if block.masks is not None:
-            ours["masks"] = [torch.from_numpy(mask).to(self._model.device) for mask in block.masks]
+        ours = self._ours(block) if packed else {}
         output = self._body(input_ids=inputs, position_ids=positions, use_cache=False, **ours)
         return self._scaled(output.last_hidden_state[0])
+
+    def _ours(self, block: Block) -> dict[str, Any]:
+        """What our attention needs to know of a block: on a CPU passages one by one, elsewhere one mask for all."""
+        if self._model.device.type != "cpu":
+            return {"seen": self._seen(block), "attention_mask": NO_MASK}
+        masks = {} if block.masks is None else {"masks": [torch.from_numpy(mask) for mask in block.masks]}
+        return {"lengths": block.lengths, "attention_mask": NO_MASK, **masks}
+
+    def _seen(self, block: Block) -> Tensor:
+        """What each token of a block sees of it: those before it, of its piece and branch, `[1, 1, tokens, tokens]`."""
+        pieces = self._tensor(np.cumsum(block.positions == 0))
+        alike = pieces[:, None] == pieces[None]
+        if block.branches is not None:
+            own = self._tensor(block.branches)
+            alike = alike & ((own[None] == 0) | (own[None] == own[:, None]))
+        return alike.tril()[None, None]
 
     @property
     def branches(self) -> bool:
@@ -89,7 +104,7 @@ class PretrainedDecoder:
 
     def _tensor(self, array: NDArray[np.int64]) -> Tensor:
         """An array as a tensor on the model's device."""
-        return torch.from_numpy(array).to(self._model.device)
+        return to_device(array, self._model.device)
 
     @torch.inference_mode()
     def _find_logits(self, bias: Tensor | None) -> tuple[float, Logits]:

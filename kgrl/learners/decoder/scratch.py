@@ -19,6 +19,7 @@ from kgrl.learners.decoder.models import fingerprint
 from kgrl.learners.decoder.schedule import ScheduleName
 from kgrl.learners.plugins.base import Plugin
 from kgrl.system.cache import cached
+from kgrl.system.devices import find_device
 from kgrl.system.files import cache_dir, content_key, write_json, write_text
 from kgrl.system.tensors import read_tensors, save_tensors
 
@@ -76,10 +77,10 @@ class ScratchLearner(DecoderLearner):
         linked_windows: Whether passages of linked topics are read in one context; see
             `kgrl.learners.decoder.windows.linked_windows`.
         plugins: Changes to lessons, updates or measurements; see `kgrl.learners.plugins`.
-        device: Device to compute on, for example `"cuda"`; by default the CPU.
+        device: Device to compute on: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`, or `"auto"` for the fastest that is there.
 
     Raises:
-        UnknownNameError: If the preset or the schedule is unknown.
+        UnknownNameError: If the preset or the schedule is unknown, or the device is not there.
         SettingError: If a schedule that decays is not told its tokens, or a plug-in does not work with this learner.
 
     Example:
@@ -117,6 +118,7 @@ class ScratchLearner(DecoderLearner):
         plugins: Sequence[Plugin] = (),
         device: str | torch.device = "cpu",
     ) -> None:
+        device = find_device(device)
         if preset not in PRESETS:
             raise UnknownNameError("preset", preset, PRESETS)
         own = {"width": width, "layers": layers, "heads": heads, "vocabulary": vocabulary}
@@ -128,7 +130,7 @@ class ScratchLearner(DecoderLearner):
         drawn = _random_model(replace(shape, vocabulary=tokenizer.get_vocab_size()), seed)
         # An adapter fits the weights under it alone, which the seed draws and nothing trains.
         self._frozen = {} if rank is None else {"rank": rank, "base_model": f"scratch@{fingerprint(drawn)}"}
-        drawn.to(torch.device(device))
+        drawn.to(device)
         model, decoder = (drawn, drawn) if rank is None else _make_low_rank(drawn, rank, seed)
         super().__init__(
             corpus,
@@ -227,6 +229,7 @@ def _make_low_rank(drawn: Llama, rank: int, seed: int) -> tuple[LlamaForCausalLM
 
     with torch.random.fork_rng():  # the weights that it draws are replaced
         model = LlamaForCausalLM(LlamaConfig(**drawn.shape.config(first=0)))
+    model.to(drawn.head.device)  # type: ignore[arg-type] # transformers' wrapper hides the signature
     model.load_state_dict(drawn.state_dict(), strict=False)  # without the output embedding, which is the input's
     # Listed first, since PEFT freezes everything but its own matrices.
     rest = {name for name, weight in model.named_parameters() if "_proj." not in name}
@@ -234,5 +237,6 @@ def _make_low_rank(drawn: Llama, rank: int, seed: int) -> tuple[LlamaForCausalLM
     for name, weight in model.named_parameters():
         if name in rest:
             weight.requires_grad_(True)
-    fuse(adapted)
+    if drawn.head.device.type == "cpu":  # elsewhere other passes over memory cost the most
+        fuse(adapted)
     return model, PretrainedDecoder(model)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kgrl.learners.decoder.loss import token_losses
 from kgrl.learners.decoder.models import load_pretrained
 from kgrl.learners.decoder.token_store import document_token
+from kgrl.system.devices import find_device, to_device
 from kgrl.system.tensors import best_dtype
 
 __all__ = ["ModelTitleScorer"]
@@ -28,6 +29,7 @@ class ModelTitleScorer:
 
     Args:
         model: `"smollm2"`, a folder, or a name on the Hugging Face hub.
+        device: Device to compute on, see `kgrl.system.devices.find_device`.
 
     Raises:
         MissingDataError: If a short-named model is neither on this machine nor available from the hub.
@@ -39,8 +41,10 @@ class ModelTitleScorer:
         array([-1.1, -5.4])
     """
 
-    def __init__(self, model: str = "smollm2") -> None:
-        loaded, self._tokenizer = load_pretrained(model, best_dtype())
+    def __init__(self, model: str = "smollm2", *, device: str | torch.device = "cpu") -> None:
+        self._device = find_device(device)
+        loaded, self._tokenizer = load_pretrained(model, best_dtype(self._device))
+        loaded.to(self._device)  # type: ignore[arg-type] # transformers' wrapper hides the signature
         loaded.set_attn_implementation("sdpa")
         self._decoder = loaded.eval().get_decoder()  # type: ignore[no-untyped-call]
         self._head = loaded.get_output_embeddings().weight  # type: ignore[no-untyped-call] # [vocabulary, width]
@@ -77,13 +81,13 @@ class ModelTitleScorer:
         # Every title counts its positions on from the end of the context.
         positions = np.arange(len(owners)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + shared
         output = self._decoder(
-            input_ids=torch.tensor([inputs]),
-            position_ids=torch.from_numpy(np.r_[np.arange(shared), positions])[None],
-            attention_mask=_mask(shared, owners)[None, None],
+            input_ids=torch.tensor([inputs], device=self._device),
+            position_ids=to_device(np.r_[np.arange(shared), positions], self._device)[None],
+            attention_mask=_mask(shared, owners)[None, None].to(self._device),
             use_cache=False,
         )
-        targets = torch.tensor([t for tokens in continuations for t in tokens])
-        losses = token_losses(output.last_hidden_state[0, shared:], self._head, targets).double().numpy()
+        targets = torch.tensor([t for tokens in continuations for t in tokens], device=self._device)
+        losses = token_losses(output.last_hidden_state[0, shared:], self._head, targets).cpu().double().numpy()
         scores: NDArray[np.float64] = -np.bincount(owners, losses) / lengths
         return scores
 

@@ -195,8 +195,10 @@ class GradientProjection(Plugin):
         """Go back to a state."""
         self._updates = int(state["updates"])
         known = [name for name in self._names if f"basis.{name}" in state]
-        self._bases = {name: state[f"basis.{name}"] for name in known}
-        self._moments = {name: (state[f"first.{name}"], state[f"second.{name}"]) for name in known}
+        device = self.learner.weights.device  # a saved state is on the CPU
+        here = {name: tensor.to(device) for name, tensor in state.items()}
+        self._bases = {name: here[f"basis.{name}"] for name in known}
+        self._moments = {name: (here[f"first.{name}"], here[f"second.{name}"]) for name in known}
 
     def _wide(self, vector: Tensor, name: str) -> Tensor:
         """A matrix's part of a vector, with its shorter side first, as a view."""

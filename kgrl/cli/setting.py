@@ -109,6 +109,8 @@ class Setting:
         used["device"] = self.found_device
         values = {f.name: used.get(f.name, getattr(self, f.name)) for f in fields(Setting)}
         values["nucleus"] = (used["nucleus"],) if isinstance(used["nucleus"], str) else used["nucleus"]
+        if values["device"] == "cpu":  # as in runs of versions that had no devices, which are resumed
+            del values["device"]
         return {n: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for n, v in values.items()}
 
     @cached_property

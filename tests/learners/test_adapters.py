@@ -301,7 +301,7 @@ def test_matrices_of_another_shape_are_refused(folder: Path, learner: LoraLearne
 def test_a_learner_reads_its_own_adapter_of_a_mixture_of_experts(
     tiny_corpus: Corpus, base_folder: Path, tmp_path: Path
 ) -> None:
-    """PEFT writes patterns for such a model that apply to none of its layers: they are no obstacle."""
+    """PEFT gives such a model patterns of its own; an adapter that has the same is no obstacle."""
     shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_local_experts": 2}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 400, "bos_token_id": 0}
     MixtralForCausalLM(MixtralConfig(**shape, **heads, eos_token_id=None)).save_pretrained(tmp_path / "mixtral")
@@ -313,10 +313,8 @@ def test_a_learner_reads_its_own_adapter_of_a_mixture_of_experts(
     two.load_adapter(tmp_path / "adapter")
     assert torch.equal(one.weights, two.weights)
     other = LoraLearner(tiny_corpus, model=str(tmp_path / "mixtral"), rank=16)
-    other.load_adapter(tmp_path / "adapter")
-    passages = tiny_corpus.of(0, Split.PROBE)
-    np.testing.assert_allclose(other.losses(passages), one.losses(passages), rtol=1e-5)
-    assert compose([read_adapter(tmp_path / "adapter")]).rank == one.rank
+    with pytest.raises(KgrlError, match="rank_pattern"):
+        other.load_adapter(tmp_path / "adapter")
 
 
 def test_names_alone_decide_where_a_hash_is_missing() -> None:

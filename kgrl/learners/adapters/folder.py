@@ -62,9 +62,6 @@ _MODES: Mapping[str, tuple[Any, ...]] = {
 }
 """Settings of PEFT and the values that plain LoRA has for them; a setting that is missing has the first."""
 
-_PATTERNS = ("rank_pattern", "alpha_pattern")
-"""Settings that give some layers another rank or scale."""
-
 _HARMLESS = frozenset(
     (
         *("peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"),
@@ -243,8 +240,6 @@ def check_plain(adapter: Adapter, host: Mapping[str, Any] | None = None) -> None
         host = None  # its patterns then scale other ranks
     odd = {name: value for name, value in config.items() if value and name not in _HARMLESS and name not in _MODES}
     odd |= {name: config[name] for name, plain in _MODES.items() if config.get(name, plain[0]) not in plain}
-    # A pattern that names no layer with matrices changes nothing: PEFT writes such ones for mixtures of experts.
-    odd = {name: value for name, value in odd.items() if name not in _PATTERNS or _applies(adapter, value)}
     for name, value in odd.items():
         if host is None or host.get(name) != value:
             raise KgrlError(f"{found}: in {_CONFIG}, {name} is {value!r}")
@@ -256,19 +251,8 @@ def check_plain(adapter: Adapter, host: Mapping[str, Any] | None = None) -> None
         if names:
             raise KgrlError(f"{found}: {_WEIGHTS} {what} {', '.join(sorted(names)[:3])}")
     ranks = {len(adapter.tensors[layer + _DOWN]) for layer in layers}
-    if "rank_pattern" not in odd and ranks != {adapter.rank}:
+    if not config.get("rank_pattern") and ranks != {adapter.rank}:
         raise KgrlError(f"{found}: {_WEIGHTS} has matrices of rank {max(ranks - {adapter.rank})}, not {adapter.rank}")
-
-
-def _applies(adapter: Adapter, pattern: Any) -> bool:
-    """Whether a pattern, regular expressions for ends of names, names a layer that the adapter has matrices of."""
-    if not isinstance(pattern, Mapping):
-        return True
-    names = [name.removesuffix(_DOWN) for name in adapter.tensors if name.endswith(_DOWN)]
-    try:
-        return any(re.fullmatch(rf"(.*\.)?({key})", name) for key in pattern for name in names)
-    except re.error:
-        return True
 
 
 def same_base(one: str, other: str) -> bool:

@@ -70,7 +70,7 @@ def add_adapter(
     with torch.random.fork_rng(), warnings.catch_warnings():
         # PEFT asks transformers by a name that the latter is about to change; users of kgrl cannot do anything.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        # Experts that transformers holds in one tensor get no adapter; PEFT prepares patterns of ranks for them.
+        # PEFT gives experts that are held in one tensor ranks by pattern, and warns of patterns that apply.
         warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys", category=RuntimeWarning)
         torch.manual_seed(seed)
         try:

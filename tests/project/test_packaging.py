@@ -33,7 +33,7 @@ def test_folders_are_relative_links(folder: str) -> None:
 
 
 def test_extras() -> None:
-    assert set(EXTRAS) == {"offline", "minari", "ray", "bm25", "datasets", "redis", "bench", "test", "dev"}
+    assert set(EXTRAS) == {"offline", "minari", "ray", "bm25", "datasets", "rst", "redis", "bench", "test", "dev"}
 
 
 def test_every_requirement_has_a_pin_that_satisfies_it() -> None:
@@ -54,7 +54,7 @@ def test_torch_is_pinned_without_a_local_build() -> None:
     assert not [name for name, pinned in pins().items() if not re.fullmatch(r"[0-9][0-9a-z.]*", pinned)]
 
 
-USERS_EXTRAS = ("offline", "minari", "ray", "bm25", "datasets", "redis")
+USERS_EXTRAS = ("offline", "minari", "ray", "bm25", "datasets", "rst", "redis")
 
 
 def licences() -> dict[str, str]:

@@ -110,7 +110,7 @@ def _setting(runs: Sequence[Path]) -> dict[str, Any]:
 
 
 def _is_pretrained(learner: str | None) -> bool:
-    """Whether a learner's model is chosen by --model."""
+    """Tell learners whose model is chosen by --model."""
     from kgrl.learners.make import PRETRAINED
 
     return str(learner).partition(":")[0] in PRETRAINED

@@ -18,7 +18,7 @@ from kgrl.system.starting import without_collection
 if TYPE_CHECKING:
     from kgrl.retrieval.encoder import AnyEncoder
 
-__all__ = ["PRETRAINED", "learners", "make_learner", "options_of"]
+__all__ = ["PRETRAINED", "learner_options", "learners", "make_learner"]
 
 PRETRAINED = frozenset(("full", "lora"))
 """Learners whose model is chosen by name or folder."""
@@ -97,14 +97,14 @@ def _refuse_plugins(plugins: Sequence[object]) -> None:
         raise SettingError("a simulated learner has no weights for plug-ins to change; leave them out")
 
 
-def options_of(kind: str) -> dict[str, Any] | None:
+def learner_options(kind: str) -> dict[str, Any] | None:
     """Return the types of the options that may follow a learner's name; None for a learner of another package.
 
     Raises:
         UnknownNameError: If no learner has that name.
 
     Example:
-        >>> options_of("lora")["rank"]
+        >>> learner_options("lora")["rank"]
         <class 'int'>
     """
     learners[kind]
@@ -149,7 +149,7 @@ def make_learner(
         options = {"encoder": encoder, **options}
     if own.get("schedule", "constant") != "constant":
         options = {**options, "schedule_tokens": budget_tokens}
-    make, known = learners[kind], options_of(kind) if own else None
+    make, known = learners[kind], learner_options(kind) if own else None
     if known is not None:
         check_options(name, own, known, f"the learner {kind}")
     try:

@@ -18,7 +18,7 @@ from kgrl.errors import KgrlError, SettingError, UnknownNameError
 from kgrl.learners import FullLearner, LoraLearner, make_learner
 from kgrl.learners.adapters.folder import AdapterFacts
 from kgrl.learners.decoder.lora import write_adapter
-from kgrl.learners.make import options_of
+from kgrl.learners.make import learner_options
 from kgrl.learners.plugins import make_plugin
 from kgrl.system.options import join_options
 from kgrl.testing import LearnerContract
@@ -187,7 +187,7 @@ def test_few_bits_need_a_package_that_the_error_names(corpus: Corpus, base_folde
 
 
 def test_options_of_learners_are_known_without_making_one() -> None:
-    lora = options_of("lora")
+    lora = learner_options("lora")
     assert lora is not None and {"rank", "alpha", "dora", "rslora", "checkpointing", "bits", "accumulate"} <= set(lora)
     assert not {"corpus", "seed", "plugins"} & set(lora)
 

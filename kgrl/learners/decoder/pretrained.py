@@ -75,14 +75,14 @@ class PretrainedDecoder:
         return self._scaled(output.last_hidden_state[0])
 
     def _ours(self, block: Block) -> dict[str, Any]:
-        """What our attention needs to know of a block: on a CPU passages one by one, elsewhere one mask for all."""
+        """Facts of a block that our attention needs: on a CPU its passages one by one, elsewhere one mask for all."""
         if self._model.device.type != "cpu":
             return {"seen": self._seen(block), "attention_mask": NO_MASK}
         masks = {} if block.masks is None else {"masks": [torch.from_numpy(mask) for mask in block.masks]}
         return {"lengths": block.lengths, "attention_mask": NO_MASK, **masks}
 
     def _seen(self, block: Block) -> Tensor:
-        """What each token of a block sees of it: those before it, of its piece and branch, `[1, 1, tokens, tokens]`."""
+        """Mask of the tokens that each one sees: those before it of its piece and branch, `[1, 1, tokens, tokens]`."""
         pieces = self._tensor(np.cumsum(block.positions == 0))
         alike = pieces[:, None] == pieces[None]
         if block.branches is not None:
@@ -191,7 +191,7 @@ class PretrainedDecoder:
 
 
 def _mixes_tokens(model: PreTrainedModel) -> bool:
-    """Whether a model carries something from token to token past its attention: recurrent state, or a convolution."""
+    """Tell models that carry something from token to token past attention: recurrent state, or a convolution."""
     convolves = any(isinstance(layer, nn.Conv1d) for layer in model.modules())
     return convolves or bool(getattr(model, "_is_stateful", False))
 

@@ -77,12 +77,16 @@ class ArmBandit(BaseAgent):
 
     Subclasses define `begin`, `distribution` and `learn`. Their memory follows from `learn` alone, and a resumed
     curriculum restores the chances of each recorded pull (`remind`), so it continues as if uninterrupted.
+
+    Attributes:
+        pulled: The chances with which the arm of the latest choice was pulled, `[arms]`; None once its result was
+            observed. Where results come late it is kept with the choice, and set again before `observe`.
     """
 
     def reset(self, view: View) -> None:
         """Find the arms of the graph and forget all pulls."""
         self._arms = Arms(view.graph)
-        self._chances: Floats | None = None
+        self.pulled: Floats | None = None
         self.begin(self._arms.count)
 
     @abstractmethod
@@ -115,7 +119,7 @@ class ArmBandit(BaseAgent):
 
     def remind(self, view: View) -> None:
         """Record the chances with which arms are pulled now; see `Reminded.remind`."""
-        self._chances = self.chances(self._arms.candidates(view.candidates) > 0)
+        self.pulled = self.chances(self._arms.candidates(view.candidates) > 0)
 
     def preferences(self, view: View) -> tuple[IntArray, Floats]:
         """Return the candidates and their chances: the arm's chance divided equally among its candidates."""
@@ -129,17 +133,17 @@ class ArmBandit(BaseAgent):
     def choose(self, view: View) -> int:
         """Return a candidate of an arm drawn by its chance."""
         self.remind(view)
-        arm = view.rng.choice(self._arms.count, p=self._chances)
+        arm = view.rng.choice(self._arms.count, p=self.pulled)
         candidates = view.candidates
         return int(view.rng.choice(candidates[self._arms.of_topic[candidates] == arm]))
 
     def observe(self, expansion: Expansion) -> None:
         """Learn from an expansion."""
-        arm, chances = int(self._arms.of_topic[expansion.topic]), self._chances
+        arm, chances = int(self._arms.of_topic[expansion.topic]), self.pulled
         # An expansion that this agent did not choose (an environment's) counts as chosen among all arms.
         if chances is None or chances[arm] == 0:
             chances = self.chances(np.ones(self._arms.count, dtype=bool))
-        self._chances = None
+        self.pulled = None
         self.learn(arm, expansion, chances)
 
 

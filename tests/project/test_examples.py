@@ -128,6 +128,18 @@ def test_ppo_trains_on_a_vector_of_environments(ppo: ModuleType, simulated: Make
     assert list(tmp_path.glob("events*"))
 
 
+@pytest.mark.parametrize("name", ["rl_sampler"])
+def test_an_example_of_other_trainers_has_at_most_forty_lines(name: str) -> None:
+    assert len((EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 40
+
+
+def test_the_sampler_of_the_example_finds_what_the_model_learns_from(capsys: pytest.CaptureFixture[str]) -> None:
+    sampler = load("rl_sampler").train(steps=60)
+    chances = sampler.chances()
+    assert chances["sums of 4 digits"] > chances["products of 9 digits"]
+    assert capsys.readouterr().out.count("sums of 2 digits") == 2
+
+
 @pytest.mark.integration
 def test_both_examples_run_on_vital_articles(graph_network: ModuleType, ppo: ModuleType, tmp_path: Path) -> None:
     try:

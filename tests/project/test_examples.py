@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 from torch.utils.tensorboard import SummaryWriter
+from transformers import AutoTokenizer
 
 from kgrl.corpus import Corpus
 from kgrl.curriculum import Curriculum
@@ -128,7 +130,7 @@ def test_ppo_trains_on_a_vector_of_environments(ppo: ModuleType, simulated: Make
     assert list(tmp_path.glob("events*"))
 
 
-@pytest.mark.parametrize("name", ["rl_sampler"])
+@pytest.mark.parametrize("name", ["rl_sampler", "trainer"])
 def test_an_example_of_other_trainers_has_at_most_forty_lines(name: str) -> None:
     assert len((EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 40
 
@@ -138,6 +140,19 @@ def test_the_sampler_of_the_example_finds_what_the_model_learns_from(capsys: pyt
     chances = sampler.chances()
     assert chances["sums of 4 digits"] > chances["products of 9 digits"]
     assert capsys.readouterr().out.count("sums of 2 digits") == 2
+
+
+def test_the_trainer_of_the_example_trains_and_goes_on(base_folder: Path, tmp_path: Path) -> None:
+    model, out, trainer = tmp_path / "model", tmp_path / "trained", load("trainer")
+    shutil.copytree(base_folder, model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
+    tokenizer.save_pretrained(model)
+    short = trainer.train(str(model), out, steps=20, corpus="invented:60")
+    assert len(short.losses) == 4
+    longer = trainer.train(str(model), out, steps=30, corpus="invented:60")
+    assert longer.losses[:4] == short.losses and len(longer.losses) == 6
+    assert longer.picked[:5] == short.picked[:5]
 
 
 @pytest.mark.integration

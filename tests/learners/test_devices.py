@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from kgrl.learners.decoder.packing import pack, pack_branches
 from kgrl.learners.decoder.pretrained import PretrainedDecoder
 from kgrl.retrieval.encoder import Encoder
 from kgrl.system.devices import find_device, known_devices
+from tests.support.marked_device import WANTED
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +29,11 @@ def test_all_is_on_a_learner_s_device() -> None:
     """In a process of its own, which has a device of another kind for all of its life."""
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, str(ROOT / "tests/support/on_marked_device.py")], cwd=ROOT, capture_output=True, text=True
+        [*command, str(ROOT / "tests/support/on_marked_device.py")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, WANTED: "1"},
     )
     assert done.returncode == 0, done.stdout[-8_000:]
 

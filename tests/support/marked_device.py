@@ -7,6 +7,7 @@ such a device for all of a process: this module is imported in processes of its 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,9 +18,11 @@ from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-__all__ = ["Marked", "marked_device"]
+__all__ = ["WANTED", "Marked", "marked_device"]
 
 NAME = "marked"
+WANTED = "KGRL_MARKED_DEVICE"
+"""The variable of the environment by which a process says that it is one of its own."""
 _COPIES = {
     torch.ops.aten._to_copy.default,
     torch.ops.aten.copy_.default,
@@ -135,5 +138,7 @@ def marked_device() -> Iterator[_Mode]:
         torch.__future__.set_swap_module_params_on_conversion(swaps)
 
 
-# Here, since torch counts devices before the first gradient of a process.
-backend_registration._setup_privateuseone_for_python_backend(NAME, _Module())
+# At import, since torch counts devices before the first gradient of a process; and in such processes alone, since
+# pytest imports all modules to look for examples, and torch would have the device from then on.
+if os.environ.get(WANTED):
+    backend_registration._setup_privateuseone_for_python_backend(NAME, _Module())

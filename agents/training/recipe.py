@@ -14,6 +14,7 @@ from msgspec import Meta
 from kgrl.agents.policy.agent import PPOConfig
 from kgrl.curriculum.mastery import Mastery
 from kgrl.errors import DataError, UnknownNameError
+from kgrl.learners.make import SIMULATED
 from kgrl.retrieval.encoder import DEFAULT_ENCODER
 from kgrl.system.files import write_text
 from kgrl.system.options import split_options
@@ -23,8 +24,6 @@ __all__ = ["Aim", "Environments", "Episodes", "Evaluation", "Recipe", "read_reci
 
 _NO_CONFIG = ("learner", "encoder", "envs", "slots")
 """Fields of `Environments` that are no settings of a curriculum."""
-_SIMULATED = ("simulated", "remembering")
-"""Learners whose episodes take so little time that policies are compared along the way."""
 _FOLDER = Path(__file__).parents[1] / "recipes"
 
 
@@ -90,7 +89,7 @@ class Environments:
     @property
     def simulated(self) -> bool:
         """True if the learner is simulated, so that policies are compared with random picks along the way."""
-        return split_options(self.learner)[0] in _SIMULATED
+        return split_options(self.learner)[0] in SIMULATED
 
     @property
     def estimates_knowledge(self) -> bool:

@@ -18,7 +18,7 @@ from kgrl.system.starting import without_collection
 if TYPE_CHECKING:
     from kgrl.retrieval.encoder import AnyEncoder
 
-__all__ = ["PRETRAINED", "learner_options", "learners", "make_learner"]
+__all__ = ["PRETRAINED", "SIMULATED", "learner_options", "learners", "make_learner"]
 
 PRETRAINED = frozenset(("full", "lora"))
 """Learners whose model is chosen by name or folder."""
@@ -28,8 +28,8 @@ _CALLERS = ("corpus", "encoder", "plugins", "seed")
 learners: Registry[Learner] = Registry("learner", group="kgrl.learners")
 """Learners by name. Their factories take the corpus and, by keyword, the options of their constructors."""
 
-_SIMULATED = ("simulated", "remembering")
-"""Learners that know topics by an encoder."""
+SIMULATED = frozenset(("remembering", "simulated"))
+"""Learners without a model, which know topics by an encoder."""
 
 
 def _class(kind: str) -> type[Learner] | None:
@@ -145,7 +145,7 @@ def make_learner(
         ScratchLearner(width=16, layers=2, heads=2, vocabulary=2048, seed=0)
     """
     kind, own = split_options(name)
-    if kind in _SIMULATED and encoder is not None:
+    if kind in SIMULATED and encoder is not None:
         options = {"encoder": encoder, **options}
     if own.get("schedule", "constant") != "constant":
         options = {**options, "schedule_tokens": budget_tokens}

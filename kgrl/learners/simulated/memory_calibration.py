@@ -81,7 +81,7 @@ class MemoryCalibration:
         Raises:
             SettingError: If the corpus is of another family; the message names both.
         """
-        if family_of(corpus) != self.family:
+        if family_of(corpus.name) != self.family:
             raise SettingError(
                 f"the learner 'remembering' was fitted to corpora named {self.family}:..., and this is "
                 f"{corpus.name!r}; use the learner 'scratch', or 'simulated' where a calibration ships"
@@ -128,6 +128,6 @@ class MemoryCalibration:
         return cls.read(FOLDER / f"memory-{learner}.json")
 
 
-def family_of(corpus: Corpus) -> str:
+def family_of(corpus: str) -> str:
     """Return the part of a corpus's name before the colon: invented worlds of all sizes and seeds are one family."""
-    return corpus.name.partition(":")[0]
+    return corpus.partition(":")[0]

@@ -15,7 +15,7 @@ from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.learners.simulated.courses import course_of_run
 from kgrl.learners.simulated.memory import Memory, MemoryParameters, experience_of, known_of, losses_of, recalled
-from kgrl.learners.simulated.memory_calibration import MemoryCalibration, MemoryErrors
+from kgrl.learners.simulated.memory_calibration import MemoryCalibration, MemoryErrors, family_of
 from kgrl.learners.simulated.relatives import Relatives
 from kgrl.retrieval.encoder import DEFAULT_ENCODER, AnyEncoder
 
@@ -259,7 +259,7 @@ def fit_memory_calibration(
         on_fit(run.name)
         members.append(fit_memory([run], parameters, _OF_A_RUN))
     return MemoryCalibration(
-        family=corpora[0].partition(":")[0],
+        family=family_of(corpora[0]),
         learner=learner,
         tokens_per_word=rate,
         parameters=parameters,

@@ -42,6 +42,7 @@ class Knowledge:
         learner: The learner, with options after its name.
         budget: Most tokens of a cell, if not the task's.
         level: Share of one-hop facts to reach.
+        stop: End each cell at the level. What is known at the end is then not comparable, and left out.
         workers: Curricula at a time.
     """
 
@@ -53,13 +54,16 @@ class Knowledge:
     learner: str = "scratch"
     budget: int | None = None
     level: float = RECALL_LEVEL
+    stop: bool = False
     workers: int = 1
 
 
 def main(command: Knowledge) -> None:
     agents = (RIVAL, *command.agents)
     corpus, learner, budget = command.corpus, command.learner, command.budget
-    cells = [Cell("recall", corpus, learner, a, s, budget) for s in range(command.seeds) for a in agents]
+    until = command.level if command.stop else None
+    seeds = range(command.seeds)
+    cells = [Cell("recall", corpus, learner, agent, seed, budget, level=until) for seed in seeds for agent in agents]
     check_folder(command.out, cells)
     rows = dict[tuple[str, int], dict[str, Any]]()
     for row in run_cells(cells, command.out, executors.make("process", workers=command.workers)):
@@ -103,14 +107,14 @@ def _row(agent: str, own: list[dict[str, Any]], rival: list[dict[str, Any]], com
         "learner": command.learner,
         "agent": agent,
         "seeds": len(own),
-        "recall_1": float(np.mean([end[-1] for end in ends])),
-        "recall_2": float(np.mean([smooth(row["recalled"]["2"])[-1] for row in own])),
+        "recall_1": None if command.stop else float(np.mean([end[-1] for end in ends])),
+        "recall_2": None if command.stop else float(np.mean([smooth(row["recalled"]["2"])[-1] for row in own])),
         "tokens_to_level": float(np.exp(np.mean(np.log([t or budget for t in tokens])))),
         "never": sum(t is None for t in tokens),
         "speedup": ratio.ratio.value,
         "speedup_low": ratio.ratio.low,
         "speedup_high": ratio.ratio.high if np.isfinite(ratio.ratio.high) else None,
-        "retained": float(np.mean([end[-1] / max(end) for end in ends])),
+        "retained": None if command.stop else float(np.mean([end[-1] / max(end) for end in ends])),
         "probing_share": float(np.mean([_probing(row) for row in own])),
         "by_seed": dict(zip([row["seed"] for row in own], tokens, strict=True)),
     }

@@ -151,6 +151,8 @@ def _place(cell: Cell) -> dict[str, Any]:
     config = {name: value for name, value in asdict(task.config).items() if name != "seed"}
     learner = {f"learner {name}": value for name, value in _learner(cell.learner, task.corpus, task.facts > 0).items()}
     made = {"corpus": task.corpus.fingerprint, "encoder": Encoder(cell.encoder).fingerprint, "reward": task.reward}
+    if cell.level is not None:  # folders of before know nothing of it
+        made["level"] = cell.level
     return {**made, **config, **learner}
 
 

@@ -57,13 +57,13 @@ def task_of(name: str, corpus: str, budget: int | None = None) -> Task:
     Args:
         name: The task.
         corpus: The corpus that it is made from, by name.
-        budget: Most tokens to train on, where the task's own budget is larger; its own if None.
+        budget: Most tokens to train on; the task's own if None.
     """
     # Tasks that lay traps are made from the corpus without them, whose name has no prefix.
     task = make_task(name, _corpus(corpus.removeprefix(f"{name}:") if name in DERIVED else corpus))
     if budget is None:
         return task
-    return replace(task, config=replace(task.config, budget_tokens=min(budget, task.config.budget_tokens)))
+    return replace(task, config=replace(task.config, budget_tokens=budget))
 
 
 @cache

@@ -35,7 +35,7 @@ from kgrl.expansion import Expansion
 from kgrl.learners.base import Learner, Sized
 from kgrl.probes.recall import Recall
 from kgrl.retrieval.encoder import DEFAULT_ENCODER
-from kgrl.runs.metrics import aulc, continual_metrics
+from kgrl.runs.metrics import aulc, continual_metrics, smooth
 from kgrl.system.executors import Executor
 from kgrl.system.files import replacing, write_json
 from kgrl.system.schemas import Count, checked, read_json
@@ -68,9 +68,11 @@ class Cell:
         learner: The learner by name.
         agent: The agent by name, or the folder of a trained policy, which goes by the folder's name.
         seed: Seeds learner, probes and draws; cells of one seed are paired.
-        budget: Most tokens to train on, where the task's own budget is larger; its own if None. A folder holds results
-            of one budget for each place; `kgrl.benchmark.folder.check_folder` refuses others.
+        budget: Most tokens to train on; the task's own if None. A folder holds results of one budget for each place;
+            `kgrl.benchmark.folder.check_folder` refuses others.
         encoder: The sentence encoder by name; a folder holds results of one for each place, too.
+        level: Share of one-hop facts (group "1") at which it ends, as the mean of two exams in a row; None goes on to
+            the budget. One for each place, too.
     """
 
     task: str
@@ -80,6 +82,7 @@ class Cell:
     seed: int
     budget: int | None = None
     encoder: str = DEFAULT_ENCODER
+    level: float | None = None
 
     @property
     def name(self) -> str:
@@ -174,7 +177,7 @@ def _carry_out(curriculum_file: Path, cell: Cell) -> Row:
     made, watched = time.perf_counter() - began, _Examined(place.exam, learner, place.recall)
     # Facts are learned suddenly, so they are asked for more often.
     exams = EXAMS * (_FACT_EXAMS if place.recall else 1)
-    steps = watched.follow(curriculum.run(agent), budget / exams)
+    steps = watched.follow(curriculum.run(agent), budget / exams, cell.level)
     seconds = {phase: sum(step.seconds.get(phase, 0.0) for step in steps) for phase in _PHASES}
     seconds |= {"exam": watched.seconds, "make": made}
     # The loop does nothing else between phases than to let the agent choose.
@@ -236,8 +239,8 @@ class _Examined:
         """The topics learned since the previous exam, by the number of the exam."""
         self._losses: list[NDArray[np.float64]] = []
 
-    def follow(self, curriculum: Iterable[Expansion], spacing: float) -> list[Expansion]:
-        """Return a curriculum's expansions, with exams before it, every `spacing` tokens, and at its end."""
+    def follow(self, curriculum: Iterable[Expansion], spacing: float, level: float | None = None) -> list[Expansion]:
+        """Return a curriculum's expansions up to a level, with exams before, every `spacing` tokens, and at the end."""
         steps = list[Expansion]()
         self.take(0)
         for step in curriculum:
@@ -245,6 +248,8 @@ class _Examined:
             self.learned.setdefault(len(self.curve), []).extend(step.neighbourhood)
             if step.tokens_total - self.curve[-1][0] >= spacing:
                 self.take(step.tokens_total)
+                if level is not None and smooth(self.recalled["1"])[-1] >= level:
+                    break
         if self.curve[-1][0] != steps[-1].tokens_total:
             self.take(steps[-1].tokens_total)
         return steps

@@ -59,7 +59,7 @@ class BenchCommand:
             pays most for, and rereading, which reads again what is known.
         seeds: Number of seeds, the same for every agent.
         topics: Suite hypothesis: number of topics that are learned on forks, to measure the effect on others.
-        budget_tokens: Suite agents: most tokens of a curriculum. It can lower a task's own budget, not raise it.
+        budget_tokens: Suite agents: most tokens of a curriculum.
         sample: Suite rewards: candidates that greedy tries at each step.
         encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
         device: Device that learner and encoder compute on: cpu, cuda, cuda:1, mps, or auto for the fastest that is

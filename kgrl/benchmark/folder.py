@@ -150,7 +150,8 @@ def _place(cell: Cell) -> dict[str, Any]:
     task = task_of(cell.task, cell.corpus, cell.budget)
     config = {name: value for name, value in asdict(task.config).items() if name != "seed"}
     learner = {f"learner {name}": value for name, value in _learner(cell.learner, task.corpus, task.facts > 0).items()}
-    made = {"corpus": task.corpus.fingerprint, "encoder": Encoder(cell.encoder).fingerprint, "reward": task.reward}
+    encoder = Encoder(cell.encoder).fingerprint
+    made: dict[str, Any] = {"corpus": task.corpus.fingerprint, "encoder": encoder, "reward": task.reward}
     if cell.level is not None:  # folders of before know nothing of it
         made["level"] = cell.level
     return {**made, **config, **learner}

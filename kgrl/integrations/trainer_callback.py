@@ -86,6 +86,10 @@ def _check(args: TrainingArguments) -> None:
         )
     if args.dataloader_num_workers:
         raise SettingError("the agent chooses in the trainer's own process; set dataloader_num_workers=0")
+    # Batches that one process hands out to the others have to be of one size, and passages are not.
+    handing_out: Any = args.accelerator_config  # an object, once the arguments were made
+    if args.world_size > 1 and handing_out.dispatch_batches is not False:
+        raise SettingError("every process reads the data set; set accelerator_config={'dispatch_batches': False}")
 
 
 def _examples(args: TrainingArguments, state: TrainerState) -> int:

@@ -20,7 +20,7 @@ from kgrl.agents.baselines.frontier import Closure
 from kgrl.benchmark import folder, runner
 from kgrl.benchmark.comparison import compare, missing
 from kgrl.benchmark.folder import check_folder
-from kgrl.benchmark.places import Place
+from kgrl.benchmark.places import Place, task_of
 from kgrl.benchmark.runner import Cell, failures, read_rows, run_cells
 from kgrl.benchmark.tasks import Task
 from kgrl.cli.bench import BenchCommand, _show_ranking
@@ -155,6 +155,34 @@ def test_a_row_has_what_is_recalled_by_group(
     (row,) = read_rows(tmp_path)
     assert row["recalled"].keys() == {"a", "b"}
     assert all(len(shares) == len(row["curve"]) for shares in row["recalled"].values())
+
+
+def test_a_cell_ends_once_its_level_is_reached(
+    tmp_path: Path, tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cell,) = cells("random", seeds=1)
+    asked = [Question(0, "It is so.", ("It is not so, and never was.",), "1")]
+    place = replace(runner.make_place(*cell.key.values()), recall=Recall(tiny_corpus, asked))
+    monkeypatch.setattr(runner, "make_place", lambda *names: place)
+    for folder_name, level in (("whole", None), ("level", 0.75)):
+        answers = iter([False, False, *[True] * 40])
+        monkeypatch.setattr(Recall, "answers", lambda *asked, answers=answers: np.array([next(answers)]))
+        run([replace(cell, level=level)], tmp_path / folder_name)
+    (whole,), (ended,) = read_rows(tmp_path / "whole"), read_rows(tmp_path / "level")
+    shares = ended["recalled"]["1"]
+    assert shares == [0.0, 0.0, 1.0, 1.0]
+    assert ended["curve"] == whole["curve"][: len(ended["curve"])] and len(ended["curve"]) < len(whole["curve"])
+
+
+def test_results_up_to_another_level_are_refused(tmp_path: Path) -> None:
+    check_folder(tmp_path, cells("random"))
+    with pytest.raises(DataError, match=r"level None and not 0\.3"):
+        check_folder(tmp_path, [replace(cell, level=0.3) for cell in cells("random")])
+
+
+@pytest.mark.parametrize("budget", [5_000, 2_000_000])
+def test_a_budget_lowers_and_raises_that_of_a_task(budget: int) -> None:
+    assert task_of("recall", "invented:300", budget).config.budget_tokens == budget
 
 
 def test_another_budget_is_refused(tmp_path: Path) -> None:

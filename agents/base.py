@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kgrl.curriculum.view import Agent, View
@@ -12,12 +13,23 @@ from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
 from kgrl.system.display import constructor_text
+from kgrl.system.own_code import own_place
 from kgrl.system.registry import Registry
 
 if TYPE_CHECKING:
     from kgrl.retrieval.encoder import Encoder
 
-__all__ = ["POLICY_FILE", "Agent", "BaseAgent", "View", "agents", "check_setting", "check_space", "reads_probes"]
+__all__ = [
+    "POLICY_FILE",
+    "Agent",
+    "BaseAgent",
+    "View",
+    "agent_name",
+    "agents",
+    "check_setting",
+    "check_space",
+    "reads_probes",
+]
 
 POLICY_FILE = "policy.json"
 """The file that marks a folder as that of a trained agent."""
@@ -73,6 +85,20 @@ def reads_probes(agent: Agent) -> bool:
     """
     inner = getattr(agent, "agent", None)
     return reads_probes(inner) if isinstance(inner, Agent) else bool(getattr(agent, "reads_probes", True))
+
+
+def agent_name(agent: str) -> str:
+    """Return the short name by which results know an agent: of a folder or a file without the way there.
+
+    Args:
+        agent: A registered name, the folder of a policy, or `FILE.py:CLASS`.
+
+    Example:
+        >>> agent_name("closure"), agent_name("policies/mine"), agent_name("my agents/near.py:Nearest")
+        ('closure', 'mine', 'near.Nearest')
+    """
+    place = own_place(agent)
+    return Path(agent).name if place is None else f"{place[0].stem}.{place[1]}"
 
 
 def check_space(agent: Agent, encoder: Encoder) -> None:

@@ -5,6 +5,7 @@ Importing this module registers them all; torch is imported when an agent that n
 
 from __future__ import annotations
 
+from inspect import isabstract, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ from kgrl.agents.base import POLICY_FILE, agents
 from kgrl.agents.baselines.passages import Interleaved
 from kgrl.builtin import FOLDER
 from kgrl.curriculum.view import Agent
-from kgrl.errors import DataError
+from kgrl.errors import DataError, SettingError
+from kgrl.system.own_code import from_own_file, own_place
 from kgrl.system.schemas import read_yaml
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["TUNED", "agents", "make_agent", "tuned_options"]
 
 
+_PARTS = ("choose", "reset", "observe", "frontier_only")
+"""The attributes of an agent; see `kgrl.curriculum.view.Agent`."""
 TUNED = Path(__file__).parent / "tuned"
 """The folder of the tuned options of agents, `NAME.yaml`; `benchmarks/tuning_search.py` found them."""
 
@@ -81,16 +85,19 @@ def _random_interleaved() -> Agent:
 
 
 def make_agent(agent: str | Path | Agent) -> Agent:
-    """Return an agent made of a name or a folder; an agent is returned as it is.
+    """Return an agent made of a name, a folder or a file; an agent is returned as it is.
 
     Agents draw from the curriculum's generator and need no seed.
 
     Args:
-        agent: A registered name, made with its tuned options; the folder of a trained agent; or an agent.
+        agent: A registered name, made with its tuned options; the folder of a trained agent; a class of one's own as
+            `"FILE.py:CLASS"`, which is called without arguments; or an agent.
 
     Raises:
-        UnknownNameError: If it is neither a registered name nor such a folder.
-        KgrlError: If this version cannot read the folder's policy.
+        UnknownNameError: If it is none of these, or the file has no such class.
+        MissingDataError: If the file is missing.
+        SettingError: If the class is not an agent, or cannot be made without arguments.
+        KgrlError: If this version cannot read the folder's policy, or the file cannot be imported.
         DataError: If the agent does not take the options in the file of its tuned options.
 
     Example:
@@ -103,6 +110,11 @@ def make_agent(agent: str | Path | Agent) -> Agent:
     if str(agent) not in agents and (Path(agent) / POLICY_FILE).is_file():
         return _load_policy(Path(agent))
     name = str(agent)
+    place = own_place(name)
+    if place is not None:
+        return _from_file(*place)
+    if name.endswith(".py"):
+        raise SettingError(f"{name} is a file; name an agent's class in it, too, as in {name}:MyAgent")
     make, options = agents[name], tuned_options(name)
     if not options:
         return make()
@@ -110,6 +122,27 @@ def make_agent(agent: str | Path | Agent) -> Agent:
         return make(**options)
     except (TypeError, ValueError) as error:
         raise DataError(_tuned_file(name), None, f"the agent {name!r} takes no such options: {error}") from error
+
+
+def _from_file(path: Path, name: str) -> Agent:
+    """Return an agent of the class that a Python file defines under a name."""
+    kind, place = from_own_file(path, name, "agent"), f"{path}:{name}"
+    if not callable(kind):
+        raise SettingError(f"{place} is not a class but {kind!r}; name the class of an agent")
+    # Bound before the call, so that a TypeError from within the constructor is not taken for a missing argument.
+    try:
+        signature(kind).bind()
+    except TypeError as error:
+        why = f"{error}; agents of a file are made without arguments, so give each a default"
+        raise SettingError(f"{place} cannot be made: {why}") from error
+    if isabstract(kind):
+        lacking = ", ".join(sorted(kind.__abstractmethods__))
+        raise SettingError(f"{place} cannot be made: it does not define {lacking}")
+    made = kind()
+    if not isinstance(made, Agent):
+        lacking = ", ".join(part for part in _PARTS if not hasattr(made, part))
+        raise SettingError(f"{place} is not an agent: it has no {lacking}; inherit kgrl.agents.BaseAgent")
+    return made
 
 
 def tuned_options(agent: str) -> dict[str, Any]:

@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct, structs
 
-from kgrl.agents.base import check_space
+from kgrl.agents.base import agent_name, check_space
 from kgrl.agents.make import make_agent
 from kgrl.benchmark.places import task_of
 from kgrl.benchmark.tasks import make_float32_learner
 from kgrl.corpus import Corpus
 from kgrl.curriculum.view import Agent
-from kgrl.errors import DataError
+from kgrl.errors import DataError, SettingError
 from kgrl.probes.recall import check_reads_text
 from kgrl.retrieval.encoder import Encoder
-from kgrl.system.files import write_json
+from kgrl.system.files import file_digest, write_json
+from kgrl.system.own_code import own_place
 from kgrl.system.schemas import read_json
 
 if TYPE_CHECKING:
@@ -50,21 +51,34 @@ def check_folder(out: Path, cells: Iterable[Cell]) -> None:
     Raises:
         DataError: If it holds results of another version of kgrl, or of a place or an agent that has changed since; the
             message names the change.
-        KgrlError: If a corpus, task, goal, learner or agent cannot be made, or a task asks for facts and the learner
-            reads no text.
+        KgrlError: If a corpus, task, goal, learner or agent cannot be made, two agents go by one name, or a task asks
+            for facts and the learner reads no text.
     """
     cells = list(cells)
     places = {(cell.task, cell.corpus, cell.learner, cell.budget): cell for cell in cells}
     about = {
         "version": version("kgrl"),
-        # Known by the names of rows, where a policy goes by its folder's name.
-        "agents": {Path(agent).name: described(make_agent(agent)) for agent in dict.fromkeys(c.agent for c in cells)},
+        "agents": _agents(dict.fromkeys(cell.agent for cell in cells)),
         "places": {f"{cell.task}/{cell.corpus}/{cell.learner}": _place(cell) for cell in places.values()},
     }
     for agent, encoder in dict.fromkeys((cell.agent, cell.encoder) for cell in cells):
         check_space(make_agent(agent), Encoder(encoder))
     # Through JSON once, so that tuples compare equal to the lists that were read from the file.
     write_json(out / ABOUT, agree(out / ABOUT, json.loads(json.dumps(about))))
+
+
+def _agents(named: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the descriptions of agents, by the names that rows know them by."""
+    told: dict[str, dict[str, Any]] = {}
+    of: dict[str, str] = {}
+    for agent in named:
+        name = agent_name(agent)
+        if of.setdefault(name, agent) != agent:
+            raise SettingError(f"the agents {of[name]} and {agent} both go by the name {name!r}; rename one of them")
+        told[name] = described(make_agent(agent))
+        if (place := own_place(agent)) is not None:  # attributes do not tell what the code does
+            told[name]["file"] = file_digest(place[0])
+    return told
 
 
 class _About(Struct, forbid_unknown_fields=True):

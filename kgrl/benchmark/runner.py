@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from kgrl.agents.base import agent_name
 from kgrl.agents.make import make_agent
 from kgrl.benchmark.places import make_place
 from kgrl.benchmark.tasks import make_float32_learner
@@ -66,7 +67,8 @@ class Cell:
         task: The task by name, `"target:CATEGORY"` for another goal than the usual.
         corpus: The corpus by name.
         learner: The learner by name.
-        agent: The agent by name, or the folder of a trained policy, which goes by the folder's name.
+        agent: The agent by name, the folder of a trained policy, or a class as `FILE.py:CLASS`; rows know it by its
+            short name (`kgrl.agents.base.agent_name`).
         seed: Seeds learner, probes and draws; cells of one seed are paired.
         budget: Most tokens to train on; the task's own if None. A folder holds results of one budget for each place;
             `kgrl.benchmark.folder.check_folder` refuses others.
@@ -93,7 +95,7 @@ class Cell:
     def key(self) -> Row:
         """The entries that identify its row."""
         names = {"task": self.task, "corpus": self.corpus, "learner": self.learner}
-        return {**names, "agent": Path(self.agent).name, "seed": self.seed}
+        return {**names, "agent": agent_name(self.agent), "seed": self.seed}
 
 
 def cell_file(out: Path, key: Mapping[str, Any]) -> Path:
@@ -415,7 +417,7 @@ class Pace:
     """
 
     def __init__(self, cells: Iterable[Cell], workers: int) -> None:
-        self._waiting = Counter((c.task, c.corpus, c.learner, Path(c.agent).name) for c in cells)
+        self._waiting = Counter((c.task, c.corpus, c.learner, agent_name(c.agent)) for c in cells)
         self._workers = workers
         self._sums: dict[tuple[str | None, ...], tuple[float, int]] = {}
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.agents.base import BaseAgent
+from kgrl.agents.base import BaseAgent, agent_name
 from kgrl.agents.baselines.frontier import SampledAgent
 from kgrl.agents.make import make_agent
 from kgrl.benchmark.tasks import Task, make_float32_learner, make_task
@@ -76,7 +76,8 @@ class TrapEpisode:
         task: The task by name.
         corpus: The corpus by name.
         learner: The learner by name.
-        agent: `"greedy"`, `"rereading"`, an agent by name, or the folder of a trained policy.
+        agent: `"greedy"`, `"rereading"`, an agent by name, the folder of a trained policy, or a class as
+            `FILE.py:CLASS`.
         rewards: The rewards that are added up, by name or as expressions; for `greedy`, the one that it follows.
             Rewards that need something the learner or the task does not have are left out.
         seed: Seeds learner, probes and draws.
@@ -99,7 +100,7 @@ class TrapEpisode:
         # A list of rewards can be longer than file systems allow, so it is known by a digest.
         listed = "+".join(self.rewards)
         named = listed if len(self.rewards) == 1 else hashlib.sha256(listed.encode()).hexdigest()[:12]
-        parts = (self.task, self.corpus, self.learner, Path(self.agent).name, named, str(self.seed))
+        parts = (self.task, self.corpus, self.learner, agent_name(self.agent), named, str(self.seed))
         return "".join(c if c.isalnum() or c in "-_." else "_" for c in "--".join(parts)) + ".json"
 
 
@@ -269,8 +270,8 @@ def summarise_traps(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _summed(key: tuple[str, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
     # A policy goes by its folder's name, wherever the folder is.
-    names = dict.fromkeys(Path(row["agent"]).name for row in rows)
-    agents = {name: _means([row for row in rows if Path(row["agent"]).name == name]) for name in names}
+    names = dict.fromkeys(agent_name(row["agent"]) for row in rows)
+    agents = {name: _means([row for row in rows if agent_name(row["agent"]) == name]) for name in names}
     improved = [row["exam_before"] - row["exam_after"] for row in rows]
     paid = [row["returns"][key[0]] for row in rows]
     return {

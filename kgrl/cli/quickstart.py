@@ -37,7 +37,8 @@ class QuickstartCommand:
 
     Args:
         goal: Category to learn about; `kgrl graph` lists a corpus's categories.
-        agent: Agent to compare with random: a name that `kgrl info` lists, or the folder of a trained policy.
+        agent: Agent to compare with random: a name that `kgrl info` lists, the folder of a trained policy, or a class
+            of yours as FILE.py:CLASS.
         corpus: Corpus: a name that `kgrl info` lists, or a folder.
         learner: Learner: lora (SmolLM2-135M with a LoRA adapter), scratch (a small transformer with random weights) or
             another that `kgrl info` lists.
@@ -73,7 +74,10 @@ class QuickstartCommand:
 
     def _compare_with(self, learner: str, corpus: Corpus, folder: Path) -> dict[str, Any]:
         """Carry out both runs with a learner, print the comparison, write its report and return the figures."""
-        commands = {name: self._command(name, learner) for name in (BASELINE, self.agent)}
+        from kgrl.agents.base import agent_name
+
+        # By the names of their folders: an agent may be a folder or a file elsewhere.
+        commands = {agent_name(agent): self._command(agent, learner) for agent in (BASELINE, self.agent)}
         # One learner serves both runs in turn: each run puts it back to its first state, so that weights are the same.
         taught = commands[BASELINE].make_learner(corpus)
         curricula = {name: c.make_curriculum(corpus, taught) for name, c in commands.items()}

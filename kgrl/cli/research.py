@@ -18,7 +18,7 @@ from tyro.conf import Positional, Suppress, arg
 from kgrl.cli.arguments import MOST_COUNT, JsonFile, check_range, default_is
 from kgrl.cli.output import progress, show_facts, show_table
 from kgrl.cli.run import RunCommand
-from kgrl.cli.trust import check_rewards
+from kgrl.cli.trust import check_code
 from kgrl.errors import KgrlError, SettingError
 
 if TYPE_CHECKING:
@@ -154,12 +154,12 @@ class ResearchRunCommand(RunCommand):
 class ReplayCommand:
     """Repeat a live run from its recorded pages, without network or queue, and compare every expansion.
 
-    If the folder names a reward file that nobody gave as --reward on this machine before, kgrl asks whether its code
-    may run.
+    If the folder names a file of a reward or an agent that nobody gave as --reward or --agent on this machine before,
+    kgrl asks whether its code may run.
 
     Args:
         folder: Folder of the live run.
-        trust: Reward files whose code may run, though it is the folder that names them.
+        trust: Files whose code may run, though it is the folder that names them.
         json: File for the result, as one JSON object.
     """
 
@@ -171,7 +171,7 @@ class ReplayCommand:
         """Repeat the run, print how much of it came out the same, and return that.
 
         Raises:
-            KgrlError: If the folder holds no live run, or names a reward file that may not be run.
+            KgrlError: If the folder holds no live run, or names a file whose code may not be run.
         """
         from kgrl.research.growing import Recorded
         from kgrl.research.library import Library
@@ -181,7 +181,7 @@ class ReplayCommand:
         if not recorded or recorded[0].arrived is None:
             raise KgrlError(f"{self.folder} holds no live run; see kgrl research run --help")
         command, library = ResearchRunCommand(resume=self.folder).resumed(), Library(self.folder / _PAGES)
-        check_rewards([command.reward], self.folder / "config.yaml", self.trust)
+        check_code(self.folder / "config.yaml", [command.reward], [command.agent], self.trust)
         curriculum = command.on(library.corpus(recorded[0].arrived), library, Recorded(recorded))
         same = 0
         with progress("replay", total=len(recorded)) as advance:

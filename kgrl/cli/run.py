@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from kgrl.cli.arguments import MOST_COUNT, JsonFile, check_range, default_is
 from kgrl.cli.output import progress, show_facts
 from kgrl.cli.setting import NO_REWARD, Setting
-from kgrl.cli.trust import check_rewards, remember_rewards
+from kgrl.cli.trust import check_code, remember_code
 from kgrl.errors import KgrlError
 from kgrl.system.starting import load_torch_ahead
 
@@ -43,7 +43,8 @@ class RunCommand(Setting):
     The run is recorded in a folder, with a report. An interrupted run continues with --resume.
 
     Args:
-        agent: Agent that picks the topics: a name that `kgrl info` lists, or the folder of a trained policy.
+        agent: Agent that picks the topics: a name that `kgrl info` lists, the folder of a trained policy, or a class of
+            yours as FILE.py:CLASS.
         exam_topics: Topics of the exam, one passage each; the same for every agent and seed.
         exam_every: Expansions between two exams: 2, or as many as make 30 exams where a task asks for facts.
         link_recall: Number of questions about links at every exam: the learner tells a sentence of an exam passage from
@@ -52,9 +53,9 @@ class RunCommand(Setting):
             invented corpus or of a corpus that brings questions.
         out: Folder for the run.
         resume: Folder of an interrupted run to continue. All other arguments are then read from its config.yaml. If
-            that names a reward file that nobody gave as --reward on this machine before, kgrl asks whether its code may
-            run.
-        trust: Reward files whose code may run, though it is config.yaml that names them.
+            that names a file of a reward or an agent that nobody gave as --reward or --agent on this machine before,
+            kgrl asks whether its code may run.
+        trust: Files whose code may run, though it is config.yaml that names them.
         json: File for the figures, as one JSON object.
     """
 
@@ -74,8 +75,8 @@ class RunCommand(Setting):
         """Carry out the run, print its figures and return them.
 
         Raises:
-            KgrlError: If a name is unknown or a number out of range, the folder holds another run or names a reward
-                file that may not be run, or a loss diverges.
+            KgrlError: If a name is unknown or a number out of range, the folder holds another run or names a file
+                whose code may not run, or a loss diverges.
         """
         load_torch_ahead()
         from kgrl.runs.place import hold_folder, unused_folder
@@ -110,8 +111,8 @@ class RunCommand(Setting):
             raise KgrlError(f"{folder} holds a run already; continue with --resume {folder}, or choose another --out")
         # A resumed run keeps the setting that it began with: another one would make its record untrue.
         command = self.resumed() if self.resume else self
-        remember_rewards([self.reward])
-        check_rewards([command.reward], folder / "config.yaml", self.trust)
+        remember_code([self.reward], [self.agent])
+        check_code(folder / "config.yaml", [command.reward], [command.agent], self.trust)
         check_space(command.made_agent, Encoder(command.encoder))
         with command.curriculum_in(folder) as curriculum:
             result = run_recorded(command, folder, curriculum)
@@ -170,7 +171,9 @@ class RunCommand(Setting):
 
     def config(self) -> dict[str, Any]:
         """Return everything that the run can be repeated from, ready for YAML."""
-        own = {"agent": self.agent, "exam_topics": self.exam_topics, "exam_every": self.spacing}
+        from kgrl.system.own_code import absolute_place
+
+        own = {"agent": absolute_place(self.agent), "exam_topics": self.exam_topics, "exam_every": self.spacing}
         return {**self.setting(), **own, "link_recall": self.link_recall, "fact_recall": self.facts}
 
     @cached_property
@@ -200,7 +203,9 @@ class RunCommand(Setting):
 
     def default_name(self) -> str:
         """Return a folder name made from the setting and the time."""
-        safe_agent = Path(self.agent).name
+        from kgrl.agents.base import agent_name
+
+        safe_agent = agent_name(self.agent)
         learned = [Path(self.corpus_name).name, self.goal] if self.task is None else [self.task, self.corpus]
         parts = [*learned, safe_agent, self.learner, f"seed{self.seed}"]
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -229,12 +234,15 @@ def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> R
         folder: The run's folder. If it holds a checkpoint, the run continues from there.
         curriculum: The command's curriculum. Its learner can serve one run after another.
     """
+    from kgrl.agents.base import agent_name
     from kgrl.runs.run import Run
 
     exam = command.make_exam(curriculum, command.exam_topics)
     recall = _recall(command, curriculum)
     run = Run(folder, curriculum, command.made_agent, exam, command.config(), command.spacing, recall)
-    with progress(f"{command.agent}, seed {command.seed}", total=curriculum.config.budget_tokens) as advance:
+    with progress(
+        f"{agent_name(command.agent)}, seed {command.seed}", total=curriculum.config.budget_tokens
+    ) as advance:
         return run.carry_out(lambda expansion, loss: advance(expansion.tokens_total, _line(expansion.title, loss)))
 
 
@@ -257,10 +265,11 @@ def _recall(command: RunCommand, curriculum: Curriculum) -> dict[str, Recall]:
 
 
 def _write_report(command: RunCommand, folder: Path, curriculum: Curriculum, result: RunResult) -> Path:
+    from kgrl.agents.base import agent_name
     from kgrl.report.data import RunData
     from kgrl.report.page import write_report
 
-    path, agent = folder / "report.html", Path(command.agent).name
+    path, agent = folder / "report.html", agent_name(command.agent)
     # The widest word for what was learned that the setting has.
     about = command.task or command.goal or command.corpus_name
     write_report(path, f"{about}: {agent}", [RunData.of(agent, result, curriculum)], curriculum.corpus.graph)
@@ -272,6 +281,8 @@ def _line(title: str, loss: float | None) -> str:
 
 
 def _show(figures: dict[str, Any]) -> None:
+    from kgrl.agents.base import agent_name
+
     facts = [
         ("exam loss before", f"{figures['exam_loss_before']:.4f} nats per token"),
         ("exam loss after", f"{figures['exam_loss_after']:.4f}"),
@@ -286,7 +297,7 @@ def _show(figures: dict[str, Any]) -> None:
         ("report", figures["report"]),
     ]
     task = f", task {figures['task']}" if figures["task"] else ""
-    show_facts(f"{figures['agent']} on {figures['corpus']}{task}", facts)
+    show_facts(f"{agent_name(figures['agent'])} on {figures['corpus']}{task}", facts)
 
 
 def _steps(figures: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from kgrl.cli.arguments import MOST_COUNT, MOST_SEED, JsonFile, check_range, default_is
 from kgrl.cli.output import show_facts
 from kgrl.cli.setting import as_nucleus
-from kgrl.cli.trust import check_rewards, remember_rewards
+from kgrl.cli.trust import check_code, remember_code
 from kgrl.errors import KgrlError, SettingError
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ class TrainCommand:
             ("--steps", self.steps, 1, MOST_COUNT),
         )
         name, recipe = self._recipe()
-        remember_rewards([self.reward])
-        check_rewards([aim.reward for aim in recipe.aims], Path(name), self.trust)
+        remember_code([self.reward])
+        check_code(Path(name), [aim.reward for aim in recipe.aims], trusted=self.trust)
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = self.out or unused_folder(Path("policies") / f"{Path(name).stem}-seed{self.seed}-{stamp}")
         options = self._learner_options(recipe.environment)

@@ -14,24 +14,21 @@ names may hold one. A file is the user's own, and it is imported because the use
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import inspect
 import math
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import NoReturn
 
-from kgrl.errors import KgrlError, MissingDataError, UnknownNameError
+from kgrl.errors import KgrlError, UnknownNameError
 from kgrl.expansion import Expansion
-from kgrl.rewards.base import FunctionReward, Product, Reward, RewardError, WeightedSum, options_text
+from kgrl.rewards.base import FunctionReward, Product, Reward, WeightedSum, options_text
 from kgrl.rewards.combinators import COMBINATORS
 from kgrl.rewards.registry import plugged_in, rewards
+from kgrl.system.own_code import from_own_file, own_place, present
 
 __all__ = ["ExpressionError", "as_reward", "parse_reward", "reward_files", "reward_from_file"]
 
@@ -42,8 +39,6 @@ _TOKEN = re.compile(
     r"|(?P<name>[A-Za-z_]\w*(?:-\w+)*)"
     r"|(?P<sign>[-+*(),=])"
 )
-
-_ONLY_FILE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
 _AROUND = 200
 """Characters before and behind a mistake that a message shows."""
@@ -95,7 +90,7 @@ def parse_reward(text: str) -> Reward:
     """
     # Without an expression around it a path may hold any characters, spaces included.
     only = _only_file(text)
-    return _Parser(text).whole() if only is None else reward_from_file(*only)
+    return _Parser(text).whole() if only is None else reward_from_file(str(only[0]), only[1])
 
 
 def reward_files(text: str) -> list[Path]:
@@ -110,22 +105,15 @@ def reward_files(text: str) -> list[Path]:
     """
     only = _only_file(text)
     if only is not None:
-        return [Path(only[0])]
+        return [only[0]]
     named = [Path(token.text.rpartition(":")[0]) for token in _tokens(text) if token.kind == "file"]
-    return [file for file in named if _is_file(file)]
+    return [file for file in named if present(file)]
 
 
-def _only_file(text: str) -> tuple[str, str] | None:
+def _only_file(text: str) -> tuple[Path, str] | None:
     """Return the file and the name of a text that is no more than a reward of a file."""
-    only = _ONLY_FILE.fullmatch(text.strip())
-    return (only[1], only[2]) if only and _is_file(Path(only[1])) else None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # too long for a path
-        return False
+    only = own_place(text)
+    return only if only and present(only[0]) else None
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -355,31 +343,9 @@ def reward_from_file(path: str, name: str) -> Reward:
 
     Raises:
         MissingDataError: If the file is missing.
-        RewardError: If it cannot be imported.
+        KgrlError: If it cannot be imported.
         UnknownNameError: If it does not define the name; the message suggests the nearest.
     """
-    file = Path(path)
-    if not _is_file(file):
-        raise MissingDataError(f"there is no file {path} to take the reward {name!r} from; looked in {Path.cwd()}")
-    module = _imported(file.resolve())
-    if not hasattr(module, name):
-        own = [n for n, thing in vars(module).items() if getattr(thing, "__module__", "") == module.__name__]
-        raise UnknownNameError(f"name in {path}:", name, own)
-    reward = plugged_in(getattr(module, name), name)
+    reward = plugged_in(from_own_file(Path(path), name, "reward"), name)
     reward._source = f"{path}:{name}"
     return reward
-
-
-@cache
-def _imported(file: Path) -> ModuleType:
-    # Named by its path: two files may have the same name, and neither may hide an installed module.
-    own_name = f"kgrl_file_{hashlib.sha256(bytes(file)).hexdigest()[:12]}_{file.stem}"
-    spec = importlib.util.spec_from_file_location(own_name, file)
-    assert spec is not None and spec.loader is not None, "every file that ends in .py can be imported"
-    module = sys.modules[own_name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[own_name]
-        raise RewardError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
-    return module

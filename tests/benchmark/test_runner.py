@@ -198,6 +198,32 @@ def test_an_agent_of_other_options_is_refused(tmp_path: Path, monkeypatch: pytes
         check_folder(tmp_path, cells("closure"))
 
 
+OWN_AGENT = Path(__file__).parents[2] / "examples" / "my_agent.py"
+
+
+def test_an_agent_of_a_file_goes_by_file_and_class_and_its_code_counts(tmp_path: Path) -> None:
+    code, out = tmp_path / "mine.py", tmp_path / "out"
+    code.write_text(OWN_AGENT.read_text(encoding="utf-8"))
+    mine = cells(f"{code}:TrainOfThought", seeds=1)
+    check_folder(out, mine)
+    (row,) = run(mine, out)
+    assert row["status"] == "finished" and row["agent"] == "mine.TrainOfThought"
+    assert (out / "noisy/tiny/scratch/mine.TrainOfThought/0.json").is_file()
+    check_folder(out, mine)
+    code.write_text(code.read_text(encoding="utf-8") + "# changed\n")
+    with pytest.raises(DataError, match=r"results of 'mine.TrainOfThought' with file '.*' and not '.*'; choose"):
+        check_folder(out, mine)
+
+
+def test_two_agents_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder_of in ("one", "two"):
+        (tmp_path / folder_of).mkdir()
+        (tmp_path / folder_of / "mine.py").write_text(OWN_AGENT.read_text(encoding="utf-8"))
+    named = [f"{tmp_path / folder_of / 'mine.py'}:TrainOfThought" for folder_of in ("one", "two")]
+    with pytest.raises(SettingError, match=r"one/mine.py:.* and .*two/mine.py:.* both go by the name 'mine.Train"):
+        check_folder(tmp_path, cells(*named))
+
+
 def test_cells_go_to_another_folder_in_one_file(tmp_path: Path) -> None:
     old, new, file = tmp_path / "old", tmp_path / "new", tmp_path / "cells.parquet"
     check_folder(old, cells("random", "crashing"))

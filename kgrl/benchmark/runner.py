@@ -64,7 +64,7 @@ class Cell:
     """One curriculum of a benchmark.
 
     Args:
-        task: The task by name, `"target:CATEGORY"` for another goal than the usual.
+        task: The task by name, `"target:GOAL"` for another goal than the usual.
         corpus: The corpus by name.
         learner: The learner by name.
         agent: The agent by name, the folder of a trained policy, or a class as `FILE.py:CLASS`; rows know it by its

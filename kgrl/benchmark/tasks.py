@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum.config import DEFAULT_REWARD, CurriculumConfig
 from kgrl.curriculum.loop import Curriculum
+from kgrl.curriculum.named_topics import named_goal
 from kgrl.data.invented.corpus import is_invented, world_of
 from kgrl.data.invented.questions import retention_questions
 from kgrl.data.load import DERIVED, load_corpus
@@ -27,6 +28,7 @@ from kgrl.errors import SettingError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion
 from kgrl.graph.nucleus import choose_nucleus
+from kgrl.graph.titled import goal_topics
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.learners.make import make_learner
@@ -159,8 +161,9 @@ def make_task(name: str, corpus: str | Corpus | None = None, *, root: Path | Non
 
     Args:
         name: `"coverage"`, `"target"`, `"limited"`, `"noisy"`, `"forgetting"`, `"deceptive"`, `"invented"`,
-            `"recall"`, `"recall:fictional"` or `"retain"`; or `"target:CATEGORY"`, which is `target` with another goal
-            than the corpus's usual one.
+            `"recall"`, `"recall:fictional"` or `"retain"`; or `"target:GOAL"`, which is `target` with another goal than
+            the corpus's usual one: a category, a title, `file:PATH` or `about:SENTENCE`
+            (`kgrl.curriculum.named_topics`).
         corpus: A corpus, or a name or folder that `kgrl.data.load_corpus` knows; if None `"vital"`, and for the task
             `"invented"` the corpus `"invented:2000"`, for `"recall"` and `"retain"` `"invented:400"`, for
             `"recall:fictional"` `"fictional"`. Tasks that lay traps are made from the corpus without them, or from the
@@ -227,8 +230,10 @@ def _coverage(corpus: Corpus) -> Task:
 @tasks.register(_TARGET)
 def _target(corpus: Corpus, other: str | None = None) -> Task:
     about = "Starts inside the goal's category and stays with it and with what its articles build on."
-    goal = other or goal_of(corpus)
-    examined = corpus.graph.in_category(goal)
+    # By the encoder that ships, so that a task is the same whatever encoder its cells have.
+    goal = goal_of(corpus) if other is None else named_goal(other, corpus, DEFAULT_ENCODER)
+    examined = goal_topics(corpus.graph, goal)
+    assert examined is not None, "there is a goal"
     config = CurriculumConfig(goal=goal)
     return Task(
         f"{_TARGET}:{other}" if other else _TARGET,

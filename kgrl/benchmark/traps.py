@@ -28,6 +28,7 @@ from kgrl.curriculum.view import Agent, View
 from kgrl.errors import DataError, SettingError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion, ExpansionBatch
+from kgrl.graph.titled import goal_topics
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner
 from kgrl.retrieval.corpus_index import embed_corpus
@@ -239,7 +240,7 @@ def _agent(cell: TrapEpisode, curriculum: Curriculum) -> Agent:
 
 
 def _can_be_given(reward: str, task: Task, learner: Learner) -> bool:
-    goal = None if task.config.goal is None else task.corpus.graph.in_category(task.config.goal)
+    goal = goal_topics(task.corpus.graph, task.config.goal)
     try:
         check_needs(as_reward(reward), learner, goal)
     except SettingError:

@@ -27,6 +27,7 @@ __all__ = [
     "MOST_COUNT",
     "MOST_SEED",
     "MOST_TOKENS",
+    "NAME_OR_TITLES",
     "Command",
     "CommandGroup",
     "JsonFile",
@@ -98,6 +99,21 @@ def check_range(*asked: tuple[str, float | None, float, float]) -> None:
             bound = f"at most {most:,}" if value > most else f"at least {least:,}"
             raise SettingError(f"{name} must be {bound}, not {value}")
 
+
+def _name_or_titles(words: Sequence[str]) -> str | tuple[str, ...]:
+    if not words:
+        raise ValueError("a name or a title is needed")
+    return words[0] if len(words) == 1 else tuple(words)
+
+
+NAME_OR_TITLES: PrimitiveConstructorSpec[Any] = PrimitiveConstructorSpec(
+    nargs="*",
+    metavar="NAME|TITLE [TITLE ...]",
+    instance_from_str=_name_or_titles,
+    is_instance=lambda value: value is None or isinstance(value, str | tuple),
+    str_from_instance=lambda value: list(value) if isinstance(value, tuple) else [value or "none"],
+)
+"""Annotation of an argument whose one word is a name, and whose several words are titles, which it has as a tuple."""
 
 # Union, since tyro compares other types with their default by a library that takes as long to import as tyro.
 JsonFile = Annotated[Union[Path, None], default_is("no file", "FILE")]  # noqa: UP007

@@ -50,7 +50,8 @@ class BenchCommand:
         suite: Suite to run.
         rewards: Suite rewards: rewards to compare, as names that `kgrl info` lists or as expressions.
         tasks: Tasks, with spaces or commas between them; `kgrl info` lists them. target:Technology is the task target
-            with the goal Technology.
+            with the goal Technology, and "target:about:SENTENCE" with the topics that are most similar to a sentence
+            without commas.
         corpus: Corpora, with spaces or commas between them: names that `kgrl info` lists, or folders. The task invented
             has its own.
         learner: Learner: a name that `kgrl info` lists, with options after a colon, such as lora:rank=16.

@@ -23,6 +23,7 @@ from kgrl.errors import KgrlError, SettingError
 
 if TYPE_CHECKING:
     from kgrl.corpus import Corpus
+    from kgrl.curriculum.config import CurriculumConfig
     from kgrl.curriculum.loop import Curriculum
     from kgrl.research.growing import GrowingCurriculum, Supply
     from kgrl.research.library import Library
@@ -81,8 +82,16 @@ class ResearchRunCommand(RunCommand):
         if self.resume is None and not self.nucleus:
             raise SettingError("a live run starts from titles: --nucleus Mathematics Physics")
 
+    def _titled(self, config: CurriculumConfig) -> CurriculumConfig:
+        """Return the configuration as it is: it has no titles of topics that have not arrived."""
+        return config
+
     def check_numbers(self) -> None:
-        """Refuse numbers that are out of range; see `Setting.check_numbers`."""
+        """Refuse numbers that are out of range, and names that a growing corpus cannot tell the topics of."""
+        from kgrl.curriculum.named_topics import is_named
+
+        if isinstance(self.goal, tuple) or any(map(is_named, (self.goal, *self.nucleus))):
+            raise SettingError("a live run begins at titles, and its goal is a category; leave file: and about: out")
         check_range(
             ("--workers", self.workers, 0, MOST_COUNT),
             ("--first-topics", self.first_topics, 1, MOST_COUNT),

@@ -32,6 +32,8 @@ _RECALLED = ("links_recalled", "facts_recalled")
 _FACT_EXAMS = 30
 """Exams of a run of a task that asks for facts, which are learned suddenly."""
 _NOTHING_YET = "interrupted before the run began; start it again with the same command"
+_LONGEST_GOAL = 40
+"""Characters of a goal in the name of a run's folder."""
 _OWN_FACTS = 64
 """Most of a corpus's own questions that are asked unless a task or --fact-recall says otherwise."""
 
@@ -114,6 +116,8 @@ class RunCommand(Setting):
         remember_code([self.reward], [self.agent])
         check_code(folder / "config.yaml", [command.reward], [command.agent], self.trust)
         check_space(command.made_agent, Encoder(command.encoder))
+        if named := command.named_topics():
+            show_facts("", named)
         with command.curriculum_in(folder) as curriculum:
             result = run_recorded(command, folder, curriculum)
         figures = {
@@ -204,9 +208,11 @@ class RunCommand(Setting):
     def default_name(self) -> str:
         """Return a folder name made from the setting and the time."""
         from kgrl.agents.base import agent_name
+        from kgrl.curriculum.named_topics import goal_label
 
         safe_agent = agent_name(self.agent)
-        learned = [Path(self.corpus_name).name, self.goal] if self.task is None else [self.task, self.corpus]
+        goal = self.goal and goal_label(self.goal)[:_LONGEST_GOAL]
+        learned = [Path(self.corpus_name).name, goal] if self.task is None else [self.task, self.corpus]
         parts = [*learned, safe_agent, self.learner, f"seed{self.seed}"]
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         # Names of corpora, tasks and goals have spaces, slashes and colons, and a learner may have options, which are
@@ -240,9 +246,8 @@ def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> R
     exam = command.make_exam(curriculum, command.exam_topics)
     recall = _recall(command, curriculum)
     run = Run(folder, curriculum, command.made_agent, exam, command.config(), command.spacing, recall)
-    with progress(
-        f"{agent_name(command.agent)}, seed {command.seed}", total=curriculum.config.budget_tokens
-    ) as advance:
+    named = f"{agent_name(command.agent)}, seed {command.seed}"
+    with progress(named, total=curriculum.config.budget_tokens) as advance:
         return run.carry_out(lambda expansion, loss: advance(expansion.tokens_total, _line(expansion.title, loss)))
 
 
@@ -266,12 +271,13 @@ def _recall(command: RunCommand, curriculum: Curriculum) -> dict[str, Recall]:
 
 def _write_report(command: RunCommand, folder: Path, curriculum: Curriculum, result: RunResult) -> Path:
     from kgrl.agents.base import agent_name
+    from kgrl.curriculum.named_topics import goal_label
     from kgrl.report.data import RunData
     from kgrl.report.page import write_report
 
     path, agent = folder / "report.html", agent_name(command.agent)
     # The widest word for what was learned that the setting has.
-    about = command.task or command.goal or command.corpus_name
+    about = command.task or (goal_label(command.goal) if command.goal else command.corpus_name)
     write_report(path, f"{about}: {agent}", [RunData.of(agent, result, curriculum)], curriculum.corpus.graph)
     return path
 

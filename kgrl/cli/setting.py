@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from kgrl.cli.arguments import MOST_COUNT, MOST_SEED, MOST_TOKENS, check_range, default_is
+from kgrl.cli.arguments import MOST_COUNT, MOST_SEED, MOST_TOKENS, NAME_OR_TITLES, check_range, default_is
 from kgrl.curriculum.config import DEFAULT_REWARD, LEAST_TOKENS, CurriculumConfig
 from kgrl.errors import SettingError
 
@@ -23,6 +23,8 @@ __all__ = ["NO_REWARD", "Setting", "as_nucleus"]
 NO_REWARD = "none"
 """The word that stands for no reward on the command line and in `config.yaml`."""
 _DEFAULT_CORPUS = "vital"
+_FIRST_TITLES = 8
+"""Titles that are shown of a goal or a nucleus that was given as a file or a sentence."""
 _USUAL = CurriculumConfig(probe_topics=20, light_probes=True)
 """The configuration without a task: 20 topics of a light sample read two thirds of the tokens of 24 drawn
 alike, and are as precise. Tasks keep the samples that their published results have."""
@@ -55,9 +57,10 @@ class Setting:
         reward: Reward: a name that `kgrl info` lists, a function of yours as FILE.py:NAME, or an expression of these,
             such as "0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost"; or none, and then
             nothing is probed.
-        goal: Category to learn about; `kgrl graph` lists a corpus's categories. A task has its own.
-        nucleus: Topics to start from: pagerank or k-core chooses them by that score, or give their titles. A task has
-            its own.
+        goal: Topics to learn about: a category (`kgrl graph` lists a corpus's), titles, file:PATH with a title on each
+            line, or "about:SENTENCE" for the topics whose text is most similar. A task has its own.
+        nucleus: Topics to start from: pagerank or k-core chooses them by that score, "about:SENTENCE" by similarity; or
+            titles, or file:PATH with a title on each line. A task has its own.
         nucleus_size: Topics of a nucleus chosen by score.
         budget_tokens: Tokens to train on in total, the nucleus included.
         expansion_tokens: Most tokens of one expansion.
@@ -83,7 +86,7 @@ class Setting:
     learner: str = "lora"
     model: str = "smollm2"
     reward: Annotated[str | None, _or_the_tasks(f"{DEFAULT_REWARD} for agents that read it")] = None
-    goal: Annotated[str | None, default_is("all topics, or the task's")] = None
+    goal: Annotated[str | tuple[str, ...] | None, NAME_OR_TITLES, default_is("all topics, or the task's")] = None
     nucleus: Annotated[tuple[str, ...], _or_the_tasks(CurriculumConfig.nucleus)] = ()
     nucleus_size: Annotated[_Count, _or_the_tasks(CurriculumConfig.nucleus_size)] = None
     budget_tokens: Annotated[_Count, _or_the_tasks(CurriculumConfig.budget_tokens)] = None
@@ -189,12 +192,36 @@ class Setting:
         return str(find_device(self.device))
 
     def curriculum_config(self) -> CurriculumConfig:
-        """Return the configuration of the curriculum: the given values over the task's or the usual ones."""
+        """Return the configuration of the curriculum: the given values over the task's or the usual ones.
+
+        Its goal and nucleus have titles where a file or a sentence was given.
+        """
+        return self._config
+
+    def named_topics(self) -> list[tuple[str, str]]:
+        """Return the topics that goal and nucleus stand for, a line each, if they are a file or a sentence."""
+        from kgrl.curriculum.named_topics import is_named
+
+        config = self.curriculum_config()
+        given = {"goal": (self.goal, config.goal), "nucleus": (as_nucleus(self.nucleus), config.nucleus)}
+        return [(name, _listing(typed, titles)) for name, (typed, titles) in given.items() if is_named(typed)]
+
+    @cached_property
+    def _config(self) -> CurriculumConfig:
         # Arguments that were left out are None or empty, and keep the usual values.
         usual = _USUAL if self.made_task is None else self.made_task.config
         given = {f.name: getattr(self, f.name, None) for f in fields(CurriculumConfig)}
         given["nucleus"] = as_nucleus(self.nucleus)
-        return replace(usual, **{name: value for name, value in given.items() if value not in (None, ())})
+        return self._titled(replace(usual, **{name: value for name, value in given.items() if value not in (None, ())}))
+
+    def _titled(self, config: CurriculumConfig) -> CurriculumConfig:
+        """Return a configuration with titles in the place of files and sentences."""
+        from kgrl.curriculum.named_topics import is_named, with_titles
+
+        # A category is looked for among titles, too, if there is none of that name.
+        if not is_named(config.nucleus) and not isinstance(config.goal, str):
+            return config
+        return with_titles(config, self.load_corpus(), self.placed_encoder)
 
     def load_corpus(self) -> Corpus:
         """Load the corpus."""
@@ -252,7 +279,14 @@ class Setting:
 
 
 def as_nucleus(named: tuple[str, ...]) -> str | tuple[str, ...]:
-    """Return a nucleus as `CurriculumConfig` takes it: a method by its name, or titles."""
+    """Return a nucleus as `CurriculumConfig` takes it: a method, a file or a sentence by its name, or titles."""
+    from kgrl.curriculum.named_topics import is_named
     from kgrl.graph.nucleus import NUCLEUS_METHODS
 
-    return named[0] if len(named) == 1 and named[0] in NUCLEUS_METHODS else named
+    return named[0] if len(named) == 1 and (named[0] in NUCLEUS_METHODS or is_named(named[0])) else named
+
+
+def _listing(typed: Any, titles: Any) -> str:
+    """Return the number of topics that a name stands for, and the first of them."""
+    more = f" and {len(titles) - _FIRST_TITLES} more" if len(titles) > _FIRST_TITLES else ""
+    return f"{typed} stands for {len(titles)} topics: {'; '.join(titles[:_FIRST_TITLES])}{more}"

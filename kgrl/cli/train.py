@@ -181,6 +181,8 @@ class TrainCommand:
             raise SettingError(f"the task {self.task!r} {has}; leave --goal and --nucleus out")
         named = next(iter(self.corpus), None)
         task, usual = make_task(self.task, named), CurriculumConfig()
+        if isinstance(task.config.goal, tuple):
+            raise SettingError(f"the goal of {self.task!r} is titles, and policies are trained on categories as goals")
         aim = Aim(corpus_of_task(self.task, named), self.reward or task.reward, (task.config.goal,))
         shared = {f.name for f in fields(Environments)} & {f.name for f in fields(CurriculumConfig)}
         # Only what sets the task apart, so that the recipe keeps its own values where the task has the usual ones.

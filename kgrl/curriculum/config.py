@@ -25,9 +25,12 @@ class CurriculumConfig:
         budget_tokens: Tokens to train on in total, the nucleus included; at least 2.
         expansion_tokens: Most tokens of one expansion; at least 2.
         neighbourhood: Most topics of one expansion.
-        nucleus: `"pagerank"`, `"k-core"` or a tuple of titles; see `kgrl.graph.choose_nucleus`.
+        nucleus: `"pagerank"`, `"k-core"`, `"about:SENTENCE"` (it grows from the most similar topic), a tuple of titles,
+            or `"file:PATH"` with a title on each line; see `kgrl.graph.choose_nucleus`.
         nucleus_size: Number of topics of a nucleus chosen by score.
-        goal: A category to learn about, or None for all topics.
+        goal: Topics to learn about: a category, a tuple of titles, `"file:PATH"`, `"about:SENTENCE"` (the most similar
+            topics), or None for all. `Curriculum.make` puts titles in the place of files and sentences, since only it
+            has an encoder (`kgrl.curriculum.named_topics`).
         probe_topics: Number of topics of each fixed probe sample, one passage each.
         seed: Seeds the probe samples and the agents' draws.
         stages: Categories that are learned one after another, each for an equal share of the token budget; empty for
@@ -49,7 +52,7 @@ class CurriculumConfig:
             precise for fewer tokens; see `kgrl.probes.light_sample`. Without it all topics are drawn alike.
 
     Raises:
-        SettingError: If a number is out of range, or mastery is not a criterion.
+        SettingError: If a number is out of range, goal or nucleus is empty, or mastery is not a criterion.
 
     Example:
         >>> CurriculumConfig(budget_tokens=5_000, goal="Mathematics").expansion_tokens
@@ -61,7 +64,7 @@ class CurriculumConfig:
     neighbourhood: int = 8
     nucleus: str | tuple[str, ...] = "pagerank"
     nucleus_size: int = 8
-    goal: str | None = None
+    goal: str | tuple[str, ...] | None = None
     probe_topics: int = 24
     seed: int = 0
     stages: tuple[str, ...] = ()
@@ -84,4 +87,6 @@ class CurriculumConfig:
             raise SettingError(f"nucleus_share must be from 0 to 1, not {self.nucleus_share}")
         if not 0 <= self.review < 1:
             raise SettingError(f"review must be from 0 to below 1, not {self.review}")
+        if self.goal in ("", ()) or self.nucleus in ("", ()):
+            raise SettingError(f"{'goal' if self.goal in ('', ()) else 'nucleus'} names no topic")
         Mastery.of(self.mastery)

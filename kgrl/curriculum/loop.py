@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus
 from kgrl.curriculum.config import CurriculumConfig
 from kgrl.curriculum.measures import Lesson, check_needs
+from kgrl.curriculum.named_topics import with_titles
 from kgrl.curriculum.research_kernels import ResearchTables
 from kgrl.curriculum.researcher import Researcher, kept_tables
 from kgrl.curriculum.state import CurriculumState
@@ -160,8 +161,8 @@ class Curriculum:
             cache: Folder that keeps embeddings between runs; the user's cache folder if None.
             learner_options: Passed to the learner's constructor if the learner is given by name.
         """
-        config = config or CurriculumConfig()
         encoder = as_encoder(encoder)
+        config = with_titles(config or CurriculumConfig(), corpus, encoder)
         if isinstance(learner, str):
             learner = make_learner(learner, corpus, seed=config.seed, encoder=encoder, **learner_options)
         retriever, embeddings = embed_corpus(corpus, encoder, cache)

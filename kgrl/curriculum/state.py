@@ -21,6 +21,7 @@ from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph.frontier import Frontier
 from kgrl.graph.nucleus import choose_nucleus
+from kgrl.graph.titled import goal_topics
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.learners.base import Learner
 from kgrl.probes.light_sample import light_sample
@@ -215,7 +216,7 @@ class CurriculumState:
         """Set the attributes that follow from the corpus."""
         self.research = research
         graph = self.corpus.graph
-        self.goal = None if self.config.goal is None else graph.in_category(self.config.goal)
+        self.goal = goal_topics(graph, self.config.goal)
         self.trainable = self.corpus.has(Split.TRAIN)
         # These are measured on the probe passages of picked topics, and so is what is known of them.
         if self.needs & {"self", "reference", "knowledge"} or not self.mastery.by_reading:

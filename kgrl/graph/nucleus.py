@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.errors import SettingError, UnknownNameError
+from kgrl.graph.titled import titled_topics
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
-__all__ = ["NUCLEUS_METHODS", "choose_nucleus", "connect", "grow_nucleus", "pagerank"]
+__all__ = ["NUCLEUS_METHODS", "choose_nucleus", "connect", "grow_nucleus", "nucleus_by_score", "pagerank"]
 
 NUCLEUS_METHODS = ("pagerank", "k-core")
 _MOST_ITERATIONS = 200
@@ -42,7 +43,7 @@ def choose_nucleus(
 
     Raises:
         UnknownNameError: If the method or a title is not known.
-        SettingError: If no topic is eligible or the titles lie in different components.
+        SettingError: If no topic is eligible, several titles are not known, or they lie in different components.
 
     Example:
         >>> graph = TopicGraph.from_links(["a", "b", "c", "d", "e"], [0, 0, 0, 3], [1, 2, 3, 4])
@@ -52,7 +53,7 @@ def choose_nucleus(
         [1, 2, 0]
     """
     if not isinstance(method, str):
-        return connect(graph, [graph.index(title) for title in method])
+        return connect(graph, titled_topics(graph, method).tolist())
     if method == "pagerank":
         scores = pagerank(graph, goal)
     elif method == "k-core":
@@ -63,6 +64,36 @@ def choose_nucleus(
         scores = np.array([cores[t] for t in graph.titles]) + graph.degree / (1.0 + graph.degree.max(initial=0))
     else:
         raise UnknownNameError("nucleus method", method, NUCLEUS_METHODS)
+    return nucleus_by_score(graph, scores, size, goal, eligible)
+
+
+def nucleus_by_score(
+    graph: TopicGraph,
+    scores: NDArray[np.float64],
+    size: int = 8,
+    goal: IntArray | None = None,
+    eligible: NDArray[np.bool_] | None = None,
+) -> IntArray:
+    """Choose a connected nucleus: the topic of the largest score, and again and again the best one linked with it.
+
+    Args:
+        graph: The topic graph.
+        scores: A score for each topic, float64 `[topics]`.
+        size: Number of topics.
+        goal: Topics of the goal; see `choose_nucleus`.
+        eligible: Whether each topic may be chosen, bool `[topics]`; all if None.
+
+    Returns:
+        Topics, int32, the best first; fewer than `size` if the component is smaller.
+
+    Raises:
+        SettingError: If no topic is eligible.
+
+    Example:
+        >>> graph = TopicGraph.from_links(["a", "b", "c", "d", "e"], [0, 0, 0, 3], [1, 2, 3, 4])
+        >>> nucleus_by_score(graph, np.array([0.1, 0.2, 0.9, 0.0, 0.8]), size=3).tolist()
+        [2, 0, 1]
+    """
     # Only topics of the component that holds most of the goal's eligible topics, or most of all. A few topics that are
     # linked only with one another would keep a personalised PageRank to themselves, and a curriculum that started
     # there would have no frontier.

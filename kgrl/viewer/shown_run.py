@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus
 from kgrl.curriculum.mastery import Mastery
+from kgrl.curriculum.named_topics import goal_label
 from kgrl.curriculum.standing import Standing, StandingChange
 from kgrl.errors import DataError, SettingError
 from kgrl.expansion import Expansion
@@ -115,6 +116,8 @@ class ShownRun:
     def about(self) -> Json:
         """Return the run's name and settings, the number of topics, and whether they have to be known to be solid."""
         settings = {name: self.config[name] for name in _SHOWN_SETTINGS if self.config.get(name) is not None}
+        if isinstance(titles := settings.get("goal"), list):
+            settings["goal"] = goal_label(tuple(titles))
         name, topics = self.folder.resolve().name, len(self.corpus.graph)
         return {"name": name, "settings": settings, "topics": topics, "knowing": not self._mastery.by_reading}
 

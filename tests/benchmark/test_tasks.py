@@ -381,3 +381,16 @@ class TestLearners:
         """The message has the misspelt name."""
         with pytest.raises(UnknownNameError, match="scrath"):
             make_float32_learner("scrath", sample_corpus())
+
+
+def test_the_goal_of_target_may_be_titles_and_a_sentence(tmp_path: Path) -> None:
+    corpus = sample_corpus()
+    titles = corpus.graph.titles
+    (tmp_path / "goal.txt").write_text(f"{titles[6]}\n{titles[2]}\n")
+    listed = make_task(f"target:file:{tmp_path / 'goal.txt'}", corpus)
+    assert listed.config.goal == (titles[6], titles[2]) and listed.examined.tolist() == [2, 6]
+    about = make_task(f"target:about:{corpus.of(3, Split.TRAIN).texts[0]}", corpus)
+    assert about.config.goal is not None and about.config.goal[0] == titles[3]
+    assert set(about.make_curriculum().goal.tolist()) == set(about.examined.tolist())  # type: ignore[union-attr]
+    with pytest.raises(UnknownNameError, match="Nor is it a topic's title"):
+        make_task("target:zzzz", corpus)

@@ -17,6 +17,7 @@ from kgrl.corpus import Cloze, Corpus, Split
 from kgrl.data.folder import save_folder
 from kgrl.expansion import Expansion
 from kgrl.runs import Run
+from kgrl.viewer.shown_run import ShownRun
 
 pytestmark = pytest.mark.integration
 
@@ -46,6 +47,24 @@ def test_run_writes_the_figures_and_the_folder(corpus_folder: str, tmp_path: Pat
     assert figures["encoder"] == Run.read_config(tmp_path / "run")["encoder"] == "static"
     lines = (tmp_path / "run" / "curriculum.jsonl").read_text().splitlines()
     assert len([Expansion.from_json(line) for line in lines]) == figures["expansions"]
+
+
+def test_a_goal_by_a_sentence_is_shown_recorded_as_titles_and_resumed(
+    corpus_folder: str, tiny_corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "core.txt").write_text("\n".join(tiny_corpus.graph.titles[4:6]))
+    about = f"about:{tiny_corpus.of(3, Split.TRAIN).texts[0]}"
+    named = ("--goal", about, "--nucleus", f"file:{tmp_path / 'core.txt'}")
+    assert small_run(corpus_folder, tmp_path / "run", *named, "--agent", "random") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    config = Run.read_config(tmp_path / "run")
+    assert config["goal"][0] == tiny_corpus.graph.titles[3] and len(config["goal"]) <= 8
+    assert config["nucleus"] == list(tiny_corpus.graph.titles[4:6])
+    assert f"stands for {len(config['goal'])} topics: {config['goal'][0]}" in shown
+    assert f"core.txt stands for 2 topics: {'; '.join(config['nucleus'])}" in shown
+    (tmp_path / "core.txt").unlink()
+    assert kgrl("run", "--resume", tmp_path / "run") == 0
+    assert ShownRun(tmp_path / "run", tiny_corpus).about()["settings"]["goal"].startswith(config["goal"][0])
 
 
 def test_a_corpus_own_questions_are_asked_with_every_exam(tiny_corpus: Corpus, tmp_path: Path) -> None:

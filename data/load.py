@@ -21,13 +21,13 @@ from kgrl.data.traps.planted import FOREIGN, Planted, noisy
 from kgrl.data.wikimedia.vital import LANGUAGES, find_leads, load_vital, vital_name
 from kgrl.errors import SettingError, UnknownNameError
 from kgrl.graph.topic_graph import TopicGraph
-from kgrl.system.files import file_digest
+from kgrl.system.files import absolute, file_digest
 from kgrl.system.registry import Registry
 
 if TYPE_CHECKING:
     from kgrl.traces.source import TraceSource
 
-__all__ = ["DERIVED", "corpora", "load_corpus", "load_traces", "traced_corpus"]
+__all__ = ["DERIVED", "absolute_corpus", "corpora", "load_corpus", "load_traces", "traced_corpus"]
 
 _TRACE_FILE = ".parquet"
 _CORPORA_OF_TRACES = {"wikispeedia": "wikispeedia", "clickstream": "vital"}
@@ -69,6 +69,19 @@ def load_corpus(name: str | Path, *, root: str | Path | None = None, on_error: O
     kind = "invented" if is_invented(str(name)) else str(name)
     options = {"world": str(name)} if kind == "invented" else {}
     return corpora.make(kind, root=None if root is None else Path(root), on_error=on_error, **options)
+
+
+def absolute_corpus(name: str) -> str:
+    """Return a corpus's name with the absolute path of its folder, if it is one; as it is else.
+
+    Example:
+        >>> absolute_corpus("noisy:vital")
+        'noisy:vital'
+    """
+    if name not in corpora and Path(name).is_dir():
+        return absolute(name)
+    derived, _, origin = name.partition(":")
+    return f"{derived}:{absolute_corpus(origin)}" if derived in DERIVED and origin else name
 
 
 def _derived(kind: str, origin: Corpus) -> Corpus:

@@ -35,6 +35,8 @@ class CalibrateCommand:
             on a fork, on other topics.
         members: Fits in the ensemble, each to another bootstrap sample of the expansions.
         held_out: Share of expansions, from 0 to 1, that each fit leaves out to measure its errors.
+        corpus: Name or folder of the runs' corpus, if it is not where they say.
+        root: Folder of its source files, if they are not where the runs say.
         encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
         seed: Random seed of the held-out expansions and the bootstrap.
         json: File for the figures, as one JSON object.
@@ -45,6 +47,8 @@ class CalibrateCommand:
     transfers: Annotated[tuple[Path, ...], default_is("none", "FOLDER [FOLDER ...]")] = ()
     members: int = 8
     held_out: float = 0.2
+    corpus: Annotated[str | None, default_is("as the runs say")] = None
+    root: Annotated[Path | None, default_is("as the runs say", "FOLDER")] = None
     encoder: str = "static"
     seed: int = 0
     json: JsonFile = None
@@ -55,12 +59,12 @@ class CalibrateCommand:
         Raises:
             KgrlError: If folders hold no records, records do not fit together, or there are too few of them.
         """
-        from kgrl.data.load import load_corpus
+        from kgrl.cli.recorded import corpus_of_run
         from kgrl.learners.simulated.fit import fit_calibration, fits_needed
 
-        setting = _setting(self.runs)
-        root = setting["root"]
-        corpus = load_corpus(setting["corpus"], root=None if root is None else Path(root))
+        setting = _setting(self.runs, moved=self.corpus is not None)
+        # Each run is asked, since each knows the corpus that it learned from; one that is open is not loaded again.
+        corpus, *_ = [corpus_of_run(folder, self.corpus, self.root) for folder in self.runs]
         courses, rate = self._courses(corpus)
         with progress("calibrate", total=fits_needed(self.members, self.held_out)) as advance:
             calibration = fit_calibration(
@@ -89,8 +93,12 @@ class CalibrateCommand:
         return courses + [course_of_transfer(corpus, folder, rate) for folder in self.transfers], rate
 
 
-def _setting(runs: Sequence[Path]) -> dict[str, Any]:
+def _setting(runs: Sequence[Path], moved: bool) -> dict[str, Any]:
     """Return the configuration that runs share.
+
+    Args:
+        runs: Folders of the runs.
+        moved: Whether the corpus is at another place than the runs say, so that their places need not agree.
 
     Raises:
         KgrlError: If two of them differ in an entry that learning curves depend on.
@@ -103,10 +111,20 @@ def _setting(runs: Sequence[Path]) -> dict[str, Any]:
     names = (*_SHARED, "model") if _is_pretrained(shared.get("learner")) else _SHARED
     for folder, config in configs.items():
         for name in names:
-            if config.get(name) != shared.get(name):
+            if not _agree(name, config, shared, moved):
                 has = f"{name} {config.get(name)!r}, {first} has {shared.get(name)!r}"
                 raise KgrlError(f"{folder} has {has}; a calibration is of one corpus and one kind of learner")
-    return {"root": None, **shared}  # runs of older versions have no root
+    return shared
+
+
+def _agree(name: str, one: Mapping[str, Any], other: Mapping[str, Any], moved: bool) -> bool:
+    """Return whether two configurations have the same value, or name the same corpus by whatever place."""
+    from kgrl.cli.recorded import FINGERPRINT
+
+    known = one.get(FINGERPRINT), other.get(FINGERPRINT)
+    if name in ("corpus", "root") and all(known):
+        return known[0] == known[1]
+    return (moved and name in ("corpus", "root")) or one.get(name) == other.get(name)
 
 
 def _is_pretrained(learner: str | None) -> bool:

@@ -91,7 +91,7 @@ class QuickstartCommand:
         from kgrl.agents.base import reads_probes
         from kgrl.agents.make import make_agent
 
-        return RunCommand(
+        command = RunCommand(
             corpus=self.corpus,
             learner=learner,
             reward="target-prediction-gain" if reads_probes(make_agent(agent)) else NO_REWARD,
@@ -103,6 +103,7 @@ class QuickstartCommand:
             exam_topics=48,
             exam_every=4,
         )
+        return command.placed()
 
     def _write_report(self, folder: Path, curriculum: Curriculum, results: dict[str, RunResult]) -> Path:
         from kgrl.report.data import RunData

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from tyro.conf import Positional, Suppress, arg
 
@@ -20,6 +20,7 @@ from kgrl.cli.output import progress, show_facts, show_table
 from kgrl.cli.run import RunCommand
 from kgrl.cli.trust import check_code
 from kgrl.errors import KgrlError, SettingError
+from kgrl.system.files import absolute
 
 if TYPE_CHECKING:
     from kgrl.corpus import Corpus
@@ -104,6 +105,16 @@ class ResearchRunCommand(RunCommand):
     def corpus_name(self) -> str:
         """The name that messages and figures give the growing corpus."""
         return "live"
+
+    @property
+    def known_corpus(self) -> dict[str, str]:
+        """None: the pages of a live run are in its own folder."""
+        return {}
+
+    def placed(self) -> Self:
+        """Return the command with absolute paths, so that it means the same in every working folder."""
+        folder = self.queue is not None and "://" not in self.queue
+        return replace(super().placed(), queue=absolute(str(self.queue)) if folder else self.queue)
 
     @property
     def usual_facts(self) -> int:

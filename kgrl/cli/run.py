@@ -16,6 +16,7 @@ from kgrl.cli.output import progress, show_facts
 from kgrl.cli.setting import NO_REWARD, Setting
 from kgrl.cli.trust import check_code, remember_code
 from kgrl.errors import KgrlError
+from kgrl.system.files import absolute
 from kgrl.system.starting import load_torch_ahead
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ class RunCommand(Setting):
         fact_recall: Number of questions about facts at every exam: the learner tells a fact from false ones, of an
             invented corpus or of a corpus that brings questions.
         out: Folder for the run.
-        resume: Folder of an interrupted run to continue. All other arguments are then read from its config.yaml. If
-            that names a file of a reward or an agent that nobody gave as --reward or --agent on this machine before,
-            kgrl asks whether its code may run.
+        resume: Folder of an interrupted run to continue. All other arguments are then read from its config.yaml, but
+            for --corpus, --root and --device: they say where things are, and may have moved. If config.yaml names a
+            file of a reward or an agent that nobody gave as --reward or --agent on this machine before, kgrl asks
+            whether its code may run.
         trust: Files whose code may run, though it is config.yaml that names them.
         json: File for the figures, as one JSON object.
     """
@@ -112,7 +114,7 @@ class RunCommand(Setting):
         elif (folder / "config.yaml").exists():
             raise KgrlError(f"{folder} holds a run already; continue with --resume {folder}, or choose another --out")
         # A resumed run keeps the setting that it began with: another one would make its record untrue.
-        command = self.resumed() if self.resume else self
+        command = self.resumed() if self.resume else self.placed()
         remember_code([self.reward], [self.agent])
         check_code(folder / "config.yaml", [command.reward], [command.agent], self.trust)
         check_space(command.made_agent, Encoder(command.encoder))
@@ -131,6 +133,14 @@ class RunCommand(Setting):
         figures["report"] = str(_write_report(command, folder, curriculum, result))
         _show(figures)
         return figures
+
+    def placed(self) -> Self:
+        """Return the command with absolute paths, so that it means the same in every working folder."""
+        from kgrl.agents.base import POLICY_FILE, agents
+        from kgrl.system.own_code import absolute_place
+
+        trained = self.agent not in agents and (Path(self.agent) / POLICY_FILE).is_file()
+        return replace(super().placed(), agent=absolute(self.agent) if trained else absolute_place(self.agent))
 
     @cached_property
     def made_agent(self) -> Agent:
@@ -175,15 +185,33 @@ class RunCommand(Setting):
 
     def config(self) -> dict[str, Any]:
         """Return everything that the run can be repeated from, ready for YAML."""
-        from kgrl.system.own_code import absolute_place
-
-        own = {"agent": absolute_place(self.agent), "exam_topics": self.exam_topics, "exam_every": self.spacing}
-        return {**self.setting(), **own, "link_recall": self.link_recall, "fact_recall": self.facts}
+        own = {"agent": self.agent, "exam_topics": self.exam_topics, "exam_every": self.spacing}
+        asked = {"link_recall": self.link_recall, "fact_recall": self.facts}
+        return {**self.setting(), **self.known_corpus, **own, **asked}
 
     @cached_property
     def loaded(self) -> Corpus:
         """The corpus, loaded once."""
         return self.load_corpus()
+
+    def load_corpus(self) -> Corpus:
+        """Load the corpus; that of a resumed run has to be the one that it began with.
+
+        Raises:
+            MissingDataError: If a resumed run's corpus is not there.
+            DataError: If it is another one.
+        """
+        from kgrl.cli.recorded import load_recorded
+
+        load = super().load_corpus
+        return load() if self.resume is None else load_recorded(self.resume, self.corpus_name, load)
+
+    @property
+    def known_corpus(self) -> dict[str, str]:
+        """The entry of `config.yaml` by which the corpus is known wherever it is."""
+        from kgrl.cli.recorded import FINGERPRINT
+
+        return {FINGERPRINT: self.loaded.fingerprint}
 
     @property
     def facts(self) -> int:
@@ -220,16 +248,25 @@ class RunCommand(Setting):
         return "-".join(re.sub(r"[ /:=,]", "_", part) for part in (*filter(None, parts), stamp))
 
     def resumed(self) -> Self:
-        """Return the command that started the run in the folder `resume`."""
+        """Return the command that started the run in the folder `resume`, with the places that are given now."""
+        from kgrl.cli.recorded import FINGERPRINT
+        from kgrl.data.load import absolute_corpus
         from kgrl.runs.run import Run
         from kgrl.system.schemas import checked
 
         assert self.resume is not None
         # Runs from before encoders had names used MiniLM, and all topics were drawn alike.
         config = {"encoder": "minilm", "light_probes": False, **Run.read_config(self.resume)}
+        config.pop(FINGERPRINT, None)  # no argument: what is loaded is compared with it
         command = checked(config, type(self), self.resume / "config.yaml")
         command.check_numbers()
-        return replace(command, json=self.json)
+        places: dict[str, Any] = {
+            "corpus": self.corpus and absolute_corpus(self.corpus),
+            "root": self.root and Path(absolute(self.root)),
+            "device": self.device,
+        }
+        given = {name: place for name, place in places.items() if place is not None}
+        return replace(command, json=self.json, resume=self.resume, **given)
 
 
 def run_recorded(command: RunCommand, folder: Path, curriculum: Curriculum) -> RunResult:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from kgrl.cli.arguments import MOST_COUNT, MOST_SEED, MOST_TOKENS, NAME_OR_TITLES, check_range, default_is
 from kgrl.curriculum.config import DEFAULT_REWARD, LEAST_TOKENS, CurriculumConfig
 from kgrl.errors import SettingError
+from kgrl.system.devices import CPU
+from kgrl.system.files import absolute
 
 if TYPE_CHECKING:
     from kgrl.benchmark.tasks import Task
@@ -99,7 +101,7 @@ class Setting:
     light_probes: Annotated[bool | None, default_is("True, or as the task has it")] = None
     seed: int = 0
     encoder: str = "static"
-    device: str = "cpu"
+    device: Annotated[str | None, default_is("cpu")] = None
     plugins: tuple[str, ...] = ()
 
     def setting(self) -> dict[str, Any]:
@@ -112,9 +114,25 @@ class Setting:
         used["device"] = self.found_device
         values = {f.name: used.get(f.name, getattr(self, f.name)) for f in fields(Setting)}
         values["nucleus"] = (used["nucleus"],) if isinstance(used["nucleus"], str) else used["nucleus"]
-        if values["device"] == "cpu":  # as in runs of versions that had no devices, which are resumed
+        if values["device"] == CPU:  # as in runs of versions that had no devices, which are resumed
             del values["device"]
         return {n: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+
+    def placed(self) -> Self:
+        """Return the setting with absolute paths, so that it means the same in every working folder."""
+        from kgrl.data.load import absolute_corpus
+        from kgrl.learners.decoder.models import absolute_model
+        from kgrl.retrieval.encoder import absolute_encoder
+        from kgrl.rewards.expression import absolute_files
+
+        return replace(
+            self,
+            corpus=self.corpus and absolute_corpus(self.corpus),
+            root=self.root and Path(absolute(self.root)),
+            model=absolute_model(self.model),
+            encoder=absolute_encoder(self.encoder),
+            reward=self.reward and absolute_files(self.reward),
+        )
 
     @cached_property
     def made_task(self) -> Task | None:
@@ -185,8 +203,8 @@ class Setting:
         Raises:
             UnknownNameError: If this machine does not have it; the message lists those that it has.
         """
-        if self.device == "cpu":  # torch takes seconds to import
-            return self.device
+        if self.device in (None, CPU):  # torch takes seconds to import
+            return CPU
         from kgrl.system.devices import find_device
 
         return str(find_device(self.device))
@@ -252,12 +270,12 @@ class Setting:
         Raises:
             KgrlError: If its name or its model's is not known.
         """
-        from kgrl.learners.make import PRETRAINED, make_learner
+        from kgrl.learners.make import PRETRAINED, SIMULATED, make_learner
         from kgrl.learners.plugins import make_plugin
         from kgrl.system.options import split_options
 
         options: dict[str, Any] = {"model": self.model} if split_options(self.learner)[0] in PRETRAINED else {}
-        if self.device != "cpu" and split_options(self.learner)[0] != "simulated":
+        if self.found_device != CPU and split_options(self.learner)[0] not in SIMULATED:
             options["device"] = self.found_device
         if self.plugins:  # learners of other packages need not take plug-ins
             options["plugins"] = [make_plugin(spec, self.placed_encoder) for spec in self.plugins]

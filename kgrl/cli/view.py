@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from kgrl.cli.arguments import JsonFile
+from kgrl.cli.arguments import JsonFile, default_is
 from kgrl.cli.output import show_facts
 from kgrl.errors import KgrlError
 
@@ -34,12 +34,16 @@ class ViewCommand:
         runs: Folder of the run, or of two runs to compare.
         port: Port to serve the page on, at 127.0.0.1; 0 takes any free one.
         browser: Open the page in a browser.
+        corpus: Name or folder of the runs' corpus, if it is not where they say.
+        root: Folder of its source files, if they are not where the runs say.
         json: File for the page's address, as one JSON object; written when the viewer ends.
     """
 
     runs: Annotated[tuple[Path, ...], Positional, arg(metavar="RUN [RUN]", help_behavior_hint="(required)")]
     port: int = 0
     browser: bool = True
+    corpus: Annotated[str | None, default_is("as the runs say")] = None
+    root: Annotated[Path | None, default_is("as the runs say", "FOLDER")] = None
     json: JsonFile = None
 
     def run(self) -> dict[str, Any]:
@@ -52,7 +56,7 @@ class ViewCommand:
 
         if not 1 <= len(self.runs) <= _MOST:
             raise KgrlError(f"kgrl view shows one run or two, not {len(self.runs)}")
-        with ViewerServer(shown_runs(self.runs), self.port) as server:
+        with ViewerServer(shown_runs(self.runs, self.corpus, self.root), self.port) as server:
             show_facts("", [("viewer", server.url), ("end it with", "Ctrl-C")])
             if self.browser:
                 webbrowser.open(server.url)
@@ -61,33 +65,25 @@ class ViewCommand:
             return {"url": server.url, "runs": [str(folder) for folder in self.runs]}
 
 
-def shown_runs(folders: tuple[Path, ...]) -> list[ShownRun]:
-    """Return runs with their corpora; a corpus that two of them share is loaded once."""
+def shown_runs(folders: tuple[Path, ...], corpus: str | None = None, root: Path | None = None) -> list[ShownRun]:
+    """Return runs with their corpora.
+
+    Args:
+        folders: The runs' folders.
+        corpus: Name or folder of their corpus, if it is not where they say.
+        root: Folder of its source files, if they are not where they say.
+
+    Raises:
+        KgrlError: If a run cannot be read, or its corpus is missing or another one.
+    """
     from kgrl.viewer.shown_run import ShownRun
 
-    corpora: dict[tuple[str, ...], Corpus] = {}  # loading one can take longer than everything else
-    shown = []
-    for folder in folders:
-        key = _corpus_key(folder)
-        if key not in corpora:
-            corpora[key] = _corpus(folder)
-        shown.append(ShownRun(folder, corpora[key]))
-    return shown
+    return [ShownRun(folder, _corpus(folder, corpus, root)) for folder in folders]
 
 
-def _corpus_key(folder: Path) -> tuple[str, ...]:
-    """Return a key that is the same for runs on the same corpus."""
-    from kgrl.runs.run import Run
-
-    config = Run.read_config(folder)
-    if "corpus" not in config:  # a live run's corpus is its own
-        return (str(folder.resolve()),)
-    return tuple(str(config.get(name)) for name in ("task", "corpus", "root"))
-
-
-def _corpus(folder: Path) -> Corpus:
-    """Return the corpus that a run's configuration names, or the pages that a live run recorded."""
-    from kgrl.cli.run import RunCommand
+def _corpus(folder: Path, corpus: str | None, root: Path | None) -> Corpus:
+    """Return the corpus of a run, or the pages that a live run recorded."""
+    from kgrl.cli.recorded import corpus_of_run
     from kgrl.research.library import Library
     from kgrl.runs.run import Run
 
@@ -95,4 +91,4 @@ def _corpus(folder: Path) -> Corpus:
         expansions = Run.read_expansions(folder)
         # The pages that had arrived at the last expansion; more may have arrived that no expansion knows.
         return Library(folder / "pages.jsonl").corpus(expansions[-1].arrived or 0 if expansions else 0)
-    return RunCommand(resume=folder).resumed().load_corpus()
+    return corpus_of_run(folder, corpus, root)

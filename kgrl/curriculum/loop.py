@@ -79,7 +79,7 @@ class Curriculum:
         reward: The reward, None without one.
         teacher: Teaches single lessons.
         trials: The measurements that a view offers, and expansions on trial.
-        encoder: Fingerprint of the encoder that made the embeddings; None where they were given.
+        encoder: Fingerprint of the encoder that made the embeddings, on whatever device; None where they were given.
 
     Raises:
         UnknownNameError: If the goal, a stage, the nucleus or the reward is a name that is not known.
@@ -170,7 +170,7 @@ class Curriculum:
         entry = (cache_dir() / "research" if cache is None else cache) / key
         tables = kept_tables(corpus, retriever, embeddings, config.neighbourhood, entry)
         made = cls(corpus, learner, retriever, embeddings, reward, config, tables=tables)
-        made.encoder = encoder.fingerprint
+        made.encoder = encoder.model_fingerprint
         return made
 
     def _own(self, reward: Reward) -> Reward:

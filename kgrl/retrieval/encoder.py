@@ -27,10 +27,10 @@ from kgrl.retrieval.static_encoder import StaticModel
 from kgrl.retrieval.transformer_encoder import TransformerModel
 from kgrl.system.cache import cached, is_sealed
 from kgrl.system.devices import CPU, find_device
-from kgrl.system.files import cache_dir, content_key, write_npy
+from kgrl.system.files import absolute, cache_dir, content_key, write_npy
 from kgrl.system.options import check_options, join_options, split_options
 
-__all__ = ["DEFAULT_ENCODER", "AnyEncoder", "Encoder", "as_encoder", "on_device"]
+__all__ = ["DEFAULT_ENCODER", "AnyEncoder", "Encoder", "absolute_encoder", "as_encoder", "on_device"]
 
 FloatArray = NDArray[np.float32]
 
@@ -116,6 +116,11 @@ class Encoder:
         """
         own, kind = self._made.fingerprint, self.device.partition(":")[0]
         return own if kind == CPU else content_key(own, kind)
+
+    @property
+    def model_fingerprint(self) -> str:
+        """Key of all that the vectors depend on but the device, so of what differs by more than rounding."""
+        return self._made.fingerprint
 
     @cached_property
     def dimensions(self) -> int:
@@ -214,6 +219,18 @@ def on_device(encoder: str, device: str) -> str:
         ('minilm:device=cuda', 'static', 'minilm')
     """
     return encoder if device == CPU or encoder == DEFAULT_ENCODER else join_options(encoder, device=device)
+
+
+def absolute_encoder(encoder: str) -> str:
+    """Return an encoder's name with the absolute path of its folder, if it is one; as it is else.
+
+    Example:
+        >>> absolute_encoder("minilm:device=cuda")
+        'minilm:device=cuda'
+    """
+    name, mark, options = (encoder, "", "") if Path(encoder).is_dir() else encoder.partition(":")
+    known = name in (DEFAULT_ENCODER, _MINILM) or not Path(name).is_dir()
+    return encoder if known else f"{absolute(name)}{mark}{options}"
 
 
 def _split(model: str | Path) -> tuple[str | Path, str | None]:

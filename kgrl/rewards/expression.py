@@ -28,9 +28,10 @@ from kgrl.expansion import Expansion
 from kgrl.rewards.base import FunctionReward, Product, Reward, WeightedSum, options_text
 from kgrl.rewards.combinators import COMBINATORS
 from kgrl.rewards.registry import plugged_in, rewards
+from kgrl.system.files import absolute
 from kgrl.system.own_code import from_own_file, own_place, present
 
-__all__ = ["ExpressionError", "as_reward", "parse_reward", "reward_files", "reward_from_file"]
+__all__ = ["ExpressionError", "absolute_files", "as_reward", "parse_reward", "reward_files", "reward_from_file"]
 
 
 _TOKEN = re.compile(
@@ -108,6 +109,28 @@ def reward_files(text: str) -> list[Path]:
         return [only[0]]
     named = [Path(token.text.rpartition(":")[0]) for token in _tokens(text) if token.kind == "file"]
     return [file for file in named if present(file)]
+
+
+def absolute_files(text: str) -> str:
+    """Return a reward expression with the absolute paths of its files, as far as they are there.
+
+    A path stays relative if the absolute one has characters that an expression cannot hold, such as spaces.
+
+    Raises:
+        ExpressionError: If the text cannot be read.
+
+    Example:
+        >>> absolute_files("2*mean-prediction-gain - token-cost")
+        '2*mean-prediction-gain - token-cost'
+    """
+    only = _only_file(text)
+    if only is not None:
+        return f"{absolute(only[0])}:{only[1]}"
+    for token in reversed(_tokens(text)):  # the last one first, so that places before it stay
+        file, _, name = token.text.rpartition(":")
+        if token.kind == "file" and present(Path(file)) and _TOKEN.fullmatch(named := f"{absolute(file)}:{name}"):
+            text = text[: token.place] + named + text[token.place + len(token.text) :]
+    return text
 
 
 def _only_file(text: str) -> tuple[Path, str] | None:

@@ -21,7 +21,11 @@ from kgrl.errors import DataError
 from kgrl.system.files import file_digest, flush_to_disk, write_json
 from kgrl.system.schemas import Index, checked, read_json
 
-__all__ = ["Checkpoint"]
+__all__ = ["PLACES", "Checkpoint"]
+
+PLACES = ("corpus", "corpus_fingerprint", "root", "device")
+"""Entries of a run's configuration that say where its corpus is and what computes. They may change while it goes on:
+its corpus is compared by its fingerprint, and devices differ by rounding alone."""
 
 _ANEW = "start the run anew with another --out"
 _DAMAGED = f"bring the checkpoint back from a copy, or {_ANEW}"
@@ -135,7 +139,7 @@ class Checkpoint:
                 raise DataError(folder / name, None, f"{why}; {_DAMAGED}")
 
     def check_about(self, run: Path, now: Mapping[str, Any]) -> None:
-        """Refuse to continue the run as another one.
+        """Refuse to continue the run as another one. Its places (`PLACES`) may be others.
 
         Args:
             run: The run's folder.
@@ -147,7 +151,9 @@ class Checkpoint:
         # Through JSON once, so that tuples compare equal to the lists that were read.
         here = _flat(json.loads(json.dumps(now)))
         there = _flat({name: value for name, value in self.about.items() if name in now})
+        places = {f"config {name}" for name in PLACES}
         changed = [name for name in {**there, **here} if _shown(there, name) != _shown(here, name)]
+        changed = [name for name in changed if name not in places]
         if changed:
             told = ", ".join(f"{name} is {_shown(here, name)} and was {_shown(there, name)}" for name in changed)
             why = f"the run would not be continued as it began: {told}; change that back, or {_ANEW}"

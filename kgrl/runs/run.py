@@ -32,7 +32,7 @@ from kgrl.errors import DataError, DivergedError
 from kgrl.exam import Exam
 from kgrl.expansion import Expansion, ExpansionList
 from kgrl.probes.recall import Recall, check_reads_text
-from kgrl.runs.checkpoint import Checkpoint
+from kgrl.runs.checkpoint import PLACES, Checkpoint
 from kgrl.runs.choices import Noting, noting
 from kgrl.runs.metrics import continual_metrics
 from kgrl.runs.place import hold_folder
@@ -59,7 +59,8 @@ class Run:
         curriculum: The curriculum.
         agent: Chooses its topics or passages.
         exam: The exam to take.
-        config: The contents of `config.yaml`; an existing file is kept.
+        config: The contents of `config.yaml`. An existing file is kept; a resumed run writes the places in it anew, see
+            `kgrl.runs.checkpoint.PLACES`.
         exam_every: Expansions between exams; the exam is also taken before training, after the nucleus and at the end.
         recall: Questions to ask the learner at every exam, by the name of their figures. Neither rewards nor agents see
             the answers.
@@ -168,6 +169,7 @@ class Run:
             self._resume(self._checkpoint)
         else:
             self._begin()
+        self._note_places()
         try:
             with SummaryWriter(str(self.folder)) as events:
                 for expansion in self.curriculum.run(self.agent, resume=resumed):
@@ -190,6 +192,14 @@ class Run:
         # Pages about the run need the nucleus, and the configuration may only say how it is chosen.
         nucleus = self.curriculum.nucleus.tolist()
         self._note({"index": -1, "tokens": 0, "nucleus": nucleus, **self._asked()}, self._examine())
+
+    def _note_places(self) -> None:
+        """Write down where the corpus is now, and what computes; the run is the same wherever they are."""
+        told = self.read_config(self.folder)
+        now = {name: value for name, value in self._config.items() if name in PLACES}
+        if now != {name: value for name, value in told.items() if name in PLACES}:
+            kept = {name: value for name, value in told.items() if name not in PLACES or name in now}
+            write_text(self.folder / "config.yaml", yaml_text({**kept, **now}))
 
     def _after(self, expansion: Expansion, began: float) -> float | None:
         """Record an expansion, take the exam if it is due, and write a checkpoint; return the exam loss."""

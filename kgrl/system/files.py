@@ -28,6 +28,7 @@ except ImportError:  # Windows, where left-overs stay
     fcntl = None
 
 __all__ = [
+    "absolute",
     "cache_dir",
     "content_key",
     "file_digest",
@@ -56,6 +57,19 @@ def cache_dir() -> Path:
     """Return the cache folder: `$KGRL_CACHE`, otherwise kgrl's folder in the platform's user cache."""
     chosen = os.environ.get("KGRL_CACHE")
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("kgrl"))
+
+
+def absolute(path: str | Path) -> str:
+    """Return a path that means the same in every working folder.
+
+    Links stay, since other machines may have their targets elsewhere; only behind them `..` means another folder.
+
+    Example:
+        >>> absolute("/data/corpus"), ".." in absolute("../corpus")
+        ('/data/corpus', False)
+    """
+    path = Path(path)
+    return str(path.resolve() if ".." in path.parts else path.absolute())
 
 
 def content_key(*parts: str | bytes) -> str:

@@ -66,6 +66,26 @@ def test_records_without_probes_are_too_few(
     assert not (tmp_path / "c.json").exists()
 
 
+def test_runs_on_one_corpus_in_several_places_are_of_one_corpus(
+    corpus_folder: Path, tiny_corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = tiny_corpus.fingerprint
+    first = write_run(tmp_path / "first", corpus="/gone", corpus_fingerprint=known)
+    second = write_run(tmp_path / "second", corpus=str(corpus_folder), corpus_fingerprint=known)
+    third = write_run(tmp_path / "third", corpus="../typed")
+    for runs, place, told in (
+        ((first, second), (), "the corpus '/gone' that this run learned from cannot be found"),
+        ((first, second), ("--corpus", corpus_folder), "found 0 expansions with probes"),
+        ((first, third), ("--corpus", corpus_folder), "found 0 expansions with probes"),
+        ((first, third), (), f"{third} has corpus '../typed'"),
+    ):
+        assert kgrl("calibrate", "--runs", *runs, *place, "--out", tmp_path / "c.json") == 2
+        assert told in " ".join(capsys.readouterr().err.split())
+    other = write_run(tmp_path / "other", corpus=str(corpus_folder), corpus_fingerprint="0" * 64)
+    assert kgrl("calibrate", "--runs", other, "--out", tmp_path / "c.json") == 2
+    assert "so it is another corpus or was changed" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("other", "name"),
     [({"learner": "lora"}, "learner"), ({"corpus": "vital"}, "corpus"), ({"plugins": ["replay"]}, "plugins")],

@@ -17,14 +17,23 @@ from typing import TYPE_CHECKING, Any
 
 from kgrl.errors import KgrlError, MissingDataError, SettingError, UnknownNameError
 from kgrl.system.cache import cached
-from kgrl.system.files import cache_dir, content_key, file_digest, new_folder
+from kgrl.system.files import absolute, cache_dir, content_key, file_digest, new_folder
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PreTrainedModel
 
-__all__ = ["HUB_NAMES", "PACKAGES", "Origin", "base_folder", "fingerprint", "load_pretrained", "origin_of"]
+__all__ = [
+    "HUB_NAMES",
+    "PACKAGES",
+    "Origin",
+    "absolute_model",
+    "base_folder",
+    "fingerprint",
+    "load_pretrained",
+    "origin_of",
+]
 
 HUB_NAMES = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 """Names on the Hugging Face hub, by short name."""
@@ -101,6 +110,16 @@ def load_pretrained(
     # Adapters name their base model: by a name that means the same on other machines, where there is one.
     loaded.name_or_path = HUB_NAMES.get(model, model)
     return loaded, tokenizer
+
+
+def absolute_model(model: str) -> str:
+    """Return a model's name with the absolute path of its folder, if it is one; as it is else.
+
+    Example:
+        >>> absolute_model("smollm2")
+        'smollm2'
+    """
+    return absolute(model) if model not in HUB_NAMES and Path(model).is_dir() else model
 
 
 def base_folder(model: str = "smollm2") -> Path:

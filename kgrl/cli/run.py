@@ -83,6 +83,7 @@ class RunCommand(Setting):
                 whose code may not run, or a loss diverges.
         """
         load_torch_ahead()
+        from kgrl.learners.make import check_learner
         from kgrl.runs.place import hold_folder, unused_folder
         from kgrl.runs.run import Run
 
@@ -90,6 +91,7 @@ class RunCommand(Setting):
             self.check_task()
             self.check_numbers()
             self.found_device  # noqa: B018 - refused here, before a folder is made
+            check_learner(self.learner)  # and before a live run fetches pages
         else:
             Run.read_config(self.resume)  # a folder without a run gets no lock
         folder = self.resume or self.out or unused_folder(Path("runs") / self.default_name())

@@ -18,7 +18,7 @@ from kgrl.system.starting import without_collection
 if TYPE_CHECKING:
     from kgrl.retrieval.encoder import AnyEncoder
 
-__all__ = ["PRETRAINED", "SIMULATED", "learner_options", "learners", "make_learner"]
+__all__ = ["PRETRAINED", "SIMULATED", "check_learner", "learner_options", "learners", "make_learner"]
 
 PRETRAINED = frozenset(("full", "lora"))
 """Learners whose model is chosen by name or folder."""
@@ -112,6 +112,24 @@ def learner_options(kind: str) -> dict[str, Any] | None:
     return None if made is None else named_options(made, without=_CALLERS)
 
 
+def check_learner(name: str) -> None:
+    """Refuse the name of a learner, and options that follow it, before anything is made.
+
+    Raises:
+        UnknownNameError: If no learner has that name.
+        SettingError: If it has no such option, or a value is of another type.
+
+    Example:
+        >>> check_learner("lorra:rank=4")
+        Traceback (most recent call last):
+        kgrl.errors.UnknownNameError: unknown learner 'lorra'; did you mean 'lora'? Known: ...
+    """
+    kind, own = split_options(name)
+    learners[kind]  # raises for an unknown name
+    if own and (known := learner_options(kind)) is not None:
+        check_options(name, own, known, f"the learner {kind}")
+
+
 def make_learner(
     name: str,
     corpus: Corpus,
@@ -149,9 +167,8 @@ def make_learner(
         options = {"encoder": encoder, **options}
     if own.get("schedule", "constant") != "constant":
         options = {**options, "schedule_tokens": budget_tokens}
-    make, known = learners[kind], learner_options(kind) if own else None
-    if known is not None:
-        check_options(name, own, known, f"the learner {kind}")
+    check_learner(name)
+    make = learners[kind]
     try:
         return make(corpus, seed=seed, **{**options, **own})
     except TypeError as error:

@@ -7,13 +7,14 @@ transformers itself takes three seconds and 300 MB to import, more than a short 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
 
+from kgrl.errors import SettingError
 from kgrl.learners.decoder.functions import rms_norm, rotate
 from kgrl.learners.decoder.loss import PLAIN_LOGITS
 from kgrl.learners.decoder.packing import Block
@@ -39,12 +40,23 @@ class Shape:
         layers: Number of layers.
         heads: Number of attention heads.
         vocabulary: Entries of the tokenizer.
+
+    Raises:
+        SettingError: If one is below 1, or the width no multiple of twice the heads.
     """
 
     width: int
     layers: int
     heads: int
     vocabulary: int
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value < 1:
+                raise SettingError(f"{name} must be at least 1, not {value}")
+        if self.width % (2 * self.heads):  # a head turns pairs of its numbers by the position
+            fitting = 2 * self.heads * max(1, round(self.width / (2 * self.heads)))
+            raise SettingError(f"width must be a multiple of twice the heads, such as {fitting}, not {self.width}")
 
     @property
     def inner(self) -> int:

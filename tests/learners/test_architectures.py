@@ -59,7 +59,7 @@ def test_a_folder_without_a_tokenizer_is_refused_by_its_name(
     tiny_corpus: Corpus, base_folder: Path, tmp_path: Path
 ) -> None:
     AutoModelForCausalLM.from_pretrained(base_folder).save_pretrained(tmp_path)
-    with pytest.raises(KgrlError, match=rf"{tmp_path.name} holds no model that transformers can load"):
+    with pytest.raises(KgrlError, match=rf"{tmp_path.name} holds no tokenizer that transformers can load"):
         LoraLearner(tiny_corpus, model=str(tmp_path))
 
 

@@ -277,9 +277,8 @@ class DecoderLearner(MeasuredDecoder, ABC):
         own = self._kind
         for key in [*own, *sorted(state.keys() - own.keys() - {"steps", "tokens"})]:
             if state.get(key) != own.get(key):
-                raise KgrlError(
-                    f"{folder} holds {state}, which does not fit this learner: its {key} is {own.get(key)!r}"
-                )
+                saved = f"{folder} holds a learner whose {key} is {state.get(key)!r}"
+                raise KgrlError(f"{saved}, which does not fit this learner: its {key} is {own.get(key)!r}")
         self._read_weights(folder)
         moments = read_tensors(folder / _OPTIMIZER)
         first, second = moments["first_moment"], moments["second_moment"]

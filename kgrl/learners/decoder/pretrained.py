@@ -126,6 +126,10 @@ class PretrainedDecoder:
 
         with self._body.register_forward_hook(enlarge):
             expected = self._model(input_ids=self._tensor(np.array([[1, 2, 3, 4]])), use_cache=False).logits[0].float()
+        if not expected.isfinite().all():
+            kind, own = self._model.config.model_type, str(self.head.dtype).removeprefix("torch.")
+            why = f"its weights hold such values, or are too large for {own}"
+            raise KgrlError(f"the logits of this model of type {kind!r} are infinite or no numbers: {why}")
         tolerance = self._rounding * float(expected.abs().max())
         for scale, cap in self._candidates():
             if bias is not None and scale != 1:

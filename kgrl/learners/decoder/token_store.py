@@ -107,7 +107,10 @@ def document_token(tokenizer: Any) -> int:
     for token in candidates:
         if token is not None:
             return int(token)
-    raise KgrlError("the tokenizer has no token that could lead a passage: neither <|endoftext|> nor bos nor eos")
+    name = getattr(tokenizer, "name_or_path", "")
+    whose = f"the tokenizer of {name!r}" if name else "the tokenizer"
+    lacking = "has no token that could lead a passage: neither <|endoftext|> nor a beginning nor an end"
+    raise KgrlError(f"{whose} {lacking}; name one of its tokens as bos_token or eos_token in its tokenizer_config.json")
 
 
 def _tokenise(corpus: Corpus, tokenizer: Tokenizer, document: int, first: int = 0) -> TokenStore:

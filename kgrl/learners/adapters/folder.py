@@ -6,7 +6,8 @@
     FOLDER/README.md                    the same for people: a model card with Hugging Face's front matter
 
 Folders made by others have the first two only, which tell no more of the base model than its name. PEFT has many kinds
-of adapters; kgrl reads plain LoRA, a product of two matrices with one scale, and `check_plain` refuses the others.
+of adapters. kgrl reads plain LoRA, a product of two matrices with one scale; learners read ranks and scales by layer,
+too, and DoRA where they train it. `check_plain` refuses the others.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "PREFIX",
     "Adapter",
     "AdapterFacts",
     "check_base",
@@ -48,7 +50,13 @@ __all__ = [
 
 _CONFIG, _WEIGHTS, _FACTS, _CARD = "adapter_config.json", "adapter_model.safetensors", "kgrl.json", "README.md"
 
-_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+PREFIX = "base_model.model."
+"""Prefix of the base model's own names in PEFT's files."""
+_DOWN, _UP, _LENGTHS = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
+_WHO_READS = {"use_dora": "; a learner with dora=true reads it"}
+"""Ways out for adapters that are not plain, by setting."""
+_PATTERNS = {"rank_pattern": "r", "alpha_pattern": "lora_alpha"}
+"""Settings of PEFT that give some layers values of their own, and what the others have."""
 
 _WAY_OUT = "without this file the folder is read as an adapter that others made"
 
@@ -131,8 +139,26 @@ class Adapter:
     @property
     def scale(self) -> float:
         """Factor of the matrices' product: alpha / rank, or with rsLoRA alpha / sqrt(rank) (Kalajdzievski 2023)."""
-        divisor = math.sqrt(self.rank) if self.config.get("use_rslora") else self.rank
-        return float(self.config["lora_alpha"]) / divisor
+        return self._scale(self.rank, self.config["lora_alpha"])
+
+    def rank_of(self, layer: str) -> int:
+        """Return the rank of a layer's matrices."""
+        return int(self._value("rank_pattern", layer))
+
+    def scale_of(self, layer: str) -> float:
+        """Return the factor of a layer's matrices' product, which patterns of ranks and alphas may change."""
+        return self._scale(self.rank_of(layer), self._value("alpha_pattern", layer))
+
+    def _scale(self, rank: int, alpha: float) -> float:
+        return float(alpha) / (math.sqrt(rank) if self.config.get("use_rslora") else rank)
+
+    def _value(self, patterns: str, layer: str) -> float:
+        """The value of a layer: that of the first pattern that its name ends with, as in PEFT, else the usual one."""
+        own = layer.removeprefix(PREFIX)
+        for pattern, value in (self.config.get(patterns) or {}).items():
+            if re.match(rf"(.*\.)?({pattern})$", own):
+                return float(value)
+        return float(self.config[_PATTERNS[patterns]])
 
     @cached_property
     def layers(self) -> dict[str, tuple[Tensor, Tensor]]:
@@ -140,10 +166,15 @@ class Adapter:
         names = [name.removesuffix(_DOWN) for name in self.tensors if name.endswith(_DOWN)]
         return {name: (self.tensors[name + _DOWN], self.tensors[name + _UP]) for name in names}
 
+    @cached_property
+    def lengths(self) -> dict[str, Tensor]:
+        """With DoRA, the trained lengths of the columns of each layer's weight, `[outputs]`, by the layer's name."""
+        return {name.removesuffix(_LENGTHS): own for name, own in self.tensors.items() if name.endswith(_LENGTHS)}
+
     def delta(self, layer: str) -> Tensor:
         """Return the adapter's change of a layer's weight, scale * B A, shape `[outputs, inputs]`."""
         down, up = self.layers[layer]
-        return self.scale * (up @ down)
+        return self.scale_of(layer) * (up @ down)
 
 
 def is_adapter(folder: Path) -> bool:
@@ -220,8 +251,9 @@ def check_plain(adapter: Adapter, host: Mapping[str, Any] | None = None) -> None
 
     Args:
         adapter: The adapter.
-        host: PEFT's configuration of the adapter that this one replaces, if there is one. A setting that both have is
-            accepted if rank and alpha are the same too.
+        host: PEFT's configuration of a learner's adapter that this one replaces, if there is one. Then ranks and scales
+            by layer are plain, too, and DoRA if the host has it. Another setting that both have is accepted if rank and
+            alpha are the same.
 
     Raises:
         KgrlError: If the adapter is not plain LoRA; the message names the file, and the setting or tensors in it.
@@ -229,30 +261,44 @@ def check_plain(adapter: Adapter, host: Mapping[str, Any] | None = None) -> None
     Example:
         >>> check_plain(Adapter("one", "smollm2", {"peft_type": "LORA", "use_dora": True}, {}))
         Traceback (most recent call last):
-        kgrl.errors.KgrlError: the adapter 'one' is not plain LoRA: in adapter_config.json, use_dora is True
+        kgrl.errors.KgrlError: the adapter 'one' is not plain LoRA: in adapter_config.json, use_dora is True; a learner
+        with dora=true reads it
     """
     config = adapter.config
     found = f"the adapter {adapter.name!r} is not plain LoRA"
     if config.get("peft_type") != "LORA":
         raise KgrlError(f"{found}: in {_CONFIG}, peft_type is {config.get('peft_type')!r}")
+    read = _read_by(host)
     # PEFT gives some models, such as mixtures of experts, ranks by pattern. A learner's own adapter has the same ones.
     if host is not None and any(host.get(name) != config.get(name) for name in ("r", "lora_alpha")):
         host = None  # its patterns then scale other ranks
-    odd = {name: value for name, value in config.items() if value and name not in _HARMLESS and name not in _MODES}
-    odd |= {name: config[name] for name, plain in _MODES.items() if config.get(name, plain[0]) not in plain}
+    plain = {*_HARMLESS, *_MODES, *read}
+    odd = {name: value for name, value in config.items() if value and name not in plain}
+    odd |= {name: config[name] for name, values in _MODES.items() if config.get(name, values[0]) not in values}
     for name, value in odd.items():
         if host is None or host.get(name) != value:
-            raise KgrlError(f"{found}: in {_CONFIG}, {name} is {value!r}")
+            raise KgrlError(f"{found}: in {_CONFIG}, {name} is {value!r}{_WHO_READS.get(name, '')}")
     layers = [name.removesuffix(_DOWN) for name in adapter.tensors if name.endswith(_DOWN)]
-    expected = {layer + matrix for layer in layers for matrix in (_DOWN, _UP)}
+    parts = (_DOWN, _UP, _LENGTHS) if config.get("use_dora") and "use_dora" in read else (_DOWN, _UP)
+    expected = {layer + part for layer in layers for part in parts}
     if not layers:
         raise KgrlError(f"{found}: {_WEIGHTS} has no LoRA layers, only {sorted(adapter.tensors)[:3]}")
     for names, what in ((set(adapter.tensors) - expected, "has also"), (expected - set(adapter.tensors), "lacks")):
         if names:
             raise KgrlError(f"{found}: {_WEIGHTS} {what} {', '.join(sorted(names)[:3])}")
-    ranks = {len(adapter.tensors[layer + _DOWN]) for layer in layers}
-    if not config.get("rank_pattern") and ranks != {adapter.rank}:
-        raise KgrlError(f"{found}: {_WEIGHTS} has matrices of rank {max(ranks - {adapter.rank})}, not {adapter.rank}")
+    for layer in layers if "rank_pattern" in read or not config.get("rank_pattern") else ():
+        rank, told = len(adapter.tensors[layer + _DOWN]), adapter.rank_of(layer)
+        if rank != told:
+            raise KgrlError(f"{found}: {_WEIGHTS} has matrices of rank {rank}, not {told}, on the layer {layer}")
+
+
+def _read_by(host: Mapping[str, Any] | None) -> set[str]:
+    """Settings that a learner with an adapter of this configuration reads, beyond those of plain LoRA."""
+    if host is None:
+        return set()
+    # A host with patterns of its own has other scales by layer, which then have to be the same.
+    patterns = set() if any(host.get(name) for name in _PATTERNS) else set(_PATTERNS)
+    return patterns | ({"use_dora"} if host.get("use_dora") else set())
 
 
 def same_base(one: str, other: str) -> bool:
@@ -283,6 +329,15 @@ def _read_config(folder: Path) -> dict[str, Any]:
     for name in ("r", "lora_alpha") if config.get("peft_type") == "LORA" else ():
         if not isinstance(config.get(name), int | float) or config[name] <= 0:
             raise DataError(folder / _CONFIG, None, f"{name} must be a positive number, not {config.get(name)!r}")
+    for name in _PATTERNS:
+        for pattern, value in checked(config.get(name) or {}, dict[str, float], folder / _CONFIG).items():
+            if not value > 0:
+                raise DataError(folder / _CONFIG, None, f"{name} has {value} for {pattern!r}; it must be above 0")
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                why = f"{name} has {pattern!r}, which is no regular expression: {error}"
+                raise DataError(folder / _CONFIG, None, why) from error
     return config
 
 

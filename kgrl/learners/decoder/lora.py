@@ -14,6 +14,7 @@ import torch
 from kgrl.corpus import Corpus
 from kgrl.errors import KgrlError, SettingError
 from kgrl.learners.adapters.folder import (
+    PREFIX,
     Adapter,
     AdapterFacts,
     check_base,
@@ -38,8 +39,7 @@ __all__ = ["LoraLearner", "write_adapter"]
 
 _ADAPTER = "adapter_model.safetensors"
 
-_PREFIX = "base_model.model."
-"""Prefix of the base model's own names in PEFT's files."""
+_LENGTHS = ".lora_magnitude_vector.default.weight"
 
 
 class LoraLearner(DecoderLearner):
@@ -204,23 +204,26 @@ class LoraLearner(DecoderLearner):
     def weights_of(self, adapter: Adapter) -> torch.Tensor:
         """Return the vector of weights that changes the model as an adapter does, shape `[trained weights]`.
 
-        One of a lower rank is padded with zeros, one of another scale rescaled; layers it lacks stay as they are.
+        Layers of a lower rank are padded with zeros, those of another scale rescaled; layers it lacks stay as they are.
 
         Raises:
-            SettingError: If the adapter's rank is higher than the learner's, or the learner trains DoRA.
+            SettingError: If the adapter's rank is higher than the learner's, or the learner trains DoRA and the adapter
+                is none, or on fewer layers.
             KgrlError: If it is for another base model, is not plain LoRA, see
                 `kgrl.learners.adapters.folder.check_plain`, or is on layers that the learner has no adapter on.
         """
-        if self._kinds["dora"]:
-            raise SettingError("a learner with dora=true has no matrices alone; give the adapter to one without it")
-        check_base(adapter, str(self.identity["base_model"]))
-        check_plain(adapter, host=_own_config(self.peft_model))
-        if adapter.rank > self.rank:
-            ranks = f"has rank {adapter.rank}: give the learner at least that rank, not {self.rank}"
-            raise SettingError(f"the adapter {adapter.name!r} {ranks}")
+        own = Adapter(self.kind, self._base, _own_config(self.peft_model), {})
+        check_base(adapter, own.base)
+        check_plain(adapter, host=own.config)
+        for layer in adapter.layers:
+            if (rank := adapter.rank_of(layer)) > own.rank_of(layer):
+                ranks = f"has rank {rank}: give the learner at least that rank, not {self.rank}"
+                raise SettingError(f"the adapter {adapter.name!r} {ranks}")
         weights = torch.zeros_like(self.weights.detach())
+        if self._kinds["dora"]:
+            self._set_lengths(weights, adapter)
         for layer, (down, up) in adapter.layers.items():
-            name = layer.removeprefix(_PREFIX)
+            name = layer.removeprefix(PREFIX)
             if f"{name}.lora_A.default.weight" not in self.slices:
                 raise KgrlError(
                     f"the adapter {adapter.name!r} is on the layer {name}, which this learner does not adapt"
@@ -234,8 +237,20 @@ class LoraLearner(DecoderLearner):
                 )
             own_down.copy_(down)
             # The learner's scale multiplies B A too: dividing by it leaves the adapter's own.
-            own_up.copy_(adapter.scale / self.scale * up)
+            own_up.copy_(adapter.scale_of(layer) / own.scale_of(layer) * up)
         return weights
+
+    def _set_lengths(self, weights: torch.Tensor, adapter: Adapter) -> None:
+        """Set DoRA's lengths in a vector of weights to an adapter's."""
+        if not adapter.lengths:
+            raise SettingError("a learner with dora=true has no matrices alone; give the adapter to one without it")
+        own = {name for name in self.slices if name.endswith(_LENGTHS)}
+        given = {f"{layer.removeprefix(PREFIX)}{_LENGTHS}": lengths for layer, lengths in adapter.lengths.items()}
+        if lacking := sorted(own - given.keys()):
+            layer, way_out = lacking[0].removesuffix(_LENGTHS), "give the learner the adapter's target_modules"
+            raise SettingError(f"the adapter {adapter.name!r} is not on {layer}, which this learner adapts; {way_out}")
+        for name in own:
+            self.view(weights, name).copy_(given[name])
 
     def _write_weights(self, folder: Path) -> None:
         save_tensors(folder / _ADAPTER, _adapter_state(self.peft_model))

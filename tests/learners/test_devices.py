@@ -19,7 +19,7 @@ from kgrl.learners.decoder.models import load_pretrained
 from kgrl.learners.decoder.packing import pack, pack_branches
 from kgrl.learners.decoder.pretrained import PretrainedDecoder
 from kgrl.retrieval.encoder import Encoder
-from kgrl.system.devices import find_device, known_devices
+from kgrl.system.devices import find_device, known_devices, spare_memory
 from tests.support.marked_device import WANTED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +71,17 @@ def test_devices_are_listed_fastest_first() -> None:
         assert known_devices() == ["cuda", "cuda:0", "cuda:1", "mps", "cpu"]
         assert find_device("cuda:1") == torch.device("cuda", 1)
         assert find_device("auto") == torch.device("cuda")
+
+
+def test_the_spare_memory_of_a_card_counts_what_torch_holds_and_does_not_use() -> None:
+    card = torch.device("cuda", 1)
+    with (
+        patch("torch.cuda.mem_get_info", return_value=(700, 1000)),
+        patch("torch.cuda.memory_reserved", return_value=250),
+        patch("torch.cuda.memory_allocated", return_value=200),
+    ):
+        assert spare_memory(card) == 750
+    assert spare_memory(torch.device("cpu")) is None
 
 
 def test_an_encoder_s_device_may_follow_its_name_and_is_part_of_its_vectors() -> None:

@@ -68,6 +68,25 @@ def test_all_of_a_learner_is_on_its_device_and_it_learns_the_same(
     usual.load(tmp_path)  # what was saved on one device is read on another
 
 
+@pytest.mark.parametrize("spare", [None, 10**9, 1000])
+@pytest.mark.parametrize("kind", ["full", "windows"])
+def test_snapshots_stay_on_the_device_if_there_is_room(
+    kind: str, spare: int | None, tiny_corpus: Corpus, base_folder: Path
+) -> None:
+    passages, probe = tiny_corpus.of(0, Split.TRAIN), tiny_corpus.of(1, Split.PROBE)
+    with marked_device(), patch("kgrl.system.devices.spare_memory", return_value=spare):
+        learner = make(kind, tiny_corpus, base_folder, torch.device("marked"))
+        learner.learn(passages, 300)
+        kept, losses = learner.snapshot(), learner.losses(probe)
+        held = [kept.trained.weights, kept.trained.first_moment, kept.trained.second_moment]
+        held += [] if kept.average is None else [kept.average]
+        assert {isinstance(tensor, Marked) for tensor in held} == {spare != 1000}
+        after = [learner.learn(passages, 300).loss, *learner.losses(probe)]
+        learner.restore(kept)
+        assert np.array_equal(learner.losses(probe), losses)
+        assert [learner.learn(passages, 300).loss, *learner.losses(probe)] == after
+
+
 @pytest.mark.parametrize("kind", ["lora", "scratch", "full"])
 def test_the_host_waits_once_an_update(kind: str, tiny_corpus: Corpus, base_folder: Path) -> None:
     with marked_device() as device:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from kgrl.system.devices import kept_copies
+
 __all__ = ["FlatWeights", "Trained"]
 
 _FIRST_DECAY, _SECOND_DECAY = 0.9, 0.99
@@ -123,9 +125,8 @@ class FlatWeights:
         self.steps, self.current_rate = self.steps + 1, rate
 
     def copy(self) -> Trained:
-        """Return a copy of the weights and the optimizer's state."""
-        first, second = self.moments
-        return Trained(self.weights.detach().clone(), first.clone(), second.clone(), self.steps)
+        """Return a copy of the weights and the optimizer's state, on their device if there is room for it."""
+        return Trained(*kept_copies([self.weights, *self.moments]), self.steps)
 
     @torch.no_grad()
     def set_trained(self, trained: Trained) -> None:

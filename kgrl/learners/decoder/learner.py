@@ -32,7 +32,7 @@ from kgrl.learners.decoder.packing import Block, Reading, arrange, pack
 from kgrl.learners.decoder.schedule import RateSchedule, ScheduleName
 from kgrl.learners.decoder.windows import linked_windows
 from kgrl.learners.plugins.base import Plugin
-from kgrl.system.devices import to_device
+from kgrl.system.devices import kept_copies, to_device
 from kgrl.system.files import write_json
 from kgrl.system.schemas import Count, checked, read_json
 from kgrl.system.tensors import read_tensors, save_tensors
@@ -234,7 +234,7 @@ class DecoderLearner(MeasuredDecoder, ABC):
 
     def snapshot(self) -> DecoderSnapshot:
         """Return a copy of the trained weights, their average, the optimizer's state and the plug-ins' states."""
-        average = None if self._average is None else self._average.vector.clone()
+        average = None if self._average is None else kept_copies([self._average.vector])[0]
         return DecoderSnapshot(
             self.copy(), tuple(plugin.state() for plugin in self.plugins), self._trained_tokens, average
         )

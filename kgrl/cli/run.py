@@ -83,6 +83,13 @@ class RunCommand(Setting):
                 whose code may not run, or a loss diverges.
         """
         load_torch_ahead()
+        from kgrl.learners.accelerated.processes import leading
+
+        with leading():
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
+        """Carry out the run, in the one process that does."""
         from kgrl.learners.make import check_learner
         from kgrl.runs.place import hold_folder, unused_folder
         from kgrl.runs.run import Run

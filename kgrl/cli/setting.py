@@ -54,8 +54,9 @@ class Setting:
             scratch:preset=2m,learning_rate=0.0015,schedule=wsd: learning_rate; schedule (constant; wsd, which falls to
             zero over the last fifth of the budget; cosine); average_tokens (weights averaged over so many tokens, to
             measure with); linked_windows=true (passages of linked topics in one lesson see each other); of lora rank,
-            alpha, target_modules, dora, rslora and others. full trains all weights of a pretrained model.
-        model: Model of the learners lora and full: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
+            alpha, target_modules, dora, rslora and others. full trains all weights of a pretrained model. accelerate
+            does the same, or with rank=16 trains an adapter, on the processes that `accelerate launch` starts.
+        model: Model of the learners lora, full and accelerate: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
         reward: Reward: a name that `kgrl info` lists, a function of yours as FILE.py:NAME, or an expression of these,
             such as "0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost"; or none, and then
             nothing is probed.
@@ -77,7 +78,7 @@ class Setting:
         seed: Random seed of the learner, the probe samples and the agent.
         encoder: Sentence encoder: static (ships with kgrl), minilm, or another by its Hugging Face name or folder.
         device: Device that learner and encoder compute on: cpu, cuda, cuda:1, mps, or auto for the fastest that is
-            there.
+            there. The learner accelerate computes where Accelerate is configured to.
         plugins: Plug-ins of the learner, with options after a colon, such as replay top-k:share=0.05. `kgrl info` lists
             plug-ins.
     """
@@ -270,12 +271,16 @@ class Setting:
         Raises:
             KgrlError: If its name or its model's is not known.
         """
+        from kgrl.learners.accelerated.processes import refuse_launched
         from kgrl.learners.make import PRETRAINED, SIMULATED, make_learner
         from kgrl.learners.plugins import make_plugin
         from kgrl.system.options import split_options
 
-        options: dict[str, Any] = {"model": self.model} if split_options(self.learner)[0] in PRETRAINED else {}
-        if self.found_device != CPU and split_options(self.learner)[0] not in SIMULATED:
+        kind = split_options(self.learner)[0]
+        if kind != "accelerate":
+            refuse_launched(kind)
+        options: dict[str, Any] = {"model": self.model} if kind in PRETRAINED else {}
+        if self.found_device != CPU and kind != "accelerate" and kind not in SIMULATED:  # these do not compute there
             options["device"] = self.found_device
         if self.plugins:  # learners of other packages need not take plug-ins
             options["plugins"] = [make_plugin(spec, self.placed_encoder) for spec in self.plugins]

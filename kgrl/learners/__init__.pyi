@@ -1,5 +1,7 @@
 from . import adapters as adapters
 from . import plugins as plugins
+from .accelerated.learner import AccelerateLearner as AccelerateLearner
+from .accelerated.processes import leading as leading
 from .base import Learned as Learned
 from .base import Learner as Learner
 from .decoder.full import FullLearner as FullLearner

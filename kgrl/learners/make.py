@@ -30,9 +30,10 @@ __all__ = [
     "make_learner",
 ]
 
-PRETRAINED = frozenset(("full", "lora"))
+PRETRAINED = frozenset(("accelerate", "full", "lora"))
 """Learners whose model is chosen by name or folder."""
 _CLASSES = {
+    "accelerate": "kgrl.learners.accelerated.learner:AccelerateLearner",
     "full": "kgrl.learners.decoder.full:FullLearner",
     "lora": "kgrl.learners.decoder.lora:LoraLearner",
     "remembering": "kgrl.learners.simulated.remembering:RememberingLearner",
@@ -58,6 +59,11 @@ def _class(kind: str) -> type[Learner] | None:
     with without_collection():
         made: type[Learner] = getattr(importlib.import_module(module), name)
     return made
+
+
+@learners.register("accelerate")
+def _make_accelerate(corpus: Corpus, **options: Any) -> Learner:
+    return _made("accelerate", corpus, options)
 
 
 @learners.register("full")
@@ -156,7 +162,7 @@ def make_learner(
     """Make a learner by its registered name, which options may follow.
 
     Args:
-        name: `"lora"`, `"full"`, `"scratch"`, `"simulated"`, `"remembering"`, or the name of one that a package adds;
+        name: `"lora"`, `"full"`, `"accelerate"`, `"scratch"`, `"simulated"`, `"remembering"`, or the name of one that a package adds;
             with options after a colon as in `"scratch:preset=2m,learning_rate=0.0015"`.
         corpus: The corpus it will be taught; a scratch learner trains its tokenizer on it.
         seed: Seeds its initial weights and its random draws.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Passages, Split
 from kgrl.errors import SettingError
 from kgrl.learners.base import Learner
+from kgrl.learners.decoder.reader import PassageReader
 from kgrl.probes.questions import Question
-
-if TYPE_CHECKING:
-    from kgrl.learners.decoder.learner import DecoderLearner
 
 __all__ = ["Accuracy", "Recall", "Recalled", "check_reads_text"]
 
@@ -149,7 +147,7 @@ class Recall:
         reader = self._reader(learner, once=True)
         return self._ask(reader), reader.count_compared(self._all, self._question)
 
-    def _reader(self, learner: Learner, once: bool) -> DecoderLearner:
+    def _reader(self, learner: Learner, once: bool) -> PassageReader:
         check_reads_text(learner)
         assert _reads_text(learner)
         return learner.reading(self._statements, once=once)
@@ -158,7 +156,7 @@ class Recall:
     def _all(self) -> Passages:
         return self._statements.select(np.arange(len(self._statements)))
 
-    def _ask(self, reader: DecoderLearner) -> NDArray[np.bool_]:
+    def _ask(self, reader: PassageReader) -> NDArray[np.bool_]:
         losses = reader.compare(self._all, self._question)
         # The true statement is the first of each question; one that ties with a wrong one is not an answer.
         own = [losses[start:end] for start, end in zip(self._starts[:-1], self._starts[1:], strict=True)]
@@ -178,11 +176,9 @@ def check_reads_text(learner: Learner) -> None:
         )
 
 
-def _reads_text(learner: Learner) -> TypeGuard[DecoderLearner]:
+def _reads_text(learner: Learner) -> TypeGuard[PassageReader]:
     """Tell whether a learner can measure texts outside of its corpus."""
-    from kgrl.learners.decoder.learner import DecoderLearner  # here, since torch takes seconds to import
-
-    return isinstance(learner, DecoderLearner)
+    return isinstance(learner, PassageReader)
 
 
 def _accuracy(answers: NDArray[np.bool_]) -> Accuracy:

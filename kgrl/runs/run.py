@@ -361,7 +361,13 @@ class Run:
         Nothing is written if a plug-in changed the base model, since no adapter fits that; the checkpoint has all.
         """
         learner = self.curriculum.learner
-        if getattr(learner, "kind", None) != "lora":
+        kind = getattr(learner, "kind", None)
+        if kind == "accelerate":
+            from kgrl.learners.accelerated.learner import AccelerateLearner
+
+            if isinstance(learner, AccelerateLearner) and learner.rank is not None:
+                learner.write_adapter(self.folder / "adapters" / "curriculum", self._facts("curriculum"))
+        if kind != "lora":
             return
         # Here, since PEFT takes seconds to import.
         from kgrl.learners.decoder.lora import LoraLearner, write_adapter

@@ -17,11 +17,11 @@ from torch.optim.adamw import adamw
 
 from kgrl.system.devices import kept_copies
 
-__all__ = ["FlatWeights", "Trained"]
+__all__ = ["EPSILON", "FIRST_DECAY", "SECOND_DECAY", "FlatWeights", "Trained"]
 
-_FIRST_DECAY, _SECOND_DECAY = 0.9, 0.99
+FIRST_DECAY, SECOND_DECAY = 0.9, 0.99
 """AdamW's decay rates: averages over some 10 gradients and 100 squared ones, where the usual 0.999 takes 1,000."""
-_EPSILON = 1e-8
+EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,11 @@ class FlatWeights:
             [torch.full((), float(self.steps), device=self.weights.device)],  # made there: nothing to wait for
             fused=True,
             amsgrad=False,
-            beta1=_FIRST_DECAY,
-            beta2=_SECOND_DECAY,
+            beta1=FIRST_DECAY,
+            beta2=SECOND_DECAY,
             lr=rate,
             weight_decay=0.0,
-            eps=_EPSILON,
+            eps=EPSILON,
             maximize=False,
         )
         self.steps, self.current_rate = self.steps + 1, rate

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
+from transformers import PreTrainedModel
 
 from kgrl.corpus import Corpus
 from kgrl.learners.decoder.adding import compute_again
@@ -22,9 +24,39 @@ from kgrl.system.devices import find_device
 from kgrl.system.files import write_json, write_text
 from kgrl.system.tensors import read_tensors, save_tensors
 
-__all__ = ["FullLearner"]
+__all__ = ["WEIGHTS", "FullLearner", "ModelFolder"]
 
-_WEIGHTS = "model.safetensors"
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """What a folder of a model has beside its weights, so that transformers loads it.
+
+    Args:
+        config: The model's configuration.
+        tokenizer: The tokenizer, as `tokenizer.json` has it.
+        marks: The tokens that begin and end a text; None where there is none.
+    """
+
+    config: Mapping[str, Any]
+    tokenizer: str
+    marks: Mapping[str, str | None]
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, tokenizer: Any) -> Self:
+        """Describe a model, whose weights are to be written as float32, and its tokenizer."""
+        marks = {"bos_token": tokenizer.bos_token, "eos_token": tokenizer.eos_token}
+        config = json.loads(model.config.to_json_string()) | {"dtype": "float32"}
+        return cls(config, tokenizer.backend_tokenizer.to_str(pretty=True), marks)
+
+    def write(self, folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
+        """Write the files of a model into an existing folder."""
+        save_tensors(folder / WEIGHTS, dict(weights))
+        write_json(folder / "config.json", self.config)
+        write_text(folder / "tokenizer.json", self.tokenizer)
+        marks = {name: token for name, token in self.marks.items() if token}
+        write_json(folder / "tokenizer_config.json", {**marks, "tokenizer_class": "TokenizersBackend"})
 
 
 class FullLearner(DecoderLearner):
@@ -96,9 +128,7 @@ class FullLearner(DecoderLearner):
         base, tokenizer = load_pretrained(model, torch.float32)
         self._base = f"{Path(model).name}@{fingerprint(base)}"
         self._loaded_by, self._seed, self._checkpointing = model, seed, checkpointing
-        self._files: dict[str, str] = {"tokenizer.json": tokenizer.backend_tokenizer.to_str(pretty=True)}
-        self._config = json.loads(base.config.to_json_string()) | {"dtype": "float32"}
-        self._start = tokenizer.bos_token, tokenizer.eos_token
+        self._folder = ModelFolder.of(base, tokenizer)
         base.to(device)  # type: ignore[arg-type] # transformers' wrapper hides the signature
         decoder = PretrainedDecoder(base)  # compares a few passages, before layers compute again
         if device.type == "cpu":  # elsewhere other passes over memory cost the most
@@ -133,16 +163,10 @@ class FullLearner(DecoderLearner):
         return {"base_model": self._base}
 
     def _write_weights(self, folder: Path) -> None:
-        save_tensors(folder / _WEIGHTS, self.views())
-        write_json(folder / "config.json", self._config)
-        for name, text in self._files.items():
-            write_text(folder / name, text)
-        first, last = self._start
-        tokens = {"bos_token": first, "eos_token": last, "tokenizer_class": "TokenizersBackend"}
-        write_json(folder / "tokenizer_config.json", {name: value for name, value in tokens.items() if value})
+        self._folder.write(folder, self.views())
 
     def _read_weights(self, folder: Path) -> None:
-        tensors = read_tensors(folder / _WEIGHTS)
+        tensors = read_tensors(folder / WEIGHTS)
         with torch.no_grad():
             for name, weight in self.views().items():
                 weight.copy_(tensors[name])

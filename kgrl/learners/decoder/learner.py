@@ -6,13 +6,12 @@ throughout: texts are read once, and a run repeats exactly.
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -208,17 +207,6 @@ class DecoderLearner(MeasuredDecoder, ABC):
         sizes, most = [len(sequence) for sequence in lesson.sequences], min(self._context, self.block_tokens)
         return linked_windows(self.corpus.topics[lesson.ids], sizes, self.corpus.graph, most)
 
-    def reading(self, corpus: Corpus, *, once: bool = False) -> Self:
-        """Return a learner of the same weights and plug-ins, shared and not copied, that reads another corpus.
-
-        Args:
-            corpus: The corpus.
-            once: Whether this corpus will not be read again, so that its tokens need not be kept on disk.
-        """
-        reader = copy.copy(self)
-        reader._read(corpus, once=once)
-        return reader
-
     def extend(self, corpus: Corpus) -> None:
         """Read a corpus that begins with the present one: the same passages, and more after them.
 
@@ -228,9 +216,7 @@ class DecoderLearner(MeasuredDecoder, ABC):
         if any(plugin.by_topic for plugin in self.plugins):
             names = ", ".join(plugin.name for plugin in self.plugins if plugin.by_topic)
             raise SettingError(f"the plug-in {names} knows the topics it began with alone; the corpus cannot grow")
-        self.tokens = self.tokens.extended(corpus, self.tokenizer, self._document)
-        self.corpus = corpus
-        self._known.add(corpus.fingerprint)  # passages of the former corpus have the same ids: they are still read
+        super().extend(corpus)
 
     def snapshot(self) -> DecoderSnapshot:
         """Return a copy of the trained weights, their average, the optimizer's state and the plug-ins' states."""

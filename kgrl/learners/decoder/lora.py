@@ -34,10 +34,11 @@ from kgrl.system.devices import find_device
 from kgrl.system.files import write_json
 from kgrl.system.tensors import as_dtype, best_dtype, read_tensors, save_tensors
 
-__all__ = ["LoraLearner", "write_adapter"]
+__all__ = ["ADAPTER", "LoraLearner", "adapter_config", "write_adapter"]
 
 
-_ADAPTER = "adapter_model.safetensors"
+ADAPTER = "adapter_model.safetensors"
+"""The file of an adapter's weights in its folder."""
 
 _LENGTHS = ".lora_magnitude_vector.default.weight"
 
@@ -212,7 +213,7 @@ class LoraLearner(DecoderLearner):
             KgrlError: If it is for another base model, is not plain LoRA, see
                 `kgrl.learners.adapters.folder.check_plain`, or is on layers that the learner has no adapter on.
         """
-        own = Adapter(self.kind, self._base, _own_config(self.peft_model), {})
+        own = Adapter(self.kind, self._base, adapter_config(self.peft_model), {})
         check_base(adapter, own.base)
         check_plain(adapter, host=own.config)
         for layer in adapter.layers:
@@ -253,14 +254,14 @@ class LoraLearner(DecoderLearner):
             self.view(weights, name).copy_(given[name])
 
     def _write_weights(self, folder: Path) -> None:
-        save_tensors(folder / _ADAPTER, _adapter_state(self.peft_model))
-        write_json(folder / "adapter_config.json", {**_own_config(self.peft_model), "inference_mode": True})
+        save_tensors(folder / ADAPTER, _adapter_state(self.peft_model))
+        write_json(folder / "adapter_config.json", {**adapter_config(self.peft_model), "inference_mode": True})
 
     def _read_weights(self, folder: Path) -> None:
-        tensors = read_tensors(folder / _ADAPTER)
+        tensors = read_tensors(folder / ADAPTER)
         own = _adapter_state(self.peft_model)
         if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in tensors.items()}:
-            raise KgrlError(f"{folder / _ADAPTER} has an adapter on other layers than this learner's")
+            raise KgrlError(f"{folder / ADAPTER} has an adapter on other layers than this learner's")
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
@@ -291,7 +292,7 @@ def _adapter_state(model: peft.PeftModel) -> dict[str, torch.Tensor]:
     return state
 
 
-def _own_config(model: peft.PeftModel) -> dict[str, Any]:
-    """The adapter's PEFT configuration as JSON has it: sets become sorted lists."""
+def adapter_config(model: peft.PeftModel) -> dict[str, Any]:
+    """Return the adapter's PEFT configuration as JSON has it: sets become sorted lists."""
     config = model.peft_config["default"].to_dict()
     return {name: sorted(value) if isinstance(value, set) else value for name, value in config.items()}

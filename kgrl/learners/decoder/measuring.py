@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from torch import Tensor
 
-from kgrl.corpus import Corpus, Passages
+from kgrl.corpus import Passages
 from kgrl.errors import DivergedError
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.decoder.average import WeightAverage
 from kgrl.learners.decoder.flat_weights import FlatWeights
 from kgrl.learners.decoder.loss import Logits, mean_loss, token_losses
 from kgrl.learners.decoder.packing import Block, pack, pack_branches
-from kgrl.learners.decoder.token_store import TokenStore
+from kgrl.learners.decoder.reader import PassageReader
 from kgrl.learners.plugins.base import Measure, Plugin
 from kgrl.system.devices import to_device
 
-__all__ = ["Decoder", "MeasuredDecoder"]
+__all__ = ["Decoder", "MeasuredDecoder", "check_finite"]
 
 _EVALUATION_BLOCK = 512
 """Tokens measured at once on a CPU: enough for matrix products to be efficient."""
@@ -60,27 +59,19 @@ class Decoder(Protocol):
         ...
 
 
-class MeasuredDecoder(FlatWeights):
+class MeasuredDecoder(PassageReader, FlatWeights):
     """The part of a decoder learner that reads passages and changes nothing; `DecoderLearner` sets what it reads with.
 
     Attributes:
-        corpus: The corpus whose passages are read.
-        tokenizer: The tokenizer.
-        tokens: The token ids of the corpus's passages.
         block_tokens: Tokens of a block that a gradient is computed on, about.
         plugins: Changes to its measurements, among others.
     """
 
-    corpus: Corpus
-    tokenizer: Tokenizer
-    tokens: TokenStore
     block_tokens: int
     plugins: Sequence[Plugin]
     _decoder: Decoder
-    _document: int
     _context: int
     _average: WeightAverage | None
-    _known: set[str]
 
     def losses(self, passages: Passages) -> NDArray[np.float32]:
         """Return the mean loss of each passage in nats per token, shape `[passages]`; changes nothing."""
@@ -103,7 +94,7 @@ class MeasuredDecoder(FlatWeights):
             losses = token_losses(*self._predictions(block)).cpu().numpy()
             totals += np.bincount(block.owners, losses, minlength=len(passages))
             counts += np.bincount(block.owners, minlength=len(passages))
-        _check_finite(totals, passages)
+        check_finite(totals, passages)
         return (totals / counts).astype(np.float32)
 
     def compare(self, passages: Passages, groups: IntArray) -> NDArray[np.float32]:
@@ -129,7 +120,7 @@ class MeasuredDecoder(FlatWeights):
         for block in blocks:
             losses = token_losses(*self._predictions(block)).cpu().numpy()[block.own]
             totals += np.bincount(block.owners[block.own], losses, minlength=len(passages))
-        _check_finite(totals, passages)
+        check_finite(totals, passages)
         return totals.astype(np.float32)
 
     def _branched(self, passages: Passages, groups: IntArray) -> list[Block] | None:
@@ -174,34 +165,13 @@ class MeasuredDecoder(FlatWeights):
         found: NDArray[np.float32] = self.weights.detach().cpu().numpy().copy()
         return found
 
-    def count_tokens(self, passages: Passages) -> NDArray[np.int64]:
-        """Return the number of predicted tokens of each passage, shape `[passages]`."""
-        self._check_corpus(passages)
-        return self.tokens.count(passages.ids)
-
-    def _read(self, corpus: Corpus, *, once: bool = False) -> None:
-        """Tokenise a corpus, and know its passages from now on."""
-        self.corpus, self._known = corpus, {corpus.fingerprint}
-        tokenise = TokenStore.made if once else TokenStore.of
-        self.tokens = tokenise(corpus, self.tokenizer, self._document)
-
     def _predictions(self, block: Block) -> tuple[Tensor, Tensor, Tensor, Logits]:
         """Last states of a block `[tokens, width]`, the output embedding, the tokens to predict `[tokens]`, logits."""
         targets = to_device(block.targets, self.weights.device)
         return self._decoder.states(block), self._decoder.head, targets, self._decoder.logits
 
-    def _sequences(self, passages: Passages) -> list[NDArray[Any]]:
-        """Token ids of passages, checked to be of the learner's corpus."""
-        self._check_corpus(passages)
-        return self.tokens.sequences(passages)
 
-    def _check_corpus(self, passages: Passages) -> None:
-        """Refuse passages of another corpus, whose ids mean other texts."""
-        if passages.corpus.fingerprint not in self._known:
-            raise ValueError(f"this learner reads {self.corpus!r}, not {passages.corpus!r}")
-
-
-def _check_finite(totals: NDArray[np.float64], passages: Passages) -> None:
+def check_finite(totals: NDArray[np.float64], passages: Passages) -> None:
     """Raise an error that names the first passage whose loss is no finite number."""
     for bad in np.flatnonzero(~np.isfinite(totals)):
         raise DivergedError(f"the loss of passage {passages.ids[bad]} became {totals[bad]}")

@@ -19,7 +19,7 @@ from kgrl.learners.decoder.loss import Logits
 from kgrl.learners.decoder.packing import Block, pack
 from kgrl.system.devices import to_device
 
-__all__ = ["PretrainedDecoder"]
+__all__ = ["PretrainedDecoder", "context_of"]
 
 _SCALES = ("logit_scale", "logits_scaling", "lm_head_multiplier")
 """Settings of configurations that logits are multiplied or divided by."""
@@ -56,7 +56,7 @@ class PretrainedDecoder:
         if self._body is None or self._body is model or not isinstance(getattr(output, "weight", None), Tensor):
             raise KgrlError(f"{self._refused}: it has no decoder with an output embedding over it")
         self.head: Tensor = output.weight
-        self.context = _context(model.config)
+        self.context = context_of(model.config)
         self.packs = True
         self._scale, self.logits = self._find_logits(getattr(output, "bias", None))
         self._set_reading()
@@ -200,7 +200,7 @@ def _mixes_tokens(model: PreTrainedModel) -> bool:
     return convolves or bool(getattr(model, "_is_stateful", False))
 
 
-def _context(config: Any) -> int:
-    """The most tokens read in one piece."""
+def context_of(config: Any) -> int:
+    """Return the most tokens that a model reads in one piece, by its configuration."""
     limits = [getattr(config, name, None) for name in ("max_position_embeddings", "sliding_window")]
     return min((int(limit) for limit in limits if limit), default=2**31)

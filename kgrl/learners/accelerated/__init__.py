@@ -1,0 +1,1 @@
+"""The learner of several processes and devices, on Hugging Face Accelerate."""

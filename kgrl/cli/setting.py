@@ -56,7 +56,8 @@ class Setting:
             measure with); linked_windows=true (passages of linked topics in one lesson see each other); of lora rank,
             alpha, target_modules, dora, rslora and others. full trains all weights of a pretrained model. accelerate
             does the same, or with rank=16 trains an adapter, on the processes that `accelerate launch` starts.
-        model: Model of the learners lora, full and accelerate: smollm2 (SmolLM2-135M), a Hugging Face causal model, or a folder.
+        model: Model of the learners lora, full and accelerate: smollm2 (SmolLM2-135M), a Hugging Face causal model, or
+            a folder.
         reward: Reward: a name that `kgrl info` lists, a function of yours as FILE.py:NAME, or an expression of these,
             such as "0.7*mean-prediction-gain + 0.3*clip(information-gap, -1, 1) - 1e-4*token-cost"; or none, and then
             nothing is probed.

@@ -162,8 +162,8 @@ def make_learner(
     """Make a learner by its registered name, which options may follow.
 
     Args:
-        name: `"lora"`, `"full"`, `"accelerate"`, `"scratch"`, `"simulated"`, `"remembering"`, or the name of one that a package adds;
-            with options after a colon as in `"scratch:preset=2m,learning_rate=0.0015"`.
+        name: `"lora"`, `"full"`, `"accelerate"`, `"scratch"`, `"simulated"`, `"remembering"`, or the name of one that a
+            package adds; with options after a colon as in `"scratch:preset=2m,learning_rate=0.0015"`.
         corpus: The corpus it will be taught; a scratch learner trains its tokenizer on it.
         seed: Seeds its initial weights and its random draws.
         encoder: Embeds topics for the simulated learners, the only ones that know them so; the default one if None.

@@ -51,8 +51,9 @@ class TestAdapter(LearnerContract):
 def test_padded_lessons_are_the_packed_ones(rank: int | None, context: int, corpus: Corpus, base_folder: Path) -> None:
     kind: Any = FullLearner if rank is None else LoraLearner
     options: dict[str, Any] = {"learning_rate": 1e-3} if rank is None else {"rank": rank, "dtype": "float32"}
-    packed, padded = kind(corpus, model=str(base_folder), **options), make_learner(
-        "accelerate", corpus, model=str(base_folder), rank=rank, **({} if rank else options)
+    packed, padded = (
+        kind(corpus, model=str(base_folder), **options),
+        make_learner("accelerate", corpus, model=str(base_folder), rank=rank, **({} if rank else options)),
     )
     packed._context = padded._context = context  # type: ignore[attr-defined]
     passages, others = corpus.select(np.arange(12)), corpus.of(20, Split.PROBE)
@@ -123,7 +124,9 @@ def test_copies_are_dropped_with_their_snapshots(corpus: Corpus, base_folder: Pa
 def test_it_can_be_asked(base_folder: Path) -> None:
     corpus = load_corpus("invented:300")
     recall = Recall(corpus, fact_questions(world_of(corpus.name), 8))
-    answers = [recall.answers(learner) for learner in (made(corpus, base_folder), FullLearner(corpus, model=str(base_folder)))]
+    answers = [
+        recall.answers(learner) for learner in (made(corpus, base_folder), FullLearner(corpus, model=str(base_folder)))
+    ]
     assert np.array_equal(*answers)
 
 

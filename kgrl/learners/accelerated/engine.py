@@ -59,6 +59,8 @@ class Engine:
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         # The rates are those of the other learners; the learning rate is set for each update.
         betas = FIRST_DECAY, SECOND_DECAY
+        if self._processes > 1:  # they have one model at a time
+            accelerator.free_memory()
         optimizer = torch.optim.AdamW(trained, lr=1.0, betas=betas, eps=EPSILON, weight_decay=0.0)
         self._model, self._optimizer = accelerator.prepare(model, optimizer)
         plain: nn.Module = accelerator.unwrap_model(self._model)

@@ -1,4 +1,4 @@
-"""The learner on Hugging Face Accelerate: a pretrained model on one process or several, on whatever devices they have."""
+"""The learner on Hugging Face Accelerate: a pretrained model on the devices of one process or several."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ class AccelerateLearner(PassageReader):
     """A pretrained causal model that one process or several teach, on the devices that Accelerate is configured for.
 
     Without a launcher it computes in one process. `accelerate launch` starts several: data parallel, or with the
-    model's weights spread over the devices (FSDP 2), as Accelerate's configuration has it. The passages of an update are dealt out
-    to the processes, and the gradient is that of the mean loss over all its tokens, so results do not depend on the
-    number of processes but for rounding. Everything but the model is in process 0: see
+    model's weights spread over the devices (FSDP 2), as Accelerate's configuration has it. The passages of an update
+    are dealt out to the processes, and the gradient is that of the mean loss over all its tokens, so results do not
+    depend on the number of processes but for rounding. Everything but the model is in process 0: see
     `kgrl.learners.accelerated.processes.leading`.
 
     Args:
@@ -158,7 +158,7 @@ class AccelerateLearner(PassageReader):
     @property
     def processes(self) -> int:
         """Number of processes that compute."""
-        return self._team.accelerator.num_processes
+        return self._team.processes
 
     @property
     def identity(self) -> dict[str, str | float]:
@@ -228,7 +228,7 @@ class AccelerateLearner(PassageReader):
     @staticmethod
     def _totals(block: Block, losses: Sequence[NDArray[np.float32]], n: int) -> NDArray[np.float64]:
         """Add up the losses of a block's tokens for each of the packed sequences, `[n]`."""
-        return np.bincount(block.owners, np.concatenate(losses), minlength=n)
+        return np.bincount(block.owners, np.concatenate(losses), minlength=n).astype(np.float64)
 
     def snapshot(self) -> KeptState:
         """Let each process keep a copy of its part of the trained weights and the optimizer's state."""

@@ -132,12 +132,14 @@ class Team:
         accelerator: Accelerate's view of them.
 
     Attributes:
+        processes: Number of the processes.
         working: True while something is done together that was not finished.
         latest: What the learner that was made last computes with, where there are several processes.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator, self.working = accelerator, False
+        self.processes = int(accelerator.num_processes)
         self.latest: object = None
 
     def do(self, message: Message, work: Callable[[], T]) -> T:
@@ -157,7 +159,7 @@ class Team:
         """Send a message from process 0."""
         import torch
 
-        if self.accelerator.num_processes > 1:
+        if self.processes > 1:
             data = torch.frombuffer(bytearray(encoded(message)), dtype=torch.uint8)
             self._broadcast(torch.tensor([len(data)]))
             self._broadcast(data)
@@ -235,6 +237,6 @@ def _way_out() -> str:
     from kgrl.system.devices import known_devices
 
     return (
-        f"torch finds {', '.join(known_devices())} here: choose with `accelerate config`, or set ACCELERATE_USE_CPU=true "
-        "to compute on processors"
+        f"torch finds {', '.join(known_devices())} here: choose with `accelerate config`, or set "
+        "ACCELERATE_USE_CPU=true to compute on processors"
     )

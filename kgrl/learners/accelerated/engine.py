@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedModel
 
-__all__ = ["MOMENTS", "Engine", "State"]
+__all__ = ["MOMENTS", "Engine", "State", "load_with_adapter"]
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """AdamW's two averages, by torch's names."""
@@ -84,7 +84,7 @@ class Engine:
         Raises:
             KgrlError: If this process cannot load it.
         """
-        return cls(accelerator, load(made)[0])
+        return cls(accelerator, load_with_adapter(made)[0])
 
     def carry_out(self, message: Message) -> None:
         """Do what a message says, together with the other processes; what comes of it is for process 0."""
@@ -248,7 +248,7 @@ class Engine:
             self._optimizer.state[weight]["step"].fill_(float(steps))
 
 
-def load(made: Make) -> tuple[PreTrainedModel, Any, Any]:
+def load_with_adapter(made: Make) -> tuple[PreTrainedModel, Any, Any]:
     """Load the model of a message, with its adapter.
 
     Returns:

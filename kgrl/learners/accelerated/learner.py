@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kgrl.corpus import Corpus, Passages
 from kgrl.errors import DivergedError, KgrlError, SettingError
 from kgrl.graph.topic_graph import IntArray
-from kgrl.learners.accelerated.engine import MOMENTS, Engine, State, load
+from kgrl.learners.accelerated.engine import MOMENTS, Engine, State, load_with_adapter
 from kgrl.learners.accelerated.messages import (
     Gather,
     Keep,
@@ -136,7 +136,7 @@ class AccelerateLearner(PassageReader):
         self._made, self.rank = Make(model, rank, alpha, seed), rank
         self._team = team()
         # Loaded before the others hear of it: a name that is not known is then refused once.
-        base, tokenizer, peft_model = load(self._made)
+        base, tokenizer, peft_model = load_with_adapter(self._made)
         self._base = f"{Path(model).name}@{fingerprint(base)}"
         self.n_parameters = sum(weight.numel() for weight in base.parameters())
         self._folder = ModelFolder.of(base, tokenizer)

@@ -1,4 +1,4 @@
-"""What process 0 tells the others: each message is one thing that all processes do together."""
+"""Messages from process 0 to the others: each is one thing that all processes do together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-__all__ = ["End", "Gather", "Keep", "Make", "Measure", "Message", "PutBack", "Spread", "Teach", "decoded", "encoded"]
+__all__ = [
+    "End",
+    "Gather",
+    "Keep",
+    "Make",
+    "Measure",
+    "Message",
+    "PutBack",
+    "Spread",
+    "Teach",
+    "as_bytes",
+    "as_message",
+]
 
 Row = list[Annotated[int, Meta(ge=0)]]
 """Token ids of a text, of which each but the first is predicted; at least two."""
@@ -73,17 +85,17 @@ Message = Make | Measure | Teach | Keep | PutBack | Gather | Spread | End
 _DECODER = msgspec.msgpack.Decoder(Message)
 
 
-def encoded(message: Message) -> bytes:
+def as_bytes(message: Message) -> bytes:
     """Return a message as bytes.
 
     Example:
-        >>> decoded(encoded(Keep(number=2, dropped=[1])))
+        >>> as_message(as_bytes(Keep(number=2, dropped=[1])))
         Keep(number=2, dropped=[1])
     """
     return msgspec.msgpack.encode(message)
 
 
-def decoded(data: bytes) -> Message:
+def as_message(data: bytes) -> Message:
     """Return the message of some bytes.
 
     Raises:

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from kgrl.errors import KgrlError, SettingError
-from kgrl.learners.accelerated.messages import End, Make, Message, decoded, encoded
+from kgrl.learners.accelerated.messages import End, Make, Message, as_bytes, as_message
 
 if TYPE_CHECKING:
     import torch
@@ -160,7 +160,7 @@ class Team:
         import torch
 
         if self.processes > 1:
-            data = torch.frombuffer(bytearray(encoded(message)), dtype=torch.uint8)
+            data = torch.frombuffer(bytearray(as_bytes(message)), dtype=torch.uint8)
             self._broadcast(torch.tensor([len(data)]))
             self._broadcast(data)
 
@@ -170,7 +170,7 @@ class Team:
 
         size = self._broadcast(torch.zeros(1, dtype=torch.int64))
         data = self._broadcast(torch.zeros(int(size), dtype=torch.uint8))
-        return decoded(data.cpu().numpy().tobytes())
+        return as_message(data.cpu().numpy().tobytes())
 
     def part(self) -> None:
         """Close the connections, once all processes are here."""

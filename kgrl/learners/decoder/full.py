@@ -31,7 +31,7 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """What a folder of a model has beside its weights, so that transformers loads it.
+    """The files of a model's folder beside its weights, by which transformers loads it.
 
     Args:
         config: The model's configuration.

@@ -126,7 +126,8 @@ class FlatWeights:
 
     def copy(self) -> Trained:
         """Return a copy of the weights and the optimizer's state, on their device if there is room for it."""
-        return Trained(*kept_copies([self.weights, *self.moments]), self.steps)
+        weights, first, second = kept_copies([self.weights, *self.moments])
+        return Trained(weights, first, second, self.steps)
 
     @torch.no_grad()
     def set_trained(self, trained: Trained) -> None:

@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.corpus import Corpus, Passages, Split
+from kgrl.corpus import Corpus, Split
 from kgrl.errors import SettingError
 from kgrl.learners.base import Learner
 from kgrl.learners.decoder.reader import PassageReader
@@ -117,7 +117,6 @@ class Recall:
         splits = np.full(len(texts), Split.EXAM)
         self._statements = Corpus(f"questions on {corpus.name}", corpus.graph, texts, topics, splits)
         sizes = [1 + len(q.wrong) for q in self.questions]
-        self._starts = np.cumsum([0, *sizes])
         self._question = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)  # of each statement
         self._name = corpus.name
 
@@ -139,28 +138,21 @@ class Recall:
         return Recalled(_accuracy(answers), accuracies, chance, "".join("1" if right else "0" for right in answers))
 
     def answers(self, learner: Learner) -> NDArray[np.bool_]:
-        """Return whether each of `questions` is answered rightly: the true statement is likelier than every other."""
-        return self._ask(self._reader(learner, once=False))
+        """Return whether each of `questions` is answered rightly: the true statement is likelier than every other.
+
+        One that ties with a wrong one is not an answer.
+        """
+        return self._ask(learner, once=False)[0]
 
     def answers_once(self, learner: Learner) -> tuple[NDArray[np.bool_], int]:
         """Return the same of questions that will not be asked again, and the number of tokens read."""
-        reader = self._reader(learner, once=True)
-        return self._ask(reader), reader.count_compared(self._all, self._question)
+        return self._ask(learner, once=True)
 
-    def _reader(self, learner: Learner, once: bool) -> PassageReader:
+    def _ask(self, learner: Learner, once: bool) -> tuple[NDArray[np.bool_], int]:
         check_reads_text(learner)
         assert _reads_text(learner)
-        return learner.reading(self._statements, once=once)
-
-    @property
-    def _all(self) -> Passages:
-        return self._statements.select(np.arange(len(self._statements)))
-
-    def _ask(self, reader: PassageReader) -> NDArray[np.bool_]:
-        losses = reader.compare(self._all, self._question)
-        # The true statement is the first of each question; one that ties with a wrong one is not an answer.
-        own = [losses[start:end] for start, end in zip(self._starts[:-1], self._starts[1:], strict=True)]
-        return np.array([bool((part[0] < part[1:]).all()) for part in own])
+        statements = self._statements.select(np.arange(len(self._statements)))
+        return learner.reading(self._statements, once=once).first_likeliest(statements, self._question)
 
 
 def check_reads_text(learner: Learner) -> None:

@@ -87,6 +87,22 @@ def test_snapshots_stay_on_the_device_if_there_is_room(
         assert [learner.learn(passages, 300).loss, *learner.losses(probe)] == after
 
 
+@pytest.mark.parametrize("kind", ["lora", "scratch"])
+def test_questions_are_answered_there_as_on_the_cpu(kind: str, tiny_corpus: Corpus, base_folder: Path) -> None:
+    names = ("a part", "the lake", "Set")
+    turned = [(title, names[(i + k) % 3]) for i, title in enumerate(tiny_corpus.graph.titles) for k in range(3)]
+    texts = [f"{title} is {name} of it." for title, name in turned]
+    groups = np.repeat(np.arange(len(texts) // 3, dtype=np.int32), 3)
+    side = Corpus("asked", tiny_corpus.graph, texts, groups, np.full(len(texts), Split.EXAM))
+    every = side.select(np.arange(len(side)))
+    expected = make(kind, tiny_corpus, base_folder, "cpu").reading(side, once=True).first_likeliest(every, groups)
+    assert len(np.unique(expected[0])) == 2
+    with marked_device():
+        learner = make(kind, tiny_corpus, base_folder, torch.device("marked"))
+        answers, tokens = learner.reading(side, once=True).first_likeliest(every, groups)
+    assert np.array_equal(answers, expected[0]) and tokens == expected[1]
+
+
 @pytest.mark.parametrize("kind", ["lora", "scratch", "full"])
 def test_the_host_waits_once_an_update(kind: str, tiny_corpus: Corpus, base_folder: Path) -> None:
     with marked_device() as device:

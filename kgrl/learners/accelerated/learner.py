@@ -221,10 +221,6 @@ class AccelerateLearner(PassageReader):
         """Return the total loss of each passage in nats; what those of a group share is read with each."""
         return self.losses(passages) * self.count_tokens(passages).astype(np.float32)
 
-    def count_compared(self, passages: Passages, groups: IntArray) -> int:
-        """Return the number of tokens that `compare` reads."""
-        return int(self.count_tokens(passages).sum())
-
     @staticmethod
     def _totals(block: Block, losses: Sequence[NDArray[np.float32]], n: int) -> NDArray[np.float64]:
         """Add up the losses of a block's tokens for each of the packed sequences, `[n]`."""

@@ -12,6 +12,7 @@ The module also computes the weights that result when low-rank layers are merged
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import MethodType
 from typing import Any
 
@@ -26,6 +27,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRMSNorm, eager_attention_forward
 
 from kgrl.learners.decoder.functions import rms_norm, rotate
+from kgrl.learners.decoder.past import Past, with_pasts
 
 __all__ = [
     "NO_MASK",
@@ -53,6 +55,7 @@ def packed_attention(
     *,
     lengths: list[int] | None = None,
     masks: list[Tensor] | None = None,
+    pasts: Sequence[Past] | None = None,
     seen: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
@@ -66,7 +69,9 @@ def packed_attention(
         attention_mask: Ignored if there are lengths.
         lengths: Tokens of each passage in order, `tokens` in sum; without them this is transformers' own attention.
         masks: What each token sees of its passage, bool `[tokens, tokens]` for each passage; all before it without.
-        seen: What each token sees of the whole row, bool `[1, 1, tokens, tokens]`, in place of lengths. One call for
+            Tokens of a past come first.
+        pasts: The past of each passage, see `kgrl.learners.decoder.packing.Block`.
+        seen: What each token sees of the whole row, bool `[1, 1, tokens, tokens]`, in place of masks. One call for
             all passages, for devices where calls cost more than attention that is thrown away.
         options: Passed on to transformers' own attention.
 
@@ -74,6 +79,8 @@ def packed_attention(
         Attention's output, `[1, tokens, heads, width]`, and None for its weights, which are not kept.
     """
     if seen is not None:
+        if pasts is not None and lengths is not None:
+            key, value = (torch.cat(list(part), dim=2) for part in with_pasts(module, key, value, lengths, pasts))
         return sdpa_attention_forward(module, query, key, value, seen, **options)[0], None
     if lengths is None:
         output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
@@ -83,7 +90,8 @@ def packed_attention(
         # On a CPU the backward pass of torch's attention takes three to four times as long in bfloat16 as in float32;
         # the forward pass alone is faster in bfloat16.
         query, key, value = query.float(), key.float(), value.float()
-    queries, keys, values = (torch.split(states, lengths, dim=2) for states in (query, key, value))
+    queries = torch.split(query, lengths, dim=2)
+    keys, values = with_pasts(module, key, value, lengths, pasts)
     shown = [None] * len(lengths) if masks is None else [mask[None, None] for mask in masks]
     passages = zip(queries, keys, values, shown, strict=True)
     # Without a mask, scaled_dot_product_attention is causal by a flag: it skips the upper triangle altogether.

@@ -18,6 +18,7 @@ from kgrl.errors import SettingError
 from kgrl.learners.decoder.functions import rms_norm, rotate
 from kgrl.learners.decoder.loss import PLAIN_LOGITS
 from kgrl.learners.decoder.packing import Block
+from kgrl.learners.decoder.past import Past, with_pasts
 from kgrl.system.devices import to_device
 
 __all__ = ["Llama", "Shape"]
@@ -123,15 +124,30 @@ class Llama(nn.Module):
         """Return the last states of packed pieces, none of which sees another, `[tokens, width]`."""
         inputs, positions = (to_device(ids, self.head.device) for ids in (block.inputs, block.positions))
         masks = None if block.masks is None else [to_device(mask, self.head.device) for mask in block.masks]
-        states: Tensor = self.model(inputs, positions, block.lengths, masks)
+        states: Tensor = self.model(inputs, positions, _Pieces(block.lengths, masks, block.pasts))
         return states
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the logits of texts of one length, `[texts, tokens, vocabulary]`; ids are `[texts, tokens]`."""
         texts, tokens = ids.shape
         positions = torch.arange(tokens, device=ids.device).repeat(texts)
-        states: Tensor = self.model(ids.reshape(-1), positions, [tokens] * texts)
+        states: Tensor = self.model(ids.reshape(-1), positions, _Pieces([tokens] * texts))
         return (states @ self.head.T).view(texts, tokens, -1)
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Pieces that a block holds.
+
+    Args:
+        lengths: Tokens of each.
+        masks: What each token sees, for each piece; all before it if None. See `Block.masks`.
+        pasts: The past of each piece. See `Block.pasts`.
+    """
+
+    lengths: list[int]
+    masks: list[Tensor] | None = None
+    pasts: Sequence[Past] | None = None
 
 
 class _Body(nn.Module):
@@ -148,14 +164,14 @@ class _Body(nn.Module):
                 nn.init.normal_(module.weight, std=_STANDARD_DEVIATION)
         self._waves = 1.0 / _THETA ** (torch.arange(0, size, 2, dtype=torch.float32) / size)  # [head width / 2]
 
-    def forward(self, ids: Tensor, positions: Tensor, lengths: list[int], masks: list[Tensor] | None = None) -> Tensor:
-        """Return last states, `[tokens, width]`, of texts of these lengths laid end to end; see `Block.masks`."""
+    def forward(self, ids: Tensor, positions: Tensor, pieces: _Pieces) -> Tensor:
+        """Return last states, `[tokens, width]`, of pieces laid end to end."""
         angles = positions[:, None] * self._waves.to(ids.device)
         angles = torch.cat([angles, angles], dim=-1)[None, None]  # [1, 1, tokens, head width]
         turn = angles.cos(), angles.sin()
         states = self.embed_tokens(ids)
         for layer in self.layers:
-            states = layer(states, turn, lengths, masks)
+            states = layer(states, turn, pieces)
         normal: Tensor = self.norm(states)
         return normal
 
@@ -168,10 +184,8 @@ class _Layer(nn.Module):
         self.input_layernorm = _Norm(shape.width)
         self.post_attention_layernorm = _Norm(shape.width)
 
-    def forward(
-        self, states: Tensor, turn: tuple[Tensor, Tensor], lengths: list[int], masks: list[Tensor] | None
-    ) -> Tensor:
-        states = states + self.self_attn(self.input_layernorm(states), turn, lengths, masks)
+    def forward(self, states: Tensor, turn: tuple[Tensor, Tensor], pieces: _Pieces) -> Tensor:
+        states = states + self.self_attn(self.input_layernorm(states), turn, pieces)
         output: Tensor = states + self.mlp(self.post_attention_layernorm(states))
         return output
 
@@ -184,18 +198,17 @@ class _Attention(nn.Module):
             nn.Linear(shape.width, shape.width, bias=False) for _ in range(4)
         )
 
-    def forward(
-        self, states: Tensor, turn: tuple[Tensor, Tensor], lengths: list[int], masks: list[Tensor] | None
-    ) -> Tensor:
+    def forward(self, states: Tensor, turn: tuple[Tensor, Tensor], pieces: _Pieces) -> Tensor:
         projections = (self.q_proj, self.k_proj, self.v_proj)
         # Each [1, heads, tokens, head width].
         query, key, value = (p(states).view(len(states), self._heads, -1).transpose(0, 1)[None] for p in projections)
-        texts = (torch.split(part, lengths, dim=2) for part in (rotate(query, *turn), rotate(key, *turn), value))
+        queries = torch.split(rotate(query, *turn), pieces.lengths, dim=2)
+        keys, values = with_pasts(self, rotate(key, *turn), value, pieces.lengths, pieces.pasts)
         # A text at a time: with a mask for all, attention between texts would be computed and thrown away.
-        shown: Sequence[Tensor | None] = masks or [None] * len(lengths)
+        shown: Sequence[Tensor | None] = pieces.masks or [None] * len(queries)
         seen = [
             scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
-            for q, k, v, mask in zip(*texts, shown, strict=True)
+            for q, k, v, mask in zip(queries, keys, values, shown, strict=True)
         ]
         output: Tensor = self.o_proj(torch.cat(seen, dim=2)[0].transpose(0, 1).reshape(len(states), -1))
         return output

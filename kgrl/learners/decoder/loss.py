@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-__all__ = ["PLAIN_LOGITS", "Logits", "mean_loss", "token_losses"]
+__all__ = ["PLAIN_LOGITS", "Logits", "losses_instead", "mean_loss", "token_losses"]
 
 _TILE_LOGITS = 2**21
 """Logits that are held at once on a CPU: 8 MiB in float32, which stay in its cache."""
@@ -71,6 +71,33 @@ def token_losses(hidden: Tensor, head: Tensor, targets: Tensor, logits: Logits =
     """
     with torch.no_grad():
         return _losses_and_mean_rows(hidden, head, targets, logits, with_rows=False)[0]
+
+
+def losses_instead(
+    losses: Tensor, hidden: Tensor, head: Tensor, targets: Tensor, others: Tensor, logits: Logits = PLAIN_LOGITS
+) -> Tensor:
+    """Return the losses that other tokens would have had in the place of the targets, from those of the targets.
+
+    All that differs is the logit of the token; the others' logits are not made again.
+
+    Args:
+        losses: The targets' losses, float32 `[positions]`.
+        hidden: The decoder's last states, `[positions, width]`.
+        head: Output embedding, `[vocabulary, width]`.
+        targets: Token ids that were predicted, `[positions]`.
+        others: Token ids in their place, `[positions]`.
+        logits: The step from products of states and embedding to logits.
+
+    Example:
+        >>> hidden, head = torch.ones(1, 1), torch.tensor([[1.0], [3.0]])
+        >>> targets, others = torch.tensor([1]), torch.tensor([0])
+        >>> losses = token_losses(hidden, head, targets)
+        >>> bool(losses_instead(losses, hidden, head, targets, others) == losses + 2)  # its logit is less by 2
+        True
+    """
+    with torch.no_grad():
+        own, other = (logits.capped(_target_logits(hidden, head, ids, logits)) for ids in (targets, others))
+        return losses + (own - other)
 
 
 def mean_loss(hidden: Tensor, head: Tensor, targets: Tensor, logits: Logits = PLAIN_LOGITS) -> tuple[Tensor, Tensor]:

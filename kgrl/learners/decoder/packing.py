@@ -7,16 +7,20 @@ window see those before them, and positions go on.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kgrl.graph.topic_graph import IntArray
 
-__all__ = ["Block", "Reading", "ReadingPlan", "arrange", "pack", "pack_branches"]
+if TYPE_CHECKING:
+    from kgrl.learners.decoder.past import Past
+
+__all__ = ["Block", "Reading", "ReadingPlan", "arrange", "pack", "pack_branches", "pack_onward", "shared_tokens"]
 
 Int64Array = NDArray[np.int64]
 Sequences = list[NDArray[Any]]
@@ -103,6 +107,8 @@ class Block:
             the end of a sequence that another one follows in its window: that it ends here is nothing to predict.
         branches: Number of the branch of its piece that each token belongs to, 0 for tokens that come before all
             branches and are seen by each; None if no piece has any.
+        pasts: The past of each piece: to be filled, or what the piece goes on from; None if nothing is kept.
+        sizes: Tokens of each piece; None if pieces begin where positions are 0, as those that begin texts do.
     """
 
     inputs: Int64Array
@@ -110,6 +116,8 @@ class Block:
     positions: Int64Array
     owners: Int64Array
     branches: Int64Array | None = None
+    pasts: tuple[Past, ...] | None = None
+    sizes: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -122,16 +130,26 @@ class Block:
     @property
     def lengths(self) -> list[int]:
         """Number of tokens of each piece, in order."""
+        if self.sizes is not None:
+            return list(self.sizes)
         starts = np.flatnonzero(self.positions == 0)
         return [int(length) for length in np.diff(starts, append=len(self))]
 
     @property
     def masks(self) -> list[NDArray[np.bool_]] | None:
-        """Which tokens of its piece each token sees, for each piece with branches `[tokens, tokens]`; None without."""
+        """Which tokens each token sees, for each piece with branches `[tokens, tokens of its past and tokens]`.
+
+        None if no piece has branches.
+        """
         if self.branches is None:
             return None
-        cuts = np.cumsum(self.lengths)[:-1]
-        return [np.tril((own[None] == 0) | (own[None] == own[:, None])) for own in np.split(self.branches, cuts)]
+        pieces = np.split(self.branches, np.cumsum(self.lengths)[:-1])
+        seen = [np.tril((own[None] == 0) | (own[None] == own[:, None])) for own in pieces]
+        if self.pasts is None:
+            return seen
+        return [
+            np.pad(own, ((0, 0), (p.tokens, 0)), constant_values=True) for own, p in zip(seen, self.pasts, strict=True)
+        ]
 
 
 def pack(
@@ -201,12 +219,59 @@ def pack_branches(groups: Sequence[Sequence[NDArray[Any]]], block_tokens: int) -
     return blocks + ([_joined(held)] if held else [])
 
 
-def _branching(group: Sequence[NDArray[Any]], first: int) -> Block:
-    """Lay the sequences of a group behind what they share; `first` is the number of the first one."""
+def pack_onward(pasts: Sequence[Past], rests: Sequence[Sequence[NDArray[Any]]], most_seen: int) -> list[Block]:
+    """Pack sequences that go on from texts that were read before; those of one text are branches that see it.
+
+    Of each sequence all tokens but the last are read and all but the first predicted. The sequences are numbered across
+    all texts, in order.
+
+    Args:
+        pasts: The past of each text.
+        rests: The sequences that go on from each, at least one, each of at least two tokens.
+        most_seen: Tokens of a block together with those of its pasts, about.
+    """
+    blocks, held, size, first = list[Block](), list[Block](), 0, 0
+    for past, group in zip(pasts, rests, strict=True):
+        piece = _onward(past, group, first)
+        first += len(group)
+        if held and size + len(piece) + past.tokens > most_seen:
+            blocks.append(_joined(held))
+            held, size = [], 0
+        held.append(piece)
+        size += len(piece) + past.tokens
+    return blocks + ([_joined(held)] if held else [])
+
+
+def shared_tokens(group: Sequence[NDArray[Any]]) -> int:
+    """Return the number of tokens at the beginning that all sequences share, so that each has at least one more.
+
+    Example:
+        >>> shared_tokens([np.array([0, 5, 6, 7]), np.array([0, 5, 8])]), shared_tokens([np.array([0, 5, 6])])
+        (2, 2)
+    """
     shortest = min(len(sequence) for sequence in group)
     alike = np.all([sequence[:shortest] == group[0][:shortest] for sequence in group], axis=0)
-    # At least one token of each is predicted in its branch; the token that it is predicted from is copied into each.
-    shared = min(int(np.argmin(alike)) if not alike.all() else shortest, shortest - 1) - 1
+    return min(shortest if alike.all() else int(np.argmin(alike)), shortest - 1)
+
+
+def _onward(past: Past, group: Sequence[NDArray[Any]], first: int) -> Block:
+    """Lay sequences side by side that go on from one text; `first` is the number of the first one."""
+    sizes = [len(rest) - 1 for rest in group]
+    number = np.repeat(np.arange(len(group)), sizes)
+    return Block(
+        inputs=np.concatenate([rest[:-1] for rest in group]).astype(np.int64),
+        targets=np.concatenate([rest[1:] for rest in group]).astype(np.int64),
+        positions=past.tokens + np.concatenate([np.arange(size) for size in sizes]),
+        owners=first + number,
+        branches=1 + number,
+        pasts=(past,),
+        sizes=(len(number),),
+    )
+
+
+def _branching(group: Sequence[NDArray[Any]], first: int) -> Block:
+    """Lay the sequences of a group behind what they share; `first` is the number of the first one."""
+    shared = shared_tokens(group) - 1  # the last one is copied into each branch, which is predicted from it
     rests = [sequence[shared:] for sequence in group]
     sizes = [len(rest) - 1 for rest in rests]
     lead, number = group[0][: shared + 1], np.repeat(np.arange(len(group)), sizes)
@@ -220,9 +285,15 @@ def _branching(group: Sequence[NDArray[Any]], first: int) -> Block:
 
 
 def _joined(pieces: Sequence[Block]) -> Block:
-    """Lay pieces end to end; either all or none have branches."""
+    """Lay pieces end to end; either all or none have branches, pasts and sizes."""
     names = ["inputs", "targets", "positions", "owners"] + (["branches"] if pieces[0].branches is not None else [])
-    return Block(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in names))
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in names}
+    if pieces[0].pasts is None:
+        return Block(**arrays)
+    pasts, sizes = (
+        tuple(itertools.chain.from_iterable(getattr(p, name) for p in pieces)) for name in ("pasts", "sizes")
+    )
+    return Block(**arrays, pasts=pasts, sizes=sizes)
 
 
 def _pieces(sequences: Sequence[NDArray[Any]], window: Sequence[int], context: int) -> Iterator[Block]:

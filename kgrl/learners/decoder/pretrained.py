@@ -76,19 +76,21 @@ class PretrainedDecoder:
 
     def _ours(self, block: Block) -> dict[str, Any]:
         """Facts of a block that our attention needs: on a CPU its passages one by one, elsewhere one mask for all."""
+        pasts = {} if block.pasts is None else {"pasts": block.pasts}
         if self._model.device.type != "cpu":
-            return {"seen": self._seen(block), "attention_mask": NO_MASK}
+            return {"seen": self._seen(block), "lengths": block.lengths, "attention_mask": NO_MASK, **pasts}
         masks = {} if block.masks is None else {"masks": [torch.from_numpy(mask) for mask in block.masks]}
-        return {"lengths": block.lengths, "attention_mask": NO_MASK, **masks}
+        return {"lengths": block.lengths, "attention_mask": NO_MASK, **masks, **pasts}
 
     def _seen(self, block: Block) -> Tensor:
-        """Mask of the tokens that each one sees: those before it of its piece and branch, `[1, 1, tokens, tokens]`."""
+        """Mask of the tokens that each one sees: those before it of its piece and branch, `[1, 1, tokens, tokens]`.
+
+        The columns have the tokens of each piece's past before its own.
+        """
+        if block.masks is not None:
+            return to_device(_diagonal(block.masks), self._model.device)[None, None]
         pieces = self._tensor(np.cumsum(block.positions == 0))
-        alike = pieces[:, None] == pieces[None]
-        if block.branches is not None:
-            own = self._tensor(block.branches)
-            alike = alike & ((own[None] == 0) | (own[None] == own[:, None]))
-        return alike.tril()[None, None]
+        return (pieces[:, None] == pieces[None]).tril()[None, None]
 
     @property
     def branches(self) -> bool:
@@ -192,6 +194,15 @@ class PretrainedDecoder:
     def _rounding(self) -> float:
         """Share of a value that may be lost to rounding."""
         return 1e-5 if self.head.dtype == torch.float32 else 1e-2
+
+
+def _diagonal(masks: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Masks of pieces as one of all, in which no piece sees another."""
+    rows, columns = np.cumsum([[0, 0], *(mask.shape for mask in masks)], axis=0).T
+    whole = np.zeros((rows[-1], columns[-1]), dtype=bool)
+    for row, column, mask in zip(rows, columns, masks, strict=False):
+        whole[row : row + len(mask), column : column + mask.shape[1]] = mask
+    return whole
 
 
 def _mixes_tokens(model: PreTrainedModel) -> bool:

@@ -16,7 +16,17 @@ from kgrl.learners.decoder.token_store import TokenStore
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["PassageReader"]
+__all__ = ["PassageReader", "rows_of"]
+
+
+def rows_of(groups: IntArray) -> list[NDArray[np.int64]]:
+    """Return the places of the members of each group, given the group of each; those of a group are in a row.
+
+    Example:
+        >>> [rows.tolist() for rows in rows_of(np.array([4, 4, 2]))]
+        [[0, 1], [2]]
+    """
+    return np.split(np.arange(len(groups)), np.flatnonzero(np.diff(groups)) + 1)
 
 
 class PassageReader(ABC):
@@ -51,9 +61,24 @@ class PassageReader(ABC):
             DivergedError: If a loss is NaN or infinite; the message names the passage.
         """
 
-    @abstractmethod
-    def count_compared(self, passages: Passages, groups: IntArray) -> int:
-        """Return the number of tokens that `compare` reads."""
+    def first_likeliest(self, passages: Passages, groups: IntArray) -> tuple[NDArray[np.bool_], int]:
+        """Return of each group of passages whether its first is likelier than every other, and the tokens read.
+
+        A first one that ties with another is not.
+
+        Args:
+            passages: Passages, those of a group in a row and on one topic.
+            groups: The group of each passage of the corpus, `[passages of the corpus]`.
+
+        Returns:
+            The answers, `[groups]`, and the number of tokens read for them.
+
+        Raises:
+            DivergedError: If a loss is NaN or infinite; the message names the passage.
+        """
+        losses = self.compare(passages, groups)
+        answers = [bool((losses[row[0]] < losses[row[1:]]).all()) for row in rows_of(groups[passages.ids])]
+        return np.array(answers), int(self.count_tokens(passages).sum())
 
     def reading(self, corpus: Corpus, *, once: bool = False) -> Self:
         """Return a learner of the same weights and plug-ins, shared and not copied, that reads another corpus.

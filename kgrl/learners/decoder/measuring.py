@@ -151,7 +151,7 @@ class MeasuredDecoder(PassageReader, FlatWeights):
 
     @torch.inference_mode()
     def _answer(self, passages: Passages, groups: IntArray) -> tuple[NDArray[np.bool_], int]:
-        """Whether each passage's group has its first as the likeliest, `[passages]`, and the tokens read."""
+        """Return of each passage whether the first of its group is likeliest, `[passages]`, and the tokens read."""
         sequences, rows = self._sequences(passages), rows_of(groups[passages.ids])
         asked = [Group(passages.ids[row].tolist(), [sequences[i] for i in row]) for row in rows]
         elimination = Elimination(
@@ -171,7 +171,7 @@ class MeasuredDecoder(PassageReader, FlatWeights):
         return np.repeat([not group.lost for group in asked], [len(row) for row in rows]), tokens
 
     def _branches(self, sequences: Sequence[NDArray[Any]]) -> bool:
-        """Whether sequences are read as branches of what they share: none may be longer than the context."""
+        """Tell whether sequences are read as branches of what they share: none may be longer than the context."""
         return self._decoder.branches and max(map(len, sequences)) <= self._context
 
     @property

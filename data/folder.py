@@ -10,6 +10,9 @@ A corpus folder holds
 - `passages.jsonl`, or `passages.parquet` with the same columns: one passage a line, `{"topic": title, "text": …}`.
   `"split"` is optional, one of `train`, `probe` and `exam`, on all lines or on none. Without splits kgrl draws them and
   drops near-duplicates across them; given splits are used as they are. Parquet files may have further columns.
+- `exam.jsonl`, if it has an exam of its own: one passage a line, as `kgrl.data.own_exam` describes. Its passages take
+  the place of drawn exam passages; passages that are given the split `exam` are then left out. Train and probe passages
+  that are near-duplicates of one are dropped.
 - `questions.jsonl`, if it has questions of its own: one a line, as `kgrl.data.questions` describes. They are asked with
   every exam. Where kgrl draws the splits, their statements count as exam passages: train and probe passages that are
   near-duplicates of one are dropped.
@@ -34,8 +37,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
+from numpy.typing import NDArray
 
 from kgrl.corpus import Cloze, Corpus, Split, near_duplicates, split_passages
+from kgrl.data.own_exam import EXAM, ExamLine, OwnExam, read_exam, repeated_wording
 from kgrl.data.processed import processed
 from kgrl.data.questions import QUESTIONS, QuestionLine, question_lines, read_questions
 from kgrl.data.reading import OnError, Problems, json_lines, lines_of, parquet_rows
@@ -46,7 +51,7 @@ from kgrl.system.words import canonical
 
 __all__ = ["folder_faults", "folder_schemas", "load_folder", "open_folder", "save_folder"]
 
-_FILES = ("topics.jsonl", "links.tsv", "passages.jsonl", "passages.parquet", QUESTIONS)
+_FILES = ("topics.jsonl", "links.tsv", "passages.jsonl", "passages.parquet", QUESTIONS, EXAM)
 _OF_TEXTLESS = "link of a topic without text"
 _JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 _MOST_BLANK = 100
@@ -91,6 +96,12 @@ class _Passages:
     texts: list[str]
     splits: list[int | None]
 
+    def learned(self) -> Iterator[tuple[str, str]]:
+        """Yield topic and text of the passages that an exam of one's own leaves to train on or to probe with."""
+        for key, text, split in zip(self.keys, self.texts, self.splits, strict=True):
+            if split != Split.EXAM:
+                yield key, text
+
 
 @dataclass
 class _Links:
@@ -120,8 +131,8 @@ def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | N
 
     Raises:
         DataError: If a record cannot be used and `on_error` is `"fail"`: malformed JSON, invalid UTF-8, a duplicate
-            topic, a dangling link, an empty passage, a topic without text, a question that cannot be asked. The message
-            names the file and the line.
+            topic, a dangling link, an empty passage, a topic without text, a question that cannot be asked, an exam
+            passage that is trained on. The message names the file and the line.
         MissingDataError: If a file is missing.
     """
     folder = Path(folder)
@@ -133,11 +144,12 @@ def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | N
     # Numbers without the topics just dropped: their links are then reported as links of a topic without text.
     links = _read_links(folder, number, skipped, problems)
     questions = read_questions(folder, number, problems)
+    exam = read_exam(folder, number, passages.learned(), problems)
     problems.log()
     titles, categories = [topic.title for topic in topics.values()], [topic.category for topic in topics.values()]
     graph = links.place_on(TopicGraph.from_links(titles, links.sources, links.targets, categories))
     owners = np.array([number[key] for key in passages.keys], dtype=np.int32)
-    return _assemble(name or folder.resolve().name, graph, owners, passages, questions)
+    return _assemble(name or folder.resolve().name, graph, owners, passages, questions, exam)
 
 
 class _Faults(Problems):
@@ -187,6 +199,7 @@ def folder_faults(folder: str | Path) -> list[DataError]:
         topics = _read_topics(folder, faults)
     if not topics:  # then nothing can be said about the other files
         return faults.found or [DataError(folder / "topics.jsonl", None, "it holds no topic")]
+    passages = _Passages([], [], [])
     with faults.of_file():
         passages = _read_passages(folder, topics, faults)
         _drop_textless(folder, dict(topics), passages, faults)
@@ -195,6 +208,8 @@ def folder_faults(folder: str | Path) -> list[DataError]:
         _read_links(folder, number, set(), faults)
     with faults.of_file():
         read_questions(folder, number, faults)
+    with faults.of_file():
+        read_exam(folder, number, passages.learned(), faults)
     return faults.found
 
 
@@ -205,7 +220,7 @@ def folder_schemas() -> dict[str, dict[str, Any]]:
         >>> folder_schemas()["topics.jsonl"]["required"]
         ['title']
     """
-    lines = {"topics.jsonl": _TopicLine, "passages.jsonl": _PassageLine, QUESTIONS: QuestionLine}
+    lines = {"topics.jsonl": _TopicLine, "passages.jsonl": _PassageLine, QUESTIONS: QuestionLine, EXAM: ExamLine}
     made = {}
     for name, kind in lines.items():
         (told,) = msgspec.json.schema(kind)["$defs"].values()
@@ -362,21 +377,40 @@ def _read_links(folder: Path, number: dict[str, int], skipped: set[str], problem
     return links
 
 
-def _assemble(name: str, graph: TopicGraph, topics: IntArray, passages: _Passages, questions: list[Cloze]) -> Corpus:
+def _assemble(
+    name: str, graph: TopicGraph, topics: IntArray, passages: _Passages, questions: list[Cloze], exam: OwnExam | None
+) -> Corpus:
     """Order passages by topic; if they have no splits, draw them and drop near-duplicates."""
     order = np.argsort(topics, kind="stable")  # passages of a topic stay in text order
     topics, texts = topics[order], [passages.texts[i] for i in order]
     if None not in passages.splits:  # given splits are taken as they are, near-duplicates included
-        return Corpus(name, graph, texts, topics, np.array(passages.splits, dtype=np.uint8)[order], questions)
+        splits = np.array(passages.splits, dtype=np.uint8)[order]
+        if exam is None:
+            return Corpus(name, graph, texts, topics, splits, questions)
+        keep = (splits != Split.EXAM) & ~repeated_wording(exam.texts, texts)[1]
+    else:
+        splits = _drawn(graph, topics, texts)
+        if exam is not None:  # what was drawn for the exam is for probes, and what was for probes is trained on
+            splits = np.where(splits == Split.TRAIN, splits, splits - 1).astype(np.uint8)
+        # Statements are exam text, too.
+        held_out = [*(question.statement for question in questions), *(exam.texts if exam else ())]
+        examined = np.full(len(held_out), Split.EXAM, dtype=np.uint8)
+        keep = ~near_duplicates([*texts, *held_out], np.concatenate([splits, examined]))[: len(texts)]
+    kept = np.flatnonzero(keep)
+    topics, texts, splits = topics[kept], [texts[i] for i in kept], splits[kept]
+    if exam is not None:
+        topics = np.concatenate([topics, np.array(exam.topics, dtype=np.int32)])
+        texts, splits = [*texts, *exam.texts], np.append(splits, np.full(len(exam.texts), Split.EXAM, dtype=np.uint8))
+        order = np.argsort(topics, kind="stable")
+        topics, texts, splits = topics[order], [texts[i] for i in order], splits[order]
+    return Corpus(name, graph, texts, topics, splits, questions)
+
+
+def _drawn(graph: TopicGraph, topics: IntArray, texts: list[str]) -> NDArray[np.uint8]:
+    """Draw the splits of passages that are ordered by topic."""
     starts = np.searchsorted(topics, np.arange(len(graph) + 1))
     by_topic = [
         split_passages(title, texts[start:stop])
         for title, start, stop in zip(graph.titles, starts[:-1], starts[1:], strict=True)
     ]
-    splits = np.concatenate(by_topic)
-    # Statements are exam text, too.
-    statements = [question.statement for question in questions]
-    examined = np.full(len(statements), Split.EXAM, dtype=np.uint8)
-    repeats = near_duplicates([*texts, *statements], np.concatenate([splits, examined]))
-    keep = np.flatnonzero(~repeats[: len(texts)])
-    return Corpus(name, graph, [texts[i] for i in keep], topics[keep], splits[keep], questions)
+    return np.concatenate(by_topic)

@@ -22,7 +22,18 @@ from kgrl.system.display import count_text
 from kgrl.system.sentences import sentences_of, word_count
 from kgrl.system.words import canonical, words_of
 
-__all__ = ["Cloze", "Corpus", "Passage", "Passages", "Split", "cut", "near_duplicates", "split_passages", "wording"]
+__all__ = [
+    "Cloze",
+    "Corpus",
+    "Passage",
+    "Passages",
+    "Split",
+    "cut",
+    "near_duplicates",
+    "shingles",
+    "split_passages",
+    "wording",
+]
 
 _SHINGLE = 8
 """Words of a shingle, the unit in which near-duplicates are compared."""
@@ -337,7 +348,7 @@ def near_duplicates(texts: Sequence[str], splits: NDArray[np.uint8], threshold: 
         >>> near_duplicates([text, text], np.array([0, 2], dtype=np.uint8)).tolist()
         [True, False]
     """
-    owners, shingles = _shingles(texts)
+    owners, hashes = shingles(texts)
     counts = np.bincount(owners, minlength=len(texts))
     drop = np.zeros(len(texts), dtype=bool)
     seen = np.empty(0, dtype=np.uint64)
@@ -347,10 +358,10 @@ def near_duplicates(texts: Sequence[str], splits: NDArray[np.uint8], threshold: 
         found = np.zeros(int(own.sum()), dtype=bool)
         if len(seen):
             # Modulo the length: a value above all others is searched for past the end.
-            found = seen[np.searchsorted(seen, shingles[own]) % len(seen)] == shingles[own]
+            found = seen[np.searchsorted(seen, hashes[own]) % len(seen)] == hashes[own]
         shared = np.bincount(owners[own][found], minlength=len(texts))
         drop |= shared > threshold * counts
-        seen = np.sort(np.concatenate([seen, shingles[own & ~drop[owners]]]))
+        seen = np.sort(np.concatenate([seen, hashes[own & ~drop[owners]]]))
     return drop
 
 
@@ -365,11 +376,17 @@ def wording(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=8).digest(), "little")
 
 
-def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Hash every shingle of the texts; a text of fewer words is one shingle.
+def shingles(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Hash every shingle of the texts, a run of eight words; a text of fewer words is one shingle.
+
+    Hashes can be compared within a process only.
 
     Returns:
         The number of a text, ascending, and the hash of one of its shingles, each pair once, both of shape `[pairs]`.
+
+    Example:
+        >>> [part.shape for part in shingles(["One two three.", "one two three four five six seven eight nine"])]
+        [(3,), (3,)]
     """
     words = [words_of(text) for text in texts]
     lengths = np.array([len(w) for w in words], dtype=np.int64)  # [texts]
@@ -382,12 +399,12 @@ def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint6
     flat = np.fromiter(map(hash, itertools.chain.from_iterable(words)), dtype=np.int64, count=int(lengths.sum()))
     hashes = np.zeros(int((lengths + _SHINGLE).sum()), dtype=np.uint64)
     hashes[np.arange(len(flat)) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)] = flat.view(np.uint64)
-    shingles = np.zeros(len(at), dtype=np.uint64)
+    made = np.zeros(len(at), dtype=np.uint64)
     for offset in range(_SHINGLE):
-        shingles = shingles * _MULTIPLIER + hashes[at + offset]  # modulo 2^64
+        made = made * _MULTIPLIER + hashes[at + offset]  # modulo 2^64
     # Sorted by text and hash, then each pair once.
-    order = np.lexsort((shingles, owners))
-    owners, shingles = owners[order], shingles[order]
+    order = np.lexsort((made, owners))
+    owners, made = owners[order], made[order]
     fresh = np.ones(len(order), dtype=bool)
-    fresh[1:] = (np.diff(owners) != 0) | (shingles[1:] != shingles[:-1])
-    return owners[fresh], shingles[fresh]
+    fresh[1:] = (np.diff(owners) != 0) | (made[1:] != made[:-1])
+    return owners[fresh], made[fresh]

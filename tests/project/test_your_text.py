@@ -35,7 +35,9 @@ def test_the_python_block_runs(tmp_path: Path) -> None:
 
 
 def test_the_lines_of_the_examples_make_a_folder(tmp_path: Path) -> None:
-    named = re.split(r"^`(topics\.jsonl|links\.tsv|passages\.jsonl|questions\.jsonl)`", PAGE, flags=re.MULTILINE)[1:]
+    named = re.split(
+        r"^`(topics\.jsonl|links\.tsv|passages\.jsonl|questions\.jsonl|exam\.jsonl)`", PAGE, flags=re.MULTILINE
+    )[1:]
     for name, told in zip(named[::2], named[1::2], strict=True):
         lines = re.findall(r"^    (?!kgrl )(.+)$", told, re.MULTILINE)
         assert lines

@@ -99,6 +99,15 @@ def _questions(folder: Path) -> Path:
     return folder / "mine" / "questions.jsonl"
 
 
+def _own_exam(folder: Path) -> Path:
+    save_folder(_CORPUS, folder / "mine")
+    path = folder / "mine" / "exam.jsonl"
+    titles = list(_CORPUS.graph.titles)[:6]
+    lines = ({"topic": title, "text": f"{title} is asked for by line {n}."} for n, title in enumerate(titles))
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return path
+
+
 def _check_questions(corpus: Corpus) -> None:
     assert all(question.statement.strip() and question.wrong and question.group for question in corpus.questions)
 
@@ -332,6 +341,7 @@ TARGETS = [
     Target("passages.jsonl", _folder("passages.jsonl"), _loaded, _check_corpus, named=False),
     Target("passages.parquet", _parquet, _loaded, _check_corpus, named=False),
     Target("questions.jsonl", _questions, _loaded, _check_questions),
+    Target("exam.jsonl", _own_exam, _loaded, _check_corpus),
     Target("articles", _articles, lambda f: read_articles(f / "articles.json")),
     Target("passages.parquet, skipping", _parquet, _skipping, _check_corpus),
     Target("topics.jsonl, skipping", _folder("topics.jsonl"), _skipping),

@@ -51,7 +51,8 @@ class Exam:
     def __init__(self, corpus: Corpus, goal: IntArray | None = None, size: int = 64) -> None:
         self.topics = sample_topics(corpus, Split.EXAM, size, _SEED, goal)
         if not len(self.topics):
-            raise KgrlError(f"no topic of {corpus.name!r} to be examined has an exam passage")
+            others = f"{int(corpus.has(Split.EXAM).sum()):,} of its {count_text(len(corpus.graph), 'topic')} have one"
+            raise KgrlError(f"no topic of {corpus.name!r} to be examined has an exam passage; {others}")
         self._passages = corpus.select(np.concatenate([corpus.ids_of(int(t), Split.EXAM)[:1] for t in self.topics]))
 
     def __repr__(self) -> str:

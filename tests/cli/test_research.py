@@ -122,6 +122,8 @@ def test_workers_elsewhere_serve_a_run_through_a_redis_that_restarts(site: Media
     ("arguments", "message"),
     [
         (["run", "--learner", "scratch"], "a live run starts from titles"),
+        (["run", "--nucleus", "about:tides"], "a live run begins at titles, and its goal is a category"),
+        (["run", "--nucleus", "Logic", "--goal", "Set", "Number"], "a live run begins at titles"),
         (["replay", "nowhere"], "nowhere holds no live run"),
     ],
 )

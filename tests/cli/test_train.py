@@ -18,6 +18,7 @@ from kgrl.cli import main
 from kgrl.cli.train import TrainCommand
 from kgrl.corpus import Corpus
 from kgrl.data.folder import save_folder
+from kgrl.errors import SettingError
 from kgrl.retrieval.encoder import Encoder
 from kgrl.runs.place import hold_folder
 
@@ -56,6 +57,8 @@ def test_a_task_takes_the_place_of_the_aims(tiny_corpus: Corpus, tmp_path: Path)
     assert TrainCommand(task="noisy", corpus=(origin,), reward="token-cost")._recipe()[1].aims[0].reward == "token-cost"
     staged = TrainCommand(task="forgetting", corpus=(origin,), learner="scratch")._recipe()[1]
     assert staged.environment.stages == make_task("forgetting", origin).config.stages
+    with pytest.raises(SettingError, match="policies are trained on categories as goals"):
+        TrainCommand(task=f"target:{tiny_corpus.graph.titles[0]}", corpus=(origin,))._recipe()
 
 
 @pytest.mark.integration

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kgrl.corpus import Split, near_duplicates
 from kgrl.data import folder_faults, load_corpus, load_folder, save_folder
 from kgrl.data.own_exam import repeated_wording
-from kgrl.errors import DataError
+from kgrl.errors import DataError, KgrlError
 from kgrl.exam import Exam
 
 LOGIC = [f"Logic says in its part {n} that premises of kind {n} lead to conclusions of kind {n}." for n in range(5)]
@@ -45,6 +45,8 @@ def test_it_takes_the_place_of_drawn_passages_and_these_are_learned_from(tmp_pat
     assert corpus.split_counts.tolist() == [8, 2, 2] and drawn.split_counts.tolist() == [6, 2, 2]
     assert sorted(corpus.texts) == sorted([*LOGIC, *SETS, *OWN])
     assert [corpus.graph.titles[topic] for topic in Exam(corpus).topics] == ["Set"]
+    with pytest.raises(KgrlError, match="to be examined has an exam passage; 1 of its 3 topics have one"):
+        Exam(corpus, np.array([0], dtype=np.int32))
 
 
 def test_given_exam_passages_give_way(tmp_path: Path) -> None:

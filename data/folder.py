@@ -5,8 +5,10 @@ A corpus folder holds
 - `topics.jsonl`: one topic a line, `{"title": …}`. `"category": …` is optional. `"textless": true` marks a topic that
   is meant to have no text; it stays in the graph and is never trained on.
   A title is one line of text without control characters; `"category": null` stands for none.
-- `links.tsv`: one link a line, source and target titles with a tab between them. A third column is optional, on all
-  lines or on none: the number of words of the source's text before it first mentions the target, -1 if it does not.
+- `links.tsv`: one link a line, source and target titles with a tab between them. Two more columns are optional. First
+  the number of words of the source's text before it first mentions the target, -1 if it does not; on all lines or on
+  none. Then the kind of the link: `prerequisite`, if the source is needed before the target, or `link`, which is what
+  links without a kind are. Prerequisites must not go round in a circle.
 - `passages.jsonl`, or `passages.parquet` with the same columns: one passage a line, `{"topic": title, "text": …}`.
   `"split"` is optional, one of `train`, `probe` and `exam`, on all lines or on none. Without splits kgrl draws them and
   drops near-duplicates across them; given splits are used as they are. Parquet files may have further columns.
@@ -28,7 +30,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +46,9 @@ from kgrl.data.own_exam import EXAM, ExamLine, OwnExam, read_exam, repeated_word
 from kgrl.data.processed import processed
 from kgrl.data.questions import QUESTIONS, QuestionLine, question_lines, read_questions
 from kgrl.data.reading import OnError, Problems, json_lines, lines_of, parquet_rows
-from kgrl.errors import DataError, MissingDataError
-from kgrl.graph.topic_graph import IntArray, TopicGraph
+from kgrl.errors import DataError, MissingDataError, closest_name
+from kgrl.graph.circles import circle_text, circles
+from kgrl.graph.topic_graph import PREREQUISITE, IntArray, TopicGraph
 from kgrl.system.files import file_digest, new_folder
 from kgrl.system.words import canonical
 
@@ -56,6 +59,8 @@ _OF_TEXTLESS = "link of a topic without text"
 _JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 _MOST_BLANK = 100
 """Characters up to which a text is searched for anything visible; longer ones have it."""
+_KINDS = {"link", PREREQUISITE}
+"""The kinds of a link."""
 _PLACE = re.compile(r"-1|[0-9]{1,9}")
 _SPLITS = {split.name.lower(): int(split) for split in Split}
 
@@ -105,14 +110,23 @@ class _Passages:
 
 @dataclass
 class _Links:
-    """The usable lines of `links.tsv`; `places` is empty if the file has none."""
+    """The usable lines of `links.tsv`.
+
+    `places` is empty if the file has none. `needed` has the first line of each prerequisite, by its ends.
+    """
 
     sources: list[int]
     targets: list[int]
     places: list[int]
+    needed: dict[tuple[int, int], int]
 
-    def place_on(self, graph: TopicGraph) -> TopicGraph:
-        """Return the graph of these links with their places."""
+    def graph(self, titles: Sequence[str], categories: Sequence[str]) -> TopicGraph:
+        """Return the graph of these links, with places and prerequisites."""
+        graph = self._placed(TopicGraph.from_links(titles, self.sources, self.targets, categories))
+        return graph.with_prerequisites([ends[0] for ends in self.needed], [ends[1] for ends in self.needed])
+
+    def _placed(self, graph: TopicGraph) -> TopicGraph:
+        """Return the graph with the places of its links."""
         if not self.places:
             return graph
         at = graph.positions(self.sources, self.targets)  # -1 for a link of a topic with itself, which graphs leave out
@@ -143,11 +157,12 @@ def load_folder(folder: str | Path, *, on_error: OnError = "fail", name: str | N
     number = {key: topic for topic, key in enumerate(topics)}
     # Numbers without the topics just dropped: their links are then reported as links of a topic without text.
     links = _read_links(folder, number, skipped, problems)
+    _drop_circles(folder, links, [topic.title for topic in topics.values()], problems)
     questions = read_questions(folder, number, problems)
     exam = read_exam(folder, number, passages.learned(), problems)
     problems.log()
     titles, categories = [topic.title for topic in topics.values()], [topic.category for topic in topics.values()]
-    graph = links.place_on(TopicGraph.from_links(titles, links.sources, links.targets, categories))
+    graph = links.graph(titles, categories)
     owners = np.array([number[key] for key in passages.keys], dtype=np.int32)
     return _assemble(name or folder.resolve().name, graph, owners, passages, questions, exam)
 
@@ -205,7 +220,8 @@ def folder_faults(folder: str | Path) -> list[DataError]:
         _drop_textless(folder, dict(topics), passages, faults)
     number = {key: topic for topic, key in enumerate(topics)}
     with faults.of_file():
-        _read_links(folder, number, set(), faults)
+        links = _read_links(folder, number, set(), faults)
+        _drop_circles(folder, links, [topic.title for topic in topics.values()], faults)
     with faults.of_file():
         read_questions(folder, number, faults)
     with faults.of_file():
@@ -288,13 +304,20 @@ def save_folder(corpus: Corpus, folder: str | Path) -> None:
     with new_folder(Path(folder)) as temporary:
         _write_lines(temporary / "topics.jsonl", (json.dumps(topic, ensure_ascii=False) for topic in topics))
         _write_lines(temporary / "passages.jsonl", (json.dumps(passage, ensure_ascii=False) for passage in passages))
-        ends = (
-            f"{graph.titles[source]}\t{graph.titles[target]}" for source, target in zip(*graph.links(), strict=True)
-        )
-        placed = ends if graph.places is None else (f"{link}\t{n}" for link, n in zip(ends, graph.places, strict=True))
-        _write_lines(temporary / "links.tsv", placed)
+        _write_lines(temporary / "links.tsv", _link_lines(graph))
         if corpus.questions:
             _write_lines(temporary / QUESTIONS, question_lines(corpus))
+
+
+def _link_lines(graph: TopicGraph) -> Iterator[str]:
+    """Yield the lines of `links.tsv`: titles, the place if the graph has places, and the kind of prerequisites."""
+    for at, (source, target) in enumerate(zip(*graph.links(), strict=True)):
+        columns = [graph.titles[source], graph.titles[target]]
+        if graph.places is not None:
+            columns.append(str(graph.places[at]))
+        if graph.prerequisite is not None and graph.prerequisite[at]:
+            columns.append(PREREQUISITE)
+        yield "\t".join(columns)
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
@@ -356,25 +379,46 @@ def _drop_textless(folder: Path, topics: dict[str, _Topic], passages: _Passages,
 def _read_links(folder: Path, number: dict[str, int], skipped: set[str], problems: Problems) -> _Links:
     """Read `links.tsv` into topic numbers."""
     path = folder / "links.tsv"
-    links = _Links([], [], [])
+    links = _Links([], [], [], {})
     for line, text in lines_of(path, problems):
-        written, place = text.split("\t")[:2], text.split("\t")[2:]
+        written, more = text.split("\t")[:2], text.split("\t")[2:]
         ends = [canonical(title) for title in written]
+        place, kind = (more[:1], more[1:]) if more and _PLACE.fullmatch(more[0]) else ([], more)
         unknown = [key for key in ends if key not in number]
-        if len(ends) != 2 or len(place) > 1 or not all(map(_PLACE.fullmatch, place)):
-            reason = "a link is two titles with one tab between them, and optionally a number of words"
-            problems.report(path, line, "malformed line", reason)
+        if len(ends) != 2 or len(kind) > 1 or not _KINDS.issuperset(kind):
+            problems.report(path, line, "malformed line", _malformed(kind))
         elif unknown:
             # A link of a topic that was skipped for its lack of text is not a mistake of the links file.
-            kind = _OF_TEXTLESS if skipped.issuperset(unknown) else "dangling link"
-            problems.report(path, line, kind, f"{written[ends.index(unknown[0])]!r} is not a topic")
+            of_textless = _OF_TEXTLESS if skipped.issuperset(unknown) else "dangling link"
+            problems.report(path, line, of_textless, f"{written[ends.index(unknown[0])]!r} is not a topic")
         elif links.sources and bool(place) != bool(links.places):
             problems.report(path, line, "link without a place among placed ones", "give all links a place, or none")
         else:
             links.sources.append(number[ends[0]])
             links.targets.append(number[ends[1]])
             links.places += map(int, place)
+            if kind == [PREREQUISITE]:
+                links.needed.setdefault((number[ends[0]], number[ends[1]]), line)
     return links
+
+
+def _malformed(kind: list[str]) -> str:
+    """Return what is wrong with a line of `links.tsv` that has these columns behind titles and place."""
+    what = "a link is two titles with one tab between them, and optionally a number of words and a kind, which is"
+    wanted = f"{what} {' or '.join(sorted(_KINDS))}"
+    if len(kind) != 1:
+        return wanted
+    close = closest_name(kind[0], _KINDS)
+    return f"unknown kind of link {kind[0]!r}{f'; did you mean {close!r}?' if close else ':'} {wanted}"
+
+
+def _drop_circles(folder: Path, links: _Links, titles: Sequence[str], problems: Problems) -> None:
+    """Report prerequisites that close a circle, and take them for plain links."""
+    for circle in circles(list(links.needed)):
+        closing = circle[-1], circle[0]
+        reason = f"prerequisites go round in a circle: {circle_text(titles, circle)}; take one of them out"
+        problems.report(folder / "links.tsv", links.needed[closing], "circle of prerequisites", reason)
+        del links.needed[closing]
 
 
 def _assemble(

@@ -130,6 +130,9 @@ def _cut_off(corpus: Corpus, isolated: IntArray, goal: IntArray) -> Corpus:
     within = np.isin(sources, goal) & np.isin(targets, goal)
     kept = within | ~(np.isin(sources, isolated) | np.isin(targets, isolated))
     graph = TopicGraph.from_links(corpus.graph.titles, sources[kept], targets[kept], corpus.graph.categories)
+    needed, needing = corpus.graph.prerequisites()
+    still = graph.positions(needed, needing) >= 0
+    graph = graph.with_prerequisites(needed[still], needing[still])
     return Corpus(corpus.name, graph, corpus.texts, corpus.topics, corpus.splits, corpus.questions)
 
 

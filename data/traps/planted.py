@@ -165,6 +165,8 @@ def extended(
 ) -> Corpus:
     """Return a corpus with more topics, links and passages. Existing topics and passages keep their numbers.
 
+    Prerequisites are those of the corpus.
+
     Args:
         corpus: The corpus.
         name: The name of the new one.
@@ -184,6 +186,7 @@ def extended(
         places = np.full(grown.n_links, -1, dtype=np.int32)
         places[grown.positions(sources, targets)] = graph.places
         grown = grown.with_places(places)
+    grown = grown.with_prerequisites(*graph.prerequisites())  # planted topics neither need nor are needed
     return Corpus(
         name,
         grown,

@@ -90,9 +90,11 @@ def graph_figures(graph: TopicGraph) -> dict[str, Any]:
     if not len(graph):
         raise KgrlError("the graph has no topics")
     largest = int(np.bincount(graph.components).max())
+    needed = len(graph.prerequisites()[0])
     return {
         "topics": len(graph),
         "links": graph.n_links,
+        **({"prerequisites": needed} if needed else {}),
         "degree": {
             "mean": float(graph.degree.mean()),
             "median": float(np.median(graph.degree)),
@@ -109,7 +111,8 @@ def export_graph(graph: TopicGraph, path: Path) -> None:
 
     Args:
         graph: The topic graph.
-        path: The file: `.tsv` (source TAB target, by title), `.graphml` or `.json` (node-link, as networkx reads it).
+        path: The file: `.tsv` (source TAB target, by title, and the kind of prerequisites), `.graphml` or `.json`
+            (node-link, as networkx reads it).
 
     Raises:
         KgrlError: If the ending is another one, or a title or a category has a character that the format cannot hold.
@@ -142,11 +145,16 @@ def _check_texts(what: str, texts: Iterable[str], ending: str) -> None:
 
 
 def _write_tsv(graph: TopicGraph, path: Path) -> None:
+    from kgrl.graph.topic_graph import PREREQUISITE
     from kgrl.system.files import write_text
 
-    sources, targets = graph.links()
-    lines = (f"{graph.titles[a]}\t{graph.titles[b]}\n" for a, b in zip(sources, targets, strict=True))
-    write_text(path, "".join(lines))
+    # As a corpus folder has them: prerequisites have their kind behind them, other links nothing.
+    needed = set(zip(*(ends.tolist() for ends in graph.prerequisites()), strict=True))
+    lines = (
+        f"{graph.titles[a]}\t{graph.titles[b]}" + f"\t{PREREQUISITE}" * ((a, b) in needed)
+        for a, b in zip(*(ends.tolist() for ends in graph.links()), strict=True)
+    )
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def _write_graphml(graph: TopicGraph, path: Path) -> None:
@@ -189,6 +197,7 @@ def _show(name: str, figures: dict[str, Any]) -> None:
     facts = [
         ("topics", figures["topics"]),
         ("links", figures["links"]),
+        *((("prerequisites", figures["prerequisites"]),) if "prerequisites" in figures else ()),
         ("mean degree", degree["mean"]),
         ("median degree", degree["median"]),
         ("largest degree", f"{degree['max']:,} ({degree['max_title']})"),

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kgrl.errors import DataError, UnknownNameError
+from kgrl.graph.circles import circle_text, circles
 from kgrl.graph.rows import Rows, both_ways, compressed
 from kgrl.graph.storage import (
     StoredCategories,
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
     import networkx as nx
     from scipy import sparse
 
-__all__ = ["IntArray", "TopicGraph"]
+__all__ = ["PREREQUISITE", "IntArray", "TopicGraph"]
 
 IntArray = NDArray[np.int32]
 
+PREREQUISITE = "prerequisite"
+"""The kind of links whose source is needed before their target, as files name it."""
 _TITLE_ARRAYS = ("titles", "title_starts", "title_hashes", "title_order")
 _MOST_SHOWN = 8
 """Topics and categories that a notebook shows of a graph."""
@@ -47,7 +50,7 @@ class TopicGraph:
     """Topics and the links between them.
 
     Links are directed (the source mentions the target). The frontier of a curriculum ignores the direction, so most
-    methods are about the undirected neighbourhood.
+    methods are about the undirected neighbourhood. Links that are prerequisites keep it: the source is needed first.
 
     Args:
         titles: One title for each topic, without repeats.
@@ -56,6 +59,8 @@ class TopicGraph:
         categories: One category name for each topic, `""` for topics without one.
         places: Number of words in the source's text before it first mentions the target, -1 if it does not, int32
             `[links]`; None if the texts were not searched. Readers click early links more than late ones.
+        prerequisite: True for links whose source is needed before their target, bool `[links]`; None if there are none.
+            `with_prerequisites` makes it, and refuses circles.
 
     Raises:
         ValueError: If the lengths of the arguments disagree, or a title occurs twice.
@@ -78,6 +83,7 @@ class TopicGraph:
         indices: IntArray,
         categories: Sequence[str] | None = None,
         places: IntArray | None = None,
+        prerequisite: NDArray[np.bool_] | None = None,
     ) -> None:
         # Stored titles are not checked again, which would decode them all; they find titles themselves.
         stored = isinstance(titles, StoredTitles)
@@ -85,6 +91,7 @@ class TopicGraph:
         self.indptr = indptr
         self.indices = indices
         self.places = places
+        self.prerequisite = prerequisite
         if isinstance(categories, StoredCategories):
             self.categories = categories
         else:
@@ -96,6 +103,8 @@ class TopicGraph:
             )
         if places is not None and len(places) != len(indices):
             raise ValueError(f"{len(indices)} links need as many places, not {len(places)}")
+        if prerequisite is not None and len(prerequisite) != len(indices):
+            raise ValueError(f"{len(indices)} links need as many kinds, not {len(prerequisite)}")
         self._index = {} if stored else {title: topic for topic, title in enumerate(self.titles)}
         if not stored and len(self._index) != len(self.titles):
             repeated = next(t for i, t in enumerate(self.titles) if self._index[t] != i)
@@ -134,6 +143,8 @@ class TopicGraph:
         arrays |= {"categories": codes, "category_names": packed, "category_starts": starts, **pack_titles(self.titles)}
         if self.places is not None:
             arrays["places"] = self.places
+        if self.prerequisite is not None:
+            arrays["prerequisite"] = self.prerequisite
         write_arrays(folder, arrays, {"topics": len(self), "links": self.n_links, "fingerprint": self.fingerprint})
 
     @classmethod
@@ -163,7 +174,8 @@ class TopicGraph:
             titles = StoredTitles(**{name: arrays[name] for name in _TITLE_ARRAYS})
             names = StoredStrings(arrays["category_names"], arrays["category_starts"])
             categories = StoredCategories(tuple(names), arrays["categories"])
-            graph = cls(titles, arrays["indptr"], arrays["indices"], categories, arrays.get("places"))
+            kinds = arrays.get("places"), arrays.get("prerequisite")
+            graph = cls(titles, arrays["indptr"], arrays["indices"], categories, *kinds)
             # Set in place of what the cached properties would compute.
             graph.undirected = arrays["both_indptr"], arrays["both_indices"]
             if "components" in arrays:  # graphs that earlier versions saved lack them
@@ -179,7 +191,10 @@ class TopicGraph:
         """Build a graph from networkx: nodes become titles, the node attribute `category` is kept.
 
         A category that is missing, None or NaN, as data frames have it, is none. The edges of an undirected graph
-        become links in both directions.
+        become links in both directions. Edges whose attribute `kind` is `"prerequisite"` are prerequisites.
+
+        Raises:
+            ValueError: If prerequisites go round in a circle.
 
         Example:
             >>> import networkx as nx
@@ -193,21 +208,56 @@ class TopicGraph:
         given = [category for _, category in graph.nodes(data="category")]
         # NaN is the only value that differs from itself.
         categories = ["" if category is None or category != category else str(category) for category in given]
-        return cls.from_links(titles, ends[:, 0], ends[:, 1], categories)
+        needed = [kind == PREREQUISITE for _, _, kind in directed.edges(data="kind")]
+        return cls.from_links(titles, ends[:, 0], ends[:, 1], categories).with_prerequisites(*ends[needed].T)
 
     def to_networkx(self) -> nx.DiGraph[str]:
-        """Return the graph as a networkx `DiGraph` of titles, with the node attribute `category`."""
+        """Return the graph as a networkx `DiGraph` of titles, with the node attribute `category`.
+
+        Edges that are prerequisites have the attribute `kind`.
+        """
         import networkx as nx  # here and elsewhere in this room, since it takes a tenth of a second
 
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from((t, {"category": c}) for t, c in zip(self.titles, self.categories, strict=True))
         sources, targets = self.links()
         graph.add_edges_from((self.titles[a], self.titles[b]) for a, b in zip(sources, targets, strict=True))
+        needed = zip(*self.prerequisites(), strict=True)
+        graph.add_edges_from(((self.titles[a], self.titles[b]) for a, b in needed), kind=PREREQUISITE)
         return graph
 
     def with_places(self, places: IntArray) -> TopicGraph:
         """Return the same graph with the places of its links; see the class's arguments."""
-        return TopicGraph(self.titles, self.indptr, self.indices, self.categories, places)
+        return TopicGraph(self.titles, self.indptr, self.indices, self.categories, places, self.prerequisite)
+
+    def with_prerequisites(self, sources: ArrayLike, targets: ArrayLike) -> TopicGraph:
+        """Return the same graph in which exactly some of the links are prerequisites.
+
+        Args:
+            sources: Topics that are needed first, shape `[prerequisites]`.
+            targets: The topics that need them, shape `[prerequisites]`.
+
+        Raises:
+            ValueError: If two of these topics are not linked in this direction, or prerequisites go round in a circle;
+                the message names the titles.
+
+        Example:
+            >>> graph = TopicGraph.from_links(["Set", "Number", "Logic"], [0, 0], [1, 2])
+            >>> [ends.tolist() for ends in graph.with_prerequisites([0], [1]).prerequisites()]
+            [[0], [1]]
+        """
+        from_, to = np.asarray(sources, dtype=np.int32), np.asarray(targets, dtype=np.int32)
+        if not len(from_):
+            return TopicGraph(self.titles, self.indptr, self.indices, self.categories, self.places)
+        if (circle := next(circles(zip(from_.tolist(), to.tolist(), strict=True)), None)) is not None:
+            raise ValueError(f"prerequisites go round in a circle: {circle_text(self.titles, circle)}")
+        at = self.positions(from_, to)
+        if (at < 0).any():
+            one, other = (self.titles[ends[int(np.argmin(at))]] for ends in (from_, to))
+            raise ValueError(f"{one!r} cannot be a prerequisite of {other!r}: no link leads from one to the other")
+        needed = np.zeros(self.n_links, dtype=bool)
+        needed[at] = True
+        return TopicGraph(self.titles, self.indptr, self.indices, self.categories, self.places, needed)
 
     def __len__(self) -> int:
         return len(self.titles)
@@ -245,6 +295,14 @@ class TopicGraph:
         """Return the sources and targets of all links, each int32 of shape `[links]`."""
         sources = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.indptr))
         return sources, self.indices
+
+    def prerequisites(self) -> tuple[IntArray, IntArray]:
+        """Return the sources and targets of the links that are prerequisites, each int32; empty if there are none."""
+        if self.prerequisite is None:
+            return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32)
+        at = np.flatnonzero(self.prerequisite)
+        sources = (np.searchsorted(self.indptr, at, side="right") - 1).astype(np.int32)
+        return sources, self.indices[at]
 
     def out(self, topic: int) -> IntArray:
         """Return the topics that `topic` links to, ascending, as a view."""
@@ -312,12 +370,15 @@ class TopicGraph:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over titles, categories and links; the same graph has the same fingerprint on every machine."""
+        """SHA-256 over titles, categories, links and prerequisites, the same on every machine."""
         digest = hashlib.sha256()
         for at, name in enumerate(itertools.chain(self.titles, self.categories)):
             digest.update(f"\0{name}".encode() if at else name.encode())
         digest.update(np.ascontiguousarray(self.indptr).data)
         digest.update(np.ascontiguousarray(self.indices).data)
+        if self.prerequisite is not None:  # graphs without any keep the fingerprint that they always had
+            digest.update(b"prerequisites")
+            digest.update(np.ascontiguousarray(self.prerequisite).data)
         return digest.hexdigest()
 
     def index(self, title: str) -> int:

@@ -123,7 +123,8 @@ def make_envs(
     count = recipe.evaluation.envs if held_out else recipe.environment.envs
     corpora = _recipe_corpora(recipe) if corpora is None else corpora
     options = dict(learner_options or {})
-    if recipe.environment.vectorized:
+    directed = any(corpus.graph.prerequisite is not None for corpus in corpora.values())
+    if recipe.environment.vectorized and not directed:  # vectors do not ask for prerequisites
         return _vectorized(recipe, corpora, count, seed, options, held_out=held_out)
     return _single(recipe, corpora, count, seed + recipe.environment.envs * held_out, options)
 

@@ -28,7 +28,7 @@ from kgrl.envs.features.curriculum_features import blank_observations, goal_feat
 from kgrl.envs.features.space import Observation, observation_layout, observation_space
 from kgrl.envs.features.walk_tables import walk_tables
 from kgrl.envs.slot_env import MOST_INVALID, stalled_warning
-from kgrl.envs.vector.checks import RENDER_MODES, check_batched, check_shape
+from kgrl.envs.vector.checks import RENDER_MODES, check_batched, check_shape, check_undirected
 from kgrl.envs.vector.kernels import advance_rows
 from kgrl.envs.vector.rewards import VectorRewards, scores_together
 from kgrl.envs.vector.state import (
@@ -88,7 +88,8 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
 
     Raises:
         SettingError: If the learner is not simulated, a reward is missing or needs more than probes, the
-            curriculum has stages, the render mode is unknown, or so many copies do not fit in memory.
+            curriculum has stages, its corpus has prerequisites, the render mode is unknown, or so many copies do not
+            fit in memory.
     """
 
     metadata: Info = {"render_modes": RENDER_MODES, "render_fps": 2}  # noqa: RUF012 - Gymnasium's way
@@ -106,6 +107,7 @@ class CurriculumVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]
     ) -> None:
         check_shape(num_envs, slots, render_mode)
         check_batched(curriculum.learner, curriculum.reward, curriculum.config)
+        check_undirected(curriculum.corpus)
         assert isinstance(curriculum.learner, SimulatedLearner)
         self.curriculum, self.num_envs, self.slots, self.copy = curriculum, num_envs, slots, copy
         self._check_memory()  # before anything is made of that size
@@ -417,7 +419,8 @@ def make_curriculum_vector_env(
 
     Raises:
         UnknownNameError: If a keyword or a name is unknown; the message suggests the nearest.
-        SettingError: If a setting is out of range, or the learner, the reward or stages cannot be advanced together.
+        SettingError: If a setting is out of range, or the learner, the reward, stages or the corpus's prerequisites
+            cannot be advanced together.
         MissingDataError: If the corpus is not on this machine, or no calibration ships for it.
 
     Example:

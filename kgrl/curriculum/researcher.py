@@ -75,7 +75,8 @@ class Researcher:
     def neighbourhood(self, topic: int, frontier: Frontier, among: NDArray[np.bool_] | None = None) -> IntArray:
         """Return the topic and its closest related topics that are not learned yet.
 
-        Related are the topics linked with it; closest are those with the largest cosine between embeddings.
+        Related are the topics linked with it; closest are those with the largest cosine between embeddings. Topics that
+        lack prerequisites are left out, or a lesson would teach a topic together with what it is needed for.
 
         Args:
             topic: The topic.
@@ -85,9 +86,11 @@ class Researcher:
         out, allowed = np.empty(self.neighbourhood_size, dtype=np.int32), self._trainable
         if among is not None:
             allowed = allowed & among
+        if frontier.prerequisites is not None:
+            allowed = allowed & frontier.has_prerequisites
         return out[: neighbourhood_into(self.tables, frontier.is_solid, allowed, topic, out)]
 
-    def gather(self, neighbourhood: IntArray, used: NDArray[np.bool_]) -> Passages:
+    def gather(self, neighbourhood: IntArray, used: NDArray[np.bool_], frontier: Frontier | None = None) -> Passages:
         """Return train passages for a neighbourhood, most relevant first.
 
         Each topic's first unused passage comes first, in the neighbourhood's order, so that every topic is read; then
@@ -98,7 +101,13 @@ class Researcher:
         Args:
             neighbourhood: The topics, the picked one first.
             used: Whether each passage was trained on before, shape `[passages]`; used ones are left out.
+            frontier: What is learned. Other topics' passages are left out while their topics lack prerequisites; if
+                None, none are.
         """
+        if frontier is not None and frontier.prerequisites is not None:
+            lacking = ~frontier.has_prerequisites
+            lacking[neighbourhood] = False
+            used = used | lacking[self.corpus.topics]
         tables, n = self.tables, len(neighbourhood)
         most = int((tables.owned[neighbourhood + 1] - tables.owned[neighbourhood]).sum()) + n * tables.found.shape[1]
         out = np.empty(most, dtype=np.int32)

@@ -15,6 +15,7 @@ from kgrl.curriculum.knowledge import Knowledge
 from kgrl.curriculum.mastery import Mastery
 from kgrl.expansion import Expansion
 from kgrl.graph.frontier import Frontier
+from kgrl.graph.prerequisites import Prerequisites
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 
 __all__ = ["Standing", "StandingChange", "StandingPoint"]
@@ -60,6 +61,9 @@ class Standing:
         passage_topics: The topic of each passage, int32 `[passages]`.
         mastery: The criterion by which a topic is solid.
         nucleus: The topics to begin with. They are on the frontier until they are solid, if they have to be known.
+            Their prerequisites are not asked for.
+        available: Whether each topic can become solid, bool `[topics]`; others are not asked for as prerequisites. All
+            can if None.
 
     Attributes:
         frontier: The solid topics and the frontier.
@@ -78,10 +82,19 @@ class Standing:
         ([0], [1], StandingPoint(tokens=9, read=1, solid=1, faded=0))
     """
 
-    def __init__(self, graph: TopicGraph, passage_topics: IntArray, mastery: Mastery, nucleus: Iterable[int]) -> None:
+    def __init__(
+        self,
+        graph: TopicGraph,
+        passage_topics: IntArray,
+        mastery: Mastery,
+        nucleus: Iterable[int],
+        available: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.mastery, self._passage_topics = mastery, passage_topics
+        core = np.array([*nucleus], dtype=np.int32)
+        asked = Prerequisites.asked(graph, core, np.ones(len(graph), dtype=bool) if available is None else available)
         # A nucleus that was read is learned; one that has to be known can be picked until it is.
-        self.frontier = Frontier(graph, roots=() if mastery.by_reading else nucleus)
+        self.frontier = Frontier(graph, roots=() if mastery.by_reading else core.tolist(), prerequisites=asked)
         self.knowledge = Knowledge(len(graph))
         self.readings = np.zeros(len(passage_topics), dtype=np.int32)
         self.was_solid = np.zeros(len(graph), dtype=bool)

@@ -6,8 +6,9 @@ turn.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +22,7 @@ from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph.frontier import Frontier
 from kgrl.graph.nucleus import choose_nucleus
+from kgrl.graph.prerequisites import Prerequisites
 from kgrl.graph.titled import goal_topics
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.learners.base import Learner
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 __all__ = ["CurriculumState", "LossProfile", "Stages"]
 
 FloatArray = NDArray[np.float32]
+_MOST_NAMED = 5
+"""Most titles that a warning names."""
+
+_log = logging.getLogger(__name__)
 
 
 class LossProfile:
@@ -153,6 +159,22 @@ class Stages:
         return staged if frontier.any(staged) else self.trainable
 
 
+_TOLD: WeakSet[Corpus] = WeakSet()
+"""Corpora of which it was said that they have prerequisites without text; environments make many curricula of one."""
+
+
+def _tell_unavailable(corpus: Corpus, available: NDArray[np.bool_]) -> None:
+    """Say once which prerequisites are not asked for, because they cannot be taught."""
+    lacking = Prerequisites.unavailable(corpus.graph, available)
+    if not len(lacking) or corpus in _TOLD:
+        return
+    _TOLD.add(corpus)
+    named = ", ".join(repr(corpus.graph.titles[topic]) for topic in lacking[:_MOST_NAMED].tolist())
+    more = f" and {len(lacking) - _MOST_NAMED:,} more" if len(lacking) > _MOST_NAMED else ""
+    what = f"{count_text(len(lacking), 'prerequisite')} of {corpus.name!r} without passages to learn from"
+    _log.warning("%s, so not asked for: %s%s", what, named, more)
+
+
 _TAUGHT_BY: WeakValueDictionary[int, CurriculumState] = WeakValueDictionary()
 """The curriculum that last began with a learner, by the learner's `id`; it keeps the learner, and with it the id."""
 
@@ -206,6 +228,7 @@ class CurriculumState:
         self.prober = Prober(self.corpus, learner, fixed, {name: weights for name, (_, weights) in samples.items()})
         self.initial = learner.snapshot()
         self.clear(config.seed)
+        _tell_unavailable(self.corpus, self.trainable)
 
     def __repr__(self) -> str:
         solid = f"{count_text(len(self.frontier.solid), 'topic')} solid, {len(self.frontier):,} on the frontier"
@@ -260,7 +283,7 @@ class CurriculumState:
     def clear(self, seed: int) -> None:
         """Forget everything learned, read and measured. The learner stays as it is; see `rewind`."""
         graph, topics = self.corpus.graph, self.corpus.topics
-        self.standing = Standing(graph, topics, self.mastery, self.nucleus.tolist())
+        self.standing = Standing(graph, topics, self.mastery, self.nucleus.tolist(), self.trainable)
         self.frontier, self.knowledge = self.standing.frontier, self.standing.knowledge
         self.readings = self.standing.readings
         self.profile = LossProfile(len(graph))

@@ -74,7 +74,7 @@ class Teacher:
         allowance = min(state.config.expansion_tokens, state.config.budget_tokens - state.tokens)
         if not isinstance(choice, np.ndarray):
             neighbourhood = state.neighbourhood(choice)
-            passages = state.research.gather(neighbourhood, state.used)
+            passages = state.research.gather(neighbourhood, state.used, state.frontier)
             if state.config.review:
                 passages = with_review(state, passages, neighbourhood, allowance)
             return Lesson(passages, allowance, neighbourhood)
@@ -103,7 +103,8 @@ class Teacher:
         allowance = min(state.config.expansion_tokens, state.config.budget_tokens - state.tokens)
         # Topics that were read least first: a lesson need not reach all of a large nucleus.
         least = np.argsort(state.knowledge.exposures[state.nucleus], kind="stable")
-        return Lesson(state.research.gather(state.nucleus[least], state.used), allowance, state.nucleus)
+        passages = state.research.gather(state.nucleus[least], state.used, state.frontier)
+        return Lesson(passages, allowance, state.nucleus)
 
     def _within(self, ids: IntArray, allowance: int) -> Passages:
         """Return the passages that `allowance` tokens reach, the last one in part."""

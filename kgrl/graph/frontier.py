@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.graph.prerequisites import Prerequisites, Readiness
 from kgrl.graph.rows import discover
 from kgrl.system.display import count_text
 
@@ -34,13 +35,18 @@ class Frontier:
     Links count in either direction. What makes a topic solid is for the curriculum to say: that it was read, or that
     it is known (`kgrl.curriculum.mastery.Mastery`).
 
+    Where prerequisites are asked for, the frontier holds topics whose prerequisites are all solid. In place of a topic
+    one link away that lacks some, it holds these prerequisites, or what they lack themselves, and so on.
+
     Args:
         graph: The topic graph.
         solid: Topics that are solid from the start, in order.
         roots: Topics that are on the frontier without a link as long as they are not solid.
+        prerequisites: Prerequisites that are asked for; None for none.
 
     Attributes:
         forgettings: How often a solid topic was forgotten; while it stays the same, `solid` only grows.
+        prerequisites: Prerequisites that are asked for; None for none.
 
     Example:
         >>> from kgrl.graph import TopicGraph
@@ -53,11 +59,21 @@ class Frontier:
         ([2], [0, 1])
         >>> frontier
         Frontier(2 topics solid, 1 on the frontier)
+        >>> Frontier(graph, [0], prerequisites=Prerequisites(4, [3], [1])).topics.tolist()  # 1 is linked, and needs 3
+        [3]
     """
 
-    def __init__(self, graph: TopicGraph, solid: Iterable[int] = (), roots: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        graph: TopicGraph,
+        solid: Iterable[int] = (),
+        roots: Iterable[int] = (),
+        prerequisites: Prerequisites | None = None,
+    ) -> None:
         self.graph = graph
         self.forgettings = 0
+        self.prerequisites = prerequisites
+        self._readiness = None if prerequisites is None else Readiness(prerequisites, len(graph))
         self._is_root = np.zeros(len(graph), dtype=bool)
         self._links = np.zeros(len(graph), dtype=np.int32)  # solid neighbours of each topic
         self._is_solid = np.zeros(len(graph), dtype=bool)
@@ -67,9 +83,10 @@ class Frontier:
         self._stale = 0
         self._topics: IntArray | None = None  # without the stale ones, kept until the next change
         self._solid, self._n_solid = np.empty(_LEAST_ROOM, dtype=np.int32), 0
-        self._find(np.array([*roots], dtype=np.int32))
-        self._is_root[self._found[: self._n_found]] = True
-        self._rooted = self._n_found > 0
+        begun = np.array([*roots], dtype=np.int32)
+        self._is_root[begun] = True
+        self._rooted = len(begun) > 0
+        self._find(begun if self._readiness is None else self._open(self._readiness.reach(begun.tolist())))
         for topic in solid:
             self.solidify(topic)
 
@@ -85,6 +102,16 @@ class Frontier:
         self._solid = _with_room(self._solid, self._n_solid, 1)
         self._solid[self._n_solid] = topic
         self._n_solid += 1
+        if self._readiness is None:
+            self._discover(topic)
+        else:
+            self._find(self._opened(topic, self._readiness))
+        self._topics = None
+        if 2 * self._stale > self._n_found:
+            self._tidy()
+
+    def _discover(self, topic: int) -> None:
+        """Count the links of a topic that is solid now, and find its neighbours."""
         starts, ends = self.graph.undirected
         indptr, indices = _read_only(starts), _read_only(ends)
         self._found = _with_room(self._found, self._n_found, int(indptr[topic + 1] - indptr[topic]))
@@ -95,14 +122,30 @@ class Frontier:
             new = new[~self._is_root[new]]
             self._n_found = before + len(new)
             self._found[before : self._n_found] = new
-        self._topics = None
-        if 2 * self._stale > self._n_found:
-            self._tidy()
+
+    def _opened(self, topic: int, readiness: Readiness) -> IntArray:
+        """Count the links of a topic that is solid now, and return the topics that come to the frontier by it."""
+        near = self.graph.neighbours(topic)
+        self._links[near] += 1
+        reached = readiness.reach(near[self._links[near] == 1].tolist())
+        return self._open([*reached, *readiness.meet(topic).tolist()])
+
+    def _open(self, topics: list[int]) -> IntArray:
+        """Return those of some topics that are on the frontier, each once, ascending."""
+        found = np.unique(np.array(topics, dtype=np.int32))
+        return found[self._is_linked(found) & ~self._is_solid[found]]
+
+    def _is_linked(self, topics: IntArray) -> NDArray[np.bool_]:
+        """Return whether each of some topics is on the frontier unless it is solid, bool `[n]`."""
+        if self._readiness is not None:
+            return self._readiness.is_open(topics)
+        return (self._links[topics] > 0) | self._is_root[topics]
 
     def forget(self, topic: int) -> None:
         """Take a topic out of the solid ones. Neighbours that no other solid topic is linked with are lost.
 
-        The topic itself is then the last on the frontier, if a solid topic is linked with it or it is a root.
+        So is what needs the topic. The topic itself is then the last on the frontier, if a solid topic is linked with
+        it or it is a root.
         """
         if not self._is_solid[topic]:
             return
@@ -111,9 +154,13 @@ class Frontier:
         self._is_solid[topic] = False
         solid = self.solid
         self._solid, self._n_solid = solid[solid != topic], self._n_solid - 1
-        self._links[self.graph.neighbours(topic)] -= 1
+        near = self.graph.neighbours(topic)
+        self._links[near] -= 1
+        if self._readiness is not None:
+            self._readiness.leave(near[self._links[near] == 0].tolist())
+            self._readiness.lose(topic)
         found = self._found[: self._n_found]
-        self._found = found[(self._links[found] > 0) | self._is_root[found]]
+        self._found = found[self._is_linked(found)]
         self._n_found, self._topics = len(self._found), None
         if topic in self:
             self._find(np.array([topic], dtype=np.int32))
@@ -202,10 +249,20 @@ class Frontier:
         """Number of solid neighbours of each topic, int32 `[topics]`, as a read-only view."""
         return _read_only(self._links)
 
+    @property
+    def has_prerequisites(self) -> NDArray[np.bool_]:
+        """True for topics whose prerequisites are all solid, or that need none, bool `[topics]`."""
+        if self._readiness is None:
+            return np.ones(len(self._links), dtype=bool)
+        met: NDArray[np.bool_] = self._readiness.missing == 0
+        return met
+
     def __contains__(self, topic: object) -> bool:
         number = operator.index(topic)  # type: ignore[arg-type]
         if not 0 <= number < len(self._links) or self._is_solid[number]:
             return False
+        if self._readiness is not None:
+            return bool(self._readiness.is_open(np.array([number]))[0])
         return bool(self._links[number] > 0 or self._is_root[number])
 
     def __len__(self) -> int:

@@ -134,7 +134,8 @@ class CurriculumDataset(IterableDataset[dict[str, Any]]):
     def _start_round(self) -> None:
         """Begin anew with the nucleus. Passages stay used until all are."""
         mastery = Mastery.of("read")
-        self._standing = Standing(self.corpus.graph, self.corpus.topics, mastery, self._nucleus.tolist())
+        graph, nucleus = self.corpus.graph, self._nucleus.tolist()
+        self._standing = Standing(graph, self.corpus.topics, mastery, nucleus, self._trainable)
         if self._used[self.corpus.splits == Split.TRAIN].all():
             self._used[:] = False
         self._at_nucleus = True
@@ -222,7 +223,7 @@ class CurriculumDataset(IterableDataset[dict[str, Any]]):
 
     def _read(self, lesson: _Lesson, choice: LateChoice | None, topics: IntArray, room: int) -> None:
         """Append the passages of a pick to a lesson."""
-        passages = self._research.gather(topics, self._used).ids[:room]
+        passages = self._research.gather(topics, self._used, self._standing.frontier).ids[:room]
         read = {int(topics[0]), *self.corpus.topics[passages].tolist()}
         tokens = sum(len(self._example(passage)["input_ids"]) for passage in passages.tolist())
         self._tokens += tokens

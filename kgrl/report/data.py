@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kgrl.curriculum.loop import Curriculum
 from kgrl.expansion import Expansion
 from kgrl.graph.frontier import Frontier
+from kgrl.graph.prerequisites import Prerequisites
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.probes.questions import Question
 from kgrl.report.knowledge import RunKnowledge
@@ -42,6 +43,7 @@ class RunData:
         recalled: Answers to questions, by the name of the questions; see `RunResult.recalled`.
         questions: The questions, by their name.
         knowledge: What was read and known; None where what was read counts as known.
+        prerequisites: The prerequisites that the frontier asked for; None for none.
     """
 
     agent: str
@@ -53,6 +55,7 @@ class RunData:
     recalled: Mapping[str, Sequence[tuple[int, Mapping[str, Any]]]] = field(default_factory=dict)
     questions: Mapping[str, Sequence[Question]] = field(default_factory=dict)
     knowledge: RunKnowledge | None = None
+    prerequisites: Prerequisites | None = None
 
     @classmethod
     def of(cls, agent: str, result: RunResult, curriculum: Curriculum) -> RunData:
@@ -66,7 +69,7 @@ class RunData:
         goal = None if curriculum.goal is None else tuple(curriculum.goal.tolist())
         nucleus = tuple(curriculum.nucleus.tolist())
         known = RunKnowledge.of(curriculum, result.expansions)
-        told = result.summary(), result.recalled, result.questions, known
+        told = result.summary(), result.recalled, result.questions, known, curriculum.state.frontier.prerequisites
         return cls(agent, result.curve, result.expansions, nucleus, goal, *told)
 
     @property
@@ -130,6 +133,7 @@ class GrownTree:
         expansions: Sequence[Expansion],
         most_frontier: int = 120,
         knowledge: RunKnowledge | None = None,
+        prerequisites: Prerequisites | None = None,
     ) -> GrownTree:
         """Build the tree of a run.
 
@@ -138,6 +142,7 @@ class GrownTree:
             expansions: The run's expansions, the nucleus first.
             most_frontier: Most frontier topics to keep; those with the most solid neighbours are kept.
             knowledge: What was read and known; None where what was read counts as known.
+            prerequisites: The prerequisites that the frontier asked for; None for none.
 
         Example:
             >>> graph = TopicGraph.from_links(["a", "b", "c", "d"], [0, 1, 2], [1, 2, 3])
@@ -156,12 +161,15 @@ class GrownTree:
                     parents.append(_parent(graph, expansion, topic, position))
                     steps.append(expansion.index)
                     position[topic] = len(position)
-        frontier = Frontier(graph, position if knowledge is None else sorted(knowledge.solid))
+        solid = position if knowledge is None else sorted(knowledge.solid)
+        frontier = Frontier(graph, solid, prerequisites=prerequisites)
         candidates = np.array([t for t in frontier.topics.tolist() if t not in position], dtype=np.int32)
         # Stable, so that equally linked topics stay in the graph's order and the page is the same each time.
         ranked = candidates[np.argsort(-frontier.links_to_solid[candidates], kind="stable")].tolist()
         shown = ranked[:most_frontier]
-        parents += [max(position[near] for near in _near(graph, topic, position)) for topic in shown]
+        # A prerequisite of a linked topic may itself be linked with nothing that was read.
+        hanging = ([position[near] for near in _near(graph, topic, position)] for topic in shown)
+        parents += [max(near, default=_CENTRE) for near in hanging]
         topics = np.array([*position, *shown], dtype=np.int32)
         tree = np.array(parents, dtype=np.int32)
         read_by = np.array(steps + [-1] * len(shown), dtype=np.int32)

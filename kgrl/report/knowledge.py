@@ -44,7 +44,8 @@ class RunKnowledge:
         mastery, corpus = curriculum.state.mastery, curriculum.corpus
         if mastery.by_reading:
             return None
-        standing = Standing(corpus.graph, corpus.topics, mastery, curriculum.nucleus.tolist())
+        nucleus, available = curriculum.nucleus.tolist(), curriculum.state.trainable
+        standing = Standing(corpus.graph, corpus.topics, mastery, nucleus, available)
         changes, points = list[StandingChange](), list[StandingPoint]()
         for expansion in expansions:
             changes.append(standing.replay(expansion))

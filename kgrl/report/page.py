@@ -46,7 +46,9 @@ def write_report(
     if not runs:
         raise ValueError("a report needs a run")
     target = runs[0].curve[-1][1] if target is None else target
-    trees = [GrownTree.grow(graph, run.expansions, knowledge=run.knowledge) for run in runs]
+    trees = [
+        GrownTree.grow(graph, run.expansions, knowledge=run.knowledge, prerequisites=run.prerequisites) for run in runs
+    ]
     knowing = any(run.knowledge is not None for run in runs)
     page = render(
         "report/runs.html",

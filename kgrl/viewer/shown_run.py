@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.corpus import Corpus
+from kgrl.corpus import Corpus, Split
 from kgrl.curriculum.mastery import Mastery
 from kgrl.curriculum.named_topics import goal_label
 from kgrl.curriculum.standing import Standing, StandingChange
@@ -267,7 +267,10 @@ class ShownRun:
         nucleus = list(first.neighbourhood) if self._nucleus is None else self._nucleus
         if max(nucleus, default=0) >= len(self.corpus.graph):
             raise DataError(self.folder / "metrics.jsonl", None, "its nucleus has topics that the corpus does not have")
-        self._standing = Standing(self.corpus.graph, self.corpus.topics, self._mastery, nucleus)
+        available = self.corpus.has(Split.TRAIN)
+        if not self._mastery.by_reading:  # what is known is measured on probe passages
+            available = available & self.corpus.has(Split.PROBE)
+        self._standing = Standing(self.corpus.graph, self.corpus.topics, self._mastery, nucleus, available)
         self._kinds = np.zeros(len(self.corpus.graph), dtype=np.int8)
         self._core = nucleus
 

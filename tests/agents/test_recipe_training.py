@@ -20,6 +20,7 @@ from kgrl.data.folder import save_folder
 from kgrl.data.load import load_corpus
 from kgrl.envs.features.names import FEATURES, KNOWLEDGE_FEATURES
 from kgrl.errors import SettingError
+from tests.support.directed import directed
 from tests.support.simulated import made_up_calibration
 
 SMALL = PPOConfig(rollout=16, batch=16, epochs=2, hidden=8, learning_rate=1e-2)
@@ -86,6 +87,14 @@ def test_copies_share_tables_and_have_seeds_of_their_own(tiny_corpus: Corpus, tm
 )
 def test_vectors_are_for_what_they_can_do(changed: dict[str, Any], vectorized: bool) -> None:
     assert Environments(**changed).vectorized == vectorized
+
+
+def test_corpora_with_prerequisites_are_for_single_environments(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    recipe, options = knowing(directed(tiny_corpus), tmp_path / "corpus")
+    read = replace(KNOWING, mastery="read", most_readings=1, review=0.0)
+    assert read.vectorized
+    envs = make_envs(replace(recipe, environment=read), 5, options)
+    assert [curriculum.config.seed for curriculum in envs.get_attr("curriculum")] == [5, 6]
 
 
 def test_a_policy_keeps_its_features_where_topics_are_solid_once_they_were_read(

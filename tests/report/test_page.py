@@ -19,6 +19,7 @@ from kgrl.curriculum import Curriculum
 from kgrl.curriculum.standing import StandingPoint
 from kgrl.expansion import Expansion, Measurement
 from kgrl.graph import TopicGraph
+from kgrl.graph.prerequisites import Prerequisites
 from kgrl.probes.questions import Question
 from kgrl.report import RunData, write_report
 from kgrl.report.data import GrownTree
@@ -299,3 +300,12 @@ def test_frontier_beyond_the_limit_is_cut_to_the_best_linked() -> None:
     steps = [Expansion(0, 0, "t0", (0, 1), (), 1, 1, 1, 1.0)]
     tree = GrownTree.grow(star, steps, most_frontier=2)
     assert tree.topics.tolist() == [0, 1, 7, 9] and tree.frontier_size == 28
+
+
+def test_the_tree_s_frontier_asks_for_prerequisites() -> None:
+    """t3 is linked with what was read, and needs t2, which is linked with nothing else."""
+    graph = TopicGraph.from_links([f"t{i}" for i in range(4)], [0, 0, 2], [1, 3, 3]).with_prerequisites([2], [3])
+    steps = [Expansion(0, 0, "t0", (0,), (), 1, 1, 1, 1.0)]
+    asked = Prerequisites(4, *graph.prerequisites())
+    tree = GrownTree.grow(graph, steps, prerequisites=asked)
+    assert tree.topics.tolist() == [0, 1, 2] and tree.parents.tolist() == [-1, 0, -1]

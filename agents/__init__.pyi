@@ -27,6 +27,7 @@ from .baselines.frontier import Similarity as Similarity
 from .baselines.nucleated import Nucleated as Nucleated
 from .baselines.nucleated import RandomNucleated as RandomNucleated
 from .baselines.orders import EasyToHard as EasyToHard
+from .baselines.orders import GivenOrder as GivenOrder
 from .baselines.orders import HardToEasy as HardToEasy
 from .baselines.orders import Stratified as Stratified
 from .baselines.passages import CoherentPassages as CoherentPassages

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from kgrl.curriculum.view import Agent, View
 from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
 from kgrl.system.display import constructor_text
-from kgrl.system.own_code import own_place
+from kgrl.system.own_code import absolute_place, own_place
 from kgrl.system.registry import Registry
 
 if TYPE_CHECKING:
     from kgrl.retrieval.encoder import Encoder
 
 __all__ = [
+    "ORDER",
     "POLICY_FILE",
     "Agent",
     "BaseAgent",
     "View",
+    "absolute_agent",
     "agent_name",
     "agents",
     "check_setting",
@@ -33,6 +37,11 @@ __all__ = [
 
 POLICY_FILE = "policy.json"
 """The file that marks a folder as that of a trained agent."""
+
+ORDER = "order:"
+"""The beginning of an agent's name that names the file of an order; see `kgrl.agents.baselines.orders.GivenOrder`."""
+_LONGEST_NAME = 80
+"""Most characters of an order's name in a path, where a letter that is not of ASCII takes up to twelve."""
 
 agents: Registry[Agent] = Registry("agent", group="kgrl.agents")
 """Agents by name. `agents.make` uses the constructor's own defaults, `make_agent` the tuned options."""
@@ -91,14 +100,33 @@ def agent_name(agent: str) -> str:
     """Return the short name by which results know an agent: of a folder or a file without the way there.
 
     Args:
-        agent: A registered name, the folder of a policy, or `FILE.py:CLASS`.
+        agent: A registered name, the folder of a policy, `FILE.py:CLASS`, or `order:FILE`.
 
     Example:
         >>> agent_name("closure"), agent_name("policies/mine"), agent_name("my agents/near.py:Nearest")
         ('closure', 'mine', 'near.Nearest')
+        >>> agent_name("order:courses/my syllabus.txt")
+        'order:my_syllabus'
     """
+    if agent.startswith(ORDER):
+        name = re.sub(r"[^\w.-]", "_", Path(agent.removeprefix(ORDER)).stem)
+        while len(quote(name)) > _LONGEST_NAME:
+            name = name[:-1]
+        return f"{ORDER}{name}"
     place = own_place(agent)
     return Path(agent).name if place is None else f"{place[0].stem}.{place[1]}"
+
+
+def absolute_agent(agent: str) -> str:
+    """Return an agent's name with the whole path of its file, so that it holds in every folder; others as they are.
+
+    Example:
+        >>> absolute_agent("closure")
+        'closure'
+    """
+    if agent.startswith(ORDER):
+        return f"{ORDER}{Path(agent.removeprefix(ORDER)).resolve()}"
+    return absolute_place(agent)
 
 
 def check_space(agent: Agent, encoder: Encoder) -> None:

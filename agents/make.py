@@ -19,7 +19,8 @@ import kgrl.agents.baselines.frontier
 import kgrl.agents.baselines.nucleated
 import kgrl.agents.baselines.orders
 import kgrl.agents.baselines.reviewing  # noqa: F401 - each of these modules registers agents
-from kgrl.agents.base import POLICY_FILE, agents
+from kgrl.agents.base import ORDER, POLICY_FILE, agents
+from kgrl.agents.baselines.orders import GivenOrder
 from kgrl.agents.baselines.passages import Interleaved
 from kgrl.builtin import FOLDER
 from kgrl.curriculum.view import Agent
@@ -91,7 +92,7 @@ def make_agent(agent: str | Path | Agent) -> Agent:
 
     Args:
         agent: A registered name, made with its tuned options; the folder of a trained agent; a class of one's own as
-            `"FILE.py:CLASS"`, which is called without arguments; or an agent.
+            `"FILE.py:CLASS"`, which is called without arguments; the file of an order as `"order:FILE"`; or an agent.
 
     Raises:
         UnknownNameError: If it is none of these, or the file has no such class.
@@ -110,6 +111,8 @@ def make_agent(agent: str | Path | Agent) -> Agent:
     if str(agent) not in agents and (Path(agent) / POLICY_FILE).is_file():
         return _load_policy(Path(agent))
     name = str(agent)
+    if name.startswith(ORDER):
+        return GivenOrder(name.removeprefix(ORDER))
     place = own_place(name)
     if place is not None:
         return _from_file(*place)

@@ -18,6 +18,7 @@ __all__ = [
     "SettingError",
     "UnknownNameError",
     "closest_name",
+    "closest_names",
 ]
 
 _MOST_LISTED = 20
@@ -89,6 +90,25 @@ class DivergedError(KgrlError, ArithmeticError):
     """A loss became NaN or infinite; the message says at which expansion."""
 
 
+def closest_names(name: str, known: Iterable[str], most: int) -> list[str]:
+    """Return the known names that are most similar to `name`, ignoring case, the most similar one first.
+
+    Args:
+        name: The name.
+        known: The known names.
+        most: Most names to return; there are fewer, or none, if fewer are close.
+
+    Example:
+        >>> closest_names("Mathmatics", ["Mathematics", "Physics", "Schematics"], 2)
+        ['Mathematics', 'Schematics']
+    """
+    if len(name) > _LONGEST_NAME:  # comparing takes time by the square of its length
+        return []
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=most, cutoff=0.5)
+    return [by_folded[folded] for folded in close]
+
+
 def closest_name(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most similar to `name`, ignoring case, or None if none is close.
 
@@ -96,8 +116,4 @@ def closest_name(name: str, known: Iterable[str]) -> str | None:
         >>> closest_name("Mathmatics", ["Mathematics", "Physics"])
         'Mathematics'
     """
-    if len(name) > _LONGEST_NAME:  # comparing takes time by the square of its length
-        return None
-    by_folded = {candidate.casefold(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
-    return by_folded[close[0]] if close else None
+    return next(iter(closest_names(name, known, 1)), None)

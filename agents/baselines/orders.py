@@ -1,22 +1,37 @@
-"""Baselines that follow the categories, or an order of topics fixed in advance, as in classic curriculum learning."""
+"""Baselines that follow the categories, or an order of topics fixed in advance, as in classic curriculum learning.
+
+`GivenOrder` follows an order that somebody wrote down: a syllabus, a table of contents.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kgrl.agents.base import BaseAgent, agents
-from kgrl.curriculum.view import View
+from kgrl.corpus import Corpus, Split
+from kgrl.curriculum.view import Agent, View
+from kgrl.data.reading import Problems, decoded_lines
+from kgrl.errors import DataError, MissingDataError, UnknownNameError, closest_names
 from kgrl.expansion import Expansion
-from kgrl.graph.topic_graph import IntArray
+from kgrl.graph.topic_graph import IntArray, TopicGraph
+from kgrl.system.display import count_text
+from kgrl.system.files import content_key
 
-__all__ = ["EasyToHard", "HardToEasy", "Paced", "Stratified"]
+__all__ = ["EasyToHard", "GivenOrder", "HardToEasy", "Paced", "Stratified", "check_order"]
 
 Pacing = Literal["linear", "logarithmic"]
 _LEAST_OPEN = 0.1
 """g_0, the share of the topics that is open at the start; with 0 there would be nothing to choose from."""
+_MOST_TOLD, _MOST_ALIKE = 10, 3
+"""Most unknown titles that a message tells, and most titles that it suggests for each."""
+
+_log = logging.getLogger(__name__)
 
 
 @agents.register("stratified")
@@ -129,3 +144,119 @@ class HardToEasy(Paced):
     """Topics of high initial loss first; see `Paced`."""
 
     sign = -1.0
+
+
+class GivenOrder(BaseAgent):
+    r"""The topics of a file in the order of its lines, on the frontier or not; the agent `order:FILE`.
+
+    The next topic is the first one behind the topic picked last that is not solid and has text. A topic that is solid
+    already, because it was in the neighbourhood of an earlier one, is passed over. Where topics have to be known, those
+    that are not come again once the last line was reached. The curriculum ends when none is left.
+
+    Args:
+        file: A text file in UTF-8, a title a line. Blank lines are passed over, and a title may come more than once.
+
+    Attributes:
+        digest: A digest of the titles, so that results and runs tell whether the order has changed since.
+
+    Raises:
+        MissingDataError: If the file is missing.
+        DataError: If it is not text, or holds no title. When it starts, if a title is not one of the corpus's; the
+            message names each such line and the nearest titles.
+
+    Example:
+        >>> import tempfile
+        >>> from kgrl.testing.samples import sample_curriculum
+        >>> file = Path(tempfile.mkdtemp()) / "syllabus.txt"
+        >>> _ = file.write_text("Set\nProof\nNumber\n")
+        >>> [step.title for step in sample_curriculum().run(GivenOrder(file))]
+        ['Logic', 'Set', 'Proof', 'Number']
+    """
+
+    frontier_only = False
+    reads_probes = False
+
+    def __init__(self, file: str | Path) -> None:
+        self._file = Path(file)
+        if not self._file.is_file():
+            raise MissingDataError(f"{self._file} is no file; an order is a text file with a title a line")
+        problems = Problems(self._file, "fail")
+        with self._file.open("rb") as lines:
+            self._titles = [(line, text.strip()) for line, text in decoded_lines(self._file, lines, problems)]
+        if not self._titles:
+            raise DataError(self._file, None, "it holds no title")
+        self.digest = content_key(*(title for _, title in self._titles))
+
+    def __repr__(self) -> str:
+        # With the digest: a resumed run compares this text.
+        return f"GivenOrder({self._file.name!r}, {count_text(len(self._titles), 'title')}, {self.digest[:12]})"
+
+    def topics(self, graph: TopicGraph) -> IntArray:
+        """Return the topics in the order of the lines, int32.
+
+        Args:
+            graph: The topic graph of a corpus.
+
+        Raises:
+            DataError: If titles are not known; the message names each line and the nearest titles.
+        """
+        found, unknown = list[int](), list[tuple[int, str]]()
+        for line, title in self._titles:
+            try:
+                found.append(graph.index(title))
+            except UnknownNameError as error:
+                alike = " or ".join(map(repr, closest_names(title, error.known, _MOST_ALIKE)))
+                unknown.append((line, f"{title!r} is not a topic" + (f"; the nearest is {alike}" if alike else "")))
+            if len(unknown) > _MOST_TOLD:
+                break
+        if unknown:
+            (line, first), *others = unknown
+            more = [f"line {n}: {told}" for n, told in others[: _MOST_TOLD - 1]]
+            more += ["and more"] * (len(unknown) > _MOST_TOLD)
+            raise DataError(self._file, line, ". ".join([first, *more]))
+        return np.array(found, dtype=np.int32)
+
+    def reset(self, view: View) -> None:
+        """Begin with the first line."""
+        self._order, self._at = self.topics(view.graph), 0
+
+    def choose(self, view: View) -> int:
+        """Return the next topic."""
+        return int(self._order[self._left(view)[0]])
+
+    def observe(self, expansion: Expansion) -> None:
+        """Go on behind the line of the topic that was picked."""
+        places = np.flatnonzero(self._order == expansion.topic)
+        if len(places):
+            behind = places[places >= self._at]
+            self._at = int(behind[0] if len(behind) else places[0]) + 1
+
+    def finished(self, view: View) -> bool:
+        """Return whether no topic of the file is left."""
+        return not len(self._left(view))
+
+    def _left(self, view: View) -> NDArray[np.int64]:
+        """Return the places of the topics that can be picked, those behind the present place first."""
+        left = np.flatnonzero((view.trainable & ~view.frontier.is_solid)[self._order])
+        return np.concatenate([left[left >= self._at], left[left < self._at]])
+
+
+def check_order(agent: Agent, corpus: Corpus) -> None:
+    """Refuse a `GivenOrder` with titles that a corpus does not have, and warn of those without text.
+
+    Other agents are passed over. Before a run it saves the time until the agent begins.
+
+    Args:
+        agent: The agent.
+        corpus: The corpus that it will choose in.
+
+    Raises:
+        DataError: If a title is not one of the corpus's.
+    """
+    if not isinstance(agent, GivenOrder):
+        return
+    topics = np.unique(agent.topics(corpus.graph))
+    if len(silent := topics[~corpus.has(Split.TRAIN)[topics]]):
+        named = ", ".join(repr(corpus.graph.titles[topic]) for topic in silent[:_MOST_TOLD].tolist())
+        more = " and more" * (len(silent) > _MOST_TOLD)
+        _log.warning("%r: %s without text, passed over: %s%s", agent, count_text(len(silent), "title"), named, more)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct, structs
 
-from kgrl.agents.base import agent_name, check_space
+from kgrl.agents.base import ORDER, agent_name, check_space
+from kgrl.agents.baselines.orders import check_order
 from kgrl.agents.make import make_agent
 from kgrl.benchmark.places import task_of
 from kgrl.benchmark.tasks import make_float32_learner
@@ -64,6 +65,9 @@ def check_folder(out: Path, cells: Iterable[Cell]) -> None:
     for agent, encoder in dict.fromkeys((cell.agent, cell.encoder) for cell in cells):
         check_space(make_agent(agent), Encoder(encoder))
     # Through JSON once, so that tuples compare equal to the lists that were read from the file.
+    for agent, task, corpus in dict.fromkeys((cell.agent, cell.task, cell.corpus) for cell in cells):
+        if agent.startswith(ORDER):
+            check_order(make_agent(agent), task_of(task, corpus, None).corpus)
     write_json(out / ABOUT, agree(out / ABOUT, json.loads(json.dumps(about))))
 
 

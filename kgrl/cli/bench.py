@@ -56,8 +56,9 @@ class BenchCommand:
             has its own.
         learner: Learner: a name that `kgrl info` lists, with options after a colon, such as lora:rank=16.
         agents: Agents, with spaces or commas between them: names that `kgrl info` lists, folders of trained policies,
-            classes of yours as FILE.py:CLASS, or all. Suite rewards: also greedy, which tries a sample of candidates
-            and takes the one that the reward pays most for, and rereading, which reads again what is known.
+            classes of yours as FILE.py:CLASS, order:FILE for the titles in a text file, or all. Suite rewards: also
+            greedy, which tries a sample of candidates and takes the one that the reward pays most for, and rereading,
+            which reads again what is known.
         seeds: Number of seeds, the same for every agent.
         topics: Suite hypothesis: number of topics that are learned on forks, to measure the effect on others.
         budget_tokens: Suite agents: most tokens of a curriculum.
@@ -167,16 +168,16 @@ class BenchCommand:
 
     def _agent_cells(self) -> list[Cell]:
         """Return the cells in the order of seeds, so that a stopped benchmark has as many seeds of every agent."""
+        from kgrl.agents.base import absolute_agent
         from kgrl.agents.make import agents as registered
         from kgrl.benchmark.comparison import BASELINE
         from kgrl.benchmark.runner import Cell
-        from kgrl.system.own_code import absolute_place
 
         # Random is in every benchmark, as the baseline.
         named = _listed(self.agents)
         (learner,) = self._learners(several=False)
         # With whole paths, since a worker may have another folder.
-        chosen = registered if named in ((), (_ALL,)) else map(absolute_place, named)
+        chosen = registered if named in ((), (_ALL,)) else map(absolute_agent, named)
         agents = dict.fromkeys((BASELINE, *chosen))
         return [
             Cell(task, corpus, learner, agent, seed, self.budget_tokens, self._encoder())

@@ -46,8 +46,8 @@ class RunCommand(Setting):
     The run is recorded in a folder, with a report. An interrupted run continues with --resume.
 
     Args:
-        agent: Agent that picks the topics: a name that `kgrl info` lists, the folder of a trained policy, or a class of
-            yours as FILE.py:CLASS.
+        agent: Agent that picks the topics: a name that `kgrl info` lists, the folder of a trained policy, a class of
+            yours as FILE.py:CLASS, or order:FILE for the order of the titles in a text file, one a line.
         exam_topics: Topics of the exam, one passage each; the same for every agent and seed.
         exam_every: Expansions between two exams: 2, or as many as make 30 exams where a task asks for facts.
         link_recall: Number of questions about links at every exam: the learner tells a sentence of an exam passage from
@@ -145,11 +145,10 @@ class RunCommand(Setting):
 
     def placed(self) -> Self:
         """Return the command with absolute paths, so that it means the same in every working folder."""
-        from kgrl.agents.base import POLICY_FILE, agents
-        from kgrl.system.own_code import absolute_place
+        from kgrl.agents.base import POLICY_FILE, absolute_agent, agents
 
         trained = self.agent not in agents and (Path(self.agent) / POLICY_FILE).is_file()
-        return replace(super().placed(), agent=absolute(self.agent) if trained else absolute_place(self.agent))
+        return replace(super().placed(), agent=absolute(self.agent) if trained else absolute_agent(self.agent))
 
     @cached_property
     def made_agent(self) -> Agent:
@@ -178,6 +177,9 @@ class RunCommand(Setting):
     @contextmanager
     def curriculum_in(self, folder: Path) -> Iterator[Curriculum]:
         """Give the curriculum of a run that is recorded in a folder."""
+        from kgrl.agents.baselines.orders import check_order
+
+        check_order(self.made_agent, self.loaded)
         yield self.make_curriculum(self.loaded)
 
     def noise(self, result: RunResult) -> dict[str, float]:

@@ -5,5 +5,6 @@ from .researcher import Researcher as Researcher
 from .state import CurriculumState as CurriculumState
 from .state import LossProfile as LossProfile
 from .view import Agent as Agent
+from .view import Finite as Finite
 from .view import PassageAgent as PassageAgent
 from .view import View as View

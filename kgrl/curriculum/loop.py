@@ -27,7 +27,7 @@ from kgrl.curriculum.researcher import Researcher, kept_tables
 from kgrl.curriculum.state import CurriculumState
 from kgrl.curriculum.teacher import Teacher
 from kgrl.curriculum.trials import Trials
-from kgrl.curriculum.view import Agent, PassageAgent, Reminded, View
+from kgrl.curriculum.view import Agent, Finite, PassageAgent, Reminded, View
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
 from kgrl.learners.base import Learner, Snapshot
@@ -372,13 +372,15 @@ class Curriculum:
     def _nothing_left(self, agent: Agent) -> bool:
         """True if an agent has nothing to choose from: passages, frontier topics, or topics anywhere."""
         state = self.state
+        if isinstance(agent, Finite) and agent.finished(self.view):
+            return True
         if isinstance(agent, PassageAgent):
             return not len(state.readable())
         unlearned = state.allowed & ~state.frontier.is_solid
         return state.exhausted if agent.frontier_only else not unlearned.any()
 
     def run(self, agent: Agent, *, resume: bool = False) -> Iterator[Expansion]:
-        """Let an agent choose until the budget or the frontier is exhausted.
+        """Let an agent choose until the budget or the frontier is exhausted, or the agent is finished (`Finite`).
 
         Args:
             agent: Chooses the topics, or the passages.

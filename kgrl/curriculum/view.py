@@ -24,7 +24,7 @@ from kgrl.graph.frontier import Frontier
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.system.display import count_text
 
-__all__ = ["Agent", "PassageAgent", "Preferring", "Reminded", "View", "preferred"]
+__all__ = ["Agent", "Finite", "PassageAgent", "Preferring", "Reminded", "View", "preferred"]
 
 _MOST_LOOKED_AT, _SAMPLED = 32_768, 2_048
 """Largest frontier that is looked at as a whole, and how many topics of a larger one are."""
@@ -181,6 +181,15 @@ class Reminded(Protocol):
 
     def remind(self, view: View) -> None:
         """Record the view of a recorded choice; called instead of `choose` when a curriculum is resumed."""
+        ...
+
+
+@runtime_checkable
+class Finite(Protocol):
+    """An agent that may have picked all that it ever would, while there is more to pick."""
+
+    def finished(self, view: View) -> bool:
+        """Return whether it has nothing left to pick; the curriculum then ends."""
         ...
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.curriculum.view import Agent, PassageAgent, Preferring, View, preferred
+from kgrl.curriculum.view import Agent, Finite, PassageAgent, Preferring, View, preferred
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
 from kgrl.system.json_lines import read_records
@@ -102,6 +102,8 @@ class Noting:
         self.frontier_only = agent.frontier_only
         if isinstance(agent, PassageAgent):
             self.reads_passages = True
+        if isinstance(agent, Finite):
+            self.finished = agent.finished
         self.choice: Choice | None = None
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from kgrl.corpus import Corpus, Split
 from kgrl.curriculum.loop import Curriculum
-from kgrl.curriculum.view import Agent, PassageAgent
+from kgrl.curriculum.view import Agent, Finite, PassageAgent
 from kgrl.errors import KgrlError
 from kgrl.expansion import Expansion, ExpansionBatch
 from kgrl.learners.base import Differentiable, Learner
@@ -227,6 +227,8 @@ class AgentContract:
         agent.reset(curriculum.view)
         # By hand instead of `run`, to look at every choice before it is learned.
         while not curriculum.state.out_of_budget and not curriculum.state.exhausted:
+            if isinstance(agent, Finite) and agent.finished(curriculum.view):
+                break
             choice = agent.choose(curriculum.view)
             if isinstance(agent, PassageAgent):
                 assert np.isin(choice, curriculum.view.readable()).all()

@@ -132,6 +132,27 @@ def test_a_folder_with_another_corpus_learner_or_task_is_refused(tmp_path: Path)
     check_folder(tmp_path, cells("random", "bfs"))
 
 
+def test_an_order_goes_by_its_file_s_name_and_is_compared_by_its_titles(tmp_path: Path, tiny_corpus: Corpus) -> None:
+    one, other, out = tmp_path / "syllabus.txt", tmp_path / "mine" / "syllabus.txt", tmp_path / "out"
+    other.parent.mkdir()
+    for path in (one, other):
+        path.write_text("\n".join(tiny_corpus.graph.titles[5:9]))
+    check_folder(out, cells("random", f"order:{one}"))
+    run(cells(f"order:{one}", seeds=1), out)
+    (row,) = read_rows(out)
+    assert row["agent"] == "order:syllabus" and row["status"] == "finished"
+    assert (out / "noisy/tiny/scratch/order%3Asyllabus/0.json").exists()
+    check_folder(out, cells(f"order:{other}"))  # the same titles
+    other.write_text("\n".join(tiny_corpus.graph.titles[5:10]))
+    with pytest.raises(DataError, match="results of 'order:syllabus' with digest"):
+        check_folder(out, cells(f"order:{other}"))
+    with pytest.raises(SettingError, match="both go by the name 'order:syllabus'; rename one"):
+        check_folder(tmp_path / "new", cells(f"order:{one}", f"order:{other}"))
+    other.write_text("Atlantis")
+    with pytest.raises(DataError, match="'Atlantis' is not a topic"):
+        check_folder(tmp_path / "new", cells(f"order:{other}"))
+
+
 def test_a_learner_that_reads_no_text_is_refused_where_facts_are_asked_for(
     tmp_path: Path, tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from kgrl.errors import SettingError
 from kgrl.expansion import Expansion
 from kgrl.graph.topic_graph import IntArray
 from kgrl.system.display import constructor_text
+from kgrl.system.files import absolute
 from kgrl.system.own_code import absolute_place, own_place
 from kgrl.system.registry import Registry
 
@@ -125,7 +126,7 @@ def absolute_agent(agent: str) -> str:
         'closure'
     """
     if agent.startswith(ORDER):
-        return f"{ORDER}{Path(agent.removeprefix(ORDER)).resolve()}"
+        return f"{ORDER}{absolute(agent.removeprefix(ORDER))}"
     return absolute_place(agent)
 
 

@@ -183,3 +183,12 @@ def test_links_stay_in_absolute_paths(there: Path) -> None:
     (there / "deep" / "er").mkdir(parents=True)
     (there / "away").symlink_to(there / "deep" / "er")
     assert absolute("away/../x") == str(there / "deep" / "x")  # behind a link, .. is another folder's
+
+
+def test_an_agent_of_a_file_is_found_from_another_folder(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from kgrl.agents.baselines.frontier import Degree\nclass Mine(Degree):\n    pass\n"
+    (there / "mine.py").write_text(code)
+    run = begun("--agent", "mine.py:Mine")
+    assert Run.read_config(run)["agent"] == f"{there / 'mine.py'}:Mine"
+    elsewhere(there, monkeypatch)
+    assert kgrl("run", "--resume", run) == 0

@@ -24,6 +24,7 @@ from kgrl.corpus import Corpus, Split
 from kgrl.data import load_corpus
 from kgrl.data.building.hyperlinks import Ends
 from kgrl.data.building.mentions import chosen_mentions
+from kgrl.data.building.near import NearTopics
 from kgrl.data.building.similar import nearest_links
 from kgrl.data.text.linking import (
     MentionPairs,
@@ -84,13 +85,14 @@ def figures(corpus: Corpus, encoder: Encoder) -> dict[str, Any]:
     titles = list(corpus.graph.titles)
     named = find_candidates(titles, texts)
     mentions = chosen_mentions(named, embeddings)
-    few = nearest_links(embeddings, *mentions)
+    near = NearTopics(embeddings, Path())
+    few = nearest_links(near, *mentions)
     kinds = {
         "every mention": (named.sources, named.targets),
         "mentions, by the model alone": chosen_links(named, embeddings),
         f"mentions, by the model at {LOWER}": at_threshold(named, embeddings, LOWER),
         "mentions": mentions,
-        "neighbours of all": nearest_links(embeddings, NONE, NONE),
+        "neighbours of all": nearest_links(near, NONE, NONE),
         "neighbours where few": few,
         "both": tuple(np.concatenate(pair) for pair in zip(mentions, few, strict=True)),
     }

@@ -6,8 +6,8 @@ finds passages that repeat text of another split. The module knows nothing of to
 
 from __future__ import annotations
 
+import array
 import hashlib
-import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
@@ -388,15 +388,19 @@ def shingles(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint64
         >>> [part.shape for part in shingles(["One two three.", "one two three four five six seven eight nine"])]
         [(3,), (3,)]
     """
-    words = [words_of(text) for text in texts]
-    lengths = np.array([len(w) for w in words], dtype=np.int64)  # [texts]
+    # Python's salted hash serves: hashes are compared within this process only. A word takes eight bytes then.
+    words = array.array("q")
+    ends = [0]
+    for text in texts:
+        words.extend(map(hash, words_of(text)))
+        ends.append(len(words))
+    flat = np.array(words, dtype=np.int64)
+    lengths = np.diff(np.array(ends, dtype=np.int64))  # [texts]
     # All texts end to end, each followed by eight zeros, so that no shingle reaches into the next text.
     starts = np.cumsum(lengths + _SHINGLE) - lengths - _SHINGLE
     runs = np.maximum(lengths - _SHINGLE + 1, 1)
     owners = np.repeat(np.arange(len(texts)), runs)
     at = np.arange(len(owners)) + np.repeat(starts - np.cumsum(runs) + runs, runs)  # where each shingle begins
-    # Python's salted hash serves: hashes are compared within this process only.
-    flat = np.fromiter(map(hash, itertools.chain.from_iterable(words)), dtype=np.int64, count=int(lengths.sum()))
     hashes = np.zeros(int((lengths + _SHINGLE).sum()), dtype=np.uint64)
     hashes[np.arange(len(flat)) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)] = flat.view(np.uint64)
     made = np.zeros(len(at), dtype=np.uint64)

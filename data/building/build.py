@@ -12,6 +12,7 @@ document (title, key, sketch) and the links; embeddings are mapped.
 
 from __future__ import annotations
 
+import array
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -22,10 +23,11 @@ from typing import Any, get_args
 
 import numpy as np
 
-from kgrl.data.building.categories import categories_of, folders_of
+from kgrl.data.building.categories import categories_of, folder_of, folders_of
 from kgrl.data.building.document import Document
 from kgrl.data.building.hyperlinks import Ends, Resolver, hyperlinks
 from kgrl.data.building.mentions import mention_links
+from kgrl.data.building.near import NearTopics
 from kgrl.data.building.passages import Written, write_passages
 from kgrl.data.building.repeats import Repeats, Sketches
 from kgrl.data.building.similar import joining_links, nearest_links
@@ -81,10 +83,12 @@ class _Read:
     spool: Spool
     sketches: Sketches = field(default_factory=Sketches)
     titles: list[str] = field(default_factory=list)  # "" for those that are made from the text
-    keys: list[str] = field(default_factory=list)
+    parents: list[str] = field(default_factory=list)
     categories: list[str] = field(default_factory=list)
-    sections: list[int] = field(default_factory=list)
+    sections: array.array[int] = field(default_factory=lambda: array.array("i"))
+    links: int = 0
     without_prose: int = 0
+    _known: dict[str, str] = field(default_factory=dict)
 
     def add(self, document: Document) -> None:
         """Keep a document, unless it has no prose."""
@@ -96,9 +100,14 @@ class _Read:
         self.sketches.add(text)
         title, titled = document_title(document)
         self.titles.append(title if titled else "")
-        self.keys.append(document.key)
-        self.categories.append(document.category)
+        # Of a million documents most share their folder and category: one object for all of them.
+        self.parents.append(self._shared(folder_of(document.key)))
+        self.categories.append(self._shared(document.category))
         self.sections.append(len(sections_of(document)))
+        self.links += sum(len(section.links) for section in document.sections)
+
+    def _shared(self, text: str) -> str:
+        return self._known.setdefault(text, text)
 
 
 def build_folder(
@@ -193,16 +202,17 @@ def _build(
     written = write_passages(folder / _WORK / "passages.jsonl", topics.titles, texts, encoder, language)
     (folder / _WORK / "passages.jsonl").rename(folder / "passages.jsonl")
     step("linking")
-    kinds, elsewhere = hyperlinks(topics, read.spool, Resolver(topics, read.spool, repeats.first))
+    kinds, elsewhere = _written_links(read, topics, repeats)
     named = [title if titled else "" for title, titled in zip(topics.titles, topics.titled.tolist(), strict=True)]
     kinds["mentions"] = mention_links(named, texts, written.embeddings)
-    kinds["neighbours"] = nearest_links(written.embeddings, *_joined(kinds.values()))
-    kinds["joins"] = joining_links(written.embeddings, *_joined(kinds.values()))
+    near = NearTopics(written.embeddings, folder / _WORK)
+    kinds["neighbours"] = nearest_links(near, *_joined(kinds.values()))
+    kinds["joins"] = joining_links(near, *_joined(kinds.values()))
     kinds = _each_once(kinds)
     graph = TopicGraph.from_links(topics.titles, *_joined(kinds.values()))
     step("grouping")
-    shown = [title or f"document {number + 1}" for number, title in enumerate(read.titles)]
-    categories, rule = categories_of(topics, read.categories, folders_of(read.keys), shown, graph, written.embeddings)
+    stated, folders = read.categories, folders_of(read.parents)
+    categories, rule = categories_of(topics, stated, folders, read.titles, graph, written.embeddings)
     _write_graph(folder, graph, categories, written)
     return {
         "repeats": {"exact": repeats.exact, "near": repeats.near},
@@ -242,6 +252,12 @@ def _topics(read: _Read, repeats: Repeats, asked: TopicKind | None) -> Topics:
         way_out = "" if kind == "sections" else ", or take its sections as topics (--topics sections)"
         raise KgrlError(f"no graph can be made of this source: {why}, which is one topic. Give other text{way_out}")
     return topics
+
+
+def _written_links(read: _Read, topics: Topics, repeats: Repeats) -> tuple[dict[str, Ends], int]:
+    """Return the links that documents write down by kind, and the number of those that lead to no topic."""
+    resolver = Resolver(topics, read.spool, repeats.first) if read.links else None
+    return hyperlinks(topics, read.spool, resolver)
 
 
 def _joined(kinds: Iterable[Ends]) -> Ends:

@@ -14,33 +14,42 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from kgrl.data.building.clusters import cluster_centres, nearest_centres
 from kgrl.data.building.topics import Topics
 from kgrl.errors import SettingError
 from kgrl.graph.communities import find_communities
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.retrieval.base import FloatArray
 
-__all__ = ["categories_of", "folders_of"]
+__all__ = ["categories_of", "folder_of", "folders_of"]
 
 _COMMUNITIES = 8
 _MOST_FOR_COMMUNITIES = 20_000
 """Topics of the largest graph that Louvain's method takes a minute for."""
-_ROUNDS = 20
-_SAMPLE = 50_000
 
 
-def folders_of(keys: Sequence[str]) -> list[str]:
-    """Return the topmost folder of each path in which they differ, `""` for a file above these.
+def folder_of(key: str) -> str:
+    """Return the folder of a document's key."""
+    return str(PurePosixPath(key).parent)
+
+
+def folders_of(folders: Sequence[str]) -> list[str]:
+    """Return the topmost folder in which some differ, for each of them; `""` for one above these.
+
+    Args:
+        folders: The folder of each document, as `folder_of` returns it.
 
     Example:
-        >>> folders_of(["docs/math/set.md", "docs/logic/proof.md", "docs/index.md"])
+        >>> folders_of(["docs/math", "docs/logic/new", "docs"])
         ['math', 'logic', '']
     """
-    parents = [PurePosixPath(key).parent.parts for key in keys]
+    parents = {folder: PurePosixPath(folder).parts for folder in folders}
+    parts = list(parents.values())
     depth = 0
-    while parents and all(len(parts) > depth for parts in parents) and len({parts[depth] for parts in parents}) == 1:
+    while parts and all(len(each) > depth for each in parts) and len({each[depth] for each in parts}) == 1:
         depth += 1
-    return [parts[depth] if len(parts) > depth else "" for parts in parents]
+    names = {folder: each[depth] if len(each) > depth else "" for folder, each in parents.items()}
+    return [names[folder] for folder in folders]
 
 
 def categories_of(
@@ -57,19 +66,21 @@ def categories_of(
         topics: The topics.
         stated: The category that each document states.
         folders: The folder of each document.
-        titles: The title of each document.
+        titles: The title of each document, `""` for one that has none.
         graph: The topic graph.
         embeddings: Unit topic embeddings.
     """
     ways = [("stated by the documents", stated), ("folders", folders)]
     if topics.kind == "sections":
-        ways.append(("documents", titles))
+        ways.append(("documents", [title or f"document {number + 1}" for number, title in enumerate(titles)]))
     for rule, names in ways:
         found = [names[document] for document in topics.documents.tolist()]
         if _serve(found):
             return found, rule
     if len(graph) > _MOST_FOR_COMMUNITIES:
-        return _named(graph, _clusters(embeddings)), "clusters of embeddings"
+        return _named(
+            graph, nearest_centres(embeddings, cluster_centres(embeddings, _COMMUNITIES))
+        ), "clusters of embeddings"
     return _named(graph, _communities(graph)), "communities of the graph"
 
 
@@ -87,22 +98,6 @@ def _communities(graph: TopicGraph) -> IntArray:
         except SettingError:
             continue  # it falls into fewer
     return np.zeros(len(graph), dtype=np.int32)
-
-
-def _clusters(embeddings: FloatArray) -> IntArray:
-    """Return clusters of topics by k-means on cosines, the same for the same embeddings."""
-    rng = np.random.default_rng(0)
-    sample = embeddings[np.sort(rng.choice(len(embeddings), min(_SAMPLE, len(embeddings)), replace=False))]
-    centres = sample[np.sort(rng.choice(len(sample), _COMMUNITIES, replace=False))].copy()
-    for _ in range(_ROUNDS):
-        nearest = (sample @ centres.T).argmax(axis=1)
-        for cluster in np.unique(nearest):
-            mean = sample[nearest == cluster].mean(axis=0)
-            centres[cluster] = mean / max(float(np.linalg.norm(mean)), 1e-9)
-    labels: IntArray = np.concatenate(
-        [(embeddings[at : at + _SAMPLE] @ centres.T).argmax(axis=1) for at in range(0, len(embeddings), _SAMPLE)]
-    ).astype(np.int32)
-    return labels
 
 
 def _named(graph: TopicGraph, labels: IntArray) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import hashlib
 import posixpath
 import re
 import urllib.parse
@@ -53,6 +54,45 @@ def place_of(href: str, key: str) -> tuple[str, str]:
     return address.rstrip("/"), anchor
 
 
+class NumberOf:
+    """A table of numbers by text in 12 bytes an entry: a hash of the text, and the number that it was given first.
+
+    Of a million entries two share a hash of 64 bits with a chance of one in thirty million.
+
+    Example:
+        >>> table = NumberOf()
+        >>> table.add("logic", 3)
+        >>> table.add("logic", 7)
+        >>> table.get("logic"), table.get("set")
+        (3, None)
+    """
+
+    def __init__(self) -> None:
+        self._hashes, self._numbers = array.array("Q"), array.array("i")
+        self._sorted: tuple[NDArray[np.uint64], NDArray[np.int32]] | None = None
+
+    def add(self, text: str, number: int) -> None:
+        """Add an entry; one that is there already stays."""
+        self._hashes.append(_hash(text))
+        self._numbers.append(number)
+        self._sorted = None
+
+    def get(self, text: str) -> int | None:
+        """Return the number of a text, None if it is not there."""
+        if self._sorted is None:
+            hashes = np.array(self._hashes, np.uint64)
+            order = np.argsort(hashes, kind="stable")  # of equal hashes the first comes first
+            self._sorted = hashes[order], np.array(self._numbers, np.int32)[order]
+        hashes, numbers = self._sorted
+        wanted = np.uint64(_hash(text))
+        at = int(np.searchsorted(hashes, wanted))
+        return int(numbers[at]) if at < len(hashes) and hashes[at] == wanted else None
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little")
+
+
 class Resolver:
     """Search for the topic that a link leads to.
 
@@ -65,36 +105,33 @@ class Resolver:
     """
 
     def __init__(self, topics: Topics, spool: Spool, first: NDArray[np.int32]) -> None:
-        self._topic_of: dict[int, int] = {}  # a document's first topic
-        for topic, number in enumerate(topics.documents.tolist()):
-            self._topic_of.setdefault(number, topic)
-        self._places: dict[str, int] = {}
-        self._titles = {canonical(title).casefold(): topic for topic, title in enumerate(topics.titles)}
-        self._anchors: dict[tuple[int, str], int] = {}
-        self._labels: dict[str, int] = {}
-        looser: dict[str, int] = {}
+        self._topic_of = np.full(len(first), -1, dtype=np.int32)  # a document's first topic
+        numbers, begin = np.unique(topics.documents, return_index=True)
+        self._topic_of[numbers] = begin
+        self._places, self._loose, self._titles = NumberOf(), NumberOf(), NumberOf()
+        self._anchors, self._labels = NumberOf(), NumberOf()
+        for topic, title in enumerate(topics.titles):
+            self._titles.add(canonical(title).casefold(), topic)
         for number, kept in enumerate(first.tolist()):
-            if kept not in self._topic_of:
+            if self._topic_of[kept] < 0:
                 continue
             document = spool[number]
-            self._places.setdefault(_plain(document.key), kept)
+            self._places.add(_plain(document.key), kept)
             for key in _loosely(document.key):
-                looser.setdefault(key, kept)
+                self._loose.add(key, kept)
             if number == kept:
                 self._note(document, number, topics)
-        for key, kept in looser.items():
-            self._places.setdefault(key, kept)
 
     def _note(self, document: Document, number: int, topics: Topics) -> None:
         """Note the names and anchors of a document."""
-        topic = self._topic_of[number]
+        topic = int(self._topic_of[number])
         for name in (document.title, document.stem):
-            self._titles.setdefault(canonical(name).casefold(), topic)
+            self._titles.add(canonical(name).casefold(), topic)
         while topic < len(topics) and topics.documents[topic] == number:
             for section in topics.sections(topic, document):
                 for anchor in section.anchors:
-                    self._anchors.setdefault((number, anchor), topic)
-                    self._labels.setdefault(anchor, topic)
+                    self._anchors.add(f"{number}#{anchor}", topic)
+                    self._labels.add(anchor, topic)
             topic += 1
 
     def topic(self, link: str, key: str, number: int) -> int | None:
@@ -110,10 +147,15 @@ class Resolver:
         if link.startswith(BY_LABEL):
             return self._labels.get(urllib.parse.unquote(link.removeprefix(BY_LABEL)))
         place, anchor = place_of(link, key)
-        target = number if link.startswith("#") else self._places.get(_plain(place))
+        target = number if link.startswith("#") else self._place(_plain(place))
         if target is None:
             return None
-        return self._anchors.get((target, anchor), self._topic_of.get(target))
+        topic = self._anchors.get(f"{target}#{anchor}")
+        return int(self._topic_of[target]) if topic is None else topic
+
+    def _place(self, key: str) -> int | None:
+        exact = self._places.get(key)
+        return self._loose.get(key) if exact is None else exact
 
 
 def _plain(key: str) -> str:
@@ -129,19 +171,25 @@ def _loosely(key: str) -> Iterator[str]:
         yield _FOLDER_PAGE.sub("", bare)
 
 
-def hyperlinks(topics: Topics, spool: Spool, resolver: Resolver) -> tuple[dict[str, Ends], int]:
+def hyperlinks(topics: Topics, spool: Spool, resolver: Resolver | None) -> tuple[dict[str, Ends], int]:
     """Return the links that the format writes down, by kind, and the number of those that lead to no topic.
 
     Kinds are `"hyperlinks"`, and `"headings"`: from a section to those below its heading.
+
+    Args:
+        topics: The topics.
+        spool: All documents.
+        resolver: Finds the topics; None if no document has a link, so that none is read again.
     """
     sources, targets = array.array("i"), array.array("i")
     elsewhere = 0
     held, document = -1, Document("")
-    for topic, number in enumerate(topics.documents.tolist()):
+    for topic, number in enumerate([] if resolver is None else topics.documents.tolist()):
         if number != held:
             held, document = number, spool[number]
         for section in topics.sections(topic, document):
             for link in section.links:
+                assert resolver is not None
                 target = resolver.topic(link, document.key, number)
                 elsewhere += target is None
                 if target is not None and target != topic:

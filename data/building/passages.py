@@ -80,9 +80,14 @@ class _Pieces:
 
     def repeated(self) -> NDArray[np.bool_]:
         """Return a mask of the passages with the same words as one of a more protected split."""
-        splits, hashes = np.array(self.splits, np.uint8), np.array(self.hashes, np.uint64)
-        in_exam = np.isin(hashes, hashes[splits == Split.EXAM]) & (splits != Split.EXAM)
-        mask: NDArray[np.bool_] = in_exam | (np.isin(hashes, hashes[splits == Split.PROBE]) & (splits == Split.TRAIN))
+        splits, hashes = np.frombuffer(self.splits, np.uint8), np.frombuffer(self.hashes, np.uint64)
+        mask = np.zeros(len(splits), dtype=bool)
+        for protected in (Split.EXAM, Split.PROBE):
+            held_out = np.unique(hashes[splits == protected])
+            for first in range(0, len(splits) if len(held_out) else 0, _AT_ONCE):
+                part = slice(first, first + _AT_ONCE)
+                at = np.minimum(np.searchsorted(held_out, hashes[part]), len(held_out) - 1)
+                mask[part] |= (held_out[at] == hashes[part]) & (splits[part] < protected)
         return mask
 
     def rows(self) -> Iterator[tuple[int, str, int]]:
@@ -90,7 +95,7 @@ class _Pieces:
         drop = self.repeated()
         self.dropped += int(drop.sum())
         with self.path.open(encoding="utf-8") as file:
-            for line, split, dropped in zip(file, self.splits, drop.tolist(), strict=True):
+            for line, split, dropped in zip(file, self.splits, drop, strict=True):
                 if not dropped:
                     topic, text = json.loads(line)
                     yield topic, text, split

@@ -7,7 +7,6 @@ smallest hashes of runs; documents with much of a sketch in common are compared 
 from __future__ import annotations
 
 import array
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +24,8 @@ _SHARED = 5
 _ALIKE = 0.8
 """Share of the runs of two documents, of all that either has, at which the later one is a repeat."""
 _NONE = np.iinfo(np.uint64).max
+_PARTS = 8
+"""Parts of all hashes that are sorted one after another, so that sorting takes an eighth of the memory."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class Sketches:
         Args:
             text_of: Returns the text of a document.
         """
-        _, firsts, groups = np.unique(np.array(self._whole, np.uint64), return_index=True, return_inverse=True)
+        whole = np.frombuffer(self._whole, np.uint64)
+        _, firsts, groups = np.unique(whole, return_index=True, return_inverse=True)
         first = firsts[groups].astype(np.int32)  # the earliest with the same words
         exact = int((first != np.arange(len(first))).sum())
         near = 0
@@ -97,19 +99,27 @@ class Sketches:
 
     def _candidates(self, first: NDArray[np.int32]) -> list[tuple[int, int]]:
         """Return pairs of documents, the later one first, whose sketches share much, in the order of the later one."""
-        sketches = np.array(self._hashes, np.uint64).reshape(-1, _SIZE)
-        kept = np.flatnonzero(first == np.arange(len(first)))
-        hashes, owners = sketches[kept].ravel(), np.repeat(kept, _SIZE)
-        order = np.lexsort((owners, hashes))
-        order = order[hashes[order] != _NONE]
-        hashes, owners = hashes[order], owners[order]
-        fresh = np.r_[True, hashes[1:] != hashes[:-1]][: len(hashes)]
-        # Each is compared with the earliest document that has the hash.
-        earliest = owners[np.maximum.accumulate(np.where(fresh, np.arange(len(hashes)), 0))]
-        shared = Counter(zip(owners[~fresh].tolist(), earliest[~fresh].tolist(), strict=True))
+        sketches = np.frombuffer(self._hashes, np.uint64).reshape(-1, _SIZE)
         sizes = (sketches != _NONE).sum(axis=1)
-        return sorted(
-            (later, earlier)
-            for (later, earlier), count in shared.items()
-            if count >= min(_SHARED, int(min(sizes[later], sizes[earlier])) * _SHARED / _SIZE)
-        )
+        shared = [_shared(sketches, first, part) for part in range(_PARTS)]
+        pairs, counts = np.unique(np.concatenate(shared), return_counts=True)
+        later, earlier = pairs >> 32, pairs & 0xFFFFFFFF
+        alike = counts >= np.minimum(_SHARED, np.minimum(sizes[later], sizes[earlier]) * _SHARED / _SIZE)
+        return list(zip(later[alike].tolist(), earlier[alike].tolist(), strict=True))
+
+
+def _shared(sketches: NDArray[np.uint64], first: NDArray[np.int32], part: int) -> NDArray[np.int64]:
+    """Return a pair of documents, the later one in the high bits, for each hash of a part that two sketches share.
+
+    Each document is paired with the earliest that has the hash, and repeats of the same words are left out.
+    """
+    # By the lowest bits, since the hashes of sketches are the smallest ones.
+    owners, places = np.nonzero((sketches % np.uint64(_PARTS) == part) & (sketches != _NONE))
+    kept = first[owners] == owners
+    owners, hashes = owners[kept], sketches[owners[kept], places[kept]]
+    order = np.argsort(hashes, kind="stable")  # owners ascend already
+    hashes, owners = hashes[order], owners[order]
+    fresh = np.r_[True, hashes[1:] != hashes[:-1]][: len(hashes)]
+    earliest = owners[np.maximum.accumulate(np.where(fresh, np.arange(len(hashes)), 0))]
+    pairs: NDArray[np.int64] = owners[~fresh].astype(np.int64) << 32 | earliest[~fresh]
+    return pairs

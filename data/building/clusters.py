@@ -1,4 +1,4 @@
-"""Clusters of embeddings by k-means on cosines, the same for the same embeddings, a part of them in memory at a time."""
+"""Clusters of embeddings by k-means on cosines: the same for the same embeddings, in memory that does not grow."""
 
 from __future__ import annotations
 

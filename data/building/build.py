@@ -125,7 +125,7 @@ def build_folder(
 
     Args:
         source: A folder of `.txt`, `.md`, `.html` and `.rst`, of JSON Lines (also `.gz`, `.zst`) and Parquet, one such
-            file, or a Hugging Face dataset as `hf:NAME[:SPLIT]`.
+            file, or a Hugging Face dataset as `hf:NAME[:SPLIT[:CONFIGURATION]]`.
         out: The corpus folder; missing or empty. It is written whole or not at all.
         topics: `"documents"` or `"sections"`; by the rule of `kgrl.data.building.topics` if None.
         text_field: The name of the text in a record.

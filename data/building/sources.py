@@ -69,7 +69,7 @@ def documents_of(source: str, text_field: str, problems: Problems, readings: Rea
     """Yield the documents of a source in the order of file names, lines and rows; one is in memory at a time.
 
     Args:
-        source: A folder, a file, or a dataset as `hf:NAME[:SPLIT]`.
+        source: A folder, a file, or a dataset as `hf:NAME[:SPLIT[:CONFIGURATION]]`.
         text_field: The name of the text in a record.
         problems: Gets the files that cannot be read.
         readings: Gets the counts.

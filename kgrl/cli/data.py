@@ -28,7 +28,7 @@ class BuildCommand:
 
     Args:
         source: A folder of .txt, .md, .html and .rst, of JSON Lines (.jsonl, .jsonl.gz, .jsonl.zst) and Parquet; one
-            such file; or a Hugging Face dataset as hf:NAME:SPLIT.
+            such file; or a Hugging Face dataset as hf:NAME:SPLIT:CONFIGURATION, the last two of which may be missing.
         out: The corpus's folder; missing or empty. `kgrl run --corpus` takes it.
         topics: What becomes a topic.
         field: Name of the text in a record.

@@ -44,7 +44,8 @@ class PassageSource:
     """A file of documents, or a Hugging Face dataset.
 
     Args:
-        place: The file, or `hf:NAME` or `hf:NAME:SPLIT`; a folder that `datasets` saved is `hf:FOLDER`.
+        place: The file, or `hf:NAME`, `hf:NAME:SPLIT` or `hf:NAME:SPLIT:CONFIGURATION`; a folder that `datasets`
+            saved, and one of data files as the hub has them, is `hf:FOLDER`.
         field: The name of the text in a record.
         on_error: `"fail"`, or `"skip"` records that cannot be used and the missing part of a file that is cut off.
 
@@ -152,27 +153,47 @@ class PassageSource:
             import datasets
         except ImportError as error:
             raise MissingDataError("Hugging Face datasets need a package: pip install 'kgrl[datasets]'") from error
-        name, _, split = self.place.removeprefix(HUB).partition(":")
-        saved = is_saved_dataset(Path(name))
+        name, split, configuration = ([*self.place.removeprefix(HUB).split(":", 2), "", ""])[:3]
+        split = split or "train"
         try:
-            found = (
-                datasets.load_from_disk(name)
-                if saved
-                else datasets.load_dataset(name, split=split or "train", streaming=True)
-            )
+            saved = is_saved_dataset(Path(name))
+            found = datasets.load_from_disk(name) if saved else _streamed(name, split, configuration or None)
         except (OSError, ValueError) as error:
             raise KgrlError(f"the dataset {name!r} cannot be read: {error}") from error
-        # A folder may hold one split or several.
+        # A folder that was saved may hold one split or several.
         if isinstance(found, datasets.DatasetDict):
-            if (split or "train") not in found:
-                raise KgrlError(f"the dataset {name!r} has no split {split or 'train'!r}, only {', '.join(found)}")
-            found = found[split or "train"]
+            if split not in found:
+                raise KgrlError(f"the dataset {name!r} has no split {split!r}, only {', '.join(found)}")
+            found = found[split]
         left_out = _LeftOut(self)
         for number, row in enumerate(found):
             if self.field not in row:
                 raise KgrlError(f"row {number} of {name!r} has no {self.field!r}, only {', '.join(row)}; see --field")
             yield from left_out.unless(Path(name), number, partial(dict, row))
         left_out.report()
+
+
+def _streamed(name: str, split: str, configuration: str | None) -> Any:
+    """Open a dataset to be streamed: a folder, one of the hub, or the copy of it in the hub's cache.
+
+    Raises:
+        OSError: If it is not in the cache, and the hub cannot be reached.
+        ValueError: If there is no such split or configuration; the message has those there are.
+    """
+    import datasets
+    import huggingface_hub
+
+    try:
+        return datasets.load_dataset(name, configuration, split=split, streaming=True)
+    except ConnectionError as error:
+        if Path(name).exists():
+            raise
+        try:
+            copy = huggingface_hub.snapshot_download(name, repo_type="dataset", local_files_only=True)
+        except (huggingface_hub.errors.LocalEntryNotFoundError, huggingface_hub.errors.HFValidationError):
+            raise ConnectionError(f"{error}; the hub's cache on this machine has no copy of it") from error
+        _log.warning("%s: the hub cannot be reached; what its cache has of it is read: %s", name, copy)
+        return datasets.load_dataset(copy, configuration, split=split, streaming=True)
 
 
 def is_saved_dataset(folder: Path) -> bool:

@@ -59,6 +59,40 @@ def test_a_dataset_is_read_in_streams(tmp_path: Path) -> None:
         list(PassageSource(f"hf:{tmp_path / 'saved'}", "body").documents())
 
 
+def test_a_dataset_by_name_is_read_from_the_cache_of_the_hub_where_that_is_out_of_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    datasets, hub = pytest.importorskip("datasets"), pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    copy = tmp_path / "datasets--somebody--notes" / "snapshots" / ("7" * 40)
+    write(copy / "data", ".jsonl")
+    (copy / "data" / "shard.jsonl").rename(copy / "data" / "train.jsonl")
+    refs = tmp_path / "datasets--somebody--notes" / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("7" * 40)
+    assert list(PassageSource("hf:somebody/notes").documents()) == DOCUMENTS
+    assert "the hub cannot be reached; what its cache has of it is read" in caplog.text
+    with pytest.raises(KgrlError, match=r"Bad split: test. Available splits: \['train'\]"):
+        list(PassageSource("hf:somebody/notes:test").documents())
+    with pytest.raises(KgrlError, match=r"row 0 .* has no 'body', only text"):
+        list(PassageSource("hf:somebody/notes", "body").documents())
+    with pytest.raises(KgrlError, match="cache on this machine has no copy of it"):
+        list(PassageSource("hf:somebody/else").documents())
+
+
+def test_a_configuration_of_a_dataset_is_named_behind_the_split(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    for name in ("old", "new"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": f"The {name} one."}) + "\n")
+    configurations = "".join(f"- config_name: {name}\n  data_files: {name}.jsonl\n" for name in ("old", "new"))
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configurations}---\n")
+    assert list(PassageSource(f"hf:{tmp_path}:train:new").documents()) == ["The new one."]
+    with pytest.raises(KgrlError, match=r"pick one among the available configs: \['old', 'new'\]"):
+        list(PassageSource(f"hf:{tmp_path}").documents())
+
+
 def test_a_folder_stands_for_its_shards_by_name(tmp_path: Path) -> None:
     for name in ("b", "a"):
         write(tmp_path / name, ".jsonl")

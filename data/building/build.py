@@ -4,7 +4,7 @@ Texts are on the disk while the folder is built, one document in memory at a tim
 document (title, key, sketch) and the links; embeddings are mapped.
 
     documents    files of a folder, records, rows (`kgrl.data.building.sources`); repeats are left out (`repeats`)
-    topics       documents, or sections by headings (`topics`)
+    topics       documents, sections by headings (`topics`), or concepts mined from the text (`concepts`)
     links        those that the format writes down (`hyperlinks`); mentions of titles (`mentions`);
                  nearest topics where these are few, and links that join the parts of the graph (`similar`)
     categories   stated, folders, or communities (`categories`)
@@ -24,6 +24,7 @@ from typing import Any, get_args
 import numpy as np
 
 from kgrl.data.building.categories import categories_of, folder_of, folders_of
+from kgrl.data.building.concepts import LEAST_CONCEPTS, LEAST_PASSAGES, ConceptTopics, concept_topics
 from kgrl.data.building.document import Document
 from kgrl.data.building.hyperlinks import Ends, Resolver, hyperlinks
 from kgrl.data.building.mentions import mention_links
@@ -32,7 +33,7 @@ from kgrl.data.building.passages import Written, write_passages
 from kgrl.data.building.repeats import Repeats, Sketches
 from kgrl.data.building.similar import joining_links, nearest_links
 from kgrl.data.building.sources import Readings, documents_of
-from kgrl.data.building.spool import Spool
+from kgrl.data.building.spool import Spool, TextFile
 from kgrl.data.building.topics import (
     TopicKind,
     Topics,
@@ -81,6 +82,7 @@ class _Read:
     """Documents in the spool, and what is kept of them in memory."""
 
     spool: Spool
+    passages: TextFile  # those of concepts
     sketches: Sketches = field(default_factory=Sketches)
     titles: list[str] = field(default_factory=list)  # "" for those that are made from the text
     parents: list[str] = field(default_factory=list)
@@ -127,7 +129,7 @@ def build_folder(
         source: A folder of `.txt`, `.md`, `.html` and `.rst`, of JSON Lines (also `.gz`, `.zst`) and Parquet, one such
             file, or a Hugging Face dataset as `hf:NAME[:SPLIT[:CONFIGURATION]]`.
         out: The corpus folder; missing or empty. It is written whole or not at all.
-        topics: `"documents"` or `"sections"`; by the rule of `kgrl.data.building.topics` if None.
+        topics: `"documents"`, `"sections"` or `"concepts"`; by the rule of `kgrl.data.building.topics` if None.
         text_field: The name of the text in a record.
         language: The code of the texts' language, for the abbreviations that end no sentence.
         encoder: Embeds topics, to find similar ones.
@@ -162,8 +164,8 @@ def build_folder(
     with new_folder(out) as folder:
         work = folder / _WORK
         work.mkdir()
-        with closing(Spool(work / "documents")) as spool:
-            read = _Read(spool)
+        with closing(Spool(work / "documents")) as spool, closing(TextFile(work / "texts")) as passages:
+            read = _Read(spool, passages)
             for document in documents_of(str(source), text_field, problems, readings):
                 read.add(document)
                 on_document(len(spool), "reading")
@@ -196,7 +198,7 @@ def _build(
     """Write the files of the corpus, and return what was decided."""
     step("comparing")
     repeats = read.sketches.repeats(lambda number: read.spool[number].text)
-    topics = _topics(read, repeats, asked)
+    topics = _topics(read, repeats, asked, language)
     texts = topics.texts(read.spool)
     step("cutting")
     written = write_passages(folder / _WORK / "passages.jsonl", topics.titles, texts, encoder, language)
@@ -205,6 +207,8 @@ def _build(
     kinds, elsewhere = _written_links(read, topics, repeats)
     named = [title if titled else "" for title, titled in zip(topics.titles, topics.titled.tolist(), strict=True)]
     kinds["mentions"] = mention_links(named, texts, written.embeddings)
+    if isinstance(topics, ConceptTopics):
+        kinds["together"] = topics.links
     near = NearTopics(written.embeddings, folder / _WORK)
     kinds["neighbours"] = nearest_links(near, *_joined(kinds.values()))
     kinds["joins"] = joining_links(near, *_joined(kinds.values()))
@@ -223,6 +227,7 @@ def _build(
             "renamed": topics.renamed,
             "made_titles": int((~topics.titled).sum()),
             "without_text": int((~written.has_text).sum()),
+            **(topics.counts if isinstance(topics, ConceptTopics) else {}),
         },
         "links": {kind: len(sources) for kind, (sources, _) in kinds.items()},
         "links_elsewhere": elsewhere,
@@ -234,7 +239,7 @@ def _build(
     }
 
 
-def _topics(read: _Read, repeats: Repeats, asked: TopicKind | None) -> Topics:
+def _topics(read: _Read, repeats: Repeats, asked: TopicKind | None, language: str) -> Topics:
     """Return the topics of the documents that repeat no other.
 
     Raises:
@@ -243,7 +248,16 @@ def _topics(read: _Read, repeats: Repeats, asked: TopicKind | None) -> Topics:
     kept = np.flatnonzero(repeats.first == np.arange(len(repeats.first))).tolist()
     if not kept:
         raise KgrlError(f"there is no prose in the source: {read.without_prose:,} documents without any sentence")
-    kind, why = chosen_kind(len(kept), sum(read.sections[number] for number in kept), asked)
+    sections = sum(read.sections[number] for number in kept)
+    kind, why = chosen_kind(len(kept), sections, sum(not read.titles[number] for number in kept), asked)
+    if kind == "concepts":
+        concepts = concept_topics(why, read.spool, kept, read.passages, language)
+        if len(concepts) >= (2 if asked else LEAST_CONCEPTS):
+            return concepts
+        found = f"only {count_text(len(concepts), 'concept')} of {LEAST_PASSAGES} passages or more in its text"
+        if asked:
+            raise KgrlError(f"no graph can be made of this source: {found}. Take its documents (--topics documents)")
+        kind, why = "documents", f"{why}, and {found}"
     read.titles = without_site_name(read.titles)
     topics = topics_of(kind, why, read.spool, kept, read.titles)
     if len(topics) < 2:
@@ -256,6 +270,8 @@ def _topics(read: _Read, repeats: Repeats, asked: TopicKind | None) -> Topics:
 
 def _written_links(read: _Read, topics: Topics, repeats: Repeats) -> tuple[dict[str, Ends], int]:
     """Return the links that documents write down by kind, and the number of those that lead to no topic."""
+    if isinstance(topics, ConceptTopics):  # links lead to documents, which are no topics
+        return hyperlinks(topics, read.spool, None)[0], read.links
     resolver = Resolver(topics, read.spool, repeats.first) if read.links else None
     return hyperlinks(topics, read.spool, resolver)
 

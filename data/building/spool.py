@@ -11,7 +11,7 @@ import msgspec
 
 from kgrl.data.building.document import Document
 
-__all__ = ["Spool", "SpooledTexts"]
+__all__ = ["Spool", "SpooledTexts", "TextFile"]
 
 
 class Spool:
@@ -44,6 +44,52 @@ class Spool:
         """Write a document behind those that are there."""
         self._file.seek(self._starts[-1])
         self._starts.append(self._starts[-1] + self._file.write(_ENCODER.encode(document)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class TextFile:
+    """Texts in a file, which are added once and read in any order, with eight bytes of each in memory.
+
+    Args:
+        path: The file; it is made.
+
+    Example:
+        >>> import tempfile
+        >>> texts = TextFile(Path(tempfile.mkdtemp()) / "texts")
+        >>> texts.add("Logic")
+        >>> texts[0], len(texts), texts.size
+        ('Logic', 1, 5)
+        >>> texts.close()
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b")
+        self._starts = array.array("q", [0])
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def __getitem__(self, number: int) -> str:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        self._file.seek(self._starts[number])
+        return self._file.read(self._starts[number + 1] - self._starts[number]).decode("utf-8", "surrogatepass")
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[number] for number in range(len(self)))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all texts."""
+        return self._starts[-1]
+
+    def add(self, text: str) -> None:
+        """Write a text behind those that are there."""
+        self._file.seek(self._starts[-1])
+        self._starts.append(self._starts[-1] + self._file.write(text.encode("utf-8", "surrogatepass")))
 
     def close(self) -> None:
         """Close the file."""

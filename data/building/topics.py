@@ -1,7 +1,8 @@
 """Choice of topics: documents, or their sections by headings; and titles that are unique.
 
 The rule: topics are documents, unless there are fewer than 50 documents and their headings make three times as many
-sections with text. A section of fewer than 30 words belongs to the one before.
+sections with text, or 100 documents and more of which most have no title. Topics of the latter are concepts
+(`kgrl.data.building.concepts`). A section of fewer than 30 words belongs to the one before.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from kgrl.system.words import canonical
 
 __all__ = ["TopicKind", "Topics", "chosen_kind", "document_title", "sections_of", "topics_of", "without_site_name"]
 
-TopicKind = Literal["documents", "sections"]
+TopicKind = Literal["documents", "sections", "concepts"]
 
 _FEW_DOCUMENTS, _MORE_SECTIONS = 50, 3
+_MANY_UNTITLED, _UNTITLED_SHARE = 100, 0.5
 _LEAST_WORDS = 30
 """Words of the shortest section that is a topic."""
 _LONGEST_TITLE = 120
@@ -43,7 +45,7 @@ class Topics:
     """Topics, the parts of documents that tell about them, and their titles.
 
     Args:
-        kind: Documents or sections.
+        kind: Documents, sections or concepts.
         why: The reason for the kind.
         titles: Unique titles.
         titled: Whether each title is one that the text brings, not made from its first words, bool `[topics]`.
@@ -127,23 +129,26 @@ def sections_of(document: Document) -> list[int]:
     return [at for at, section in enumerate(document.sections) if word_count(section.text) >= _LEAST_WORDS]
 
 
-def chosen_kind(documents: int, sections: int, asked: TopicKind | None) -> tuple[TopicKind, str]:
+def chosen_kind(documents: int, sections: int, untitled: int, asked: TopicKind | None) -> tuple[TopicKind, str]:
     """Return the kind of topics, and the reason.
 
     Args:
         documents: Number of documents.
         sections: Number of their sections with text.
+        untitled: Number of documents without a title and a file's name.
         asked: The kind that was asked for; by the rule if None.
 
     Example:
-        >>> chosen_kind(3, 40, None)[0], chosen_kind(300, 4000, None)[0]
-        ('sections', 'documents')
+        >>> chosen_kind(3, 40, 0, None)[0], chosen_kind(300, 4000, 0, None)[0], chosen_kind(300, 300, 300, None)[0]
+        ('sections', 'documents', 'concepts')
     """
     if asked is not None:
         return asked, "it was asked for"
     counted = f"{documents:,} documents with {sections:,} sections of {_LEAST_WORDS} words or more"
     if documents < _FEW_DOCUMENTS and sections >= _MORE_SECTIONS * documents:
         return "sections", f"{counted}: fewer than {_FEW_DOCUMENTS} documents, {_MORE_SECTIONS} times as many sections"
+    if documents >= _MANY_UNTITLED and untitled > _UNTITLED_SHARE * documents:
+        return "concepts", f"{counted}: {untitled:,} of the documents have no title"
     return "documents", counted
 
 

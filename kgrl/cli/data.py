@@ -23,7 +23,7 @@ _DAY_SECONDS = 86_400.0
 class BuildCommand:
     """Make a corpus folder of your text: topics, links and categories are found in it.
 
-    Topics are documents, or their sections; links are those that the text has, mentions of titles, and the most similar
+    Topics are documents, sections, or concepts mined from the text; links are those it has, mentions, and the similar
     topics where these are few. What was decided is printed and written to build.yaml. See docs/your_text.md.
 
     Args:
@@ -40,7 +40,9 @@ class BuildCommand:
 
     source: Annotated[str, Positional, arg(metavar="SOURCE")]
     out: Path
-    topics: Annotated[Literal["documents", "sections"] | None, default_is("by the number of documents")] = None
+    topics: Annotated[
+        Literal["documents", "sections", "concepts"] | None, default_is("by number and titles of documents")
+    ] = None
     field: str = "text"
     language: str = "en"
     encoder: str = "static"

@@ -6,6 +6,7 @@
 no titles; in a second series they have, and each names two others. Every build is in a process of its own. Memory is
 looked at twenty times a second: what the process allocated (`anonymous`), and pages of files that it mapped (`mapped`),
 which the system may drop when memory is short. Seconds are the processor's, since other jobs run on the machine.
+A third series mines concepts from documents like those of the first.
 
 **Opening.** 1,000 whole articles of Wikispeedia (`$KGRL_DATA/wikispeedia`) as a corpus folder, and a folder of yours
 (`--folder`). Each is opened in new processes: once without anything in the cache, then three times again.
@@ -45,6 +46,7 @@ class Building:
     Args:
         sizes: Numbers of documents without titles.
         titled: Numbers of documents with titles.
+        concepts: Numbers of documents without titles, from which concepts are mined.
         folder: A corpus folder to open beside Wikispeedia's.
         root: Folder of the Wikispeedia archives; by default `$KGRL_DATA/wikispeedia`.
         json: Write the figures to this file; series that were not asked for stay as they are there.
@@ -53,6 +55,7 @@ class Building:
 
     sizes: tuple[int, ...] = (20_000, 100_000, 300_000)
     titled: tuple[int, ...] = (20_000, 100_000)
+    concepts: tuple[int, ...] = (20_000,)
     folder: Path | None = None
     root: Path | None = None
     json: Path | None = None
@@ -62,15 +65,16 @@ class Building:
 def main(command: Building) -> None:
     if command.part:
         kind, place = command.part[:2]
-        figures = built(Path(place)) if kind == "build" else opened(Path(place))
+        figures = opened(Path(place)) if kind == "open" else built(Path(place), kind)
         print(json.dumps(figures))
         return
     told = json.loads(command.json.read_text()) if command.json and command.json.exists() else {}
     with tempfile.TemporaryDirectory() as parent:
-        for series, sizes in (("untitled", command.sizes), ("titled", command.titled)):
-            rows = [sized(Path(parent), n, series == "titled") for n in sizes]
+        series = {"untitled": command.sizes, "titled": command.titled, "concepts": command.concepts}
+        for name, sizes in series.items():
+            rows = [sized(Path(parent), n, name) for n in sizes]
             if rows:
-                told[series] = rows
+                told[name] = rows
         told["opening"] = {name: openings(folder) for name, folder in folders(command, Path(parent))}
     if command.json:
         write_json(command.json, told)
@@ -117,10 +121,11 @@ def opened(folder: Path) -> dict[str, float]:
     return {"seconds": round(seconds[0], 3), "cpu_seconds": round(seconds[1], 3), "passages": len(corpus)}
 
 
-def sized(parent: Path, n: int, titled: bool) -> dict[str, Any]:
+def sized(parent: Path, n: int, series: str) -> dict[str, Any]:
     """Generate documents and build a corpus of them in a process of its own."""
-    write_documents(parent / "documents.jsonl", n, titled)
-    figures = {"documents": n, **part("build", parent / "documents.jsonl", OMP_NUM_THREADS="1")}
+    write_documents(parent / "documents.jsonl", n, series == "titled")
+    kind = "concepts" if series == "concepts" else "documents"
+    figures = {"documents": n, **part(kind, parent / "documents.jsonl", OMP_NUM_THREADS="1")}
     print(json.dumps(figures), flush=True)
     return figures
 
@@ -132,23 +137,25 @@ def write_documents(path: Path, n: int, titled: bool) -> None:
         for number in range(n):
             words = [f"w{word}" for word in rng.zipf(EXPONENT, WORDS) % VOCABULARY]
             if titled:
-                words[5], words[17] = (name(int(other)) for other in rng.integers(0, n, 2))
+                words[5], words[17] = (title(int(other)) for other in rng.integers(0, n, 2))
             for end in range(WORDS // 3 - 1, WORDS, WORDS // 3):
                 words[end] += "."
-            told = {"text": " ".join(words), **({"title": name(number)} if titled else {})}
+            told = {"text": " ".join(words), **({"title": title(number)} if titled else {})}
             file.write(json.dumps(told) + "\n")
 
 
-def name(number: int) -> str:
+def title(number: int) -> str:
     """Return the title of a document."""
     return f"Na{number % 991} Mo{number // 991}"
 
 
-def built(source: Path) -> dict[str, Any]:
+def built(source: Path, kind: Any) -> dict[str, Any]:
     """Build a corpus in this process, and return its figures."""
     steps: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as parent, peaks() as most:
-        result = build_folder(source, Path(parent) / "corpus", on_document=lambda _, step: note(steps, step))
+        result = build_folder(
+            source, Path(parent) / "corpus", topics=kind, on_document=lambda _, step: note(steps, step)
+        )
     end = time.process_time()
     begins = [*steps.values(), end]
     told = {step: round(after - at, 1) for step, at, after in zip(steps, begins[:-1], begins[1:], strict=True)}
@@ -156,6 +163,7 @@ def built(source: Path) -> dict[str, Any]:
         "cpu_seconds": round(end, 1),
         "steps": told,
         **{kind: round(n / MIB) for kind, n in most.items()},
+        "topics": result.decisions["topics"]["count"],
         "links": result.decisions["links"],
     }
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import tyro
 from numpy.typing import NDArray
+from pages import fill
 
 from kgrl.corpus import Corpus
 from kgrl.data import load_corpus
@@ -34,7 +35,6 @@ from kgrl.retrieval.encoder import Encoder
 from kgrl.system.files import write_json, write_text
 from kgrl.system.words import canonical
 
-BEGIN, END = "<!-- concepts_found: begin -->", "<!-- concepts_found: end -->"
 BEST = (100, 200, 500)
 
 
@@ -67,8 +67,7 @@ def main(command: ConceptsFound) -> None:
     if command.json:
         write_json(command.json, result)
     if command.page:
-        before, _, rest = command.page.read_text(encoding="utf-8").partition(BEGIN)
-        write_text(command.page, f"{before}{BEGIN}\n\n{text}\n{END}{rest.partition(END)[2]}")
+        write_text(command.page, fill(command.page.read_text(encoding="utf-8"), "concepts_found", text))
 
 
 def figures(corpus: Corpus, chosen: NDArray[np.int32], folder: Path, encoder: Encoder) -> dict[str, Any]:
@@ -78,7 +77,8 @@ def figures(corpus: Corpus, chosen: NDArray[np.int32], folder: Path, encoder: En
         spool.add(Document(str(article), sections=[Section(text=document(corpus, article))]))
     concepts = concept_topics("measured", spool, range(len(spool)), passages, "en")
     texts = concepts.texts(spool)
-    embeddings = write_passages(folder / "passages.jsonl", concepts.titles, texts, encoder).embeddings
+    cut = concepts.passages(spool, "en")
+    embeddings = write_passages(folder / "passages.jsonl", concepts.titles, cut, encoder).embeddings
     mentions = mention_links(concepts.titles, texts, embeddings)
     both = tuple(np.concatenate(ends) for ends in zip(mentions, concepts.links, strict=True))
     near = nearest_links(NearTopics(embeddings, folder), *both)
@@ -122,7 +122,7 @@ def article_named(concept: str, names: Mapping[str, int]) -> int:
 
 
 def own_share(concepts: ConceptTopics, article_of: NDArray[np.int64], chosen: NDArray[np.int32]) -> float:
-    """Return the share of concepts, of those that are titles of read articles, whose text is mostly from the article."""
+    """Return the share of concepts with most of their text from their own article, of those that are titles."""
     right = np.isin(article_of, chosen)
     return float((chosen[concepts.documents[right]] == article_of[right]).mean())
 

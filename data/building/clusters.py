@@ -27,15 +27,18 @@ def cluster_centres(embeddings: FloatArray, n: int) -> FloatArray:
         >>> nearest_centres(rows, cluster_centres(rows, 2)).tolist() in ([0, 0, 1, 1], [1, 1, 0, 0])
         True
     """
+    from scipy.sparse import csr_array
+
     rng = np.random.default_rng(0)
     sample = embeddings[np.sort(rng.choice(len(embeddings), min(_SAMPLE, len(embeddings)), replace=False))]
     centres: FloatArray = sample[np.sort(rng.choice(len(sample), n, replace=False))].copy()
     for _ in range(_ROUNDS):
         nearest = nearest_centres(sample, centres)
-        order = np.argsort(nearest, kind="stable")
-        clusters, begins = np.unique(nearest[order], return_index=True)
-        means = np.add.reduceat(sample[order], begins, axis=0)
-        centres[clusters] = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+        # A sparse product sums the members of each cluster without a second copy of the sample.
+        entries = np.ones(len(sample), dtype=np.float32), (nearest, np.arange(len(sample)))
+        sums = csr_array(entries, shape=(n, len(sample))) @ sample
+        used = np.unique(nearest)
+        centres[used] = sums[used] / np.maximum(np.linalg.norm(sums[used], axis=1, keepdims=True), 1e-9)
     return centres
 
 

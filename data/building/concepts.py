@@ -50,7 +50,7 @@ class ConceptTopics(Topics):
     """Concepts, and the passages of each.
 
     Args:
-        passages: All passages in a file.
+        cut: All passages in a file.
         order: The passages that have a topic, by topic and then in order, int64 `[passages]`.
         bounds: Where each topic begins in that order, int64 `[topics + 1]`.
         links: Pairs of concepts that are named together, in both directions.
@@ -58,7 +58,7 @@ class ConceptTopics(Topics):
             passages left out.
     """
 
-    passages: TextFile
+    cut: TextFile
     order: NDArray[np.int64]
     bounds: NDArray[np.int64]
     links: Ends
@@ -66,12 +66,14 @@ class ConceptTopics(Topics):
 
     def texts(self, spool: Spool) -> SpooledTexts:
         """Return the text of each concept, read from the disk when it is asked for."""
+        return SpooledTexts(len(self), lambda topic: "\n\n".join(self._of(topic)))
 
-        def read(topic: int) -> str:
-            own = self.order[self.bounds[topic] : self.bounds[topic + 1]].tolist()
-            return "\n\n".join(self.passages[number] for number in own)
+    def passages(self, spool: Spool, language: str) -> Iterator[list[str]]:
+        """Yield the passages of each concept, as they were cut."""
+        return map(self._of, range(len(self)))
 
-        return SpooledTexts(len(self), read)
+    def _of(self, topic: int) -> list[str]:
+        return [self.cut[number] for number in self.order[self.bounds[topic] : self.bounds[topic + 1]].tolist()]
 
 
 def concept_topics(why: str, spool: Spool, kept: Sequence[int], passages: TextFile, language: str) -> ConceptTopics:
@@ -109,7 +111,7 @@ def concept_topics(why: str, spool: Spool, kept: Sequence[int], passages: TextFi
         starts=np.full(len(used), -1, dtype=np.int32),
         parents=np.full(len(used), -1, dtype=np.int32),
         renamed=0,
-        passages=passages,
+        cut=passages,
         order=order,
         bounds=bounds,
         links=together(named, len(used)),

@@ -1,4 +1,4 @@
-"""Passages of topics: cut at sentences, split, free of near-duplicates across splits, written and embedded.
+"""Passages of topics: split, free of near-duplicates across splits, written and embedded.
 
 Near-duplicates are looked for among 100,000 passages at a time; a passage with the same words as one in a more
 protected split is dropped wherever that is.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import array
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kgrl.corpus import Split, cut, near_duplicates, split_passages, wording
+from kgrl.corpus import Split, near_duplicates, split_passages, wording
 from kgrl.retrieval.base import FloatArray
 from kgrl.retrieval.corpus_index import INDEXED_PER_TOPIC, topic_embeddings
 from kgrl.retrieval.encoder import Encoder
@@ -55,12 +55,11 @@ class _Pieces:
         self.splits, self.hashes = array.array("B"), array.array("Q")
         self.dropped = self.batches = 0
 
-    def write(self, titles: Sequence[str], texts: Sequence[str], language: str) -> None:
-        """Cut and split texts, and write the passages that are no near-duplicates."""
+    def write(self, titles: Sequence[str], cut: Iterable[Sequence[str]]) -> None:
+        """Split the passages of each topic, and write those that are no near-duplicates."""
         with self.path.open("w", encoding="utf-8", newline="\n") as file:
             gathered: list[tuple[int, str, int]] = []
-            for topic, (title, text) in enumerate(zip(titles, texts, strict=True)):
-                passages = cut(text, language=language)
+            for topic, (title, passages) in enumerate(zip(titles, cut, strict=True)):
                 drawn = split_passages(title, passages).tolist()
                 gathered += [(topic, passage, split) for passage, split in zip(passages, drawn, strict=True)]
                 if len(gathered) >= _AT_ONCE:
@@ -101,20 +100,17 @@ class _Pieces:
                     yield topic, text, split
 
 
-def write_passages(
-    path: Path, titles: Sequence[str], texts: Sequence[str], encoder: Encoder, language: str = "en"
-) -> Written:
+def write_passages(path: Path, titles: Sequence[str], passages: Iterable[Sequence[str]], encoder: Encoder) -> Written:
     """Write `passages.jsonl`, and embed topics by their first train passages.
 
     Args:
         path: The file; others are written beside it, `pieces` and `embeddings.npy`.
         titles: One title for each topic.
-        texts: One text for each topic; each is read once.
+        passages: The passages of each topic.
         encoder: Embeds passages.
-        language: The code of the texts' language, as `kgrl.corpus.cut` takes it.
     """
     pieces = _Pieces(path.with_name("pieces"))
-    pieces.write(titles, texts, language)
+    pieces.write(titles, passages)
     shape = (len(titles), encoder.dimensions)
     embeddings = np.lib.format.open_memmap(path.with_name("embeddings.npy"), "w+", np.float32, shape)
     counts = np.zeros(len(Split), dtype=np.int64)

@@ -35,8 +35,8 @@ _LEAST_OCCURRENCES, _LEAST_DOCUMENTS = 4, 2
 _MOST_INSIDE, _MOST_JOINED = 0.5, 0.4
 _BURST = 0.2
 _LEAST_LETTERS = 3
-_COMMON = 0.125
-"""Share of paragraphs of a word that says nothing in any language."""
+_COMMON = 0.25
+"""Share of paragraphs with a word without a capital above which it says nothing, in any language."""
 _GAPS = (" ", "-", "'", "’")
 """Text between two words of one term."""
 _ENGLISH = """
@@ -129,13 +129,18 @@ class _Words:
         self.key, self.form = np.array(self._key, np.int32), np.array(self._form, np.int32)
         self.document = np.array(self._document, np.int32)
         self.gap, self.capital = np.array(self._gap, np.int8), np.array(self._capital, np.int8)
-        common = _COMMON * self.paragraphs if self.paragraphs > 1 / _COMMON else self.paragraphs
+        inside, size = self.capital >= 0, len(self.keys)
+        capitals = np.bincount(self.key[inside], self.capital[inside], size)
+        lower = 2 * capitals < np.bincount(self.key[inside], minlength=size)
+        common = _COMMON * self.paragraphs
         function_words = set(_ENGLISH.split())
         empty = [
-            len(word) < _LEAST_LETTERS or not word[0].isalpha() or word in function_words
-            or self.in_paragraphs[number] > common
+            len(word) == 1
+            or not word[0].isalpha()
+            or word in function_words
+            or (bool(lower[number]) and (len(word) < _LEAST_LETTERS or self.in_paragraphs[number] > common))
             for word, number in self.keys.items()
-        ]  # fmt: skip
+        ]
         self.empty = np.array(empty, dtype=bool)[self.key]
         name = (self.capital == 1) & ~self.empty
         # Names beside each word: the one before within its run, and the one after.

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kgrl.corpus import cut
 from kgrl.data.building.document import Document, Section
 from kgrl.data.building.spool import Spool, SpooledTexts
 from kgrl.system.prose import clean_line
@@ -73,6 +74,10 @@ class Topics:
             return document.sections
         following = topic + 1 < len(self) and self.documents[topic + 1] == self.documents[topic]
         return document.sections[self.starts[topic] : self.starts[topic + 1] if following else None]
+
+    def passages(self, spool: Spool, language: str) -> Iterator[list[str]]:
+        """Yield the passages of each topic, cut at the ends of sentences."""
+        return (cut(text, language=language) for text in self.texts(spool))
 
     def texts(self, spool: Spool) -> SpooledTexts:
         """Return the text of each topic, read from the disk when it is asked for."""

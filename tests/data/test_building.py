@@ -267,7 +267,7 @@ def test_texts_stay_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 text = " ".join(f"w{word}" + "." * (i % 12 == 11) for i, word in enumerate(words))
                 file.write(json.dumps({"text": text}) + "\n")
         tracemalloc.start()
-        build_folder(path, tmp_path / f"corpus{n}")
+        build_folder(path, tmp_path / f"corpus{n}", topics="documents")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     added_text = 200 * 1_200 * 6

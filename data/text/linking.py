@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from kgrl.corpus import Corpus, Split
 from kgrl.data.text.mentions import Form, Mention, MentionFinder, Token, tokenize
-from kgrl.graph.relations import pair_cosines
 from kgrl.graph.topic_graph import IntArray
 
 __all__ = [
@@ -64,6 +63,7 @@ _MODEL = {
 }
 """Weight of each feature in the log odds of a link."""
 _BIAS = -2.532
+_PAIRS_AT_ONCE = 8192
 LINK_EVIDENCE = tuple(_MODEL)
 THRESHOLD = 0.447
 """Least probability of a link. At this threshold precision is 78.5% on the half that the weights were fitted to."""
@@ -190,15 +190,32 @@ def _mutual(ends: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 def link_features(candidates: MentionPairs, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the features of candidates in the order of `LINK_EVIDENCE`, float64 of shape `[pairs, features]`."""
-    # All embeddings share a direction, which would make any two topics look similar.
-    centred = embeddings - embeddings.mean(axis=0)
-    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
-    similarity = pair_cosines(centred, candidates.sources, candidates.targets).astype(np.float64)
+    similarity = _centred_cosines(embeddings, candidates.sources, candidates.targets).astype(np.float64)
     n = len(embeddings)
     mentioned = np.maximum(np.bincount(candidates.targets, minlength=n), 1)
     mean = np.bincount(candidates.targets, similarity, minlength=n) / mentioned
     values = {"similarity": similarity, "contrast": similarity - mean[candidates.targets], **candidates.counted}
     return np.stack([values[name] for name in LINK_EVIDENCE], axis=1)
+
+
+def _centred_cosines(embeddings: NDArray[np.float32], left: IntArray, right: IntArray) -> NDArray[np.float32]:
+    """Return the cosines of pairs without the direction that all embeddings share, float32 `[pairs]`.
+
+    That direction would make any two topics look similar. Only the rows of some pairs are copied at a time.
+    """
+    mean = np.asarray(embeddings.mean(axis=0))
+
+    def rows(topics: IntArray) -> NDArray[np.float32]:
+        """Return the unit vectors of topics."""
+        centred: NDArray[np.float32] = embeddings[topics] - mean
+        centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+        return centred
+
+    cosines = np.empty(len(left), dtype=np.float32)
+    for first in range(0, len(left), _PAIRS_AT_ONCE):
+        part = slice(first, first + _PAIRS_AT_ONCE)
+        cosines[part] = np.einsum("pd,pd->p", rows(left[part]), rows(right[part]))
+    return cosines
 
 
 def link_probability(features: NDArray[np.float64]) -> NDArray[np.float64]:

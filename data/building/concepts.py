@@ -187,7 +187,8 @@ def _main_documents(topics: IntArray, documents: IntArray, n: int) -> IntArray:
     pairs, counts = np.unique(topics.astype(np.int64) << 32 | documents, return_counts=True)
     order = np.lexsort((pairs, -counts, pairs >> 32))
     first = np.searchsorted((pairs >> 32)[order], np.arange(n))
-    return (pairs[order][first] & 0xFFFFFFFF).astype(np.int32)
+    main: IntArray = (pairs[order][first] & 0xFFFFFFFF).astype(np.int32)
+    return main
 
 
 def together(named: IntArray, n: int) -> Ends:

@@ -395,7 +395,8 @@ def shingles(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint64
         words.extend(map(hash, words_of(text)))
         ends.append(len(words))
     flat = np.array(words, dtype=np.int64)
-    lengths: NDArray[np.int64] = np.diff(np.array(ends, dtype=np.int64))  # [texts]
+    counts = np.array(ends, dtype=np.int64)
+    lengths = counts[1:] - counts[:-1]  # [texts]
     # All texts end to end, each followed by eight zeros, so that no shingle reaches into the next text.
     starts = np.cumsum(lengths + _SHINGLE) - lengths - _SHINGLE
     runs = np.maximum(lengths - _SHINGLE + 1, 1)

@@ -98,7 +98,7 @@ class _Pieces:
     def search(self, topics: NDArray[np.integer], k: int) -> Iterator[Found]:
         """Yield what `NearTopics.search` does, piece by piece."""
         places: NDArray[np.int32] = np.sort(self._place[topics])
-        bounds: NDArray[np.int64] = np.searchsorted(places, self.starts)
+        bounds = np.asarray(np.searchsorted(places, self.starts))
         for piece in np.flatnonzero(np.diff(bounds)).tolist():
             queries = places[bounds[piece] : bounds[piece + 1]]
             near = np.argsort(-(self.means @ self.means[piece]), kind="stable")[:_COMPARED]

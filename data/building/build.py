@@ -23,7 +23,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from kgrl.data.building.categories import categories_of, folder_of, folders_of
+from kgrl.data.building.categories import categories_of, folders_of, parent_folder
 from kgrl.data.building.concepts import LEAST_CONCEPTS, LEAST_PASSAGES, ConceptTopics, concept_topics
 from kgrl.data.building.document import Document
 from kgrl.data.building.hyperlinks import Ends, Resolver, hyperlinks
@@ -103,7 +103,7 @@ class _Read:
         title, titled = document_title(document)
         self.titles.append(title if titled else "")
         # Of a million documents most share their folder and category: one object for all of them.
-        self.parents.append(self._shared(folder_of(document.key)))
+        self.parents.append(self._shared(parent_folder(document.key)))
         self.categories.append(self._shared(document.category))
         self.sections.append(len(sections_of(document)))
         self.links += sum(len(section.links) for section in document.sections)

@@ -21,14 +21,14 @@ from kgrl.graph.communities import find_communities
 from kgrl.graph.topic_graph import IntArray, TopicGraph
 from kgrl.retrieval.base import FloatArray
 
-__all__ = ["categories_of", "folder_of", "folders_of"]
+__all__ = ["categories_of", "folders_of", "parent_folder"]
 
 _COMMUNITIES = 8
 _MOST_FOR_COMMUNITIES = 20_000
 """Topics of the largest graph that Louvain's method takes a minute for."""
 
 
-def folder_of(key: str) -> str:
+def parent_folder(key: str) -> str:
     """Return the folder of a document's key."""
     return str(PurePosixPath(key).parent)
 
@@ -37,7 +37,7 @@ def folders_of(folders: Sequence[str]) -> list[str]:
     """Return the topmost folder in which some differ, for each of them; `""` for one above these.
 
     Args:
-        folders: The folder of each document, as `folder_of` returns it.
+        folders: The folder of each document, as `parent_folder` returns it.
 
     Example:
         >>> folders_of(["docs/math", "docs/logic/new", "docs"])

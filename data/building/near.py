@@ -100,8 +100,9 @@ class _Pieces:
         places: NDArray[np.int32] = np.sort(self._place[topics])
         bounds = np.asarray(np.searchsorted(places, self.starts))
         for piece in np.flatnonzero(np.diff(bounds)).tolist():
-            queries = places[bounds[piece] : bounds[piece + 1]]
-            near = np.argsort(-(self.means @ self.means[piece]), kind="stable")[:_COMPARED]
+            first, last = bounds[piece : piece + 2].tolist()
+            queries = places[first:last]
+            near: NDArray[np.int64] = np.argsort(-(self.means @ self.means[piece]), kind="stable")[:_COMPARED]
             spans = [np.arange(self.starts[other], self.starts[other + 1]) for other in np.sort(near).tolist()]
             candidates = np.concatenate(spans)
             scores = self.rows[queries] @ self.rows[candidates].T

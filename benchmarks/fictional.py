@@ -1,6 +1,7 @@
-"""Measure what a pretrained model comes to know of invented articles: agents beside shuffled passes, with the same seeds.
+r"""Measure what a pretrained model comes to know of invented articles: agents beside shuffled passes, seed by seed.
 
-    python benchmarks/fictional.py --out runs/fictional --learner lora:learning_rate=0.001 --json docs/results/fictional.json
+    python benchmarks/fictional.py --out runs/fictional --learner lora:learning_rate=0.001 \
+        --json docs/results/fictional.json
 
 The task is `recall:fictional`: SmolLM2 with LoRA reads the articles of `fictional`, which needs the data set in
 `$KGRL_DATA`, and is asked cloze questions of three depths (`mem` word for word, `gen` in other words, `hard_gen` with

@@ -15,11 +15,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import platformdirs
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 fcntl: Any
 try:
@@ -244,6 +245,8 @@ def write_json(path: Path, value: Any, durable: bool = False) -> None:
 
 def write_npy(path: Path, array: NDArray[Any]) -> None:
     """Write an array atomically in NumPy's format, never pickled."""
+    import numpy as np  # here, so that commands which write no array start without it
+
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
 

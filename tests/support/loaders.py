@@ -46,7 +46,7 @@ from kgrl.runs.choices import Choice
 from kgrl.runs.records import read_metrics
 from kgrl.runs.run import Run
 from kgrl.system.files import write_json
-from kgrl.system.schemas import checked, yaml_text
+from kgrl.system.schemas import yaml_text
 from kgrl.testing.fuzzing import FuzzTarget as Target
 from kgrl.testing.samples import sample_corpus, sample_expansions
 from kgrl.traces.trace import Trace
@@ -283,9 +283,7 @@ def _config() -> str:
 
 
 def _configured(folder: Path) -> Any:
-    command = checked(Run.read_config(folder), RunCommand, folder / "config.yaml")
-    command.check_numbers()
-    return command
+    return RunCommand(resume=folder).resumed()
 
 
 def _parsed(folder: Path) -> Any:

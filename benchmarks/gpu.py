@@ -2,7 +2,8 @@
 
     python benchmarks/gpu.py --device cuda --json gpu.json
 
-This script was never run: no accelerator was at hand.
+This script was never run on an accelerator: none was at hand. On a CPU it runs to its end (`--device cpu --tokens 2000
+--no-compiled`).
 
 The plain loop is what one would write without kgrl: the same model, rank and number format, passages in padded batches,
 PEFT's own adapter, AdamW of torch, the model's own loss, `torch.compile` over the model, and no transfer to the host in

@@ -8,12 +8,14 @@ processors for accelerators, so that it spreads the weights as it does on these 
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch.nn.parallel import DistributedDataParallel
 
 from kgrl.learners.accelerated.processes import leading
 
@@ -68,6 +70,10 @@ if __name__ == "__main__":
     folder, base, *options = sys.argv[1:]
     if "--sharded" in options:
         take_processors_for_accelerators()
-    with leading():
-        found = lessons(Path(folder), base, "--resume" in options)
-        (Path(folder) / "found.json").write_text(json.dumps(found))
+    try:
+        with leading():
+            found = lessons(Path(folder), base, "--resume" in options)
+            (Path(folder) / "found.json").write_text(json.dumps(found))
+    finally:
+        # One that were freed now would wait for the threads of its connections with Python's lock in its hand.
+        assert not any(isinstance(thing, DistributedDataParallel) for thing in gc.get_objects())

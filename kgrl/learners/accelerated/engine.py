@@ -59,8 +59,6 @@ class Engine:
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         # The rates are those of the other learners; the learning rate is set for each update.
         betas = FIRST_DECAY, SECOND_DECAY
-        if self._processes > 1:  # they have one model at a time
-            accelerator.free_memory()
         optimizer = torch.optim.AdamW(trained, lr=1.0, betas=betas, eps=EPSILON, weight_decay=0.0)
         self._model, self._optimizer = accelerator.prepare(model, optimizer)
         plain: nn.Module = accelerator.unwrap_model(self._model)
@@ -85,6 +83,16 @@ class Engine:
             KgrlError: If this process cannot load it.
         """
         return cls(accelerator, load_with_adapter(made)[0])
+
+    def close(self) -> None:
+        """Let go of the model; nothing can be computed afterwards.
+
+        A model on several processes holds their connections, too. Were it the last to do so, Python's lock would be
+        held while the connections' threads are waited for, and these may be waiting for the lock.
+        """
+        del self._model, self._optimizer
+        self._weights, self._kept = {}, {}
+        self._accelerator.free_memory()  # it holds the model, too, and collects what refers to itself
 
     def carry_out(self, message: Message) -> None:
         """Do what a message says, together with the other processes; what comes of it is for process 0."""

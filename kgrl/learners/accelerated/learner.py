@@ -6,7 +6,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -145,9 +145,9 @@ class AccelerateLearner(PassageReader):
         self._context = min(_CONTEXT, context_of(base.config))
         self._model = base
         self._read(corpus)
-        self._engine = self._team.do(self._made, lambda: Engine(self._team.accelerator, base))
-        if self.processes > 1:
-            self._team.latest = self._engine
+        make = partial(Engine, self._team.accelerator, base)
+        several = self.processes > 1
+        self._engine = self._team.do(self._made, partial(self._team.turn_to, make) if several else make)
         self._numbers, self._forgotten = itertools.count(), list[int]()
 
     def __repr__(self) -> str:

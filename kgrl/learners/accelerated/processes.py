@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
+    from kgrl.learners.accelerated.engine import Engine
+
 __all__ = ["Team", "launched_processes", "leading", "refuse_launched", "team"]
 
 T = TypeVar("T")
@@ -99,12 +101,11 @@ def _follow() -> None:
     """Do what process 0 says until the end."""
     from kgrl.learners.accelerated.engine import Engine
 
-    engine: Engine | None = None
     try:
         while not isinstance(message := team().hear(), End):
             if isinstance(message, Make):
-                engine = Engine.of(team().accelerator, message)
-            elif engine is not None:
+                team().turn_to(functools.partial(Engine.of, team().accelerator, message))
+            elif (engine := team().latest) is not None:
                 engine.carry_out(message)
         team().part()
     except KeyboardInterrupt:
@@ -137,10 +138,23 @@ class Team:
         latest: What the learner that was made last computes with, where there are several processes.
     """
 
+    latest: Engine | None
+
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator, self.working = accelerator, False
         self.processes = int(accelerator.num_processes)
-        self.latest: object = None
+        self.latest = None
+
+    def turn_to(self, make: Callable[[], Engine]) -> Engine:
+        """Make what is computed with from now on: processes have one model at a time."""
+        self._close()
+        self.latest = make()
+        return self.latest
+
+    def _close(self) -> None:
+        if self.latest is not None:
+            self.latest.close()
+            self.latest = None
 
     def do(self, message: Message, work: Callable[[], T]) -> T:
         """Tell the others to do something, and do it here.
@@ -177,6 +191,7 @@ class Team:
         import torch.distributed
 
         torch.distributed.barrier()
+        self._close()  # before the connections
         torch.distributed.destroy_process_group()
 
     def _broadcast(self, tensor: torch.Tensor) -> torch.Tensor:

@@ -166,7 +166,7 @@ def test_a_run_with_a_reward_from_a_file_is_resumed(
     assert kgrl("run", "--resume", "run").returncode == 0
     (tmp_path / "my_reward.py").unlink()
     gone = kgrl("run", "--resume", "run")
-    assert gone.returncode == 2 and "there is no file my_reward.py" in gone.stderr
+    assert gone.returncode == 2 and f"there is no file {tmp_path / 'my_reward.py'}" in gone.stderr
 
 
 def test_a_reward_that_fails_stops_the_run_and_says_where(

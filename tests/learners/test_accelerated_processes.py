@@ -63,7 +63,11 @@ def taught(processes: int, folder: Path, base: Path, *options: str, **more: str)
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, **own, **more}
         env = environment("--sharded" not in options, **place)
         started.append(subprocess.Popen([*command, *options], env=env, cwd=ROOT, stderr=subprocess.PIPE, text=True))
-    ends = [(process.communicate()[1], process.returncode) for process in started]
+    try:
+        ends = [(process.communicate(timeout=300)[1], process.returncode) for process in started]
+    finally:  # one that hangs would hold up all tests
+        for process in started:
+            process.kill()
     assert [code for _, code in ends] == [0] * processes, ends
     found: dict[str, Any] = json.loads((folder / "found.json").read_text())
     return found
